@@ -1,0 +1,43 @@
+/* The step's flags of every feature: perturbation draws (Philox4x32-10, Salmon et al., SC'11: key = seed, counter = (index in level, level,
+ * t, 0)), deadness, and where the decoder row lies. One work-item a feature. */
+
+FUNCTION u32 philox_first(u32 key_lo, u32 key_hi, u32 index, u32 level, u32 step)
+{
+    u32 c0 = index, c1 = level, c2 = step, c3 = 0u;
+    for (u32 round = 0u; round < 10u; round++) {
+        u32 hi0 = mul_hi_u32(0xD2511F53u, c0), lo0 = 0xD2511F53u * c0;
+        u32 hi1 = mul_hi_u32(0xCD9E8D57u, c2), lo1 = 0xCD9E8D57u * c2;
+        c0 = hi1 ^ c1 ^ key_lo;
+        c1 = lo1;
+        c2 = hi0 ^ c3 ^ key_hi;
+        c3 = lo0;
+        key_lo += 0x9E3779B9u;
+        key_hi += 0xBB67AE85u;
+    }
+    return c0;
+}
+
+KERNEL_6(swap, READ(0, u32, clock), READ(1, u32, levels), READ(2, u32, tree), READ(3, u32, last_fired), READ(4, u32, slot),
+         WRITE(5, u32, flags))
+BEGIN(swap)
+    u32 i = GROUP_X * WG + LANE;
+    if (i >= p.features)
+        return;
+    u32 level = 0u;
+    while (level + 1u < p.levels && i >= levels[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST])
+        level += 1u;
+    u32 first = levels[level * LEVEL_WORDS + LEVEL_FIRST];
+    u32 step = clock[CLOCK_STEP], bound = clock[CLOCK_SWAP_BOUND], seed_lo = clock[CLOCK_SEED_LO], seed_hi = clock[CLOCK_SEED_HI];
+    u32 f = slot[i] != 0u ? FLAG_SLOT : 0u;
+    if (tree[i * TREE_WORDS + TREE_CHILD_COUNT] > 0u && (philox_first(seed_lo, seed_hi, i - first, level, step) >> 8) < bound)
+        f |= FLAG_SWAPPED;
+    u32 parent = tree[i * TREE_WORDS + TREE_PARENT];
+    if (parent != NONE) {
+        u32 above = levels[(level - 1u) * LEVEL_WORDS + LEVEL_FIRST];
+        if ((philox_first(seed_lo, seed_hi, parent - above, level - 1u, step) >> 8) < bound)
+            f |= FLAG_PARENT_SWAPPED;
+    }
+    if (step - 1u - last_fired[i] >= clock[CLOCK_DEAD_STEPS])
+        f |= FLAG_DEAD;
+    flags[i] = f;
+END

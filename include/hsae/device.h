@@ -1,0 +1,64 @@
+/* Devices: everything the library can compute on. Ids are "ref" (plain C on the CPU, always there), "opencl:N", "vulkan:N". */
+#ifndef HSAE_DEVICE_H
+#define HSAE_DEVICE_H
+
+#include <hsae/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum hsae_backend { HSAE_BACKEND_REF, HSAE_BACKEND_OPENCL, HSAE_BACKEND_VULKAN } hsae_backend;
+typedef enum hsae_device_type {
+    HSAE_DEVICE_CPU,
+    HSAE_DEVICE_INTEGRATED, /* GPU that shares the host's memory */
+    HSAE_DEVICE_DISCRETE,   /* GPU with its own memory */
+    HSAE_DEVICE_VIRTUAL,    /* GPU in a virtual machine, or an accelerator of unknown kind */
+} hsae_device_type;
+
+/* What a device allows. Plain numbers; 0 = unsupported. */
+typedef struct hsae_limits {
+    uint64_t memory_bytes;            /* size of the device's memory (heap) */
+    uint64_t max_allocation_bytes;    /* largest single buffer */
+    uint64_t max_binding_bytes;       /* largest buffer that a kernel can see through one binding */
+    uint32_t max_bindings;            /* buffers that one kernel can see */
+    uint32_t max_args_bytes;          /* argument struct (push constants) */
+    uint32_t max_group_size;          /* work-items in a work-group */
+    uint32_t max_groups[2];           /* work-groups of a launch, x and y */
+    uint32_t max_local_bytes;         /* local (shared) memory of a work-group */
+    uint32_t vector_width;            /* floats in the device's native vector; 1 where the compiler does it all */
+    uint32_t compute_units;           /* cores, compute units or multiprocessors; 0 = unknown */
+} hsae_limits;
+
+typedef struct hsae_device_info {
+    char id[32];      /* "opencl:0" */
+    char name[256];   /* as the driver gives it */
+    char driver[256]; /* platform or driver name and version */
+    hsae_backend backend;
+    hsae_device_type type;
+    hsae_limits limits;
+} hsae_device_info;
+
+/* An open device. Several can be open at once. One thread at a time may use a device and the objects made on it; different devices
+ * are independent. */
+typedef struct hsae_device hsae_device;
+
+/* Every device of every backend that is built in and whose loader and drivers are present, the reference last. *list is an array of *count
+ * (>= 1); free with hsae_free. A driver that fails is logged as a warning and left out. */
+HSAE_API hsae_status hsae_device_list(hsae_context *context, hsae_device_info **list, size_t *count);
+
+/* The device that a NULL id opens: $HSAE_DEVICE if set, else the first discrete GPU, else integrated or virtual GPU, else an OpenCL CPU
+ * device, else "ref". `reason` (may be NULL, capacity >= 128) gets a phrase such as "the only GPU". */
+HSAE_API hsae_status hsae_device_default(hsae_context *context, char id[32], char *reason);
+
+/* Opens a device; NULL: the default one. ERROR_NO_DEVICE lists the ids that exist. */
+HSAE_API hsae_status hsae_device_open(hsae_context *context, const char *id, hsae_device **out);
+/* All objects made on the device must be gone. Sets *device to NULL; takes NULL. */
+HSAE_API void hsae_device_close(hsae_device **device);
+/* Valid while the device is open. */
+HSAE_API const hsae_device_info *hsae_device_get_info(const hsae_device *device);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

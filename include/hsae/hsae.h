@@ -1,0 +1,12 @@
+/* libhsae: hierarchical sparse autoencoder training on any GPU. Includes the whole public API. */
+#ifndef HSAE_HSAE_H
+#define HSAE_HSAE_H
+
+#include <hsae/config.h>
+#include <hsae/data.h>
+#include <hsae/device.h>
+#include <hsae/model.h>
+#include <hsae/status.h>
+#include <hsae/trainer.h>
+
+#endif

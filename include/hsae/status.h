@@ -1,0 +1,78 @@
+/* Status codes, logging and the context.
+ *
+ * Every function of the library that can fail returns an hsae_status. What went wrong, where, and what to do about it is one
+ * message at HSAE_LOG_ERROR to the context's log callback. The library never prints, exits or aborts. */
+#ifndef HSAE_STATUS_H
+#define HSAE_STATUS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#if defined(_WIN32)
+#define HSAE_API __declspec(dllexport)
+#else
+#define HSAE_API __attribute__((visibility("default")))
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* X(NAME, value, sentence): the one list of status codes. */
+#define HSAE_STATUS_MAP(X)                                                        \
+    X(OK, 0, "success")                                                           \
+    X(ERROR_ARGUMENT, -1, "an argument is not valid")                             \
+    X(ERROR_CONFIG, -2, "the configuration is not valid")                         \
+    X(ERROR_FILE, -3, "a file cannot be read or written")                         \
+    X(ERROR_FORMAT, -4, "a file does not hold what it should")                    \
+    X(ERROR_DATA, -5, "the activations are not usable")                           \
+    X(ERROR_MEMORY, -6, "out of host memory")                                     \
+    X(ERROR_DEVICE_MEMORY, -7, "out of device memory")                            \
+    X(ERROR_NO_DEVICE, -8, "no such device")                                      \
+    X(ERROR_LIMIT, -9, "the device's limits do not allow this")                   \
+    X(ERROR_DRIVER, -10, "the device's driver failed")                            \
+    X(ERROR_DEVICE_LOST, -11, "the device was lost")                              \
+    X(ERROR_UNSUPPORTED, -12, "this build of the library cannot do this")         \
+    X(CANCELLED, -13, "stopped on request")
+
+typedef enum hsae_status {
+#define HSAE_STATUS_ENUM(name, value, sentence) HSAE_##name = value,
+    HSAE_STATUS_MAP(HSAE_STATUS_ENUM)
+#undef HSAE_STATUS_ENUM
+} hsae_status;
+
+/* "ERROR_FILE" and "a file cannot be read or written". Static strings, never NULL; any thread. */
+HSAE_API const char *hsae_status_name(hsae_status status);
+HSAE_API const char *hsae_status_sentence(hsae_status status);
+
+/* "0.1.0"; static string. */
+HSAE_API const char *hsae_version(void);
+
+typedef enum hsae_log_level { HSAE_LOG_ERROR, HSAE_LOG_WARNING, HSAE_LOG_INFO, HSAE_LOG_DEBUG } hsae_log_level;
+
+/* `message` is one line without a newline, valid during the call. May be called from any thread that is inside a library function. */
+typedef void (*hsae_log_fn)(void *user, hsae_log_level level, const char *message);
+
+/* Where the library's text goes and where it may keep compiled kernels. Zero-initialise, set what differs. */
+typedef struct hsae_context_params {
+    hsae_log_fn log;       /* NULL: messages are dropped */
+    void *log_user;        /* first argument of `log` */
+    const char *cache_dir; /* folder for compiled kernels; NULL: $HSAE_CACHE_DIR, else $XDG_CACHE_HOME/hsae, else ~/.cache/hsae; "": no cache */
+} hsae_context_params;
+
+/* Everything else hangs on a context. Immutable after creation, so any number of threads may share one. It must outlive all objects made
+ * from it. */
+typedef struct hsae_context hsae_context;
+
+/* `params` NULL is all zero. Fails with ERROR_MEMORY only. */
+HSAE_API hsae_status hsae_context_create(const hsae_context_params *params, hsae_context **out);
+/* Takes NULL and pointers to NULL; sets *context to NULL. */
+HSAE_API void hsae_context_destroy(hsae_context **context);
+
+/* Frees memory that a function of this library returned and documented as "free with hsae_free". Takes NULL. */
+HSAE_API void hsae_free(void *memory);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

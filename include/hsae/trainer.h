@@ -1,0 +1,82 @@
+/* Training.
+ *
+ *     hsae_trainer_create -> hsae_trainer_run (from a data set)  or  hsae_trainer_step, again and again (from your own memory)
+ *                         -> hsae_trainer_model, hsae_trainer_save_checkpoint
+ *
+ * Same library, device, driver, seed and data give the same bits, and a run that was stopped and resumed equals one that was not. */
+#ifndef HSAE_TRAINER_H
+#define HSAE_TRAINER_H
+
+#include <hsae/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* One thread at a time. The device must outlive it. */
+typedef struct hsae_trainer hsae_trainer;
+
+/* A fresh trainer. `config` is resolved first (hsae_config_resolve). The first min(65536, count) rows of `calibration` give mean and scale of
+ * the input normalisation, the first batch of it the thresholds' start; it may be closed afterwards. */
+HSAE_API hsae_status hsae_trainer_create(hsae_device *device, const hsae_config *config, const hsae_dataset *calibration,
+                                         hsae_trainer **out);
+/* The same with rows in memory: raw [rows, dim], rows >= batch. */
+HSAE_API hsae_status hsae_trainer_create_from_memory(hsae_device *device, const hsae_config *config, const float *raw, uint64_t rows,
+                                                     uint32_t dim, hsae_trainer **out);
+/* Goes on from a checkpoint. `overrides` (may be NULL) is applied to the checkpoint's configuration and says which keys it changed; only
+ * steps, lr, target_l0, rho and perturb may change. */
+typedef hsae_status (*hsae_override_fn)(void *user, hsae_config *config);
+HSAE_API hsae_status hsae_trainer_resume(hsae_device *device, const char *path, hsae_override_fn overrides, void *user, hsae_trainer **out);
+HSAE_API void hsae_trainer_destroy(hsae_trainer **trainer);
+
+/* Figures of one step. */
+typedef struct hsae_step_level {
+    double reconstruction;     /* batch mean of |xhat - x|^2, perturbed, as in the loss */
+    double variance_explained; /* of this batch, against its mean */
+    double l0;                 /* batch mean of active features */
+    double lambda;             /* L0 penalty used in the step */
+    double constraint;         /* structural constraint with the children of this level, rho included */
+    uint64_t dead;             /* dead features before the step */
+} hsae_step_level;
+typedef struct hsae_step_metrics {
+    uint64_t step;    /* counted from 1 */
+    uint64_t tokens;  /* samples seen up to and with this step */
+    double lr;
+    double seconds;   /* since the trainer was made or resumed */
+    double tokens_per_second; /* since the last metrics */
+    uint32_t level_count;
+    hsae_step_level levels[HSAE_MAX_LEVELS];
+} hsae_step_metrics;
+
+typedef struct hsae_run_params {
+    uint64_t until;            /* absolute step to stop after; 0: config.steps */
+    uint64_t metrics_every;    /* call `metrics` at multiples of this and at the last step; 0: never */
+    uint64_t checkpoint_every; /* call `checkpoint` at multiples of this; 0: never */
+    /* Return false to stop after the step that is being done: the run returns CANCELLED with everything consistent. Each may be NULL. */
+    bool (*progress)(void *user, uint64_t step, uint64_t until);
+    bool (*metrics)(void *user, const hsae_step_metrics *metrics);
+    bool (*checkpoint)(void *user, hsae_trainer *trainer);
+    void *user;
+} hsae_run_params;
+
+/* Trains on `dataset` (batch <= rows, same d) from the current step on, in the configured order. */
+HSAE_API hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset, const hsae_run_params *params);
+
+/* One step on the caller's own batch, raw [batch, d]. `metrics` may be NULL; asking for them waits for the step. ERROR_ARGUMENT after the
+ * last of config.steps. */
+HSAE_API hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step_metrics *metrics);
+
+HSAE_API uint64_t hsae_trainer_step_count(const hsae_trainer *trainer);
+HSAE_API uint32_t hsae_trainer_dim(const hsae_trainer *trainer);
+/* The resolved configuration. */
+HSAE_API const hsae_config *hsae_trainer_config(const hsae_trainer *trainer);
+
+/* Writes a checkpoint (include/hsae/model.h says how files are replaced). */
+HSAE_API hsae_status hsae_trainer_save_checkpoint(hsae_trainer *trainer, const char *path);
+/* A copy of the model as it is now. */
+HSAE_API hsae_status hsae_trainer_model(hsae_trainer *trainer, hsae_model **out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,23 @@
+/* The context's insides: logging, and the blob cache that both drivers use. */
+#ifndef HSAE_SRC_CONTEXT_H
+#define HSAE_SRC_CONTEXT_H
+
+#include <hsae/status.h>
+
+struct hsae_context {
+    hsae_log_fn log;
+    void *log_user;
+    char *cache_dir; /* NULL: no cache */
+};
+
+/* Formats one line and hands it to the log callback. */
+void hsae_log(const hsae_context *context, hsae_log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* hsae_log at HSAE_LOG_ERROR, then `status`: `return hsae_fail(context, HSAE_ERROR_FILE, "...", ...)`. */
+hsae_status hsae_fail(const hsae_context *context, hsae_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
+
+/* The blob cache (cache.c): opaque bytes under a key that names everything they depend on. Reading a missing or damaged blob gives NULL;
+ * a write that fails is forgotten. *data is the caller's, free(). */
+void hsae_cache_read(const hsae_context *context, const char *kind, const void *key, size_t key_size, void **data, size_t *size);
+void hsae_cache_write(const hsae_context *context, const char *kind, const void *key, size_t key_size, const void *data, size_t size);
+
+#endif

@@ -1,0 +1,143 @@
+/* The internal device interface: buffers, kernels, recorded sequences.
+ *
+ * device.c is the thick front: it checks every argument, size and limit once, keeps labels for messages, and calls the
+ * backend through struct device_ops; a backend function never re-checks. Nothing above this file knows which
+ * backend it runs on. Thread-safety: one thread at a time per device (include/hsae/device.h). */
+#ifndef HSAE_SRC_DEVICE_H
+#define HSAE_SRC_DEVICE_H
+
+#include <hsae/device.h>
+#include <stdbool.h>
+
+#include "kernel_args.h"
+#include "kernel_list.h"
+
+enum {
+    HSAE_MAX_BINDINGS = 24, /* most bindings of any kernel */
+    HSAE_MAX_RANGES = 4,    /* most buffers that a large tensor is cut into */
+    HSAE_MAX_ARGS = 128,    /* bytes of an argument struct */
+};
+
+/* How a kernel is specialised (kernel_dialect.h). The same kernel at two shapes is two compiled kernels. */
+struct hsae_kernel_shape {
+    uint32_t group_size;    /* WG */
+    uint32_t columns;       /* COLS */
+    uint32_t ranges;        /* RANGES */
+    uint32_t vector_width;  /* VW; Vulkan ignores it (4) */
+};
+
+/* ---- buffers ---- */
+
+enum hsae_buffer_kind {
+    HSAE_BUFFER_DEVICE, /* lives on the device */
+    HSAE_BUFFER_STAGING /* small or per batch: the host writes or reads it often, kernels see it too */
+};
+
+struct hsae_buffer; /* opaque; a backend embeds struct hsae_buffer_base first */
+
+struct hsae_buffer_base {
+    struct hsae_device *device;
+    uint64_t size; /* bytes, a multiple of 4 */
+    enum hsae_buffer_kind kind;
+    char label[48];
+};
+
+/* A new buffer, all bytes zero. `label` names it in messages. Size 0 makes the smallest buffer. ERROR_LIMIT, ERROR_DEVICE_MEMORY. */
+hsae_status hsae_buffer_create(struct hsae_device *device, const char *label, uint64_t size, enum hsae_buffer_kind kind,
+                               struct hsae_buffer **out);
+/* Waits for nothing: the caller has waited for every sequence that uses it. Sets *buffer to NULL; takes NULL. */
+void hsae_buffer_destroy(struct hsae_buffer **buffer);
+uint64_t hsae_buffer_size(const struct hsae_buffer *buffer);
+/* DEVICE buffers: ordered after everything submitted, blocks until done. STAGING buffers: at once, beside running sequences; the caller
+ * has waited for those that use the buffer. `data` is the caller's and may be reused on return. offset and size are multiples of 4. */
+hsae_status hsae_buffer_write(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, const void *data);
+hsae_status hsae_buffer_read(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data);
+
+/* ---- sequences: launches recorded once, submitted many times ---- */
+
+struct hsae_launch {
+    enum hsae_kernel kernel;
+    struct hsae_kernel_shape shape;
+    uint32_t groups[2];                              /* work-groups in x and y, >= 1 */
+    struct hsae_buffer *bindings[HSAE_MAX_BINDINGS]; /* in the order of the kernel; whole buffers; all set */
+    const void *args;                                /* the kernel's argument struct; copied */
+};
+
+struct hsae_sequence; /* opaque; a backend embeds struct hsae_sequence_base first */
+
+struct hsae_sequence_base {
+    struct hsae_device *device;
+    uint32_t launch_count;
+    bool ended, timed;
+    char label[48];
+};
+
+/* An empty sequence. `timed`: every launch is timed. */
+hsae_status hsae_sequence_create(struct hsae_device *device, const char *label, bool timed, struct hsae_sequence **out);
+/* Adds a launch after those recorded. Launches run as if one after the other: what one writes the next reads; barriers follow from the
+ * access letters of kernel_list.h. No buffer that is written may be bound twice in one launch. Compiles the kernel if need be. */
+hsae_status hsae_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch);
+/* No launch can be added after it. */
+hsae_status hsae_sequence_end(struct hsae_sequence *sequence);
+/* Starts it after all that was submitted before, and returns at once (the reference device: when it is done). A sequence may be
+ * submitted again only after a wait for its last ticket. *ticket may be NULL. */
+hsae_status hsae_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket);
+/* Waits until the submission of that ticket, and all before it, are done; their writes are visible to the host. 0: everything. */
+hsae_status hsae_device_wait(struct hsae_device *device, uint64_t ticket);
+/* Nanoseconds of each launch of the last, waited for, submission: `ns` has launch_count entries. */
+hsae_status hsae_sequence_times(struct hsae_sequence *sequence, double *ns);
+void hsae_sequence_destroy(struct hsae_sequence **sequence);
+
+/* ---- the backends' side ---- */
+
+/* All entries are needed but those marked optional. The front has checked every argument. */
+struct device_ops {
+    hsae_status (*buffer_create)(struct hsae_device *device, uint64_t size, enum hsae_buffer_kind kind, const char *label,
+                                 struct hsae_buffer **out);
+    void (*buffer_destroy)(struct hsae_buffer *buffer);
+    hsae_status (*buffer_write)(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, const void *data);
+    hsae_status (*buffer_read)(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data);
+    hsae_status (*sequence_create)(struct hsae_device *device, bool timed, struct hsae_sequence **out);
+    hsae_status (*sequence_launch)(struct hsae_sequence *sequence, const struct hsae_launch *launch);
+    hsae_status (*sequence_end)(struct hsae_sequence *sequence);
+    hsae_status (*sequence_submit)(struct hsae_sequence *sequence, uint64_t *ticket);
+    hsae_status (*sequence_times)(struct hsae_sequence *sequence, double *ns);
+    void (*sequence_destroy)(struct hsae_sequence *sequence);
+    hsae_status (*wait)(struct hsae_device *device, uint64_t ticket);
+    void (*close)(struct hsae_device *device);
+};
+
+/* First member of every backend's device. `info.limits` may be lowered by tests before anything is made on the device. */
+struct hsae_device {
+    hsae_context *context;
+    const struct device_ops *ops;
+    hsae_device_info info;
+    bool lost; /* set by a backend once the device is lost; the front then refuses everything but destruction */
+};
+
+/* One row of the backend table in device.c. */
+struct backend {
+    hsae_backend backend;
+    const char *name; /* prefix of ids */
+    /* Appends its devices (info filled, id left to the front); a missing loader or driver is 0 devices. */
+    hsae_status (*enumerate)(hsae_context *context, hsae_device_info **list, size_t *count);
+    /* Opens the index-th device of that enumeration. */
+    hsae_status (*open)(hsae_context *context, size_t index, struct hsae_device **out);
+};
+extern const struct backend hsae_backend_ref;
+#ifdef HSAE_HAVE_OPENCL
+extern const struct backend hsae_backend_opencl;
+#endif
+#ifdef HSAE_HAVE_VULKAN
+extern const struct backend hsae_backend_vulkan;
+#endif
+
+/* The kernel list as data (device.c). */
+struct hsae_kernel_info {
+    const char *name;
+    const char *access; /* one letter a binding: r read, w written whole, m read and written */
+    uint32_t args_bytes;
+};
+extern const struct hsae_kernel_info hsae_kernels[HSAE_KERNEL_COUNT];
+
+#endif

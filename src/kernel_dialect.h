@@ -1,0 +1,218 @@
+/* The common subset of OpenCL C and GLSL in which every kernel body is written (cl_kernels/NAME.cl).
+ *
+ * Specialised per device, the same names in both languages (device.h: struct hsae_kernel_shape):
+ *   WG      work-items in a work-group; 1 on CPU devices
+ *   COLS    kernel-specific tile: vectors (or rows) that one work-item holds in registers
+ *   RANGES  how many buffers a large tensor is cut into (1, 2 or 4)
+ *   VW      floats in a `vf`: 4 in GLSL; 4, 8 or 16 in OpenCL
+ *
+ * A kernel reads:
+ *   KERNEL_3(rowmax, READ(0, vf, x), READ(1, u32, n), WRITE(2, f32, y))
+ *   LOCALS_1(LOCAL(f32, part, WG))
+ *   BEGIN(rowmax)
+ *       ... p.field ... GROUP_X, GROUP_Y, LANE ... return; only before a barrier, and only uniformly
+ *   END
+ *
+ * Not allowed in a body: pointers, C casts (use to_f32, to_u32, bits_f32, bits_u32), structs, half, double, 64-bit integers,
+ * float atomics, subgroups. Helper functions take values only; in OpenCL C they can't see buffers, so what needs
+ * a buffer is a macro.
+ */
+#ifndef HSAE_KERNEL_DIALECT_H
+#define HSAE_KERNEL_DIALECT_H
+
+#ifdef HSAE_GLSL
+
+layout(local_size_x_id = 0, local_size_y = 1, local_size_z = 1) in;
+layout(constant_id = 0) const uint WG = 1;
+layout(constant_id = 1) const uint COLS = 1;
+layout(constant_id = 2) const uint RANGES = 1;
+
+#define u32 uint
+#define i32 int
+#define f32 float
+#define vf vec4
+#define VW 4u
+
+#define READ(slot, type, name) \
+    layout(std430, set = 0, binding = slot) readonly buffer name##_block { type name[]; };
+#define WRITE(slot, type, name) \
+    layout(std430, set = 0, binding = slot) buffer name##_block { type name[]; };
+#define MODIFY(slot, type, name) WRITE(slot, type, name)
+#define LOCAL(type, name, count) shared type name[count];
+#define KERNEL_ARGS(name) layout(push_constant) uniform push_block { name##_args p; };
+#define KERNEL_OPEN(name)
+#define KERNEL_CLOSE(name) KERNEL_ARGS(name)
+#define BEGIN(name) void main() {
+#define ARG
+#define FUNCTION
+
+#define GROUP_X gl_WorkGroupID.x
+#define GROUP_Y gl_WorkGroupID.y
+#define GROUPS_X gl_NumWorkGroups.x
+#define LANE gl_LocalInvocationID.x
+#define BARRIER()                                                                                            \
+    if (WG > 1u) {                                                                                           \
+        memoryBarrierShared();                                                                               \
+        memoryBarrierBuffer();                                                                               \
+        barrier();                                                                                           \
+    }
+
+#define to_f32(x) float(x)
+#define to_u32(x) uint(x)
+#define to_i32(x) int(x)
+#define bits_f32(x) uintBitsToFloat(x)
+#define bits_u32(x) floatBitsToUint(x)
+#define pop_count(x) to_u32(bitCount(x))
+#define low_bit(x) to_u32(findLSB(x)) /* index of the lowest set bit; x != 0 */
+#define splat(x) vec4(x)
+#define fma_vf(a, b, c) fma(a, b, c)
+#define fma_f32(a, b, c) fma(a, b, c)
+#define min_f32(a, b) min(a, b)
+#define max_f32(a, b) max(a, b)
+#define abs_f32(x) abs(x)
+#define sqrt_f32(x) sqrt(x)
+#define sqrt_vf(x) sqrt(x)
+#define exp_f32(x) exp(x)
+#define exp2_f32(x) exp2(x)
+#define log_f32(x) log(x)
+#define unpack_f16(word, high) ((high) ? unpackHalf2x16(word).y : unpackHalf2x16(word).x)
+float sum_vf(vec4 v) { return (v.x + v.y) + (v.z + v.w); }
+uint above_vf(vec4 v, float cut) /* bit k: lane k > cut */
+{
+    return (v.x > cut ? 1u : 0u) | (v.y > cut ? 2u : 0u) | (v.z > cut ? 4u : 0u) | (v.w > cut ? 8u : 0u);
+}
+uint mul_hi_u32(uint a, uint b)
+{
+    uint hi, lo;
+    umulExtended(a, b, hi, lo);
+    return hi;
+}
+
+#else /* OpenCL C 1.2; WG, COLS, RANGES, VW are -D options */
+
+#pragma OPENCL FP_CONTRACT OFF
+
+#define u32 uint
+#define i32 int
+#define f32 float
+#define HSAE_PASTE_(a, b) a##b
+#define HSAE_PASTE(a, b) HSAE_PASTE_(a, b)
+#define vf HSAE_PASTE(float, VW)
+#define vi HSAE_PASTE(int, VW)
+
+#define READ(slot, type, name) global const type *restrict name
+#define WRITE(slot, type, name) global type *name
+#define MODIFY(slot, type, name) global type *name
+#define LOCAL(type, name, count) local type name[count];
+#define KERNEL_OPEN(name) kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void name(
+#define KERNEL_CLOSE(name) , const struct name##_args p) {
+#define BEGIN(name)
+#define ARG ,
+#define FUNCTION static inline
+
+#define GROUP_X (to_u32(get_group_id(0)))
+#define GROUP_Y (to_u32(get_group_id(1)))
+#define GROUPS_X (to_u32(get_num_groups(0)))
+#if WG == 1
+#define LANE 0u
+#define BARRIER()
+#else
+#define LANE (to_u32(get_local_id(0)))
+#define BARRIER() barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
+#endif
+
+#define to_f32(x) convert_float(x)
+#define to_u32(x) convert_uint(x)
+#define to_i32(x) convert_int(x)
+#define bits_f32(x) as_float(x)
+#define bits_u32(x) as_uint(x)
+#define pop_count(x) popcount(x)
+#define low_bit(x) (31u - clz((x) & (0u - (x))))
+#define splat(x) ((vf)(x))
+#define fma_vf(a, b, c) fma(a, b, c)
+#define fma_f32(a, b, c) fma(a, b, c)
+#define min_f32(a, b) fmin(a, b)
+#define max_f32(a, b) fmax(a, b)
+#define abs_f32(x) fabs(x)
+#define sqrt_f32(x) sqrt(x)
+#define sqrt_vf(x) sqrt(x)
+#define exp_f32(x) exp(x)
+#define exp2_f32(x) exp2(x)
+#define log_f32(x) log(x)
+static inline float unpack_f16(uint word, bool high)
+{
+    ushort half_bits = (ushort)(high ? word >> 16 : word & 0xffffu);
+    return vload_half(0, (const half *)&half_bits);
+}
+static inline float sum4(float4 v) { return (v.x + v.y) + (v.z + v.w); }
+static inline uint above4(float4 v, float cut)
+{
+    int4 m = (v > (float4)(cut)) & (int4)(1, 2, 4, 8);
+    return as_uint((m.x | m.y) | (m.z | m.w));
+}
+#if VW == 4
+#define sum_vf(v) sum4(v)
+#define above_vf(v, cut) above4(v, cut)
+#elif VW == 8
+static inline float sum_vf(float8 v) { return sum4(v.lo + v.hi); }
+static inline uint above_vf(float8 v, float cut) { return above4(v.lo, cut) | (above4(v.hi, cut) << 4); }
+#else
+static inline float sum_vf(float16 v) { float8 h = v.lo + v.hi; return sum4(h.lo + h.hi); }
+static inline uint above_vf(float16 v, float cut)
+{
+    int16 bit = (int16)(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768);
+    int16 m = (v > (float16)(cut)) & bit;
+    int8 a = m.lo | m.hi;
+    int4 b = a.lo | a.hi;
+    return as_uint((b.x | b.y) | (b.z | b.w));
+}
+#endif
+static inline uint mul_hi_u32(uint a, uint b) { return mul_hi(a, b); }
+
+#endif
+
+/* Leaves the sum over the work-group of `value` in part[0] (part: LOCAL f32 [WG]), always in the same order. */
+#define WG_SUM(part, value)                                                                                  \
+    BARRIER();                                                                                               \
+    part[LANE] = (value);                                                                                    \
+    BARRIER();                                                                                               \
+    for (u32 wg_stride = WG / 2u; wg_stride > 0u; wg_stride /= 2u) {                                         \
+        if (LANE < wg_stride)                                                                                \
+            part[LANE] += part[LANE + wg_stride];                                                            \
+        BARRIER();                                                                                           \
+    }
+
+#define END }
+
+/* clang-format off */
+#define KERNEL_1(name, b0) KERNEL_OPEN(name) b0 KERNEL_CLOSE(name)
+#define KERNEL_2(name, b0, b1) KERNEL_OPEN(name) b0 ARG b1 KERNEL_CLOSE(name)
+#define KERNEL_3(name, b0, b1, b2) KERNEL_OPEN(name) b0 ARG b1 ARG b2 KERNEL_CLOSE(name)
+#define KERNEL_4(name, b0, b1, b2, b3) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 KERNEL_CLOSE(name)
+#define KERNEL_5(name, b0, b1, b2, b3, b4) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 KERNEL_CLOSE(name)
+#define KERNEL_6(name, b0, b1, b2, b3, b4, b5) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 KERNEL_CLOSE(name)
+#define KERNEL_7(name, b0, b1, b2, b3, b4, b5, b6) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 KERNEL_CLOSE(name)
+#define KERNEL_8(name, b0, b1, b2, b3, b4, b5, b6, b7) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 KERNEL_CLOSE(name)
+#define KERNEL_9(name, b0, b1, b2, b3, b4, b5, b6, b7, b8) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 KERNEL_CLOSE(name)
+#define KERNEL_10(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 KERNEL_CLOSE(name)
+#define KERNEL_11(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 KERNEL_CLOSE(name)
+#define KERNEL_12(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 KERNEL_CLOSE(name)
+#define KERNEL_13(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 KERNEL_CLOSE(name)
+#define KERNEL_14(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 KERNEL_CLOSE(name)
+#define KERNEL_15(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 KERNEL_CLOSE(name)
+#define KERNEL_16(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 KERNEL_CLOSE(name)
+#define KERNEL_17(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 ARG b16 KERNEL_CLOSE(name)
+#define KERNEL_18(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16, b17) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 ARG b16 ARG b17 KERNEL_CLOSE(name)
+#define KERNEL_19(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16, b17, b18) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 ARG b16 ARG b17 ARG b18 KERNEL_CLOSE(name)
+#define KERNEL_20(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16, b17, b18, b19) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 ARG b16 ARG b17 ARG b18 ARG b19 KERNEL_CLOSE(name)
+#define KERNEL_21(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16, b17, b18, b19, b20) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 ARG b16 ARG b17 ARG b18 ARG b19 ARG b20 KERNEL_CLOSE(name)
+#define KERNEL_22(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16, b17, b18, b19, b20, b21) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 ARG b16 ARG b17 ARG b18 ARG b19 ARG b20 ARG b21 KERNEL_CLOSE(name)
+#define KERNEL_23(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16, b17, b18, b19, b20, b21, b22) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 ARG b16 ARG b17 ARG b18 ARG b19 ARG b20 ARG b21 ARG b22 KERNEL_CLOSE(name)
+#define KERNEL_24(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16, b17, b18, b19, b20, b21, b22, b23) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 ARG b16 ARG b17 ARG b18 ARG b19 ARG b20 ARG b21 ARG b22 ARG b23 KERNEL_CLOSE(name)
+#define LOCALS_1(l0) l0
+#define LOCALS_2(l0, l1) l0 l1
+#define LOCALS_3(l0, l1, l2) l0 l1 l2
+/* clang-format on */
+
+#endif
+
