@@ -9,6 +9,7 @@
 #include <hsae/device.h>
 #include <stdbool.h>
 
+#include "context.h"
 #include "kernel_args.h"
 #include "kernel_list.h"
 
@@ -20,10 +21,10 @@ enum {
 
 /* How a kernel is specialised (kernel_dialect.h). The same kernel at two shapes is two compiled kernels. */
 struct hsae_kernel_shape {
-    uint32_t group_size;    /* WG */
-    uint32_t columns;       /* COLS */
-    uint32_t ranges;        /* RANGES */
-    uint32_t vector_width;  /* VW; Vulkan ignores it (4) */
+    uint32_t group_size;    /* WG, a power of two */
+    uint32_t columns;       /* COLS, >= 1 */
+    uint32_t ranges;        /* RANGES: 1, 2 or 4 */
+    uint32_t vector_width;  /* VW: 4, 8 or 16; Vulkan ignores it (4) */
 };
 
 /* ---- buffers ---- */
@@ -69,6 +70,7 @@ struct hsae_sequence_base {
     struct hsae_device *device;
     uint32_t launch_count;
     bool ended, timed;
+    uint64_t ticket; /* of the last submission; 0: never submitted */
     char label[48];
 };
 
@@ -90,7 +92,9 @@ void hsae_sequence_destroy(struct hsae_sequence **sequence);
 
 /* ---- the backends' side ---- */
 
-/* All entries are needed but those marked optional. The front has checked every argument. */
+/* All entries are needed. The front has checked every argument. It fills struct hsae_buffer_base and hsae_sequence_base after a create and keeps
+ * launch_count (in sequence_launch: the index of the new launch), ended and ticket. Backends say what failed with hsae_fail, except that
+ * buffer_create gives ERROR_DEVICE_MEMORY without a message: the front knows how much is in use. Tickets count up from 1. */
 struct device_ops {
     hsae_status (*buffer_create)(struct hsae_device *device, uint64_t size, enum hsae_buffer_kind kind, const char *label,
                                  struct hsae_buffer **out);
@@ -112,6 +116,9 @@ struct hsae_device {
     hsae_context *context;
     const struct device_ops *ops;
     hsae_device_info info;
+    uint64_t allocated_bytes;    /* DEVICE buffers, kept by the front: all of them fit info.limits.memory_bytes */
+    uint64_t buffers, sequences; /* alive, kept by the front */
+    uint64_t submitted, waited;  /* last ticket given out, last one known to be done; kept by the front */
     bool lost; /* set by a backend once the device is lost; the front then refuses everything but destruction */
 };
 
@@ -119,11 +126,14 @@ struct hsae_device {
 struct backend {
     hsae_backend backend;
     const char *name; /* prefix of ids */
-    /* Appends its devices (info filled, id left to the front); a missing loader or driver is 0 devices. */
+    /* Appends its devices with hsae_device_info_append (id and backend are left to the front); a missing loader or driver is 0 devices. */
     hsae_status (*enumerate)(hsae_context *context, hsae_device_info **list, size_t *count);
-    /* Opens the index-th device of that enumeration. */
+    /* Opens the index-th device of that enumeration: context, ops and info are filled, as before. The index exists. */
     hsae_status (*open)(hsae_context *context, size_t index, struct hsae_device **out);
 };
+/* Grows a malloc'd array (NULL at first) by one. ERROR_MEMORY. */
+hsae_status hsae_device_info_append(hsae_context *context, hsae_device_info **list, size_t *count, const hsae_device_info *info);
+
 extern const struct backend hsae_backend_ref;
 #ifdef HSAE_HAVE_OPENCL
 extern const struct backend hsae_backend_opencl;

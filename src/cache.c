@@ -1,0 +1,122 @@
+/* One file a blob: a header, the whole key, the bytes. The file's name is a hash of the key; the key inside settles collisions. Files are
+ * replaced by rename, so that any number of processes may share the folder; a torn file fails its checksum. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "context.h"
+
+enum { PATH_BYTES = 4096 };
+
+struct header {
+    char magic[8];
+    uint64_t key_size, data_size; /* bytes */
+    uint64_t checksum;            /* of key and data */
+};
+static const char magic[8] = "hsae\0\1\r\n";
+
+#define FNV_OFFSET 0xcbf29ce484222325u
+
+/* 64-bit FNV-1a. */
+static uint64_t fnv1a(uint64_t hash, const void *data, size_t size)
+{
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ bytes[i]) * 0x100000001b3u;
+    return hash;
+}
+
+static struct header make_header(const void *key, size_t key_size, const void *data, size_t size)
+{
+    struct header header = {.key_size = key_size, .data_size = size};
+    memcpy(header.magic, magic, sizeof magic);
+    header.checksum = fnv1a(fnv1a(FNV_OFFSET, key, key_size), data, size);
+    return header;
+}
+
+static bool blob_path(const hsae_context *context, const char *kind, const void *key, size_t key_size, char path[PATH_BYTES])
+{
+    if (!context->cache_dir)
+        return false;
+    uint64_t hash = fnv1a(FNV_OFFSET, key, key_size);
+    int length = snprintf(path, PATH_BYTES, "%s/%s-%016llx%016llx", context->cache_dir, kind, (unsigned long long)hash,
+                          (unsigned long long)fnv1a(~hash, key, key_size));
+    return length < PATH_BYTES;
+}
+
+void hsae_cache_read(const hsae_context *context, const char *kind, const void *key, size_t key_size, void **data, size_t *size)
+{
+    char path[PATH_BYTES];
+    void *stored_key = NULL, *bytes = NULL;
+    *data = NULL;
+    *size = 0;
+    if (!blob_path(context, kind, key, key_size, path))
+        return;
+    FILE *file = fopen(path, "rb");
+    if (!file)
+        return;
+    struct header header;
+    struct stat info;
+    if (fread(&header, sizeof header, 1, file) != 1 || fstat(fileno(file), &info) || memcmp(header.magic, magic, sizeof magic) ||
+        header.key_size != key_size || (uint64_t)info.st_size != sizeof header + key_size + header.data_size)
+        goto end;
+    stored_key = malloc(key_size + 1);
+    bytes = malloc(header.data_size + 1);
+    if (!stored_key || !bytes || fread(stored_key, 1, key_size, file) != key_size ||
+        fread(bytes, 1, header.data_size, file) != header.data_size || memcmp(stored_key, key, key_size))
+        goto end;
+    struct header expected = make_header(key, key_size, bytes, header.data_size);
+    if (memcmp(&header, &expected, sizeof header))
+        goto end;
+    *data = bytes;
+    *size = header.data_size;
+    bytes = NULL;
+end:
+    free(stored_key);
+    free(bytes);
+    fclose(file);
+}
+
+/* Makes the folder and those above it; one that can't be made shows when the file is opened. */
+static void make_folders(const char *dir)
+{
+    char path[PATH_BYTES];
+    if (snprintf(path, sizeof path, "%s", dir) >= (int)sizeof path)
+        return;
+    for (char *c = path + 1; *c; c++)
+        if (*c == '/') {
+            *c = 0;
+            mkdir(path, 0777);
+            *c = '/';
+        }
+    mkdir(path, 0777);
+}
+
+void hsae_cache_write(const hsae_context *context, const char *kind, const void *key, size_t key_size, const void *data, size_t size)
+{
+    char path[PATH_BYTES], temporary[PATH_BYTES];
+    if (!blob_path(context, kind, key, key_size, path) ||
+        snprintf(temporary, sizeof temporary, "%s/.new-XXXXXX", context->cache_dir) >= (int)sizeof temporary)
+        return;
+    make_folders(context->cache_dir);
+    int descriptor = mkstemp(temporary);
+    if (descriptor < 0) {
+        hsae_log(context, HSAE_LOG_DEBUG, "compiled kernels are not kept: %s cannot be written", context->cache_dir);
+        return;
+    }
+    FILE *file = fdopen(descriptor, "wb");
+    if (!file) {
+        close(descriptor);
+        unlink(temporary);
+        return;
+    }
+    struct header header = make_header(key, key_size, data, size);
+    bool whole = fwrite(&header, sizeof header, 1, file) == 1 && fwrite(key, 1, key_size, file) == key_size &&
+                 fwrite(data, 1, size, file) == size;
+    whole = !fclose(file) && whole;
+    if (!whole || rename(temporary, path))
+        unlink(temporary);
+}

@@ -1,0 +1,93 @@
+#include "context.h"
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LINE_BYTES = 4096 };
+
+/* The folder for the blob cache, or NULL for none; false: out of memory. */
+static bool find_cache_dir(const char *wanted, char **out)
+{
+    const char *base = wanted ? wanted : getenv("HSAE_CACHE_DIR"), *tail = "";
+    if (!base) {
+        base = getenv("XDG_CACHE_HOME");
+        tail = "/hsae";
+        if (!base || !*base) {
+            base = getenv("HOME");
+            tail = "/.cache/hsae";
+        }
+    }
+    *out = NULL;
+    if (!base || !*base)
+        return true;
+    size_t size = strlen(base) + strlen(tail) + 1;
+    *out = malloc(size);
+    if (*out)
+        snprintf(*out, size, "%s%s", base, tail);
+    return *out;
+}
+
+hsae_status hsae_context_create(const hsae_context_params *params, hsae_context **out)
+{
+    static const hsae_context_params defaults;
+    if (!params)
+        params = &defaults;
+    *out = NULL;
+    hsae_context *context = calloc(1, sizeof *context);
+    if (!context)
+        return HSAE_ERROR_MEMORY;
+    context->log = params->log;
+    context->log_user = params->log_user;
+    if (!find_cache_dir(params->cache_dir, &context->cache_dir)) {
+        hsae_context_destroy(&context);
+        return HSAE_ERROR_MEMORY;
+    }
+    *out = context;
+    return HSAE_OK;
+}
+
+void hsae_context_destroy(hsae_context **context)
+{
+    if (!context || !*context)
+        return;
+    free((*context)->cache_dir);
+    free(*context);
+    *context = NULL;
+}
+
+void hsae_free(void *memory)
+{
+    free(memory);
+}
+
+static void log_line(const hsae_context *context, hsae_log_level level, const char *format, va_list values)
+{
+    if (!context || !context->log)
+        return;
+    char line[LINE_BYTES];
+    vsnprintf(line, sizeof line, format, values);
+    for (char *c = line; *c; c++)
+        if (*c == '\n' || *c == '\r' || *c == '\t')
+            *c = ' ';
+    context->log(context->log_user, level, line);
+}
+
+void hsae_log(const hsae_context *context, hsae_log_level level, const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    log_line(context, level, format, values);
+    va_end(values);
+}
+
+hsae_status hsae_fail(const hsae_context *context, hsae_status status, const char *format, ...)
+{
+    va_list values;
+    va_start(values, format);
+    log_line(context, HSAE_LOG_ERROR, format, values);
+    va_end(values);
+    return status;
+}

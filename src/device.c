@@ -1,0 +1,347 @@
+/* The front of every device: all checks of arguments, sizes and limits, and the messages that go with them. */
+#include "device.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define KERNEL_CHECK(name, access)                                                                                                         \
+    _Static_assert(sizeof(struct name##_args) <= HSAE_MAX_ARGS, #name ": argument struct too large");                                      \
+    _Static_assert(sizeof(struct name##_args) % 4 == 0, #name ": argument struct is not made of 4-byte members");                          \
+    _Static_assert(sizeof access - 1 <= HSAE_MAX_BINDINGS, #name ": too many bindings");
+HSAE_KERNEL_LIST(KERNEL_CHECK)
+
+const struct hsae_kernel_info hsae_kernels[HSAE_KERNEL_COUNT] = {
+#define KERNEL_INFO(name, access) {#name, access, sizeof(struct name##_args)},
+    HSAE_KERNEL_LIST(KERNEL_INFO)
+};
+
+static struct hsae_buffer_base *buffer_base(const struct hsae_buffer *buffer)
+{
+    return (struct hsae_buffer_base *)buffer;
+}
+
+static struct hsae_sequence_base *sequence_base(const struct hsae_sequence *sequence)
+{
+    return (struct hsae_sequence_base *)sequence;
+}
+
+static void copy_label(char label[48], const char *text)
+{
+    snprintf(label, 48, "%s", text ? text : "unnamed");
+}
+
+static hsae_status check_device(const struct hsae_device *device)
+{
+    if (!device)
+        return HSAE_ERROR_ARGUMENT;
+    if (device->lost)
+        return hsae_fail(device->context, HSAE_ERROR_DEVICE_LOST, "%s (%s) was lost; close it, open it again and resume from a checkpoint",
+                         device->info.id, device->info.name);
+    return HSAE_OK;
+}
+
+#define ULL(x) ((unsigned long long)(x))
+
+/* ---- buffers ---- */
+
+static hsae_status check_buffer_size(const struct hsae_device *device, const char *label, uint64_t size, enum hsae_buffer_kind kind)
+{
+    const hsae_limits *limits = &device->info.limits;
+    const char *id = device->info.id;
+    if (size % 4)
+        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "%s: buffer %s: %llu bytes are not a multiple of 4", id, label, ULL(size));
+    if (size > limits->max_allocation_bytes)
+        return hsae_fail(device->context, HSAE_ERROR_LIMIT,
+                         "%s: buffer %s needs %llu bytes, the device's largest buffer has %llu; use smaller levels or a smaller batch", id,
+                         label, ULL(size), ULL(limits->max_allocation_bytes));
+    if (kind == HSAE_BUFFER_DEVICE && size > limits->memory_bytes - device->allocated_bytes)
+        return HSAE_ERROR_DEVICE_MEMORY;
+    return HSAE_OK;
+}
+
+hsae_status hsae_buffer_create(struct hsae_device *device, const char *label, uint64_t size, enum hsae_buffer_kind kind,
+                               struct hsae_buffer **out)
+{
+    if (!out)
+        return HSAE_ERROR_ARGUMENT;
+    *out = NULL;
+    hsae_status status = check_device(device);
+    if (status)
+        return status;
+    char name[48];
+    copy_label(name, label);
+    size = size ? size : 4;
+    status = check_buffer_size(device, name, size, kind);
+    if (!status)
+        status = device->ops->buffer_create(device, size, kind, name, out);
+    if (status == HSAE_ERROR_DEVICE_MEMORY)
+        hsae_fail(device->context, status,
+                  "%s: no memory for buffer %s: %llu bytes asked for, %llu of %llu in use; use smaller levels, a smaller batch or another "
+                  "device",
+                  device->info.id, name, ULL(size), ULL(device->allocated_bytes), ULL(device->info.limits.memory_bytes));
+    if (status) {
+        *out = NULL;
+        return status;
+    }
+    struct hsae_buffer_base *base = buffer_base(*out);
+    *base = (struct hsae_buffer_base){.device = device, .size = size, .kind = kind};
+    copy_label(base->label, name);
+    device->buffers++;
+    if (kind == HSAE_BUFFER_DEVICE)
+        device->allocated_bytes += size;
+    return HSAE_OK;
+}
+
+void hsae_buffer_destroy(struct hsae_buffer **buffer)
+{
+    if (!buffer || !*buffer)
+        return;
+    struct hsae_buffer_base *base = buffer_base(*buffer);
+    struct hsae_device *device = base->device;
+    device->buffers--;
+    if (base->kind == HSAE_BUFFER_DEVICE)
+        device->allocated_bytes -= base->size;
+    device->ops->buffer_destroy(*buffer);
+    *buffer = NULL;
+}
+
+uint64_t hsae_buffer_size(const struct hsae_buffer *buffer)
+{
+    return buffer ? buffer_base(buffer)->size : 0;
+}
+
+static hsae_status check_transfer(const struct hsae_buffer *buffer, const char *what, uint64_t offset, uint64_t size, const void *data)
+{
+    if (!buffer)
+        return HSAE_ERROR_ARGUMENT;
+    const struct hsae_buffer_base *base = buffer_base(buffer);
+    hsae_status status = check_device(base->device);
+    if (status)
+        return status;
+    if (offset % 4 || size % 4 || offset > base->size || size > base->size - offset || (size && !data))
+        return hsae_fail(base->device->context, HSAE_ERROR_ARGUMENT,
+                         "%s: cannot %s %llu bytes at %llu of buffer %s, which has %llu (%s)", base->device->info.id, what, ULL(size),
+                         ULL(offset), base->label, ULL(base->size), data ? "multiples of 4 inside the buffer are allowed" : "no data");
+    return HSAE_OK;
+}
+
+hsae_status hsae_buffer_write(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, const void *data)
+{
+    hsae_status status = check_transfer(buffer, "write", offset, size, data);
+    return status || !size ? status : buffer_base(buffer)->device->ops->buffer_write(buffer, offset, size, data);
+}
+
+hsae_status hsae_buffer_read(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data)
+{
+    hsae_status status = check_transfer(buffer, "read", offset, size, data);
+    return status || !size ? status : buffer_base(buffer)->device->ops->buffer_read(buffer, offset, size, data);
+}
+
+/* ---- sequences ---- */
+
+hsae_status hsae_sequence_create(struct hsae_device *device, const char *label, bool timed, struct hsae_sequence **out)
+{
+    if (!out)
+        return HSAE_ERROR_ARGUMENT;
+    *out = NULL;
+    hsae_status status = check_device(device);
+    if (!status)
+        status = device->ops->sequence_create(device, timed, out);
+    if (status) {
+        *out = NULL;
+        return status;
+    }
+    struct hsae_sequence_base *base = sequence_base(*out);
+    *base = (struct hsae_sequence_base){.device = device, .timed = timed};
+    copy_label(base->label, label);
+    device->sequences++;
+    return HSAE_OK;
+}
+
+void hsae_sequence_destroy(struct hsae_sequence **sequence)
+{
+    if (!sequence || !*sequence)
+        return;
+    struct hsae_device *device = sequence_base(*sequence)->device;
+    device->sequences--;
+    device->ops->sequence_destroy(*sequence);
+    *sequence = NULL;
+}
+
+static bool is_power_of_two(uint32_t x)
+{
+    return x && !(x & (x - 1));
+}
+
+static hsae_status check_shape(const struct hsae_sequence_base *sequence, const struct hsae_launch *launch)
+{
+    const struct hsae_device *device = sequence->device;
+    const hsae_limits *limits = &device->info.limits;
+    const struct hsae_kernel_info *kernel = &hsae_kernels[launch->kernel];
+    const struct hsae_kernel_shape *shape = &launch->shape;
+    if (!is_power_of_two(shape->group_size) || !shape->columns || !is_power_of_two(shape->ranges) || shape->ranges > HSAE_MAX_RANGES ||
+        (shape->vector_width != 4 && shape->vector_width != 8 && shape->vector_width != 16) || !launch->groups[0] || !launch->groups[1])
+        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT,
+                         "%s: %s in %s: group size %u, columns %u, ranges %u, vector width %u, groups %u x %u is not a shape (device.h)",
+                         device->info.id, kernel->name, sequence->label, shape->group_size, shape->columns, shape->ranges,
+                         shape->vector_width, launch->groups[0], launch->groups[1]);
+    if (shape->group_size > limits->max_group_size)
+        return hsae_fail(device->context, HSAE_ERROR_LIMIT, "%s: %s in %s: group size %u, the device allows %u", device->info.id,
+                         kernel->name, sequence->label, shape->group_size, limits->max_group_size);
+    for (int i = 0; i < 2; i++)
+        if (launch->groups[i] > limits->max_groups[i])
+            return hsae_fail(device->context, HSAE_ERROR_LIMIT, "%s: %s in %s: %u groups in %c, the device allows %u; use a smaller batch",
+                             device->info.id, kernel->name, sequence->label, launch->groups[i], "xy"[i], limits->max_groups[i]);
+    return HSAE_OK;
+}
+
+static hsae_status check_binding(const struct hsae_sequence_base *sequence, const struct hsae_launch *launch, size_t slot)
+{
+    const struct hsae_device *device = sequence->device;
+    const struct hsae_kernel_info *kernel = &hsae_kernels[launch->kernel];
+    const struct hsae_buffer_base *buffer = buffer_base(launch->bindings[slot]);
+    if (!buffer || buffer->device != device)
+        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "%s: %s in %s: binding %zu %s", device->info.id, kernel->name,
+                         sequence->label, slot, buffer ? "is a buffer of another device" : "is not set");
+    if (buffer->size > device->info.limits.max_binding_bytes)
+        return hsae_fail(device->context, HSAE_ERROR_LIMIT,
+                         "%s: %s in %s: buffer %s has %llu bytes, a kernel of this device sees at most %llu; cut it into ranges",
+                         device->info.id, kernel->name, sequence->label, buffer->label, ULL(buffer->size),
+                         ULL(device->info.limits.max_binding_bytes));
+    for (size_t other = 0; other < slot; other++)
+        if (launch->bindings[other] == launch->bindings[slot] && (kernel->access[slot] != 'r' || kernel->access[other] != 'r'))
+            return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "%s: %s in %s: buffer %s is written and bound twice, at %zu and %zu",
+                             device->info.id, kernel->name, sequence->label, buffer->label, other, slot);
+    return HSAE_OK;
+}
+
+static hsae_status check_launch(const struct hsae_sequence_base *sequence, const struct hsae_launch *launch)
+{
+    const struct hsae_device *device = sequence->device;
+    const hsae_limits *limits = &device->info.limits;
+    if (!launch || (unsigned)launch->kernel >= HSAE_KERNEL_COUNT || !launch->args)
+        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "%s: a launch in %s has no kernel or no arguments", device->info.id,
+                         sequence->label);
+    const struct hsae_kernel_info *kernel = &hsae_kernels[launch->kernel];
+    if (sequence->ended)
+        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "%s: %s: sequence %s has ended, nothing can be added", device->info.id,
+                         kernel->name, sequence->label);
+    size_t bindings = strlen(kernel->access);
+    if (bindings > limits->max_bindings || kernel->args_bytes > limits->max_args_bytes)
+        return hsae_fail(device->context, HSAE_ERROR_LIMIT,
+                         "%s: %s needs %zu buffers and %u bytes of arguments, the device allows %u and %u; use another device",
+                         device->info.id, kernel->name, bindings, kernel->args_bytes, limits->max_bindings, limits->max_args_bytes);
+    hsae_status status = check_shape(sequence, launch);
+    for (size_t slot = 0; slot < bindings && !status; slot++)
+        status = check_binding(sequence, launch, slot);
+    for (size_t slot = bindings; slot < HSAE_MAX_BINDINGS && !status; slot++)
+        if (launch->bindings[slot])
+            status = hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "%s: %s in %s: binding %zu is set, the kernel has %zu",
+                               device->info.id, kernel->name, sequence->label, slot, bindings);
+    return status;
+}
+
+hsae_status hsae_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch)
+{
+    if (!sequence)
+        return HSAE_ERROR_ARGUMENT;
+    struct hsae_sequence_base *base = sequence_base(sequence);
+    hsae_status status = check_device(base->device);
+    if (!status)
+        status = check_launch(base, launch);
+    if (!status)
+        status = base->device->ops->sequence_launch(sequence, launch);
+    if (!status)
+        base->launch_count++;
+    return status;
+}
+
+hsae_status hsae_sequence_end(struct hsae_sequence *sequence)
+{
+    if (!sequence)
+        return HSAE_ERROR_ARGUMENT;
+    struct hsae_sequence_base *base = sequence_base(sequence);
+    hsae_status status = check_device(base->device);
+    if (status)
+        return status;
+    if (base->ended)
+        return hsae_fail(base->device->context, HSAE_ERROR_ARGUMENT, "%s: sequence %s has ended already", base->device->info.id,
+                         base->label);
+    status = base->device->ops->sequence_end(sequence);
+    base->ended = !status;
+    return status;
+}
+
+hsae_status hsae_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket)
+{
+    if (!sequence)
+        return HSAE_ERROR_ARGUMENT;
+    struct hsae_sequence_base *base = sequence_base(sequence);
+    struct hsae_device *device = base->device;
+    hsae_status status = check_device(device);
+    if (status)
+        return status;
+    if (!base->ended || base->ticket > device->waited)
+        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "%s: sequence %s cannot be submitted: %s", device->info.id, base->label,
+                         base->ended ? "its last submission was not waited for" : "it has not ended");
+    uint64_t submitted = 0;
+    status = device->ops->sequence_submit(sequence, &submitted);
+    if (status)
+        return status;
+    base->ticket = submitted;
+    device->submitted = submitted;
+    if (ticket)
+        *ticket = submitted;
+    return HSAE_OK;
+}
+
+hsae_status hsae_device_wait(struct hsae_device *device, uint64_t ticket)
+{
+    hsae_status status = check_device(device);
+    if (status)
+        return status;
+    if (ticket > device->submitted)
+        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "%s: cannot wait for ticket %llu, the last one is %llu", device->info.id,
+                         ULL(ticket), ULL(device->submitted));
+    if (ticket && ticket <= device->waited)
+        return HSAE_OK;
+    status = device->ops->wait(device, ticket);
+    if (!status)
+        device->waited = ticket ? ticket : device->submitted;
+    return status;
+}
+
+hsae_status hsae_sequence_times(struct hsae_sequence *sequence, double *ns)
+{
+    if (!sequence)
+        return HSAE_ERROR_ARGUMENT;
+    struct hsae_sequence_base *base = sequence_base(sequence);
+    hsae_status status = check_device(base->device);
+    if (status)
+        return status;
+    if (!ns || !base->timed || !base->ticket || base->ticket > base->device->waited)
+        return hsae_fail(base->device->context, HSAE_ERROR_ARGUMENT, "%s: no times of sequence %s: %s", base->device->info.id, base->label,
+                         !ns            ? "nowhere to put them"
+                         : !base->timed ? "it was not made to be timed"
+                                        : "it was not submitted and waited for");
+    return base->launch_count ? base->device->ops->sequence_times(sequence, ns) : HSAE_OK;
+}
+
+/* ---- devices ---- */
+
+void hsae_device_close(hsae_device **device)
+{
+    if (!device || !*device)
+        return;
+    struct hsae_device *closing = *device;
+    if (closing->buffers || closing->sequences)
+        hsae_log(closing->context, HSAE_LOG_WARNING, "%s is closed with %llu buffers and %llu sequences alive", closing->info.id,
+                 ULL(closing->buffers), ULL(closing->sequences));
+    closing->ops->close(closing);
+    *device = NULL;
+}
+
+const hsae_device_info *hsae_device_get_info(const hsae_device *device)
+{
+    return device ? &device->info : NULL;
+}

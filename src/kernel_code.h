@@ -1,0 +1,21 @@
+/* The kernels' code for the drivers, generated at build time by tools/embed.py. */
+#ifndef HSAE_SRC_KERNEL_CODE_H
+#define HSAE_SRC_KERNEL_CODE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernel_list.h"
+
+/* OpenCL C: a kernel's program is the prelude (kernel_dialect.h, kernel_args.h) followed by its own text. NUL-terminated ASCII. */
+extern const char *const hsae_opencl_prelude;
+extern const char *const hsae_opencl_code[HSAE_KERNEL_COUNT];
+
+/* SPIR-V 1.3; entry point "main", specialisation constants 0 WG, 1 COLS, 2 RANGES. */
+struct hsae_spirv {
+    const uint32_t *words;
+    size_t size; /* bytes */
+};
+extern const struct hsae_spirv hsae_vulkan_code[HSAE_KERNEL_COUNT];
+
+#endif

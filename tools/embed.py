@@ -1,0 +1,49 @@
+#!/usr/bin/env python3
+"""Writes the kernels' code as C tables (src/kernel_code.h).
+
+embed.py opencl OUT.c DIALECT.h ARGS.h NAME.cl...    a common prelude and one text a kernel
+embed.py vulkan OUT.c NAME.spv...                    SPIR-V words
+"""
+import struct
+import sys
+from pathlib import Path
+
+PER_LINE = 16
+
+
+def array(declaration, values):
+    lines = [", ".join(values[i : i + PER_LINE]) for i in range(0, len(values), PER_LINE)]
+    return f"static const {declaration}[] = {{\n" + ",\n".join(lines) + "};\n"
+
+
+def text(name, *paths):
+    # A string literal of more than 4095 characters is not portable C. Not ASCII: UnicodeDecodeError.
+    characters = "".join(Path(path).read_bytes().decode("ascii") for path in paths)
+    return array(f"char {name}", [str(ord(c)) for c in characters] + ["0"])
+
+
+def words(name, path):
+    data = Path(path).read_bytes()
+    if len(data) % 4 or struct.unpack_from("=I", data)[0] != 0x07230203:
+        sys.exit(f"{path}: not SPIR-V of this machine's byte order")
+    return array(f"uint32_t {name}", [f"{word:#x}" for (word,) in struct.iter_unpack("=I", data)])
+
+
+def main():
+    language, out, *paths = sys.argv[1:]
+    parts = ['#include "kernel_code.h"\n']
+    if language == "opencl":
+        dialect, args, *paths = paths
+        parts += [text("prelude", dialect, args), "const char *const hsae_opencl_prelude = prelude;\n"]
+    stems = [Path(path).stem for path in paths]
+    parts += [text(f"code_{stem}", path) if language == "opencl" else words(f"code_{stem}", path) for stem, path in zip(stems, paths)]
+    if language == "opencl":
+        rows = [f"    [HSAE_KERNEL_{stem}] = code_{stem},\n" for stem in stems]
+        parts.append("const char *const hsae_opencl_code[HSAE_KERNEL_COUNT] = {\n")
+    else:
+        rows = [f"    [HSAE_KERNEL_{stem}] = {{code_{stem}, sizeof code_{stem}}},\n" for stem in stems]
+        parts.append("const struct hsae_spirv hsae_vulkan_code[HSAE_KERNEL_COUNT] = {\n")
+    Path(out).write_text("".join(parts + rows) + "};\n")
+
+
+main()
