@@ -1,0 +1,320 @@
+/* What only the Vulkan device has: barriers, blocks of descriptors, fences, transfers in pieces, the pipeline cache. The validation layer,
+ * where it is installed, must stay silent. Results are compared with the reference device. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "device.h"
+
+enum { FEATURES = 1000, GROUP = 64, LAUNCHES = 300, SKIP = 77 };
+
+static hsae_context *context;
+static unsigned complaints; /* of the validation layer */
+static bool no_layer;
+
+/* Leak checkers need the driver to stay loaded to know its own leaks by name. */
+int dlclose(void *handle)
+{
+    (void)handle;
+    return 0;
+}
+
+static void log_message(void *user, hsae_log_level level, const char *message)
+{
+    (void)user;
+    complaints += !strncmp(message, "Vulkan validation: ", 19);
+    no_layer = no_layer || !strncmp(message, "HSAE_VULKAN_VALIDATION is set, but", 34);
+    if (level <= HSAE_LOG_WARNING)
+        print_message("%s\n", message);
+}
+
+static struct hsae_device *open_device(const char *id)
+{
+    struct hsae_device *device;
+    assert_int_equal(hsae_device_open(context, id, &device), HSAE_OK);
+    return device;
+}
+
+static struct hsae_buffer *new_buffer(struct hsae_device *device, uint64_t size, enum hsae_buffer_kind kind, const void *data)
+{
+    struct hsae_buffer *buffer;
+    assert_int_equal(hsae_buffer_create(device, "test", size, kind, &buffer), HSAE_OK);
+    if (data)
+        assert_int_equal(hsae_buffer_write(buffer, 0, size, data), HSAE_OK);
+    return buffer;
+}
+
+/* The buffers of the swap kernel; three that take turns as input and output. */
+struct swap_case {
+    struct hsae_device *device;
+    struct hsae_buffer *clock, *levels, *tree, *turn[3];
+};
+
+static struct swap_case new_case(struct hsae_device *device)
+{
+    u32 clock[CLOCK_WORDS] = {[CLOCK_STEP] = 6, [CLOCK_SEED_LO] = 1, [CLOCK_SWAP_BOUND] = 1 << 23, [CLOCK_DEAD_STEPS] = 1};
+    u32 levels[2 * LEVEL_WORDS] = {[LEVEL_WORDS + LEVEL_FIRST] = FEATURES};
+    static u32 tree[FEATURES * TREE_WORDS];
+    for (u32 i = 0; i < FEATURES; i++) {
+        tree[i * TREE_WORDS + TREE_PARENT] = NONE;
+        tree[i * TREE_WORDS + TREE_CHILD_COUNT] = i % 3;
+    }
+    struct swap_case made = {.device = device};
+    made.clock = new_buffer(device, sizeof clock, HSAE_BUFFER_STAGING, clock);
+    made.levels = new_buffer(device, sizeof levels, HSAE_BUFFER_DEVICE, levels);
+    made.tree = new_buffer(device, sizeof tree, HSAE_BUFFER_DEVICE, tree);
+    for (int i = 0; i < 3; i++)
+        made.turn[i] = new_buffer(device, FEATURES * 4, i ? HSAE_BUFFER_DEVICE : HSAE_BUFFER_STAGING, NULL);
+    return made;
+}
+
+static void free_case(struct swap_case *made)
+{
+    hsae_buffer_destroy(&made->clock);
+    hsae_buffer_destroy(&made->levels);
+    hsae_buffer_destroy(&made->tree);
+    for (int i = 0; i < 3; i++)
+        hsae_buffer_destroy(&made->turn[i]);
+}
+
+static void launch(struct hsae_sequence *sequence, const struct swap_case *c, int last_fired, int slot, int flags, uint32_t group_size)
+{
+    struct swap_args args = {.features = FEATURES, .levels = 1};
+    struct hsae_launch swap = {
+        .kernel = HSAE_KERNEL_swap,
+        .shape = {.group_size = group_size, .columns = 1, .ranges = 1, .vector_width = 4},
+        .groups = {(FEATURES + group_size - 1) / group_size, 1},
+        .bindings = {c->clock, c->levels, c->tree, c->turn[last_fired], c->turn[slot], c->turn[flags]},
+        .args = &args,
+    };
+    assert_int_equal(hsae_sequence_launch(sequence, &swap), HSAE_OK);
+}
+
+/* Each launch reads what the one before it wrote and overwrites what it read; every fifth is repeated, a write after a write; every seventh
+ * reads only, beside the one before it. */
+static struct hsae_sequence *new_chain(const struct swap_case *c, bool timed)
+{
+    struct hsae_sequence *sequence;
+    assert_int_equal(hsae_sequence_create(c->device, "chain", timed, &sequence), HSAE_OK);
+    for (int i = 0; i < LAUNCHES; i++) {
+        int from = i % 2, to = i % 7 ? 1 - from : 2;
+        launch(sequence, c, from, from, to, i % 3 ? GROUP : GROUP / 2);
+        if (i % 5 == 0)
+            launch(sequence, c, from, from, to, GROUP);
+    }
+    assert_int_equal(hsae_sequence_end(sequence), HSAE_OK);
+    return sequence;
+}
+
+static void run_chain(const char *id, u32 result[3][FEATURES])
+{
+    struct hsae_device *device = open_device(id);
+    struct swap_case c = new_case(device);
+    struct hsae_sequence *sequence = new_chain(&c, false);
+    u32 clock[CLOCK_WORDS];
+    for (u32 step = 0; step < 3; step++) {
+        uint64_t ticket;
+        assert_int_equal(hsae_buffer_read(c.clock, 0, sizeof clock, clock), HSAE_OK);
+        clock[CLOCK_STEP]++;
+        assert_int_equal(hsae_buffer_write(c.clock, 0, sizeof clock, clock), HSAE_OK);
+        assert_int_equal(hsae_sequence_submit(sequence, &ticket), HSAE_OK);
+        assert_int_equal(hsae_device_wait(device, ticket), HSAE_OK);
+    }
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(hsae_buffer_read(c.turn[i], 0, FEATURES * 4, result[i]), HSAE_OK);
+    hsae_sequence_destroy(&sequence);
+    free_case(&c);
+    hsae_device_close(&device);
+}
+
+static void test_chain(void **state)
+{
+    static u32 expected[3][FEATURES], result[3][FEATURES];
+    (void)state;
+    run_chain("ref", expected);
+    run_chain("vulkan:0", result);
+    assert_memory_equal(result, expected, sizeof expected);
+    assert_int_equal(complaints, 0);
+}
+
+/* More submissions than fences, beside each other and destroyed unwaited; a DEVICE buffer's read waits for them. */
+static void test_in_flight(void **state)
+{
+    enum { SUBMISSIONS = 70 };
+    struct hsae_device *device = open_device("vulkan:0");
+    struct swap_case c = new_case(device);
+    struct hsae_sequence *sequences[SUBMISSIONS];
+    uint64_t tickets[SUBMISSIONS];
+    u32 flags[FEATURES];
+    (void)state;
+    for (int i = 0; i < SUBMISSIONS; i++) {
+        assert_int_equal(hsae_sequence_create(device, "one", false, &sequences[i]), HSAE_OK);
+        launch(sequences[i], &c, i % 2, i % 2, 1 - i % 2, GROUP);
+        assert_int_equal(hsae_sequence_end(sequences[i]), HSAE_OK);
+    }
+    for (int i = 0; i < SUBMISSIONS; i++) {
+        assert_int_equal(hsae_sequence_submit(sequences[i], &tickets[i]), HSAE_OK);
+        assert_true(tickets[i] > (i ? tickets[i - 1] : 0));
+    }
+    assert_int_equal(hsae_buffer_read(c.turn[1], 0, sizeof flags, flags), HSAE_OK);
+    assert_true(flags[0] & FLAG_DEAD);
+    assert_int_equal(hsae_device_wait(device, tickets[3]), HSAE_OK);
+    assert_int_equal(hsae_device_wait(device, tickets[SUBMISSIONS - 1]), HSAE_OK);
+    for (int i = 0; i < SUBMISSIONS; i++)
+        assert_int_equal(hsae_sequence_submit(sequences[i], NULL), HSAE_OK);
+    for (int i = 0; i < SUBMISSIONS; i++)
+        hsae_sequence_destroy(&sequences[i]);
+    assert_int_equal(hsae_device_wait(device, 0), HSAE_OK);
+    free_case(&c);
+    hsae_device_close(&device);
+    assert_int_equal(complaints, 0);
+}
+
+static void test_times(void **state)
+{
+    struct hsae_device *device = open_device("vulkan:0");
+    struct swap_case c = new_case(device);
+    struct hsae_sequence *sequence = new_chain(&c, true);
+    static double ns[2 * LAUNCHES];
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        uint64_t ticket;
+        assert_int_equal(hsae_sequence_submit(sequence, &ticket), HSAE_OK);
+        assert_int_equal(hsae_device_wait(device, ticket), HSAE_OK);
+        assert_int_equal(hsae_sequence_times(sequence, ns), HSAE_OK);
+    }
+    for (int i = 0; i < LAUNCHES + LAUNCHES / 5; i++)
+        assert_true(ns[i] >= 0 && ns[i] < 1e9);
+    hsae_sequence_destroy(&sequence);
+    free_case(&c);
+    hsae_device_close(&device);
+    assert_int_equal(complaints, 0);
+}
+
+/* Fresh buffers are zero; a write that is cut into pieces leaves its neighbours alone. */
+static void check_transfers(enum hsae_buffer_kind kind)
+{
+    const size_t size = (40 << 20) + 12, words = size / 4, first = 3, last = words - 2;
+    struct hsae_device *device = open_device("vulkan:0");
+    struct hsae_buffer *buffer = new_buffer(device, size, kind, NULL);
+    u32 *out = malloc(size), *in = malloc(size);
+    assert_true(out && in);
+    assert_int_equal(hsae_buffer_read(buffer, 0, size, in), HSAE_OK);
+    for (size_t i = 0; i < words; i++)
+        assert_int_equal(in[i], 0);
+    for (size_t i = 0; i < words; i++)
+        out[i] = (u32)i * 2654435761u | 1;
+    assert_int_equal(hsae_buffer_write(buffer, first * 4, (last - first) * 4, out + first), HSAE_OK);
+    assert_int_equal(hsae_buffer_read(buffer, 0, size, in), HSAE_OK);
+    for (size_t i = 0; i < words; i++)
+        assert_int_equal(in[i], i >= first && i < last ? out[i] : 0);
+    assert_int_equal(hsae_buffer_read(buffer, (words / 2) * 4, 4, in), HSAE_OK);
+    assert_int_equal(in[0], out[words / 2]);
+    free(out);
+    free(in);
+    hsae_buffer_destroy(&buffer);
+    hsae_device_close(&device);
+    assert_int_equal(complaints, 0);
+}
+
+static void test_transfers(void **state)
+{
+    (void)state;
+    check_transfers(HSAE_BUFFER_DEVICE);
+    check_transfers(HSAE_BUFFER_STAGING);
+}
+
+/* Files in a folder; `wipe` empties it, `damage` cuts each file short. */
+static int walk(const char *path, bool wipe, bool damage)
+{
+    int count = 0;
+    DIR *dir = opendir(path);
+    assert_non_null(dir);
+    for (struct dirent *entry; (entry = readdir(dir));) {
+        char name[512];
+        snprintf(name, sizeof name, "%s/%s", path, entry->d_name);
+        if (entry->d_name[0] == '.')
+            continue;
+        count++;
+        if (damage)
+            assert_int_equal(truncate(name, 100), 0);
+        if (wipe)
+            unlink(name);
+    }
+    closedir(dir);
+    return count;
+}
+
+static void compile_once(hsae_context *with)
+{
+    struct hsae_device *device;
+    assert_int_equal(hsae_device_open(with, "vulkan:0", &device), HSAE_OK);
+    struct swap_case c = new_case(device);
+    struct hsae_sequence *sequence = new_chain(&c, false);
+    hsae_sequence_destroy(&sequence);
+    free_case(&c);
+    hsae_device_close(&device);
+}
+
+static void test_cache(void **state)
+{
+    char dir[] = "/tmp/hsae-test-XXXXXX";
+    hsae_context *cached;
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(hsae_context_create(&(hsae_context_params){.log = log_message, .cache_dir = dir}, &cached), HSAE_OK);
+    compile_once(cached);
+    assert_int_equal(walk(dir, false, false), 1);
+    compile_once(cached);
+    walk(dir, false, true);
+    compile_once(cached);
+    assert_int_equal(walk(dir, true, false), 1);
+    hsae_context_destroy(&cached);
+    rmdir(dir);
+    assert_int_equal(complaints, 0);
+}
+
+/* The layer does report through the log: a buffer that outlives its device. Its handle is freed by hand, the front's device is gone. */
+static void test_complaint(void **state)
+{
+    (void)state;
+    if (no_layer)
+        skip();
+    struct hsae_device *device = open_device("vulkan:0");
+    struct hsae_buffer *buffer = new_buffer(device, 64, HSAE_BUFFER_DEVICE, NULL);
+    hsae_device_close(&device);
+    free(buffer);
+    assert_true(complaints > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_chain),     cmocka_unit_test(test_in_flight), cmocka_unit_test(test_times),
+        cmocka_unit_test(test_transfers), cmocka_unit_test(test_cache),     cmocka_unit_test(test_complaint),
+    };
+    struct hsae_device *device;
+    setenv("HSAE_VULKAN_VALIDATION", "1", 1);
+    if (hsae_context_create(&(hsae_context_params){.log = log_message, .cache_dir = ""}, &context))
+        return 1;
+    if (hsae_device_open(context, "vulkan:0", &device)) {
+        hsae_context_destroy(&context);
+        return SKIP;
+    }
+    hsae_device_close(&device);
+    int failed = cmocka_run_group_tests_name("as it is", tests, NULL, NULL);
+    complaints = 0;
+    setenv("HSAE_VULKAN_UNIFIED", "0", 1);
+    failed += cmocka_run_group_tests_name("with transfers", tests, NULL, NULL);
+    hsae_context_destroy(&context);
+    return failed;
+}
