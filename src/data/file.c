@@ -1,0 +1,190 @@
+#define _XOPEN_SOURCE 700 /* realpath */
+
+#include "file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+hsae_status hsae_map_open(const hsae_context *context, const char *path, struct hsae_map *map)
+{
+    hsae_status status = HSAE_OK;
+    struct stat info;
+    *map = (struct hsae_map){0};
+    /* A pipe without a writer must not hang the open. */
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (file < 0 || fstat(file, &info)) {
+        status = hsae_fail(context, HSAE_ERROR_FILE, "%s: cannot be read: %s", path, strerror(errno));
+        goto end;
+    }
+    if (!S_ISREG(info.st_mode)) {
+        status = hsae_fail(context, HSAE_ERROR_FILE, "%s: cannot be read: it is not a regular file", path);
+        goto end;
+    }
+    if (info.st_size == 0)
+        goto end;
+    if ((uint64_t)info.st_size > SIZE_MAX) {
+        status = hsae_fail(context, HSAE_ERROR_FILE, "%s: too large for this machine's address space", path);
+        goto end;
+    }
+    void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, file, 0);
+    if (data == MAP_FAILED) {
+        status = hsae_fail(context, HSAE_ERROR_FILE, "%s: cannot be mapped: %s", path, strerror(errno));
+        goto end;
+    }
+    map->data = data;
+    map->size = (uint64_t)info.st_size;
+end:
+    if (file >= 0)
+        close(file);
+    return status;
+}
+
+void hsae_map_close(struct hsae_map *map)
+{
+    if (map->data)
+        munmap((void *)map->data, (size_t)map->size);
+    *map = (struct hsae_map){0};
+}
+
+struct hsae_output {
+    const hsae_context *context;
+    char *path;      /* as the caller named it, for messages */
+    char *target;    /* links resolved */
+    char *temporary; /* NULL: there is no such file */
+    FILE *stream;
+};
+
+static hsae_status output_error(const struct hsae_output *output, int error)
+{
+    return hsae_fail(output->context, HSAE_ERROR_FILE, "%s: cannot be written: %s", output->path, strerror(error));
+}
+
+/* The path with links resolved; NULL with errno set. */
+static char *resolve_target(const char *path)
+{
+    struct stat info;
+    return lstat(path, &info) && errno == ENOENT ? strdup(path) : realpath(path, NULL);
+}
+
+/* An open file beside the target, or -1 with errno set. */
+static int open_temporary(struct hsae_output *output)
+{
+    const char *slash = strrchr(output->target, '/');
+    int folder = slash ? (int)(slash - output->target) + 1 : 0;
+    size_t size = (size_t)folder + 64;
+    char *name = malloc(size);
+    int file = -1;
+    for (unsigned attempt = 0; name && file < 0 && attempt < 1000; attempt++) {
+        snprintf(name, size, "%.*s.hsae-%ld-%u.tmp", folder, output->target, (long)getpid(), attempt);
+        file = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (file < 0 && errno != EEXIST)
+            break;
+    }
+    if (file >= 0)
+        output->temporary = name;
+    else
+        free(name);
+    return file;
+}
+
+hsae_status hsae_output_open(const hsae_context *context, const char *path, struct hsae_output **out)
+{
+    hsae_status status = HSAE_ERROR_MEMORY;
+    struct stat info;
+    int file = -1;
+    *out = NULL;
+    /* Renaming over /dev/null would replace the device. */
+    if (!stat(path, &info) && !S_ISREG(info.st_mode))
+        return hsae_fail(context, HSAE_ERROR_FILE, "%s: cannot be written: it is not a regular file", path);
+    struct hsae_output *output = calloc(1, sizeof *output);
+    if (!output)
+        goto error;
+    output->context = context;
+    output->path = strdup(path);
+    if (!output->path)
+        goto error;
+    output->target = resolve_target(path);
+    if (output->target)
+        file = open_temporary(output);
+    if (file >= 0)
+        output->stream = fdopen(file, "wb");
+    if (!output->stream) {
+        status = output_error(output, errno);
+        goto error;
+    }
+    *out = output;
+    return HSAE_OK;
+error:
+    if (file >= 0)
+        close(file);
+    hsae_output_discard(&output);
+    return status == HSAE_ERROR_MEMORY ? hsae_fail(context, status, "%s: out of memory", path) : status;
+}
+
+hsae_status hsae_output_write(struct hsae_output *output, const void *data, size_t size)
+{
+    if (size && fwrite(data, 1, size, output->stream) != size)
+        return output_error(output, errno);
+    return HSAE_OK;
+}
+
+/* The rename itself must survive a power cut. File systems that cannot sync folders say so and are left alone. */
+static int sync_folder(const char *target)
+{
+    int error = 0;
+    const char *slash = strrchr(target, '/');
+    char *folder = slash ? strndup(target, slash == target ? 1 : (size_t)(slash - target)) : strdup(".");
+    int file = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (file >= 0) {
+        if (fsync(file) && errno != EINVAL && errno != ENOTSUP)
+            error = errno;
+        close(file);
+    }
+    free(folder);
+    return error;
+}
+
+hsae_status hsae_output_commit(struct hsae_output **handle)
+{
+    struct hsae_output *output = *handle;
+    hsae_status status = HSAE_OK;
+    int error = 0;
+    if (fflush(output->stream) || fsync(fileno(output->stream)))
+        error = errno;
+    if (fclose(output->stream) && !error)
+        error = errno;
+    output->stream = NULL;
+    if (!error && rename(output->temporary, output->target))
+        error = errno;
+    if (!error) {
+        free(output->temporary);
+        output->temporary = NULL;
+        error = sync_folder(output->target);
+    }
+    if (error)
+        status = output_error(output, error);
+    hsae_output_discard(handle);
+    return status;
+}
+
+void hsae_output_discard(struct hsae_output **handle)
+{
+    struct hsae_output *output = *handle;
+    if (!output)
+        return;
+    if (output->stream)
+        fclose(output->stream);
+    if (output->temporary)
+        unlink(output->temporary);
+    free(output->temporary);
+    free(output->target);
+    free(output->path);
+    free(output);
+    *handle = NULL;
+}

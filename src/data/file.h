@@ -1,0 +1,28 @@
+/* Whole files: mapped for reading, replaced atomically on writing. */
+#ifndef HSAE_SRC_FILE_H
+#define HSAE_SRC_FILE_H
+
+#include "../context.h"
+
+/* A file in memory, read only. The file must not change while it is mapped. */
+struct hsae_map {
+    const unsigned char *data; /* NULL where size is 0 */
+    uint64_t size;
+};
+
+/* ERROR_FILE where `path` is not a readable regular file. */
+hsae_status hsae_map_open(const hsae_context *context, const char *path, struct hsae_map *map);
+/* Takes a zeroed map, and one that is closed already. */
+void hsae_map_close(struct hsae_map *map);
+
+/* A new file that becomes `path` on commit: until then it lies beside it under another name, and whatever was at `path` stays whole.
+ * Symbolic links are followed. On an error everything that was written is removed; one message is logged. */
+struct hsae_output;
+hsae_status hsae_output_open(const hsae_context *context, const char *path, struct hsae_output **out);
+hsae_status hsae_output_write(struct hsae_output *output, const void *data, size_t size);
+/* Syncs, renames, syncs the folder. *output is NULL afterwards, whatever comes back. */
+hsae_status hsae_output_commit(struct hsae_output **output);
+/* Sets *output to NULL; takes NULL. */
+void hsae_output_discard(struct hsae_output **output);
+
+#endif

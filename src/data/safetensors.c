@@ -1,0 +1,390 @@
+#include "safetensors.h"
+#include "bytes.h"
+#include "file.h"
+
+#include <inttypes.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* A parsed header takes some 20 times its size in memory, so a header is not as large as its file likes. */
+enum { MAX_HEADER = 16 << 20, CHUNK = 1 << 16 };
+
+static const struct {
+    const char *name;
+    enum hsae_tensor_type type;
+    uint32_t size;
+} types[] = {
+    {"F32", HSAE_TENSOR_F32, 4},       {"F16", HSAE_TENSOR_F16, 2},   {"BF16", HSAE_TENSOR_BF16, 2},     {"I32", HSAE_TENSOR_I32, 4},
+    {"I64", HSAE_TENSOR_I64, 8},       {"F64", HSAE_TENSOR_OTHER, 8}, {"U64", HSAE_TENSOR_OTHER, 8},     {"U32", HSAE_TENSOR_OTHER, 4},
+    {"I16", HSAE_TENSOR_OTHER, 2},     {"U16", HSAE_TENSOR_OTHER, 2}, {"I8", HSAE_TENSOR_OTHER, 1},      {"U8", HSAE_TENSOR_OTHER, 1},
+    {"BOOL", HSAE_TENSOR_OTHER, 1},    {"C64", HSAE_TENSOR_OTHER, 8}, {"F8_E4M3", HSAE_TENSOR_OTHER, 1}, {"F8_E5M2", HSAE_TENSOR_OTHER, 1},
+    {"F8_E8M0", HSAE_TENSOR_OTHER, 1},
+};
+enum { TYPE_COUNT = sizeof types / sizeof *types };
+
+const char *hsae_tensor_type_name(enum hsae_tensor_type type)
+{
+    for (size_t i = 0; i < TYPE_COUNT; i++)
+        if (types[i].type == type && type != HSAE_TENSOR_OTHER)
+            return types[i].name;
+    return "other";
+}
+
+size_t hsae_tensor_type_size(enum hsae_tensor_type type)
+{
+    for (size_t i = 0; i < TYPE_COUNT; i++)
+        if (types[i].type == type && type != HSAE_TENSOR_OTHER)
+            return types[i].size;
+    return 0;
+}
+
+const char *hsae_shape_text(char text[static 192], uint32_t rank, const uint64_t *shape)
+{
+    int used = snprintf(text, 192, "[");
+    for (uint32_t i = 0; i < rank; i++)
+        used += snprintf(text + used, 192 - (size_t)used, "%s%" PRIu64, i ? ", " : "", shape[i]);
+    snprintf(text + used, 192 - (size_t)used, "]");
+    return text;
+}
+
+struct hsae_safetensors {
+    struct hsae_map map;
+    json_t *header; /* owns all names */
+    size_t count;
+    struct hsae_tensor *tensors;
+};
+
+/* What is wrong with one tensor of the header, or NULL; fills all of *tensor. `data` has `size` bytes. */
+static const char *parse_tensor(const json_t *entry, const unsigned char *data, uint64_t size, struct hsae_tensor *tensor)
+{
+    const json_t *type = json_object_get(entry, "dtype"), *shape = json_object_get(entry, "shape");
+    const json_t *offsets = json_object_get(entry, "data_offsets");
+    if (!json_is_string(type))
+        return "dtype is missing or not a string";
+    if (!json_is_array(shape) || json_array_size(shape) > HSAE_TENSOR_RANK)
+        return "shape is missing or not a list of at most 8 numbers";
+    tensor->type_name = json_string_value(type);
+    tensor->rank = (uint32_t)json_array_size(shape);
+    tensor->count = 1;
+    for (uint32_t i = 0; i < tensor->rank; i++) {
+        const json_t *length = json_array_get(shape, i);
+        if (!json_is_integer(length) || json_integer_value(length) < 0)
+            return "shape holds something else than non-negative integers";
+        tensor->shape[i] = (uint64_t)json_integer_value(length);
+        if (__builtin_mul_overflow(tensor->count, tensor->shape[i], &tensor->count))
+            return "the product of its shape overflows";
+    }
+    const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
+    if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end))
+        return "data_offsets is missing or not two integers";
+    json_int_t from = json_integer_value(begin), to = json_integer_value(end);
+    if (from < 0 || to < from)
+        return "data_offsets run backwards";
+    if ((uint64_t)to > size)
+        return "its data reach beyond the end of the file (is the file truncated?)";
+    tensor->bytes = (uint64_t)(to - from);
+    tensor->data = data ? data + from : NULL;
+    for (size_t i = 0; i < TYPE_COUNT; i++) {
+        uint64_t bytes;
+        if (strcmp(types[i].name, tensor->type_name) != 0)
+            continue;
+        tensor->type = types[i].type;
+        if (__builtin_mul_overflow(tensor->count, (uint64_t)types[i].size, &bytes) || bytes != tensor->bytes)
+            return "data_offsets do not fit its shape and dtype";
+    }
+    return NULL;
+}
+
+static int by_offset(const void *left, const void *right)
+{
+    const struct hsae_tensor *a = left, *b = right;
+    if (a->data != b->data)
+        return a->data < b->data ? -1 : 1;
+    return a->bytes < b->bytes ? -1 : a->bytes > b->bytes;
+}
+
+static hsae_status parse_metadata(const hsae_context *context, const char *path, json_t *metadata)
+{
+    const char *key;
+    json_t *value;
+    if (!json_is_object(metadata))
+        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: __metadata__ is not an object", path);
+    json_object_foreach(metadata, key, value) if (!json_is_string(value)) return hsae_fail(
+        context, HSAE_ERROR_FORMAT, "%s: __metadata__: the value of \"%s\" is not a string", path, key);
+    return HSAE_OK;
+}
+
+/* The header in file->header to file->tensors, sorted by offset. `data` has `size` bytes. */
+static hsae_status parse_header(const hsae_context *context, const char *path, struct hsae_safetensors *file, const unsigned char *data,
+                                uint64_t size)
+{
+    const char *name;
+    json_t *entry;
+    file->tensors = calloc(json_object_size(file->header) + 1, sizeof *file->tensors);
+    if (!file->tensors)
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
+    json_object_foreach(file->header, name, entry)
+    {
+        if (strcmp(name, "__metadata__") == 0) {
+            hsae_status status = parse_metadata(context, path, entry);
+            if (status)
+                return status;
+            continue;
+        }
+        struct hsae_tensor *tensor = &file->tensors[file->count++];
+        tensor->name = name;
+        const char *wrong = parse_tensor(entry, data, size, tensor);
+        if (wrong)
+            return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\": %s", path, name, wrong);
+    }
+    if (data)
+        qsort(file->tensors, file->count, sizeof *file->tensors, by_offset);
+    const unsigned char *end = data;
+    for (size_t i = 0; i < file->count; i++) {
+        const struct hsae_tensor *tensor = &file->tensors[i];
+        if (tensor->data != end)
+            return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\" %s", path, tensor->name,
+                             tensor->data < end ? "overlaps the one before it" : "has a hole before it");
+        if (data)
+            end += tensor->bytes;
+    }
+    if (size && end != data + size)
+        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: %" PRIu64 " bytes after the last tensor belong to none", path,
+                         size - (uint64_t)(end - data));
+    return HSAE_OK;
+}
+
+hsae_status hsae_safetensors_open(const hsae_context *context, const char *path, struct hsae_safetensors **out)
+{
+    json_error_t wrong;
+    *out = NULL;
+    struct hsae_safetensors *file = calloc(1, sizeof *file);
+    if (!file)
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
+    hsae_status status = hsae_map_open(context, path, &file->map);
+    if (status)
+        goto error;
+    status = HSAE_ERROR_FORMAT;
+    if (file->map.size < 8) {
+        hsae_fail(context, status, "%s: not a safetensors file: it has %" PRIu64 " bytes", path, file->map.size);
+        goto error;
+    }
+    uint64_t header_size = hsae_load64(file->map.data), rest = file->map.size - 8;
+    if (header_size > rest) {
+        hsae_fail(context, status,
+                  "%s: not a safetensors file, or truncated: a header of %" PRIu64 " bytes is announced, %" PRIu64 " follow", path,
+                  header_size, rest);
+        goto error;
+    }
+    if (header_size > MAX_HEADER) {
+        hsae_fail(context, status, "%s: a header of %" PRIu64 " bytes; at most %d are read", path, header_size, MAX_HEADER);
+        goto error;
+    }
+    file->header = json_loadb((const char *)file->map.data + 8, (size_t)header_size, JSON_REJECT_DUPLICATES, &wrong);
+    if (!json_is_object(file->header)) {
+        hsae_fail(context, status, "%s: not a safetensors file: its header is not a JSON object%s%s", path, file->header ? "" : ": ",
+                  file->header ? "" : wrong.text);
+        goto error;
+    }
+    uint64_t size = rest - header_size;
+    status = parse_header(context, path, file, size ? file->map.data + 8 + header_size : NULL, size);
+    if (status)
+        goto error;
+    *out = file;
+    return HSAE_OK;
+error:
+    hsae_safetensors_close(&file);
+    return status;
+}
+
+void hsae_safetensors_close(struct hsae_safetensors **handle)
+{
+    struct hsae_safetensors *file = *handle;
+    if (!file)
+        return;
+    free(file->tensors);
+    json_decref(file->header);
+    hsae_map_close(&file->map);
+    free(file);
+    *handle = NULL;
+}
+
+size_t hsae_safetensors_count(const struct hsae_safetensors *file)
+{
+    return file->count;
+}
+
+const struct hsae_tensor *hsae_safetensors_at(const struct hsae_safetensors *file, size_t index)
+{
+    return &file->tensors[index];
+}
+
+const struct hsae_tensor *hsae_safetensors_find(const struct hsae_safetensors *file, const char *name)
+{
+    for (size_t i = 0; i < file->count; i++)
+        if (strcmp(file->tensors[i].name, name) == 0)
+            return &file->tensors[i];
+    return NULL;
+}
+
+const char *hsae_safetensors_metadata(const struct hsae_safetensors *file, const char *key)
+{
+    return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), key));
+}
+
+void hsae_tensor_floats(const struct hsae_tensor *tensor, uint64_t first, size_t count, float *out)
+{
+    const unsigned char *data = tensor->data + first * hsae_tensor_type_size(tensor->type);
+    if (tensor->type == HSAE_TENSOR_F32)
+        for (size_t i = 0; i < count; i++)
+            out[i] = hsae_bits_to_float(hsae_load32(data + 4 * i));
+    else if (tensor->type == HSAE_TENSOR_F16)
+        for (size_t i = 0; i < count; i++)
+            out[i] = hsae_f16_to_float(hsae_load16(data + 2 * i));
+    else
+        for (size_t i = 0; i < count; i++)
+            out[i] = hsae_bf16_to_float(hsae_load16(data + 2 * i));
+}
+
+void hsae_tensor_int32s(const struct hsae_tensor *tensor, uint64_t first, size_t count, int32_t *out)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = (int32_t)hsae_load32(tensor->data + 4 * (first + i));
+}
+
+void hsae_tensor_int64s(const struct hsae_tensor *tensor, uint64_t first, size_t count, int64_t *out)
+{
+    for (size_t i = 0; i < count; i++)
+        out[i] = (int64_t)hsae_load64(tensor->data + 8 * (first + i));
+}
+
+static int by_type_and_name(const void *left, const void *right)
+{
+    const struct hsae_new_tensor *a = *(const struct hsae_new_tensor *const *)left, *b = *(const struct hsae_new_tensor *const *)right;
+    size_t size_a = hsae_tensor_type_size(a->type), size_b = hsae_tensor_type_size(b->type);
+    return size_a != size_b ? (size_a > size_b ? -1 : 1) : strcmp(a->name, b->name);
+}
+
+/* Elements of the tensor; false: they cannot be counted, or no file could hold them. */
+static bool count_elements(const struct hsae_new_tensor *tensor, uint64_t *count)
+{
+    uint64_t bytes = hsae_tensor_type_size(tensor->type);
+    *count = 1;
+    for (uint32_t i = 0; i < tensor->rank; i++)
+        if (__builtin_mul_overflow(bytes, tensor->shape[i], &bytes) || __builtin_mul_overflow(*count, tensor->shape[i], count))
+            return false;
+    return bytes <= INT64_MAX;
+}
+
+/* Length and text of the header, in one piece; NULL: out of memory, a name that is not unique or not UTF-8, or a shape beyond all sizes. */
+static char *make_header(const struct hsae_metadata *metadata, size_t metadata_count, const struct hsae_new_tensor *const *tensors,
+                         size_t tensor_count, size_t *size)
+{
+    char *text = NULL;
+    json_int_t offset = 0;
+    json_t *header = json_object(), *values = metadata_count ? json_object() : NULL;
+    int bad = metadata_count ? json_object_set_new(header, "__metadata__", values) : 0;
+    for (size_t i = 0; i < metadata_count; i++)
+        bad |= json_object_set_new(values, metadata[i].key, json_string(metadata[i].value));
+    for (size_t i = 0; i < tensor_count && !bad; i++) {
+        const struct hsae_new_tensor *tensor = tensors[i];
+        uint64_t count = 0;
+        json_t *shape = json_array();
+        for (uint32_t k = 0; k < tensor->rank; k++)
+            bad |= json_array_append_new(shape, json_integer((json_int_t)tensor->shape[k]));
+        bad |= json_object_get(header, tensor->name) != NULL || !count_elements(tensor, &count);
+        json_int_t end = bad ? 0 : offset + (json_int_t)(count * hsae_tensor_type_size(tensor->type));
+        bad |= json_object_set_new(
+            header, tensor->name,
+            json_pack("{s:s, s:o, s:[I, I]}", "dtype", hsae_tensor_type_name(tensor->type), "shape", shape, "data_offsets", offset, end));
+        offset = end;
+    }
+    size_t length = bad ? 0 : json_dumpb(header, NULL, 0, JSON_COMPACT);
+    size_t padded = (length + 7) / 8 * 8;
+    if (length)
+        text = malloc(8 + padded);
+    if (text) {
+        uint64_t announced = HSAE_LITTLE(64, (uint64_t)padded);
+        memcpy(text, &announced, 8);
+        json_dumpb(header, text + 8, length, JSON_COMPACT);
+        memset(text + 8 + length, ' ', padded - length);
+        *size = 8 + padded;
+    }
+    json_decref(header);
+    return text;
+}
+
+/* In place between the machine's byte order and the file's. */
+static void swap_bytes(unsigned char *bytes, size_t count, size_t size)
+{
+    if (HSAE_LITTLE(16, (uint16_t)1) == 1)
+        return;
+    for (; count; count--, bytes += size)
+        for (size_t i = 0; i < size / 2; i++) {
+            unsigned char byte = bytes[i];
+            bytes[i] = bytes[size - 1 - i];
+            bytes[size - 1 - i] = byte;
+        }
+}
+
+static hsae_status write_tensor(struct hsae_output *output, const struct hsae_new_tensor *tensor, unsigned char *chunk)
+{
+    size_t size = hsae_tensor_type_size(tensor->type);
+    uint64_t left = 0;
+    const unsigned char *data = tensor->data;
+    count_elements(tensor, &left);
+    while (left) {
+        size_t count = left < CHUNK / size ? (size_t)left : CHUNK / size;
+        hsae_status status = HSAE_OK;
+        if (data) {
+            memcpy(chunk, data, count * size);
+            data += count * size;
+        } else {
+            status = tensor->next(tensor->user, count, chunk);
+        }
+        swap_bytes(chunk, count, size);
+        if (!status)
+            status = hsae_output_write(output, chunk, count * size);
+        if (status)
+            return status;
+        left -= count;
+    }
+    return HSAE_OK;
+}
+
+hsae_status hsae_safetensors_write(const hsae_context *context, const char *path, const struct hsae_metadata *metadata,
+                                   size_t metadata_count, const struct hsae_new_tensor *tensors, size_t tensor_count)
+{
+    hsae_status status = HSAE_ERROR_MEMORY;
+    struct hsae_output *output = NULL;
+    char *header = NULL;
+    size_t header_size = 0;
+    unsigned char *chunk = malloc(CHUNK);
+    const struct hsae_new_tensor **sorted = malloc((tensor_count + 1) * sizeof *sorted);
+    if (!chunk || !sorted) {
+        hsae_fail(context, status, "%s: out of memory", path);
+        goto end;
+    }
+    for (size_t i = 0; i < tensor_count; i++)
+        sorted[i] = &tensors[i];
+    qsort(sorted, tensor_count, sizeof *sorted, by_type_and_name);
+    header = make_header(metadata, metadata_count, sorted, tensor_count, &header_size);
+    if (!header) {
+        status = hsae_fail(context, HSAE_ERROR_ARGUMENT, "%s: its header cannot be made: tensor names or shapes are not valid", path);
+        goto end;
+    }
+    status = hsae_output_open(context, path, &output);
+    if (!status)
+        status = hsae_output_write(output, header, header_size);
+    for (size_t i = 0; i < tensor_count && !status; i++)
+        status = write_tensor(output, sorted[i], chunk);
+    if (!status)
+        status = hsae_output_commit(&output);
+end:
+    hsae_output_discard(&output);
+    free(header);
+    free(sorted);
+    free(chunk);
+    return status;
+}
