@@ -1,0 +1,114 @@
+/* What the tests of files share: cmocka, a context that keeps its last messages, a folder for scratch files. */
+#ifndef HSAE_TESTS_SUPPORT_H
+#define HSAE_TESTS_SUPPORT_H
+
+#include <cmocka.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <dirent.h>
+#include <hsae/hsae.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static hsae_context *context;
+static char messages[2][1024]; /* the last error and the last warning */
+static char folder[64];
+
+static void keep_message(void *user, hsae_log_level level, const char *message)
+{
+    (void)user;
+    if (level <= HSAE_LOG_WARNING)
+        snprintf(messages[level], sizeof messages[level], "%s", message);
+}
+
+static inline int support_setup(void **state)
+{
+    (void)state;
+    const hsae_context_params params = {.log = keep_message, .cache_dir = ""};
+    snprintf(folder, sizeof folder, "/tmp/hsae-test-XXXXXX");
+    return !mkdtemp(folder) || hsae_context_create(&params, &context);
+}
+
+static inline void remove_files(const char *path)
+{
+    DIR *directory = opendir(path);
+    for (struct dirent *entry; directory && (entry = readdir(directory));) {
+        char name[2048];
+        snprintf(name, sizeof name, "%.1024s/%s", path, entry->d_name);
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && unlink(name) && rmdir(name)) {
+            remove_files(name);
+            rmdir(name);
+        }
+    }
+    if (directory)
+        closedir(directory);
+}
+
+static inline int support_teardown(void **state)
+{
+    (void)state;
+    hsae_context_destroy(&context);
+    remove_files(folder);
+    return rmdir(folder);
+}
+
+/* A path in the scratch folder; valid for the next eight calls. */
+static inline const char *scratch(const char *name)
+{
+    static char paths[8][256];
+    static unsigned next;
+    char *path = paths[next++ % 8];
+    snprintf(path, sizeof paths[0], "%s/%s", folder, name);
+    return path;
+}
+
+static inline void write_file(const char *path, const void *data, size_t size)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+}
+
+/* The whole file; free(). */
+static inline unsigned char *read_file(const char *path, size_t *size)
+{
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, 0, SEEK_END), 0);
+    *size = (size_t)ftell(file);
+    rewind(file);
+    unsigned char *data = malloc(*size + 1);
+    assert_non_null(data);
+    assert_int_equal(fread(data, 1, *size, file), *size);
+    data[*size] = '\0';
+    fclose(file);
+    return data;
+}
+
+/* `expected` is the status; the error's message must hold all of the texts up to the NULL. */
+static inline void assert_fails(hsae_status status, hsae_status expected, ...)
+{
+    va_list texts;
+    if (status != expected)
+        fail_msg("%s instead of %s: %s", hsae_status_name(status), hsae_status_name(expected), messages[HSAE_LOG_ERROR]);
+    va_start(texts, expected);
+    for (const char *text; (text = va_arg(texts, const char *));)
+        if (!strstr(messages[HSAE_LOG_ERROR], text))
+            fail_msg("\"%s\" lacks \"%s\"", messages[HSAE_LOG_ERROR], text);
+    va_end(texts);
+    messages[HSAE_LOG_ERROR][0] = '\0';
+}
+
+static inline void assert_ok(hsae_status status)
+{
+    if (status)
+        fail_msg("%s: %s", hsae_status_name(status), messages[HSAE_LOG_ERROR]);
+}
+
+#endif
