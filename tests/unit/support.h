@@ -2,11 +2,12 @@
 #ifndef HSAE_TESTS_SUPPORT_H
 #define HSAE_TESTS_SUPPORT_H
 
-#include <cmocka.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include <cmocka.h>
 
 #include <dirent.h>
 #include <hsae/hsae.h>

@@ -1,0 +1,165 @@
+#include "../config.h"
+#include "slots.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+hsae_status hsae_model_alloc(hsae_context *context, const hsae_config *config, uint32_t dim, hsae_model **out)
+{
+    struct slot slots[HSAE_MODEL_SLOTS];
+    *out = NULL;
+    hsae_model *model = calloc(1, sizeof *model);
+    if (!model)
+        goto error;
+    model->config = *config;
+    model->dim = dim;
+    if (!hsae_slots_alloc(slots, hsae_model_slots(model, slots)))
+        goto error;
+    *out = model;
+    return HSAE_OK;
+error:
+    hsae_model_free(&model);
+    return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for a model of %" PRIu32 " levels of width %" PRIu32, config->level_count,
+                     dim);
+}
+
+void hsae_model_free(hsae_model **model)
+{
+    struct slot slots[HSAE_MODEL_SLOTS];
+    if (!model || !*model)
+        return;
+    hsae_slots_free(slots, hsae_model_slots(*model, slots));
+    free(*model);
+    *model = NULL;
+}
+
+hsae_status hsae_model_open(const hsae_context *context, const char *path, struct hsae_safetensors **file, hsae_config *config,
+                            uint32_t *dim)
+{
+    char name[64];
+    hsae_status status = hsae_safetensors_open(context, path, file);
+    if (status)
+        return status;
+    const char *format = hsae_safetensors_metadata(*file, "format"), *version = hsae_safetensors_metadata(*file, "version");
+    const char *json = hsae_safetensors_metadata(*file, "config");
+    if (!format || strcmp(format, "hsae") != 0)
+        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: not a model of this library: its metadata lacks format = \"hsae\"", path);
+    if (!version || strcmp(version, "1") != 0)
+        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: a model of format version %s; this library reads version 1", path,
+                         version ? version : "unknown");
+    if (!json)
+        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: its metadata lacks the configuration", path);
+    hsae_config_defaults(config);
+    if (hsae_config_parse((hsae_context *)context, config, json, path) || hsae_config_check(context, config, path))
+        return HSAE_ERROR_FORMAT;
+    const struct hsae_tensor *mean = hsae_safetensors_find(*file, "input.mean");
+    if (!mean || mean->rank != 1 || mean->shape[0] < 1 || mean->shape[0] > UINT32_MAX)
+        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"input.mean\" is missing or not a vector", path);
+    *dim = (uint32_t)mean->shape[0];
+    snprintf(name, sizeof name, "levels.%" PRIu32 ".encoder.weight", config->level_count);
+    if (hsae_safetensors_find(*file, name))
+        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: it has more levels than the %" PRIu32 " of its configuration", path,
+                         config->level_count);
+    return HSAE_OK;
+}
+
+/* Training keeps decoder rows at unit norm and evaluation relies on it, but half precision files come close only. */
+static void warn_about_norms(const hsae_context *context, const char *path, const hsae_model *model)
+{
+    uint64_t count = 0;
+    double worst = 1;
+    for (uint32_t l = 0; l < model->config.level_count; l++) {
+        const float *row = model->levels[l].decoder_weight;
+        for (uint32_t i = 0; i < model->levels[l].features; i++, row += model->dim) {
+            double squares = 0;
+            for (uint32_t k = 0; k < model->dim; k++)
+                squares += (double)row[k] * row[k];
+            double norm = sqrt(squares);
+            count += fabs(norm - 1) > 1e-3;
+            if (fabs(norm - 1) > fabs(worst - 1))
+                worst = norm;
+        }
+    }
+    if (count)
+        hsae_log(context, HSAE_LOG_WARNING, "%s: %" PRIu64 " decoder rows do not have norm 1 (the worst has %g)", path, count, worst);
+}
+
+hsae_status hsae_model_read(const hsae_context *context, const char *path, const struct hsae_safetensors *file, const hsae_config *config,
+                            uint32_t dim, hsae_model **out)
+{
+    struct slot slots[HSAE_MODEL_SLOTS];
+    struct hsae_model shapes = {.config = *config, .dim = dim};
+    size_t count = hsae_model_slots(&shapes, slots);
+    hsae_status status = hsae_slots_check(context, path, file, slots, count);
+    if (status)
+        return status;
+    status = hsae_model_alloc((hsae_context *)context, config, dim, out);
+    if (status)
+        return status;
+    hsae_model_slots(*out, slots);
+    status = hsae_slots_read(context, path, file, slots, count);
+    if (status)
+        hsae_model_free(out);
+    else
+        warn_about_norms(context, path, *out);
+    return status;
+}
+
+hsae_status hsae_model_load(hsae_context *context, const char *path, hsae_model **out)
+{
+    struct hsae_safetensors *file = NULL;
+    hsae_config config;
+    uint32_t dim;
+    *out = NULL;
+    hsae_status status = hsae_model_open(context, path, &file, &config, &dim);
+    if (!status)
+        status = hsae_model_read(context, path, file, &config, dim, out);
+    hsae_safetensors_close(&file);
+    return status;
+}
+
+hsae_status hsae_model_save(hsae_context *context, const hsae_model *model, const char *path)
+{
+    struct slot slots[HSAE_MODEL_SLOTS];
+    struct hsae_model copy = *model;
+    return hsae_slots_write(context, path, &model->config, slots, hsae_model_slots(&copy, slots));
+}
+
+uint32_t hsae_model_dim(const hsae_model *model)
+{
+    return model->dim;
+}
+
+const hsae_config *hsae_model_config(const hsae_model *model)
+{
+    return &model->config;
+}
+
+hsae_level hsae_model_level(const hsae_model *model, uint32_t level)
+{
+    const struct level_tensors *l = &model->levels[level];
+    return (hsae_level){l->features, l->encoder_weight, l->encoder_bias, l->threshold, l->decoder_weight, l->decoder_bias, l->parent};
+}
+
+const float *hsae_model_mean(const hsae_model *model)
+{
+    return model->mean;
+}
+
+float hsae_model_scale(const hsae_model *model)
+{
+    return model->scale;
+}
+
+void hsae_features_free(hsae_features *features)
+{
+    if (!features)
+        return;
+    free(features->indptr);
+    free(features->indices);
+    free(features->values);
+    *features = (hsae_features){0};
+}
