@@ -253,7 +253,7 @@ void vulkan_sequence_destroy(struct hsae_sequence *sequence)
 {
     struct vulkan_device *device = device_of(sequence);
     const struct vulkan_api *vk = &device->vk;
-    if (sequence->base.ticket)
+    if (sequence->base.ticket && !device->base.lost)
         vulkan_wait(&device->base, sequence->base.ticket);
     for (uint32_t i = 0; i < sequence->block_count; i++) {
         vk->DestroyQueryPool(device->handle, sequence->blocks[i].times, NULL);
