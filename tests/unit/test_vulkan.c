@@ -1,5 +1,5 @@
-/* What only the Vulkan device has: barriers, blocks of descriptors, fences, transfers in pieces, the pipeline cache. The validation layer,
- * where it is installed, must stay silent. Results are compared with the reference device. */
+/* What only the Vulkan device has: barriers, blocks of descriptors, fences, transfers in pieces, the pipeline cache, drivers that fail. The
+ * validation layer, where it is installed, must stay silent. Results are compared with the reference device. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "device.h"
+#include "vulkan/vulkan_device.h"
 
 enum { FEATURES = 1000, GROUP = 64, LAUNCHES = 300, SKIP = 77 };
 
@@ -146,6 +146,51 @@ static void test_chain(void **state)
     assert_int_equal(complaints, 0);
 }
 
+static unsigned barriers;
+static PFN_vkCmdPipelineBarrier real_barrier;
+
+static VKAPI_ATTR void VKAPI_CALL count_barrier(VkCommandBuffer commands, VkPipelineStageFlags from, VkPipelineStageFlags to,
+                                                VkDependencyFlags flags, uint32_t count, const VkMemoryBarrier *list, uint32_t buffer_count,
+                                                const VkBufferMemoryBarrier *buffers, uint32_t image_count,
+                                                const VkImageMemoryBarrier *images)
+{
+    barriers++;
+    real_barrier(commands, from, to, flags, count, list, buffer_count, buffers, image_count, images);
+}
+
+static void test_barriers(void **state)
+{
+    static const struct {
+        int last_fired, slot, flags, barriers;
+    } launches[] = {
+        {0, 0, 1, 0}, /* first */
+        {0, 0, 2, 0}, /* reads the same, writes another */
+        {0, 1, 2, 1}, /* read after write, write after write */
+        {0, 0, 1, 1}, /* write after read */
+        {0, 0, 2, 0}, /* written before the last barrier only */
+        {0, 0, 2, 1}, /* write after write */
+    };
+    struct hsae_device *device = open_device("vulkan:0");
+    struct vulkan_device *vulkan = (struct vulkan_device *)device;
+    struct swap_case c = new_case(device);
+    struct hsae_sequence *sequence;
+    (void)state;
+    real_barrier = vulkan->vk.CmdPipelineBarrier;
+    vulkan->vk.CmdPipelineBarrier = count_barrier;
+    assert_int_equal(hsae_sequence_create(device, "barriers", false, &sequence), HSAE_OK);
+    for (size_t i = 0; i < sizeof launches / sizeof *launches; i++) {
+        barriers = 0;
+        launch(sequence, &c, launches[i].last_fired, launches[i].slot, launches[i].flags, GROUP);
+        assert_int_equal(barriers, launches[i].barriers);
+    }
+    assert_int_equal(hsae_sequence_end(sequence), HSAE_OK);
+    assert_int_equal(hsae_sequence_submit(sequence, NULL), HSAE_OK);
+    hsae_sequence_destroy(&sequence);
+    free_case(&c);
+    hsae_device_close(&device);
+    assert_int_equal(complaints, 0);
+}
+
 /* More submissions than fences, beside each other and destroyed unwaited; a DEVICE buffer's read waits for them. */
 static void test_in_flight(void **state)
 {
@@ -233,6 +278,24 @@ static void test_transfers(void **state)
     check_transfers(HSAE_BUFFER_STAGING);
 }
 
+/* Memory that is not coherent, as some devices have no other. */
+static void test_flushes(void **state)
+{
+    struct hsae_device *device = open_device("vulkan:0");
+    struct hsae_buffer *buffer = new_buffer(device, 1000, HSAE_BUFFER_STAGING, NULL);
+    u32 out[] = {1, 2, 3}, in[3];
+    (void)state;
+    buffer->coherent = false;
+    for (uint64_t offset = 0; offset + sizeof out <= 1000; offset += 4) {
+        assert_int_equal(hsae_buffer_write(buffer, offset, sizeof out, out), HSAE_OK);
+        assert_int_equal(hsae_buffer_read(buffer, offset, sizeof in, in), HSAE_OK);
+        assert_memory_equal(in, out, sizeof in);
+    }
+    hsae_buffer_destroy(&buffer);
+    hsae_device_close(&device);
+    assert_int_equal(complaints, 0);
+}
+
 /* Files in a folder; `wipe` empties it, `damage` cuts each file short. */
 static int walk(const char *path, bool wipe, bool damage)
 {
@@ -283,6 +346,119 @@ static void test_cache(void **state)
     assert_int_equal(complaints, 0);
 }
 
+static PFN_vkCreatePipelineCache real_cache;
+
+static VKAPI_ATTR VkResult VKAPI_CALL refuse_cache(VkDevice device, const VkPipelineCacheCreateInfo *info,
+                                                   const VkAllocationCallbacks *allocator, VkPipelineCache *out)
+{
+    return info->initialDataSize ? VK_ERROR_UNKNOWN : real_cache(device, info, allocator, out);
+}
+
+static void test_cache_refused(void **state)
+{
+    char dir[] = "/tmp/hsae-test-XXXXXX";
+    hsae_context *cached;
+    struct hsae_device *device;
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(hsae_context_create(&(hsae_context_params){.log = log_message, .cache_dir = dir}, &cached), HSAE_OK);
+    compile_once(cached);
+    assert_int_equal(hsae_device_open(cached, "vulkan:0", &device), HSAE_OK);
+    struct vulkan_device *vulkan = (struct vulkan_device *)device;
+    assert_true(vulkan->cache_size > 0);
+    vulkan->vk.DestroyPipelineCache(vulkan->handle, vulkan->cache, NULL);
+    real_cache = vulkan->vk.CreatePipelineCache;
+    vulkan->vk.CreatePipelineCache = refuse_cache;
+    assert_int_equal(vulkan_pipelines_create(vulkan), HSAE_OK);
+    assert_int_equal(vulkan->cache_size, 0);
+    hsae_device_close(&device);
+    walk(dir, true, false);
+    hsae_context_destroy(&cached);
+    rmdir(dir);
+    assert_int_equal(complaints, 0);
+}
+
+static VkResult failure;
+
+static VKAPI_ATTR VkResult VKAPI_CALL fail_allocate(VkDevice device, const VkMemoryAllocateInfo *info,
+                                                    const VkAllocationCallbacks *allocator, VkDeviceMemory *out)
+{
+    (void)device, (void)info, (void)allocator, (void)out;
+    return failure;
+}
+
+static VKAPI_ATTR VkResult VKAPI_CALL fail_compile(VkDevice device, VkPipelineCache cache, uint32_t count,
+                                                   const VkComputePipelineCreateInfo *infos, const VkAllocationCallbacks *allocator,
+                                                   VkPipeline *out)
+{
+    (void)device, (void)cache, (void)count, (void)infos, (void)allocator, (void)out;
+    return failure;
+}
+
+static VKAPI_ATTR VkResult VKAPI_CALL fail_submit(VkQueue queue, uint32_t count, const VkSubmitInfo *infos, VkFence fence)
+{
+    (void)queue, (void)count, (void)infos, (void)fence;
+    return failure;
+}
+
+/* Memory, compilers and queues that fail leave everything as it was. */
+static void test_failures(void **state)
+{
+    struct hsae_device *device = open_device("vulkan:0");
+    struct vulkan_device *vulkan = (struct vulkan_device *)device;
+    struct vulkan_api real = vulkan->vk;
+    struct swap_case c = new_case(device);
+    struct hsae_buffer *buffer;
+    struct hsae_sequence *sequence;
+    (void)state;
+
+    failure = VK_ERROR_OUT_OF_DEVICE_MEMORY;
+    vulkan->vk.AllocateMemory = fail_allocate;
+    assert_int_equal(hsae_buffer_create(device, "too large", 4096, HSAE_BUFFER_DEVICE, &buffer), HSAE_ERROR_DEVICE_MEMORY);
+    assert_null(buffer);
+    vulkan->vk = real;
+    uint32_t most = vulkan->max_memories;
+    vulkan->max_memories = vulkan->memory_count;
+    assert_int_equal(hsae_buffer_create(device, "too many", 4096, HSAE_BUFFER_DEVICE, &buffer), HSAE_ERROR_LIMIT);
+    vulkan->max_memories = most;
+
+    struct swap_args args = {.features = FEATURES, .levels = 1};
+    struct hsae_launch swap = {
+        .kernel = HSAE_KERNEL_swap,
+        .shape = {.group_size = GROUP, .columns = 1, .ranges = 1, .vector_width = 4},
+        .groups = {(FEATURES + GROUP - 1) / GROUP, 1},
+        .bindings = {c.clock, c.levels, c.tree, c.turn[0], c.turn[0], c.turn[1]},
+        .args = &args,
+    };
+    assert_int_equal(hsae_sequence_create(device, "fails", false, &sequence), HSAE_OK);
+    failure = VK_ERROR_UNKNOWN;
+    vulkan->vk.CreateComputePipelines = fail_compile;
+    assert_int_equal(hsae_sequence_launch(sequence, &swap), HSAE_ERROR_DRIVER);
+    vulkan->vk = real;
+    assert_int_equal(hsae_sequence_launch(sequence, &swap), HSAE_OK);
+    assert_int_equal(hsae_sequence_end(sequence), HSAE_OK);
+
+    failure = VK_ERROR_OUT_OF_HOST_MEMORY;
+    vulkan->vk.QueueSubmit = fail_submit;
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(hsae_sequence_submit(sequence, NULL), HSAE_ERROR_DEVICE_MEMORY);
+    vulkan->vk = real;
+    for (int i = 0; i < 2 * VULKAN_IN_FLIGHT; i++) {
+        assert_int_equal(hsae_sequence_submit(sequence, NULL), HSAE_OK);
+        assert_int_equal(hsae_device_wait(device, 0), HSAE_OK);
+    }
+
+    failure = VK_ERROR_DEVICE_LOST;
+    vulkan->vk.QueueSubmit = fail_submit;
+    assert_int_equal(hsae_sequence_submit(sequence, NULL), HSAE_ERROR_DEVICE_LOST);
+    assert_true(device->lost);
+    assert_int_equal(hsae_device_wait(device, 0), HSAE_ERROR_DEVICE_LOST);
+    hsae_sequence_destroy(&sequence);
+    free_case(&c);
+    hsae_device_close(&device);
+    assert_int_equal(complaints, 0);
+}
+
 /* The layer does report through the log: a buffer that outlives its device. Its handle is freed by hand, the front's device is gone. */
 static void test_complaint(void **state)
 {
@@ -299,8 +475,10 @@ static void test_complaint(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_chain),     cmocka_unit_test(test_in_flight), cmocka_unit_test(test_times),
-        cmocka_unit_test(test_transfers), cmocka_unit_test(test_cache),     cmocka_unit_test(test_complaint),
+        cmocka_unit_test(test_chain),     cmocka_unit_test(test_barriers),      cmocka_unit_test(test_in_flight),
+        cmocka_unit_test(test_times),     cmocka_unit_test(test_transfers),     cmocka_unit_test(test_flushes),
+        cmocka_unit_test(test_cache),     cmocka_unit_test(test_cache_refused), cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_complaint),
     };
     struct hsae_device *device;
     setenv("HSAE_VULKAN_VALIDATION", "1", 1);
