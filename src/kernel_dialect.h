@@ -182,6 +182,31 @@ static inline uint mul_hi_u32(uint a, uint b) { return mul_hi(a, b); }
         BARRIER();                                                                                           \
     }
 
+/* The linear number of the work-group; a launch may have a few more than it needs. */
+#define GROUP (GROUP_Y * GROUPS_X + GROUP_X)
+
+/* A tensor cut into up to four buffers of rows (RANGES says how many): READ4(2, vf, D) declares D0 .. D3 at bindings 2 .. 5; row r of it, of
+ * `width` elements, is in range r / range_rows. FETCH(D, range, index), STORE(D, range, index, value). */
+#define READ4(slot, type, name)                                                                              \
+    READ(slot, type, name##0) ARG READ(slot + 1, type, name##1) ARG READ(slot + 2, type, name##2) ARG READ(slot + 3, type, name##3)
+#define MODIFY4(slot, type, name)                                                                            \
+    MODIFY(slot, type, name##0)                                                                              \
+    ARG MODIFY(slot + 1, type, name##1) ARG MODIFY(slot + 2, type, name##2) ARG MODIFY(slot + 3, type, name##3)
+#define RANGE_OF(row) (RANGES == 1u ? 0u : (row) / p.range_rows)
+#define IN_RANGE(row, range) ((row) - (range)*p.range_rows)
+#define FETCH(name, range, index)                                                                            \
+    (RANGES == 1u || (range) == 0u ? name##0 [index]                                                         \
+                                   : ((range) == 1u ? name##1 [index] : ((range) == 2u ? name##2 [index] : name##3 [index])))
+#define STORE(name, range, index, value)                                                                     \
+    if (RANGES == 1u || (range) == 0u)                                                                       \
+        name##0 [index] = value;                                                                             \
+    else if ((range) == 1u)                                                                                  \
+        name##1 [index] = value;                                                                             \
+    else if ((range) == 2u)                                                                                  \
+        name##2 [index] = value;                                                                             \
+    else                                                                                                     \
+        name##3 [index] = value
+
 #define END }
 
 /* clang-format off */

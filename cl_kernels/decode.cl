@@ -1,0 +1,44 @@
+/* Residual R = c + sum a_i D_i - x of one level, with perturbation: swapped features are left out and their children stand in. One work-group a
+ * sample and column slice; the slice is slow, so that its part of D stays in cache. loss: f32 [L][slices][padded], the slice's |R|^2. */
+KERNEL_9(decode, READ(0, vf, x), READ(1, vf, bias), READ4(2, vf, D), READ(6, u32, flags), READ(7, u32, sample_starts), READ(8, u32, samples),
+          READ(9, u32, control), WRITE(10, vf, residual), WRITE(11, f32, loss))
+LOCALS_1(LOCAL(f32, part, WG))
+BEGIN(decode)
+    u32 slice = GROUP / p.rows, b = GROUP - slice * p.rows;
+    if (slice >= p.slices || control[CONTROL_HALT] != 0u)
+        return;
+    u32 width = p.stride / VW, share = (width + p.slices - 1u) / p.slices;
+    u32 first = slice * share, end = min(first + share, width);
+    f32 sum = 0.0f;
+    for (u32 column = first; column < end; column += WG * COLS) {
+        vf acc[COLS];
+        for (u32 k = 0u; k < COLS; k++) {
+            u32 c = column + k * WG + LANE;
+            acc[k] = c < end ? bias[p.level * width + c] - x[b * width + c] : splat(0.0f);
+        }
+        for (u32 l = p.level; l < min(p.level + 2u, p.levels); l++) {
+            u32 list = l * p.rows + b, stop = sample_starts[list + 1u];
+            for (u32 q = sample_starts[list]; q < stop; q++) {
+                u32 feature = samples[2u * q], flag = flags[feature];
+                f32 a = bits_f32(samples[2u * q + 1u]);
+                if (a == 0.0f || (l == p.level ? (flag & FLAG_SWAPPED) != 0u : (flag & FLAG_PARENT_SWAPPED) == 0u))
+                    continue;
+                u32 row = feature + ((flag & FLAG_SLOT) != 0u ? p.features : 0u), range = RANGE_OF(row);
+                u32 at = IN_RANGE(row, range) * width + column + LANE;
+                for (u32 k = 0u; k < COLS; k++)
+                    if (column + k * WG + LANE < end)
+                        acc[k] = fma_vf(splat(a), FETCH(D, range, at + k * WG), acc[k]);
+            }
+        }
+        for (u32 k = 0u; k < COLS; k++) {
+            u32 c = column + k * WG + LANE;
+            if (c < end) {
+                residual[b * width + c] = acc[k];
+                sum += sum_vf(acc[k] * acc[k]);
+            }
+        }
+    }
+    WG_SUM(part, sum);
+    if (LANE == 0u)
+        loss[(p.level * p.slices + slice) * p.padded + b] = part[0];
+END

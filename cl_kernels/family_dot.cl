@@ -1,0 +1,19 @@
+/* dots[j] = D_j . D_parent(j) for every feature with a parent, 0 for the others. One work-group a feature. */
+KERNEL_4(family_dot, READ4(0, vf, D), READ(4, u32, tree), READ(5, u32, flags), WRITE(6, f32, dots))
+LOCALS_1(LOCAL(f32, part, WG))
+BEGIN(family_dot)
+    if (GROUP >= p.count)
+        return;
+    u32 child = p.first + GROUP, parent = tree[child * TREE_WORDS + TREE_PARENT], width = p.stride / VW;
+    vf sum = splat(0.0f);
+    if (parent != NONE) {
+        u32 row = child + ((flags[child] & FLAG_SLOT) != 0u ? p.features : 0u), range = RANGE_OF(row);
+        u32 other = parent + ((flags[parent] & FLAG_SLOT) != 0u ? p.features : 0u), other_range = RANGE_OF(other);
+        u32 at = IN_RANGE(row, range) * width, other_at = IN_RANGE(other, other_range) * width;
+        for (u32 c = LANE; c < width; c += WG)
+            sum = fma_vf(FETCH(D, range, at + c), FETCH(D, other_range, other_at + c), sum);
+    }
+    WG_SUM(part, sum_vf(sum));
+    if (LANE == 0u)
+        dots[child] = part[0];
+END

@@ -1,0 +1,47 @@
+/* Ghost gradients, first part: y = sum over the level's dead features of exp(min(p, 10)) D_i, alpha = |R| / (2 |y|), and v = alpha y + R in
+ * `ghost`. losses: f32 [padded][2] = |v|^2, alpha. One work-group a sample. */
+KERNEL_9(ghost, READ(0, vf, x), READ4(1, vf, E), READ4(5, vf, D), READ(9, u32, flags), READ(10, u32, control), READ(11, u32, table),
+          READ(12, vf, residual), WRITE(13, vf, ghost), WRITE(14, f32, losses))
+LOCALS_1(LOCAL(f32, part, WG))
+BEGIN(ghost)
+    u32 b = GROUP, dead = control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_DEAD];
+    if (b >= p.rows || control[CONTROL_HALT] != 0u || dead == 0u)
+        return;
+    u32 width = p.stride / VW, line = b * width;
+    for (u32 c = LANE; c < width; c += WG)
+        ghost[line + c] = splat(0.0f);
+    for (u32 k = 0u; k < dead; k++) {
+        u32 feature = control[CONTROL_DEAD_LIST + p.first + k];
+        u32 range = RANGE_OF(feature), at = IN_RANGE(feature, range) * width;
+        vf sum = splat(0.0f);
+        for (u32 c = LANE; c < width; c += WG)
+            sum = fma_vf(FETCH(E, range, at + c), x[line + c], sum);
+        WG_SUM(part, sum_vf(sum));
+        f32 g = exp_f32(min_f32(part[0] + bits_f32(table[feature * TABLE_WORDS + TABLE_BIAS]), 10.0f));
+        u32 row = feature + ((flags[feature] & FLAG_SLOT) != 0u ? p.features : 0u);
+        range = RANGE_OF(row);
+        at = IN_RANGE(row, range) * width;
+        for (u32 c = LANE; c < width; c += WG)
+            ghost[line + c] = fma_vf(splat(g), FETCH(D, range, at + c), ghost[line + c]);
+    }
+    vf norm = splat(0.0f), target = splat(0.0f);
+    for (u32 c = LANE; c < width; c += WG) {
+        norm = fma_vf(ghost[line + c], ghost[line + c], norm);
+        target = fma_vf(residual[line + c], residual[line + c], target);
+    }
+    WG_SUM(part, sum_vf(norm));
+    f32 y_norm = sqrt_f32(part[0]);
+    WG_SUM(part, sum_vf(target));
+    f32 alpha = y_norm > 0.0f ? sqrt_f32(part[0]) / (2.0f * y_norm) : 0.0f;
+    vf loss = splat(0.0f);
+    for (u32 c = LANE; c < width; c += WG) {
+        vf v = fma_vf(splat(alpha), ghost[line + c], residual[line + c]);
+        ghost[line + c] = v;
+        loss = fma_vf(v, v, loss);
+    }
+    WG_SUM(part, sum_vf(loss));
+    if (LANE == 0u) {
+        losses[2u * b] = part[0];
+        losses[2u * b + 1u] = alpha;
+    }
+END

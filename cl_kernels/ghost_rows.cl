@@ -1,0 +1,43 @@
+/* Ghost gradients, second part: for each dead feature of a chunk, summed over the batch, its gradients of D and E as rows 2k and 2k + 1 of `rows`,
+ * each stride / VW + 1 vectors; the sum of the last vector is D_i . (gradient of D), and the gradient of b. One work-group a feature. */
+KERNEL_9(ghost_rows, READ(0, vf, x), READ4(1, vf, E), READ4(5, vf, D), READ(9, u32, flags), READ(10, u32, control), READ(11, u32, table),
+          READ(12, vf, ghost), READ(13, f32, weights), WRITE(14, vf, rows))
+LOCALS_1(LOCAL(f32, part, WG))
+BEGIN(ghost_rows)
+    u32 place = p.chunk + GROUP;
+    if (GROUP >= p.count || control[CONTROL_HALT] != 0u ||
+        place >= control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_DEAD])
+        return;
+    u32 feature = control[CONTROL_DEAD_LIST + p.first + place], width = p.stride / VW;
+    u32 row = feature + ((flags[feature] & FLAG_SLOT) != 0u ? p.features : 0u);
+    u32 e_range = RANGE_OF(feature), e_at = IN_RANGE(feature, e_range) * width;
+    u32 d_range = RANGE_OF(row), d_at = IN_RANGE(row, d_range) * width;
+    u32 decoder_row = 2u * GROUP * (width + 1u), encoder_row = decoder_row + width + 1u;
+    f32 bias = bits_f32(table[feature * TABLE_WORDS + TABLE_BIAS]), radial = 0.0f, bias_gradient = 0.0f;
+    for (u32 c = LANE; c < width; c += WG) {
+        rows[decoder_row + c] = splat(0.0f);
+        rows[encoder_row + c] = splat(0.0f);
+    }
+    for (u32 b = 0u; b < p.rows; b++) {
+        vf pre = splat(0.0f), score = splat(0.0f);
+        for (u32 c = LANE; c < width; c += WG) {
+            pre = fma_vf(FETCH(E, e_range, e_at + c), x[b * width + c], pre);
+            score = fma_vf(FETCH(D, d_range, d_at + c), ghost[b * width + c], score);
+        }
+        WG_SUM(part, sum_vf(pre));
+        f32 pre_activation = part[0] + bias;
+        WG_SUM(part, sum_vf(score));
+        f32 g = exp_f32(min_f32(pre_activation, 10.0f)), q = weights[b] * part[0];
+        f32 slope = pre_activation < 10.0f ? g * q : 0.0f;
+        radial = fma_f32(g, q, radial);
+        bias_gradient += slope;
+        for (u32 c = LANE; c < width; c += WG) {
+            rows[decoder_row + c] = fma_vf(splat(g * weights[b]), ghost[b * width + c], rows[decoder_row + c]);
+            rows[encoder_row + c] = fma_vf(splat(slope), x[b * width + c], rows[encoder_row + c]);
+        }
+    }
+    if (LANE == 0u) {
+        rows[decoder_row + width] = splat(radial / to_f32(VW));
+        rows[encoder_row + width] = splat(bias_gradient / to_f32(VW));
+    }
+END

@@ -1,0 +1,34 @@
+/* Pairs by feature for a chunk, before the next chunk overwrites the scratch: sample and p of each set bit, ascending; how many are active (p >
+ * threshold); where each bitmap word's pairs begin; and, for co-activation, who was active. One work-item a feature. */
+KERNEL_9(lists_fill, READ(0, u32, control), READ(1, u32, bits), READ(2, u32, starts), READ(3, u32, table), READ(4, f32, scratch),
+         WRITE(5, u32, pairs), WRITE(6, u32, active_count), WRITE(7, u32, word_starts), WRITE(8, u32, history))
+BEGIN(lists_fill)
+    u32 r = GROUP * WG + LANE;
+    if (r >= p.count)
+        return;
+    u32 feature = p.first + r;
+    u32 at = starts[feature], total = 0u;
+    u32 ring = (((control[CONTROL_STEP] - 1u) & 63u) * p.features + feature) * p.words;
+    f32 threshold = bits_f32(table[feature * TABLE_WORDS + TABLE_THRESHOLD]);
+    for (u32 w = 0u; w < p.words; w++) {
+        u32 word = bits[feature * p.words + w], fired = 0u;
+        word_starts[feature * p.words + w] = at;
+        while (word != 0u) {
+            u32 bit = low_bit(word);
+            word &= word - 1u;
+            f32 value = scratch[(r * p.words + w) * 32u + bit];
+            if (value > threshold) {
+                fired |= 1u << bit;
+                total += 1u;
+            }
+            if (at < p.capacity) {
+                pairs[2u * at] = w * 32u + bit;
+                pairs[2u * at + 1u] = bits_u32(value);
+            }
+            at += 1u;
+        }
+        if (p.history != 0u && control[CONTROL_HALT] == 0u)
+            history[ring + w] = fired;
+    }
+    active_count[feature] = total;
+END

@@ -1,0 +1,25 @@
+/* starts[first + 1 + k] = starts[first] + counts[first] + .. + counts[first + k]. One work-group, a segment a work-item. */
+KERNEL_3(scan, READ(0, u32, counts), MODIFY(1, u32, starts), MODIFY(2, u32, control))
+LOCALS_1(LOCAL(u32, sums, WG))
+BEGIN(scan)
+    u32 segment = (p.count + WG - 1u) / WG;
+    u32 begin = min(LANE * segment, p.count), stop = min(begin + segment, p.count), sum = 0u;
+    for (u32 k = begin; k < stop; k++)
+        sum += counts[p.first + k];
+    sums[LANE] = sum;
+    u32 at = p.first == 0u ? 0u : starts[p.first];
+    BARRIER();
+    for (u32 k = 0u; k < LANE; k++)
+        at += sums[k];
+    for (u32 k = begin; k < stop; k++) {
+        at += counts[p.first + k];
+        starts[p.first + 1u + k] = at;
+    }
+    if (LANE == 0u && p.first == 0u)
+        starts[0] = 0u;
+    if (LANE == WG - 1u && p.capacity != 0u) {
+        control[CONTROL_PAIRS] = at;
+        if (at > p.capacity)
+            control[CONTROL_HALT] = control[CONTROL_HALT] | HALT_PAIRS;
+    }
+END

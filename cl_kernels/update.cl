@@ -1,0 +1,196 @@
+/* One feature a work-group: the scores q of its pairs, the gradients of its rows of E and D, of b and log theta, then Adam with lazy decay and the
+ * renormalisation of D, each row read and written once. The old row of D stays readable for relatives: the new one goes to its other place
+ * (kernel_args.h: FLAG_SLOT), `control` flips it. Levels are updated from the last to the first, since a parent needs its children's
+ * TERM_PRODUCT. Sums over the batch run in ascending samples. */
+
+#define RESIDUAL(c)                                                                                                                   \
+    ((flag & FLAG_SWAPPED) != 0u ? ((flag & FLAG_PARENT_SWAPPED) != 0u ? above[b * width + c] : splat(0.0f))                          \
+                                 : ((flag & FLAG_PARENT_SWAPPED) != 0u ? residual[b * width + c] + above[b * width + c]               \
+                                                                       : residual[b * width + c]))
+#define ROW_OF(feature) ((feature) + ((flags[feature] & FLAG_SLOT) != 0u ? p.features : 0u))
+
+KERNEL_17(update, READ(0, u32, control), READ(1, u32, tree), READ(2, u32, flags), READ(3, u32, starts), READ(4, u32, pairs),
+          READ(5, u32, samples), MODIFY(6, u32, kin), MODIFY(7, f32, terms), MODIFY4(8, vf, D), MODIFY(12, vf, encoder),
+          MODIFY(13, vf, encoder_v), MODIFY(14, vf, decoder_v), MODIFY(15, u32, table), READ(16, vf, x), READ(17, vf, residual),
+          READ(18, vf, above), READ(19, vf, ghosts))
+LOCALS_1(LOCAL(f32, part, WG))
+BEGIN(update)
+    if (control[CONTROL_HALT] != 0u)
+        return;
+    u32 i = p.first + GROUP, width = p.stride / VW;
+    if (p.dead != 0u) {
+        u32 place = p.chunk + GROUP;
+        if (place >= control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_DEAD])
+            return;
+        i = control[CONTROL_DEAD_LIST + p.level_first + place];
+    }
+    if (i < p.first || i >= p.first + p.count)
+        return;
+    u32 flag = flags[i], begin = starts[i], end = starts[i + 1u];
+    if (p.dead == 0u && p.ghosts != 0u && (flag & FLAG_DEAD) != 0u)
+        return;
+    if (p.dead == 0u && begin == end) {
+        for (u32 k = LANE; k < TERM_WORDS; k += WG)
+            terms[i * TERM_WORDS + k] = 0.0f;
+        return;
+    }
+    u32 row = ROW_OF(i), range = RANGE_OF(row), at = IN_RANGE(row, range) * width;
+    f32 threshold = bits_f32(table[i * TABLE_WORDS + TABLE_THRESHOLD]);
+    f32 lambda = bits_f32(control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA]);
+    f32 radial = 0.0f, bias_gradient = 0.0f, threshold_gradient = 0.0f, squares = 0.0f;
+    f32 own_term = 0.0f, parent_term = 0.0f, product = 0.0f;
+
+    /* Scores: q = 2 D_i . G + 2 rho D_i . (u_i - u_parent). */
+    for (u32 pair = begin; pair < end; pair++) {
+        u32 b = pairs[2u * pair];
+        f32 value = bits_f32(pairs[2u * pair + 1u]), a = value > threshold ? value : 0.0f;
+        vf sum = splat(0.0f);
+        for (u32 c = LANE; c < width; c += WG)
+            sum = fma_vf(FETCH(D, range, at + c), RESIDUAL(c), sum);
+        WG_SUM(part, sum_vf(sum));
+        f32 q = 2.0f * part[0];
+        if (p.rho != 0.0f) {
+            u32 first = kin[pair * KIN_WORDS + KIN_FIRST], last = kin[pair * KIN_WORDS + KIN_END];
+            f32 parent_side = bits_f32(kin[pair * KIN_WORDS + KIN_PARENT]), own = bits_f32(kin[pair * KIN_WORDS + KIN_OWN]);
+            if (last > first + 1u) {
+                sum = splat(0.0f);
+                for (u32 s = first; s < last; s++) {
+                    u32 sibling = samples[2u * s];
+                    f32 act = bits_f32(samples[2u * s + 1u]);
+                    if (sibling == i || act == 0.0f)
+                        continue;
+                    u32 other = ROW_OF(sibling), other_range = RANGE_OF(other), other_at = IN_RANGE(other, other_range) * width;
+                    for (u32 c = LANE; c < width; c += WG)
+                        sum = fma_vf(FETCH(D, range, at + c), splat(act) * FETCH(D, other_range, other_at + c), sum);
+                }
+                WG_SUM(part, sum_vf(sum));
+                parent_side -= part[0];
+            }
+            q += 2.0f * p.rho * (own - parent_side);
+            own_term = fma_f32(a, own, own_term);
+            parent_term = fma_f32(a, parent_side, parent_term);
+            product = fma_f32(a, bits_f32(kin[pair * KIN_WORDS + KIN_PARENT_ACT]), product);
+        }
+        if (LANE == 0u)
+            kin[pair * KIN_WORDS + KIN_SCORE] = bits_u32(q);
+        radial = fma_f32(a, q, radial);
+        squares = fma_f32(a, a, squares);
+        bias_gradient += a > 0.0f ? q : 0.0f;
+        threshold_gradient -= abs_f32(value - threshold) < 0.5f * p.bandwidth ? fma_f32(threshold, q, lambda) : 0.0f;
+    }
+    BARRIER();
+
+    f32 share = 1.0f / to_f32(p.rows);
+    u32 ghost_row = 2u * GROUP * (width + 1u);
+    if (p.dead != 0u) {
+        radial += sum_vf(ghosts[ghost_row + width]);
+        bias_gradient += sum_vf(ghosts[ghost_row + 2u * width + 1u]);
+    }
+    radial = p.project != 0u ? radial * share : 0.0f;
+    f32 rate = bits_f32(control[CONTROL_RATE]), correction = bits_f32(control[CONTROL_CORRECTION]);
+    f32 decay = exp2_f32(p.log2_beta2 * to_f32(control[CONTROL_STEP] - table[i * TABLE_WORDS + TABLE_ROW_STEP]));
+    u32 parent = tree[i * TREE_WORDS + TREE_PARENT], children = tree[i * TREE_WORDS + TREE_CHILD_COUNT];
+    u32 child_first = tree[i * TREE_WORDS + TREE_CHILD_FIRST];
+    u32 next = row == i ? i + p.features : i, next_range = RANGE_OF(next), next_at = IN_RANGE(next, next_range) * width;
+    u32 line = (i - p.base) * width;
+    f32 norm = 0.0f;
+
+    /* Gradients and Adam, a block of columns at a time. */
+    for (u32 column = 0u; column < width; column += WG * COLS) {
+        vf dd[COLS], de[COLS];
+        for (u32 k = 0u; k < COLS; k++) {
+            dd[k] = splat(0.0f);
+            de[k] = splat(0.0f);
+        }
+        for (u32 pair = begin; pair < end; pair++) {
+            u32 b = pairs[2u * pair];
+            f32 value = bits_f32(pairs[2u * pair + 1u]);
+            if (value <= threshold)
+                continue;
+            f32 q = bits_f32(kin[pair * KIN_WORDS + KIN_SCORE]);
+            for (u32 k = 0u; k < COLS; k++) {
+                u32 c = column + k * WG + LANE;
+                if (c < width) {
+                    dd[k] = fma_vf(splat(value), RESIDUAL(c), dd[k]);
+                    de[k] = fma_vf(splat(q), x[b * width + c], de[k]);
+                }
+            }
+            if (p.rho == 0.0f)
+                continue;
+            u32 first = kin[pair * KIN_WORDS + KIN_FIRST], last = kin[pair * KIN_WORDS + KIN_END];
+            for (u32 s = first; s < last; s++) {
+                u32 sibling = samples[2u * s];
+                f32 weight = p.rho * value * bits_f32(samples[2u * s + 1u]);
+                if (sibling == i || weight == 0.0f)
+                    continue;
+                u32 other = ROW_OF(sibling), other_range = RANGE_OF(other);
+                u32 other_at = IN_RANGE(other, other_range) * width + column + LANE;
+                for (u32 k = 0u; k < COLS; k++)
+                    if (column + k * WG + LANE < width)
+                        dd[k] = fma_vf(splat(weight), FETCH(D, other_range, other_at + k * WG), dd[k]);
+            }
+        }
+        if (p.rho != 0.0f) {
+            u32 relatives = children + (parent != NONE ? 1u : 0u);
+            for (u32 r = 0u; r < relatives; r++) {
+                u32 relative = r < children ? tree[(child_first + r) * TREE_WORDS + TREE_AT_RANK] : parent;
+                f32 weight = -p.rho * (r < children ? terms[relative * TERM_WORDS + TERM_PRODUCT] : product);
+                if (weight == 0.0f)
+                    continue;
+                u32 other = ROW_OF(relative), other_range = RANGE_OF(other);
+                u32 other_at = IN_RANGE(other, other_range) * width + column + LANE;
+                for (u32 k = 0u; k < COLS; k++)
+                    if (column + k * WG + LANE < width)
+                        dd[k] = fma_vf(splat(weight), FETCH(D, other_range, other_at + k * WG), dd[k]);
+            }
+        }
+        f32 self_weight = p.rho * squares * ((children != 0u ? 1.0f : 0.0f) + (parent != NONE ? 1.0f : 0.0f));
+        for (u32 k = 0u; k < COLS; k++) {
+            u32 c = column + k * WG + LANE;
+            if (c < width) {
+                vf old = FETCH(D, range, at + c);
+                vf gradient = splat(2.0f * share) * fma_vf(splat(self_weight), old, dd[k]);
+                vf encoder_gradient = splat(share) * de[k];
+                if (p.dead != 0u) {
+                    gradient = fma_vf(splat(share), ghosts[ghost_row + c], gradient);
+                    encoder_gradient = fma_vf(splat(share), ghosts[ghost_row + width + 1u + c], encoder_gradient);
+                }
+                gradient = fma_vf(splat(-radial), old, gradient);
+                vf v = splat(decay) * decoder_v[line + c] + splat(p.one_minus_beta2) * gradient * gradient;
+                decoder_v[line + c] = v;
+                vf moved = old - splat(rate) * gradient / (sqrt_vf(v * splat(correction)) + splat(p.epsilon));
+                norm += sum_vf(moved * moved);
+                STORE(D, next_range, next_at + c, moved);
+                v = splat(decay) * encoder_v[line + c] + splat(p.one_minus_beta2) * encoder_gradient * encoder_gradient;
+                encoder_v[line + c] = v;
+                encoder[line + c] = encoder[line + c] - splat(rate) * encoder_gradient / (sqrt_vf(v * splat(correction)) + splat(p.epsilon));
+            }
+        }
+    }
+    WG_SUM(part, norm);
+    f32 inverse = part[0] > 0.0f ? 1.0f / sqrt_f32(part[0]) : 0.0f;
+    for (u32 c = LANE; c < width; c += WG) {
+        vf unit = splat(inverse) * FETCH(D, next_range, next_at + c);
+        STORE(D, next_range, next_at + c, unit);
+    }
+    if (LANE == 0u) {
+        u32 t = i * TABLE_WORDS;
+        f32 g = share * bias_gradient;
+        f32 v = decay * bits_f32(table[t + TABLE_BIAS_V]) + p.one_minus_beta2 * g * g;
+        table[t + TABLE_BIAS_V] = bits_u32(v);
+        table[t + TABLE_BIAS] = bits_u32(bits_f32(table[t + TABLE_BIAS]) - rate * g / (sqrt_f32(v * correction) + p.epsilon));
+        g = share * threshold * threshold_gradient / p.bandwidth;
+        v = decay * bits_f32(table[t + TABLE_LOG_THRESHOLD_V]) + p.one_minus_beta2 * g * g;
+        table[t + TABLE_LOG_THRESHOLD_V] = bits_u32(v);
+        f32 log_threshold = bits_f32(table[t + TABLE_LOG_THRESHOLD]) - rate * g / (sqrt_f32(v * correction) + p.epsilon);
+        threshold = exp_f32(log_threshold);
+        table[t + TABLE_LOG_THRESHOLD] = bits_u32(log_threshold);
+        table[t + TABLE_THRESHOLD] = bits_u32(threshold);
+        table[t + TABLE_CUT] = bits_u32(threshold - 0.5f * p.bandwidth);
+        table[t + TABLE_ROW_STEP] = control[CONTROL_STEP];
+        terms[i * TERM_WORDS + TERM_OWN] = own_term;
+        terms[i * TERM_WORDS + TERM_PARENT] = parent_term;
+        terms[i * TERM_WORDS + TERM_PRODUCT] = product;
+        terms[i * TERM_WORDS + TERM_TOUCHED] = 1.0f;
+    }
+END
