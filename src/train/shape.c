@@ -1,0 +1,90 @@
+#include "shape.h"
+
+/* What a work-group of a kernel works on. */
+enum work {
+    WORK_ROW,    /* one row of d: lanes share its columns */
+    WORK_ITEM,   /* lanes are independent */
+    WORK_COLUMN, /* lanes have columns and walk down the batch */
+    WORK_SINGLE, /* the launch is one group */
+    WORK_TILE,   /* encode: lanes have register tiles */
+};
+
+static enum work work_of(enum hsae_kernel kernel)
+{
+    switch (kernel) {
+    case HSAE_KERNEL_encode:
+        return WORK_TILE;
+    case HSAE_KERNEL_load:
+    case HSAE_KERNEL_decode:
+    case HSAE_KERNEL_family_dot:
+    case HSAE_KERNEL_ghost:
+    case HSAE_KERNEL_ghost_rows:
+    case HSAE_KERNEL_update:
+    case HSAE_KERNEL_relink_rows:
+        return WORK_ROW;
+    case HSAE_KERNEL_prepare:
+    case HSAE_KERNEL_scan:
+    case HSAE_KERNEL_ghost_scale:
+    case HSAE_KERNEL_control:
+        return WORK_SINGLE;
+    case HSAE_KERNEL_bias:
+    case HSAE_KERNEL_variance:
+        return WORK_COLUMN;
+    default:
+        return WORK_ITEM;
+    }
+}
+
+/* A CPU through OpenCL: one work-item a group with the machine's own vectors in registers; independent items run as a loop. */
+static struct hsae_kernel_shape cpu_shape(enum work work, uint32_t width)
+{
+    struct hsae_kernel_shape shape = {.group_size = 1, .columns = 1, .vector_width = width};
+    switch (work) {
+    case WORK_TILE:
+        /* columns x 32 / width accumulators: 24 of 32 AVX-512 registers, 12 of 16 AVX ones, 8 narrow ones. */
+        shape.columns = width == 16 ? 12 : width == 8 ? 3 : 1;
+        break;
+    case WORK_ROW:
+        shape.columns = width == 16 ? 8 : 4;
+        break;
+    case WORK_COLUMN:
+        shape.columns = 4;
+        break;
+    case WORK_ITEM:
+        shape.group_size = 32;
+        break;
+    case WORK_SINGLE:
+        break;
+    }
+    return shape;
+}
+
+/* A GPU: lanes share rows, so that they read side by side. A software Vulkan device pays dearly for barriers: small groups. */
+static struct hsae_kernel_shape gpu_shape(enum work work, bool software)
+{
+    struct hsae_kernel_shape shape = {.group_size = 64, .columns = 1, .vector_width = 4};
+    if (work == WORK_TILE)
+        shape.columns = software ? 1 : 2;
+    else if (work == WORK_SINGLE && !software)
+        shape.group_size = 256;
+    if (software)
+        shape.group_size = work == WORK_ROW || work == WORK_SINGLE ? 1 : 8;
+    return shape;
+}
+
+struct hsae_kernel_shape hsae_shape(const struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges)
+{
+    const hsae_device_info *info = &device->info;
+    bool cpu = info->type == HSAE_DEVICE_CPU;
+    struct hsae_kernel_shape shape = {.group_size = 1, .columns = 1, .vector_width = 1};
+    if (info->backend == HSAE_BACKEND_OPENCL && cpu) {
+        uint32_t width = info->limits.vector_width;
+        shape = cpu_shape(work_of(kernel), width >= 16 ? 16 : width >= 8 ? 8 : 4);
+    } else if (info->backend != HSAE_BACKEND_REF) {
+        shape = gpu_shape(work_of(kernel), cpu);
+    }
+    while (shape.group_size > info->limits.max_group_size)
+        shape.group_size /= 2;
+    shape.ranges = ranges;
+    return shape;
+}

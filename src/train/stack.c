@@ -1,0 +1,420 @@
+#include "stack.h"
+
+#include "../context.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Kernels index with 32 bits; a range stays well below that. */
+static const uint64_t MAX_RANGE_BYTES = UINT64_C(1) << 33;
+/* Features in a block of the sample lists: few enough for many work-items, enough to keep the tallies small. */
+static const uint32_t BLOCK = 64;
+
+static uint64_t binding_limit(const struct hsae_device *device)
+{
+    const hsae_limits *limits = &device->info.limits;
+    uint64_t limit = limits->max_binding_bytes < limits->max_allocation_bytes ? limits->max_binding_bytes : limits->max_allocation_bytes;
+    return limit < MAX_RANGE_BYTES ? limit : MAX_RANGE_BYTES;
+}
+
+/* Cuts the largest tensor, D, into as few ranges as the device's limits allow. */
+static hsae_status cut_ranges(struct stack *stack)
+{
+    uint64_t row_bytes = (uint64_t)stack->stride * sizeof(float), rows = (uint64_t)stack->places * stack->features;
+    uint64_t fit = binding_limit(stack->device) / row_bytes;
+    for (stack->ranges = 1; stack->ranges <= HSAE_MAX_RANGES; stack->ranges *= 2) {
+        stack->range_rows = (uint32_t)((rows + stack->ranges - 1) / stack->ranges);
+        if (stack->range_rows <= fit)
+            return HSAE_OK;
+    }
+    return hsae_fail(stack->context, HSAE_ERROR_LIMIT,
+                     "%s: the decoder needs %" PRIu64 " bytes in at most %d buffers, but a buffer that a kernel sees may have only %" PRIu64
+                     " bytes; at most %" PRIu64 " features of width %" PRIu32 " fit",
+                     stack->device->info.id, rows * row_bytes, HSAE_MAX_RANGES, binding_limit(stack->device),
+                     fit * HSAE_MAX_RANGES / stack->places, stack->dim);
+}
+
+hsae_status hsae_tensor_create(const struct stack *stack, const char *label, uint32_t rows, struct tensor *tensor)
+{
+    tensor->rows = rows;
+    for (uint32_t k = 0, left = rows; left; k++) {
+        uint32_t count = left < stack->range_rows ? left : stack->range_rows;
+        hsae_status status = hsae_buffer_create(stack->device, label, (uint64_t)count * stack->stride * sizeof(float), HSAE_BUFFER_DEVICE,
+                                                &tensor->range[k]);
+        if (status)
+            return status;
+        left -= count;
+    }
+    return HSAE_OK;
+}
+
+void hsae_tensor_destroy(struct tensor *tensor)
+{
+    for (int k = 0; k < HSAE_MAX_RANGES; k++)
+        hsae_buffer_destroy(&tensor->range[k]);
+}
+
+/* Rows go through a padded copy of at most this many bytes. */
+enum { COPY_BYTES = 1 << 22 };
+
+static hsae_status copy_rows(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, float *read, const float *write)
+{
+    uint32_t step = COPY_BYTES / (stack->stride * (uint32_t)sizeof(float));
+    if (!step)
+        step = 1;
+    if (step > count)
+        step = count;
+    float *copy = calloc((size_t)step * stack->stride, sizeof *copy);
+    hsae_status status = HSAE_OK;
+    if (!copy)
+        return hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for a copy of %" PRIu32 " rows", step);
+    for (uint32_t done = 0; done < count && !status; done += step) {
+        uint32_t now = count - done < step ? count - done : step;
+        uint64_t offset = (uint64_t)(row + done) * stack->stride * sizeof(float), size = (uint64_t)now * stack->stride * sizeof(float);
+        if (read) {
+            status = hsae_buffer_read(buffer, offset, size, copy);
+            for (uint32_t r = 0; r < now && !status; r++)
+                memcpy(read + (size_t)(done + r) * stack->dim, copy + (size_t)r * stack->stride, stack->dim * sizeof(float));
+        } else {
+            for (uint32_t r = 0; r < now; r++)
+                memcpy(copy + (size_t)r * stack->stride, write + (size_t)(done + r) * stack->dim, stack->dim * sizeof(float));
+            status = hsae_buffer_write(buffer, offset, size, copy);
+        }
+    }
+    free(copy);
+    return status;
+}
+
+hsae_status hsae_rows_write(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, const float *data)
+{
+    return copy_rows(stack, buffer, row, count, NULL, data);
+}
+
+hsae_status hsae_rows_read(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, float *data)
+{
+    return copy_rows(stack, buffer, row, count, data, NULL);
+}
+
+static hsae_status copy_tensor(const struct stack *stack, const struct tensor *tensor, uint32_t row, uint32_t count, float *read,
+                               const float *write)
+{
+    hsae_status status = HSAE_OK;
+    while (count && !status) {
+        uint32_t range = row / stack->range_rows, local = row % stack->range_rows;
+        uint32_t now = stack->range_rows - local < count ? stack->range_rows - local : count;
+        status = copy_rows(stack, tensor->range[range], local, now, read, write);
+        read = read ? read + (size_t)now * stack->dim : NULL;
+        write = write ? write + (size_t)now * stack->dim : NULL;
+        row += now;
+        count -= now;
+    }
+    return status;
+}
+
+hsae_status hsae_tensor_write(const struct stack *stack, const struct tensor *tensor, uint32_t row, uint32_t count, const float *data)
+{
+    return copy_tensor(stack, tensor, row, count, NULL, data);
+}
+
+hsae_status hsae_tensor_read(const struct stack *stack, const struct tensor *tensor, uint32_t row, uint32_t count, float *data)
+{
+    return copy_tensor(stack, tensor, row, count, data, NULL);
+}
+
+/* Sizes that follow from the device: chunks whose scratch stays in a CPU's cache, or keeps a GPU busy. */
+static void choose_sizes(struct stack *stack)
+{
+    struct hsae_kernel_shape tile = hsae_shape(stack->device, HSAE_KERNEL_encode, 1);
+    uint64_t scratch = stack->device->info.type == HSAE_DEVICE_CPU ? UINT64_C(2) << 20 : UINT64_C(32) << 20, unit = tile.group_size * tile.columns;
+    uint64_t limit = binding_limit(stack->device);
+    uint64_t chunk = (scratch < limit ? scratch : limit) / (stack->padded * sizeof(float)) / unit * unit;
+    stack->chunk = (uint32_t)(chunk < unit ? unit : chunk);
+    if (stack->chunk > stack->features)
+        stack->chunk = stack->features;
+    stack->block = BLOCK;
+    stack->blocks = 0;
+    for (uint32_t l = 0; l < stack->levels; l++)
+        stack->blocks += (stack->first[l + 1] - stack->first[l] + BLOCK - 1) / BLOCK;
+    stack->slices = 1;
+}
+
+struct want {
+    struct hsae_buffer **buffer;
+    const char *label;
+    uint64_t words;
+};
+
+static hsae_status create_all(struct stack *stack, const struct want *want, size_t count)
+{
+    hsae_status status = HSAE_OK;
+    for (size_t k = 0; k < count && !status; k++)
+        status = hsae_buffer_create(stack->device, want[k].label, want[k].words * sizeof(u32), HSAE_BUFFER_DEVICE, want[k].buffer);
+    return status;
+}
+
+hsae_status hsae_stack_grow(struct stack *stack, uint32_t pairs)
+{
+    hsae_buffer_destroy(&stack->pairs);
+    hsae_buffer_destroy(&stack->samples);
+    hsae_buffer_destroy(&stack->positions);
+    stack->capacity = pairs;
+    struct want want[] = {
+        {&stack->pairs, "pairs by feature", 2 * (uint64_t)pairs},
+        {&stack->samples, "pairs by sample", 2 * (uint64_t)pairs},
+        {&stack->positions, "pair positions", pairs},
+    };
+    return create_all(stack, want, sizeof want / sizeof *want);
+}
+
+static hsae_status create_buffers(struct stack *stack, bool history)
+{
+    uint64_t n = stack->features, w = stack->words, padded = stack->padded, line = stack->stride, levels = stack->levels;
+    struct want want[] = {
+        {&stack->nil, "nothing", 16},
+        {&stack->mean, "input mean", line},
+        {&stack->x, "batch", padded * line},
+        {&stack->panels, "batch in panels", padded * line},
+        {&stack->norms, "batch norms", padded},
+        {&stack->levels_table, "levels", (levels + 1) * LEVEL_WORDS},
+        {&stack->tree, "tree", n * TREE_WORDS},
+        {&stack->table, "feature scalars", n * TABLE_WORDS},
+        {&stack->flags, "feature flags", n},
+        {&stack->slot, "decoder slots", n},
+        {&stack->control, "control", CONTROL_WORDS(n)},
+        {&stack->bits, "activity bitmap", n * w},
+        {&stack->scratch, "pre-activations of a chunk", stack->chunk * padded},
+        {&stack->counts, "pairs of each feature", n},
+        {&stack->starts, "starts by feature", n + 1},
+        {&stack->fired, "active samples of each feature", n},
+        {&stack->word_starts, "starts by bitmap word", n * w},
+        {&stack->history, "activity history", history ? HSAE_ACTIVITY_STEPS * n * w : 16},
+        {&stack->tally, "block tallies", stack->blocks * padded},
+        {&stack->totals, "pairs of each sample", levels * stack->rows},
+        {&stack->sample_starts, "starts by sample", levels * stack->rows + 1},
+        {&stack->bias, "decoder bias", levels * line},
+        {&stack->loss, "loss", levels * stack->slices * padded},
+    };
+    hsae_status status = create_all(stack, want, sizeof want / sizeof *want);
+    for (uint32_t l = 0; l < levels && !status; l++)
+        status = hsae_buffer_create(stack->device, "residual", padded * line * sizeof(float), HSAE_BUFFER_DEVICE, &stack->residual[l]);
+    return status;
+}
+
+hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, const hsae_config *config, uint32_t dim,
+                              const struct stack_params *params)
+{
+    uint64_t features = 0;
+    stack->device = device;
+    stack->context = device->context;
+    stack->levels = config->level_count;
+    for (uint32_t l = 0; l < stack->levels; l++) {
+        stack->first[l] = (uint32_t)features;
+        features += config->levels[l];
+    }
+    stack->dim = dim;
+    stack->rows = params->rows;
+    stack->words = (params->rows + 31) / 32;
+    stack->padded = stack->words * 32;
+    if (features * params->places > UINT32_MAX / 64 || (uint64_t)stack->padded * (dim + 16) > UINT32_MAX / 2)
+        return hsae_fail(stack->context, HSAE_ERROR_LIMIT,
+                         "%" PRIu64 " features, a batch of %" PRIu32 " and width %" PRIu32 " are too large for 32-bit indices", features,
+                         params->rows, dim);
+    stack->stride = (dim + 15) / 16 * 16;
+    stack->features = stack->first[stack->levels] = (uint32_t)features;
+    stack->places = params->places;
+    hsae_status status = cut_ranges(stack);
+    if (status)
+        return status;
+    choose_sizes(stack);
+    if ((status = create_buffers(stack, params->history)) || (status = hsae_stack_grow(stack, params->capacity)) ||
+        (status = hsae_tensor_create(stack, "encoder", stack->features, &stack->encoder)) ||
+        (status = hsae_tensor_create(stack, "decoder", stack->places * stack->features, &stack->decoder)))
+        return status;
+    u32 table[(HSAE_MAX_LEVELS + 1) * LEVEL_WORDS] = {0};
+    for (uint32_t l = 0; l <= stack->levels; l++) {
+        f32 target = l < stack->levels ? (f32)config->target_l0[l] : 0;
+        table[l * LEVEL_WORDS + LEVEL_FIRST] = stack->first[l];
+        memcpy(&table[l * LEVEL_WORDS + LEVEL_TARGET], &target, sizeof target);
+    }
+    return hsae_buffer_write(stack->levels_table, 0, (stack->levels + 1) * LEVEL_WORDS * sizeof(u32), table);
+}
+
+void hsae_stack_destroy(struct stack *stack)
+{
+    struct hsae_buffer **buffers[] = {
+        &stack->mean,   &stack->x,       &stack->panels,    &stack->norms,         &stack->levels_table, &stack->tree,
+        &stack->table,  &stack->flags,   &stack->slot,      &stack->control,       &stack->bits,         &stack->scratch,
+        &stack->counts, &stack->starts,  &stack->fired,     &stack->word_starts,   &stack->history,      &stack->pairs,
+        &stack->samples, &stack->positions, &stack->tally,  &stack->totals,        &stack->sample_starts, &stack->bias,
+        &stack->loss,   &stack->nil,
+    };
+    for (size_t k = 0; k < sizeof buffers / sizeof *buffers; k++)
+        hsae_buffer_destroy(buffers[k]);
+    for (int l = 0; l < HSAE_MAX_LEVELS; l++)
+        hsae_buffer_destroy(&stack->residual[l]);
+    hsae_tensor_destroy(&stack->encoder);
+    hsae_tensor_destroy(&stack->decoder);
+}
+
+/* Ranks: features of a level by (rank of the parent, index), without a parent last. */
+hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents)
+{
+    u32 *tree = calloc((size_t)stack->features * TREE_WORDS, sizeof *tree);
+    if (!tree)
+        return hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for a tree of %" PRIu32 " features", stack->features);
+#define NODE(i, word) tree[(size_t)(i)*TREE_WORDS + (word)]
+    for (uint32_t l = 0; l < stack->levels; l++) {
+        uint32_t first = stack->first[l], end = stack->first[l + 1], above = l ? stack->first[l - 1] : 0, loose = end;
+        const int32_t *parent = parents ? parents[l] : NULL;
+        for (uint32_t i = first; i < end; i++) {
+            NODE(i, TREE_PARENT) = parent && parent[i - first] >= 0 ? above + (u32)parent[i - first] : NONE;
+            if (NODE(i, TREE_PARENT) != NONE) {
+                NODE(NODE(i, TREE_PARENT), TREE_CHILD_COUNT)++;
+                loose--;
+            }
+        }
+        loose = first + (end - loose); /* rank of the first feature without a parent */
+        for (uint32_t rank = above, at = first; l && rank < first; rank++) {
+            u32 node = NODE(rank, TREE_AT_RANK);
+            NODE(node, TREE_CHILD_FIRST) = at;
+            at += NODE(node, TREE_CHILD_COUNT);
+            NODE(node, TREE_CHILD_COUNT) = 0; /* counted up again below */
+        }
+        for (uint32_t i = first; i < end; i++) {
+            u32 node = NODE(i, TREE_PARENT);
+            u32 rank = node == NONE ? loose++ : NODE(node, TREE_CHILD_FIRST) + NODE(node, TREE_CHILD_COUNT)++;
+            NODE(i, TREE_RANK) = rank;
+            NODE(rank, TREE_AT_RANK) = i;
+        }
+    }
+#undef NODE
+    hsae_status status = hsae_buffer_write(stack->tree, 0, (uint64_t)stack->features * TREE_WORDS * sizeof(u32), tree);
+    free(tree);
+    return status;
+}
+
+static u32 bits_of(f32 value)
+{
+    u32 bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, double bandwidth, float *const *log_thresholds)
+{
+    hsae_status status = HSAE_OK;
+    u32 *table = calloc((size_t)stack->features * TABLE_WORDS, sizeof *table);
+    float *mean = calloc(stack->stride, sizeof *mean);
+    if (!table || !mean) {
+        status = hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for the scalars of %" PRIu32 " features", stack->features);
+        goto done;
+    }
+    memcpy(mean, model->mean, model->dim * sizeof *mean);
+    if ((status = hsae_buffer_write(stack->mean, 0, stack->stride * sizeof *mean, mean)))
+        goto done;
+    for (uint32_t l = 0; l < stack->levels && !status; l++) {
+        const struct level_tensors *level = &model->levels[l];
+        for (uint32_t i = 0; i < level->features; i++) {
+            u32 *scalars = table + (size_t)(stack->first[l] + i) * TABLE_WORDS;
+            scalars[TABLE_BIAS] = bits_of(level->encoder_bias[i]);
+            scalars[TABLE_LOG_THRESHOLD] = bits_of(log_thresholds ? log_thresholds[l][i] : logf(level->threshold[i]));
+            scalars[TABLE_THRESHOLD] = bits_of(level->threshold[i]);
+            scalars[TABLE_CUT] = bits_of(level->threshold[i] - (f32)(0.5 * bandwidth));
+        }
+        if ((status = hsae_tensor_write(stack, &stack->encoder, stack->first[l], level->features, level->encoder_weight)) ||
+            (status = hsae_tensor_write(stack, &stack->decoder, stack->first[l], level->features, level->decoder_weight)))
+            break;
+        status = hsae_rows_write(stack, stack->bias, l, 1, level->decoder_bias);
+    }
+    if (!status)
+        status = hsae_buffer_write(stack->table, 0, (uint64_t)stack->features * TABLE_WORDS * sizeof(u32), table);
+done:
+    free(table);
+    free(mean);
+    return status;
+}
+
+hsae_status hsae_stack_launch(const struct stack *stack, struct hsae_sequence *sequence, enum hsae_kernel kernel, uint32_t ranges,
+                              uint64_t groups, const void *args, struct hsae_buffer *const *bindings, size_t count)
+{
+    uint64_t wide = stack->device->info.limits.max_groups[0];
+    struct hsae_launch launch = {.kernel = kernel, .shape = hsae_shape(stack->device, kernel, ranges), .args = args};
+    launch.groups[0] = (uint32_t)(groups < wide ? groups : wide);
+    launch.groups[1] = (uint32_t)((groups + launch.groups[0] - 1) / launch.groups[0]);
+    memcpy(launch.bindings, bindings, count * sizeof *bindings);
+    return hsae_sequence_launch(sequence, &launch);
+}
+
+uint64_t hsae_groups_for(const struct stack *stack, enum hsae_kernel kernel, uint64_t items)
+{
+    uint32_t size = hsae_shape(stack->device, kernel, 1).group_size;
+    return (items + size - 1) / size;
+}
+
+hsae_status hsae_record_load(const struct stack *stack, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format, float scale)
+{
+    struct load_args args = {stack->rows, stack->padded, stack->dim, stack->stride, format, scale};
+    return LAUNCH(stack, sequence, load, 1, stack->padded, args, raw, stack->mean, stack->x, stack->panels, stack->norms);
+}
+
+/* A chunk of features: all of one range of E. */
+static hsae_status record_chunk(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
+{
+    struct hsae_kernel_shape tile = hsae_shape(stack->device, HSAE_KERNEL_encode, 1);
+    uint64_t tiles = (count + (uint64_t)tile.group_size * tile.columns - 1) / ((uint64_t)tile.group_size * tile.columns);
+    struct encode_args encode = {first, first % stack->range_rows, count, stack->rows, stack->words, stack->dim, stack->stride};
+    struct lists_count_args lists_count = {first, count, stack->words};
+    struct scan_args scan = {first, count, stack->capacity};
+    struct lists_fill_args fill = {first, count, stack->words, stack->features, stack->capacity, hsae_buffer_size(stack->history) > 64};
+    hsae_status status = LAUNCH(stack, sequence, encode, 1, tiles * stack->words, encode, stack->panels,
+                                stack->encoder.range[first / stack->range_rows], stack->table, stack->bits, stack->scratch);
+    if (!status)
+        status = LAUNCH(stack, sequence, lists_count, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_count, count), lists_count, stack->bits,
+                        stack->counts);
+    if (!status)
+        status = LAUNCH(stack, sequence, scan, 1, 1, scan, stack->counts, stack->starts, stack->control);
+    if (!status)
+        status = LAUNCH(stack, sequence, lists_fill, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_fill, count), fill, stack->control,
+                        stack->bits, stack->starts, stack->table, stack->scratch, stack->pairs, stack->fired, stack->word_starts,
+                        stack->history);
+    return status;
+}
+
+hsae_status hsae_record_lists(const struct stack *stack, struct hsae_sequence *sequence)
+{
+    hsae_status status = HSAE_OK;
+    for (uint32_t first = 0, count; first < stack->features && !status; first += count) {
+        uint32_t range_left = stack->range_rows - first % stack->range_rows, left = stack->features - first;
+        count = stack->chunk < left ? stack->chunk : left;
+        count = count < range_left ? count : range_left;
+        status = record_chunk(stack, sequence, first, count);
+    }
+    uint64_t items = (uint64_t)stack->blocks * stack->words, lists = (uint64_t)stack->levels * stack->rows;
+    struct samples_count_args samples_count = {stack->levels, stack->words, stack->block};
+    struct samples_base_args base = {stack->levels, stack->rows, stack->words, stack->block};
+    struct scan_args scan = {0, (u32)lists, 0};
+    struct samples_fill_args fill = {stack->levels, stack->rows, stack->words, stack->block};
+    if (!status)
+        status = LAUNCH(stack, sequence, samples_count, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_count, items), samples_count,
+                        stack->bits, stack->tree, stack->levels_table, stack->tally);
+    if (!status)
+        status = LAUNCH(stack, sequence, samples_base, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_base, lists), base,
+                        stack->levels_table, stack->tally, stack->totals);
+    if (!status)
+        status = LAUNCH(stack, sequence, scan, 1, 1, scan, stack->totals, stack->sample_starts, stack->control);
+    if (!status)
+        status = LAUNCH(stack, sequence, samples_fill, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_fill, items), fill, stack->bits,
+                        stack->tree, stack->levels_table, stack->table, stack->control, stack->word_starts, stack->pairs,
+                        stack->sample_starts, stack->tally, stack->samples, stack->positions);
+    return status;
+}
+
+hsae_status hsae_record_decode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t level)
+{
+    struct decode_args args = {level,         stack->levels,   stack->rows,       stack->padded,
+                               stack->stride, stack->features, stack->range_rows, stack->slices};
+    return LAUNCH(stack, sequence, decode, stack->ranges, (uint64_t)stack->slices * stack->rows, args, stack->x, stack->bias,
+                  RANGES4(stack, stack->decoder), stack->flags, stack->sample_starts, stack->samples, stack->control,
+                  stack->residual[level], stack->loss);
+}

@@ -1,0 +1,91 @@
+/* The stack: all levels' parameters and the forward pass on a device, shared by the trainer and by sessions over a finished model.
+ *
+ * Features of all levels are numbered through ("global feature", kernel_args.h), so one E, one D and one bitmap serve them all, and a launch
+ * covers all levels. Large tensors are cut into up to four buffers of `range_rows` rows. */
+#ifndef HSAE_SRC_STACK_H
+#define HSAE_SRC_STACK_H
+
+#include "../model/model.h"
+#include "shape.h"
+
+struct tensor {
+    struct hsae_buffer *range[HSAE_MAX_RANGES];
+    uint32_t rows;
+};
+
+struct stack {
+    struct hsae_device *device;
+    hsae_context *context;
+    uint32_t levels;                     /* L */
+    uint32_t first[HSAE_MAX_LEVELS + 1]; /* first global feature of each level; [L] = N */
+    uint32_t features;                   /* N */
+    uint32_t dim, stride;
+    uint32_t rows, words, padded; /* B, ceil(B / 32), 32 words */
+    uint32_t places;              /* rows of D for each feature: 2 in training, 1 otherwise */
+    uint32_t ranges, range_rows;  /* how E, D and their second moments are cut */
+    uint32_t chunk;               /* features encoded at a time */
+    uint32_t block, blocks;       /* features in a block of the sample lists, number of blocks */
+    uint32_t slices;              /* column slices of decode */
+    uint32_t capacity;            /* pairs that the lists hold */
+
+    struct tensor encoder, decoder; /* [N], [places N] rows of stride floats */
+    struct hsae_buffer *mean, *x, *panels, *norms;
+    struct hsae_buffer *levels_table, *tree, *table, *flags, *slot, *control;
+    struct hsae_buffer *bits, *scratch, *counts, *starts, *fired, *word_starts, *history;
+    struct hsae_buffer *pairs, *samples, *positions; /* as long as `capacity` */
+    struct hsae_buffer *tally, *totals, *sample_starts;
+    struct hsae_buffer *bias;                       /* c: [L][stride] */
+    struct hsae_buffer *residual[HSAE_MAX_LEVELS]; /* [B][stride] */
+    struct hsae_buffer *loss;                       /* [L][slices][padded] */
+    struct hsae_buffer *nil;                        /* bound where a kernel's binding is not used */
+};
+
+struct stack_params {
+    uint32_t rows;     /* B */
+    uint32_t places;   /* see struct stack */
+    bool history;      /* keep who was active, for co-activation */
+    uint32_t capacity; /* first size of the lists */
+};
+
+/* Allocates everything for config.levels and dim. *stack is zeroed by the caller; destroy it also after a failure. */
+hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, const hsae_config *config, uint32_t dim,
+                              const struct stack_params *params);
+void hsae_stack_destroy(struct stack *stack);
+/* New pair lists that hold at least `pairs`; their content is lost. Sequences that use the old ones must be gone. */
+hsae_status hsae_stack_grow(struct stack *stack, uint32_t pairs);
+
+/* Rows of `stride` floats, zero-padded, between host ([count, dim]) and a tensor. */
+hsae_status hsae_tensor_create(const struct stack *stack, const char *label, uint32_t rows, struct tensor *tensor);
+void hsae_tensor_destroy(struct tensor *tensor);
+hsae_status hsae_tensor_write(const struct stack *stack, const struct tensor *tensor, uint32_t row, uint32_t count, const float *data);
+hsae_status hsae_tensor_read(const struct stack *stack, const struct tensor *tensor, uint32_t row, uint32_t count, float *data);
+/* The same for a plain buffer of rows. */
+hsae_status hsae_rows_write(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, const float *data);
+hsae_status hsae_rows_read(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, float *data);
+
+/* Uploads the model's parameters, normalisation and tree. `ordered`: lists by sample in tree order (training); else in index order. `bandwidth`
+ * widens the cut (0: list active features only). log_thresholds: per level, or NULL: from the thresholds. */
+hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, double bandwidth, float *const *log_thresholds);
+/* Uploads parents (per level, as in a model; [0] is NULL); NULL: index order, no families. */
+hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents);
+
+/* Recording. `raw` holds a batch in `format` (FORMAT_F32 ..). */
+hsae_status hsae_record_load(const struct stack *stack, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format, float scale);
+/* encode and all lists. */
+hsae_status hsae_record_lists(const struct stack *stack, struct hsae_sequence *sequence);
+hsae_status hsae_record_decode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t level);
+
+/* One launch of `groups` work-groups (a linear count). `ranges` is 1 or stack->ranges. Bindings: `count` buffers. */
+hsae_status hsae_stack_launch(const struct stack *stack, struct hsae_sequence *sequence, enum hsae_kernel kernel, uint32_t ranges,
+                              uint64_t groups, const void *args, struct hsae_buffer *const *bindings, size_t count);
+/* LAUNCH(stack, sequence, scan, 1, groups, ((struct scan_args){...}), buffers...) */
+#define LAUNCH(stack, sequence, name, ranges, groups, args, ...)                                                        \
+    hsae_stack_launch(stack, sequence, HSAE_KERNEL_##name, ranges, groups, &args, (struct hsae_buffer *[]){__VA_ARGS__}, \
+                      sizeof((struct hsae_buffer *[]){__VA_ARGS__}) / sizeof(struct hsae_buffer *))
+/* Groups of a kernel whose lanes are independent. */
+uint64_t hsae_groups_for(const struct stack *stack, enum hsae_kernel kernel, uint64_t items);
+/* The four bindings of a tensor. */
+#define RANGES4(stack, tensor) RANGE_AT(stack, tensor, 0), RANGE_AT(stack, tensor, 1), RANGE_AT(stack, tensor, 2), RANGE_AT(stack, tensor, 3)
+#define RANGE_AT(stack, tensor, k) ((tensor).range[k] ? (tensor).range[k] : (stack)->nil)
+
+#endif

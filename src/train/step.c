@@ -1,0 +1,343 @@
+#include "trainer.h"
+
+#include "../context.h"
+#include <math.h>
+#include <string.h>
+
+/* Dead features served by one ghost_rows launch. */
+enum { GHOST_CHUNK = 1024 };
+
+double hsae_step_rate(const hsae_config *config, uint64_t step)
+{
+    double warm = floor(config->warmup * (double)config->steps + 0.5), t = (double)step;
+    if (t <= warm)
+        return config->lr * t / warm;
+    return config->lr * 0.5 * (1 + cos(3.14159265358979323846 * (t - warm) / ((double)config->steps - warm)));
+}
+
+static bool uses_constraint(const hsae_trainer *trainer)
+{
+    return trainer->has_tree && trainer->config.rho > 0;
+}
+
+static bool uses_ghosts(const hsae_trainer *trainer)
+{
+    for (uint32_t l = 0; l < trainer->stack.levels; l++)
+        if (trainer->ghost_capacity[l])
+            return true;
+    return false;
+}
+
+hsae_status hsae_step_buffers(hsae_trainer *trainer)
+{
+    struct stack *stack = &trainer->stack;
+    struct hsae_device *device = stack->device;
+    uint64_t n = stack->features, line = stack->stride, word = sizeof(u32);
+    hsae_status status = hsae_tensor_create(stack, "encoder second moments", stack->features, &trainer->encoder_v);
+    if (!status)
+        status = hsae_tensor_create(stack, "decoder second moments", stack->features, &trainer->decoder_v);
+    if (!status)
+        status = hsae_buffer_create(device, "decoder bias second moments", stack->levels * line * word, HSAE_BUFFER_DEVICE, &trainer->bias_v);
+    if (!status)
+        status = hsae_buffer_create(device, "last fired", n * word, HSAE_BUFFER_DEVICE, &trainer->last_fired);
+    if (!status)
+        status = hsae_buffer_create(device, "constraint terms", n * TERM_WORDS * word, HSAE_BUFFER_DEVICE, &trainer->terms);
+    if (!status)
+        status = hsae_buffer_create(device, "parent-child products", n * word, HSAE_BUFFER_DEVICE, &trainer->dots);
+    if (!status)
+        status = hsae_buffer_create(device, "column squares", line * word, HSAE_BUFFER_DEVICE, &trainer->squares);
+    static const hsae_dtype dtype[] = {HSAE_DTYPE_F32, HSAE_DTYPE_F16, HSAE_DTYPE_BF16};
+    for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++) {
+        struct flight *flight = &trainer->flight[f];
+        uint64_t raw = ((uint64_t)stack->rows * stack->dim * hsae_dtype_size(dtype[trainer->format]) + 3) / 4 * 4;
+        status = hsae_buffer_create(device, "raw batch", raw, HSAE_BUFFER_STAGING, &flight->raw);
+        if (!status)
+            status = hsae_buffer_create(device, "clock", CLOCK_WORDS * word, HSAE_BUFFER_STAGING, &flight->clock);
+        if (!status)
+            status = hsae_buffer_create(device, "status", STATUS_WORDS * word, HSAE_BUFFER_STAGING, &flight->status);
+    }
+    return status;
+}
+
+static void release_sequences(hsae_trainer *trainer)
+{
+    for (int f = 0; f < HSAE_IN_FLIGHT; f++)
+        hsae_sequence_destroy(&trainer->flight[f].sequence);
+}
+
+void hsae_step_release(hsae_trainer *trainer)
+{
+    release_sequences(trainer);
+    for (int f = 0; f < HSAE_IN_FLIGHT; f++) {
+        hsae_buffer_destroy(&trainer->flight[f].raw);
+        hsae_buffer_destroy(&trainer->flight[f].clock);
+        hsae_buffer_destroy(&trainer->flight[f].status);
+    }
+    struct hsae_buffer **buffers[] = {&trainer->bias_v, &trainer->last_fired, &trainer->terms, &trainer->dots, &trainer->kin, &trainer->squares,
+                                      &trainer->ghost,  &trainer->ghost_losses, &trainer->ghost_weights, &trainer->ghost_rows};
+    for (size_t k = 0; k < sizeof buffers / sizeof *buffers; k++)
+        hsae_buffer_destroy(buffers[k]);
+    hsae_tensor_destroy(&trainer->encoder_v);
+    hsae_tensor_destroy(&trainer->decoder_v);
+}
+
+/* The start of a step: the batch, the flags of every feature, dead lists, lambda; then the forward pass. */
+static hsae_status record_forward(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight)
+{
+    const struct stack *stack = &trainer->stack;
+    struct swap_args swap = {stack->features, stack->levels};
+    struct prepare_args prepare = {stack->levels, stack->rows, trainer->config.ghost, (f32)trainer->config.lambda_init};
+    hsae_status status = hsae_record_load(stack, sequence, flight->raw, trainer->format, trainer->scale);
+    if (!status)
+        status = LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), swap, flight->clock,
+                        stack->levels_table, stack->tree, trainer->last_fired, stack->slot, stack->flags);
+    if (!status)
+        status = LAUNCH(stack, sequence, prepare, 1, 1, prepare, flight->clock, stack->levels_table, stack->flags, stack->norms,
+                        stack->control);
+    if (!status)
+        status = hsae_record_lists(stack, sequence);
+    for (uint32_t l = 0; l < stack->levels && !status; l++)
+        status = hsae_record_decode(stack, sequence, l);
+    return status;
+}
+
+/* The constraint's scalars. Without a tree they are zeros, which update skips. */
+static hsae_status record_family(const hsae_trainer *trainer, struct hsae_sequence *sequence)
+{
+    const struct stack *stack = &trainer->stack;
+    uint32_t below = stack->features - stack->first[1];
+    struct family_dot_args dot = {stack->first[1], below, stack->stride, stack->features, stack->range_rows};
+    struct family_args family = {stack->levels, stack->rows};
+    hsae_status status = LAUNCH(stack, sequence, family_dot, stack->ranges, below, dot, RANGES4(stack, stack->decoder), stack->tree,
+                                stack->flags, trainer->dots);
+    if (!status)
+        status = LAUNCH(stack, sequence, family, 1, hsae_groups_for(stack, HSAE_KERNEL_family, (uint64_t)stack->levels * stack->rows), family,
+                        stack->control, stack->tree, stack->sample_starts, stack->samples, stack->positions, trainer->dots, trainer->kin);
+    return status;
+}
+
+/* One update launch for each range of E that the level touches. `chunk` < 0: live features; else the dead list from that place on. */
+static hsae_status record_update(const hsae_trainer *trainer, struct hsae_sequence *sequence, uint32_t l, int64_t chunk)
+{
+    const struct stack *stack = &trainer->stack;
+    const hsae_config *config = &trainer->config;
+    struct update_args args = {
+        .level = l,
+        .level_first = stack->first[l],
+        .ghosts = config->ghost,
+        .dead = chunk >= 0,
+        .chunk = chunk >= 0 ? (u32)chunk : 0,
+        .rows = stack->rows,
+        .stride = stack->stride,
+        .features = stack->features,
+        .range_rows = stack->range_rows,
+        .project = config->project_gradient,
+        .rho = uses_constraint(trainer) ? (f32)config->rho : 0,
+        .bandwidth = (f32)config->bandwidth,
+        .beta2 = (f32)config->beta2,
+        .one_minus_beta2 = (f32)(1 - config->beta2),
+        .log2_beta2 = config->beta2 > 0 ? (f32)log2(config->beta2) : -1e30f,
+        .epsilon = (f32)config->adam_eps,
+    };
+    hsae_status status = HSAE_OK;
+    for (uint32_t at = stack->first[l], end = stack->first[l + 1]; at < end && !status; at = args.first + args.count) {
+        uint32_t range = at / stack->range_rows, range_end = (range + 1) * stack->range_rows;
+        args.first = at;
+        args.count = (end < range_end ? end : range_end) - at;
+        args.base = range * stack->range_rows;
+        status = LAUNCH(stack, sequence, update, stack->ranges, chunk >= 0 ? GHOST_CHUNK : args.count, args, stack->control, stack->tree,
+                        stack->flags, stack->starts, stack->pairs, stack->samples, trainer->kin, trainer->terms,
+                        RANGES4(stack, stack->decoder), stack->encoder.range[range], trainer->encoder_v.range[range],
+                        trainer->decoder_v.range[range], stack->table, stack->x, stack->residual[l], stack->residual[l ? l - 1 : 0],
+                        trainer->ghost_rows ? trainer->ghost_rows : stack->nil);
+    }
+    return status;
+}
+
+static hsae_status record_ghosts(const hsae_trainer *trainer, struct hsae_sequence *sequence, uint32_t l)
+{
+    const struct stack *stack = &trainer->stack;
+    struct ghost_args ghost = {l, stack->first[l], stack->rows, stack->stride, stack->features, stack->range_rows};
+    struct ghost_scale_args scale = {l, stack->rows, stack->padded, stack->slices};
+    hsae_status status = LAUNCH(stack, sequence, ghost, stack->ranges, stack->rows, ghost, stack->x, RANGES4(stack, stack->encoder),
+                                RANGES4(stack, stack->decoder), stack->flags, stack->control, stack->table, stack->residual[l],
+                                trainer->ghost, trainer->ghost_losses);
+    if (!status)
+        status = LAUNCH(stack, sequence, ghost_scale, 1, 1, scale, stack->control, trainer->ghost_losses, stack->loss,
+                        trainer->ghost_weights);
+    for (uint32_t chunk = 0; chunk < trainer->ghost_capacity[l] && !status; chunk += GHOST_CHUNK) {
+        struct ghost_rows_args rows = {l,          stack->first[l], chunk,           GHOST_CHUNK,
+                                       stack->rows, stack->stride,   stack->features, stack->range_rows};
+        status = LAUNCH(stack, sequence, ghost_rows, stack->ranges, GHOST_CHUNK, rows, stack->x, RANGES4(stack, stack->encoder),
+                        RANGES4(stack, stack->decoder), stack->flags, stack->control, stack->table, trainer->ghost, trainer->ghost_weights,
+                        trainer->ghost_rows);
+        if (!status)
+            status = record_update(trainer, sequence, l, chunk);
+    }
+    return status;
+}
+
+/* Levels from the last to the first: a parent's update needs its children's products, and the old rows of all its relatives. */
+static hsae_status record_backward(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight)
+{
+    const struct stack *stack = &trainer->stack;
+    const hsae_config *config = &trainer->config;
+    hsae_status status = uses_constraint(trainer) ? record_family(trainer, sequence) : HSAE_OK;
+    for (uint32_t l = stack->levels; l-- && !status;) {
+        if (trainer->ghost_capacity[l])
+            status = record_ghosts(trainer, sequence, l);
+        if (!status)
+            status = record_update(trainer, sequence, l, -1);
+    }
+    struct hsae_kernel_shape shape = hsae_shape(stack->device, HSAE_KERNEL_bias, 1);
+    uint64_t vectors = stack->stride / shape.vector_width;
+    uint64_t groups = (vectors + (uint64_t)shape.group_size * shape.columns - 1) / ((uint64_t)shape.group_size * shape.columns);
+    for (uint32_t l = 0; l < stack->levels && !status; l++) {
+        struct bias_args bias = {l, stack->rows, stack->stride, (f32)config->beta2, (f32)(1 - config->beta2), (f32)config->adam_eps};
+        status = LAUNCH(stack, sequence, bias, 1, groups, bias, stack->control, stack->residual[l], stack->bias, trainer->bias_v);
+    }
+    struct variance_args variance = {stack->rows, stack->stride};
+    if (!status)
+        status = LAUNCH(stack, sequence, variance, 1, groups, variance, stack->x, trainer->squares);
+    struct control_args control = {
+        stack->levels, stack->rows,        stack->padded,
+        stack->slices, stack->features,    stack->stride,
+        uses_constraint(trainer) ? (f32)config->rho : 0, (f32)(1 - config->sparsity_momentum),
+        (f32)config->sparsity_eta, (f32)config->sparsity_kappa,
+    };
+    if (!status)
+        status = LAUNCH(stack, sequence, control, 1, 1, control, stack->levels_table, stack->loss, trainer->terms, stack->fired,
+                        trainer->squares, stack->flags, stack->starts, trainer->last_fired, stack->slot, stack->control, flight->status);
+    return status;
+}
+
+/* Ghost buffers and the capacities that the device compares its dead lists with. */
+static hsae_status ghost_buffers(hsae_trainer *trainer)
+{
+    const struct stack *stack = &trainer->stack;
+    uint64_t line = stack->stride, word = sizeof(u32);
+    hsae_status status = HSAE_OK;
+    for (uint32_t l = 0; l < stack->levels && !status; l++) {
+        u32 capacity = trainer->ghost_capacity[l];
+        status = hsae_buffer_write(stack->levels_table, (l * LEVEL_WORDS + LEVEL_GHOSTS) * word, word, &capacity);
+    }
+    if (status || !uses_ghosts(trainer) || trainer->ghost)
+        return status;
+    /* One more vector a row; 16 floats is the widest. */
+    status = hsae_buffer_create(stack->device, "ghost gradient rows", 2 * GHOST_CHUNK * (line + 16) * word, HSAE_BUFFER_DEVICE,
+                                &trainer->ghost_rows);
+    if (!status)
+        status = hsae_buffer_create(stack->device, "ghost losses", 2 * (uint64_t)stack->padded * word, HSAE_BUFFER_DEVICE,
+                                    &trainer->ghost_losses);
+    if (!status)
+        status = hsae_buffer_create(stack->device, "ghost weights", stack->padded * word, HSAE_BUFFER_DEVICE, &trainer->ghost_weights);
+    if (!status)
+        status = hsae_buffer_create(stack->device, "ghost residual", stack->padded * line * word, HSAE_BUFFER_DEVICE, &trainer->ghost);
+    return status;
+}
+
+hsae_status hsae_step_record(hsae_trainer *trainer)
+{
+    const struct stack *stack = &trainer->stack;
+    release_sequences(trainer);
+    hsae_status status = ghost_buffers(trainer);
+    if (status)
+        return status;
+    hsae_buffer_destroy(&trainer->kin);
+    status = hsae_buffer_create(stack->device, "constraint scalars", (uint64_t)stack->capacity * KIN_WORDS * sizeof(u32), HSAE_BUFFER_DEVICE,
+                                &trainer->kin);
+    for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++) {
+        struct flight *flight = &trainer->flight[f];
+        status = hsae_sequence_create(stack->device, "training step", false, &flight->sequence);
+        if (!status)
+            status = record_forward(trainer, flight->sequence, flight);
+        if (!status)
+            status = record_backward(trainer, flight->sequence, flight);
+        if (!status)
+            status = hsae_sequence_end(flight->sequence);
+    }
+    trainer->recorded_tree = uses_constraint(trainer);
+    return status;
+}
+
+static u32 bits_of(double value)
+{
+    f32 single = (f32)value;
+    u32 bits;
+    memcpy(&bits, &single, sizeof bits);
+    return bits;
+}
+
+hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight)
+{
+    const hsae_config *config = &trainer->config;
+    u32 clock[CLOCK_WORDS] = {0};
+    clock[CLOCK_STEP] = (u32)flight->step;
+    clock[CLOCK_SEED_LO] = (u32)config->seed;
+    clock[CLOCK_SEED_HI] = (u32)(config->seed >> 32);
+    clock[CLOCK_SWAP_BOUND] = (u32)ceil(config->perturb * 16777216.0);
+    clock[CLOCK_DEAD_STEPS] = config->dead_steps < UINT32_MAX ? (u32)config->dead_steps : UINT32_MAX;
+    clock[CLOCK_RATE] = bits_of(hsae_step_rate(config, flight->step));
+    clock[CLOCK_CORRECTION] = bits_of(1 / (1 - pow(config->beta2, (double)flight->step)));
+    hsae_status status = hsae_buffer_write(flight->clock, 0, sizeof clock, clock);
+    return status ? status : hsae_sequence_submit(flight->sequence, &flight->ticket);
+}
+
+/* Makes room for what the halted step needed. */
+static hsae_status mend(hsae_trainer *trainer, const u32 status_words[STATUS_WORDS])
+{
+    struct stack *stack = &trainer->stack;
+    u32 clear = 0;
+    hsae_status status = HSAE_OK;
+    if (status_words[STATUS_HALT] & HALT_PAIRS) {
+        uint64_t pairs = status_words[STATUS_PAIRS] + (uint64_t)status_words[STATUS_PAIRS] / 4;
+        hsae_log(trainer->context, HSAE_LOG_DEBUG, "step %u lists %u pairs: making room for %llu", (unsigned)status_words[STATUS_STEP],
+                 (unsigned)status_words[STATUS_PAIRS], (unsigned long long)pairs);
+        release_sequences(trainer);
+        status = hsae_stack_grow(stack, pairs < UINT32_MAX / 8 ? (uint32_t)pairs : UINT32_MAX / 8);
+    }
+    if (status_words[STATUS_HALT] & HALT_GHOSTS)
+        for (uint32_t l = 0; l < stack->levels; l++) {
+            u32 dead = status_words[STATUS_LEVELS + l * STATUS_LEVEL_WORDS + STATUS_DEAD];
+            while (trainer->ghost_capacity[l] < dead)
+                trainer->ghost_capacity[l] += GHOST_CHUNK;
+        }
+    if (!status)
+        status = hsae_step_record(trainer);
+    return status ? status : hsae_buffer_write(stack->control, CONTROL_HALT * sizeof(u32), sizeof clear, &clear);
+}
+
+/* The flight with the oldest step, or NULL. */
+static struct flight *oldest(hsae_trainer *trainer)
+{
+    struct flight *found = NULL;
+    for (int f = 0; f < HSAE_IN_FLIGHT; f++)
+        if (trainer->flight[f].ticket && (!found || trainer->flight[f].step < found->step))
+            found = &trainer->flight[f];
+    return found;
+}
+
+hsae_status hsae_step_settle(hsae_trainer *trainer)
+{
+    hsae_status status = HSAE_OK;
+    for (struct flight *flight; !status && (flight = oldest(trainer));) {
+        u32 words[STATUS_WORDS];
+        if ((status = hsae_device_wait(trainer->stack.device, flight->ticket)) ||
+            (status = hsae_buffer_read(flight->status, 0, sizeof words, words)))
+            break;
+        if (!words[STATUS_HALT]) {
+            memcpy(trainer->status, words, sizeof words);
+            flight->ticket = 0;
+            continue;
+        }
+        /* This step and those behind it changed nothing. */
+        if ((status = hsae_device_wait(trainer->stack.device, 0)) || (status = mend(trainer, words)))
+            break;
+        uint64_t first = flight->step;
+        for (uint64_t step = first; step < first + HSAE_IN_FLIGHT && !status; step++)
+            for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++)
+                if (trainer->flight[f].ticket && trainer->flight[f].step == step)
+                    status = hsae_step_submit(trainer, &trainer->flight[f]);
+    }
+    return status;
+}

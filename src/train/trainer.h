@@ -1,0 +1,63 @@
+/* The trainer's insides, shared by the files of this folder. */
+#ifndef HSAE_SRC_TRAINER_H
+#define HSAE_SRC_TRAINER_H
+
+#include <hsae/trainer.h>
+
+#include "../data/dataset.h"
+#include "stack.h"
+
+enum { HSAE_IN_FLIGHT = 3 }; /* steps submitted before the host waits for the first of them */
+
+/* One of the steps in flight: what the host writes for it and reads from it. */
+struct flight {
+    struct hsae_buffer *raw, *clock, *status; /* staging */
+    struct hsae_sequence *sequence;           /* recorded for these buffers */
+    uint64_t ticket;                          /* 0: idle */
+    uint64_t step;
+};
+
+struct hsae_trainer {
+    hsae_context *context;
+    hsae_config config; /* resolved */
+    struct stack stack;
+    struct tensor encoder_v, decoder_v;
+    struct hsae_buffer *bias_v, *last_fired, *terms, *dots, *kin, *squares;
+    struct hsae_buffer *ghost, *ghost_losses, *ghost_weights, *ghost_rows; /* exist while ghost launches are recorded */
+    uint32_t ghost_capacity[HSAE_MAX_LEVELS];                              /* dead features that the recorded step serves */
+    uint32_t format;                                                       /* of raw batches: FORMAT_F32 .. */
+    struct flight flight[HSAE_IN_FLIGHT];
+    uint64_t step;      /* steps submitted and, once settled, done */
+    bool has_tree;      /* some feature has a parent */
+    bool recorded_tree; /* the recorded step has the constraint's launches */
+    float *mean;        /* [d] */
+    float scale;
+    int32_t *parents[HSAE_MAX_LEVELS];
+    u32 status[STATUS_WORDS]; /* of the last step that was waited for */
+    double started;           /* clock seconds */
+    double metrics_time;
+    uint64_t metrics_step;
+};
+
+/* state.c: between host (model, train_state) and device. Download waits for all steps in flight first. */
+hsae_status hsae_trainer_upload(hsae_trainer *trainer, const hsae_model *model, const struct train_state *state);
+hsae_status hsae_trainer_download(hsae_trainer *trainer, hsae_model **model, struct train_state **state);
+
+/* step.c: recording. hsae_step_buffers makes what a step needs beyond the stack; hsae_step_record records all flights anew. */
+hsae_status hsae_step_buffers(hsae_trainer *trainer);
+void hsae_step_release(hsae_trainer *trainer);
+hsae_status hsae_step_record(hsae_trainer *trainer);
+/* Learning rate of step t (from 1). */
+double hsae_step_rate(const hsae_config *config, uint64_t step);
+/* Writes the clock of the flight's step and submits it. */
+hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight);
+/* Waits for every step in flight. Steps that were halted are mended (longer lists, ghost launches) and done again. */
+hsae_status hsae_step_settle(hsae_trainer *trainer);
+
+/* init.c: input normalisation, first parameters. `calibration` rows are raw. */
+hsae_status hsae_trainer_init(hsae_trainer *trainer, const float *calibration, uint64_t rows, hsae_model *model, struct train_state *state);
+
+/* hierarchy.c: new parents of every level from the parameters on the device (all steps settled), into parents[]. */
+hsae_status hsae_hierarchy_update(hsae_trainer *trainer);
+
+#endif
