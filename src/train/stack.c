@@ -358,17 +358,27 @@ hsae_status hsae_record_load(const struct stack *stack, struct hsae_sequence *se
     return LAUNCH(stack, sequence, load, 1, stack->padded, args, raw, stack->mean, stack->x, stack->panels, stack->norms);
 }
 
+hsae_status hsae_record_encode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
+{
+    struct encode_args args = {first, first % stack->range_rows, count, stack->rows, stack->words, stack->dim, stack->stride};
+    return LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, count), args, stack->panels,
+                  stack->encoder.range[first / stack->range_rows], stack->table, stack->bits, stack->scratch);
+}
+
+uint64_t hsae_encode_groups(const struct stack *stack, uint32_t count)
+{
+    struct hsae_kernel_shape tile = hsae_shape(stack->device, HSAE_KERNEL_encode, 1);
+    uint64_t features = (uint64_t)tile.group_size * tile.columns;
+    return (count + features - 1) / features * stack->words;
+}
+
 /* A chunk of features: all of one range of E. */
 static hsae_status record_chunk(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
 {
-    struct hsae_kernel_shape tile = hsae_shape(stack->device, HSAE_KERNEL_encode, 1);
-    uint64_t tiles = (count + (uint64_t)tile.group_size * tile.columns - 1) / ((uint64_t)tile.group_size * tile.columns);
-    struct encode_args encode = {first, first % stack->range_rows, count, stack->rows, stack->words, stack->dim, stack->stride};
     struct lists_count_args lists_count = {first, count, stack->words};
     struct scan_args scan = {first, count, stack->capacity};
     struct lists_fill_args fill = {first, count, stack->words, stack->features, stack->capacity, hsae_buffer_size(stack->history) > 64};
-    hsae_status status = LAUNCH(stack, sequence, encode, 1, tiles * stack->words, encode, stack->panels,
-                                stack->encoder.range[first / stack->range_rows], stack->table, stack->bits, stack->scratch);
+    hsae_status status = hsae_record_encode(stack, sequence, first, count);
     if (!status)
         status = LAUNCH(stack, sequence, lists_count, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_count, count), lists_count, stack->bits,
                         stack->counts);

@@ -71,6 +71,8 @@ hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents)
 
 /* Recording. `raw` holds a batch in `format` (FORMAT_F32 ..). */
 hsae_status hsae_record_load(const struct stack *stack, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format, float scale);
+/* encode alone, for features of one range, at most stack->chunk of them: their bits, and p in the scratch. */
+hsae_status hsae_record_encode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count);
 /* encode and all lists. */
 hsae_status hsae_record_lists(const struct stack *stack, struct hsae_sequence *sequence);
 hsae_status hsae_record_decode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t level);
@@ -84,6 +86,8 @@ hsae_status hsae_stack_launch(const struct stack *stack, struct hsae_sequence *s
                       sizeof((struct hsae_buffer *[]){__VA_ARGS__}) / sizeof(struct hsae_buffer *))
 /* Groups of a kernel whose lanes are independent. */
 uint64_t hsae_groups_for(const struct stack *stack, enum hsae_kernel kernel, uint64_t items);
+/* Groups of encode over `count` features. */
+uint64_t hsae_encode_groups(const struct stack *stack, uint32_t count);
 /* The four bindings of a tensor. */
 #define RANGES4(stack, tensor) RANGE_AT(stack, tensor, 0), RANGE_AT(stack, tensor, 1), RANGE_AT(stack, tensor, 2), RANGE_AT(stack, tensor, 3)
 #define RANGE_AT(stack, tensor, k) ((tensor).range[k] ? (tensor).range[k] : (stack)->nil)

@@ -317,10 +317,18 @@ static struct flight *oldest(hsae_trainer *trainer)
     return found;
 }
 
-hsae_status hsae_step_settle(hsae_trainer *trainer)
+static int flying(const hsae_trainer *trainer)
+{
+    int count = 0;
+    for (int f = 0; f < HSAE_IN_FLIGHT; f++)
+        count += trainer->flight[f].ticket != 0;
+    return count;
+}
+
+hsae_status hsae_step_settle(hsae_trainer *trainer, int leave)
 {
     hsae_status status = HSAE_OK;
-    for (struct flight *flight; !status && (flight = oldest(trainer));) {
+    for (struct flight *flight; !status && flying(trainer) > leave && (flight = oldest(trainer));) {
         u32 words[STATUS_WORDS];
         if ((status = hsae_device_wait(trainer->stack.device, flight->ticket)) ||
             (status = hsae_buffer_read(flight->status, 0, sizeof words, words)))

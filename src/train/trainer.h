@@ -51,11 +51,18 @@ hsae_status hsae_step_record(hsae_trainer *trainer);
 double hsae_step_rate(const hsae_config *config, uint64_t step);
 /* Writes the clock of the flight's step and submits it. */
 hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight);
-/* Waits for every step in flight. Steps that were halted are mended (longer lists, ghost launches) and done again. */
-hsae_status hsae_step_settle(hsae_trainer *trainer);
+/* Waits until at most `leave` steps are in flight. Steps that were halted are mended (longer lists, ghost launches) and done again. */
+hsae_status hsae_step_settle(hsae_trainer *trainer, int leave);
 
-/* init.c: input normalisation, first parameters. `calibration` rows are raw. */
-hsae_status hsae_trainer_init(hsae_trainer *trainer, const float *calibration, uint64_t rows, hsae_model *model, struct train_state *state);
+/* init.c: where the first statistics come from. */
+struct calibration {
+    const hsae_dataset *dataset; /* or: */
+    const float *raw;            /* [rows, dim] */
+    uint64_t rows;
+    uint32_t dim;
+};
+/* Fills mean, scale, and all parameters of a new model and its state; uses the trainer's stack (not its sequences) for pre-activations. */
+hsae_status hsae_trainer_init(hsae_trainer *trainer, const struct calibration *calibration, hsae_model *model, struct train_state *state);
 
 /* hierarchy.c: new parents of every level from the parameters on the device (all steps settled), into parents[]. */
 hsae_status hsae_hierarchy_update(hsae_trainer *trainer);

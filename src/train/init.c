@@ -1,0 +1,242 @@
+#include "trainer.h"
+
+#include "../context.h"
+#include "order.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { CALIBRATION_ROWS = 65536, READ_ROWS = 1024 };
+
+/* Rows first .. first + count - 1 as floats. */
+static hsae_status read_rows(const struct calibration *from, uint64_t first, size_t count, float *out)
+{
+    uint64_t rows[READ_ROWS];
+    if (from->raw) {
+        memcpy(out, from->raw + first * from->dim, count * from->dim * sizeof *out);
+        return HSAE_OK;
+    }
+    for (size_t k = 0; k < count; k++)
+        rows[k] = first + k;
+    return hsae_dataset_read(from->dataset, rows, count, out);
+}
+
+/* Mean of the calibration sample to `mean`, and s so that the mean of |s (raw - mu)|^2 is d (paper, appendix A.1). */
+static hsae_status normalise(hsae_trainer *trainer, const struct calibration *from, double *mean)
+{
+    uint32_t dim = from->dim;
+    uint64_t rows = from->rows < CALIBRATION_ROWS ? from->rows : CALIBRATION_ROWS;
+    double squares = 0;
+    hsae_status status = HSAE_OK;
+    float *block = malloc((size_t)READ_ROWS * dim * sizeof *block);
+    if (!block)
+        return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for %d rows of width %" PRIu32, READ_ROWS, dim);
+    memset(mean, 0, dim * sizeof *mean);
+    for (uint64_t first = 0; first < rows && !status; first += READ_ROWS) {
+        size_t count = rows - first < READ_ROWS ? (size_t)(rows - first) : READ_ROWS;
+        status = read_rows(from, first, count, block);
+        for (size_t r = 0; r < count && !status; r++)
+            for (uint32_t k = 0; k < dim; k++) {
+                double value = block[r * dim + k];
+                mean[k] += value;
+                squares += value * value;
+            }
+    }
+    free(block);
+    if (status)
+        return status;
+    squares /= (double)rows;
+    for (uint32_t k = 0; k < dim; k++)
+        mean[k] /= (double)rows;
+    if (trainer->config.center == HSAE_CENTER_MEAN)
+        for (uint32_t k = 0; k < dim; k++)
+            squares -= mean[k] * mean[k];
+    if (!(squares > 0) || !isfinite(squares))
+        return hsae_fail(trainer->context, HSAE_ERROR_DATA,
+                         "the first %" PRIu64 " activation vectors have no finite, positive variance: they cannot be normalised", rows);
+    trainer->scale = (float)sqrt(dim / squares);
+    for (uint32_t k = 0; k < dim; k++)
+        trainer->mean[k] = trainer->config.center == HSAE_CENTER_MEAN ? (float)mean[k] : 0;
+    return HSAE_OK;
+}
+
+/* Unit rows of normal numbers: Box-Muller on Philox, counter (pair of columns, feature, level, "INIT"), key seed. */
+static void random_row(float *row, uint32_t dim, uint64_t seed, uint32_t level, uint32_t feature)
+{
+    double squares = 0;
+    for (uint32_t k = 0; k < dim; k += 2) {
+        uint32_t out[4], counter[4] = {k / 2, feature, level, 0x494e4954u};
+        hsae_philox(seed, counter, out);
+        double u = (out[0] + 0.5) / 4294967296.0, angle = 6.283185307179586477 * out[1] / 4294967296.0, radius = sqrt(-2 * log(u));
+        row[k] = (float)(radius * cos(angle));
+        squares += (double)row[k] * row[k];
+        if (k + 1 < dim) {
+            row[k + 1] = (float)(radius * sin(angle));
+            squares += (double)row[k + 1] * row[k + 1];
+        }
+    }
+    double inverse = squares > 0 ? 1 / sqrt(squares) : 0;
+    for (uint32_t k = 0; k < dim; k++)
+        row[k] = (float)(row[k] * inverse);
+}
+
+/* Smallest-first order for the selection below. */
+static int compare_floats(const void *a, const void *b)
+{
+    float x = *(const float *)a, y = *(const float *)b;
+    return (x > y) - (x < y);
+}
+
+/* k-th largest (from 1) of `count` values; reorders them. Quickselect, the pivot is the middle. */
+static float kth_largest(float *values, size_t count, size_t k)
+{
+    size_t low = 0, high = count - 1, want = count - k;
+    while (high - low > 32) {
+        float pivot = values[low + (high - low) / 2];
+        size_t i = low, j = high;
+        for (;;) {
+            while (values[i] < pivot)
+                i++;
+            while (values[j] > pivot)
+                j--;
+            if (i >= j)
+                break;
+            float swap = values[i];
+            values[i++] = values[j];
+            values[j--] = swap;
+        }
+        if (want < i)
+            high = i - 1;
+        else
+            low = i;
+    }
+    qsort(values + low, high - low + 1, sizeof *values, compare_floats);
+    return values[want];
+}
+
+/* Pre-activations of one level on the loaded batch, to values [n_l * B]. */
+static hsae_status pre_activations(hsae_trainer *trainer, uint32_t level, float *values, float *scratch)
+{
+    const struct stack *stack = &trainer->stack;
+    hsae_status status = HSAE_OK;
+    for (uint32_t at = stack->first[level], end = stack->first[level + 1], count; at < end && !status; at += count) {
+        uint32_t range_left = stack->range_rows - at % stack->range_rows;
+        struct hsae_sequence *sequence = NULL;
+        count = stack->chunk < end - at ? stack->chunk : end - at;
+        count = count < range_left ? count : range_left;
+        status = hsae_sequence_create(stack->device, "first pre-activations", false, &sequence);
+        if (!status)
+            status = hsae_record_encode(stack, sequence, at, count);
+        if (!status)
+            status = hsae_sequence_end(sequence);
+        if (!status)
+            status = hsae_sequence_submit(sequence, NULL);
+        if (!status)
+            status = hsae_device_wait(stack->device, 0);
+        if (!status)
+            status = hsae_buffer_read(stack->scratch, 0, (uint64_t)count * stack->padded * sizeof *scratch, scratch);
+        hsae_sequence_destroy(&sequence);
+        for (uint32_t r = 0; r < count && !status; r++)
+            memcpy(values + (size_t)(at - stack->first[level] + r) * stack->rows, scratch + (size_t)r * stack->padded,
+                   stack->rows * sizeof *values);
+    }
+    return status;
+}
+
+/* The first batch of the calibration data in place of a raw batch. */
+static hsae_status load_batch(hsae_trainer *trainer, const struct calibration *from)
+{
+    const struct stack *stack = &trainer->stack;
+    struct hsae_sequence *sequence = NULL;
+    struct hsae_buffer *raw = NULL;
+    hsae_status status = HSAE_OK;
+    float *block = malloc((size_t)stack->rows * from->dim * sizeof *block);
+    if (!block)
+        return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for a batch of %" PRIu32 " rows", stack->rows);
+    for (uint32_t first = 0; first < stack->rows && !status; first += READ_ROWS)
+        status = read_rows(from, first, stack->rows - first < READ_ROWS ? stack->rows - first : READ_ROWS, block + (size_t)first * from->dim);
+    uint64_t size = (uint64_t)stack->rows * from->dim * sizeof *block;
+    if (!status)
+        status = hsae_buffer_create(stack->device, "first batch", size, HSAE_BUFFER_STAGING, &raw);
+    if (!status)
+        status = hsae_buffer_write(raw, 0, size, block);
+    if (!status)
+        status = hsae_sequence_create(stack->device, "first batch", false, &sequence);
+    if (!status)
+        status = hsae_record_load(stack, sequence, raw, FORMAT_F32, trainer->scale);
+    if (!status)
+        status = hsae_sequence_end(sequence);
+    if (!status)
+        status = hsae_sequence_submit(sequence, NULL);
+    if (!status)
+        status = hsae_device_wait(stack->device, 0);
+    hsae_sequence_destroy(&sequence);
+    hsae_buffer_destroy(&raw);
+    free(block);
+    return status;
+}
+
+/* Thresholds: per level the k-th largest pre-activation of the first batch, k = max(1, floor(B min(init_l0, n / 4))), at least the bandwidth. */
+static hsae_status first_thresholds(hsae_trainer *trainer, const struct calibration *from, hsae_model *model, struct train_state *state)
+{
+    struct stack *stack = &trainer->stack;
+    uint32_t largest = trainer->config.levels[stack->levels - 1];
+    float *values = malloc((size_t)largest * stack->rows * sizeof *values);
+    float *scratch = malloc((size_t)stack->chunk * stack->padded * sizeof *scratch);
+    hsae_status status = HSAE_OK;
+    if (!values || !scratch)
+        status = hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " x %" PRIu32 " pre-activations", largest,
+                           stack->rows);
+    if (!status) /* thresholds of -infinity: every pre-activation is kept */
+        status = hsae_stack_upload(stack, model, 0, NULL);
+    if (!status)
+        status = load_batch(trainer, from);
+    for (uint32_t l = 0; l < stack->levels && !status; l++) {
+        uint32_t features = model->levels[l].features;
+        double wanted = trainer->config.init_l0[l] < features / 4.0 ? trainer->config.init_l0[l] : features / 4.0;
+        size_t k = (size_t)floor(stack->rows * wanted);
+        status = pre_activations(trainer, l, values, scratch);
+        if (status)
+            break;
+        float threshold = kth_largest(values, (size_t)features * stack->rows, k ? k : 1);
+        if (!(threshold >= (float)trainer->config.bandwidth))
+            threshold = (float)trainer->config.bandwidth;
+        float log_threshold = logf(threshold);
+        for (uint32_t i = 0; i < features; i++) {
+            state->levels[l].log_threshold[i] = log_threshold;
+            model->levels[l].threshold[i] = expf(log_threshold);
+        }
+    }
+    free(values);
+    free(scratch);
+    return status;
+}
+
+hsae_status hsae_trainer_init(hsae_trainer *trainer, const struct calibration *calibration, hsae_model *model, struct train_state *state)
+{
+    const hsae_config *config = &trainer->config;
+    double *mean = malloc(calibration->dim * sizeof *mean);
+    if (!mean)
+        return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for a mean of width %" PRIu32, calibration->dim);
+    hsae_status status = normalise(trainer, calibration, mean);
+    model->scale = trainer->scale;
+    memcpy(model->mean, trainer->mean, calibration->dim * sizeof *model->mean);
+    for (uint32_t l = 0; l < config->level_count && !status; l++) {
+        struct level_tensors *level = &model->levels[l];
+        for (uint32_t i = 0; i < level->features; i++) {
+            random_row(level->decoder_weight + (size_t)i * calibration->dim, calibration->dim, config->seed, l, i);
+            level->threshold[i] = -INFINITY;
+            if (level->parent)
+                level->parent[i] = -1;
+        }
+        memcpy(level->encoder_weight, level->decoder_weight, (size_t)level->features * calibration->dim * sizeof(float));
+        if (config->center == HSAE_CENTER_NONE)
+            for (uint32_t k = 0; k < calibration->dim; k++)
+                level->decoder_bias[k] = (float)(trainer->scale * mean[k]);
+        state->lambda[l] = 0;
+        state->l0_average[l] = -1;
+    }
+    free(mean);
+    return status ? status : first_thresholds(trainer, calibration, model, state);
+}
