@@ -1,0 +1,328 @@
+/* Hierarchy update: new parents from similarities (algorithm: argmax with exclusion, or the greedy binary tree). The similarity matrix is made in
+ * blocks of children (columns, as the samples of encode) and chunks of parents (rows), and only each child's best candidates are kept. */
+#include "trainer.h"
+
+#include "../context.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BINARY_CANDIDATES = 16 }; /* kept for each child; when they run out they are searched for behind the last */
+
+struct candidate {
+    float similarity;
+    uint32_t parent;
+};
+
+/* One update of one pair of levels. */
+struct relink {
+    hsae_trainer *trainer;
+    const struct stack *stack;
+    uint32_t level; /* of the children */
+    uint32_t children, parents, candidates;
+    struct hsae_buffer *rows, *table, *best, *cursor;
+    struct candidate *list; /* [children][candidates] */
+    struct candidate *last; /* [children]: cursor */
+};
+
+static hsae_status record_similarity(struct relink *relink, struct hsae_sequence *sequence, uint32_t child, uint32_t children, uint32_t parent,
+                                     uint32_t parents)
+{
+    const struct stack *stack = relink->stack;
+    const hsae_trainer *trainer = relink->trainer;
+    uint32_t above = stack->first[relink->level - 1] + parent;
+    if (trainer->config.similarity == HSAE_SIMILARITY_COACTIVATION) {
+        struct relink_count_args count = {stack->first[relink->level] + child, children,        stack->padded, above, parents,
+                                          stack->features,                     stack->words};
+        return LAUNCH(stack, sequence, relink_count, 1, hsae_groups_for(stack, HSAE_KERNEL_relink_count, (uint64_t)parents * stack->padded),
+                      count, stack->history, stack->scratch);
+    }
+    bool decoder = trainer->config.similarity == HSAE_SIMILARITY_DECODER;
+    struct relink_rows_args rows = {above, parents, parents, stack->stride, stack->features, stack->range_rows, decoder, 0};
+    struct encode_args encode = {0, 0, parents, children, stack->words, stack->dim, stack->stride};
+    const struct tensor *source = decoder ? &stack->decoder : &stack->encoder;
+    hsae_status status = LAUNCH(stack, sequence, relink_rows, stack->ranges, parents, rows, RANGES4(stack, *source), stack->flags, relink->rows);
+    if (!status)
+        status = LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, parents), encode, stack->panels, relink->rows, relink->table,
+                        stack->bits, stack->scratch);
+    return status;
+}
+
+/* All parents against one block of children. */
+static hsae_status record_block(struct relink *relink, struct hsae_sequence *sequence, uint32_t child, uint32_t children)
+{
+    const struct stack *stack = relink->stack;
+    const hsae_trainer *trainer = relink->trainer;
+    bool decoder = trainer->config.similarity == HSAE_SIMILARITY_DECODER;
+    struct relink_rows_args rows = {stack->first[relink->level] + child, children,          stack->padded, stack->stride,
+                                    stack->features,                     stack->range_rows, decoder,       1};
+    const struct tensor *source = decoder ? &stack->decoder : &stack->encoder;
+    hsae_status status = HSAE_OK;
+    if (trainer->config.similarity != HSAE_SIMILARITY_COACTIVATION)
+        status = LAUNCH(stack, sequence, relink_rows, stack->ranges, stack->padded, rows, RANGES4(stack, *source), stack->flags, stack->panels);
+    for (uint32_t parent = 0, count; parent < relink->parents && !status; parent += count) {
+        count = stack->chunk < relink->parents - parent ? stack->chunk : relink->parents - parent;
+        struct relink_best_args best = {child, children, stack->padded, parent, count, relink->candidates};
+        status = record_similarity(relink, sequence, child, children, parent, count);
+        if (!status)
+            status = LAUNCH(stack, sequence, relink_best, 1, hsae_groups_for(stack, HSAE_KERNEL_relink_best, children), best, stack->scratch,
+                            relink->cursor, relink->best);
+    }
+    return status;
+}
+
+/* Every child's best candidates behind its cursor, to relink->list. */
+static hsae_status search(struct relink *relink)
+{
+    const struct stack *stack = relink->stack;
+    size_t entries = (size_t)relink->children * relink->candidates;
+    hsae_status status = HSAE_OK;
+    for (size_t k = 0; k < entries; k++)
+        relink->list[k] = (struct candidate){-INFINITY, NONE};
+    status = hsae_buffer_write(relink->best, 0, entries * sizeof *relink->list, relink->list);
+    if (!status)
+        status = hsae_buffer_write(relink->cursor, 0, relink->children * sizeof *relink->last, relink->last);
+    for (uint32_t child = 0, count; child < relink->children && !status; child += count) {
+        struct hsae_sequence *sequence = NULL;
+        count = stack->rows < relink->children - child ? stack->rows : relink->children - child;
+        status = hsae_sequence_create(stack->device, "hierarchy update", false, &sequence);
+        if (!status)
+            status = record_block(relink, sequence, child, count);
+        if (!status)
+            status = hsae_sequence_end(sequence);
+        if (!status)
+            status = hsae_sequence_submit(sequence, NULL);
+        if (!status)
+            status = hsae_device_wait(stack->device, 0);
+        hsae_sequence_destroy(&sequence);
+    }
+    return status ? status : hsae_buffer_read(relink->best, 0, entries * sizeof *relink->list, relink->list);
+}
+
+struct ranked {
+    float similarity;
+    uint32_t child;
+};
+
+static int lowest_first(const void *a, const void *b)
+{
+    const struct ranked *x = a, *y = b;
+    if (x->similarity != y->similarity)
+        return x->similarity < y->similarity ? -1 : 1;
+    return x->child < y->child ? -1 : x->child > y->child;
+}
+
+/* Best parent each, then the least similar features lose theirs (ties: lowest index first). */
+static hsae_status link_best(struct relink *relink, uint32_t excluded, int32_t *parent)
+{
+    struct ranked *ranked = malloc(relink->children * sizeof *ranked);
+    hsae_status status = ranked ? search(relink)
+                                : hsae_fail(relink->trainer->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " features",
+                                            relink->children);
+    for (uint32_t j = 0; j < relink->children && !status; j++) {
+        parent[j] = (int32_t)relink->list[j].parent;
+        ranked[j] = (struct ranked){relink->list[j].similarity, j};
+    }
+    if (!status) {
+        qsort(ranked, relink->children, sizeof *ranked, lowest_first);
+        for (uint32_t k = 0; k < excluded; k++)
+            parent[ranked[k].child] = -1;
+    }
+    free(ranked);
+    return status;
+}
+
+/* The binary tree's queue: a heap of children by their next candidate, the most similar on top; ties lowest child, then lowest parent. */
+struct queue {
+    uint32_t *heap, size;
+    uint32_t *next; /* [children]: place in its list */
+    const struct relink *relink;
+};
+
+static const struct candidate *next_of(const struct queue *queue, uint32_t child)
+{
+    return &queue->relink->list[(size_t)child * queue->relink->candidates + queue->next[child]];
+}
+
+static bool before(const struct queue *queue, uint32_t a, uint32_t b)
+{
+    float x = next_of(queue, a)->similarity, y = next_of(queue, b)->similarity;
+    return x != y ? x > y : a < b;
+}
+
+static void sift(struct queue *queue, uint32_t at)
+{
+    for (;;) {
+        uint32_t best = at, left = 2 * at + 1, right = left + 1;
+        if (left < queue->size && before(queue, queue->heap[left], queue->heap[best]))
+            best = left;
+        if (right < queue->size && before(queue, queue->heap[right], queue->heap[best]))
+            best = right;
+        if (best == at)
+            return;
+        uint32_t swap = queue->heap[at];
+        queue->heap[at] = queue->heap[best];
+        queue->heap[best] = swap;
+        at = best;
+    }
+}
+
+/* Searches again behind what every waiting child has used; children without candidates leave the queue. */
+static hsae_status refill(struct relink *relink, struct queue *queue)
+{
+    hsae_status status = search(relink);
+    uint32_t kept = 0;
+    for (uint32_t k = 0; k < queue->size && !status; k++) {
+        uint32_t child = queue->heap[k];
+        queue->next[child] = 0;
+        if (next_of(queue, child)->parent != NONE)
+            queue->heap[kept++] = child;
+    }
+    queue->size = kept;
+    for (uint32_t k = kept / 2; k--;)
+        sift(queue, k);
+    return status;
+}
+
+static hsae_status link_binary(struct relink *relink, uint32_t excluded, int32_t *parent)
+{
+    struct queue queue = {.size = relink->children, .relink = relink};
+    uint8_t *taken = calloc(relink->parents, sizeof *taken);
+    queue.heap = malloc(relink->children * sizeof *queue.heap);
+    queue.next = calloc(relink->children, sizeof *queue.next);
+    hsae_status status = HSAE_OK;
+    if (!taken || !queue.heap || !queue.next)
+        status = hsae_fail(relink->trainer->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " features", relink->children);
+    for (uint32_t j = 0; j < relink->children && !status; j++) {
+        parent[j] = -1;
+        queue.heap[j] = j;
+    }
+    if (!status)
+        status = refill(relink, &queue);
+    uint32_t wanted = relink->children - excluded, places = 2 * relink->parents;
+    while (!status && queue.size && wanted && places) {
+        uint32_t child = queue.heap[0];
+        struct candidate top = *next_of(&queue, child);
+        relink->last[child] = top;
+        if (taken[top.parent] < 2) {
+            taken[top.parent]++;
+            places--;
+            wanted--;
+            parent[child] = (int32_t)top.parent;
+        } else if (++queue.next[child] == relink->candidates) {
+            status = refill(relink, &queue);
+            continue;
+        } else if (next_of(&queue, child)->parent != NONE) {
+            sift(&queue, 0);
+            continue;
+        }
+        queue.heap[0] = queue.heap[--queue.size];
+        sift(&queue, 0);
+    }
+    free(taken);
+    free(queue.heap);
+    free(queue.next);
+    return status;
+}
+
+/* encode's scalars for plain dot products: no bias, everything above the cut. */
+static hsae_status plain_table(struct relink *relink)
+{
+    const struct stack *stack = relink->stack;
+    uint64_t bytes = (uint64_t)stack->chunk * TABLE_WORDS * sizeof(u32);
+    const f32 lowest = -INFINITY;
+    u32 *table = calloc(1, bytes);
+    hsae_status status = hsae_buffer_create(stack->device, "plain scalars", bytes, HSAE_BUFFER_DEVICE, &relink->table);
+    if (!status && !table)
+        status = hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu64 " bytes", bytes);
+    for (uint32_t r = 0; r < stack->chunk && !status; r++)
+        memcpy(&table[(size_t)r * TABLE_WORDS + TABLE_CUT], &lowest, sizeof lowest);
+    if (!status)
+        status = hsae_buffer_write(relink->table, 0, bytes, table);
+    free(table);
+    return status;
+}
+
+static hsae_status relink_pair(hsae_trainer *trainer, uint32_t level)
+{
+    const struct stack *stack = &trainer->stack;
+    const hsae_config *config = &trainer->config;
+    bool binary = config->tree == HSAE_TREE_BINARY;
+    struct relink relink = {trainer,
+                            stack,
+                            level,
+                            config->levels[level],
+                            config->levels[level - 1],
+                            binary ? BINARY_CANDIDATES : 1,
+                            NULL,
+                            NULL,
+                            NULL,
+                            NULL,
+                            NULL,
+                            NULL};
+    uint32_t excluded = config->tree == HSAE_TREE_FULL ? 0 : (uint32_t)floor(config->exclude * relink.children);
+    size_t entries = (size_t)relink.children * relink.candidates;
+    hsae_status status = plain_table(&relink);
+    if (!status)
+        status = hsae_buffer_create(stack->device, "unit rows", (uint64_t)stack->chunk * stack->stride * sizeof(float), HSAE_BUFFER_DEVICE,
+                                    &relink.rows);
+    if (!status)
+        status = hsae_buffer_create(stack->device, "best parents", entries * sizeof *relink.list, HSAE_BUFFER_DEVICE, &relink.best);
+    if (!status)
+        status = hsae_buffer_create(stack->device, "cursors", relink.children * sizeof *relink.last, HSAE_BUFFER_DEVICE, &relink.cursor);
+    relink.list = malloc(entries * sizeof *relink.list);
+    relink.last = malloc(relink.children * sizeof *relink.last);
+    if (!status && (!relink.list || !relink.last))
+        status = hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for the candidates of %" PRIu32 " features", relink.children);
+    if (!status) {
+        for (uint32_t j = 0; j < relink.children; j++)
+            relink.last[j] = (struct candidate){INFINITY, NONE};
+        status = binary ? link_binary(&relink, excluded, trainer->parents[level]) : link_best(&relink, excluded, trainer->parents[level]);
+    }
+    hsae_buffer_destroy(&relink.rows);
+    hsae_buffer_destroy(&relink.table);
+    hsae_buffer_destroy(&relink.best);
+    hsae_buffer_destroy(&relink.cursor);
+    free(relink.list);
+    free(relink.last);
+    return status;
+}
+
+/* The flags tell where each decoder row lies; those of the last step are from before its update. */
+static hsae_status refresh_flags(hsae_trainer *trainer)
+{
+    const struct stack *stack = &trainer->stack;
+    struct swap_args args = {stack->features, stack->levels};
+    struct hsae_sequence *sequence = NULL;
+    hsae_status status = hsae_sequence_create(stack->device, "flags", false, &sequence);
+    if (!status)
+        status = LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), args, trainer->flight[0].clock,
+                        stack->levels_table, stack->tree, trainer->last_fired, stack->slot, stack->flags);
+    if (!status)
+        status = hsae_sequence_end(sequence);
+    if (!status)
+        status = hsae_sequence_submit(sequence, NULL);
+    if (!status)
+        status = hsae_device_wait(stack->device, 0);
+    hsae_sequence_destroy(&sequence);
+    return status;
+}
+
+hsae_status hsae_hierarchy_update(hsae_trainer *trainer)
+{
+    struct stack *stack = &trainer->stack;
+    hsae_status status = stack->levels > 1 ? refresh_flags(trainer) : HSAE_OK;
+    for (uint32_t l = 1; l < stack->levels && !status; l++)
+        status = relink_pair(trainer, l);
+    if (status || stack->levels == 1)
+        return status;
+    trainer->has_tree = false;
+    for (uint32_t l = 1; l < stack->levels; l++)
+        for (uint32_t i = 0; i < trainer->config.levels[l]; i++)
+            trainer->has_tree |= trainer->parents[l][i] >= 0;
+    status = hsae_stack_upload_tree(stack, trainer->parents);
+    if (!status && trainer->recorded_tree != (trainer->has_tree && trainer->config.rho > 0))
+        status = hsae_step_record(trainer);
+    return status;
+}
