@@ -1,0 +1,404 @@
+#include "trainer.h"
+
+#include "../context.h"
+#include "order.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+/* Lists start with room for twice the larger of target and first L0, plus the pairs just under their thresholds. */
+static uint32_t first_capacity(const hsae_config *config)
+{
+    double pairs = 0;
+    for (uint32_t l = 0; l < config->level_count; l++) {
+        double active = config->init_l0[l] > config->target_l0[l] ? config->init_l0[l] : config->target_l0[l];
+        active = 2 * active + 8 < config->levels[l] ? 2 * active + 8 : config->levels[l];
+        pairs += active * config->batch;
+    }
+    return pairs < UINT32_MAX / 8 ? (uint32_t)pairs : UINT32_MAX / 8;
+}
+
+static hsae_status trainer_alloc(hsae_device *device, const hsae_config *config, uint32_t dim, uint32_t format, hsae_trainer **out)
+{
+    hsae_trainer *trainer = calloc(1, sizeof *trainer);
+    hsae_status status = HSAE_OK;
+    *out = trainer;
+    if (!trainer)
+        return hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for a trainer");
+    trainer->context = device->context;
+    trainer->config = *config;
+    trainer->format = format;
+    if (config->steps >= UINT32_MAX)
+        return hsae_fail(device->context, HSAE_ERROR_CONFIG, "steps = %" PRIu64 ": at most %" PRIu32 " are possible", config->steps,
+                         UINT32_MAX - 1);
+    trainer->mean = calloc(dim, sizeof *trainer->mean);
+    if (!trainer->mean)
+        status = HSAE_ERROR_MEMORY;
+    for (uint32_t l = 1; l < config->level_count && !status; l++) {
+        trainer->parents[l] = malloc(config->levels[l] * sizeof *trainer->parents[l]);
+        if (!trainer->parents[l])
+            status = HSAE_ERROR_MEMORY;
+    }
+    if (status)
+        return hsae_fail(device->context, status, "out of memory for a trainer of width %" PRIu32, dim);
+    struct stack_params params = {config->batch, 2, config->similarity == HSAE_SIMILARITY_COACTIVATION, first_capacity(config)};
+    status = hsae_stack_create(&trainer->stack, device, config, dim, &params);
+    trainer->started = trainer->metrics_time = now();
+    return status ? status : hsae_step_buffers(trainer);
+}
+
+void hsae_trainer_destroy(hsae_trainer **trainer_pointer)
+{
+    hsae_trainer *trainer = trainer_pointer ? *trainer_pointer : NULL;
+    if (!trainer)
+        return;
+    if (trainer->stack.device)
+        hsae_device_wait(trainer->stack.device, 0);
+    hsae_step_release(trainer);
+    hsae_stack_destroy(&trainer->stack);
+    for (int l = 0; l < HSAE_MAX_LEVELS; l++)
+        free(trainer->parents[l]);
+    free(trainer->mean);
+    free(trainer);
+    *trainer_pointer = NULL;
+}
+
+static hsae_status create(hsae_device *device, const hsae_config *given, const struct calibration *calibration, uint32_t format,
+                          hsae_trainer **out)
+{
+    hsae_config config = *given;
+    hsae_model *model = NULL;
+    struct train_state *state = NULL;
+    *out = NULL;
+    hsae_status status = hsae_config_resolve(device->context, &config, calibration->dim);
+    if (!status && calibration->rows < config.batch)
+        status = hsae_fail(device->context, HSAE_ERROR_DATA, "%" PRIu64 " activation vectors are fewer than a batch of %" PRIu32,
+                           calibration->rows, config.batch);
+    if (!status)
+        status = trainer_alloc(device, &config, calibration->dim, format, out);
+    if (!status)
+        status = hsae_model_alloc(device->context, &config, calibration->dim, &model);
+    if (!status)
+        status = hsae_train_state_alloc(device->context, model, &state);
+    if (!status)
+        status = hsae_trainer_init(*out, calibration, model, state);
+    if (!status)
+        status = hsae_trainer_upload(*out, model, state);
+    if (!status)
+        status = hsae_step_record(*out);
+    if (status)
+        hsae_trainer_destroy(out);
+    hsae_model_free(&model);
+    hsae_train_state_free(&state);
+    return status;
+}
+
+static uint32_t format_of(hsae_dtype dtype)
+{
+    return dtype == HSAE_DTYPE_F16 ? FORMAT_F16 : dtype == HSAE_DTYPE_BF16 ? FORMAT_BF16 : FORMAT_F32;
+}
+
+static hsae_dtype dtype_of(const hsae_trainer *trainer)
+{
+    return trainer->format == FORMAT_F16 ? HSAE_DTYPE_F16 : trainer->format == FORMAT_BF16 ? HSAE_DTYPE_BF16 : HSAE_DTYPE_F32;
+}
+
+hsae_status hsae_trainer_create(hsae_device *device, const hsae_config *config, const hsae_dataset *calibration, hsae_trainer **out)
+{
+    struct calibration from = {calibration, NULL, hsae_dataset_rows(calibration), hsae_dataset_dim(calibration)};
+    return create(device, config, &from, format_of(hsae_dataset_dtype(calibration)), out);
+}
+
+hsae_status hsae_trainer_create_from_memory(hsae_device *device, const hsae_config *config, const float *raw, uint64_t rows, uint32_t dim,
+                                            hsae_trainer **out)
+{
+    struct calibration from = {NULL, raw, rows, dim};
+    *out = NULL;
+    if (!raw || !dim)
+        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "activations of width %" PRIu32 " at %p: both must be there", dim, (const void *)raw);
+    return create(device, config, &from, FORMAT_F32, out);
+}
+
+/* Only these keys may differ on resuming; each change is said in the log. */
+static hsae_status check_overrides(hsae_context *context, const hsae_config *old, const hsae_config *config)
+{
+    hsae_config rest = *config;
+    rest.steps = old->steps;
+    rest.lr = old->lr;
+    rest.rho = old->rho;
+    rest.perturb = old->perturb;
+    memcpy(rest.target_l0, old->target_l0, sizeof rest.target_l0);
+    char *before = hsae_config_json(old), *after = hsae_config_json(&rest);
+    hsae_status status = HSAE_OK;
+    if (!before || !after)
+        status = hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for a configuration");
+    else if (strcmp(before, after) != 0)
+        status = hsae_fail(context, HSAE_ERROR_CONFIG,
+                           "on resuming only steps, lr, target_l0, rho and perturb may change; the checkpoint has %s, wanted is %s", before,
+                           after);
+#define SAY(key)                                                                                                   \
+    if (!status && config->key != old->key)                                                                       \
+    hsae_log(context, HSAE_LOG_INFO, #key " changed from %g to %g", (double)old->key, (double)config->key)
+    SAY(steps);
+    SAY(lr);
+    SAY(rho);
+    SAY(perturb);
+#undef SAY
+    for (uint32_t l = 0; l < config->level_count && !status; l++)
+        if (config->target_l0[l] != old->target_l0[l])
+            hsae_log(context, HSAE_LOG_INFO, "target_l0 of level %" PRIu32 " changed from %g to %g", l, old->target_l0[l],
+                     config->target_l0[l]);
+    hsae_free(before);
+    hsae_free(after);
+    return status;
+}
+
+hsae_status hsae_trainer_resume(hsae_device *device, const char *path, hsae_override_fn overrides, void *user, hsae_trainer **out)
+{
+    hsae_model *model = NULL;
+    struct train_state *state = NULL;
+    hsae_config config;
+    *out = NULL;
+    hsae_status status = hsae_checkpoint_load(device->context, path, &model, &state);
+    if (!status)
+        status = hsae_config_resolve(device->context, &model->config, model->dim);
+    if (status)
+        goto done;
+    config = model->config;
+    if (overrides) {
+        status = overrides(user, &config);
+        if (!status)
+            status = hsae_config_resolve(device->context, &config, model->dim);
+        if (!status)
+            status = check_overrides(device->context, &model->config, &config);
+    }
+    if (!status && (uint64_t)state->step > config.steps)
+        status = hsae_fail(device->context, HSAE_ERROR_CONFIG, "%s is at step %" PRId64 ", behind the last of steps = %" PRIu64, path,
+                           state->step, config.steps);
+    if (!status)
+        status = trainer_alloc(device, &config, model->dim, FORMAT_F32, out);
+    if (status)
+        goto done;
+    memcpy((*out)->mean, model->mean, model->dim * sizeof(float));
+    (*out)->scale = model->scale;
+    status = hsae_trainer_upload(*out, model, state);
+    if (!status)
+        status = hsae_step_record(*out);
+done:
+    if (status)
+        hsae_trainer_destroy(out);
+    hsae_model_free(&model);
+    hsae_train_state_free(&state);
+    return status;
+}
+
+/* What a finished step brings with it: the tree is built on the steps of the method's period. */
+static bool relinks_after(const hsae_config *config, uint64_t step)
+{
+    if (config->level_count < 2)
+        return false;
+    switch (config->tree) {
+    case HSAE_TREE_POSTHOC:
+        return step == config->steps;
+    case HSAE_TREE_FIXED:
+        return step == config->hierarchy_period;
+    default:
+        return step % config->hierarchy_period == 0;
+    }
+}
+
+static hsae_status next_flight(hsae_trainer *trainer, struct flight **out)
+{
+    hsae_status status = hsae_step_settle(trainer, HSAE_IN_FLIGHT - 1);
+    for (int f = 0; f < HSAE_IN_FLIGHT; f++)
+        if (!trainer->flight[f].ticket)
+            *out = &trainer->flight[f];
+    return status;
+}
+
+static hsae_status launch_step(hsae_trainer *trainer, struct flight *flight)
+{
+    flight->step = trainer->step + 1;
+    hsae_status status = hsae_step_submit(trainer, flight);
+    if (status)
+        return status;
+    trainer->step++;
+    if (!relinks_after(&trainer->config, trainer->step))
+        return HSAE_OK;
+    status = hsae_step_settle(trainer, 0);
+    return status ? status : hsae_hierarchy_update(trainer);
+}
+
+static double status_value(const hsae_trainer *trainer, uint32_t word)
+{
+    f32 value;
+    memcpy(&value, &trainer->status[word], sizeof value);
+    return value;
+}
+
+/* Figures of the last settled step. */
+static void fill_metrics(hsae_trainer *trainer, hsae_step_metrics *metrics)
+{
+    const struct stack *stack = &trainer->stack;
+    double time = now(), variance = status_value(trainer, STATUS_VARIANCE);
+    memset(metrics, 0, sizeof *metrics);
+    metrics->step = trainer->step;
+    metrics->tokens = trainer->step * stack->rows;
+    metrics->lr = hsae_step_rate(&trainer->config, trainer->step);
+    metrics->seconds = time - trainer->started;
+    if (time > trainer->metrics_time)
+        metrics->tokens_per_second = (double)(trainer->step - trainer->metrics_step) * stack->rows / (time - trainer->metrics_time);
+    metrics->level_count = stack->levels;
+    for (uint32_t l = 0; l < stack->levels; l++) {
+        uint32_t at = STATUS_LEVELS + l * STATUS_LEVEL_WORDS;
+        hsae_step_level *level = &metrics->levels[l];
+        level->reconstruction = status_value(trainer, at + STATUS_RECONSTRUCTION);
+        level->variance_explained = variance > 0 ? 1 - level->reconstruction * stack->rows / variance : 0;
+        level->l0 = status_value(trainer, at + STATUS_L0);
+        level->lambda = status_value(trainer, at + STATUS_LAMBDA);
+        level->constraint = status_value(trainer, at + STATUS_CONSTRAINT);
+        level->dead = trainer->status[at + STATUS_DEAD];
+    }
+    trainer->metrics_time = time;
+    trainer->metrics_step = trainer->step;
+}
+
+hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step_metrics *metrics)
+{
+    const struct stack *stack = &trainer->stack;
+    struct flight *flight = NULL;
+    size_t values = (size_t)stack->rows * stack->dim;
+    if (trainer->format != FORMAT_F32)
+        return hsae_fail(trainer->context, HSAE_ERROR_ARGUMENT,
+                         "this trainer was made for a data set of 16-bit activations: feed it with hsae_trainer_run");
+    if (trainer->step >= trainer->config.steps)
+        return hsae_fail(trainer->context, HSAE_ERROR_ARGUMENT, "all %" PRIu64 " steps are done", trainer->config.steps);
+    for (size_t k = 0; k < values; k++)
+        if (!isfinite(raw[k]))
+            return hsae_fail(trainer->context, HSAE_ERROR_DATA, "row %zu of the batch has a value that is not finite", k / stack->dim);
+    hsae_status status = next_flight(trainer, &flight);
+    if (!status)
+        status = hsae_buffer_write(flight->raw, 0, values * sizeof *raw, raw);
+    if (!status)
+        status = launch_step(trainer, flight);
+    if (!status && metrics) {
+        status = hsae_step_settle(trainer, 0);
+        if (!status)
+            fill_metrics(trainer, metrics);
+    }
+    return status;
+}
+
+/* The next batch in the configured order, to the flight's staging buffer. */
+static hsae_status stage_batch(const hsae_trainer *trainer, const hsae_dataset *dataset, struct flight *flight, uint64_t *rows, void *batch)
+{
+    const struct stack *stack = &trainer->stack;
+    const hsae_config *config = &trainer->config;
+    hsae_dtype dtype = dtype_of(trainer);
+    for (uint32_t k = 0; k < stack->rows; k++)
+        rows[k] = hsae_order_row(config->order, config->seed, trainer->step * stack->rows + k, hsae_dataset_rows(dataset));
+    hsae_status status = hsae_dataset_gather(dataset, rows, stack->rows, dtype, batch);
+    uint64_t size = ((uint64_t)stack->rows * stack->dim * hsae_dtype_size(dtype) + 3) / 4 * 4;
+    return status ? status : hsae_buffer_write(flight->raw, 0, size, batch);
+}
+
+static bool due(uint64_t every, uint64_t step)
+{
+    return every && step % every == 0;
+}
+
+/* Callbacks of a finished step; false: stop. */
+static hsae_status report(hsae_trainer *trainer, const hsae_run_params *params, uint64_t until, bool *go_on)
+{
+    bool metrics = params->metrics && params->metrics_every && (due(params->metrics_every, trainer->step) || trainer->step == until);
+    bool checkpoint = params->checkpoint && due(params->checkpoint_every, trainer->step);
+    hsae_status status = metrics || checkpoint ? hsae_step_settle(trainer, 0) : HSAE_OK;
+    if (!status && metrics) {
+        hsae_step_metrics figures;
+        fill_metrics(trainer, &figures);
+        *go_on &= params->metrics(params->user, &figures);
+    }
+    if (!status && checkpoint)
+        *go_on &= params->checkpoint(params->user, trainer);
+    if (!status && params->progress)
+        *go_on &= params->progress(params->user, trainer->step, until);
+    return status;
+}
+
+hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset, const hsae_run_params *params)
+{
+    const struct stack *stack = &trainer->stack;
+    uint64_t until = params->until && params->until < trainer->config.steps ? params->until : trainer->config.steps;
+    bool go_on = true;
+    if (hsae_dataset_dim(dataset) != stack->dim)
+        return hsae_fail(trainer->context, HSAE_ERROR_DATA, "the data has vectors of width %" PRIu32 ", the model of width %" PRIu32,
+                         hsae_dataset_dim(dataset), stack->dim);
+    if (hsae_dataset_rows(dataset) < stack->rows)
+        return hsae_fail(trainer->context, HSAE_ERROR_DATA, "%" PRIu64 " activation vectors are fewer than a batch of %" PRIu32,
+                         hsae_dataset_rows(dataset), stack->rows);
+    uint64_t *rows = malloc(stack->rows * sizeof *rows);
+    void *batch = calloc((size_t)stack->rows * stack->dim + 1, sizeof(float));
+    hsae_status status = HSAE_OK;
+    if (!rows || !batch)
+        status = hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for a batch of %" PRIu32 " rows", stack->rows);
+    while (!status && go_on && trainer->step < until) {
+        struct flight *flight = NULL;
+        status = next_flight(trainer, &flight);
+        if (!status)
+            status = stage_batch(trainer, dataset, flight, rows, batch);
+        if (!status)
+            status = launch_step(trainer, flight);
+        if (!status)
+            status = report(trainer, params, until, &go_on);
+    }
+    free(rows);
+    free(batch);
+    if (status)
+        return status;
+    status = hsae_step_settle(trainer, 0);
+    return status || go_on ? status : HSAE_CANCELLED;
+}
+
+uint64_t hsae_trainer_step_count(const hsae_trainer *trainer)
+{
+    return trainer->step;
+}
+
+uint32_t hsae_trainer_dim(const hsae_trainer *trainer)
+{
+    return trainer->stack.dim;
+}
+
+const hsae_config *hsae_trainer_config(const hsae_trainer *trainer)
+{
+    return &trainer->config;
+}
+
+hsae_status hsae_trainer_save_checkpoint(hsae_trainer *trainer, const char *path)
+{
+    hsae_model *model = NULL;
+    struct train_state *state = NULL;
+    hsae_status status = hsae_trainer_download(trainer, &model, &state);
+    if (!status)
+        status = hsae_checkpoint_save(trainer->context, model, state, path);
+    hsae_model_free(&model);
+    hsae_train_state_free(&state);
+    return status;
+}
+
+hsae_status hsae_trainer_model(hsae_trainer *trainer, hsae_model **out)
+{
+    struct train_state *state = NULL;
+    hsae_status status = hsae_trainer_download(trainer, out, &state);
+    hsae_train_state_free(&state);
+    return status;
+}
