@@ -1,0 +1,400 @@
+/* A finished model on a device: the first lines of a training step (load, encode, lists, decode) without perturbation. */
+#include "../context.h"
+#include "../train/stack.h"
+#include "metrics.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEFAULT_ROWS = 1024, FIRST_PAIRS = 128 /* for each sample and level */ };
+
+struct hsae_session {
+    hsae_context *context;
+    const hsae_model *model;
+    struct stack stack;
+    struct hsae_buffer *raw;
+    struct hsae_sequence *encode;                  /* load, encode, lists */
+    struct hsae_sequence *reconstruct;             /* the same, then decode of all levels */
+    struct hsae_sequence *decode[HSAE_MAX_LEVELS]; /* load, decode of lists that the host wrote */
+    float *batch;                                  /* [rows, d] */
+    u32 *starts;                                   /* [L B + 1] */
+    u32 *samples;                                  /* [capacity][2] */
+};
+
+static void release_sequences(struct hsae_session *session)
+{
+    hsae_sequence_destroy(&session->encode);
+    hsae_sequence_destroy(&session->reconstruct);
+    for (int l = 0; l < HSAE_MAX_LEVELS; l++)
+        hsae_sequence_destroy(&session->decode[l]);
+}
+
+enum part { PART_LISTS = 1, PART_DECODE_ALL = 2, PART_DECODE_ONE = 4 };
+
+static hsae_status record(struct hsae_session *session, struct hsae_sequence **sequence, int parts, uint32_t level)
+{
+    const struct stack *stack = &session->stack;
+    hsae_status status = hsae_sequence_create(stack->device, "session", false, sequence);
+    if (!status)
+        status = hsae_record_load(stack, *sequence, session->raw, FORMAT_F32, session->model->scale);
+    if (!status && parts & PART_LISTS)
+        status = hsae_record_lists(stack, *sequence);
+    for (uint32_t l = 0; l < stack->levels && !status; l++)
+        if (parts & PART_DECODE_ALL || (parts & PART_DECODE_ONE && l == level))
+            status = hsae_record_decode(stack, *sequence, l);
+    return status ? status : hsae_sequence_end(*sequence);
+}
+
+/* Everything that depends on the lists' capacity. */
+static hsae_status record_all(struct hsae_session *session)
+{
+    release_sequences(session);
+    free(session->samples);
+    session->samples = malloc(2 * (size_t)session->stack.capacity * sizeof *session->samples);
+    if (!session->samples)
+        return hsae_fail(session->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " pairs", session->stack.capacity);
+    hsae_status status = record(session, &session->encode, PART_LISTS, 0);
+    if (!status)
+        status = record(session, &session->reconstruct, PART_LISTS | PART_DECODE_ALL, 0);
+    for (uint32_t l = 0; l < session->stack.levels && !status; l++)
+        status = record(session, &session->decode[l], PART_DECODE_ONE, l);
+    return status;
+}
+
+hsae_status hsae_session_create(hsae_device *device, const hsae_model *model, uint32_t max_rows, hsae_session **out)
+{
+    hsae_session *session = calloc(1, sizeof *session);
+    *out = NULL;
+    if (!session)
+        return hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for a session");
+    session->context = device->context;
+    session->model = model;
+    uint32_t rows = max_rows ? max_rows : DEFAULT_ROWS;
+    uint64_t pairs = (uint64_t)rows * model->config.level_count * FIRST_PAIRS;
+    struct stack_params params = {rows, 1, false, pairs < UINT32_MAX / 8 ? (uint32_t)pairs : UINT32_MAX / 8};
+    hsae_status status = hsae_stack_create(&session->stack, device, &model->config, model->dim, &params);
+    if (!status)
+        status = hsae_stack_upload(&session->stack, model, 0, NULL);
+    if (!status)
+        status = hsae_stack_upload_tree(&session->stack, NULL);
+    uint64_t size = (uint64_t)rows * model->dim * sizeof(float);
+    if (!status)
+        status = hsae_buffer_create(device, "raw batch", size, HSAE_BUFFER_STAGING, &session->raw);
+    session->batch = malloc(size);
+    session->starts = malloc(((size_t)model->config.level_count * rows + 1) * sizeof *session->starts);
+    if (!status && (!session->batch || !session->starts))
+        status = hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for a batch of %" PRIu32 " rows", rows);
+    if (!status)
+        status = record_all(session);
+    if (status)
+        hsae_session_destroy(&session);
+    *out = session;
+    return status;
+}
+
+void hsae_session_destroy(hsae_session **pointer)
+{
+    hsae_session *session = pointer ? *pointer : NULL;
+    if (!session)
+        return;
+    release_sequences(session);
+    hsae_buffer_destroy(&session->raw);
+    hsae_stack_destroy(&session->stack);
+    free(session->batch);
+    free(session->starts);
+    free(session->samples);
+    free(session);
+    *pointer = NULL;
+}
+
+static hsae_status submit_and_wait(struct hsae_session *session, struct hsae_sequence *sequence)
+{
+    hsae_status status = hsae_sequence_submit(sequence, NULL);
+    return status ? status : hsae_device_wait(session->stack.device, 0);
+}
+
+/* The batch (`rows` of it count, the rest is filled with the first) through encode; lists to session->starts and ->samples. */
+static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool reconstruct)
+{
+    struct stack *stack = &session->stack;
+    u32 control[CONTROL_LEVELS];
+    for (uint32_t r = rows; r < stack->rows; r++)
+        memcpy(session->batch + (size_t)r * stack->dim, session->batch, stack->dim * sizeof(float));
+    hsae_status status = hsae_buffer_write(session->raw, 0, (uint64_t)stack->rows * stack->dim * sizeof(float), session->batch);
+    for (;;) {
+        if (!status)
+            status = submit_and_wait(session, reconstruct ? session->reconstruct : session->encode);
+        if (!status)
+            status = hsae_buffer_read(stack->control, 0, sizeof control, control);
+        if (status || !control[CONTROL_HALT])
+            break;
+        /* The lists were too short: longer ones, and again. */
+        uint64_t pairs = control[CONTROL_PAIRS] + (uint64_t)control[CONTROL_PAIRS] / 4;
+        u32 clear = 0;
+        release_sequences(session);
+        status = hsae_stack_grow(stack, pairs < UINT32_MAX / 8 ? (uint32_t)pairs : UINT32_MAX / 8);
+        if (!status)
+            status = record_all(session);
+        if (!status)
+            status = hsae_buffer_write(stack->control, CONTROL_HALT * sizeof(u32), sizeof clear, &clear);
+    }
+    uint64_t lists = (uint64_t)stack->levels * stack->rows;
+    if (!status)
+        status = hsae_buffer_read(stack->sample_starts, 0, (lists + 1) * sizeof(u32), session->starts);
+    if (!status && session->starts[lists])
+        status = hsae_buffer_read(stack->samples, 0, 2 * (uint64_t)session->starts[lists] * sizeof(u32), session->samples);
+    return status;
+}
+
+void hsae_features_free(hsae_features *features)
+{
+    if (!features)
+        return;
+    free(features->indptr);
+    free(features->indices);
+    free(features->values);
+    memset(features, 0, sizeof *features);
+}
+
+/* Appends the batch's lists of one level, samples first .. first + rows - 1 of the result. */
+static bool append_level(const struct hsae_session *session, uint32_t level, uint64_t first, uint32_t rows, hsae_features *out)
+{
+    const struct stack *stack = &session->stack;
+    const u32 *starts = session->starts + (size_t)level * stack->rows;
+    uint64_t have = out->indptr[first], more = starts[rows] - starts[0];
+    uint32_t *indices = realloc(out->indices, (size_t)(have + more + 1) * sizeof *indices);
+    out->indices = indices ? indices : out->indices;
+    float *values = realloc(out->values, (size_t)(have + more + 1) * sizeof *values);
+    out->values = values ? values : out->values;
+    if (!indices || !values)
+        return false;
+    for (uint64_t k = 0; k < more; k++) {
+        const u32 *pair = session->samples + 2 * (starts[0] + k);
+        indices[have + k] = pair[0] - stack->first[level];
+        memcpy(&values[have + k], &pair[1], sizeof(float));
+    }
+    for (uint32_t r = 0; r < rows; r++)
+        out->indptr[first + r + 1] = have + starts[r + 1] - starts[0];
+    return true;
+}
+
+hsae_status hsae_session_encode(hsae_session *session, const float *raw, uint64_t rows, hsae_features *levels)
+{
+    const struct stack *stack = &session->stack;
+    hsae_status status = HSAE_OK;
+    memset(levels, 0, stack->levels * sizeof *levels);
+    for (uint32_t l = 0; l < stack->levels && !status; l++) {
+        levels[l].rows = rows;
+        levels[l].indptr = calloc((size_t)rows + 1, sizeof *levels[l].indptr);
+        levels[l].indices = malloc(sizeof *levels[l].indices);
+        levels[l].values = malloc(sizeof *levels[l].values);
+        if (!levels[l].indptr || !levels[l].indices || !levels[l].values)
+            status = hsae_fail(session->context, HSAE_ERROR_MEMORY, "out of memory for the features of %" PRIu64 " rows", rows);
+    }
+    for (uint64_t first = 0; first < rows && !status; first += stack->rows) {
+        uint32_t count = rows - first < stack->rows ? (uint32_t)(rows - first) : stack->rows;
+        memcpy(session->batch, raw + first * stack->dim, (size_t)count * stack->dim * sizeof *raw);
+        for (size_t k = 0; k < (size_t)count * stack->dim && !status; k++)
+            if (!isfinite(session->batch[k]))
+                status = hsae_fail(session->context, HSAE_ERROR_DATA, "row %" PRIu64 " has a value that is not finite", first + k / stack->dim);
+        if (!status)
+            status = run_batch(session, count, false);
+        for (uint32_t l = 0; l < stack->levels && !status; l++)
+            if (!append_level(session, l, first, count, &levels[l]))
+                status = hsae_fail(session->context, HSAE_ERROR_MEMORY, "out of memory for the features of %" PRIu64 " rows", rows);
+    }
+    for (uint32_t l = 0; l < stack->levels && status; l++)
+        hsae_features_free(&levels[l]);
+    return status;
+}
+
+static hsae_status check_features(const hsae_session *session, uint32_t level, const hsae_features *features)
+{
+    if (level >= session->stack.levels)
+        return hsae_fail(session->context, HSAE_ERROR_ARGUMENT, "level %" PRIu32 " of a model of %" PRIu32 " levels", level,
+                         session->stack.levels);
+    for (uint64_t r = 0; r < features->rows; r++)
+        if (features->indptr[0] != 0 || features->indptr[r + 1] < features->indptr[r])
+            return hsae_fail(session->context, HSAE_ERROR_ARGUMENT, "indptr of level %" PRIu32 " is not ascending from 0 at row %" PRIu64, level,
+                             r);
+    for (uint64_t k = 0; features->rows && k < features->indptr[features->rows]; k++)
+        if (features->indices[k] >= session->model->levels[level].features || !isfinite(features->values[k]))
+            return hsae_fail(session->context, HSAE_ERROR_ARGUMENT,
+                             "entry %" PRIu64 " of level %" PRIu32 " is feature %" PRIu32 " with activation %g: the level has %" PRIu32
+                             " features, activations are finite",
+                             k, level, features->indices[k], features->values[k], session->model->levels[level].features);
+    return HSAE_OK;
+}
+
+/* Writes the lists of one level's samples in place of those that encode makes; the other levels' are empty. */
+static hsae_status write_lists(struct hsae_session *session, uint32_t level, const hsae_features *features, uint64_t first, uint32_t rows)
+{
+    struct stack *stack = &session->stack;
+    uint64_t begin = features->indptr[first], pairs = features->indptr[first + rows] - begin;
+    hsae_status status = HSAE_OK;
+    if (pairs > stack->capacity) {
+        if (pairs > UINT32_MAX / 8)
+            return hsae_fail(session->context, HSAE_ERROR_LIMIT, "%" PRIu64 " active features in %" PRIu32 " rows are too many", pairs, rows);
+        release_sequences(session);
+        if ((status = hsae_stack_grow(stack, (uint32_t)pairs)) || (status = record_all(session)))
+            return status;
+    }
+    for (uint32_t list = 0; list <= stack->levels * stack->rows; list++) {
+        uint32_t from = level * stack->rows, r = list <= from ? 0 : list - from;
+        session->starts[list] = (u32)(features->indptr[first + (r < rows ? r : rows)] - begin);
+    }
+    for (uint64_t k = 0; k < pairs; k++) {
+        session->samples[2 * k] = stack->first[level] + features->indices[begin + k];
+        memcpy(&session->samples[2 * k + 1], &features->values[begin + k], sizeof(u32));
+    }
+    status = hsae_buffer_write(stack->sample_starts, 0, (stack->levels * (uint64_t)stack->rows + 1) * sizeof(u32), session->starts);
+    return status || !pairs ? status : hsae_buffer_write(stack->samples, 0, 2 * pairs * sizeof(u32), session->samples);
+}
+
+hsae_status hsae_session_decode(hsae_session *session, uint32_t level, const hsae_features *features, float *out)
+{
+    const struct stack *stack = &session->stack;
+    hsae_status status = check_features(session, level, features);
+    for (uint32_t r = 0; r < stack->rows; r++) /* raw = mean: x = 0, so that the residual is the reconstruction */
+        memcpy(session->batch + (size_t)r * stack->dim, session->model->mean, stack->dim * sizeof(float));
+    if (!status)
+        status = hsae_buffer_write(session->raw, 0, (uint64_t)stack->rows * stack->dim * sizeof(float), session->batch);
+    for (uint64_t first = 0; first < features->rows && !status; first += stack->rows) {
+        uint32_t count = features->rows - first < stack->rows ? (uint32_t)(features->rows - first) : stack->rows;
+        status = write_lists(session, level, features, first, count);
+        if (!status)
+            status = submit_and_wait(session, session->decode[level]);
+        if (!status)
+            status = hsae_rows_read(stack, stack->residual[level], 0, count, out + first * stack->dim);
+    }
+    for (uint64_t r = 0; r < features->rows && !status; r++)
+        for (uint32_t k = 0; k < stack->dim; k++) {
+            float *value = &out[r * stack->dim + k];
+            *value = (float)((double)*value / session->model->scale + session->model->mean[k]);
+        }
+    return status;
+}
+
+/* ---- evaluation ---- */
+
+/* Host buffers of an evaluation. */
+struct evaluation {
+    struct hsae_metrics *metrics;
+    double *mean;      /* of the set, raw */
+    double *deviation; /* [B] */
+    double *residual;  /* [L][B] */
+    uint32_t *indptr, *indices;
+    float *loss;
+    uint64_t *rows;
+};
+
+static hsae_status read_batch(struct hsae_session *session, const hsae_dataset *dataset, struct evaluation *evaluation, uint64_t first,
+                              uint32_t count)
+{
+    for (uint32_t r = 0; r < count; r++)
+        evaluation->rows[r] = first + r;
+    return hsae_dataset_read(dataset, evaluation->rows, count, session->batch);
+}
+
+static hsae_status mean_of_set(struct hsae_session *session, const hsae_dataset *dataset, struct evaluation *evaluation)
+{
+    const struct stack *stack = &session->stack;
+    uint64_t total = hsae_dataset_rows(dataset);
+    hsae_status status = HSAE_OK;
+    for (uint64_t first = 0; first < total && !status; first += stack->rows) {
+        uint32_t count = total - first < stack->rows ? (uint32_t)(total - first) : stack->rows;
+        status = read_batch(session, dataset, evaluation, first, count);
+        for (size_t k = 0; k < (size_t)count * stack->dim && !status; k++)
+            evaluation->mean[k % stack->dim] += session->batch[k];
+    }
+    for (uint32_t k = 0; k < stack->dim; k++)
+        evaluation->mean[k] /= (double)total;
+    return status;
+}
+
+/* Squared deviations in normalised units, from the batch on the host. */
+static void deviations(const struct hsae_session *session, struct evaluation *evaluation, uint32_t count)
+{
+    uint32_t dim = session->stack.dim;
+    double scale = session->model->scale;
+    for (uint32_t r = 0; r < count; r++) {
+        double sum = 0;
+        for (uint32_t k = 0; k < dim; k++) {
+            double off = session->batch[(size_t)r * dim + k] - evaluation->mean[k];
+            sum += off * off;
+        }
+        evaluation->deviation[r] = scale * scale * sum;
+    }
+}
+
+static hsae_status evaluate_batch(struct hsae_session *session, struct evaluation *evaluation, uint32_t count)
+{
+    const struct stack *stack = &session->stack;
+    const double *residual[HSAE_MAX_LEVELS];
+    struct hsae_active lists[HSAE_MAX_LEVELS];
+    deviations(session, evaluation, count);
+    hsae_status status = run_batch(session, count, true);
+    uint64_t losses = (uint64_t)stack->levels * stack->slices * stack->padded;
+    if (!status)
+        status = hsae_buffer_read(stack->loss, 0, losses * sizeof(float), evaluation->loss);
+    uint32_t *indices = status ? NULL : realloc(evaluation->indices, ((size_t)stack->capacity + 1) * sizeof *indices);
+    if (status || !indices)
+        return status ? status : hsae_fail(session->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " pairs", stack->capacity);
+    evaluation->indices = indices;
+    for (uint32_t l = 0; l < stack->levels; l++) {
+        const u32 *starts = session->starts + (size_t)l * stack->rows;
+        double *squares = evaluation->residual + (size_t)l * stack->rows;
+        for (uint32_t r = 0; r < count; r++) {
+            squares[r] = 0;
+            for (uint32_t s = 0; s < stack->slices; s++)
+                squares[r] += evaluation->loss[((size_t)l * stack->slices + s) * stack->padded + r];
+        }
+        for (u32 k = starts[0]; k < starts[count]; k++)
+            indices[k] = session->samples[2 * (size_t)k] - stack->first[l];
+        lists[l] = (struct hsae_active){starts, indices};
+        residual[l] = squares;
+    }
+    hsae_metrics_add(evaluation->metrics, count, lists, residual, evaluation->deviation);
+    return HSAE_OK;
+}
+
+hsae_status hsae_session_evaluate(hsae_session *session, const hsae_dataset *dataset, hsae_progress_fn progress, void *user,
+                                  hsae_evaluation *out)
+{
+    const struct stack *stack = &session->stack;
+    struct evaluation evaluation = {0};
+    uint64_t total = hsae_dataset_rows(dataset), losses = (uint64_t)stack->levels * stack->slices * stack->padded;
+    if (hsae_dataset_dim(dataset) != stack->dim)
+        return hsae_fail(session->context, HSAE_ERROR_DATA, "the data has vectors of width %" PRIu32 ", the model of width %" PRIu32,
+                         hsae_dataset_dim(dataset), stack->dim);
+    hsae_status status = hsae_metrics_create(session->context, session->model, &evaluation.metrics);
+    evaluation.mean = calloc(stack->dim, sizeof *evaluation.mean);
+    evaluation.deviation = calloc(stack->rows, sizeof *evaluation.deviation);
+    evaluation.residual = calloc((size_t)stack->levels * stack->rows, sizeof *evaluation.residual);
+    evaluation.loss = malloc(losses * sizeof *evaluation.loss);
+    evaluation.rows = malloc(stack->rows * sizeof *evaluation.rows);
+    if (!status && (!evaluation.mean || !evaluation.deviation || !evaluation.residual || !evaluation.loss || !evaluation.rows))
+        status = hsae_fail(session->context, HSAE_ERROR_MEMORY, "out of memory for the figures of %" PRIu32 " samples", stack->rows);
+    if (!status)
+        status = mean_of_set(session, dataset, &evaluation);
+    for (uint64_t first = 0; first < total && !status; first += stack->rows) {
+        uint32_t count = total - first < stack->rows ? (uint32_t)(total - first) : stack->rows;
+        status = read_batch(session, dataset, &evaluation, first, count);
+        if (!status)
+            status = evaluate_batch(session, &evaluation, count);
+        if (!status && progress && !progress(user, first + count, total))
+            status = HSAE_CANCELLED;
+    }
+    if (!status)
+        hsae_metrics_result(evaluation.metrics, out);
+    hsae_metrics_free(&evaluation.metrics);
+    free(evaluation.mean);
+    free(evaluation.deviation);
+    free(evaluation.residual);
+    free(evaluation.indices);
+    free(evaluation.loss);
+    free(evaluation.rows);
+    return status;
+}
