@@ -148,16 +148,6 @@ static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool r
     return status;
 }
 
-void hsae_features_free(hsae_features *features)
-{
-    if (!features)
-        return;
-    free(features->indptr);
-    free(features->indices);
-    free(features->values);
-    memset(features, 0, sizeof *features);
-}
-
 /* Appends the batch's lists of one level, samples first .. first + rows - 1 of the result. */
 static bool append_level(const struct hsae_session *session, uint32_t level, uint64_t first, uint32_t rows, hsae_features *out)
 {
