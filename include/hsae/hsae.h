@@ -5,6 +5,7 @@
 #include <hsae/config.h>
 #include <hsae/data.h>
 #include <hsae/device.h>
+#include <hsae/file.h>
 #include <hsae/model.h>
 #include <hsae/status.h>
 #include <hsae/trainer.h>

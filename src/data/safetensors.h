@@ -3,11 +3,7 @@
 #define HSAE_SRC_SAFETENSORS_H
 
 #include "../context.h"
-
-enum { HSAE_TENSOR_RANK = 8 };
-
-/* The types this library converts have a name of their own; the rest are only listed. */
-enum hsae_tensor_type { HSAE_TENSOR_OTHER, HSAE_TENSOR_F32, HSAE_TENSOR_F16, HSAE_TENSOR_BF16, HSAE_TENSOR_I32, HSAE_TENSOR_I64 };
+#include <hsae/file.h> /* hsae_tensor and the other types */
 
 /* "F32"; "other". */
 const char *hsae_tensor_type_name(enum hsae_tensor_type type);
@@ -17,17 +13,6 @@ size_t hsae_tensor_type_size(enum hsae_tensor_type type);
 const char *hsae_shape_text(char text[static 192], uint32_t rank, const uint64_t *shape);
 
 /* Reading. Everything in the header is checked on opening: no tensor reaches outside the file, overlaps another or leaves a hole. */
-
-struct hsae_tensor {
-    const char *name;
-    const char *type_name; /* as in the file */
-    enum hsae_tensor_type type;
-    uint32_t rank;
-    uint64_t shape[HSAE_TENSOR_RANK];
-    uint64_t count; /* elements, product of the shape */
-    uint64_t bytes;
-    const unsigned char *data; /* in the mapped file, at any alignment; NULL where bytes is 0 */
-};
 
 struct hsae_safetensors;
 /* ERROR_FILE, ERROR_FORMAT. The file must not change while it is open. */
@@ -49,21 +34,6 @@ void hsae_tensor_int32s(const struct hsae_tensor *tensor, uint64_t first, size_t
 void hsae_tensor_int64s(const struct hsae_tensor *tensor, uint64_t first, size_t count, int64_t *out);
 
 /* Writing. Same input, same bytes: metadata as given, tensors by falling size of their type, then by name. */
-
-struct hsae_metadata {
-    const char *key, *value;
-};
-
-struct hsae_new_tensor {
-    const char *name;
-    enum hsae_tensor_type type; /* not OTHER */
-    uint32_t rank;
-    uint64_t shape[HSAE_TENSOR_RANK];
-    const void *data; /* in the machine's byte order; NULL: ask `next` */
-    /* The next `count` elements, to `out`; called until the tensor is complete. A status other than OK ends the writing. */
-    hsae_status (*next)(void *user, size_t count, void *out);
-    void *user;
-};
 
 /* Replaces `path` as hsae_output does. Names must differ, and not be "__metadata__". */
 hsae_status hsae_safetensors_write(const hsae_context *context, const char *path, const struct hsae_metadata *metadata,

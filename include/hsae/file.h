@@ -1,0 +1,80 @@
+/* safetensors files: reading any, writing one. Encoded features, reconstructions and everything else that is neither a data set nor a
+ * model (those have functions of their own: data.h, model.h). */
+#ifndef HSAE_FILE_H
+#define HSAE_FILE_H
+
+#include <hsae/status.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define HSAE_TENSOR_RANK 8
+
+/* The types this library converts have a name of their own; the rest (HSAE_TENSOR_OTHER) are only listed. */
+typedef enum hsae_tensor_type {
+    HSAE_TENSOR_OTHER,
+    HSAE_TENSOR_F32,
+    HSAE_TENSOR_F16,
+    HSAE_TENSOR_BF16,
+    HSAE_TENSOR_I32,
+    HSAE_TENSOR_I64
+} hsae_tensor_type;
+
+/* One tensor of an open file; pointers live as long as the file is open. */
+typedef struct hsae_tensor {
+    const char *name;
+    const char *type_name; /* as in the file: "F32" */
+    hsae_tensor_type type;
+    uint32_t rank;
+    uint64_t shape[HSAE_TENSOR_RANK];
+    uint64_t count;            /* elements, product of the shape; 1 for rank 0 */
+    uint64_t bytes;
+    const unsigned char *data; /* the bytes in the mapped file: little endian, at any alignment; NULL where bytes is 0 */
+} hsae_tensor;
+
+/* Immutable after opening: any number of threads may read it. The file is mapped and must not change while it is open. */
+typedef struct hsae_tensor_file hsae_tensor_file;
+
+/* Checks the whole header: no tensor reaches outside the file, overlaps another or leaves a hole. ERROR_FILE, ERROR_FORMAT. */
+HSAE_API hsae_status hsae_tensor_file_open(hsae_context *context, const char *path, hsae_tensor_file **out);
+/* Sets *file to NULL; takes NULL. */
+HSAE_API void hsae_tensor_file_close(hsae_tensor_file **file);
+
+HSAE_API size_t hsae_tensor_file_count(const hsae_tensor_file *file);
+/* index < count; in the order in which the tensors lie in the file. */
+HSAE_API const hsae_tensor *hsae_tensor_file_at(const hsae_tensor_file *file, size_t index);
+/* NULL: there is none of that name. */
+HSAE_API const hsae_tensor *hsae_tensor_file_find(const hsae_tensor_file *file, const char *name);
+/* A value of the file's metadata; NULL: there is no such key. */
+HSAE_API const char *hsae_tensor_file_metadata(const hsae_tensor_file *file, const char *key);
+
+/* Elements first .. first + count - 1 of a tensor of `file`: F32, F16 and BF16 as float, I32 as int32_t, I64 as int64_t. ERROR_ARGUMENT
+ * where they reach beyond the tensor or its type is OTHER. */
+HSAE_API hsae_status hsae_tensor_read(const hsae_tensor_file *file, const hsae_tensor *tensor, uint64_t first, size_t count, void *out);
+
+typedef struct hsae_metadata {
+    const char *key, *value;
+} hsae_metadata;
+
+/* A tensor to be written, from memory or piece by piece. */
+typedef struct hsae_new_tensor {
+    const char *name;
+    hsae_tensor_type type; /* not OTHER */
+    uint32_t rank;
+    uint64_t shape[HSAE_TENSOR_RANK];
+    const void *data; /* all elements, in the machine's byte order; NULL: ask `next` */
+    /* Puts the next `count` elements to `out`; called until the tensor is complete. A status other than OK ends the writing with it. */
+    hsae_status (*next)(void *user, size_t count, void *out);
+    void *user;
+} hsae_new_tensor;
+
+/* Writes beside `path`, syncs, renames: an old file stays whole until the new one is. Same input, same bytes: the tensors lie by falling
+ * size of their type, then by name, and are asked for in that order. Names must differ. `metadata` may be NULL where the count is 0. */
+HSAE_API hsae_status hsae_tensor_file_write(hsae_context *context, const char *path, const hsae_metadata *metadata, size_t metadata_count,
+                                            const hsae_new_tensor *tensors, size_t tensor_count);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
