@@ -33,7 +33,7 @@ BEGIN(prepare)
             control[at + CONTROL_DEAD] = total;
             if (p.ghosts != 0u && total > levels[l * LEVEL_WORDS + LEVEL_GHOSTS])
                 control[CONTROL_HALT] = HALT_GHOSTS;
-            if (bits_f32(control[at + CONTROL_LAMBDA]) == 0.0f)
+            if (bits_f32(control[at + CONTROL_LAMBDA]) == 0.0f && bits_f32(control[at + CONTROL_AVERAGE]) < 0.0f)
                 control[at + CONTROL_LAMBDA] = bits_u32(p.lambda_init * mean_norm / bits_f32(levels[l * LEVEL_WORDS + LEVEL_TARGET]));
         }
     }

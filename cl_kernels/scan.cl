@@ -18,7 +18,9 @@ BEGIN(scan)
     if (LANE == 0u && p.first == 0u)
         starts[0] = 0u;
     if (LANE == WG - 1u && p.capacity != 0u) {
-        control[CONTROL_PAIRS] = at;
+        /* Behind a halt the largest total is kept: the host makes the lists long enough for it. */
+        if (control[CONTROL_HALT] == 0u || at > control[CONTROL_PAIRS])
+            control[CONTROL_PAIRS] = at;
         if (at > p.capacity)
             control[CONTROL_HALT] = control[CONTROL_HALT] | HALT_PAIRS;
     }

@@ -61,9 +61,9 @@ typedef float f32;
 #define CONTROL_RATE 1u       /* f32 */
 #define CONTROL_CORRECTION 2u /* f32 */
 #define CONTROL_HALT 3u       /* not 0: this step and those behind it change nothing; the host mends, clears it and submits them again */
-#define CONTROL_PAIRS 4u      /* pairs that the last step lists */
+#define CONTROL_PAIRS 4u      /* pairs that the last step lists; behind a halt the most that a step would list */
 #define CONTROL_LEVELS 8u     /* [HSAE_MAX_LEVELS][CONTROL_LEVEL_WORDS] */
-#define CONTROL_LAMBDA 0u     /* f32; 0 before the first step */
+#define CONTROL_LAMBDA 0u     /* f32; set by the first step */
 #define CONTROL_AVERAGE 1u    /* f32: running mean of L0; negative before the first step */
 #define CONTROL_DEAD 2u       /* dead features before the step */
 #define CONTROL_LEVEL_WORDS 4u

@@ -5,8 +5,30 @@
 #define HSAE_KERNEL_LIST_H
 
 /* clang-format off */
-#define HSAE_KERNEL_LIST(KERNEL)                                                  \
-    KERNEL(swap,          "rrrrrw")            /* perturbation, dead and slot flags */
+#define HSAE_KERNEL_LIST(KERNEL)                                                                           \
+    KERNEL(load,          "rrwww")                /* raw rows -> x, panels, norms */                       \
+    KERNEL(swap,          "rrrrrw")               /* perturbation and dead flags */                        \
+    KERNEL(prepare,       "rrrrm")                /* clock, dead list, first lambda */                     \
+    KERNEL(encode,        "rrrww")                /* panels x E -> bits, scratch */                        \
+    KERNEL(lists_count,   "rw")                   /* bits -> pairs of each feature */                      \
+    KERNEL(scan,          "rmm")                  /* counts -> starts */                                   \
+    KERNEL(lists_fill,    "rrrrrwwww")            /* bits, scratch -> pairs by feature */                  \
+    KERNEL(samples_count, "rrrw")                 /* bits -> block tallies of each sample */               \
+    KERNEL(samples_base,  "rmw")                  /* tallies -> block offsets, totals */                   \
+    KERNEL(samples_fill,  "rrrrrrrrmww")          /* -> pairs by sample */                                 \
+    KERNEL(decode,        "rrrrrrrrrrww")         /* pairs by sample, D -> residual, loss */               \
+    KERNEL(family_dot,    "rrrrrrw")              /* D_parent . D_child */                                 \
+    KERNEL(family,        "rrrrrrw")              /* the constraint's scalars of each pair */              \
+    KERNEL(ghost,         "rrrrrrrrrrrrrww")      /* dead features: y, alpha y + R */                      \
+    KERNEL(ghost_scale,   "rrrw")                 /* the ghost loss's constants */                         \
+    KERNEL(ghost_rows,    "rrrrrrrrrrrrrrw")      /* dead features: gradient rows */                       \
+    KERNEL(update,        "rrrrrrmmmmmmmmmmrrrr") /* gradients, Adam, renormalisation of E, D, b, theta */ \
+    KERNEL(bias,          "rrmm")                 /* gradient and Adam of c */                             \
+    KERNEL(variance,      "rw")                   /* of the batch, by column */                            \
+    KERNEL(control,       "rrrrrrrmmmw")          /* lambda, last fired, flips, figures */                 \
+    KERNEL(relink_rows,   "rrrrrw")               /* unit rows of E or D */                                \
+    KERNEL(relink_count,  "rw")                   /* co-activation counts */                               \
+    KERNEL(relink_best,   "rrm")                  /* best parents of each child */
 /* clang-format on */
 
 enum hsae_kernel {

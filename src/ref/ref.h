@@ -31,4 +31,78 @@ static inline u32 ref_bits(f32 value)
     return bits;
 }
 
+/* Columns, samples or features whose sums in double are held at a time, so that a kernel needs no memory of its own. */
+enum { REF_BLOCK = 256 };
+
+static inline u32 ref_min(u32 a, u32 b)
+{
+    return a < b ? a : b;
+}
+
+static inline u32 ref_popcount(u32 word)
+{
+    u32 count = 0;
+    for (; word; word &= word - 1)
+        count++;
+    return count;
+}
+
+static inline bool ref_halted(const u32 *control)
+{
+    return control[CONTROL_HALT] != 0;
+}
+
+/* A control word of a level. */
+static inline u32 *ref_level(u32 *control, u32 level, u32 word)
+{
+    return &control[CONTROL_LEVELS + level * CONTROL_LEVEL_WORDS + word];
+}
+static inline u32 ref_dead(const u32 *control, u32 level)
+{
+    return control[CONTROL_LEVELS + level * CONTROL_LEVEL_WORDS + CONTROL_DEAD];
+}
+
+/* First global feature of a level; of level L: the number of all features. */
+static inline u32 ref_first(const u32 *levels, u32 level)
+{
+    return levels[level * LEVEL_WORDS + LEVEL_FIRST];
+}
+
+/* A row of a tensor that is cut into the buffers bound from ranges[0] on. */
+static inline f32 *ref_row(void *const *ranges, u32 row, u32 range_rows, u32 stride)
+{
+    return (f32 *)ranges[row / range_rows] + (size_t)(row % range_rows) * stride;
+}
+
+/* The row of D that holds a feature at the start of the step. */
+static inline u32 ref_decoder_row(const u32 *flags, u32 feature, u32 features)
+{
+    return flags[feature] & FLAG_SLOT ? features + feature : feature;
+}
+
+static inline double ref_dot(const f32 *a, const f32 *b, u32 count)
+{
+    double sum = 0;
+    for (u32 k = 0; k < count; k++)
+        sum += (double)a[k] * b[k];
+    return sum;
+}
+
+static inline void ref_add(double *sum, double weight, const f32 *row, u32 count)
+{
+    for (u32 k = 0; k < count; k++)
+        sum[k] += weight * row[k];
+}
+
+/* Adam without a first moment; decay is beta2 to the number of steps since v was last updated. */
+struct ref_adam {
+    double rate, correction, decay, one_minus_beta2, epsilon;
+};
+static inline f32 ref_adam_step(const struct ref_adam *adam, f32 w, f32 *v, double gradient)
+{
+    double moment = adam->decay * *v + adam->one_minus_beta2 * gradient * gradient;
+    *v = (f32)moment;
+    return (f32)(w - adam->rate * gradient / (sqrt(moment * adam->correction) + adam->epsilon));
+}
+
 #endif

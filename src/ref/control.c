@@ -1,0 +1,81 @@
+#include "ref.h"
+
+static void report_halt(const u32 *control, u32 levels, u32 *status)
+{
+    status[STATUS_STEP] = control[CONTROL_STEP];
+    status[STATUS_HALT] = control[CONTROL_HALT];
+    status[STATUS_PAIRS] = control[CONTROL_PAIRS];
+    for (u32 l = 0; l < levels; l++)
+        status[STATUS_LEVELS + l * STATUS_LEVEL_WORDS + STATUS_DEAD] = ref_dead(control, l);
+}
+
+static double reconstruction(const struct control_args *p, const f32 *loss, u32 level)
+{
+    double sum = 0;
+    for (u32 slice = 0; slice < p->slices; slice++)
+        for (u32 s = 0; s < p->rows; s++)
+            sum += loss[((size_t)level * p->slices + slice) * p->padded + s];
+    return sum / p->rows;
+}
+
+/* |f_i - sum f_j|^2 = f_i . u_i - sum f_j . u_parent(j), summed over the level's parents and the level below. */
+static double constraint(const struct control_args *p, const u32 *levels, const f32 *terms, u32 level)
+{
+    double sum = 0;
+    for (u32 i = ref_first(levels, level); i < ref_first(levels, level + 1); i++)
+        sum += terms[(size_t)i * TERM_WORDS + TERM_OWN];
+    if (level + 1 < p->levels)
+        for (u32 i = ref_first(levels, level + 1); i < ref_first(levels, level + 2); i++)
+            sum -= terms[(size_t)i * TERM_WORDS + TERM_PARENT];
+    return p->rho * sum / p->rows;
+}
+
+/* The penalty follows the sign of the L0's change against the wanted one; in float as on every device, since a sign decides. */
+static void adapt_penalty(const struct control_args *p, u32 *control, u32 level, f32 l0, f32 target)
+{
+    u32 *average_bits = ref_level(control, level, CONTROL_AVERAGE), *lambda_bits = ref_level(control, level, CONTROL_LAMBDA);
+    f32 average = ref_f32(*average_bits), lambda = ref_f32(*lambda_bits);
+    if (average < 0.0f)
+        average = l0;
+    f32 change = p->one_minus_momentum * (l0 - average), wanted = -p->eta * (average - target);
+    *average_bits = ref_bits(average + change);
+    *lambda_bits = ref_bits(change < wanted ? lambda * (1.0f - p->kappa) : lambda * (1.0f + p->kappa));
+}
+
+void hsae_ref_control(void *const *b, const void *args, const u32 groups[2])
+{
+    const struct control_args *p = args;
+    const u32 *levels = b[0], *active_count = b[3], *starts = b[6];
+    const f32 *loss = b[1], *terms = b[2], *squares = b[4];
+    u32 *last_fired = b[7], *slot = b[8], *control = b[9], *status = b[10];
+    (void)groups;
+    if (ref_halted(control)) {
+        report_halt(control, p->levels, status);
+        return;
+    }
+    double variance = 0;
+    for (u32 c = 0; c < p->stride; c++)
+        variance += squares[c];
+    status[STATUS_STEP] = control[CONTROL_STEP];
+    status[STATUS_HALT] = 0;
+    status[STATUS_PAIRS] = starts[p->features];
+    status[STATUS_VARIANCE] = ref_bits((f32)variance);
+    for (u32 l = 0; l < p->levels; l++) {
+        u32 fired = 0;
+        for (u32 i = ref_first(levels, l); i < ref_first(levels, l + 1); i++) {
+            fired += active_count[i];
+            if (active_count[i])
+                last_fired[i] = control[CONTROL_STEP];
+            if (terms[(size_t)i * TERM_WORDS + TERM_TOUCHED] != 0.0f)
+                slot[i] = 1 - slot[i];
+        }
+        f32 l0 = (f32)((double)fired / p->rows);
+        u32 *figures = status + STATUS_LEVELS + l * STATUS_LEVEL_WORDS;
+        figures[STATUS_RECONSTRUCTION] = ref_bits((f32)reconstruction(p, loss, l));
+        figures[STATUS_L0] = ref_bits(l0);
+        figures[STATUS_LAMBDA] = *ref_level(control, l, CONTROL_LAMBDA);
+        figures[STATUS_CONSTRAINT] = ref_bits((f32)constraint(p, levels, terms, l));
+        figures[STATUS_DEAD] = ref_dead(control, l);
+        adapt_penalty(p, control, l, l0, ref_f32(levels[l * LEVEL_WORDS + LEVEL_TARGET]));
+    }
+}

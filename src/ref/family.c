@@ -1,0 +1,78 @@
+#include "ref.h"
+
+/* A list by sample: its entries are pairs [begin, end) of `samples`, in rank order. */
+struct list {
+    size_t begin, end;
+};
+
+static struct list list_of(const u32 *sample_starts, size_t list)
+{
+    return (struct list){sample_starts[list], sample_starts[list + 1]};
+}
+
+/* D_i . u_i = a_i - sum a_j D_i . D_j over the active children j. */
+static double own_side(const u32 *tree, const u32 *samples, const f32 *dots, struct list below, u32 feature, f32 a)
+{
+    if (tree[(size_t)feature * TREE_WORDS + TREE_CHILD_COUNT] == 0)
+        return 0;
+    double own = a;
+    for (size_t q = below.begin; q < below.end; q++)
+        if (tree[(size_t)samples[2 * q] * TREE_WORDS + TREE_PARENT] == feature)
+            own -= (double)ref_f32(samples[2 * q + 1]) * dots[samples[2 * q]];
+    return own;
+}
+
+static f32 activation_of(const u32 *samples, struct list list, u32 feature)
+{
+    for (size_t q = list.begin; q < list.end; q++)
+        if (samples[2 * q] == feature)
+            return ref_f32(samples[2 * q + 1]);
+    return 0.0f;
+}
+
+/* Children of one parent have adjacent ranks, so a family is one stretch of a list. */
+static struct list family_of(const u32 *tree, const u32 *samples, struct list list, size_t q, u32 parent)
+{
+    struct list family = {q, q + 1};
+    while (family.begin > list.begin && tree[(size_t)samples[2 * (family.begin - 1)] * TREE_WORDS + TREE_PARENT] == parent)
+        family.begin--;
+    while (family.end < list.end && tree[(size_t)samples[2 * family.end] * TREE_WORDS + TREE_PARENT] == parent)
+        family.end++;
+    return family;
+}
+
+void hsae_ref_family(void *const *b, const void *args, const u32 groups[2])
+{
+    const struct family_args *p = args;
+    const u32 *control = b[0], *tree = b[1], *sample_starts = b[2], *samples = b[3], *positions = b[4];
+    const f32 *dots = b[5];
+    u32 *kin = b[6];
+    (void)groups;
+    if (ref_halted(control))
+        return;
+    size_t lists = (size_t)p->levels * p->rows;
+    for (size_t l = 0; l < lists; l++) {
+        struct list list = list_of(sample_starts, l), above = {0, 0}, below = {0, 0};
+        if (l >= p->rows)
+            above = list_of(sample_starts, l - p->rows);
+        if (l + p->rows < lists)
+            below = list_of(sample_starts, l + p->rows);
+        for (size_t q = list.begin; q < list.end; q++) {
+            u32 feature = samples[2 * q], parent = tree[(size_t)feature * TREE_WORDS + TREE_PARENT];
+            f32 a = ref_f32(samples[2 * q + 1]), parent_act = 0.0f;
+            struct list family = {0, 0};
+            double parent_side = 0;
+            if (parent != NONE) {
+                parent_act = activation_of(samples, above, parent);
+                family = family_of(tree, samples, list, q, parent);
+                parent_side = (double)parent_act * dots[feature] - a;
+            }
+            u32 *scalars = kin + (size_t)positions[q] * KIN_WORDS;
+            scalars[KIN_OWN] = ref_bits((f32)own_side(tree, samples, dots, below, feature, a));
+            scalars[KIN_PARENT] = ref_bits((f32)parent_side);
+            scalars[KIN_PARENT_ACT] = ref_bits(parent_act);
+            scalars[KIN_FIRST] = (u32)family.begin;
+            scalars[KIN_END] = (u32)family.end;
+        }
+    }
+}

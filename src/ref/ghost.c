@@ -1,0 +1,52 @@
+#include "ref.h"
+
+/* y of one sample, a block of dead features at a time. */
+static void dead_sum(void *const *b, const struct ghost_args *p, const f32 *x, f32 *y)
+{
+    const u32 *flags = b[9], *control = b[10], *table = b[11];
+    const u32 *list = control + CONTROL_DEAD_LIST + p->first;
+    u32 dead = ref_dead(control, p->level);
+    memset(y, 0, p->stride * sizeof *y);
+    for (u32 begin = 0; begin < dead; begin += REF_BLOCK) {
+        double g[REF_BLOCK];
+        u32 count = ref_min(REF_BLOCK, dead - begin);
+        for (u32 k = 0; k < count; k++) {
+            u32 feature = list[begin + k];
+            double bias = ref_f32(table[(size_t)feature * TABLE_WORDS + TABLE_BIAS]);
+            g[k] = exp(fmin(ref_dot(ref_row(b + 1, feature, p->range_rows, p->stride), x, p->stride) + bias, 10));
+        }
+        for (u32 column = 0; column < p->stride; column += REF_BLOCK) {
+            double sum[REF_BLOCK] = {0};
+            u32 columns = ref_min(REF_BLOCK, p->stride - column);
+            ref_add(sum, 1, y + column, columns);
+            for (u32 k = 0; k < count; k++) {
+                u32 row = ref_decoder_row(flags, list[begin + k], p->features);
+                ref_add(sum, g[k], ref_row(b + 5, row, p->range_rows, p->stride) + column, columns);
+            }
+            for (u32 c = 0; c < columns; c++)
+                y[column + c] = (f32)sum[c];
+        }
+    }
+}
+
+void hsae_ref_ghost(void *const *b, const void *args, const u32 groups[2])
+{
+    const struct ghost_args *p = args;
+    const f32 *x = b[0], *residual = b[12];
+    const u32 *control = b[10];
+    f32 *ghost = b[13], *losses = b[14];
+    (void)groups;
+    if (ref_halted(control) || ref_dead(control, p->level) == 0)
+        return;
+    for (u32 s = 0; s < p->rows; s++) {
+        const f32 *target = residual + (size_t)s * p->stride;
+        f32 *v = ghost + (size_t)s * p->stride;
+        dead_sum(b, p, x + (size_t)s * p->stride, v);
+        double norm = sqrt(ref_dot(v, v, p->stride));
+        double alpha = norm > 0 ? sqrt(ref_dot(target, target, p->stride)) / (2 * norm) : 0;
+        for (u32 c = 0; c < p->stride; c++)
+            v[c] = (f32)(alpha * v[c] + target[c]);
+        losses[2 * (size_t)s] = (f32)ref_dot(v, v, p->stride);
+        losses[2 * (size_t)s + 1] = (f32)alpha;
+    }
+}

@@ -1,0 +1,58 @@
+#include "ref.h"
+
+/* Adds weights[s] times row s of `rows`, for `count` samples. */
+static void add_samples(f32 *gradient, const double *weights, const f32 *rows, u32 count, u32 stride)
+{
+    for (u32 column = 0; column < stride; column += REF_BLOCK) {
+        double sum[REF_BLOCK] = {0};
+        u32 columns = ref_min(REF_BLOCK, stride - column);
+        ref_add(sum, 1, gradient + column, columns);
+        for (u32 s = 0; s < count; s++)
+            ref_add(sum, weights[s], rows + (size_t)s * stride + column, columns);
+        for (u32 c = 0; c < columns; c++)
+            gradient[column + c] = (f32)sum[c];
+    }
+}
+
+/* The gradients of one dead feature, a block of samples at a time. */
+static void feature_rows(void *const *b, const struct ghost_rows_args *p, u32 feature, f32 *decoder_gradient, f32 *encoder_gradient)
+{
+    const f32 *x = b[0], *ghost = b[12], *weights = b[13];
+    const u32 *flags = b[9], *table = b[11];
+    const f32 *encoder = ref_row(b + 1, feature, p->range_rows, p->stride);
+    const f32 *decoder = ref_row(b + 5, ref_decoder_row(flags, feature, p->features), p->range_rows, p->stride);
+    double bias = ref_f32(table[(size_t)feature * TABLE_WORDS + TABLE_BIAS]), radial = 0, bias_gradient = 0;
+    memset(decoder_gradient, 0, p->stride * sizeof *decoder_gradient);
+    memset(encoder_gradient, 0, p->stride * sizeof *encoder_gradient);
+    for (u32 begin = 0; begin < p->rows; begin += REF_BLOCK) {
+        double decoder_weights[REF_BLOCK], slopes[REF_BLOCK];
+        u32 count = ref_min(REF_BLOCK, p->rows - begin);
+        const f32 *x_rows = x + (size_t)begin * p->stride, *ghost_rows = ghost + (size_t)begin * p->stride;
+        for (u32 s = 0; s < count; s++) {
+            double pre = ref_dot(encoder, x_rows + (size_t)s * p->stride, p->stride) + bias, g = exp(fmin(pre, 10));
+            double q = weights[begin + s] * ref_dot(decoder, ghost_rows + (size_t)s * p->stride, p->stride);
+            decoder_weights[s] = g * weights[begin + s];
+            slopes[s] = pre < 10 ? g * q : 0;
+            radial += g * q;
+            bias_gradient += slopes[s];
+        }
+        add_samples(decoder_gradient, decoder_weights, ghost_rows, count, p->stride);
+        add_samples(encoder_gradient, slopes, x_rows, count, p->stride);
+    }
+    decoder_gradient[p->stride] = (f32)radial;
+    encoder_gradient[p->stride] = (f32)bias_gradient;
+}
+
+void hsae_ref_ghost_rows(void *const *b, const void *args, const u32 groups[2])
+{
+    const struct ghost_rows_args *p = args;
+    const u32 *control = b[10];
+    f32 *rows = b[14];
+    (void)groups;
+    if (ref_halted(control))
+        return;
+    u32 dead = ref_dead(control, p->level);
+    size_t length = p->stride + 1;
+    for (u32 k = 0; k < p->count && p->chunk + k < dead; k++)
+        feature_rows(b, p, control[CONTROL_DEAD_LIST + p->first + p->chunk + k], rows + 2 * k * length, rows + (2 * k + 1) * length);
+}

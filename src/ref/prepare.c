@@ -1,0 +1,32 @@
+#include "ref.h"
+
+void hsae_ref_prepare(void *const *b, const void *args, const u32 groups[2])
+{
+    const struct prepare_args *p = args;
+    const u32 *clock = b[0], *levels = b[1], *flags = b[2];
+    const f32 *norms = b[3];
+    u32 *control = b[4];
+    (void)groups;
+    if (ref_halted(control))
+        return;
+    double mean_norm = 0;
+    for (u32 sample = 0; sample < p->rows; sample++)
+        mean_norm += norms[sample];
+    mean_norm /= p->rows;
+    for (u32 l = 0; l < p->levels; l++) {
+        u32 first = ref_first(levels, l), end = ref_first(levels, l + 1), dead = 0;
+        for (u32 i = first; i < end; i++)
+            if (flags[i] & FLAG_DEAD)
+                control[CONTROL_DEAD_LIST + first + dead++] = i;
+        *ref_level(control, l, CONTROL_DEAD) = dead;
+        if (p->ghosts && dead > levels[l * LEVEL_WORDS + LEVEL_GHOSTS])
+            control[CONTROL_HALT] = HALT_GHOSTS;
+        if (ref_f32(*ref_level(control, l, CONTROL_AVERAGE)) < 0.0f) {
+            double target = ref_f32(levels[l * LEVEL_WORDS + LEVEL_TARGET]);
+            *ref_level(control, l, CONTROL_LAMBDA) = ref_bits((f32)(p->lambda_init * mean_norm / target));
+        }
+    }
+    control[CONTROL_STEP] = clock[CLOCK_STEP];
+    control[CONTROL_RATE] = clock[CLOCK_RATE];
+    control[CONTROL_CORRECTION] = clock[CLOCK_CORRECTION];
+}

@@ -1,0 +1,21 @@
+#include "ref.h"
+
+void hsae_ref_samples_count(void *const *b, const void *args, const u32 groups[2])
+{
+    const struct samples_count_args *p = args;
+    const u32 *bits = b[0], *tree = b[1], *levels = b[2];
+    u32 *tally = b[3], samples = 32 * p->words;
+    (void)groups;
+    for (u32 l = 0; l < p->levels; l++) {
+        u32 end = ref_first(levels, l + 1);
+        for (u32 begin = ref_first(levels, l); begin < end; begin += ref_min(p->block, end - begin)) {
+            memset(tally, 0, samples * sizeof *tally);
+            for (u32 rank = begin; rank < begin + ref_min(p->block, end - begin); rank++) {
+                const u32 *line = bits + (size_t)tree[(size_t)rank * TREE_WORDS + TREE_AT_RANK] * p->words;
+                for (u32 s = 0; s < samples; s++)
+                    tally[s] += line[s / 32] >> s % 32 & 1;
+            }
+            tally += samples;
+        }
+    }
+}

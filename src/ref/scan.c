@@ -1,0 +1,21 @@
+#include "ref.h"
+
+void hsae_ref_scan(void *const *b, const void *args, const u32 groups[2])
+{
+    const struct scan_args *p = args;
+    const u32 *counts = b[0];
+    u32 *starts = b[1], *control = b[2];
+    (void)groups;
+    if (p->first == 0)
+        starts[0] = 0;
+    for (u32 i = p->first; i < p->first + p->count; i++)
+        starts[i + 1] = starts[i] + counts[i];
+    if (p->capacity == 0)
+        return;
+    u32 pairs = starts[p->first + p->count];
+    /* Behind a halt the largest total is kept: the host makes the lists long enough for it. */
+    if (!ref_halted(control) || pairs > control[CONTROL_PAIRS])
+        control[CONTROL_PAIRS] = pairs;
+    if (pairs > p->capacity)
+        control[CONTROL_HALT] |= HALT_PAIRS;
+}
