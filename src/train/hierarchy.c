@@ -41,7 +41,7 @@ static hsae_status record_similarity(struct relink *relink, struct hsae_sequence
     bool decoder = trainer->config.similarity == HSAE_SIMILARITY_DECODER;
     struct relink_rows_args rows = {above, parents, parents, stack->stride, stack->features, stack->range_rows, decoder, 0};
     struct encode_args encode = {0, 0, parents, children, stack->words, stack->dim, stack->stride};
-    const struct tensor *source = decoder ? &stack->decoder : &stack->encoder;
+    const struct ranged *source = decoder ? &stack->decoder : &stack->encoder;
     hsae_status status = LAUNCH(stack, sequence, relink_rows, stack->ranges, parents, rows, RANGES4(stack, *source), stack->flags, relink->rows);
     if (!status)
         status = LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, parents), encode, stack->panels, relink->rows, relink->table,
@@ -57,7 +57,7 @@ static hsae_status record_block(struct relink *relink, struct hsae_sequence *seq
     bool decoder = trainer->config.similarity == HSAE_SIMILARITY_DECODER;
     struct relink_rows_args rows = {stack->first[relink->level] + child, children,          stack->padded, stack->stride,
                                     stack->features,                     stack->range_rows, decoder,       1};
-    const struct tensor *source = decoder ? &stack->decoder : &stack->encoder;
+    const struct ranged *source = decoder ? &stack->decoder : &stack->encoder;
     hsae_status status = HSAE_OK;
     if (trainer->config.similarity != HSAE_SIMILARITY_COACTIVATION)
         status = LAUNCH(stack, sequence, relink_rows, stack->ranges, stack->padded, rows, RANGES4(stack, *source), stack->flags, stack->panels);

@@ -35,7 +35,7 @@ static hsae_status cut_ranges(struct stack *stack)
                      fit * HSAE_MAX_RANGES / stack->places, stack->dim);
 }
 
-hsae_status hsae_tensor_create(const struct stack *stack, const char *label, uint32_t rows, struct tensor *tensor)
+hsae_status hsae_ranged_create(const struct stack *stack, const char *label, uint32_t rows, struct ranged *tensor)
 {
     tensor->rows = rows;
     for (uint32_t k = 0, left = rows; left; k++) {
@@ -49,7 +49,7 @@ hsae_status hsae_tensor_create(const struct stack *stack, const char *label, uin
     return HSAE_OK;
 }
 
-void hsae_tensor_destroy(struct tensor *tensor)
+void hsae_ranged_destroy(struct ranged *tensor)
 {
     for (int k = 0; k < HSAE_MAX_RANGES; k++)
         hsae_buffer_destroy(&tensor->range[k]);
@@ -96,7 +96,7 @@ hsae_status hsae_rows_read(const struct stack *stack, struct hsae_buffer *buffer
     return copy_rows(stack, buffer, row, count, data, NULL);
 }
 
-static hsae_status copy_tensor(const struct stack *stack, const struct tensor *tensor, uint32_t row, uint32_t count, float *read,
+static hsae_status copy_tensor(const struct stack *stack, const struct ranged *tensor, uint32_t row, uint32_t count, float *read,
                                const float *write)
 {
     hsae_status status = HSAE_OK;
@@ -112,12 +112,12 @@ static hsae_status copy_tensor(const struct stack *stack, const struct tensor *t
     return status;
 }
 
-hsae_status hsae_tensor_write(const struct stack *stack, const struct tensor *tensor, uint32_t row, uint32_t count, const float *data)
+hsae_status hsae_ranged_write(const struct stack *stack, const struct ranged *tensor, uint32_t row, uint32_t count, const float *data)
 {
     return copy_tensor(stack, tensor, row, count, NULL, data);
 }
 
-hsae_status hsae_tensor_read(const struct stack *stack, const struct tensor *tensor, uint32_t row, uint32_t count, float *data)
+hsae_status hsae_ranged_read(const struct stack *stack, const struct ranged *tensor, uint32_t row, uint32_t count, float *data)
 {
     return copy_tensor(stack, tensor, row, count, data, NULL);
 }
@@ -228,8 +228,8 @@ hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, c
         return status;
     choose_sizes(stack);
     if ((status = create_buffers(stack, params->history)) || (status = hsae_stack_grow(stack, params->capacity)) ||
-        (status = hsae_tensor_create(stack, "encoder", stack->features, &stack->encoder)) ||
-        (status = hsae_tensor_create(stack, "decoder", stack->places * stack->features, &stack->decoder)))
+        (status = hsae_ranged_create(stack, "encoder", stack->features, &stack->encoder)) ||
+        (status = hsae_ranged_create(stack, "decoder", stack->places * stack->features, &stack->decoder)))
         return status;
     u32 table[(HSAE_MAX_LEVELS + 1) * LEVEL_WORDS] = {0};
     for (uint32_t l = 0; l <= stack->levels; l++) {
@@ -253,8 +253,8 @@ void hsae_stack_destroy(struct stack *stack)
         hsae_buffer_destroy(buffers[k]);
     for (int l = 0; l < HSAE_MAX_LEVELS; l++)
         hsae_buffer_destroy(&stack->residual[l]);
-    hsae_tensor_destroy(&stack->encoder);
-    hsae_tensor_destroy(&stack->decoder);
+    hsae_ranged_destroy(&stack->encoder);
+    hsae_ranged_destroy(&stack->decoder);
 }
 
 /* Ranks: features of a level by (rank of the parent, index), without a parent last. */
@@ -322,8 +322,8 @@ hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, doub
             scalars[TABLE_THRESHOLD] = bits_of(level->threshold[i]);
             scalars[TABLE_CUT] = bits_of(level->threshold[i] - (f32)(0.5 * bandwidth));
         }
-        if ((status = hsae_tensor_write(stack, &stack->encoder, stack->first[l], level->features, level->encoder_weight)) ||
-            (status = hsae_tensor_write(stack, &stack->decoder, stack->first[l], level->features, level->decoder_weight)))
+        if ((status = hsae_ranged_write(stack, &stack->encoder, stack->first[l], level->features, level->encoder_weight)) ||
+            (status = hsae_ranged_write(stack, &stack->decoder, stack->first[l], level->features, level->decoder_weight)))
             break;
         status = hsae_rows_write(stack, stack->bias, l, 1, level->decoder_bias);
     }

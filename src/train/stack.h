@@ -8,7 +8,7 @@
 #include "../model/model.h"
 #include "shape.h"
 
-struct tensor {
+struct ranged {
     struct hsae_buffer *range[HSAE_MAX_RANGES];
     uint32_t rows;
 };
@@ -28,7 +28,7 @@ struct stack {
     uint32_t slices;              /* column slices of decode */
     uint32_t capacity;            /* pairs that the lists hold */
 
-    struct tensor encoder, decoder; /* [N], [places N] rows of stride floats */
+    struct ranged encoder, decoder; /* [N], [places N] rows of stride floats */
     struct hsae_buffer *mean, *x, *panels, *norms;
     struct hsae_buffer *levels_table, *tree, *table, *flags, *slot, *control;
     struct hsae_buffer *bits, *scratch, *counts, *starts, *fired, *word_starts, *history;
@@ -55,10 +55,10 @@ void hsae_stack_destroy(struct stack *stack);
 hsae_status hsae_stack_grow(struct stack *stack, uint32_t pairs);
 
 /* Rows of `stride` floats, zero-padded, between host ([count, dim]) and a tensor. */
-hsae_status hsae_tensor_create(const struct stack *stack, const char *label, uint32_t rows, struct tensor *tensor);
-void hsae_tensor_destroy(struct tensor *tensor);
-hsae_status hsae_tensor_write(const struct stack *stack, const struct tensor *tensor, uint32_t row, uint32_t count, const float *data);
-hsae_status hsae_tensor_read(const struct stack *stack, const struct tensor *tensor, uint32_t row, uint32_t count, float *data);
+hsae_status hsae_ranged_create(const struct stack *stack, const char *label, uint32_t rows, struct ranged *tensor);
+void hsae_ranged_destroy(struct ranged *tensor);
+hsae_status hsae_ranged_write(const struct stack *stack, const struct ranged *tensor, uint32_t row, uint32_t count, const float *data);
+hsae_status hsae_ranged_read(const struct stack *stack, const struct ranged *tensor, uint32_t row, uint32_t count, float *data);
 /* The same for a plain buffer of rows. */
 hsae_status hsae_rows_write(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, const float *data);
 hsae_status hsae_rows_read(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, float *data);

@@ -96,9 +96,9 @@ hsae_status hsae_trainer_upload(hsae_trainer *trainer, const hsae_model *model, 
     for (uint32_t l = 0; l < stack->levels && !status; l++) {
         const struct level_train_tensors *level = &state->levels[l];
         uint32_t features = model->levels[l].features;
-        status = hsae_tensor_write(stack, &trainer->encoder_v, stack->first[l], features, level->encoder_weight_v);
+        status = hsae_ranged_write(stack, &trainer->encoder_v, stack->first[l], features, level->encoder_weight_v);
         if (!status)
-            status = hsae_tensor_write(stack, &trainer->decoder_v, stack->first[l], features, level->decoder_weight_v);
+            status = hsae_ranged_write(stack, &trainer->decoder_v, stack->first[l], features, level->decoder_weight_v);
         if (!status)
             status = hsae_rows_write(stack, trainer->bias_v, l, 1, level->decoder_bias_v);
     }
@@ -149,7 +149,7 @@ static hsae_status download_decoder(const hsae_trainer *trainer, uint32_t level,
     for (uint32_t at = stack->first[level], end = stack->first[level + 1], count; at < end && !status; at += count) {
         for (count = 1; at + count < end && slot[at + count] == slot[at]; count++)
             ;
-        status = hsae_tensor_read(stack, &stack->decoder, at + (slot[at] ? stack->features : 0), count,
+        status = hsae_ranged_read(stack, &stack->decoder, at + (slot[at] ? stack->features : 0), count,
                                   out + (size_t)(at - stack->first[level]) * stack->dim);
     }
     return status;
@@ -169,15 +169,15 @@ static hsae_status download(hsae_trainer *trainer, hsae_model *model, struct tra
         uint32_t first = stack->first[l];
         if (level->parent)
             memcpy(level->parent, trainer->parents[l], level->features * sizeof *level->parent);
-        status = hsae_tensor_read(stack, &stack->encoder, first, level->features, level->encoder_weight);
+        status = hsae_ranged_read(stack, &stack->encoder, first, level->features, level->encoder_weight);
         if (!status)
             status = download_decoder(trainer, l, slot, level->decoder_weight);
         if (!status)
             status = hsae_rows_read(stack, stack->bias, l, 1, level->decoder_bias);
         if (!status)
-            status = hsae_tensor_read(stack, &trainer->encoder_v, first, level->features, train->encoder_weight_v);
+            status = hsae_ranged_read(stack, &trainer->encoder_v, first, level->features, train->encoder_weight_v);
         if (!status)
-            status = hsae_tensor_read(stack, &trainer->decoder_v, first, level->features, train->decoder_weight_v);
+            status = hsae_ranged_read(stack, &trainer->decoder_v, first, level->features, train->decoder_weight_v);
         if (!status)
             status = hsae_rows_read(stack, trainer->bias_v, l, 1, train->decoder_bias_v);
     }

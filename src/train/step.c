@@ -33,9 +33,9 @@ hsae_status hsae_step_buffers(hsae_trainer *trainer)
     struct stack *stack = &trainer->stack;
     struct hsae_device *device = stack->device;
     uint64_t n = stack->features, line = stack->stride, word = sizeof(u32);
-    hsae_status status = hsae_tensor_create(stack, "encoder second moments", stack->features, &trainer->encoder_v);
+    hsae_status status = hsae_ranged_create(stack, "encoder second moments", stack->features, &trainer->encoder_v);
     if (!status)
-        status = hsae_tensor_create(stack, "decoder second moments", stack->features, &trainer->decoder_v);
+        status = hsae_ranged_create(stack, "decoder second moments", stack->features, &trainer->decoder_v);
     if (!status)
         status = hsae_buffer_create(device, "decoder bias second moments", stack->levels * line * word, HSAE_BUFFER_DEVICE, &trainer->bias_v);
     if (!status)
@@ -77,8 +77,8 @@ void hsae_step_release(hsae_trainer *trainer)
                                       &trainer->ghost,  &trainer->ghost_losses, &trainer->ghost_weights, &trainer->ghost_rows};
     for (size_t k = 0; k < sizeof buffers / sizeof *buffers; k++)
         hsae_buffer_destroy(buffers[k]);
-    hsae_tensor_destroy(&trainer->encoder_v);
-    hsae_tensor_destroy(&trainer->decoder_v);
+    hsae_ranged_destroy(&trainer->encoder_v);
+    hsae_ranged_destroy(&trainer->decoder_v);
 }
 
 /* The start of a step: the batch, the flags of every feature, dead lists, lambda; then the forward pass. */

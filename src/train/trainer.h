@@ -21,7 +21,7 @@ struct hsae_trainer {
     hsae_context *context;
     hsae_config config; /* resolved */
     struct stack stack;
-    struct tensor encoder_v, decoder_v;
+    struct ranged encoder_v, decoder_v;
     struct hsae_buffer *bias_v, *last_fired, *terms, *dots, *kin, *squares;
     struct hsae_buffer *ghost, *ghost_losses, *ghost_weights, *ghost_rows; /* exist while ghost launches are recorded */
     uint32_t ghost_capacity[HSAE_MAX_LEVELS];                              /* dead features that the recorded step serves */
