@@ -76,7 +76,7 @@ struct hsae_kernel_shape hsae_shape(const struct hsae_device *device, enum hsae_
 {
     const hsae_device_info *info = &device->info;
     bool cpu = info->type == HSAE_DEVICE_CPU;
-    struct hsae_kernel_shape shape = {.group_size = 1, .columns = 1, .vector_width = 1};
+    struct hsae_kernel_shape shape = {.group_size = 1, .columns = 1, .vector_width = 4};
     if (info->backend == HSAE_BACKEND_OPENCL && cpu) {
         uint32_t width = info->limits.vector_width;
         shape = cpu_shape(work_of(kernel), width >= 16 ? 16 : width >= 8 ? 8 : 4);

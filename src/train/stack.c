@@ -171,7 +171,10 @@ static hsae_status create_buffers(struct stack *stack, bool history)
 {
     uint64_t n = stack->features, w = stack->words, padded = stack->padded, line = stack->stride, levels = stack->levels;
     struct want want[] = {
-        {&stack->nil, "nothing", 16},
+        {&stack->nil[0], "nothing", 16},
+        {&stack->nil[1], "nothing", 16},
+        {&stack->nil[2], "nothing", 16},
+        {&stack->nil[3], "nothing", 16},
         {&stack->mean, "input mean", line},
         {&stack->x, "batch", padded * line},
         {&stack->panels, "batch in panels", padded * line},
@@ -247,7 +250,7 @@ void hsae_stack_destroy(struct stack *stack)
         &stack->table,  &stack->flags,   &stack->slot,      &stack->control,       &stack->bits,         &stack->scratch,
         &stack->counts, &stack->starts,  &stack->fired,     &stack->word_starts,   &stack->history,      &stack->pairs,
         &stack->samples, &stack->positions, &stack->tally,  &stack->totals,        &stack->sample_starts, &stack->bias,
-        &stack->loss,   &stack->nil,
+        &stack->loss,   &stack->nil[0],  &stack->nil[1],    &stack->nil[2],        &stack->nil[3],
     };
     for (size_t k = 0; k < sizeof buffers / sizeof *buffers; k++)
         hsae_buffer_destroy(buffers[k]);

@@ -37,7 +37,7 @@ struct stack {
     struct hsae_buffer *bias;                       /* c: [L][stride] */
     struct hsae_buffer *residual[HSAE_MAX_LEVELS]; /* [B][stride] */
     struct hsae_buffer *loss;                       /* [L][slices][padded] */
-    struct hsae_buffer *nil;                        /* bound where a kernel's binding is not used */
+    struct hsae_buffer *nil[HSAE_MAX_RANGES];       /* bound where a range or a binding is not used; no written buffer may be bound twice */
 };
 
 struct stack_params {
@@ -90,6 +90,6 @@ uint64_t hsae_groups_for(const struct stack *stack, enum hsae_kernel kernel, uin
 uint64_t hsae_encode_groups(const struct stack *stack, uint32_t count);
 /* The four bindings of a tensor. */
 #define RANGES4(stack, tensor) RANGE_AT(stack, tensor, 0), RANGE_AT(stack, tensor, 1), RANGE_AT(stack, tensor, 2), RANGE_AT(stack, tensor, 3)
-#define RANGE_AT(stack, tensor, k) ((tensor).range[k] ? (tensor).range[k] : (stack)->nil)
+#define RANGE_AT(stack, tensor, k) ((tensor).range[k] ? (tensor).range[k] : (stack)->nil[k])
 
 #endif

@@ -149,7 +149,7 @@ static hsae_status record_update(const hsae_trainer *trainer, struct hsae_sequen
                         stack->flags, stack->starts, stack->pairs, stack->samples, trainer->kin, trainer->terms,
                         RANGES4(stack, stack->decoder), stack->encoder.range[range], trainer->encoder_v.range[range],
                         trainer->decoder_v.range[range], stack->table, stack->x, stack->residual[l], stack->residual[l ? l - 1 : 0],
-                        trainer->ghost_rows ? trainer->ghost_rows : stack->nil);
+                        trainer->ghost_rows ? trainer->ghost_rows : stack->nil[0]);
     }
     return status;
 }
