@@ -1,0 +1,307 @@
+/* OpenCL platforms and devices: enumeration, opening, closing, errors. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "opencl/opencl.h"
+
+/* ---- errors ---- */
+
+hsae_status hsae_opencl_status(struct opencl_device *device, cl_int error)
+{
+    switch (error) {
+    case CL_SUCCESS:
+        return HSAE_OK;
+    case CL_MEM_OBJECT_ALLOCATION_FAILURE:
+    case CL_OUT_OF_RESOURCES:
+        return HSAE_ERROR_DEVICE_MEMORY;
+    case CL_OUT_OF_HOST_MEMORY:
+        return HSAE_ERROR_MEMORY;
+    case CL_DEVICE_NOT_AVAILABLE:
+    case CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST:
+    case CL_INVALID_COMMAND_QUEUE: /* NVIDIA, after a fault */
+    case -9999:                    /* NVIDIA: illegal access by a kernel */
+        device->base.lost = true;
+        return HSAE_ERROR_DEVICE_LOST;
+    default:
+        return HSAE_ERROR_DRIVER;
+    }
+}
+
+hsae_status hsae_opencl_fail(struct opencl_device *device, cl_int error, const char *what, const char *label)
+{
+    char name[24];
+    return hsae_fail(device->base.context, hsae_opencl_status(device, error), "%s: %s %s: %s", device->base.info.id, what, label,
+                     hsae_opencl_error_name(error, name));
+}
+
+/* ---- enumeration ---- */
+
+struct found_device {
+    cl_platform_id platform;
+    cl_device_id id;
+};
+
+/* A device's text; "" where the driver has none. */
+static void device_text(const struct opencl_api *cl, cl_device_id id, cl_device_info what, char *text, size_t capacity)
+{
+    char full[1024] = "";
+    if (cl->GetDeviceInfo(id, what, sizeof full - 1, full, NULL))
+        full[0] = 0;
+    snprintf(text, capacity, "%s", full + strspn(full, " "));
+}
+
+static void platform_text(const struct opencl_api *cl, cl_platform_id id, cl_platform_info what, char *text, size_t capacity)
+{
+    char full[1024] = "";
+    if (cl->GetPlatformInfo(id, what, sizeof full - 1, full, NULL))
+        full[0] = 0;
+    snprintf(text, capacity, "%s", full);
+}
+
+/* A device's number, of 4 or 8 bytes; 0 where the driver has none. */
+static uint64_t device_number(const struct opencl_api *cl, cl_device_id id, cl_device_info what)
+{
+    unsigned char bytes[sizeof(cl_ulong)] = {0};
+    cl_ulong wide;
+    cl_uint narrow;
+    size_t size = 0;
+    if (cl->GetDeviceInfo(id, what, sizeof bytes, bytes, &size) || (size != sizeof wide && size != sizeof narrow))
+        return 0;
+    memcpy(&wide, bytes, sizeof wide);
+    memcpy(&narrow, bytes, sizeof narrow);
+    return size == sizeof wide ? wide : narrow;
+}
+
+/* Whether kernels can be built for the device and run on it. */
+static bool usable(const struct opencl_api *cl, cl_device_id id)
+{
+    int major = 0, minor = 0;
+    char version[64];
+    device_text(cl, id, CL_DEVICE_VERSION, version, sizeof version);
+    return sscanf(version, "OpenCL %d.%d", &major, &minor) == 2 && 10 * major + minor >= 12 && device_number(cl, id, CL_DEVICE_AVAILABLE) &&
+           device_number(cl, id, CL_DEVICE_COMPILER_AVAILABLE) && device_number(cl, id, CL_DEVICE_ENDIAN_LITTLE);
+}
+
+/* Appends the usable devices of a platform. One without devices is common (Clover). */
+static hsae_status find_on_platform(hsae_context *context, const struct opencl_api *cl, cl_platform_id platform, struct found_device **list,
+                                    size_t *count)
+{
+    cl_uint ids_count = 0;
+    cl_int error = cl->GetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, 0, NULL, &ids_count);
+    if (error == CL_DEVICE_NOT_FOUND || (!error && !ids_count))
+        return HSAE_OK;
+    cl_device_id *ids = error ? NULL : malloc(ids_count * sizeof *ids);
+    struct found_device *grown = ids ? realloc(*list, (*count + ids_count) * sizeof *grown) : NULL;
+    if (!error && !grown) {
+        free(ids);
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for the list of devices");
+    }
+    if (grown) {
+        *list = grown;
+        error = cl->GetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, ids_count, ids, NULL);
+    }
+    char name[256], code[24];
+    if (error) {
+        platform_text(cl, platform, CL_PLATFORM_NAME, name, sizeof name);
+        hsae_log(context, HSAE_LOG_WARNING, "OpenCL platform %s is left out: %s", name, hsae_opencl_error_name(error, code));
+    }
+    for (cl_uint i = 0; i < ids_count && !error; i++)
+        if (usable(cl, ids[i])) {
+            grown[(*count)++] = (struct found_device){platform, ids[i]};
+        } else {
+            device_text(cl, ids[i], CL_DEVICE_NAME, name, sizeof name);
+            hsae_log(context, HSAE_LOG_DEBUG, "OpenCL device %s is left out: not available, before OpenCL 1.2 or without a compiler", name);
+        }
+    free(ids);
+    return HSAE_OK;
+}
+
+/* Every usable device, in the loader's order. *list is malloc'd, NULL where there is none. */
+static hsae_status find_devices(hsae_context *context, struct found_device **list, size_t *count)
+{
+    const struct opencl_api *cl = hsae_opencl_api();
+    cl_uint platform_count = 0;
+    *list = NULL;
+    *count = 0;
+    if (!cl) {
+        hsae_log(context, HSAE_LOG_DEBUG, "no OpenCL devices: libOpenCL.so.1 is not there or older than OpenCL 1.2");
+        return HSAE_OK;
+    }
+    if (cl->GetPlatformIDs(0, NULL, &platform_count) || !platform_count)
+        return HSAE_OK; /* a loader without drivers says so with an error */
+    cl_platform_id *platforms = malloc(platform_count * sizeof *platforms);
+    if (!platforms)
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for the list of devices");
+    hsae_status status = cl->GetPlatformIDs(platform_count, platforms, NULL) ? HSAE_ERROR_DRIVER : HSAE_OK;
+    for (cl_uint i = 0; i < platform_count && !status; i++)
+        status = find_on_platform(context, cl, platforms[i], list, count);
+    free(platforms);
+    if (status) {
+        free(*list);
+        *list = NULL;
+        *count = 0;
+    }
+    return status;
+}
+
+static uint32_t clamp_u32(uint64_t x, uint32_t most)
+{
+    return x < most ? (uint32_t)x : most;
+}
+
+static hsae_device_type type_of(const struct opencl_api *cl, cl_device_id id)
+{
+    uint64_t type = device_number(cl, id, CL_DEVICE_TYPE);
+    if (type & CL_DEVICE_TYPE_CPU)
+        return HSAE_DEVICE_CPU;
+    if (type & CL_DEVICE_TYPE_GPU)
+        return device_number(cl, id, CL_DEVICE_HOST_UNIFIED_MEMORY) ? HSAE_DEVICE_INTEGRATED : HSAE_DEVICE_DISCRETE;
+    return HSAE_DEVICE_VIRTUAL;
+}
+
+/* CPU devices: the native width, as a width that OpenCL C has. GPUs run scalar lanes: a vector of 4 is one wide load. */
+static uint32_t vector_width(const struct opencl_api *cl, cl_device_id id, hsae_device_type type)
+{
+    uint64_t native = device_number(cl, id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
+    if (type != HSAE_DEVICE_CPU)
+        return 4;
+    return native >= 16 ? 16 : native >= 8 ? 8 : native >= 4 ? 4 : 1;
+}
+
+static hsae_device_info describe(const struct opencl_api *cl, const struct found_device *found)
+{
+    cl_device_id id = found->id;
+    hsae_device_info info = {.type = type_of(cl, id)};
+    hsae_limits *limits = &info.limits;
+    char platform[80], version[80], driver[80];
+    platform_text(cl, found->platform, CL_PLATFORM_NAME, platform, sizeof platform);
+    device_text(cl, id, CL_DEVICE_VERSION, version, sizeof version);
+    device_text(cl, id, CL_DRIVER_VERSION, driver, sizeof driver);
+    device_text(cl, id, CL_DEVICE_NAME, info.name, sizeof info.name);
+    snprintf(info.driver, sizeof info.driver, "%s, %s, driver %s", platform, version, driver);
+    uint64_t parameter_bytes = device_number(cl, id, CL_DEVICE_MAX_PARAMETER_SIZE);
+    limits->memory_bytes = device_number(cl, id, CL_DEVICE_GLOBAL_MEM_SIZE);
+    limits->max_allocation_bytes = device_number(cl, id, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
+    limits->max_binding_bytes = limits->max_allocation_bytes;
+    limits->max_args_bytes = clamp_u32(parameter_bytes, HSAE_MAX_ARGS);
+    limits->max_bindings = clamp_u32((parameter_bytes - limits->max_args_bytes) / 8, HSAE_MAX_BINDINGS);
+    limits->max_group_size = clamp_u32(device_number(cl, id, CL_DEVICE_MAX_WORK_GROUP_SIZE), UINT32_MAX);
+    /* OpenCL cannot tell; this is what CUDA hardware has, and what a 32-bit size_t holds. */
+    limits->max_groups[0] = INT32_MAX;
+    if (device_number(cl, id, CL_DEVICE_ADDRESS_BITS) < 64 && limits->max_group_size)
+        limits->max_groups[0] /= limits->max_group_size;
+    limits->max_groups[1] = 65535;
+    limits->max_local_bytes = clamp_u32(device_number(cl, id, CL_DEVICE_LOCAL_MEM_SIZE), UINT32_MAX);
+    limits->vector_width = vector_width(cl, id, info.type);
+    limits->compute_units = clamp_u32(device_number(cl, id, CL_DEVICE_MAX_COMPUTE_UNITS), UINT32_MAX);
+    return info;
+}
+
+static hsae_status enumerate(hsae_context *context, hsae_device_info **list, size_t *count)
+{
+    struct found_device *found;
+    size_t found_count;
+    hsae_status status = find_devices(context, &found, &found_count);
+    for (size_t i = 0; i < found_count && !status; i++) {
+        hsae_device_info info = describe(hsae_opencl_api(), &found[i]);
+        status = hsae_device_info_append(context, list, count, &info);
+    }
+    free(found);
+    return status;
+}
+
+/* ---- opening and closing ---- */
+
+/* Takes half-opened devices. */
+static void close_device(struct hsae_device *base)
+{
+    struct opencl_device *device = opencl_device(base);
+    const struct opencl_api *cl = device->cl;
+    cl_command_queue queues[] = {device->queue, device->transfer, device->timed};
+    for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
+        if (queues[i]) {
+            cl->Finish(queues[i]);
+            cl->ReleaseCommandQueue(queues[i]);
+        }
+    for (size_t i = 0; i < device->pending_count; i++)
+        cl->ReleaseEvent(device->pending[i].event);
+    free(device->pending);
+    hsae_opencl_free_programs(device);
+    if (device->context)
+        cl->ReleaseContext(device->context);
+    free(device);
+}
+
+static const struct device_ops ops = {
+    .buffer_create = hsae_opencl_buffer_create,
+    .buffer_destroy = hsae_opencl_buffer_destroy,
+    .buffer_write = hsae_opencl_buffer_write,
+    .buffer_read = hsae_opencl_buffer_read,
+    .sequence_create = hsae_opencl_sequence_create,
+    .sequence_launch = hsae_opencl_sequence_launch,
+    .sequence_end = hsae_opencl_sequence_end,
+    .sequence_submit = hsae_opencl_sequence_submit,
+    .sequence_times = hsae_opencl_sequence_times,
+    .sequence_destroy = hsae_opencl_sequence_destroy,
+    .wait = hsae_opencl_wait,
+    .close = close_device,
+};
+
+/* Quirks of drivers, all of them. */
+static void find_quirks(struct opencl_device *device)
+{
+    const char *driver = device->base.info.driver;
+    /* rusticl's profiling says 1 ns for everything, Oclgrind's is noise. */
+    device->host_timers = strstr(driver, "rusticl") || strstr(driver, "Oclgrind");
+}
+
+static hsae_status open_device(hsae_context *context, size_t index, struct hsae_device **out)
+{
+    struct found_device *found = NULL;
+    size_t found_count;
+    struct opencl_device *device = NULL;
+    cl_int error;
+    char platform_version[256];
+    hsae_status status = find_devices(context, &found, &found_count);
+    if (status)
+        return status;
+    if (index >= found_count) {
+        status = hsae_fail(context, HSAE_ERROR_NO_DEVICE, "opencl:%zu has just gone away", index);
+        goto error;
+    }
+    device = calloc(1, sizeof *device);
+    if (!device) {
+        status = hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for opencl:%zu", index);
+        goto error;
+    }
+    device->cl = hsae_opencl_api();
+    device->id = found[index].id;
+    device->base.context = context;
+    device->base.ops = &ops;
+    device->base.info = describe(device->cl, &found[index]);
+    snprintf(device->base.info.id, sizeof device->base.info.id, "opencl:%zu", index);
+    platform_text(device->cl, found[index].platform, CL_PLATFORM_VERSION, platform_version, sizeof platform_version);
+    snprintf(device->identity, sizeof device->identity, "%s\n%s\n%s", device->base.info.name, device->base.info.driver, platform_version);
+    find_quirks(device);
+    const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)found[index].platform, 0};
+    device->context = device->cl->CreateContext(properties, 1, &device->id, NULL, NULL, &error);
+    if (!error)
+        device->queue = device->cl->CreateCommandQueue(device->context, device->id, 0, &error);
+    if (!error)
+        device->transfer = device->cl->CreateCommandQueue(device->context, device->id, 0, &error);
+    if (error) {
+        status = hsae_opencl_fail(device, error, "cannot open", device->base.info.name);
+        goto error;
+    }
+    free(found);
+    *out = &device->base;
+    return HSAE_OK;
+error:
+    if (device)
+        close_device(&device->base);
+    free(found);
+    return status;
+}
+
+const struct backend hsae_backend_opencl = {HSAE_BACKEND_OPENCL, "opencl", enumerate, open_device};

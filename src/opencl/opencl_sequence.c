@@ -1,0 +1,243 @@
+/* Sequences: each recorded launch owns a cl_kernel with its arguments set, so that a submission only enqueues. In-order queues make
+ * barriers needless. */
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "opencl/opencl.h"
+
+struct opencl_launch {
+    cl_kernel kernel;
+    size_t global[2], local[2]; /* work-items */
+    cl_event event;             /* timed sequences: of the last submission */
+    double ns;                  /* timed on the host */
+};
+
+struct hsae_sequence {
+    struct hsae_sequence_base base;
+    struct opencl_launch *launches;
+    size_t count, capacity;
+};
+
+static void release_event(const struct opencl_device *device, cl_event *event)
+{
+    if (*event)
+        device->cl->ReleaseEvent(*event);
+    *event = NULL;
+}
+
+/* ---- recording ---- */
+
+/* The queue of timed sequences, made when the first one is: profiling costs time on some drivers. */
+static hsae_status make_timed_queue(struct opencl_device *device)
+{
+    cl_int error = CL_SUCCESS;
+    if (!device->timed)
+        device->timed = device->cl->CreateCommandQueue(device->context, device->id, CL_QUEUE_PROFILING_ENABLE, &error);
+    return error ? hsae_opencl_fail(device, error, "cannot make the queue for", "timed sequences") : HSAE_OK;
+}
+
+hsae_status hsae_opencl_sequence_create(struct hsae_device *device, bool timed, struct hsae_sequence **out)
+{
+    if (timed) {
+        hsae_status status = make_timed_queue(opencl_device(device));
+        if (status)
+            return status;
+    }
+    *out = calloc(1, sizeof **out);
+    return *out ? HSAE_OK : hsae_fail(device->context, HSAE_ERROR_MEMORY, "%s: out of memory for a sequence", device->info.id);
+}
+
+static hsae_status set_arguments(struct opencl_device *device, cl_kernel kernel, const struct hsae_launch *launch)
+{
+    const struct hsae_kernel_info *info = &hsae_kernels[launch->kernel];
+    cl_int error = CL_SUCCESS;
+    cl_uint slot = 0;
+    for (; info->access[slot] && !error; slot++)
+        error = device->cl->SetKernelArg(kernel, slot, sizeof(cl_mem), &launch->bindings[slot]->memory);
+    if (!error)
+        error = device->cl->SetKernelArg(kernel, slot, info->args_bytes, launch->args);
+    return error ? hsae_opencl_fail(device, error, "cannot set the arguments of kernel", info->name) : HSAE_OK;
+}
+
+hsae_status hsae_opencl_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch)
+{
+    struct opencl_device *device = opencl_device(sequence->base.device);
+    if (sequence->count == sequence->capacity) {
+        size_t capacity = sequence->count ? 2 * sequence->count : 16;
+        struct opencl_launch *grown = realloc(sequence->launches, capacity * sizeof *grown);
+        if (!grown)
+            return hsae_fail(device->base.context, HSAE_ERROR_MEMORY, "%s: out of memory for sequence %s", device->base.info.id,
+                             sequence->base.label);
+        sequence->launches = grown;
+        sequence->capacity = capacity;
+    }
+    struct opencl_launch *recorded = &sequence->launches[sequence->count];
+    size_t group_size = launch->shape.group_size;
+    *recorded = (struct opencl_launch){.global = {launch->groups[0] * group_size, launch->groups[1]}, .local = {group_size, 1}};
+    hsae_status status = hsae_opencl_kernel(device, launch->kernel, &launch->shape, &recorded->kernel);
+    if (status)
+        return status;
+    status = set_arguments(device, recorded->kernel, launch);
+    if (status)
+        device->cl->ReleaseKernel(recorded->kernel);
+    else
+        sequence->count++;
+    return status;
+}
+
+hsae_status hsae_opencl_sequence_end(struct hsae_sequence *sequence)
+{
+    (void)sequence;
+    return HSAE_OK;
+}
+
+void hsae_opencl_sequence_destroy(struct hsae_sequence *sequence)
+{
+    const struct opencl_device *device = opencl_device(sequence->base.device);
+    for (size_t i = 0; i < sequence->count; i++) {
+        release_event(device, &sequence->launches[i].event);
+        device->cl->ReleaseKernel(sequence->launches[i].kernel);
+    }
+    free(sequence->launches);
+    free(sequence);
+}
+
+/* ---- running ---- */
+
+static cl_int enqueue(struct opencl_device *device, cl_command_queue queue, struct opencl_launch *launch, cl_event *event)
+{
+    return device->cl->EnqueueNDRangeKernel(queue, launch->kernel, 2, NULL, launch->global, launch->local, 0, NULL, event);
+}
+
+static cl_int submit_plain(struct opencl_device *device, struct hsae_sequence *sequence)
+{
+    cl_int error = CL_SUCCESS;
+    for (size_t i = 0; i < sequence->count && !error; i++)
+        error = enqueue(device, device->queue, &sequence->launches[i], NULL);
+    return error;
+}
+
+/* Makes what is enqueued on `to` from now on wait for what is on `from`. */
+static cl_int order_queues(struct opencl_device *device, cl_command_queue from, cl_command_queue to)
+{
+    cl_event event = NULL;
+    cl_int error = device->cl->EnqueueMarkerWithWaitList(from, 0, NULL, &event);
+    if (!error)
+        error = device->cl->Flush(from);
+    if (!error)
+        error = device->cl->EnqueueBarrierWithWaitList(to, 1, &event, NULL);
+    release_event(device, &event);
+    return error;
+}
+
+static cl_int submit_timed(struct opencl_device *device, struct hsae_sequence *sequence)
+{
+    cl_int error = order_queues(device, device->queue, device->timed);
+    for (size_t i = 0; i < sequence->count && !error; i++) {
+        release_event(device, &sequence->launches[i].event);
+        error = enqueue(device, device->timed, &sequence->launches[i], &sequence->launches[i].event);
+    }
+    return error ? error : order_queues(device, device->timed, device->queue);
+}
+
+static double now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+static cl_int submit_host_timed(struct opencl_device *device, struct hsae_sequence *sequence)
+{
+    cl_int error = device->cl->Finish(device->queue);
+    for (size_t i = 0; i < sequence->count && !error; i++) {
+        double start = now_ns();
+        error = enqueue(device, device->queue, &sequence->launches[i], NULL);
+        if (!error)
+            error = device->cl->Finish(device->queue);
+        sequence->launches[i].ns = now_ns() - start;
+    }
+    return error;
+}
+
+hsae_status hsae_opencl_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket)
+{
+    struct opencl_device *device = opencl_device(sequence->base.device);
+    struct opencl_pending *grown = realloc(device->pending, (device->pending_count + 1) * sizeof *grown);
+    if (!grown)
+        return hsae_fail(device->base.context, HSAE_ERROR_MEMORY, "%s: out of memory to submit %s", device->base.info.id,
+                         sequence->base.label);
+    device->pending = grown;
+    cl_event event = NULL;
+    cl_int error = !sequence->base.timed   ? submit_plain(device, sequence)
+                   : device->host_timers   ? submit_host_timed(device, sequence)
+                                           : submit_timed(device, sequence);
+    if (!error)
+        error = device->cl->EnqueueMarkerWithWaitList(device->queue, 0, NULL, &event);
+    if (!error)
+        error = device->cl->Flush(device->queue);
+    if (error) {
+        release_event(device, &event);
+        return hsae_opencl_fail(device, error, "cannot submit", sequence->base.label);
+    }
+    *ticket = ++device->ticket;
+    grown[device->pending_count++] = (struct opencl_pending){*ticket, event};
+    return HSAE_OK;
+}
+
+/* Takes the submissions up to `ticket` off the list. */
+static void drop_pending(struct opencl_device *device, uint64_t ticket)
+{
+    size_t done = 0;
+    while (done < device->pending_count && device->pending[done].ticket <= ticket)
+        release_event(device, &device->pending[done++].event);
+    device->pending_count -= done;
+    memmove(device->pending, device->pending + done, device->pending_count * sizeof *device->pending);
+}
+
+/* What became of an event that could not be waited for. */
+static cl_int event_error(const struct opencl_device *device, cl_event event, cl_int error)
+{
+    cl_int state = 0;
+    if (!device->cl->GetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL) && state < 0)
+        return state;
+    return error;
+}
+
+hsae_status hsae_opencl_wait(struct hsae_device *base, uint64_t ticket)
+{
+    struct opencl_device *device = opencl_device(base);
+    cl_int error = CL_SUCCESS;
+    if (!ticket) {
+        error = device->cl->Finish(device->queue);
+        ticket = device->ticket;
+    }
+    for (size_t i = 0; i < device->pending_count && !error; i++)
+        if (device->pending[i].ticket == ticket) {
+            error = device->cl->WaitForEvents(1, &device->pending[i].event);
+            if (error)
+                error = event_error(device, device->pending[i].event, error);
+        }
+    drop_pending(device, ticket);
+    return error ? hsae_opencl_fail(device, error, "submitted work failed", "while it was waited for") : HSAE_OK;
+}
+
+hsae_status hsae_opencl_sequence_times(struct hsae_sequence *sequence, double *ns)
+{
+    struct opencl_device *device = opencl_device(sequence->base.device);
+    for (size_t i = 0; i < sequence->count; i++) {
+        const struct opencl_launch *launch = &sequence->launches[i];
+        ns[i] = launch->ns;
+        if (device->host_timers)
+            continue;
+        cl_ulong start = 0, end = 0;
+        cl_int error = device->cl->GetEventProfilingInfo(launch->event, CL_PROFILING_COMMAND_START, sizeof start, &start, NULL);
+        if (!error)
+            error = device->cl->GetEventProfilingInfo(launch->event, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL);
+        if (error)
+            return hsae_opencl_fail(device, error, "cannot time", sequence->base.label);
+        ns[i] = (double)(end - start);
+    }
+    return HSAE_OK;
+}
