@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Installs what is missing (Debian 12, root or sudo), builds, trains an HSAE on the demo activations, evaluates it on held-out tokens, and prints
+# the table and where the model lies. Options are handed to `hsae train`, e.g. --steps 1000 or --device ref.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tools/packages.sh
+need $build_packages $run_packages
+echo "== building in build-demo"
+[ -d build-demo ] || meson setup build-demo --buildtype=release -Dtests=false >/dev/null
+ninja -C build-demo >/dev/null
+echo "== training on 7,373 tokens of tools/demo, holding 819 out"
+exec build-demo/tools/hsae train --data tools/demo --holdout 0.1 --levels 64,128,256,512 --batch 256 --steps 4000 --target-l0 16 \
+    --out runs/demo --force "$@"

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Installs what is missing (Debian 12, root or sudo), builds with AddressSanitizer and UndefinedBehaviorSanitizer, and runs all tests: on the
+# reference, on PoCL (OpenCL) and on lavapipe (Vulkan). Arguments are handed to `meson test`, e.g. --suite unit.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. tools/packages.sh
+need $build_packages $run_packages g++ clang libcmocka-dev spirv-tools vulkan-validationlayers
+echo "== building in build-test, with gcc and sanitizers"
+[ -d build-test ] || meson setup build-test -Db_sanitize=address,undefined -Dtests=true >/dev/null
+ninja -C build-test >/dev/null
+echo "== building in build-clang, with clang"
+[ -d build-clang ] || CC=clang meson setup build-clang >/dev/null
+ninja -C build-clang >/dev/null
+echo "== testing"
+status=0
+meson test -C build-test --print-errorlogs --no-rebuild "$@" || status=$?
+exec tests/summary.py build-test/meson-logs/testlog.json $status
