@@ -112,7 +112,7 @@ hsae_status hsae_model_load(hsae_context *context, const char *path, hsae_model 
 {
     struct hsae_safetensors *file = NULL;
     hsae_config config;
-    uint32_t dim;
+    uint32_t dim = 0;
     *out = NULL;
     hsae_status status = hsae_model_open(context, path, &file, &config, &dim);
     if (!status)
