@@ -1,0 +1,234 @@
+/* Messages, signals, the status line and standard output. */
+#include "cli.h"
+
+#include <errno.h>
+#include <math.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <time.h>
+#include <unistd.h>
+
+cli_verbosity cli_verbose = CLI_NORMAL;
+static atomic_bool line_is_shown;
+static atomic_bool errors_are_soft;
+
+static void say(const char *prefix, const char *format, va_list arguments)
+{
+    char text[4096];
+    vsnprintf(text, sizeof text, format, arguments);
+    cli_clear_status_line();
+    fprintf(stderr, "%s%s%s\n", prefix ? "hsae: " : "", prefix ? prefix : "", text);
+}
+
+void cli_error(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    say("error: ", format, arguments);
+    va_end(arguments);
+}
+
+void cli_warning(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    say("warning: ", format, arguments);
+    va_end(arguments);
+}
+
+void cli_note(const char *format, ...)
+{
+    va_list arguments;
+    if (cli_verbose == CLI_QUIET)
+        return;
+    va_start(arguments, format);
+    say(NULL, format, arguments);
+    va_end(arguments);
+}
+
+int cli_usage(const char *command, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    say("error: ", format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "Try: hsae %s%s--help\n", command, *command ? " " : "");
+    return CLI_USAGE;
+}
+
+int cli_file_error(const char *action, const char *path)
+{
+    cli_error("cannot %s %s: %s", action, path, strerror(errno));
+    return CLI_FAILED;
+}
+
+int cli_out_of_memory(void)
+{
+    cli_error("out of memory");
+    return CLI_FAILED;
+}
+
+int cli_exit_status(hsae_status status)
+{
+    if (status == HSAE_OK)
+        return CLI_DONE;
+    if (status == HSAE_CANCELLED)
+        return cli_signal() ? 128 + cli_signal() : CLI_FAILED;
+    return status == HSAE_ERROR_CONFIG ? CLI_USAGE : CLI_FAILED;
+}
+
+bool cli_has_status_line(void)
+{
+    static int known = -1;
+    if (known < 0) {
+        const char *term = getenv("TERM");
+        known = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+    }
+    return known && cli_verbose != CLI_QUIET;
+}
+
+double cli_seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+void cli_status_line(bool force, const char *format, ...)
+{
+    static double last;
+    struct winsize size;
+    char text[512];
+    va_list arguments;
+    double now = cli_seconds();
+    if (!cli_has_status_line() || (!force && now - last < 0.1))
+        return;
+    last = now;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    /* A line longer than the terminal would wrap and could not be taken away again. */
+    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 && strlen(text) >= size.ws_col)
+        text[size.ws_col - 1] = 0;
+    fprintf(stderr, "\r%s\033[K", text);
+    atomic_store(&line_is_shown, true);
+}
+
+void cli_clear_status_line(void)
+{
+    if (atomic_exchange(&line_is_shown, false))
+        fputs("\r\033[K", stderr);
+}
+
+bool cli_progress(void *user, uint64_t done, uint64_t total)
+{
+    if (done == total)
+        cli_clear_status_line();
+    else
+        cli_status_line(false, "%s %3.0f %%", (const char *)user, 100.0 * (double)done / (double)total);
+    return !cli_signal();
+}
+
+static volatile sig_atomic_t signal_number;
+
+static void on_signal(int number)
+{
+    if (signal_number)
+        _exit(128 + number);
+    signal_number = number;
+}
+
+void cli_catch_signals(void)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        struct sigaction old;
+        /* What runs under nohup is to survive its terminal. */
+        if (sigaction(signals[i], NULL, &old) == 0 && (signals[i] != SIGHUP || old.sa_handler != SIG_IGN))
+            sigaction(signals[i], &action, NULL);
+    }
+    /* A closed pipe and a file grown too large are write errors, reported like any other. */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+int cli_signal(void)
+{
+    return signal_number;
+}
+
+static void on_log(void *user, hsae_log_level level, const char *message)
+{
+    (void)user;
+    if (level == HSAE_LOG_ERROR && !atomic_load(&errors_are_soft))
+        cli_error("%s", message);
+    else if (level <= HSAE_LOG_WARNING)
+        cli_warning("%s", message);
+    else if (level == HSAE_LOG_INFO || cli_verbose == CLI_VERBOSE)
+        cli_note("%s", message);
+}
+
+hsae_context *cli_context(void)
+{
+    hsae_context *context = NULL;
+    if (hsae_context_create(&(hsae_context_params){.log = on_log}, &context) != HSAE_OK)
+        cli_out_of_memory();
+    return context;
+}
+
+void cli_soften_errors(bool on)
+{
+    atomic_store(&errors_are_soft, on);
+}
+
+hsae_status cli_open_device(hsae_context *context, const char *id, hsae_device **out)
+{
+    char chosen[32], reason[128] = "given with --device";
+    hsae_status status = HSAE_OK;
+    if (!id) {
+        status = hsae_device_default(context, chosen, reason);
+        id = chosen;
+    }
+    if (status == HSAE_OK)
+        status = hsae_device_open(context, id, out);
+    if (status == HSAE_OK)
+        cli_note("device %s (%s): %s", hsae_device_get_info(*out)->id, hsae_device_get_info(*out)->name, reason);
+    return status;
+}
+
+hsae_status cli_open_data(hsae_context *context, const struct cli_paths *paths, const char *tensor, hsae_dataset **out)
+{
+    hsae_dataset_params params = {.paths = paths->items, .path_count = paths->count, .tensor = tensor};
+    return hsae_dataset_open(context, &params, out);
+}
+
+json_t *cli_json_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+int cli_print_json(json_t *object)
+{
+    char *text = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    json_decref(object);
+    if (!text)
+        return cli_out_of_memory();
+    puts(text);
+    free(text);
+    return CLI_DONE;
+}
+
+int cli_finish_output(int status)
+{
+    cli_clear_status_line();
+    if (fflush(stdout) == 0 && !ferror(stdout) && fclose(stdout) == 0)
+        return status;
+    cli_file_error("write", "standard output");
+    return status ? status : CLI_FAILED;
+}

@@ -1,0 +1,106 @@
+/* What the commands of `hsae` share: options, messages, signals, output. */
+#ifndef HSAE_TOOLS_CLI_H
+#define HSAE_TOOLS_CLI_H
+
+#include <hsae/hsae.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+/* Exit statuses. An interrupted command exits with 128 + signal. */
+enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+/* cli_parse: nothing to exit for, go on. */
+enum { CLI_CONTINUE = -1 };
+
+/* Everything below writes to standard error; a status line on the terminal is taken away first. */
+typedef enum cli_verbosity { CLI_QUIET, CLI_NORMAL, CLI_VERBOSE } cli_verbosity;
+extern cli_verbosity cli_verbose;
+void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void cli_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2))); /* not with --quiet */
+/* cli_error and a pointer to --help; CLI_USAGE. */
+int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* "cannot ACTION PATH: reason of errno"; CLI_FAILED. */
+int cli_file_error(const char *action, const char *path);
+int cli_out_of_memory(void);
+
+/* The exit status of a command that ended with `status`; the library has logged the reason already. */
+int cli_exit_status(hsae_status status);
+
+/* The updating line at the bottom of a terminal; nothing elsewhere. At most ten a second unless `force`. */
+bool cli_has_status_line(void);
+void cli_status_line(bool force, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void cli_clear_status_line(void);
+double cli_seconds(void); /* monotonic clock */
+/* hsae_progress_fn that shows a share of the work; `user` is the verb. False once interrupted. */
+bool cli_progress(void *user, uint64_t done, uint64_t total);
+
+/* SIGINT, SIGTERM, SIGHUP: the first is remembered, the second ends the program. 0: none yet. */
+void cli_catch_signals(void);
+int cli_signal(void);
+
+/* One command. `examples` ends each line with a newline. */
+struct cli_command {
+    const char *name;
+    const char *summary;  /* one line of `hsae --help` */
+    const char *synopsis; /* what follows the name */
+    const char *examples;
+    int (*run)(const struct cli_command *command, int argc, char **argv);
+};
+extern const struct cli_command cli_devices, cli_train, cli_eval, cli_encode, cli_decode, cli_info;
+
+/* Options. `value` points to what `kind` says and is left alone when the option is not given. */
+enum cli_kind {
+    CLI_FLAG,  /* bool */
+    CLI_TEXT,  /* const char * */
+    CLI_COUNT, /* uint64_t */
+    CLI_SHARE, /* double above 0 and below 1 */
+    CLI_PATHS, /* struct cli_paths: all words up to the next option; repeated options add */
+};
+struct cli_option {
+    const char *name;
+    enum cli_kind kind;
+    void *value;
+    const char *argument; /* its name in --help; NULL for a flag */
+    const char *help;
+};
+struct cli_paths {
+    const char **items;
+    size_t count;
+};
+/* Configuration keys given as options, in their order. */
+struct cli_keys {
+    size_t count;
+    struct {
+        const char *name; /* "target_l0" */
+        const char *text;
+    } items[64];
+};
+
+/* Reads the words after the command. `keys` (NULL: the command has none) takes the configuration keys, `words` (NULL: none allowed) what is
+ * not an option. Adds --help, --quiet and --verbose to `options`, which ends with a name of NULL. Paths are freed with free(items). */
+int cli_parse(const struct cli_command *command, int argc, char **argv, const struct cli_option *options, struct cli_keys *keys,
+              struct cli_paths *words);
+
+/* The library, with its messages on standard error. NULL after a message. */
+hsae_context *cli_context(void);
+/* While on, errors of the library are shown as warnings (a file that is only tried). */
+void cli_soften_errors(bool on);
+/* Opens `id`, or the default device, and says which and why. */
+hsae_status cli_open_device(hsae_context *context, const char *id, hsae_device **out);
+hsae_status cli_open_data(hsae_context *context, const struct cli_paths *paths, const char *tensor, hsae_dataset **out);
+
+/* NaN becomes null. */
+json_t *cli_json_number(double value);
+/* Prints the object as one line on standard output and releases it. */
+int cli_print_json(json_t *object);
+/* Whether all of standard output has arrived: `status`, or CLI_FAILED after a message. */
+int cli_finish_output(int status);
+
+/* The table of an evaluation, and its object as `hsae eval --json` prints it. */
+void cli_print_evaluation(const hsae_evaluation *evaluation, const hsae_config *config);
+json_t *cli_evaluation_json(const hsae_evaluation *evaluation, const hsae_config *config);
+/* Evaluates `model` on `dataset`, with progress. */
+hsae_status cli_evaluate(hsae_device *device, const hsae_model *model, const hsae_dataset *dataset, hsae_evaluation *out);
+
+#endif

@@ -1,0 +1,49 @@
+/* hsae: hierarchical sparse autoencoders from the command line. */
+#include "cli.h"
+
+#include <string.h>
+
+static const struct cli_command *const commands[] = {&cli_devices, &cli_train, &cli_eval, &cli_encode, &cli_decode, &cli_info};
+enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
+
+static int help(void)
+{
+    puts("hsae trains hierarchical sparse autoencoders on activations of language models, and uses them.\n\n"
+         "Usage: hsae COMMAND [OPTION]...\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
+    puts("\n  --help     this text; `hsae COMMAND --help` says all about a command\n"
+         "  --version  the version\n\n"
+         "Results go to standard output, everything else to standard error.\n"
+         "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n\n"
+         "Examples:\n"
+         "  hsae devices\n"
+         "  hsae train --data activations/ --out runs/first --levels 2048,4096,8192 --steps 20000 --holdout 0.05\n"
+         "  hsae eval --model runs/first/model.safetensors --data held-out/");
+    return CLI_DONE;
+}
+
+static int run(int argc, char **argv)
+{
+    if (argc < 2) {
+        cli_usage("", "a command is missing");
+        return CLI_USAGE;
+    }
+    const char *word = argv[1];
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0)
+        return help();
+    if (strcmp(word, "--version") == 0) {
+        printf("hsae %s\n", hsae_version());
+        return CLI_DONE;
+    }
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(word, commands[i]->name) == 0)
+            return commands[i]->run(commands[i], argc - 2, argv + 2);
+    return cli_usage("", "unknown command '%s'", word);
+}
+
+int main(int argc, char **argv)
+{
+    cli_catch_signals();
+    return cli_finish_output(run(argc, argv));
+}

@@ -1,0 +1,167 @@
+/* hsae devices: what there is to compute on. */
+#include "cli.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char *backend_name(hsae_backend backend)
+{
+    static const char *const names[] = {"ref", "opencl", "vulkan"};
+    return names[backend];
+}
+
+static const char *type_name(hsae_device_type type)
+{
+    static const char *const names[] = {"cpu", "integrated", "discrete", "virtual"};
+    return names[type];
+}
+
+/* The self-test: a few steps of a tiny run, whose figures must be those of the reference. */
+enum { TEST_DIM = 24, TEST_BATCH = 32, TEST_STEPS = 6 };
+
+static hsae_status test_run(hsae_context *context, const char *id, hsae_step_metrics metrics[TEST_STEPS])
+{
+    float rows[TEST_BATCH * TEST_DIM];
+    uint32_t state = 1;
+    for (size_t i = 0; i < TEST_BATCH * TEST_DIM; i++) {
+        state = state * 1664525u + 1013904223u;
+        rows[i] = (float)(state >> 8) * (1.0f / (1 << 24)) - 0.5f;
+    }
+    hsae_config config;
+    hsae_device *device = NULL;
+    hsae_trainer *trainer = NULL;
+    hsae_config_defaults(&config);
+    config.level_count = 2;
+    config.levels[0] = 24;
+    config.levels[1] = 48;
+    config.target_l0[0] = config.target_l0[1] = 4;
+    config.batch = TEST_BATCH;
+    config.steps = TEST_STEPS;
+    config.hierarchy_period = 2;
+    hsae_status status = hsae_device_open(context, id, &device);
+    if (status == HSAE_OK)
+        status = hsae_trainer_create_from_memory(device, &config, rows, TEST_BATCH, TEST_DIM, &trainer);
+    for (int i = 0; i < TEST_STEPS && status == HSAE_OK; i++)
+        status = hsae_trainer_step(trainer, rows, &metrics[i]);
+    hsae_trainer_destroy(&trainer);
+    hsae_device_close(&device);
+    return status;
+}
+
+static bool near(double a, double b)
+{
+    return fabs(a - b) <= 1e-3 * fmax(fabs(b), 1);
+}
+
+static bool self_test(hsae_context *context, const char *id)
+{
+    hsae_step_metrics expected[TEST_STEPS], found[TEST_STEPS];
+    if (test_run(context, "ref", expected) != HSAE_OK || test_run(context, id, found) != HSAE_OK)
+        return false;
+    for (int i = 0; i < TEST_STEPS; i++)
+        for (int l = 0; l < 2; l++) {
+            const hsae_step_level *a = &found[i].levels[l], *b = &expected[i].levels[l];
+            if (!near(a->reconstruction, b->reconstruction) || !near(a->l0, b->l0) || !near(a->constraint, b->constraint)) {
+                cli_warning("%s, step %d, level %d: reconstruction %g, L0 %g, constraint %g; expected %g, %g, %g", id, i + 1, l,
+                            a->reconstruction, a->l0, a->constraint, b->reconstruction, b->l0, b->constraint);
+                return false;
+            }
+        }
+    return true;
+}
+
+static json_t *device_json(const hsae_device_info *device, const char *tested)
+{
+    const hsae_limits *limits = &device->limits;
+    json_t *object = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id", device->id, "backend", backend_name(device->backend), "name",
+        device->name, "driver", device->driver, "type", type_name(device->type), "memory_bytes", (json_int_t)limits->memory_bytes,
+        "max_allocation_bytes", (json_int_t)limits->max_allocation_bytes, "max_binding_bytes", (json_int_t)limits->max_binding_bytes,
+        "max_bindings", (json_int_t)limits->max_bindings, "max_group_size", (json_int_t)limits->max_group_size, "max_local_bytes",
+        (json_int_t)limits->max_local_bytes, "compute_units", (json_int_t)limits->compute_units);
+    if (tested && object)
+        json_object_set_new(object, "self_test", json_string(tested));
+    return object;
+}
+
+static double gib(uint64_t bytes)
+{
+    return (double)bytes / (1024.0 * 1024 * 1024);
+}
+
+static void print_device(const hsae_device_info *device, const char *tested)
+{
+    printf("%-10s  %s\n", device->id, device->name);
+    printf("%12s%s, %s, memory %.1f GiB, largest buffer %.1f GiB, work-groups up to %u, local memory %u KiB", "", type_name(device->type),
+           device->driver, gib(device->limits.memory_bytes), gib(device->limits.max_allocation_bytes), device->limits.max_group_size,
+           device->limits.max_local_bytes / 1024);
+    if (tested)
+        printf(", self-test %s", tested);
+    putchar('\n');
+}
+
+/* Shows the devices; the exit status. */
+static int show(hsae_context *context, const hsae_device_info *list, size_t count, bool json, bool test)
+{
+    char id[32], reason[128];
+    bool failed = false;
+    json_t *devices = json_array();
+    hsae_status status = hsae_device_default(context, id, reason);
+    for (size_t i = 0; i < count && !cli_signal(); i++) {
+        const char *tested = NULL;
+        if (test) {
+            bool passed = self_test(context, list[i].id);
+            tested = passed ? "passed" : "failed";
+            failed |= !passed;
+        }
+        if (json)
+            json_array_append_new(devices, device_json(&list[i], tested));
+        else
+            print_device(&list[i], tested);
+    }
+    /* A default that does not exist ($HSAE_DEVICE) is an error of its own, after the list. */
+    if (json && cli_print_json(json_pack("{s:o, s:o}", "devices", devices, "default", status == HSAE_OK ? json_string(id) : json_null())))
+        return CLI_FAILED;
+    if (!json) {
+        json_decref(devices);
+        if (status == HSAE_OK)
+            printf("\nDefault: %s (%s)\n", id, reason);
+    }
+    if (cli_signal())
+        return 128 + cli_signal();
+    return failed ? CLI_FAILED : cli_exit_status(status);
+}
+
+static int run(const struct cli_command *command, int argc, char **argv)
+{
+    bool json = false, test = false;
+    const struct cli_option options[] = {
+        {"test", CLI_FLAG, &test, NULL, "train a few steps on every device and compare with the reference"},
+        {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
+        {0},
+    };
+    int exit_status = cli_parse(command, argc, argv, options, NULL, NULL);
+    if (exit_status != CLI_CONTINUE)
+        return exit_status;
+    hsae_device_info *list = NULL;
+    size_t count = 0;
+    hsae_context *context = cli_context();
+    if (!context)
+        return CLI_FAILED;
+    hsae_status status = hsae_device_list(context, &list, &count);
+    exit_status = status == HSAE_OK ? show(context, list, count, json, test) : cli_exit_status(status);
+    hsae_free(list);
+    hsae_context_destroy(&context);
+    return exit_status;
+}
+
+const struct cli_command cli_devices = {
+    .name = "devices",
+    .summary = "Lists every device of every backend.",
+    .synopsis = "[--test] [--json]",
+    .examples = "  hsae devices\n"
+                "  hsae devices --test\n"
+                "  hsae devices --json | jq -r '.devices[].id'\n",
+    .run = run,
+};

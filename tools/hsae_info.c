@@ -1,0 +1,215 @@
+/* hsae info: what a model, a checkpoint, a file of features or a data set holds. */
+#include "cli.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+static json_t *shape_json(const hsae_tensor *tensor)
+{
+    json_t *shape = json_array();
+    for (uint32_t i = 0; i < tensor->rank; i++)
+        json_array_append_new(shape, json_integer((json_int_t)tensor->shape[i]));
+    return shape;
+}
+
+static json_t *tensors_json(const hsae_tensor_file *file)
+{
+    json_t *tensors = json_array();
+    for (size_t i = 0; i < hsae_tensor_file_count(file); i++) {
+        const hsae_tensor *tensor = hsae_tensor_file_at(file, i);
+        json_array_append_new(
+            tensors, json_pack("{s:s, s:s, s:o}", "name", tensor->name, "dtype", tensor->type_name, "shape", shape_json(tensor)));
+    }
+    return tensors;
+}
+
+static json_t *levels_json(const hsae_model *model)
+{
+    json_t *levels = json_array();
+    for (uint32_t l = 0; l < hsae_model_config(model)->level_count; l++) {
+        hsae_level level = hsae_model_level(model, l);
+        json_int_t assigned = 0;
+        double threshold = 0;
+        for (uint32_t i = 0; i < level.features; i++) {
+            threshold += (double)level.threshold[i] / level.features;
+            assigned += level.parent && level.parent[i] >= 0;
+        }
+        json_array_append_new(levels, json_pack("{s:I, s:f, s:I}", "features", (json_int_t)level.features, "mean_threshold", threshold,
+                                                "assigned", assigned));
+    }
+    return levels;
+}
+
+/* A model or a checkpoint; `file` is the same file, open. */
+static hsae_status model_json(hsae_context *context, const char *path, const hsae_tensor_file *file, json_t **out)
+{
+    hsae_model *model = NULL;
+    int64_t step = 0;
+    hsae_status status = hsae_model_load(context, path, &model);
+    const hsae_tensor *tensor = hsae_tensor_file_find(file, "train.step");
+    if (status == HSAE_OK && tensor && tensor->type == HSAE_TENSOR_I64)
+        status = hsae_tensor_read(file, tensor, 0, 1, &step);
+    char *config = status == HSAE_OK ? hsae_config_json(hsae_model_config(model)) : NULL;
+    if (config)
+        *out = json_pack("{s:s, s:I, s:f, s:o, s:o}", "kind", tensor ? "checkpoint" : "model", "dim", (json_int_t)hsae_model_dim(model),
+                         "scale", (double)hsae_model_scale(model), "levels", levels_json(model), "config", json_loads(config, 0, NULL));
+    if (*out && tensor)
+        json_object_set_new(*out, "step", json_integer((json_int_t)step));
+    const char *version = hsae_tensor_file_metadata(file, "library_version");
+    if (*out && version)
+        json_object_set_new(*out, "library_version", json_string(version));
+    hsae_free(config);
+    hsae_model_free(&model);
+    return status;
+}
+
+/* What `hsae encode` wrote. */
+static json_t *features_json(const hsae_tensor_file *file)
+{
+    json_t *levels = json_array();
+    json_int_t tokens = 0;
+    for (uint32_t l = 0; l < HSAE_MAX_LEVELS; l++) {
+        char name[48];
+        snprintf(name, sizeof name, "levels.%u.indptr", l);
+        const hsae_tensor *indptr = hsae_tensor_file_find(file, name);
+        snprintf(name, sizeof name, "levels.%u.indices", l);
+        const hsae_tensor *indices = hsae_tensor_file_find(file, name);
+        if (!indptr || !indices)
+            break;
+        tokens = (json_int_t)indptr->count - 1;
+        json_array_append_new(levels, json_pack("{s:I}", "active", (json_int_t)indices->count));
+    }
+    return json_pack("{s:s, s:I, s:o}", "kind", "features", "tokens", tokens, "levels", levels);
+}
+
+static hsae_status data_json(hsae_context *context, const char *path, const char *tensor, json_t **out)
+{
+    const char *items[] = {path};
+    hsae_dataset *dataset = NULL;
+    hsae_status status = cli_open_data(context, &(struct cli_paths){.items = items, .count = 1}, tensor, &dataset);
+    if (status == HSAE_OK)
+        *out = json_pack("{s:s, s:I, s:I}", "kind", "data", "tokens", (json_int_t)hsae_dataset_rows(dataset), "dim",
+                         (json_int_t)hsae_dataset_dim(dataset));
+    hsae_dataset_close(&dataset);
+    return status;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), end_length = strlen(end);
+    return length >= end_length && strcmp(text + length - end_length, end) == 0;
+}
+
+/* *out stays NULL where memory ran out. */
+static hsae_status describe(hsae_context *context, const char *path, const char *tensor, json_t **out)
+{
+    hsae_tensor_file *file = NULL;
+    hsae_status status = ends_with(path, ".safetensors") ? hsae_tensor_file_open(context, path, &file) : HSAE_OK;
+    if (status != HSAE_OK)
+        return status;
+    const char *format = file ? hsae_tensor_file_metadata(file, "format") : NULL;
+    if (format && strcmp(format, "hsae") == 0)
+        status = model_json(context, path, file, out);
+    else if (file && hsae_tensor_file_find(file, "levels.0.indptr"))
+        *out = features_json(file);
+    else
+        status = data_json(context, path, tensor, out);
+    if (*out) {
+        json_object_set_new(*out, "path", json_string(path));
+        if (file)
+            json_object_set_new(*out, "tensors", tensors_json(file));
+    }
+    hsae_tensor_file_close(&file);
+    return status;
+}
+
+static void print_number(const json_t *object, const char *key, const char *label)
+{
+    const json_t *value = json_object_get(object, key);
+    if (json_is_integer(value))
+        printf("  %-22s %" JSON_INTEGER_FORMAT "\n", label, json_integer_value(value));
+    else if (json_is_real(value))
+        printf("  %-22s %g\n", label, json_real_value(value));
+}
+
+static void print_text(json_t *object)
+{
+    size_t index;
+    json_t *value;
+    const char *key;
+    printf("%s: %s\n", json_string_value(json_object_get(object, "path")), json_string_value(json_object_get(object, "kind")));
+    print_number(object, "step", "steps done");
+    print_number(object, "tokens", "activation vectors");
+    print_number(object, "dim", "width d");
+    print_number(object, "scale", "scale of the input");
+    json_array_foreach(json_object_get(object, "levels"), index, value) {
+        printf("  level %zu\n", index);
+        print_number(value, "features", "  features");
+        print_number(value, "active", "  active features");
+        print_number(value, "mean_threshold", "  mean threshold");
+        print_number(value, "assigned", "  with a parent");
+    }
+    if (json_object_get(object, "config"))
+        puts("  configuration");
+    json_object_foreach(json_object_get(object, "config"), key, value) {
+        char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+        printf("    %-20s %s\n", key, text ? text : "");
+        free(text);
+    }
+    if (json_object_get(object, "tensors"))
+        puts("  tensors");
+    json_array_foreach(json_object_get(object, "tensors"), index, value) {
+        char *shape = json_dumps(json_object_get(value, "shape"), 0);
+        printf("    %-44s %-5s %s\n", json_string_value(json_object_get(value, "name")), json_string_value(json_object_get(value, "dtype")),
+               shape ? shape : "");
+        free(shape);
+    }
+}
+
+static int run(const struct cli_command *command, int argc, char **argv)
+{
+    const char *tensor = NULL;
+    struct cli_paths words = {0};
+    bool json = false;
+    const struct cli_option options[] = {
+        {"tensor", CLI_TEXT, &tensor, "NAME", "data set: the tensor to read"},
+        {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
+        {0},
+    };
+    hsae_context *context = NULL;
+    json_t *object = NULL;
+    int exit_status = cli_parse(command, argc, argv, options, NULL, &words);
+    if (exit_status != CLI_CONTINUE)
+        goto end;
+    if (words.count != 1) {
+        exit_status = cli_usage(command->name, "one file or folder is needed");
+        goto end;
+    }
+    exit_status = CLI_FAILED;
+    context = cli_context();
+    if (!context)
+        goto end;
+    exit_status = cli_exit_status(describe(context, words.items[0], tensor, &object));
+    if (exit_status == CLI_DONE && !object)
+        exit_status = cli_out_of_memory();
+    else if (exit_status == CLI_DONE && json)
+        exit_status = cli_print_json(json_incref(object));
+    else if (exit_status == CLI_DONE)
+        print_text(object);
+end:
+    json_decref(object);
+    hsae_context_destroy(&context);
+    free(words.items);
+    return exit_status;
+}
+
+const struct cli_command cli_info = {
+    .name = "info",
+    .summary = "Says what a model, a checkpoint, a file of features or a data set holds.",
+    .synopsis = "FILE [--tensor NAME] [--json]",
+    .examples = "  hsae info runs/first/model.safetensors\n"
+                "  hsae info activations/\n"
+                "  hsae info runs/first/checkpoint-5000.safetensors --json | jq .step\n",
+    .run = run,
+};

@@ -1,0 +1,437 @@
+/* hsae train: a run from activations to a model, in a folder of its own. */
+#include "run_folder.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+struct train {
+    /* As given. */
+    struct cli_paths data_paths, eval_paths;
+    const char *tensor, *out, *config_path, *resume, *device_id;
+    uint64_t stop_after, log_every, checkpoint_every, keep;
+    double holdout;
+    bool json, force, check;
+    struct cli_keys keys;
+
+    hsae_context *context;
+    hsae_device *device;
+    hsae_dataset *data, *held_out; /* what is trained on; what the end is evaluated on, or NULL */
+
+    /* One run. */
+    const char *folder;
+    hsae_trainer *trainer;
+    FILE *metrics;
+    hsae_step_metrics figures; /* the newest; step 0: none yet */
+    uint64_t first_step;       /* where this run began */
+    uint64_t saved_step;       /* of the newest checkpoint; UINT64_MAX: none yet */
+    double began;
+    bool failed; /* a file could not be written */
+};
+
+static uint64_t or_default(uint64_t value, uint64_t automatic)
+{
+    return value != UINT64_MAX ? value : automatic ? automatic : 1;
+}
+
+/* Also the hsae_override_fn of a resumed run. */
+static hsae_status apply_options(void *user, hsae_config *config)
+{
+    const struct train *train = user;
+    hsae_status status = train->config_path ? hsae_config_load(train->context, config, train->config_path) : HSAE_OK;
+    for (size_t i = 0; i < train->keys.count && status == HSAE_OK; i++)
+        status = hsae_config_set(train->context, config, train->keys.items[i].name, train->keys.items[i].text);
+    return status;
+}
+
+/* "L0 20.1 20.4  variance explained 0.611 0.671" */
+static void figures_text(const hsae_step_metrics *figures, char *text, size_t size)
+{
+    size_t used = (size_t)snprintf(text, size, "L0");
+    for (uint32_t l = 0; l < figures->level_count && used < size; l++)
+        used += (size_t)snprintf(text + used, size - used, " %.1f", figures->levels[l].l0);
+    if (used < size)
+        used += (size_t)snprintf(text + used, size - used, "  VE");
+    for (uint32_t l = 0; l < figures->level_count && used < size; l++)
+        used += (size_t)snprintf(text + used, size - used, " %.3f", figures->levels[l].variance_explained);
+}
+
+/* "1:05" or "2:01:05" */
+static void duration_text(double seconds, char *text, size_t size)
+{
+    uint64_t all = seconds < 1e9 ? (uint64_t)(seconds + 0.5) : 999999999;
+    if (all >= 3600)
+        snprintf(text, size, "%" PRIu64 ":%02u:%02u", all / 3600, (unsigned)(all / 60 % 60), (unsigned)(all % 60));
+    else
+        snprintf(text, size, "%u:%02u", (unsigned)(all / 60), (unsigned)(all % 60));
+}
+
+/* The state of the run in one line, as a status line or as a line of its own. */
+static void show_progress(const struct train *train, uint64_t step, uint64_t until, bool as_line)
+{
+    char figures[256] = "", left[32] = "?";
+    uint64_t batch = hsae_trainer_config(train->trainer)->batch, done = step - train->first_step;
+    double elapsed = cli_seconds() - train->began, rate = done && elapsed > 0 ? (double)done / elapsed : 0;
+    if (rate > 0)
+        duration_text((double)(until - step) / rate, left, sizeof left);
+    if (train->figures.step)
+        figures_text(&train->figures, figures, sizeof figures);
+    if (as_line)
+        cli_note("step %" PRIu64 "/%" PRIu64 "  %.0f tokens/s  %s left  %s", step, until, rate * (double)batch, left, figures);
+    else
+        cli_status_line(step == until, "step %" PRIu64 "/%" PRIu64 "  %3.0f %%  %.0f tokens/s  %s left  %s", step, until,
+                        100.0 * (double)step / (double)until, rate * (double)batch, left, figures);
+}
+
+static bool on_progress(void *user, uint64_t step, uint64_t until)
+{
+    const struct train *train = user;
+    show_progress(train, step, until, false);
+    if (!cli_signal())
+        return true;
+    cli_note("interrupted: finishing the step and writing a checkpoint (once more: stop at once)");
+    return false;
+}
+
+static json_t *metrics_json(const hsae_step_metrics *metrics)
+{
+    json_t *levels = json_array();
+    for (uint32_t l = 0; l < metrics->level_count; l++) {
+        const hsae_step_level *level = &metrics->levels[l];
+        json_array_append_new(levels, json_pack("{s:o, s:o, s:o, s:o, s:I, s:o}", "reconstruction", cli_json_number(level->reconstruction),
+                                                "variance_explained", cli_json_number(level->variance_explained), "l0",
+                                                cli_json_number(level->l0), "lambda", cli_json_number(level->lambda), "dead",
+                                                (json_int_t)level->dead, "constraint", cli_json_number(level->constraint)));
+    }
+    return json_pack("{s:I, s:I, s:o, s:o, s:o, s:o}", "step", (json_int_t)metrics->step, "tokens", (json_int_t)metrics->tokens, "lr",
+                     cli_json_number(metrics->lr), "seconds", cli_json_number(metrics->seconds), "tokens_per_second",
+                     cli_json_number(metrics->tokens_per_second), "levels", levels);
+}
+
+static bool on_metrics(void *user, const hsae_step_metrics *metrics)
+{
+    struct train *train = user;
+    char path[RUN_PATH];
+    json_t *object = metrics_json(metrics);
+    train->figures = *metrics;
+    if (json_dumpf(object, train->metrics, JSON_COMPACT) || fputc('\n', train->metrics) == EOF || fflush(train->metrics)) {
+        run_path(path, train->folder, "metrics.jsonl");
+        cli_file_error("write", path);
+        train->failed = true;
+    }
+    json_decref(object);
+    if (!cli_has_status_line()) {
+        const hsae_config *config = hsae_trainer_config(train->trainer);
+        uint64_t until = train->stop_after && train->stop_after < config->steps ? train->stop_after : config->steps;
+        show_progress(train, metrics->step, until, true);
+    }
+    return !train->failed;
+}
+
+static bool save_checkpoint(struct train *train)
+{
+    char path[RUN_PATH];
+    uint64_t step = hsae_trainer_step_count(train->trainer);
+    if (train->saved_step == step)
+        return true;
+    run_checkpoint_path(path, train->folder, step);
+    if (hsae_trainer_save_checkpoint(train->trainer, path) != HSAE_OK || run_prune(train->folder, step, train->keep) != CLI_DONE) {
+        train->failed = true;
+        return false;
+    }
+    train->saved_step = step;
+    return true;
+}
+
+static bool on_checkpoint(void *user, hsae_trainer *trainer)
+{
+    (void)trainer;
+    return save_checkpoint(user);
+}
+
+/* The newest checkpoint of the folder that can be read, to `path`; "" where there is none. */
+static int newest_checkpoint(const struct train *train, char path[RUN_PATH])
+{
+    uint64_t *steps;
+    size_t count;
+    int status = run_checkpoints(train->folder, &steps, &count);
+    *path = 0;
+    cli_soften_errors(true);
+    while (count && !*path) {
+        hsae_model *model = NULL;
+        run_checkpoint_path(path, train->folder, steps[--count]);
+        if (hsae_model_load(train->context, path, &model) != HSAE_OK)
+            *path = 0;
+        hsae_model_free(&model);
+    }
+    cli_soften_errors(false);
+    free(steps);
+    if (status == CLI_DONE)
+        cli_note(*path ? "resuming from %s" : "no checkpoint in %s: starting from the beginning", *path ? path : train->folder);
+    return status;
+}
+
+/* The trainer, fresh or from `resume` (NULL: fresh). */
+static hsae_status make_trainer(struct train *train, const char *resume)
+{
+    hsae_config config;
+    if (resume)
+        return hsae_trainer_resume(train->device, resume, apply_options, train, &train->trainer);
+    hsae_config_defaults(&config);
+    hsae_status status = apply_options(train, &config);
+    return status == HSAE_OK ? hsae_trainer_create(train->device, &config, train->data, &train->trainer) : status;
+}
+
+/* Everything the folder needs before the first step. */
+static int prepare_folder(struct train *train, bool resumed)
+{
+    char path[RUN_PATH];
+    int status = run_create(train->folder);
+    if (status == CLI_DONE && !resumed)
+        status = run_remove(train->folder);
+    if (status == CLI_DONE && resumed)
+        status = run_cut_metrics(train->folder, train->first_step);
+    char *config = status == CLI_DONE ? hsae_config_json(hsae_trainer_config(train->trainer)) : NULL;
+    if (!config)
+        return status == CLI_DONE ? cli_out_of_memory() : status;
+    run_path(path, train->folder, "config.json");
+    status = run_write_text(path, config);
+    hsae_free(config);
+    if (status != CLI_DONE)
+        return status;
+    run_path(path, train->folder, "metrics.jsonl");
+    train->metrics = fopen(path, "a");
+    return train->metrics ? CLI_DONE : cli_file_error("write", path);
+}
+
+static hsae_status run_steps(struct train *train)
+{
+    uint64_t steps = hsae_trainer_config(train->trainer)->steps;
+    const hsae_run_params params = {
+        .until = train->stop_after,
+        .metrics_every = or_default(train->log_every, steps / 100),
+        .checkpoint_every = or_default(train->checkpoint_every, steps / 10),
+        .progress = on_progress,
+        .metrics = on_metrics,
+        .checkpoint = on_checkpoint,
+        .user = train,
+    };
+    train->began = cli_seconds();
+    if (cli_signal())
+        return HSAE_CANCELLED;
+    if (train->first_step >= steps || (train->stop_after && train->first_step >= train->stop_after))
+        return HSAE_OK;
+    hsae_status status = hsae_trainer_run(train->trainer, train->data, &params);
+    cli_clear_status_line();
+    return status;
+}
+
+static json_t *result_json(const struct train *train, const char *checkpoint, const char *model, json_t *evaluation)
+{
+    return json_pack("{s:s, s:I, s:s, s:s, s:o}", "out", train->folder, "step", (json_int_t)train->saved_step, "checkpoint", checkpoint,
+                     "model", model, "evaluation", evaluation ? evaluation : json_null());
+}
+
+/* Writes the model, evaluates it and says what came out. */
+static int finish(struct train *train)
+{
+    char checkpoint[RUN_PATH], path[RUN_PATH];
+    hsae_model *model = NULL;
+    json_t *evaluation_json = NULL;
+    run_checkpoint_path(checkpoint, train->folder, train->saved_step);
+    run_path(path, train->folder, "model.safetensors");
+    hsae_status status = hsae_trainer_model(train->trainer, &model);
+    if (status == HSAE_OK)
+        status = hsae_model_save(train->context, model, path);
+    if (status == HSAE_OK && train->held_out) {
+        hsae_evaluation evaluation;
+        status = cli_evaluate(train->device, model, train->held_out, &evaluation);
+        if (status == HSAE_OK && train->json)
+            evaluation_json = cli_evaluation_json(&evaluation, hsae_model_config(model));
+        else if (status == HSAE_OK)
+            cli_print_evaluation(&evaluation, hsae_model_config(model));
+    }
+    hsae_model_free(&model);
+    if (status != HSAE_OK)
+        return cli_exit_status(status);
+    if (train->json)
+        return cli_print_json(result_json(train, checkpoint, path, evaluation_json));
+    printf("%sModel: %s\n", train->held_out ? "\n" : "", path);
+    return CLI_DONE;
+}
+
+/* One run into train->folder. */
+static int run_once(struct train *train)
+{
+    char newest[RUN_PATH];
+    const char *resume = train->resume;
+    int exit_status = CLI_DONE;
+    if (resume && strcmp(resume, "auto") == 0) {
+        exit_status = newest_checkpoint(train, newest);
+        resume = *newest ? newest : NULL;
+    }
+    if (!train->resume && !train->force && run_exists(train->folder)) {
+        cli_error("%s holds a run already: go on with it (--resume auto), replace it (--force), or choose another --out", train->folder);
+        return CLI_FAILED;
+    }
+    if (exit_status == CLI_DONE)
+        exit_status = cli_exit_status(make_trainer(train, resume));
+    if (exit_status != CLI_DONE)
+        return exit_status;
+    train->first_step = hsae_trainer_step_count(train->trainer);
+    train->saved_step = UINT64_MAX;
+    train->figures = (hsae_step_metrics){0};
+    if (train->stop_after && train->stop_after < train->first_step) {
+        cli_usage("train", "--stop-after %" PRIu64 ": %s is at step %" PRIu64 " already", train->stop_after, resume, train->first_step);
+        return CLI_USAGE;
+    }
+    exit_status = prepare_folder(train, resume != NULL);
+    if (exit_status != CLI_DONE)
+        return exit_status;
+    hsae_status status = run_steps(train);
+    /* What a device or the data broke is not worth keeping; the checkpoint before it is whole. */
+    if ((status == HSAE_OK || status == HSAE_CANCELLED) && save_checkpoint(train) && status == HSAE_CANCELLED)
+        cli_note("checkpoint of step %" PRIu64 " in %s; go on with --resume auto", train->saved_step, train->folder);
+    if (train->failed)
+        return CLI_FAILED;
+    return status == HSAE_OK ? finish(train) : cli_exit_status(status);
+}
+
+static int close_run(struct train *train, int exit_status)
+{
+    char path[RUN_PATH];
+    hsae_trainer_destroy(&train->trainer);
+    if (train->metrics && fclose(train->metrics) && exit_status == CLI_DONE) {
+        run_path(path, train->folder, "metrics.jsonl");
+        exit_status = cli_file_error("write", path);
+    }
+    train->metrics = NULL;
+    return exit_status;
+}
+
+/* The same run twice, into two folders, and their files compared. */
+static int run_twice(struct train *train)
+{
+    char folders[2][RUN_PATH], paths[2][RUN_PATH];
+    int status = CLI_DONE;
+    for (int i = 0; i < 2 && status == CLI_DONE; i++) {
+        run_path(folders[i], train->out, i ? "second" : "first");
+        train->folder = folders[i];
+        status = close_run(train, run_once(train));
+    }
+    for (int i = 0; i < 2 && status == CLI_DONE; i++) {
+        for (int k = 0; k < 2; k++)
+            if (i == 0)
+                run_path(paths[k], folders[k], "model.safetensors");
+            else
+                run_checkpoint_path(paths[k], folders[k], train->saved_step);
+        status = run_compare(paths[0], paths[1]);
+    }
+    if (status == CLI_DONE && !train->json)
+        printf("Deterministic: %s and %s hold the same bytes\n", folders[0], folders[1]);
+    return status;
+}
+
+/* Data, held-out share, and what can be known to be wrong before a device is opened. */
+static hsae_status open_inputs(struct train *train)
+{
+    hsae_status status = cli_open_data(train->context, &train->data_paths, train->tensor, &train->data);
+    if (status == HSAE_OK && train->eval_paths.count)
+        status = cli_open_data(train->context, &train->eval_paths, train->tensor, &train->held_out);
+    if (status != HSAE_OK)
+        return status;
+    if (train->holdout > 0) {
+        hsae_dataset *all = train->data;
+        uint64_t rows = hsae_dataset_rows(all), kept = rows - (uint64_t)floor(train->holdout * (double)rows);
+        if (kept == rows || kept == 0) {
+            cli_error("--holdout %g of %" PRIu64 " vectors leaves nothing to %s", train->holdout, rows, kept ? "evaluate on" : "train on");
+            return HSAE_ERROR_DATA;
+        }
+        train->data = NULL;
+        status = hsae_dataset_slice(all, 0, kept, &train->data);
+        if (status == HSAE_OK)
+            status = hsae_dataset_slice(all, kept, rows - kept, &train->held_out);
+        hsae_dataset_close(&all);
+    }
+    uint32_t dim = status == HSAE_OK ? hsae_dataset_dim(train->data) : 0;
+    if (status == HSAE_OK && train->held_out && hsae_dataset_dim(train->held_out) != dim) {
+        cli_error("%s: vectors of %u values; those of --data have %u", train->eval_paths.items[0], hsae_dataset_dim(train->held_out), dim);
+        return HSAE_ERROR_DATA;
+    }
+    if (status != HSAE_OK || train->resume)
+        return status;
+    hsae_config config;
+    hsae_config_defaults(&config);
+    status = apply_options(train, &config);
+    return status == HSAE_OK ? hsae_config_resolve(train->context, &config, dim) : status;
+}
+
+static int train(struct train *train, const struct cli_command *command)
+{
+    if (!train->data_paths.count || !train->out)
+        return cli_usage(command->name, "--data and --out are needed");
+    if (train->eval_paths.count && train->holdout > 0)
+        return cli_usage(command->name, "--eval-data and --holdout exclude each other");
+    if (train->keep == 0)
+        return cli_usage(command->name, "--keep takes 1 or more");
+    train->context = cli_context();
+    if (!train->context)
+        return CLI_FAILED;
+    hsae_status status = open_inputs(train);
+    if (status == HSAE_OK)
+        status = cli_open_device(train->context, train->device_id, &train->device);
+    if (status != HSAE_OK)
+        return cli_exit_status(status);
+    if (train->check)
+        return run_twice(train);
+    train->folder = train->out;
+    return close_run(train, run_once(train));
+}
+
+static int run(const struct cli_command *command, int argc, char **argv)
+{
+    struct train all = {.keep = 2, .log_every = UINT64_MAX, .checkpoint_every = UINT64_MAX};
+    const struct cli_option options[] = {
+        {"data", CLI_PATHS, &all.data_paths, "PATH...", "activations: files or folders"},
+        {"tensor", CLI_TEXT, &all.tensor, "NAME", "tensor to read; default: the first with 2 or 3 dimensions"},
+        {"out", CLI_TEXT, &all.out, "DIR", "folder of the run; made if it is not there"},
+        {"force", CLI_FLAG, &all.force, NULL, "replace the run that --out holds"},
+        {"config", CLI_TEXT, &all.config_path, "FILE", "JSON object of configuration keys; options win"},
+        {"device", CLI_TEXT, &all.device_id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
+        {"resume", CLI_TEXT, &all.resume, "FILE|auto", "go on from a checkpoint; auto: the newest in --out"},
+        {"stop-after", CLI_COUNT, &all.stop_after, "N", "end after step N, with a checkpoint"},
+        {"log-every", CLI_COUNT, &all.log_every, "N", "steps between lines of metrics.jsonl; default: steps / 100"},
+        {"checkpoint-every", CLI_COUNT, &all.checkpoint_every, "N", "steps between checkpoints; default: steps / 10"},
+        {"keep", CLI_COUNT, &all.keep, "N", "checkpoints to keep (2)"},
+        {"eval-data", CLI_PATHS, &all.eval_paths, "PATH...", "evaluate on these activations at the end"},
+        {"holdout", CLI_SHARE, &all.holdout, "SHARE", "keep the last share of the vectors out and evaluate on it"},
+        {"deterministic-check", CLI_FLAG, &all.check, NULL, "run twice, into DIR/first and DIR/second, and compare"},
+        {"json", CLI_FLAG, &all.json, NULL, "one JSON object on standard output"},
+        {0},
+    };
+    int exit_status = cli_parse(command, argc, argv, options, &all.keys, NULL);
+    if (exit_status == CLI_CONTINUE)
+        exit_status = train(&all, command);
+    hsae_dataset_close(&all.data);
+    hsae_dataset_close(&all.held_out);
+    hsae_device_close(&all.device);
+    hsae_context_destroy(&all.context);
+    free(all.data_paths.items);
+    free(all.eval_paths.items);
+    return exit_status;
+}
+
+const struct cli_command cli_train = {
+    .name = "train",
+    .summary = "Trains a hierarchical sparse autoencoder.",
+    .synopsis = "--data PATH... --out DIR [--KEY VALUE]... [OPTION]...",
+    .examples = "  hsae train --data activations/ --out runs/first --levels 2048,4096,8192 --steps 20000 --holdout 0.05\n"
+                "  hsae train --data activations/ --out runs/first --resume auto\n"
+                "  hsae train --data a.npy b.npy --out runs/second --config runs/first/config.json --seed 7 --device opencl:0\n\n"
+                "Ctrl-C once: finish the step, write a checkpoint, exit; twice: stop now. With --resume the configuration comes from\n"
+                "the checkpoint; steps, lr, target-l0, rho and perturb may be changed. Give --holdout again if it was given before.\n",
+    .run = run,
+};

@@ -1,0 +1,93 @@
+/* Evaluating a model and showing the figures. */
+#include "cli.h"
+
+#include <math.h>
+
+hsae_status cli_evaluate(hsae_device *device, const hsae_model *model, const hsae_dataset *dataset, hsae_evaluation *out)
+{
+    hsae_session *session = NULL;
+    hsae_status status = hsae_session_create(device, model, 0, &session);
+    if (status == HSAE_OK)
+        status = hsae_session_evaluate(session, dataset, cli_progress, "evaluating", out);
+    hsae_session_destroy(&session);
+    cli_clear_status_line();
+    return status;
+}
+
+/* A figure in a column of 12, "-" where it does not exist. */
+static void print_figure(double value, int digits)
+{
+    if (isfinite(value))
+        printf("%12.*f", digits, value);
+    else
+        printf("%12s", "-");
+}
+
+static void print_level(const hsae_level_metrics *level)
+{
+    print_figure(level->l0, 2);
+    print_figure(level->variance_explained, 4);
+    print_figure(100 * level->dead_fraction, 2);
+    puts(" %");
+}
+
+static void print_pair(const hsae_pair_metrics *pair)
+{
+    print_figure(pair->hamming, 2);
+    print_figure(pair->p_parent_given_child, 4);
+    print_figure(pair->p_child_given_parent, 4);
+    printf("%12llu\n", (unsigned long long)pair->assigned);
+}
+
+void cli_print_evaluation(const hsae_evaluation *evaluation, const hsae_config *config)
+{
+    printf("%llu activation vectors\n\n", (unsigned long long)evaluation->tokens);
+    printf("%-8s%12s%12s%12s%12s\n", "level", "features", "L0", "var. expl.", "dead");
+    for (uint32_t l = 0; l < evaluation->level_count; l++) {
+        printf("%-8u%12u", l, config->levels[l]);
+        print_level(&evaluation->levels[l]);
+    }
+    printf("%-8s%12s", "mean", "");
+    print_level(&evaluation->mean_level);
+    if (evaluation->level_count < 2)
+        return;
+    printf("\n%-8s%12s%12s%12s%12s\n", "pair", "Hamming", "P(p|c)", "P(c|p)", "assigned");
+    for (uint32_t k = 0; k + 1 < evaluation->level_count; k++) {
+        printf("%u-%-6u", k, k + 1);
+        print_pair(&evaluation->pairs[k]);
+    }
+    printf("%-8s", "mean");
+    print_pair(&evaluation->mean_pair);
+}
+
+static json_t *level_json(const hsae_level_metrics *level)
+{
+    return json_pack("{s:o, s:o, s:o, s:o}", "l0", cli_json_number(level->l0), "dead_fraction", cli_json_number(level->dead_fraction),
+                     "variance_explained", cli_json_number(level->variance_explained), "variance_explained_legacy",
+                     cli_json_number(level->variance_explained_legacy));
+}
+
+static json_t *pair_json(const hsae_pair_metrics *pair)
+{
+    return json_pack("{s:o, s:o, s:o}", "hamming", cli_json_number(pair->hamming), "p_parent_given_child",
+                     cli_json_number(pair->p_parent_given_child), "p_child_given_parent", cli_json_number(pair->p_child_given_parent));
+}
+
+json_t *cli_evaluation_json(const hsae_evaluation *evaluation, const hsae_config *config)
+{
+    json_t *levels = json_array(), *pairs = json_array(), *mean = level_json(&evaluation->mean_level);
+    for (uint32_t l = 0; l < evaluation->level_count; l++) {
+        json_t *level = level_json(&evaluation->levels[l]);
+        json_object_set_new(level, "features", json_integer(config->levels[l]));
+        json_array_append_new(levels, level);
+    }
+    for (uint32_t k = 0; k + 1 < evaluation->level_count; k++) {
+        json_t *pair = pair_json(&evaluation->pairs[k]);
+        json_object_set_new(pair, "assigned", json_integer((json_int_t)evaluation->pairs[k].assigned));
+        json_array_append_new(pairs, pair);
+    }
+    json_t *mean_pair = pair_json(&evaluation->mean_pair);
+    json_object_update(mean, mean_pair);
+    json_decref(mean_pair);
+    return json_pack("{s:I, s:o, s:o, s:o}", "tokens", (json_int_t)evaluation->tokens, "levels", levels, "pairs", pairs, "mean", mean);
+}

@@ -1,0 +1,221 @@
+#include "run_folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static const char metrics_name[] = "metrics.jsonl", model_name[] = "model.safetensors";
+
+void run_path(char path[RUN_PATH], const char *folder, const char *name)
+{
+    snprintf(path, RUN_PATH, "%s/%s", folder, name);
+}
+
+void run_checkpoint_path(char path[RUN_PATH], const char *folder, uint64_t step)
+{
+    snprintf(path, RUN_PATH, "%s/checkpoint-%" PRIu64 ".safetensors", folder, step);
+}
+
+int run_create(const char *folder)
+{
+    char path[RUN_PATH];
+    size_t length = strlen(folder);
+    if (length > RUN_PATH - 64) {
+        errno = ENAMETOOLONG;
+        return cli_file_error("make the folder", folder);
+    }
+    for (size_t i = 1; i <= length; i++) {
+        if (folder[i] != '/' && folder[i] != 0)
+            continue;
+        snprintf(path, sizeof path, "%.*s", (int)i, folder);
+        if (mkdir(path, 0777) && errno != EEXIST)
+            return cli_file_error("make the folder", path);
+    }
+    struct stat info;
+    if (stat(folder, &info) == 0 && !S_ISDIR(info.st_mode)) {
+        errno = ENOTDIR;
+        return cli_file_error("use the folder", folder);
+    }
+    return CLI_DONE;
+}
+
+static int ascending(const void *left, const void *right)
+{
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
+/* The step in the name of a checkpoint; false for every other name. */
+static bool checkpoint_step(const char *name, uint64_t *step)
+{
+    char path[64];
+    if (sscanf(name, "checkpoint-%" SCNu64 ".safetensors", step) != 1)
+        return false;
+    snprintf(path, sizeof path, "checkpoint-%" PRIu64 ".safetensors", *step);
+    return strcmp(path, name) == 0;
+}
+
+int run_checkpoints(const char *folder, uint64_t **steps, size_t *count)
+{
+    *steps = NULL;
+    *count = 0;
+    DIR *directory = opendir(folder);
+    if (!directory)
+        return errno == ENOENT ? CLI_DONE : cli_file_error("read the folder", folder);
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        uint64_t step;
+        if (!checkpoint_step(entry->d_name, &step))
+            continue;
+        uint64_t *more = realloc(*steps, (*count + 1) * sizeof *more);
+        if (!more) {
+            closedir(directory);
+            return cli_out_of_memory();
+        }
+        *steps = more;
+        more[(*count)++] = step;
+    }
+    closedir(directory);
+    if (*count)
+        qsort(*steps, *count, sizeof **steps, ascending);
+    return CLI_DONE;
+}
+
+static bool exists(const char *folder, const char *name)
+{
+    char path[RUN_PATH];
+    run_path(path, folder, name);
+    return access(path, F_OK) == 0;
+}
+
+bool run_exists(const char *folder)
+{
+    uint64_t *steps;
+    size_t count;
+    bool found = run_checkpoints(folder, &steps, &count) == CLI_DONE && count > 0;
+    free(steps);
+    return found || exists(folder, model_name);
+}
+
+static int remove_file(const char *path)
+{
+    return unlink(path) && errno != ENOENT ? cli_file_error("remove", path) : CLI_DONE;
+}
+
+int run_remove(const char *folder)
+{
+    const char *const names[] = {"config.json", metrics_name, model_name};
+    char path[RUN_PATH];
+    uint64_t *steps;
+    size_t count;
+    int status = run_checkpoints(folder, &steps, &count);
+    for (size_t i = 0; i < count && status == CLI_DONE; i++) {
+        run_checkpoint_path(path, folder, steps[i]);
+        status = remove_file(path);
+    }
+    for (size_t i = 0; i < 3 && status == CLI_DONE; i++) {
+        run_path(path, folder, names[i]);
+        status = remove_file(path);
+    }
+    free(steps);
+    return status;
+}
+
+int run_prune(const char *folder, uint64_t step, uint64_t keep)
+{
+    uint64_t *steps;
+    size_t count, current = 0;
+    int status = run_checkpoints(folder, &steps, &count);
+    while (current < count && steps[current] < step)
+        current++;
+    for (size_t i = 0; i < count && status == CLI_DONE; i++) {
+        char path[RUN_PATH];
+        if (i <= current && current - i < keep)
+            continue;
+        run_checkpoint_path(path, folder, steps[i]);
+        status = remove_file(path);
+    }
+    free(steps);
+    return status;
+}
+
+/* A file beside `path` that becomes it with commit_text. */
+static FILE *open_text(const char *path, char temporary[RUN_PATH + 8])
+{
+    snprintf(temporary, RUN_PATH + 8, "%s.tmp", path);
+    FILE *file = fopen(temporary, "w");
+    if (!file)
+        cli_file_error("write", path);
+    return file;
+}
+
+static int commit_text(const char *path, const char *temporary, FILE *file)
+{
+    bool good = fflush(file) == 0 && !ferror(file) && fsync(fileno(file)) == 0;
+    good = fclose(file) == 0 && good;
+    if (good && rename(temporary, path) == 0)
+        return CLI_DONE;
+    int status = cli_file_error("write", path);
+    unlink(temporary);
+    return status;
+}
+
+int run_write_text(const char *path, const char *text)
+{
+    char temporary[RUN_PATH + 8];
+    FILE *file = open_text(path, temporary);
+    if (!file)
+        return CLI_FAILED;
+    fputs(text, file);
+    return commit_text(path, temporary, file);
+}
+
+int run_cut_metrics(const char *folder, uint64_t step)
+{
+    char path[RUN_PATH], temporary[RUN_PATH + 8], *line = NULL;
+    size_t capacity = 0;
+    run_path(path, folder, metrics_name);
+    FILE *old = fopen(path, "r");
+    if (!old)
+        return errno == ENOENT ? CLI_DONE : cli_file_error("read", path);
+    FILE *file = open_text(path, temporary);
+    if (!file) {
+        fclose(old);
+        return CLI_FAILED;
+    }
+    for (ssize_t length; (length = getline(&line, &capacity, old)) > 0;) {
+        json_t *object = line[length - 1] == '\n' ? json_loads(line, 0, NULL) : NULL;
+        const json_t *at = json_object_get(object, "step");
+        if (json_is_integer(at) && json_integer_value(at) >= 0 && (uint64_t)json_integer_value(at) <= step)
+            fputs(line, file);
+        json_decref(object);
+    }
+    free(line);
+    fclose(old);
+    return commit_text(path, temporary, file);
+}
+
+int run_compare(const char *path, const char *other)
+{
+    FILE *a = fopen(path, "rb"), *b = a ? fopen(other, "rb") : NULL;
+    int status = CLI_DONE;
+    if (!b)
+        status = cli_file_error("read", a ? other : path);
+    for (uint64_t position = 0; status == CLI_DONE; position++) {
+        int byte = getc(a);
+        if (byte != getc(b)) {
+            cli_error("%s and %s differ from byte %" PRIu64 " on", path, other, position);
+            status = CLI_FAILED;
+        }
+        if (byte == EOF)
+            break;
+    }
+    if (a)
+        fclose(a);
+    if (b)
+        fclose(b);
+    return status;
+}

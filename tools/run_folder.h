@@ -1,0 +1,34 @@
+/* The files of a run: DIR/config.json, metrics.jsonl, checkpoint-{step}.safetensors, model.safetensors. Functions that return int give
+ * CLI_DONE, or CLI_FAILED after a message. */
+#ifndef HSAE_TOOLS_RUN_FOLDER_H
+#define HSAE_TOOLS_RUN_FOLDER_H
+
+#include "cli.h"
+
+/* Room for every path of a run folder; run_create refuses longer ones. */
+enum { RUN_PATH = 4096 };
+
+void run_path(char path[RUN_PATH], const char *folder, const char *name);
+void run_checkpoint_path(char path[RUN_PATH], const char *folder, uint64_t step);
+
+/* Makes the folder and those above it. */
+int run_create(const char *folder);
+/* Whether it holds a model or a checkpoint. */
+bool run_exists(const char *folder);
+/* Removes the files of a run, and nothing else. */
+int run_remove(const char *folder);
+
+/* The steps of the checkpoints, ascending; free(*steps). A folder that does not exist has none. */
+int run_checkpoints(const char *folder, uint64_t **steps, size_t *count);
+/* After checkpoint-{step} is whole: keeps it and the `keep` - 1 before it, and none of later steps, which are of a course now left. */
+int run_prune(const char *folder, uint64_t step, uint64_t keep);
+
+/* Replaces a file by `text`. */
+int run_write_text(const char *path, const char *text);
+/* Drops the lines of metrics.jsonl whose step is above `step` or that are not whole. */
+int run_cut_metrics(const char *folder, uint64_t step);
+
+/* Whether two files hold the same bytes; CLI_FAILED after a message where they do not. */
+int run_compare(const char *path, const char *other);
+
+#endif
