@@ -1,0 +1,429 @@
+#!/usr/bin/env python3
+"""The command line as its users run it, on the reference device: test_cli.py HSAE [TEST]..."""
+import array
+import json
+import os
+import pathlib
+import random
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM = sys.argv[1] if len(sys.argv) > 1 else "hsae"
+GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
+EVAL = GOLDEN / "eval" / "two-levels"
+DIM, ROWS = 12, 80
+# Drivers keep memory that leak checkers cannot attribute once the driver is unloaded.
+DRIVERS = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+TINY = ["--levels", "8,16", "--batch", "8", "--steps", "20", "--target-l0", "2", "--device", "ref"]
+
+
+def write_safetensors(path, name, rows):
+    width = len(rows[0])
+    data = array.array("f", [value for row in rows for value in row]).tobytes()
+    header = json.dumps({name: {"dtype": "F32", "shape": [len(rows), width], "data_offsets": [0, len(data)]}}).encode()
+    path.write_bytes(struct.pack("<Q", len(header)) + header + data)
+
+
+def random_rows(count=ROWS, width=DIM, seed=1):
+    numbers = random.Random(seed)
+    return [[numbers.gauss(0, 1) for _ in range(width)] for _ in range(count)]
+
+
+def hsae(*arguments, status=0, environment=None, **more):
+    """(standard output, standard error) after checking the exit status."""
+    done = subprocess.run([PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300,
+                          env={**os.environ, **(environment or {})}, **more)
+    if done.returncode != status:
+        raise AssertionError("%s\nexit status %d, expected %d\n%s\n%s" % (done.args, done.returncode, status, done.stdout, done.stderr))
+    return done.stdout, done.stderr
+
+
+class Case(unittest.TestCase):
+    def setUp(self):
+        self.holder = tempfile.TemporaryDirectory()
+        self.folder = pathlib.Path(self.holder.name)
+        self.data = self.folder / "data.safetensors"
+        self.out = self.folder / "run"
+        write_safetensors(self.data, "activations", random_rows())
+
+    def tearDown(self):
+        self.holder.cleanup()
+
+    def train(self, *arguments, out=None, **more):
+        return hsae("train", "--data", self.data, "--out", out or self.out, *TINY, *arguments, **more)
+
+    def checkpoints(self, out=None):
+        return sorted(int(path.stem.split("-")[1]) for path in (out or self.out).glob("checkpoint-*"))
+
+    def steps(self, out=None):
+        return [json.loads(line)["step"] for line in ((out or self.out) / "metrics.jsonl").read_text().splitlines()]
+
+    def assert_same_bytes(self, left, right):
+        self.assertEqual(left.read_bytes(), right.read_bytes(), "%s and %s" % (left, right))
+
+    def assert_no_litter(self):
+        names = [path.name for path in self.folder.rglob("*") if path.name.startswith(".") or path.name.endswith(".tmp")]
+        self.assertEqual(names, [])
+
+
+class Usage(Case):
+    def test_help_and_version(self):
+        for command in ("devices", "train", "eval", "encode", "decode", "info"):
+            text, errors = hsae(command, "--help")
+            self.assertIn("Usage: hsae " + command, text)
+            self.assertIn("Examples:", text)
+            self.assertEqual(errors, "")
+            self.assertIn("  %s" % command, hsae("--help")[0])
+        self.assertRegex(hsae("--version")[0], r"^hsae \d+\.\d+\.\d+\n$")
+
+    def test_every_key_is_an_option(self):
+        self.train("--stop-after", "0")
+        text = hsae("train", "--help")[0]
+        for key in json.loads((self.out / "config.json").read_text()):
+            self.assertIn("--%s " % key.replace("_", "-"), text)
+
+    def test_wrong_usage(self):
+        for arguments in ([], ["nonsense"], ["train"], ["train", "--data", self.data], ["eval", "--model"], ["eval", "stray"],
+                          ["info"], ["info", "a", "b"], ["encode", "--model", "m"], ["devices", "-x"], ["devices", "--json=yes"],
+                          ["train", "--data", self.data, "--out", self.out, "--holdout", "1"],
+                          ["train", "--data", self.data, "--out", self.out, "--keep", "0"],
+                          ["train", "--data", self.data, "--out", self.out, "--log-every", "-1"],
+                          ["train", "--data", self.data, "--out", self.out, "--holdout", "0.1", "--eval-data", self.data]):
+            text, errors = hsae(*arguments, status=2)
+            self.assertEqual(text, "")
+            self.assertIn("--help", errors)
+
+    def test_unknown_key_has_a_suggestion(self):
+        self.assertIn("--target-l0", hsae("train", "--taget-l0", "3", status=2)[1])
+        self.assertIn("--checkpoint-every", hsae("train", "--checkpoint-evry", "3", status=2)[1])
+        config = self.folder / "config.json"
+        config.write_text('{"tagret_l0": 3}')
+        self.assertIn("target_l0", self.train("--config", config, status=2)[1])
+        self.assertFalse(self.out.exists())
+
+    def test_configuration_errors(self):
+        for option, value, word in (("--levels", "16,8", "levels"), ("--target-l0", "9", "target_l0"), ("--batch", "many", "batch"),
+                                    ("--tree", "oak", "forest"), ("--steps", "0", "steps")):
+            self.assertIn(word, self.train(option, value, status=2)[1])
+        self.assertFalse(self.out.exists())
+
+    def test_options_win_over_the_file(self):
+        config = self.folder / "config.json"
+        config.write_text('{"seed": 9223372036854775807, "rho": 0.5, "levels": [8, 16, 24]}')
+        self.train("--config", config, "--rho", "0.25", "--stop-after", "0")
+        found = json.loads((self.out / "config.json").read_text())
+        self.assertEqual((found["seed"], found["rho"], found["levels"]), (9223372036854775807, 0.25, [8, 16]))
+
+
+class Devices(Case):
+    def test_json(self):
+        found = json.loads(hsae("devices", "--json", environment=DRIVERS)[0])
+        for device in found["devices"]:
+            self.assertIn(device["backend"], ("ref", "opencl", "vulkan"))
+            self.assertIn(device["type"], ("cpu", "integrated", "discrete", "virtual"))
+            self.assertGreater(device["memory_bytes"], 0)
+            self.assertTrue(device["name"] and device["driver"])
+        ids = [device["id"] for device in found["devices"]]
+        self.assertIn("ref", ids)
+        self.assertIn(found["default"], ids)
+
+    def test_unknown_device_lists_those_that_exist(self):
+        self.assertIn("ref", self.train("--device", "opencl:99", status=1)[1])
+        self.assertFalse(self.out.exists())
+
+    def test_environment_chooses(self):
+        arguments = ["eval", "--model", EVAL / "model.safetensors", "--data", EVAL / "data.safetensors"]
+        self.assertIn("HSAE_DEVICE", hsae(*arguments, environment={"HSAE_DEVICE": "ref"})[1])
+        hsae(*arguments, environment={"HSAE_DEVICE": "nonsense"}, status=1)
+        hsae(*arguments, "--device", "ref", environment={"HSAE_DEVICE": "nonsense"})
+
+    def test_quiet(self):
+        self.assertEqual(self.train("--quiet")[1], "")
+
+
+class Data(Case):
+    def test_unreadable(self):
+        self.data.unlink()
+        self.assertIn("data.safetensors", self.train(status=1)[1])
+        self.data.write_bytes(b"not safetensors at all")
+        self.assertIn("data.safetensors", self.train(status=1)[1])
+        self.assertFalse(self.out.exists())
+
+    def test_shards(self):
+        other = self.folder / "other.safetensors"
+        write_safetensors(other, "activations", random_rows(width=DIM + 1))
+        errors = hsae("train", "--data", self.data, other, "--out", self.out, *TINY, status=1)[1]
+        self.assertIn("other.safetensors", errors)
+        write_safetensors(other, "activations", random_rows(seed=2))
+        hsae("train", "--data", self.data, other, "--out", self.out, *TINY)
+        hsae("train", "--data", self.data, "--data", other, "--out", self.folder / "twice", *TINY)
+        self.assert_same_bytes(self.out / "model.safetensors", self.folder / "twice" / "model.safetensors")
+
+    def test_not_finite(self):
+        rows = random_rows()
+        rows[17][3] = float("nan")
+        write_safetensors(self.data, "activations", rows)
+        errors = self.train(status=1)[1]
+        self.assertIn("data.safetensors", errors)
+        self.assertIn("17", errors)
+
+    def test_too_few_rows(self):
+        self.train("--batch", "81", status=1)
+        self.train("--holdout", "0.001", status=1)
+
+    def test_held_out_rows_are_not_trained_on(self):
+        self.train("--holdout", "0.25", "--json", out=self.folder / "a")
+        rows = random_rows()
+        write_safetensors(self.data, "activations", rows[:60])
+        write_safetensors(self.folder / "rest.safetensors", "activations", rows[60:])
+        self.train(out=self.folder / "b")
+        self.assert_same_bytes(self.folder / "a" / "model.safetensors", self.folder / "b" / "model.safetensors")
+        found = json.loads(hsae("eval", "--model", self.folder / "b" / "model.safetensors", "--data", self.folder / "rest.safetensors",
+                                "--device", "ref", "--json")[0])
+        self.assertEqual(found["tokens"], 20)
+
+
+class Training(Case):
+    def test_folder(self):
+        text, errors = self.train("--log-every", "5", "--checkpoint-every", "6", "--holdout", "0.2")
+        self.assertEqual(sorted(path.name for path in self.out.iterdir()),
+                         ["checkpoint-18.safetensors", "checkpoint-20.safetensors", "config.json", "metrics.jsonl", "model.safetensors"])
+        self.assertEqual(self.steps(), [5, 10, 15, 20])
+        line = json.loads((self.out / "metrics.jsonl").read_text().splitlines()[0])
+        self.assertEqual(set(line), {"step", "tokens", "lr", "seconds", "tokens_per_second", "levels"})
+        self.assertEqual(set(line["levels"][0]), {"reconstruction", "variance_explained", "l0", "lambda", "dead", "constraint"})
+        self.assertEqual((line["tokens"], len(line["levels"])), (40, 2))
+        for word in ("level", "pair", "P(p|c)", str(self.out / "model.safetensors")):
+            self.assertIn(word, text)
+        self.assertIn("step 5/20", errors)
+
+    def test_json(self):
+        found = json.loads(self.train("--json", "--eval-data", self.data)[0])
+        self.assertEqual((found["out"], found["step"]), (str(self.out), 20))
+        self.assertTrue(os.path.exists(found["model"]) and os.path.exists(found["checkpoint"]))
+        self.assertEqual(found["evaluation"]["tokens"], ROWS)
+
+    def test_same_seed_same_bytes(self):
+        for name, seed in (("a", "5"), ("b", "5"), ("c", "6")):
+            self.train("--seed", seed, out=self.folder / name)
+        for name in ("model.safetensors", "checkpoint-20.safetensors"):
+            self.assert_same_bytes(self.folder / "a" / name, self.folder / "b" / name)
+        self.assertNotEqual((self.folder / "a" / "model.safetensors").read_bytes(), (self.folder / "c" / "model.safetensors").read_bytes())
+
+    def test_deterministic_check(self):
+        self.assertIn("same bytes", self.train("--deterministic-check")[0])
+
+    def test_stop_and_resume_equals_one_run(self):
+        for similarity in ("encoder", "coactivation"):
+            whole, parts = self.folder / (similarity + "-whole"), self.folder / (similarity + "-parts")
+            self.train("--similarity", similarity, "--log-every", "1", out=whole)
+            self.train("--similarity", similarity, "--log-every", "1", "--stop-after", "7", out=parts)
+            self.assertEqual(self.checkpoints(parts)[-1], 7)
+            errors = hsae("train", "--data", self.data, "--out", parts, "--resume", "auto", "--log-every", "1", "--device", "ref")[1]
+            self.assertIn("checkpoint-7", errors)
+            for name in ("model.safetensors", "checkpoint-20.safetensors", "config.json"):
+                self.assert_same_bytes(whole / name, parts / name)
+            self.assertEqual(self.steps(parts), list(range(1, 21)))
+
+    def test_resume_drops_what_came_after(self):
+        self.train("--log-every", "1", "--checkpoint-every", "5")
+        with open(self.out / "metrics.jsonl", "a") as file:
+            file.write('{"step": 21, "tok')
+        checkpoint = self.out / "checkpoint-15.safetensors"
+        hsae("train", "--data", self.data, "--out", self.out, "--resume", checkpoint, "--log-every", "1", "--checkpoint-every", "5",
+             "--stop-after", "17", "--device", "ref")
+        self.assertEqual(self.steps(), list(range(1, 18)))
+        self.assertEqual(self.checkpoints(), [15, 17])
+
+    def test_resume_may_change_some_keys(self):
+        self.train("--stop-after", "10")
+        self.train("--resume", "auto", "--seed", "1", status=2)
+        hsae("train", "--data", self.data, "--out", self.out, "--resume", "auto", "--steps", "30", "--rho", "0.02", "--device", "ref")
+        self.assertEqual(self.checkpoints()[-1], 30)
+        self.assertEqual(json.loads((self.out / "config.json").read_text())["rho"], 0.02)
+
+    def test_resume_without_a_checkpoint(self):
+        self.assertIn("beginning", self.train("--resume", "auto")[1])
+        self.train("--resume", self.folder / "none.safetensors", status=1)
+
+    def test_bad_checkpoints(self):
+        self.train("--keep", "3", "--checkpoint-every", "5")
+        newest = self.out / "checkpoint-20.safetensors"
+        whole = newest.read_bytes()
+        newest.write_bytes(whole[:len(whole) // 2])
+        self.assertIn("checkpoint-20", self.train("--resume", newest, status=1)[1])
+        arguments = ["train", "--data", self.data, "--out", self.out, "--resume", "auto", "--device", "ref"]
+        self.assertIn("checkpoint-15", hsae(*arguments)[1])
+        self.assertEqual(newest.read_bytes(), whole)
+        self.assertIn("data.safetensors", self.train("--resume", self.data, status=1)[1])
+
+    def test_finished_folder_is_kept(self):
+        self.train()
+        before = (self.out / "model.safetensors").read_bytes()
+        errors = self.train("--seed", "3", status=1)[1]
+        self.assertTrue("--resume" in errors and "--force" in errors)
+        self.assertEqual((self.out / "model.safetensors").read_bytes(), before)
+        self.train("--seed", "3", "--force")
+        self.assertNotEqual((self.out / "model.safetensors").read_bytes(), before)
+
+    def test_stop_before_the_checkpoint(self):
+        self.train("--stop-after", "10")
+        self.train("--resume", "auto", "--stop-after", "5", status=2)
+        self.train("--resume", "auto", "--stop-after", "10")
+        self.assertEqual(self.checkpoints()[-1], 10)
+
+
+class Interrupted(Case):
+    def start(self, *arguments):
+        command = [PROGRAM, "train", "--data", self.data, "--out", self.out, *TINY, "--steps", "1000000", "--hierarchy-period", "10",
+                   "--log-every", "10", *arguments]
+        process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        metrics = self.out / "metrics.jsonl"
+        for _ in range(600):
+            if process.poll() is not None or (metrics.exists() and metrics.stat().st_size):
+                return process
+            time.sleep(0.05)
+        process.kill()
+        raise AssertionError("no step was done")
+
+    def test_signals(self):
+        for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)):
+            self.out = self.folder / ("run-%d" % number)
+            process = self.start()
+            process.send_signal(number)
+            text, errors = process.communicate(timeout=60)
+            self.assertEqual((process.returncode, text), (status, ""), errors)
+            step = self.checkpoints()[-1]
+            self.assertIn("checkpoint of step %d" % step, errors)
+            self.assertEqual(self.steps()[-1] // 10, step // 10)
+            self.assert_no_litter()
+        text, errors = hsae("train", "--data", self.data, "--out", self.out, "--resume", "auto", "--stop-after", step + 3, "--device", "ref")
+        self.assertIn("checkpoint-%d" % step, errors)
+        self.assertEqual(self.checkpoints()[-1], step + 3)
+
+
+class Full(Case):
+    """Output that cannot be written."""
+
+    def test_standard_output(self):
+        with open("/dev/full", "w") as full:
+            for arguments in (["--help"], ["devices", "--json"],
+                              ["eval", "--model", EVAL / "model.safetensors", "--data", EVAL / "data.safetensors", "--device", "ref"]):
+                done = subprocess.run([PROGRAM, *map(str, arguments)], stdout=full, stderr=subprocess.PIPE, text=True,
+                                      env={**os.environ, **DRIVERS})
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("No space left", done.stderr)
+
+    def test_files(self):
+        def limit():
+            resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+
+        errors = self.train(status=1, preexec_fn=limit)[1]
+        self.assertIn(str(self.out), errors)
+        self.assertIn("File too large", errors)
+        self.assertEqual(self.checkpoints(), [])
+        self.assert_no_litter()
+        errors = hsae("encode", "--model", EVAL / "model.safetensors", "--data", EVAL / "data.safetensors", "--device", "ref", "--out",
+                      self.folder / "features.safetensors", status=1, preexec_fn=limit)[1]
+        self.assertIn("features.safetensors", errors)
+        self.assertFalse((self.folder / "features.safetensors").exists())
+        self.assert_no_litter()
+
+    def test_folders(self):
+        blocked = self.folder / "file"
+        blocked.write_text("")
+        for out in (blocked, blocked / "below"):
+            self.assertIn(str(blocked), self.train(out=out, status=1)[1])
+        errors = hsae("encode", "--model", EVAL / "model.safetensors", "--data", EVAL / "data.safetensors", "--device", "ref", "--out",
+                      self.folder / "none" / "features.safetensors", status=1)[1]
+        self.assertIn("No such file", errors)
+
+
+class Models(Case):
+    def test_evaluation_shape(self):
+        arguments = ["eval", "--model", EVAL / "model.safetensors", "--data", EVAL / "data.safetensors", "--device", "ref"]
+        found = json.loads(hsae(*arguments, "--json")[0])
+        self.assertEqual(set(found), {"tokens", "levels", "pairs", "mean"})
+        level = {"l0", "dead_fraction", "variance_explained", "variance_explained_legacy"}
+        pair = {"hamming", "p_parent_given_child", "p_child_given_parent"}
+        self.assertEqual(set(found["levels"][0]), level | {"features"})
+        self.assertEqual(set(found["pairs"][0]), pair | {"assigned"})
+        self.assertEqual(set(found["mean"]), level | pair)
+        self.assertIn("Hamming", hsae(*arguments)[0])
+
+    def test_figures_that_do_not_exist(self):
+        one = GOLDEN / "eval" / "one-level"
+        found = json.loads(hsae("eval", "--model", one / "model.safetensors", "--data", one / "data.safetensors", "--device", "ref", "--json")[0])
+        self.assertEqual((found["pairs"], found["mean"]["hamming"]), ([], None))
+
+    def test_wrong_width(self):
+        for command in (["eval"], ["encode", "--out", self.folder / "f"]):
+            hsae(*command, "--model", EVAL / "model.safetensors", "--data", self.data, "--device", "ref", status=1)
+        self.assertFalse((self.folder / "f").exists())
+
+    def test_encode_and_decode(self):
+        features, back = self.folder / "features.safetensors", self.folder / "back.safetensors"
+        model = ["--model", EVAL / "model.safetensors", "--device", "ref"]
+        found = json.loads(hsae("encode", *model, "--data", EVAL / "data.safetensors", "--out", features, "--json")[0])
+        self.assertEqual((found["tokens"], len(found["levels"])), (200, 2))
+        hsae("decode", *model, "--features", features, "--out", back)
+        self.assert_no_litter()
+        rows, width, original = read_rows(EVAL / "data.safetensors", "activations")
+        expected = json.loads((EVAL / "expected.json").read_text())["levels"]
+        means = [sum(original[j::width]) / rows for j in range(width)]
+        spread = sum((value - means[i % width]) ** 2 for i, value in enumerate(original))
+        for level in range(2):
+            shape = read_rows(back, "levels.%d.reconstruction" % level)
+            self.assertEqual(shape[:2], (rows, width))
+            error = sum((a - b) ** 2 for a, b in zip(shape[2], original))
+            self.assertAlmostEqual(1 - error / spread, expected[level]["variance_explained"], delta=1e-4)
+
+    def test_bad_features(self):
+        model = ["--model", EVAL / "model.safetensors", "--device", "ref"]
+        features, back = self.folder / "features.safetensors", self.folder / "back.safetensors"
+        whole = (EVAL / "encoded.safetensors").read_bytes()
+        start = 8 + struct.unpack("<Q", whole[:8])[0]
+        header = json.loads(whole[8:start])
+        for name, at, value in (("levels.0.indptr", 0, struct.pack("<q", 1)), ("levels.0.indptr", 8, struct.pack("<q", -5)),
+                                ("levels.1.indptr", 80, struct.pack("<q", 1 << 40)), ("levels.1.indices", 0, struct.pack("<i", -1)),
+                                ("levels.1.indices", 0, struct.pack("<i", 99999))):
+            offset = start + header[name]["data_offsets"][0] + at
+            features.write_bytes(whole[:offset] + value + whole[offset + len(value):])
+            hsae("decode", *model, "--features", features, "--out", back, status=1)
+            self.assertFalse(back.exists())
+        hsae("decode", *model, "--features", self.data, "--out", back, status=1)
+        self.assert_no_litter()
+
+    def test_info(self):
+        self.train("--stop-after", "10")
+        kinds = {self.data: "data", self.out / "model.safetensors": "model", self.out / "checkpoint-10.safetensors": "checkpoint",
+                 EVAL / "encoded.safetensors": "features"}
+        for path, kind in kinds.items():
+            found = json.loads(hsae("info", path, "--json")[0])
+            self.assertEqual((found["kind"], found["path"]), (kind, str(path)))
+            self.assertIn(kind, hsae("info", path)[0])
+        found = json.loads(hsae("info", self.out / "checkpoint-10.safetensors", "--json")[0])
+        self.assertEqual((found["step"], found["config"]["batch"], found["dim"]), (10, 8, DIM))
+        hsae("info", self.folder / "nothing", status=1)
+
+
+def read_rows(path, name):
+    """(rows, width, values) of one F32 matrix."""
+    whole = path.read_bytes()
+    start = 8 + struct.unpack("<Q", whole[:8])[0]
+    entry = json.loads(whole[8:start])[name]
+    values = array.array("f")
+    values.frombytes(whole[start + entry["data_offsets"][0]:start + entry["data_offsets"][1]])
+    return entry["shape"][0], entry["shape"][1], values
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
