@@ -144,7 +144,7 @@ static hsae_status prepare_level(const struct decoder *decoder, uint32_t level, 
 /* Levels are decoded one after the other, in the order of their names, so they share one batch. */
 static hsae_status decode_levels(struct decoder *decoder, uint64_t *rows)
 {
-    struct level_decoder levels[HSAE_MAX_LEVELS];
+    struct level_decoder levels[HSAE_MAX_LEVELS] = {0};
     hsae_new_tensor tensors[HSAE_MAX_LEVELS] = {0};
     char names[HSAE_MAX_LEVELS][40];
     uint32_t level_count = hsae_model_config(decoder->model)->level_count;

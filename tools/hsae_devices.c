@@ -74,12 +74,12 @@ static bool self_test(hsae_context *context, const char *id)
 static json_t *device_json(const hsae_device_info *device, const char *tested)
 {
     const hsae_limits *limits = &device->limits;
-    json_t *object = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id", device->id, "backend", backend_name(device->backend), "name",
-        device->name, "driver", device->driver, "type", type_name(device->type), "memory_bytes", (json_int_t)limits->memory_bytes,
-        "max_allocation_bytes", (json_int_t)limits->max_allocation_bytes, "max_binding_bytes", (json_int_t)limits->max_binding_bytes,
-        "max_bindings", (json_int_t)limits->max_bindings, "max_group_size", (json_int_t)limits->max_group_size, "max_local_bytes",
-        (json_int_t)limits->max_local_bytes, "compute_units", (json_int_t)limits->compute_units);
+    json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id", device->id, "backend",
+                               backend_name(device->backend), "name", device->name, "driver", device->driver, "type",
+                               type_name(device->type), "memory_bytes", (json_int_t)limits->memory_bytes, "max_allocation_bytes",
+                               (json_int_t)limits->max_allocation_bytes, "max_binding_bytes", (json_int_t)limits->max_binding_bytes,
+                               "max_bindings", (json_int_t)limits->max_bindings, "max_group_size", (json_int_t)limits->max_group_size,
+                               "max_local_bytes", (json_int_t)limits->max_local_bytes, "compute_units", (json_int_t)limits->compute_units);
     if (tested && object)
         json_object_set_new(object, "self_test", json_string(tested));
     return object;

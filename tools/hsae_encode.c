@@ -153,8 +153,8 @@ static hsae_status write_features(struct encoder *encoder)
             snprintf(names[3 * l + k], sizeof *names, "levels.%u.%s", l, stems[k]);
             if (!rewind_spool(spools[k]))
                 return file_error("write", encoder->out);
-            tensors[3 * l + k] = (hsae_new_tensor){
-                .name = names[3 * l + k], .type = types[k], .rank = 1, .shape = {count}, .next = take, .user = spools[k]};
+            tensors[3 * l + k] =
+                (hsae_new_tensor){.name = names[3 * l + k], .type = types[k], .rank = 1, .shape = {count}, .next = take, .user = spools[k]};
         }
     }
     return hsae_tensor_file_write(encoder->context, encoder->out, NULL, 0, tensors, 3 * (size_t)level_count);

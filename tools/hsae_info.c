@@ -18,8 +18,8 @@ static json_t *tensors_json(const hsae_tensor_file *file)
     json_t *tensors = json_array();
     for (size_t i = 0; i < hsae_tensor_file_count(file); i++) {
         const hsae_tensor *tensor = hsae_tensor_file_at(file, i);
-        json_array_append_new(
-            tensors, json_pack("{s:s, s:s, s:o}", "name", tensor->name, "dtype", tensor->type_name, "shape", shape_json(tensor)));
+        json_array_append_new(tensors,
+                              json_pack("{s:s, s:s, s:o}", "name", tensor->name, "dtype", tensor->type_name, "shape", shape_json(tensor)));
     }
     return tensors;
 }
@@ -143,7 +143,8 @@ static void print_text(json_t *object)
     print_number(object, "tokens", "activation vectors");
     print_number(object, "dim", "width d");
     print_number(object, "scale", "scale of the input");
-    json_array_foreach(json_object_get(object, "levels"), index, value) {
+    json_array_foreach(json_object_get(object, "levels"), index, value)
+    {
         printf("  level %zu\n", index);
         print_number(value, "features", "  features");
         print_number(value, "active", "  active features");
@@ -152,14 +153,16 @@ static void print_text(json_t *object)
     }
     if (json_object_get(object, "config"))
         puts("  configuration");
-    json_object_foreach(json_object_get(object, "config"), key, value) {
+    json_object_foreach(json_object_get(object, "config"), key, value)
+    {
         char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
         printf("    %-20s %s\n", key, text ? text : "");
         free(text);
     }
     if (json_object_get(object, "tensors"))
         puts("  tensors");
-    json_array_foreach(json_object_get(object, "tensors"), index, value) {
+    json_array_foreach(json_object_get(object, "tensors"), index, value)
+    {
         char *shape = json_dumps(json_object_get(value, "shape"), 0);
         printf("    %-44s %-5s %s\n", json_string_value(json_object_get(value, "name")), json_string_value(json_object_get(value, "dtype")),
                shape ? shape : "");

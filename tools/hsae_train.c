@@ -25,9 +25,9 @@ struct train {
     const char *folder;
     hsae_trainer *trainer;
     FILE *metrics;
-    hsae_step_metrics figures; /* the newest; step 0: none yet */
-    uint64_t first_step;       /* where this run began */
-    uint64_t saved_step;       /* of the newest checkpoint; UINT64_MAX: none yet */
+    hsae_step_metrics figures;  /* the newest; step 0: none yet */
+    uint64_t first_step, until; /* where this run begins and ends */
+    uint64_t saved_step;        /* of the newest checkpoint; UINT64_MAX: none yet */
     double began;
     bool failed; /* a file could not be written */
 };
@@ -70,10 +70,10 @@ static void duration_text(double seconds, char *text, size_t size)
 }
 
 /* The state of the run in one line, as a status line or as a line of its own. */
-static void show_progress(const struct train *train, uint64_t step, uint64_t until, bool as_line)
+static void show_progress(const struct train *train, uint64_t step, bool as_line)
 {
     char figures[256] = "", left[32] = "?";
-    uint64_t batch = hsae_trainer_config(train->trainer)->batch, done = step - train->first_step;
+    uint64_t batch = hsae_trainer_config(train->trainer)->batch, done = step - train->first_step, until = train->until;
     double elapsed = cli_seconds() - train->began, rate = done && elapsed > 0 ? (double)done / elapsed : 0;
     if (rate > 0)
         duration_text((double)(until - step) / rate, left, sizeof left);
@@ -89,7 +89,8 @@ static void show_progress(const struct train *train, uint64_t step, uint64_t unt
 static bool on_progress(void *user, uint64_t step, uint64_t until)
 {
     const struct train *train = user;
-    show_progress(train, step, until, false);
+    (void)until;
+    show_progress(train, step, false);
     if (!cli_signal())
         return true;
     cli_note("interrupted: finishing the step and writing a checkpoint (once more: stop at once)");
@@ -123,11 +124,8 @@ static bool on_metrics(void *user, const hsae_step_metrics *metrics)
         train->failed = true;
     }
     json_decref(object);
-    if (!cli_has_status_line()) {
-        const hsae_config *config = hsae_trainer_config(train->trainer);
-        uint64_t until = train->stop_after && train->stop_after < config->steps ? train->stop_after : config->steps;
-        show_progress(train, metrics->step, until, true);
-    }
+    if (!cli_has_status_line())
+        show_progress(train, metrics->step, true);
     return !train->failed;
 }
 
@@ -169,8 +167,8 @@ static int newest_checkpoint(const struct train *train, char path[RUN_PATH])
     }
     cli_soften_errors(false);
     free(steps);
-    if (status == CLI_DONE)
-        cli_note(*path ? "resuming from %s" : "no checkpoint in %s: starting from the beginning", *path ? path : train->folder);
+    if (*path)
+        cli_note("resuming from %s", path);
     return status;
 }
 
@@ -210,8 +208,9 @@ static int prepare_folder(struct train *train, bool resumed)
 static hsae_status run_steps(struct train *train)
 {
     uint64_t steps = hsae_trainer_config(train->trainer)->steps;
+    train->until = train->stop_after < steps ? train->stop_after : steps;
     const hsae_run_params params = {
-        .until = train->stop_after,
+        .until = train->until,
         .metrics_every = or_default(train->log_every, steps / 100),
         .checkpoint_every = or_default(train->checkpoint_every, steps / 10),
         .progress = on_progress,
@@ -222,7 +221,7 @@ static hsae_status run_steps(struct train *train)
     train->began = cli_seconds();
     if (cli_signal())
         return HSAE_CANCELLED;
-    if (train->first_step >= steps || (train->stop_after && train->first_step >= train->stop_after))
+    if (train->first_step >= train->until)
         return HSAE_OK;
     hsae_status status = hsae_trainer_run(train->trainer, train->data, &params);
     cli_clear_status_line();
@@ -273,10 +272,12 @@ static int run_once(struct train *train)
         exit_status = newest_checkpoint(train, newest);
         resume = *newest ? newest : NULL;
     }
-    if (!train->resume && !train->force && run_exists(train->folder)) {
+    if (!resume && !train->force && run_exists(train->folder)) {
         cli_error("%s holds a run already: go on with it (--resume auto), replace it (--force), or choose another --out", train->folder);
         return CLI_FAILED;
     }
+    if (train->resume && !resume)
+        cli_note("no checkpoint in %s: starting from the beginning", train->folder);
     if (exit_status == CLI_DONE)
         exit_status = cli_exit_status(make_trainer(train, resume));
     if (exit_status != CLI_DONE)
@@ -284,7 +285,7 @@ static int run_once(struct train *train)
     train->first_step = hsae_trainer_step_count(train->trainer);
     train->saved_step = UINT64_MAX;
     train->figures = (hsae_step_metrics){0};
-    if (train->stop_after && train->stop_after < train->first_step) {
+    if (train->stop_after < train->first_step) {
         cli_usage("train", "--stop-after %" PRIu64 ": %s is at step %" PRIu64 " already", train->stop_after, resume, train->first_step);
         return CLI_USAGE;
     }
@@ -393,7 +394,7 @@ static int train(struct train *train, const struct cli_command *command)
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    struct train all = {.keep = 2, .log_every = UINT64_MAX, .checkpoint_every = UINT64_MAX};
+    struct train all = {.stop_after = UINT64_MAX, .keep = 2, .log_every = UINT64_MAX, .checkpoint_every = UINT64_MAX};
     const struct cli_option options[] = {
         {"data", CLI_PATHS, &all.data_paths, "PATH...", "activations: files or folders"},
         {"tensor", CLI_TEXT, &all.tensor, "NAME", "tensor to read; default: the first with 2 or 3 dimensions"},

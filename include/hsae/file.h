@@ -28,7 +28,7 @@ typedef struct hsae_tensor {
     hsae_tensor_type type;
     uint32_t rank;
     uint64_t shape[HSAE_TENSOR_RANK];
-    uint64_t count;            /* elements, product of the shape; 1 for rank 0 */
+    uint64_t count; /* elements, product of the shape; 1 for rank 0 */
     uint64_t bytes;
     const unsigned char *data; /* the bytes in the mapped file: little endian, at any alignment; NULL where bytes is 0 */
 } hsae_tensor;

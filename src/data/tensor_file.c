@@ -60,8 +60,9 @@ hsae_status hsae_tensor_read(const hsae_tensor_file *file, const hsae_tensor *te
         return hsae_fail(file->context, HSAE_ERROR_ARGUMENT, "tensor \"%s\": elements of type %s are not converted", tensor->name,
                          tensor->type_name);
     if (first > tensor->count || count > tensor->count - first)
-        return hsae_fail(file->context, HSAE_ERROR_ARGUMENT, "tensor \"%s\": %zu elements from %" PRIu64 " on are asked for, it has %" PRIu64,
-                         tensor->name, count, first, tensor->count);
+        return hsae_fail(file->context, HSAE_ERROR_ARGUMENT,
+                         "tensor \"%s\": %zu elements from %" PRIu64 " on are asked for, it has %" PRIu64, tensor->name, count, first,
+                         tensor->count);
     if (count && tensor->type == HSAE_TENSOR_I32)
         hsae_tensor_int32s(tensor, first, count, out);
     else if (count && tensor->type == HSAE_TENSOR_I64)

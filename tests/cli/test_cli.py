@@ -4,6 +4,7 @@ import array
 import json
 import os
 import pathlib
+import pty
 import random
 import resource
 import signal
@@ -251,6 +252,9 @@ class Training(Case):
     def test_resume_without_a_checkpoint(self):
         self.assertIn("beginning", self.train("--resume", "auto")[1])
         self.train("--resume", self.folder / "none.safetensors", status=1)
+        (self.out / "checkpoint-20.safetensors").unlink()
+        (self.out / "checkpoint-18.safetensors").unlink()
+        self.train("--resume", "auto", status=1)
 
     def test_bad_checkpoints(self):
         self.train("--keep", "3", "--checkpoint-every", "5")
@@ -277,6 +281,26 @@ class Training(Case):
         self.train("--resume", "auto", "--stop-after", "5", status=2)
         self.train("--resume", "auto", "--stop-after", "10")
         self.assertEqual(self.checkpoints()[-1], 10)
+
+
+class Terminal(Case):
+    def test_one_line_that_updates(self):
+        master, slave = pty.openpty()
+        command = [PROGRAM, "train", "--data", self.data, "--out", self.out, *TINY, "--steps", "2000", "--holdout", "0.2"]
+        with subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=slave, env={**os.environ, "TERM": "xterm"}) as done:
+            os.close(slave)
+            shown = b""
+            try:
+                while piece := os.read(master, 65536):
+                    shown += piece
+            except OSError:  # the other end is closed
+                pass
+        os.close(master)
+        self.assertEqual(done.returncode, 0)
+        self.assertIn(b"\rstep 2000/2000", shown)
+        self.assertIn(b"VE", shown)
+        self.assertTrue(shown.endswith(b"\r\x1b[K"))
+        self.assertLess(shown.count(b"\n"), 5)
 
 
 class Interrupted(Case):
