@@ -138,6 +138,13 @@ class Devices(Case):
         self.assertIn("ref", self.train("--device", "opencl:99", status=1)[1])
         self.assertFalse(self.out.exists())
 
+    def test_no_driver_at_all(self):
+        nothing = {"OCL_ICD_VENDORS": "/nonexistent", "VK_DRIVER_FILES": "/nonexistent", "VK_ICD_FILENAMES": "/nonexistent"}
+        found = json.loads(hsae("devices", "--json", environment=nothing)[0])
+        self.assertEqual(([device["id"] for device in found["devices"]], found["default"]), (["ref"], "ref"))
+        hsae("train", "--data", self.data, "--out", self.out, *TINY[:-2], environment=nothing)
+        self.assertEqual(self.checkpoints()[-1], 20)
+
     def test_environment_chooses(self):
         arguments = ["eval", "--model", EVAL / "model.safetensors", "--data", EVAL / "data.safetensors"]
         self.assertIn("HSAE_DEVICE", hsae(*arguments, environment={"HSAE_DEVICE": "ref"})[1])

@@ -52,6 +52,8 @@ class Case:
         """Standard output of the program, or None after its failure was noted."""
         command = [self.program, *arguments, "--device", self.device, "--quiet"]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        complaints = [line for line in (done.stdout + done.stderr).splitlines() if "Vulkan validation" in line]
+        self.wrong += complaints[:2]
         if done.returncode == 0:
             return done.stdout
         message = done.stderr.strip().splitlines() or ["no message"]
