@@ -6,7 +6,7 @@
 
 #define VALIDATION_LAYER "VK_LAYER_KHRONOS_validation"
 
-const char *vulkan_result_name(VkResult result)
+const char *hsae_vulkan_result_name(VkResult result)
 {
     switch (result) {
 #define RESULT(name) \
@@ -99,7 +99,7 @@ static bool instance_has_extension(const struct vulkan_instance *instance, const
     return found;
 }
 
-bool vulkan_has_extension(const struct vulkan_instance *instance, VkPhysicalDevice physical, const char *name)
+bool hsae_vulkan_has_extension(const struct vulkan_instance *instance, VkPhysicalDevice physical, const char *name)
 {
     uint32_t count = 0;
     VkExtensionProperties *list = NULL;
@@ -212,7 +212,7 @@ static VkResult instance_open(struct vulkan_instance *instance)
     return instance->CreateDebugUtilsMessengerEXT(instance->handle, &messenger, NULL, &instance->messenger);
 }
 
-uint32_t vulkan_queue_family(const struct vulkan_instance *instance, VkPhysicalDevice physical, VkQueueFamilyProperties *family)
+uint32_t hsae_vulkan_queue_family(const struct vulkan_instance *instance, VkPhysicalDevice physical, VkQueueFamilyProperties *family)
 {
     VkQueueFamilyProperties families[16];
     uint32_t count = sizeof families / sizeof *families, best = UINT32_MAX;
@@ -246,17 +246,17 @@ static VkResult list_devices(struct vulkan_instance *instance)
         VkPhysicalDeviceProperties properties;
         VkQueueFamilyProperties family;
         instance->GetPhysicalDeviceProperties(instance->devices[i], &properties);
-        if (properties.apiVersion >= VK_API_VERSION_1_1 && vulkan_queue_family(instance, instance->devices[i], &family) != UINT32_MAX)
+        if (properties.apiVersion >= VK_API_VERSION_1_1 && hsae_vulkan_queue_family(instance, instance->devices[i], &family) != UINT32_MAX)
             instance->devices[instance->device_count++] = instance->devices[i];
     }
     return VK_SUCCESS;
 }
 
-void vulkan_instance_create(const hsae_context *context, struct vulkan_instance *instance)
+void hsae_vulkan_instance_create(const hsae_context *context, struct vulkan_instance *instance)
 {
     *instance = (struct vulkan_instance){.context = context};
     if (!library_open(instance)) {
-        vulkan_instance_destroy(instance);
+        hsae_vulkan_instance_destroy(instance);
         return;
     }
     VkResult result = instance_open(instance);
@@ -268,12 +268,12 @@ void vulkan_instance_create(const hsae_context *context, struct vulkan_instance 
         failed = result && result != VK_ERROR_INITIALIZATION_FAILED;
     }
     if (failed)
-        hsae_log(context, HSAE_LOG_WARNING, "no Vulkan devices: the driver failed with %s", vulkan_result_name(result));
+        hsae_log(context, HSAE_LOG_WARNING, "no Vulkan devices: the driver failed with %s", hsae_vulkan_result_name(result));
     if (result)
-        vulkan_instance_destroy(instance);
+        hsae_vulkan_instance_destroy(instance);
 }
 
-void vulkan_instance_destroy(struct vulkan_instance *instance)
+void hsae_vulkan_instance_destroy(struct vulkan_instance *instance)
 {
     if (instance->messenger)
         instance->DestroyDebugUtilsMessengerEXT(instance->handle, instance->messenger, NULL);

@@ -107,14 +107,14 @@ struct vulkan_api {
 
 /* Opens the loader and lists the devices: none without a loader, a driver or a device; a driver that failed is a warning as well. With
  * HSAE_VULKAN_VALIDATION=1 the validation layer, if installed, reports to the log at HSAE_LOG_ERROR. */
-void vulkan_instance_create(const hsae_context *context, struct vulkan_instance *instance);
+void hsae_vulkan_instance_create(const hsae_context *context, struct vulkan_instance *instance);
 /* Takes half-built and zeroed ones. */
-void vulkan_instance_destroy(struct vulkan_instance *instance);
+void hsae_vulkan_instance_destroy(struct vulkan_instance *instance);
 
 /* The queue family to compute on, or UINT32_MAX. `family` gets its properties. */
-uint32_t vulkan_queue_family(const struct vulkan_instance *instance, VkPhysicalDevice physical, VkQueueFamilyProperties *family);
-bool vulkan_has_extension(const struct vulkan_instance *instance, VkPhysicalDevice physical, const char *name);
+uint32_t hsae_vulkan_queue_family(const struct vulkan_instance *instance, VkPhysicalDevice physical, VkQueueFamilyProperties *family);
+bool hsae_vulkan_has_extension(const struct vulkan_instance *instance, VkPhysicalDevice physical, const char *name);
 /* "VK_ERROR_DEVICE_LOST"; static strings. */
-const char *vulkan_result_name(VkResult result);
+const char *hsae_vulkan_result_name(VkResult result);
 
 #endif

@@ -60,17 +60,17 @@ static hsae_status allocate(struct hsae_buffer *buffer, const char *label)
     VkResult result = vk->AllocateMemory(device->handle, &info, NULL, &buffer->memory);
     if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY)
         return HSAE_ERROR_DEVICE_MEMORY; /* the front says how much */
-    hsae_status status = vulkan_check(device, result, "vkAllocateMemory");
+    hsae_status status = hsae_vulkan_check(device, result, "vkAllocateMemory");
     if (status)
         return status;
     device->memory_count++;
     buffer->memory_size = needs.size;
     buffer->coherent = flags & VK_MEMORY_PROPERTY_HOST_COHERENT_BIT;
-    status = vulkan_check(device, vk->BindBufferMemory(device->handle, buffer->handle, buffer->memory, 0), "vkBindBufferMemory");
+    status = hsae_vulkan_check(device, vk->BindBufferMemory(device->handle, buffer->handle, buffer->memory, 0), "vkBindBufferMemory");
     if (status || !should_map(device, flags, buffer->base.kind))
         return status;
     void *mapped;
-    status = vulkan_check(device, vk->MapMemory(device->handle, buffer->memory, 0, VK_WHOLE_SIZE, 0, &mapped), "vkMapMemory");
+    status = hsae_vulkan_check(device, vk->MapMemory(device->handle, buffer->memory, 0, VK_WHOLE_SIZE, 0, &mapped), "vkMapMemory");
     if (!status)
         buffer->mapped = mapped;
     return status;
@@ -96,7 +96,7 @@ static hsae_status flush(struct hsae_buffer *buffer, uint64_t offset, uint64_t s
     if (buffer->coherent)
         return HSAE_OK;
     VkMappedMemoryRange range = mapped_range(buffer, offset, size);
-    return vulkan_check(device, device->vk.FlushMappedMemoryRanges(device->handle, 1, &range), "vkFlushMappedMemoryRanges");
+    return hsae_vulkan_check(device, device->vk.FlushMappedMemoryRanges(device->handle, 1, &range), "vkFlushMappedMemoryRanges");
 }
 
 /* Shows the host what the device wrote. */
@@ -106,7 +106,7 @@ static hsae_status invalidate(struct hsae_buffer *buffer, uint64_t offset, uint6
     if (buffer->coherent)
         return HSAE_OK;
     VkMappedMemoryRange range = mapped_range(buffer, offset, size);
-    return vulkan_check(device, device->vk.InvalidateMappedMemoryRanges(device->handle, 1, &range), "vkInvalidateMappedMemoryRanges");
+    return hsae_vulkan_check(device, device->vk.InvalidateMappedMemoryRanges(device->handle, 1, &range), "vkInvalidateMappedMemoryRanges");
 }
 
 /* ---- transfers ---- */
@@ -114,17 +114,17 @@ static hsae_status invalidate(struct hsae_buffer *buffer, uint64_t offset, uint6
 static hsae_status run_transfer(struct vulkan_device *device)
 {
     uint64_t ticket;
-    hsae_status status = vulkan_commands_end(device, device->transfer);
+    hsae_status status = hsae_vulkan_commands_end(device, device->transfer);
     if (!status)
-        status = vulkan_submit(device, device->transfer, &ticket);
-    return status ? status : vulkan_wait(&device->base, ticket);
+        status = hsae_vulkan_submit(device, device->transfer, &ticket);
+    return status ? status : hsae_vulkan_wait(&device->base, ticket);
 }
 
 static hsae_status copy(struct vulkan_device *device, const struct hsae_buffer *from, uint64_t from_offset, const struct hsae_buffer *to,
                         uint64_t to_offset, uint64_t size)
 {
     VkBufferCopy region = {.srcOffset = from_offset, .dstOffset = to_offset, .size = size};
-    hsae_status status = vulkan_commands_begin(device, device->transfer);
+    hsae_status status = hsae_vulkan_commands_begin(device, device->transfer);
     if (status)
         return status;
     device->vk.CmdCopyBuffer(device->transfer, from->handle, to->handle, 1, &region);
@@ -138,7 +138,7 @@ static hsae_status zero(struct hsae_buffer *buffer)
         memset(buffer->mapped, 0, buffer->base.size);
         return flush(buffer, 0, buffer->base.size);
     }
-    hsae_status status = vulkan_commands_begin(device, device->transfer);
+    hsae_status status = hsae_vulkan_commands_begin(device, device->transfer);
     if (status)
         return status;
     device->vk.CmdFillBuffer(device->transfer, buffer->handle, 0, VK_WHOLE_SIZE, 0);
@@ -150,8 +150,8 @@ static hsae_status staging(struct vulkan_device *device, struct hsae_buffer **ou
     uint64_t most = device->base.info.limits.max_allocation_bytes;
     hsae_status status = HSAE_OK;
     if (!device->staging)
-        status = vulkan_buffer_create(&device->base, most < STAGING_BYTES ? most : STAGING_BYTES, HSAE_BUFFER_STAGING, "transfers",
-                                      &device->staging);
+        status = hsae_vulkan_buffer_create(&device->base, most < STAGING_BYTES ? most : STAGING_BYTES, HSAE_BUFFER_STAGING, "transfers",
+                                           &device->staging);
     if (status == HSAE_ERROR_DEVICE_MEMORY)
         hsae_fail(device->base.context, status, "%s: no host-visible memory for transfers", device->base.info.id);
     *out = device->staging;
@@ -160,8 +160,8 @@ static hsae_status staging(struct vulkan_device *device, struct hsae_buffer **ou
 
 /* ---- entries of device_ops ---- */
 
-hsae_status vulkan_buffer_create(struct hsae_device *base, uint64_t size, enum hsae_buffer_kind kind, const char *label,
-                                 struct hsae_buffer **out)
+hsae_status hsae_vulkan_buffer_create(struct hsae_device *base, uint64_t size, enum hsae_buffer_kind kind, const char *label,
+                                      struct hsae_buffer **out)
 {
     struct vulkan_device *device = (struct vulkan_device *)base;
     struct hsae_buffer *buffer = calloc(1, sizeof *buffer);
@@ -174,10 +174,10 @@ hsae_status vulkan_buffer_create(struct hsae_device *base, uint64_t size, enum h
         .usage = VK_BUFFER_USAGE_STORAGE_BUFFER_BIT | VK_BUFFER_USAGE_TRANSFER_SRC_BIT | VK_BUFFER_USAGE_TRANSFER_DST_BIT,
         .sharingMode = VK_SHARING_MODE_EXCLUSIVE,
     };
-    hsae_status status = vulkan_check(device, device->vk.CreateBuffer(device->handle, &info, NULL, &buffer->handle), "vkCreateBuffer");
+    hsae_status status = hsae_vulkan_check(device, device->vk.CreateBuffer(device->handle, &info, NULL, &buffer->handle), "vkCreateBuffer");
     if (status)
         goto error;
-    vulkan_name(device, VK_OBJECT_TYPE_BUFFER, (uint64_t)buffer->handle, label);
+    hsae_vulkan_name(device, VK_OBJECT_TYPE_BUFFER, (uint64_t)buffer->handle, label);
     status = allocate(buffer, label);
     if (!status)
         status = zero(buffer);
@@ -186,11 +186,11 @@ hsae_status vulkan_buffer_create(struct hsae_device *base, uint64_t size, enum h
     *out = buffer;
     return HSAE_OK;
 error:
-    vulkan_buffer_destroy(buffer);
+    hsae_vulkan_buffer_destroy(buffer);
     return status;
 }
 
-void vulkan_buffer_destroy(struct hsae_buffer *buffer)
+void hsae_vulkan_buffer_destroy(struct hsae_buffer *buffer)
 {
     if (!buffer)
         return;
@@ -201,13 +201,13 @@ void vulkan_buffer_destroy(struct hsae_buffer *buffer)
     free(buffer);
 }
 
-hsae_status vulkan_buffer_write(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, const void *data)
+hsae_status hsae_vulkan_buffer_write(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, const void *data)
 {
     struct vulkan_device *device = device_of(buffer);
     hsae_status status = HSAE_OK;
     if (buffer->mapped) {
         if (buffer->base.kind == HSAE_BUFFER_DEVICE)
-            status = vulkan_wait(&device->base, 0);
+            status = hsae_vulkan_wait(&device->base, 0);
         if (status)
             return status;
         memcpy(buffer->mapped + offset, data, size);
@@ -225,13 +225,13 @@ hsae_status vulkan_buffer_write(struct hsae_buffer *buffer, uint64_t offset, uin
     return status;
 }
 
-hsae_status vulkan_buffer_read(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data)
+hsae_status hsae_vulkan_buffer_read(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data)
 {
     struct vulkan_device *device = device_of(buffer);
     hsae_status status = HSAE_OK;
     if (buffer->mapped) {
         if (buffer->base.kind == HSAE_BUFFER_DEVICE)
-            status = vulkan_wait(&device->base, 0);
+            status = hsae_vulkan_wait(&device->base, 0);
         if (!status)
             status = invalidate(buffer, offset, size);
         if (!status)

@@ -9,7 +9,7 @@
 
 static const struct device_ops vulkan_ops;
 
-hsae_status vulkan_check(struct vulkan_device *device, VkResult result, const char *what)
+hsae_status hsae_vulkan_check(struct vulkan_device *device, VkResult result, const char *what)
 {
     hsae_status status = HSAE_ERROR_DRIVER;
     switch (result) {
@@ -27,10 +27,10 @@ hsae_status vulkan_check(struct vulkan_device *device, VkResult result, const ch
         break;
     }
     return hsae_fail(device->base.context, status, "%s (%s): %s failed with %s", device->base.info.id, device->base.info.name, what,
-                     vulkan_result_name(result));
+                     hsae_vulkan_result_name(result));
 }
 
-void vulkan_name(struct vulkan_device *device, VkObjectType type, uint64_t object, const char *name)
+void hsae_vulkan_name(struct vulkan_device *device, VkObjectType type, uint64_t object, const char *name)
 {
     if (!device->instance.SetDebugUtilsObjectNameEXT)
         return;
@@ -45,7 +45,7 @@ void vulkan_name(struct vulkan_device *device, VkObjectType type, uint64_t objec
 
 /* ---- command buffers ---- */
 
-hsae_status vulkan_commands_create(struct vulkan_device *device, VkCommandBuffer *out)
+hsae_status hsae_vulkan_commands_create(struct vulkan_device *device, VkCommandBuffer *out)
 {
     VkCommandBufferAllocateInfo info = {
         .sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_ALLOCATE_INFO,
@@ -53,13 +53,13 @@ hsae_status vulkan_commands_create(struct vulkan_device *device, VkCommandBuffer
         .level = VK_COMMAND_BUFFER_LEVEL_PRIMARY,
         .commandBufferCount = 1,
     };
-    return vulkan_check(device, device->vk.AllocateCommandBuffers(device->handle, &info, out), "vkAllocateCommandBuffers");
+    return hsae_vulkan_check(device, device->vk.AllocateCommandBuffers(device->handle, &info, out), "vkAllocateCommandBuffers");
 }
 
-hsae_status vulkan_commands_begin(struct vulkan_device *device, VkCommandBuffer commands)
+hsae_status hsae_vulkan_commands_begin(struct vulkan_device *device, VkCommandBuffer commands)
 {
     VkCommandBufferBeginInfo info = {.sType = VK_STRUCTURE_TYPE_COMMAND_BUFFER_BEGIN_INFO};
-    hsae_status status = vulkan_check(device, device->vk.BeginCommandBuffer(commands, &info), "vkBeginCommandBuffer");
+    hsae_status status = hsae_vulkan_check(device, device->vk.BeginCommandBuffer(commands, &info), "vkBeginCommandBuffer");
     if (status)
         return status;
     /* What the host wrote before is visible by vkQueueSubmit alone. */
@@ -74,7 +74,7 @@ hsae_status vulkan_commands_begin(struct vulkan_device *device, VkCommandBuffer 
     return HSAE_OK;
 }
 
-hsae_status vulkan_commands_end(struct vulkan_device *device, VkCommandBuffer commands)
+hsae_status hsae_vulkan_commands_end(struct vulkan_device *device, VkCommandBuffer commands)
 {
     VkMemoryBarrier barrier = {
         .sType = VK_STRUCTURE_TYPE_MEMORY_BARRIER,
@@ -83,19 +83,19 @@ hsae_status vulkan_commands_end(struct vulkan_device *device, VkCommandBuffer co
     };
     device->vk.CmdPipelineBarrier(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT | VK_PIPELINE_STAGE_TRANSFER_BIT,
                                   VK_PIPELINE_STAGE_HOST_BIT, 0, 1, &barrier, 0, NULL, 0, NULL);
-    return vulkan_check(device, device->vk.EndCommandBuffer(commands), "vkEndCommandBuffer");
+    return hsae_vulkan_check(device, device->vk.EndCommandBuffer(commands), "vkEndCommandBuffer");
 }
 
-hsae_status vulkan_submit(struct vulkan_device *device, VkCommandBuffer commands, uint64_t *ticket)
+hsae_status hsae_vulkan_submit(struct vulkan_device *device, VkCommandBuffer commands, uint64_t *ticket)
 {
     uint64_t next = device->submitted + 1;
     struct vulkan_fence *fence = &device->fences[next % VULKAN_IN_FLIGHT];
     if (fence->submitted) {
         /* The fence itself, even if a later ticket was waited for: only then may it be reset. */
         hsae_status status =
-            vulkan_check(device, device->vk.WaitForFences(device->handle, 1, &fence->handle, VK_TRUE, UINT64_MAX), "vkWaitForFences");
+            hsae_vulkan_check(device, device->vk.WaitForFences(device->handle, 1, &fence->handle, VK_TRUE, UINT64_MAX), "vkWaitForFences");
         if (!status)
-            status = vulkan_check(device, device->vk.ResetFences(device->handle, 1, &fence->handle), "vkResetFences");
+            status = hsae_vulkan_check(device, device->vk.ResetFences(device->handle, 1, &fence->handle), "vkResetFences");
         if (status)
             return status;
         fence->submitted = false;
@@ -103,7 +103,7 @@ hsae_status vulkan_submit(struct vulkan_device *device, VkCommandBuffer commands
             device->completed = next - VULKAN_IN_FLIGHT;
     }
     VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &commands};
-    hsae_status status = vulkan_check(device, device->vk.QueueSubmit(device->queue, 1, &info, fence->handle), "vkQueueSubmit");
+    hsae_status status = hsae_vulkan_check(device, device->vk.QueueSubmit(device->queue, 1, &info, fence->handle), "vkQueueSubmit");
     if (status)
         return status;
     fence->submitted = true;
@@ -112,7 +112,7 @@ hsae_status vulkan_submit(struct vulkan_device *device, VkCommandBuffer commands
     return HSAE_OK;
 }
 
-hsae_status vulkan_wait(struct hsae_device *base, uint64_t ticket)
+hsae_status hsae_vulkan_wait(struct hsae_device *base, uint64_t ticket)
 {
     struct vulkan_device *device = (struct vulkan_device *)base;
     if (!ticket)
@@ -120,7 +120,8 @@ hsae_status vulkan_wait(struct hsae_device *base, uint64_t ticket)
     if (ticket <= device->completed)
         return HSAE_OK;
     const VkFence *fence = &device->fences[ticket % VULKAN_IN_FLIGHT].handle;
-    hsae_status status = vulkan_check(device, device->vk.WaitForFences(device->handle, 1, fence, VK_TRUE, UINT64_MAX), "vkWaitForFences");
+    hsae_status status =
+        hsae_vulkan_check(device, device->vk.WaitForFences(device->handle, 1, fence, VK_TRUE, UINT64_MAX), "vkWaitForFences");
     if (!status)
         device->completed = ticket;
     return status;
@@ -163,7 +164,7 @@ static hsae_device_info describe(const struct vulkan_instance *instance, VkPhysi
     VkPhysicalDeviceDriverProperties driver = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
     VkPhysicalDeviceMaintenance3Properties maintenance3 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
     VkPhysicalDeviceProperties2 properties2 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &maintenance3};
-    bool has_driver = vulkan_has_extension(instance, physical, VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME);
+    bool has_driver = hsae_vulkan_has_extension(instance, physical, VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME);
     if (has_driver)
         maintenance3.pNext = &driver;
     instance->GetPhysicalDeviceProperties2(physical, &properties2);
@@ -199,12 +200,12 @@ static hsae_status vulkan_enumerate(hsae_context *context, hsae_device_info **li
 {
     struct vulkan_instance instance;
     hsae_status status = HSAE_OK;
-    vulkan_instance_create(context, &instance);
+    hsae_vulkan_instance_create(context, &instance);
     for (uint32_t i = 0; i < instance.device_count && !status; i++) {
         hsae_device_info info = describe(&instance, instance.devices[i]);
         status = hsae_device_info_append(context, list, count, &info);
     }
-    vulkan_instance_destroy(&instance);
+    hsae_vulkan_instance_destroy(&instance);
     return status;
 }
 
@@ -216,14 +217,14 @@ static void vulkan_close(struct hsae_device *base)
     const struct vulkan_api *vk = &device->vk;
     if (device->handle && vk->DestroyDevice) {
         vk->DeviceWaitIdle(device->handle);
-        vulkan_pipelines_destroy(device);
-        vulkan_buffer_destroy(device->staging);
+        hsae_vulkan_pipelines_destroy(device);
+        hsae_vulkan_buffer_destroy(device->staging);
         for (size_t i = 0; i < VULKAN_IN_FLIGHT; i++)
             vk->DestroyFence(device->handle, device->fences[i].handle, NULL);
         vk->DestroyCommandPool(device->handle, device->commands, NULL);
         vk->DestroyDevice(device->handle, NULL);
     }
-    vulkan_instance_destroy(&device->instance);
+    hsae_vulkan_instance_destroy(&device->instance);
     free(device);
 }
 
@@ -234,7 +235,7 @@ static hsae_status create_device(struct vulkan_device *device)
     VkQueueFamilyProperties family = {0};
     instance->GetPhysicalDeviceProperties(device->physical, &properties);
     instance->GetPhysicalDeviceMemoryProperties(device->physical, &device->memory);
-    device->queue_family = vulkan_queue_family(instance, device->physical, &family);
+    device->queue_family = hsae_vulkan_queue_family(instance, device->physical, &family);
     device->atom = properties.limits.nonCoherentAtomSize;
     device->max_memories = properties.limits.maxMemoryAllocationCount;
     device->timestamp_period = properties.limits.timestampPeriod;
@@ -257,10 +258,11 @@ static hsae_status create_device(struct vulkan_device *device)
         .sType = VK_STRUCTURE_TYPE_DEVICE_CREATE_INFO,
         .queueCreateInfoCount = 1,
         .pQueueCreateInfos = &queue,
-        .enabledExtensionCount = vulkan_has_extension(instance, device->physical, PORTABILITY_SUBSET), /* must be, where it is */
+        .enabledExtensionCount = hsae_vulkan_has_extension(instance, device->physical, PORTABILITY_SUBSET), /* must be, where it is */
         .ppEnabledExtensionNames = &extension,
     };
-    hsae_status status = vulkan_check(device, instance->CreateDevice(device->physical, &info, NULL, &device->handle), "vkCreateDevice");
+    hsae_status status =
+        hsae_vulkan_check(device, instance->CreateDevice(device->physical, &info, NULL, &device->handle), "vkCreateDevice");
     if (status) {
         device->handle = NULL;
         return status;
@@ -280,13 +282,14 @@ static hsae_status create_objects(struct vulkan_device *device)
         .flags = VK_COMMAND_POOL_CREATE_RESET_COMMAND_BUFFER_BIT,
         .queueFamilyIndex = device->queue_family,
     };
-    hsae_status status = vulkan_check(device, vk->CreateCommandPool(device->handle, &pool, NULL, &device->commands), "vkCreateCommandPool");
+    hsae_status status =
+        hsae_vulkan_check(device, vk->CreateCommandPool(device->handle, &pool, NULL, &device->commands), "vkCreateCommandPool");
     VkFenceCreateInfo fence = {.sType = VK_STRUCTURE_TYPE_FENCE_CREATE_INFO};
     for (size_t i = 0; i < VULKAN_IN_FLIGHT && !status; i++)
-        status = vulkan_check(device, vk->CreateFence(device->handle, &fence, NULL, &device->fences[i].handle), "vkCreateFence");
+        status = hsae_vulkan_check(device, vk->CreateFence(device->handle, &fence, NULL, &device->fences[i].handle), "vkCreateFence");
     if (!status)
-        status = vulkan_commands_create(device, &device->transfer);
-    return status ? status : vulkan_pipelines_create(device);
+        status = hsae_vulkan_commands_create(device, &device->transfer);
+    return status ? status : hsae_vulkan_pipelines_create(device);
 }
 
 static hsae_status vulkan_open(hsae_context *context, size_t index, struct hsae_device **out)
@@ -296,7 +299,7 @@ static hsae_status vulkan_open(hsae_context *context, size_t index, struct hsae_
         return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for a Vulkan device");
     device->base.context = context;
     device->base.ops = &vulkan_ops;
-    vulkan_instance_create(context, &device->instance);
+    hsae_vulkan_instance_create(context, &device->instance);
     hsae_status status = HSAE_OK;
     if (index >= device->instance.device_count) {
         status = hsae_fail(context, HSAE_ERROR_NO_DEVICE, "vulkan:%zu is gone", index);
@@ -318,17 +321,17 @@ error:
 }
 
 static const struct device_ops vulkan_ops = {
-    .buffer_create = vulkan_buffer_create,
-    .buffer_destroy = vulkan_buffer_destroy,
-    .buffer_write = vulkan_buffer_write,
-    .buffer_read = vulkan_buffer_read,
-    .sequence_create = vulkan_sequence_create,
-    .sequence_launch = vulkan_sequence_launch,
-    .sequence_end = vulkan_sequence_end,
-    .sequence_submit = vulkan_sequence_submit,
-    .sequence_times = vulkan_sequence_times,
-    .sequence_destroy = vulkan_sequence_destroy,
-    .wait = vulkan_wait,
+    .buffer_create = hsae_vulkan_buffer_create,
+    .buffer_destroy = hsae_vulkan_buffer_destroy,
+    .buffer_write = hsae_vulkan_buffer_write,
+    .buffer_read = hsae_vulkan_buffer_read,
+    .sequence_create = hsae_vulkan_sequence_create,
+    .sequence_launch = hsae_vulkan_sequence_launch,
+    .sequence_end = hsae_vulkan_sequence_end,
+    .sequence_submit = hsae_vulkan_sequence_submit,
+    .sequence_times = hsae_vulkan_sequence_times,
+    .sequence_destroy = hsae_vulkan_sequence_destroy,
+    .wait = hsae_vulkan_wait,
     .close = vulkan_close,
 };
 

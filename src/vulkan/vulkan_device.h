@@ -68,39 +68,39 @@ struct vulkan_device {
 /* vulkan_device.c */
 
 /* VK_SUCCESS is OK; else logs `what` (a function's name) and gives the status; notes a lost device. */
-hsae_status vulkan_check(struct vulkan_device *device, VkResult result, const char *what);
-hsae_status vulkan_commands_create(struct vulkan_device *device, VkCommandBuffer *out);
+hsae_status hsae_vulkan_check(struct vulkan_device *device, VkResult result, const char *what);
+hsae_status hsae_vulkan_commands_create(struct vulkan_device *device, VkCommandBuffer *out);
 /* Every command buffer begins with a barrier after all earlier work and ends with one that shows its writes to the host. */
-hsae_status vulkan_commands_begin(struct vulkan_device *device, VkCommandBuffer commands);
-hsae_status vulkan_commands_end(struct vulkan_device *device, VkCommandBuffer commands);
-hsae_status vulkan_submit(struct vulkan_device *device, VkCommandBuffer commands, uint64_t *ticket);
-hsae_status vulkan_wait(struct hsae_device *device, uint64_t ticket);
+hsae_status hsae_vulkan_commands_begin(struct vulkan_device *device, VkCommandBuffer commands);
+hsae_status hsae_vulkan_commands_end(struct vulkan_device *device, VkCommandBuffer commands);
+hsae_status hsae_vulkan_submit(struct vulkan_device *device, VkCommandBuffer commands, uint64_t *ticket);
+hsae_status hsae_vulkan_wait(struct hsae_device *device, uint64_t ticket);
 /* With HSAE_VULKAN_VALIDATION=1 messages call the object by this name. `object` is its handle. */
-void vulkan_name(struct vulkan_device *device, VkObjectType type, uint64_t object, const char *name);
+void hsae_vulkan_name(struct vulkan_device *device, VkObjectType type, uint64_t object, const char *name);
 
 /* vulkan_buffer.c: entries of device_ops */
-hsae_status vulkan_buffer_create(struct hsae_device *device, uint64_t size, enum hsae_buffer_kind kind, const char *label,
-                                 struct hsae_buffer **out);
-void vulkan_buffer_destroy(struct hsae_buffer *buffer); /* takes NULL */
-hsae_status vulkan_buffer_write(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, const void *data);
-hsae_status vulkan_buffer_read(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data);
+hsae_status hsae_vulkan_buffer_create(struct hsae_device *device, uint64_t size, enum hsae_buffer_kind kind, const char *label,
+                                      struct hsae_buffer **out);
+void hsae_vulkan_buffer_destroy(struct hsae_buffer *buffer); /* takes NULL */
+hsae_status hsae_vulkan_buffer_write(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, const void *data);
+hsae_status hsae_vulkan_buffer_read(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data);
 
 /* vulkan_sequence.c: entries of device_ops */
-hsae_status vulkan_sequence_create(struct hsae_device *device, bool timed, struct hsae_sequence **out);
-hsae_status vulkan_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch);
-hsae_status vulkan_sequence_end(struct hsae_sequence *sequence);
-hsae_status vulkan_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket);
-hsae_status vulkan_sequence_times(struct hsae_sequence *sequence, double *ns);
-void vulkan_sequence_destroy(struct hsae_sequence *sequence);
+hsae_status hsae_vulkan_sequence_create(struct hsae_device *device, bool timed, struct hsae_sequence **out);
+hsae_status hsae_vulkan_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch);
+hsae_status hsae_vulkan_sequence_end(struct hsae_sequence *sequence);
+hsae_status hsae_vulkan_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket);
+hsae_status hsae_vulkan_sequence_times(struct hsae_sequence *sequence, double *ns);
+void hsae_vulkan_sequence_destroy(struct hsae_sequence *sequence);
 
 /* vulkan_pipeline.c */
 
 /* Loads the pipeline cache. */
-hsae_status vulkan_pipelines_create(struct vulkan_device *device);
+hsae_status hsae_vulkan_pipelines_create(struct vulkan_device *device);
 /* Keeps the pipeline cache; takes half-built devices. */
-void vulkan_pipelines_destroy(struct vulkan_device *device);
+void hsae_vulkan_pipelines_destroy(struct vulkan_device *device);
 /* The kernel at that shape, compiled if need be. Its layouts are device->kernels[kernel]. */
-hsae_status vulkan_pipeline_get(struct vulkan_device *device, enum hsae_kernel kernel, const struct hsae_kernel_shape *shape,
-                                VkPipeline *out);
+hsae_status hsae_vulkan_pipeline_get(struct vulkan_device *device, enum hsae_kernel kernel, const struct hsae_kernel_shape *shape,
+                                     VkPipeline *out);
 
 #endif

@@ -22,7 +22,7 @@ static struct cache_key cache_key(const struct vulkan_device *device)
     return key;
 }
 
-hsae_status vulkan_pipelines_create(struct vulkan_device *device)
+hsae_status hsae_vulkan_pipelines_create(struct vulkan_device *device)
 {
     struct cache_key key = cache_key(device);
     void *data;
@@ -38,7 +38,7 @@ hsae_status vulkan_pipelines_create(struct vulkan_device *device)
         result = device->vk.CreatePipelineCache(device->handle, &info, NULL, &device->cache);
     }
     free(data);
-    return vulkan_check(device, result, "vkCreatePipelineCache");
+    return hsae_vulkan_check(device, result, "vkCreatePipelineCache");
 }
 
 /* A cache that did not grow is on disk already. */
@@ -55,7 +55,7 @@ static void save_cache(struct vulkan_device *device)
     free(data);
 }
 
-void vulkan_pipelines_destroy(struct vulkan_device *device)
+void hsae_vulkan_pipelines_destroy(struct vulkan_device *device)
 {
     const struct vulkan_api *vk = &device->vk;
     save_cache(device);
@@ -89,8 +89,8 @@ static hsae_status create_layouts(struct vulkan_device *device, enum hsae_kernel
     };
     hsae_status status = HSAE_OK;
     if (!made->set)
-        status = vulkan_check(device, device->vk.CreateDescriptorSetLayout(device->handle, &set, NULL, &made->set),
-                              "vkCreateDescriptorSetLayout");
+        status = hsae_vulkan_check(device, device->vk.CreateDescriptorSetLayout(device->handle, &set, NULL, &made->set),
+                                   "vkCreateDescriptorSetLayout");
     if (status || made->layout)
         return status;
     VkPushConstantRange args = {.stageFlags = VK_SHADER_STAGE_COMPUTE_BIT, .size = hsae_kernels[kernel].args_bytes};
@@ -101,7 +101,8 @@ static hsae_status create_layouts(struct vulkan_device *device, enum hsae_kernel
         .pushConstantRangeCount = 1,
         .pPushConstantRanges = &args,
     };
-    return vulkan_check(device, device->vk.CreatePipelineLayout(device->handle, &layout, NULL, &made->layout), "vkCreatePipelineLayout");
+    return hsae_vulkan_check(device, device->vk.CreatePipelineLayout(device->handle, &layout, NULL, &made->layout),
+                             "vkCreatePipelineLayout");
 }
 
 static VkResult compile(struct vulkan_device *device, enum hsae_kernel kernel, const struct hsae_kernel_shape *shape, VkPipeline *out)
@@ -140,8 +141,8 @@ static VkResult compile(struct vulkan_device *device, enum hsae_kernel kernel, c
     return result;
 }
 
-hsae_status vulkan_pipeline_get(struct vulkan_device *device, enum hsae_kernel kernel, const struct hsae_kernel_shape *shape,
-                                VkPipeline *out)
+hsae_status hsae_vulkan_pipeline_get(struct vulkan_device *device, enum hsae_kernel kernel, const struct hsae_kernel_shape *shape,
+                                     VkPipeline *out)
 {
     for (size_t i = 0; i < device->pipeline_count; i++) {
         const struct vulkan_pipeline *made = &device->pipelines[i];
@@ -163,10 +164,10 @@ hsae_status vulkan_pipeline_get(struct vulkan_device *device, enum hsae_kernel k
     if (result)
         hsae_log(device->base.context, HSAE_LOG_ERROR, "%s: kernel %s (group size %u, columns %u, ranges %u) does not compile",
                  device->base.info.id, name, shape->group_size, shape->columns, shape->ranges);
-    status = vulkan_check(device, result, "vkCreateComputePipelines");
+    status = hsae_vulkan_check(device, result, "vkCreateComputePipelines");
     if (status)
         return status;
-    vulkan_name(device, VK_OBJECT_TYPE_PIPELINE, (uint64_t)*out, name);
+    hsae_vulkan_name(device, VK_OBJECT_TYPE_PIPELINE, (uint64_t)*out, name);
     grown[device->pipeline_count++] = (struct vulkan_pipeline){.kernel = kernel, .shape = *shape, .handle = *out};
     return HSAE_OK;
 }

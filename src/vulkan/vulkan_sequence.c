@@ -100,7 +100,7 @@ static hsae_status add_block(struct hsae_sequence *sequence)
         .pPoolSizes = &size,
     };
     hsae_status status =
-        vulkan_check(device, device->vk.CreateDescriptorPool(device->handle, &sets, NULL, &block.sets), "vkCreateDescriptorPool");
+        hsae_vulkan_check(device, device->vk.CreateDescriptorPool(device->handle, &sets, NULL, &block.sets), "vkCreateDescriptorPool");
     if (status)
         return status;
     VkQueryPoolCreateInfo times = {
@@ -109,7 +109,7 @@ static hsae_status add_block(struct hsae_sequence *sequence)
         .queryCount = 2 * BLOCK_LAUNCHES,
     };
     if (sequence->base.timed)
-        status = vulkan_check(device, device->vk.CreateQueryPool(device->handle, &times, NULL, &block.times), "vkCreateQueryPool");
+        status = hsae_vulkan_check(device, device->vk.CreateQueryPool(device->handle, &times, NULL, &block.times), "vkCreateQueryPool");
     if (status) {
         device->vk.DestroyDescriptorPool(device->handle, block.sets, NULL);
         return status;
@@ -143,7 +143,8 @@ static hsae_status create_set(struct hsae_sequence *sequence, const struct hsae_
         .descriptorSetCount = 1,
         .pSetLayouts = &device->kernels[launch->kernel].set,
     };
-    hsae_status status = vulkan_check(device, device->vk.AllocateDescriptorSets(device->handle, &info, out), "vkAllocateDescriptorSets");
+    hsae_status status =
+        hsae_vulkan_check(device, device->vk.AllocateDescriptorSets(device->handle, &info, out), "vkAllocateDescriptorSets");
     if (status)
         return status;
     uint32_t count = (uint32_t)strlen(hsae_kernels[launch->kernel].access);
@@ -166,7 +167,7 @@ static hsae_status create_set(struct hsae_sequence *sequence, const struct hsae_
 
 /* ---- entries of device_ops ---- */
 
-hsae_status vulkan_sequence_create(struct hsae_device *base, bool timed, struct hsae_sequence **out)
+hsae_status hsae_vulkan_sequence_create(struct hsae_device *base, bool timed, struct hsae_sequence **out)
 {
     struct vulkan_device *device = (struct vulkan_device *)base;
     if (timed && !device->timestamp_mask)
@@ -175,18 +176,18 @@ hsae_status vulkan_sequence_create(struct hsae_device *base, bool timed, struct 
     if (!sequence)
         return hsae_fail(base->context, HSAE_ERROR_MEMORY, "out of memory for a sequence");
     sequence->base = (struct hsae_sequence_base){.device = base, .timed = timed};
-    hsae_status status = vulkan_commands_create(device, &sequence->commands);
+    hsae_status status = hsae_vulkan_commands_create(device, &sequence->commands);
     if (!status)
-        status = vulkan_commands_begin(device, sequence->commands);
+        status = hsae_vulkan_commands_begin(device, sequence->commands);
     if (status) {
-        vulkan_sequence_destroy(sequence);
+        hsae_vulkan_sequence_destroy(sequence);
         return status;
     }
     *out = sequence;
     return HSAE_OK;
 }
 
-hsae_status vulkan_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch)
+hsae_status hsae_vulkan_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch)
 {
     struct vulkan_device *device = device_of(sequence);
     const struct vulkan_api *vk = &device->vk;
@@ -194,7 +195,7 @@ hsae_status vulkan_sequence_launch(struct hsae_sequence *sequence, const struct 
     VkCommandBuffer commands = sequence->commands;
     VkPipeline pipeline;
     VkDescriptorSet set;
-    hsae_status status = vulkan_pipeline_get(device, launch->kernel, &launch->shape, &pipeline);
+    hsae_status status = hsae_vulkan_pipeline_get(device, launch->kernel, &launch->shape, &pipeline);
     if (!status)
         status = reserve(sequence);
     if (!status)
@@ -220,17 +221,17 @@ hsae_status vulkan_sequence_launch(struct hsae_sequence *sequence, const struct 
     return HSAE_OK;
 }
 
-hsae_status vulkan_sequence_end(struct hsae_sequence *sequence)
+hsae_status hsae_vulkan_sequence_end(struct hsae_sequence *sequence)
 {
-    return vulkan_commands_end(device_of(sequence), sequence->commands);
+    return hsae_vulkan_commands_end(device_of(sequence), sequence->commands);
 }
 
-hsae_status vulkan_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket)
+hsae_status hsae_vulkan_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket)
 {
-    return vulkan_submit(device_of(sequence), sequence->commands, ticket);
+    return hsae_vulkan_submit(device_of(sequence), sequence->commands, ticket);
 }
 
-hsae_status vulkan_sequence_times(struct hsae_sequence *sequence, double *ns)
+hsae_status hsae_vulkan_sequence_times(struct hsae_sequence *sequence, double *ns)
 {
     struct vulkan_device *device = device_of(sequence);
     const uint64_t mask = device->timestamp_mask;
@@ -240,7 +241,7 @@ hsae_status vulkan_sequence_times(struct hsae_sequence *sequence, double *ns)
         VkResult result =
             device->vk.GetQueryPoolResults(device->handle, sequence->blocks[first / BLOCK_LAUNCHES].times, 0, 2 * count, sizeof stamps,
                                            stamps, sizeof *stamps, VK_QUERY_RESULT_64_BIT | VK_QUERY_RESULT_WAIT_BIT);
-        hsae_status status = vulkan_check(device, result, "vkGetQueryPoolResults");
+        hsae_status status = hsae_vulkan_check(device, result, "vkGetQueryPoolResults");
         if (status)
             return status;
         for (uint32_t i = 0; i < count; i++)
@@ -249,12 +250,12 @@ hsae_status vulkan_sequence_times(struct hsae_sequence *sequence, double *ns)
     return HSAE_OK;
 }
 
-void vulkan_sequence_destroy(struct hsae_sequence *sequence)
+void hsae_vulkan_sequence_destroy(struct hsae_sequence *sequence)
 {
     struct vulkan_device *device = device_of(sequence);
     const struct vulkan_api *vk = &device->vk;
     if (sequence->base.ticket && !device->base.lost)
-        vulkan_wait(&device->base, sequence->base.ticket);
+        hsae_vulkan_wait(&device->base, sequence->base.ticket);
     for (uint32_t i = 0; i < sequence->block_count; i++) {
         vk->DestroyQueryPool(device->handle, sequence->blocks[i].times, NULL);
         vk->DestroyDescriptorPool(device->handle, sequence->blocks[i].sets, NULL);

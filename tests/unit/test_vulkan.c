@@ -369,7 +369,7 @@ static void test_cache_refused(void **state)
     vulkan->vk.DestroyPipelineCache(vulkan->handle, vulkan->cache, NULL);
     real_cache = vulkan->vk.CreatePipelineCache;
     vulkan->vk.CreatePipelineCache = refuse_cache;
-    assert_int_equal(vulkan_pipelines_create(vulkan), HSAE_OK);
+    assert_int_equal(hsae_vulkan_pipelines_create(vulkan), HSAE_OK);
     assert_int_equal(vulkan->cache_size, 0);
     hsae_device_close(&device);
     walk(dir, true, false);

@@ -1,0 +1,222 @@
+#!/usr/bin/env python3
+"""Rules of the house that no compiler checks: who includes what, a kernel's files and access letters, exported names, headers that stand
+alone, SPIR-V and OpenCL C that validate, sizes of files.
+
+test_arch.py ROOT libhsae.so libhsae.a [NAME.spv ...]
+"""
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(sys.argv[1])
+SHARED, STATIC = sys.argv[2:4]
+SPIRV = [Path(name) for name in sys.argv[4:]]
+
+TEXT = {".c", ".h", ".cl", ".comp", ".py", ".sh", ".md", ".build", ".txt", ".1", ".supp", ".html", ".js", ".css"}
+MAX_LINES = 800
+SHAPES = [{"WG": 1, "VW": 16, "COLS": 2, "RANGES": 1}, {"WG": 64, "VW": 4, "COLS": 1, "RANGES": 4}]
+LETTERS = {"READ": "r", "READ4": "rrrr", "WRITE": "w", "MODIFY": "m", "MODIFY4": "mmmm"}
+
+passed = failed = 0
+
+
+def check(name, faults):
+    """One rule; `faults` are texts that say where it is broken."""
+    global passed, failed
+    faults = list(faults)
+    passed += not faults
+    failed += bool(faults)
+    print("ok  " if not faults else "FAIL", name, flush=True)
+    for fault in faults:
+        print("    ", fault, flush=True)
+
+
+def have(tool):
+    if shutil.which(tool):
+        return True
+    print("    ", f"{tool} is not installed: left out", flush=True)
+    return False
+
+
+def run(*command):
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True)
+
+
+def complaints(*command):
+    """The output of a command that fails, else nothing."""
+    result = run(*command)
+    return [(result.stderr or result.stdout).strip()[:2000] or f"{command[0]} failed"] if result.returncode else []
+
+
+def tree(folder=ROOT):
+    """The project's own text files; builds and hidden folders are none of it."""
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or (path / "meson-private").exists() or path.name == "__pycache__":
+            continue
+        if path.is_dir() and not path.is_symlink():
+            yield from tree(path)
+        elif path.suffix in TEXT or path.name == "meson.build":
+            yield path
+
+
+FILES = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in tree()}
+
+
+def without_comments(text):
+    return re.sub(r"/\*.*?\*/|//[^\n]*", "", text, flags=re.S)
+
+
+def includes():
+    """(file, '<a.h>' or '"a.h"') of all C files."""
+    for name, text in FILES.items():
+        if name.endswith((".c", ".h")):
+            for header in re.findall(r'^\s*#\s*include\s+([<"][^>"]+[>"])', text, flags=re.M):
+                yield name, header
+
+
+def backend_headers():
+    for name, header in includes():
+        path = header[1:-1]
+        if path.startswith("CL/") and not name.startswith("src/opencl/"):
+            yield f"{name} includes {header}"
+        if path.startswith("vulkan/vulkan") and not name.startswith("src/vulkan/") and name != "tests/unit/test_vulkan.c":
+            yield f"{name} includes {header}"
+
+
+def library_layers():
+    for name, header in includes():
+        if name.startswith("src/train/") and re.search(r"(^|/)(opencl|vulkan)(/|[a-z_]*\.h)", header[1:-1]):
+            yield f"{name} includes {header}: the trainer knows no backend"
+        if name.startswith("include/") and not re.match(r"<(hsae/\w+|std\w+)\.h>", header):
+            yield f"{name} includes {header}: public headers need the C library only"
+
+
+def tools_are_users():
+    for name, header in includes():
+        if name.startswith("tools/") and header[0] == '"' and f"tools/{header[1:-1]}" not in FILES:
+            yield f"{name} includes {header}: tools use <hsae/...> only"
+
+
+def kernel_list():
+    return dict(re.findall(r'^\s*KERNEL\((\w+),\s*"([rwm]+)"\)', FILES["src/kernel_list.h"], flags=re.M))
+
+
+KERNELS = kernel_list()
+
+
+def kernel_files():
+    places = [("cl_kernels/", ".cl", set()), ("shaders/", ".comp", set()), ("src/ref/", ".c", {"ref_device"})]
+    if any(name.startswith("tests/kernels/") and name.endswith(".c") for name in FILES):
+        places.append(("tests/kernels/", ".c", set()))
+    if not KERNELS:
+        yield "src/kernel_list.h lists no kernel"
+    for folder, suffix, others in places:
+        found = {Path(name).stem for name in FILES if name.startswith(folder) and name.endswith(suffix)} - others
+        yield from (f"{folder}{name}{suffix} is missing" for name in sorted(KERNELS.keys() - found))
+        yield from (f"{folder}{name}{suffix} is no kernel of kernel_list.h" for name in sorted(found - KERNELS.keys()))
+
+
+def access_letters():
+    for name, access in KERNELS.items():
+        text = without_comments(FILES.get(f"cl_kernels/{name}.cl", ""))
+        head = re.search(r"\bKERNEL_\d+\(\s*(\w+)\s*,(.*?)\bBEGIN\((\w+)\)", text, flags=re.S)
+        if not head or {head[1], head[3]} != {name}:
+            yield f"cl_kernels/{name}.cl: KERNEL_n({name}, ...) and BEGIN({name}) not found"
+            continue
+        letters = ""
+        for word, slot in re.findall(r"\b(READ4?|WRITE|MODIFY4?)\(\s*(\d+)\s*,", head[2]):
+            if int(slot) != len(letters):
+                yield f"cl_kernels/{name}.cl: binding {slot} where {len(letters)} is due"
+            letters += LETTERS[word]
+        if letters != access:
+            yield f'cl_kernels/{name}.cl declares "{letters}", kernel_list.h "{access}"'
+
+
+def symbols(*options):
+    """Global names that an object defines; the address sanitizer's own are not meant."""
+    result = run("nm", "--defined-only", *options)
+    if result.returncode:
+        raise SystemExit(result.stderr)
+    found = re.findall(r"^[0-9a-f]+ [A-TV-Zu-vw] (\S+)$", result.stdout, flags=re.M)
+    return {name for name in found if not re.match(r"__(odr_)?asan|__ubsan|asan\.|\.?__sancov|_(init|fini|edata|end)$|__bss_start$", name)}
+
+
+def exported_names():
+    api = set()
+    for name, text in FILES.items():
+        if name.startswith("include/"):
+            api |= set(re.findall(r"^HSAE_API\s+[^;()]*?\b(\w+)\(", without_comments(text), flags=re.M))
+    exported = symbols("-D", SHARED)
+    yield from (f"libhsae.so exports {name}, which no public header declares" for name in sorted(exported - api))
+    yield from (f"HSAE_API {name} is not in libhsae.so" for name in sorted(api - exported))
+    yield from (f"{name} does not start with hsae_" for name in sorted(api | exported) if not name.startswith("hsae_"))
+
+
+def global_names():
+    yield from (f"libhsae.a defines {name}" for name in sorted(symbols("-g", STATIC)) if not name.startswith("hsae_"))
+
+
+def headers_alone(compiler, language, standard):
+    with tempfile.TemporaryDirectory() as folder:
+        for name in FILES:
+            if name.startswith("include/"):
+                source = Path(folder) / "alone.txt"
+                source.write_text(f"#include <{name.removeprefix('include/')}>\n", encoding="utf-8")
+                for fault in complaints(compiler, "-x", language, f"-std={standard}", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
+                                        "-fsyntax-only", "-I", ROOT / "include", source):
+                    yield f"{name}: {fault}"
+
+
+def spirv_valid():
+    if len(SPIRV) not in (0, len(KERNELS)):
+        yield f"{len(SPIRV)} SPIR-V files for {len(KERNELS)} kernels"
+    for path in SPIRV:
+        yield from (f"{path.name}: {fault}" for fault in complaints("spirv-val", "--target-env", "vulkan1.1", path))
+
+
+def opencl_c_valid(shape):
+    defines = [f"-D{key}={value}" for key, value in shape.items()]
+    prelude = ["-include", ROOT / "src/kernel_dialect.h", "-include", ROOT / "src/kernel_args.h"]
+    for name in KERNELS:
+        for fault in complaints("clang", "-x", "cl", "-cl-std=CL1.2", "-fsyntax-only", "-Wall", "-Werror", "-Wno-unused-function", *defines,
+                                *prelude, ROOT / f"cl_kernels/{name}.cl"):
+            yield f"{name}: {fault}"
+
+
+def short_files():
+    for name, text in FILES.items():
+        lines = text.count("\n")
+        if lines >= MAX_LINES:
+            yield f"{name} has {lines} lines; a file has fewer than {MAX_LINES}"
+
+
+def finished():
+    mark = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" * 3)) + r")\b")
+    for name, text in FILES.items():
+        for number, line in enumerate(text.splitlines(), 1):
+            if mark.search(line):
+                yield f"{name}:{number}: {line.strip()[:100]}"
+
+
+check("only src/opencl includes CL/, only src/vulkan includes vulkan/", backend_headers())
+check("the trainer knows no backend, public headers nothing but the C library", library_layers())
+check("tools use the public headers only", tools_are_users())
+check("every kernel of the list has its files, and there are no others", kernel_files())
+check("access letters of the list are those of the kernels", access_letters())
+check("libhsae.so exports what the public headers declare", exported_names())
+check("all global names of libhsae.a start with hsae_", global_names())
+for compiler, language, standard in (("gcc", "c", "c11"), ("g++", "c++", "c++17"), ("clang", "c", "c11"), ("clang++", "c++", "c++17")):
+    if have(compiler):
+        check(f"public headers compile alone: {compiler} {standard}", headers_alone(compiler, language, standard))
+if have("spirv-val"):
+    check("every shader is valid SPIR-V for Vulkan 1.1", spirv_valid())
+if have("clang"):
+    for shape in SHAPES:
+        check("every kernel is OpenCL C 1.2 at " + " ".join(f"{key}={value}" for key, value in shape.items()), opencl_c_valid(shape))
+check(f"files have fewer than {MAX_LINES} lines", short_files())
+check("nothing is marked as unfinished", finished())
+print(f"{passed} passed, {failed} failed")
+sys.exit(1 if failed else 0)
