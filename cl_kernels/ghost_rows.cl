@@ -1,5 +1,5 @@
 /* Ghost gradients, second part: for each dead feature of a chunk, summed over the batch, its gradients of D and E as rows 2k and 2k + 1 of `rows`,
- * each stride / VW + 1 vectors; the sum of the last vector is D_i . (gradient of D), and the gradient of b. One work-group a feature. */
+ * each stride + 16 floats; behind the row 16 times the same: D_i . (gradient of D), and the gradient of b. One work-group a feature. */
 KERNEL_9(ghost_rows, READ(0, vf, x), READ4(1, vf, E), READ4(5, vf, D), READ(9, u32, flags), READ(10, u32, control), READ(11, u32, table),
           READ(12, vf, ghost), READ(13, f32, weights), WRITE(14, vf, rows))
 LOCALS_1(LOCAL(f32, part, WG))
@@ -12,7 +12,7 @@ BEGIN(ghost_rows)
     u32 row = feature + ((flags[feature] & FLAG_SLOT) != 0u ? p.features : 0u);
     u32 e_range = RANGE_OF(feature), e_at = IN_RANGE(feature, e_range) * width;
     u32 d_range = RANGE_OF(row), d_at = IN_RANGE(row, d_range) * width;
-    u32 decoder_row = 2u * GROUP * (width + 1u), encoder_row = decoder_row + width + 1u;
+    u32 tail = 16u / VW, decoder_row = 2u * GROUP * (width + tail), encoder_row = decoder_row + width + tail;
     f32 bias = bits_f32(table[feature * TABLE_WORDS + TABLE_BIAS]), radial = 0.0f, bias_gradient = 0.0f;
     for (u32 c = LANE; c < width; c += WG) {
         rows[decoder_row + c] = splat(0.0f);
@@ -36,8 +36,9 @@ BEGIN(ghost_rows)
             rows[encoder_row + c] = fma_vf(splat(slope), x[b * width + c], rows[encoder_row + c]);
         }
     }
-    if (LANE == 0u) {
-        rows[decoder_row + width] = splat(radial / to_f32(VW));
-        rows[encoder_row + width] = splat(bias_gradient / to_f32(VW));
-    }
+    if (LANE == 0u)
+        for (u32 c = width; c < width + tail; c++) {
+            rows[decoder_row + c] = splat(radial);
+            rows[encoder_row + c] = splat(bias_gradient);
+        }
 END

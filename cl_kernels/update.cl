@@ -81,10 +81,10 @@ BEGIN(update)
     BARRIER();
 
     f32 share = 1.0f / to_f32(p.rows);
-    u32 ghost_row = 2u * GROUP * (width + 1u);
+    u32 tail = 16u / VW, ghost_row = 2u * GROUP * (width + tail);
     if (p.dead != 0u) {
-        radial += sum_vf(ghosts[ghost_row + width]);
-        bias_gradient += sum_vf(ghosts[ghost_row + 2u * width + 1u]);
+        radial += sum_vf(ghosts[ghost_row + width]) / to_f32(VW);
+        bias_gradient += sum_vf(ghosts[ghost_row + 2u * width + tail]) / to_f32(VW);
     }
     radial = p.project != 0u ? radial * share : 0.0f;
     f32 rate = bits_f32(control[CONTROL_RATE]), correction = bits_f32(control[CONTROL_CORRECTION]);
@@ -153,7 +153,7 @@ BEGIN(update)
                 vf encoder_gradient = splat(share) * de[k];
                 if (p.dead != 0u) {
                     gradient = fma_vf(splat(share), ghosts[ghost_row + c], gradient);
-                    encoder_gradient = fma_vf(splat(share), ghosts[ghost_row + width + 1u + c], encoder_gradient);
+                    encoder_gradient = fma_vf(splat(share), ghosts[ghost_row + width + tail + c], encoder_gradient);
                 }
                 gradient = fma_vf(splat(-radial), old, gradient);
                 vf v = splat(decay) * decoder_v[line + c] + splat(p.one_minus_beta2) * gradient * gradient;

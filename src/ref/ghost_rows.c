@@ -39,8 +39,10 @@ static void feature_rows(void *const *b, const struct ghost_rows_args *p, u32 fe
         add_samples(decoder_gradient, decoder_weights, ghost_rows, count, p->stride);
         add_samples(encoder_gradient, slopes, x_rows, count, p->stride);
     }
-    decoder_gradient[p->stride] = (f32)radial;
-    encoder_gradient[p->stride] = (f32)bias_gradient;
+    for (u32 c = p->stride; c < p->stride + 16; c++) {
+        decoder_gradient[c] = (f32)radial;
+        encoder_gradient[c] = (f32)bias_gradient;
+    }
 }
 
 void hsae_ref_ghost_rows(void *const *b, const void *args, const u32 groups[2])
@@ -52,7 +54,7 @@ void hsae_ref_ghost_rows(void *const *b, const void *args, const u32 groups[2])
     if (ref_halted(control))
         return;
     u32 dead = ref_dead(control, p->level);
-    size_t length = p->stride + 1;
+    size_t length = p->stride + 16;
     for (u32 k = 0; k < p->count && p->chunk + k < dead; k++)
         feature_rows(b, p, control[CONTROL_DEAD_LIST + p->first + p->chunk + k], rows + 2 * k * length, rows + (2 * k + 1) * length);
 }

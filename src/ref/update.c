@@ -7,7 +7,7 @@ struct feature {
     void *const *b;
     u32 index, flag, begin, end; /* its pairs */
     const f32 *decoder;          /* its row of D before the step */
-    const f32 *ghosts;           /* its ghost gradients: a row for D, a row for E, each with one scalar behind; NULL where it isn't dead */
+    const f32 *ghosts;           /* its ghost gradients: a row for D, a row for E, each with a scalar 16 times behind it; NULL where it isn't dead */
     f32 threshold;
     /* Sums over the batch. */
     double radial; /* D_i . gradient of D_i */
@@ -139,7 +139,7 @@ static void step_rows(const struct feature *f, const struct ref_adam *adam)
             double decoder_gradient = 2 * decoder_sum[c - first], encoder_gradient = encoder_sum[c - first];
             if (f->ghosts) {
                 decoder_gradient += f->ghosts[c];
-                encoder_gradient += f->ghosts[p->stride + 1 + c];
+                encoder_gradient += f->ghosts[p->stride + 16 + c];
             }
             next[c] = ref_adam_step(adam, f->decoder[c], &decoder_v[c], decoder_gradient / p->rows - radial * f->decoder[c]);
             encoder[c] = ref_adam_step(adam, encoder[c], &encoder_v[c], encoder_gradient / p->rows);
@@ -178,7 +178,7 @@ static void update_feature(void *const *b, const struct update_args *p, u32 inde
     score_pairs(&f);
     if (ghosts) {
         f.radial += ghosts[p->stride];
-        f.bias_gradient += ghosts[2 * (size_t)p->stride + 1];
+        f.bias_gradient += ghosts[2 * (size_t)p->stride + 16];
     }
     struct ref_adam adam = {.rate = ref_f32(control[CONTROL_RATE]),
                             .correction = ref_f32(control[CONTROL_CORRECTION]),
@@ -203,7 +203,7 @@ static void update_dead(void *const *b, const struct update_args *p, u32 places)
     for (u32 k = 0; k < places && p->chunk + k < dead; k++) {
         u32 i = control[CONTROL_DEAD_LIST + p->level_first + p->chunk + k];
         if (i >= p->first && i < p->first + p->count)
-            update_feature(b, p, i, ghosts + 2 * (size_t)k * (p->stride + 1));
+            update_feature(b, p, i, ghosts + 2 * (size_t)k * (p->stride + 16));
     }
 }
 
