@@ -1,0 +1,60 @@
+/* checkgpu: every kernel on every device against the reference device.
+ *
+ * A kernel's test (tests/kernels/NAME.c) says how to launch it on a world, a random training state on the host, and how far each float may
+ * be off. The harness poisons what the kernel writes, puts guard words behind every buffer, runs both devices and compares whole buffers.
+ */
+#ifndef HSAE_TESTS_CHECKGPU_H
+#define HSAE_TESTS_CHECKGPU_H
+
+#include "device.h"
+
+/* A quiet NaN that no kernel makes: what was never written. */
+#define CHECK_POISON 0x7fc0f00du
+/* A tolerance: these bits must be equal. */
+#define CHECK_EXACT (-1.0f)
+
+/* The content of a buffer, on the host. */
+struct check_words {
+    const char *label;
+    u32 *at;
+    u32 count;
+};
+
+/* One launch with its buffers. */
+struct check_job {
+    enum hsae_kernel kernel;
+    struct hsae_kernel_shape shape;
+    u32 groups[2];
+    u32 args[HSAE_MAX_ARGS / sizeof(u32)];
+    struct check_words *bindings[HSAE_MAX_BINDINGS];
+    /* Of written bindings, as long as the binding: the reference's result, and how far the device may be off it (set to CHECK_EXACT before
+     * `bounds`). NULL where it is only read. */
+    u32 *expected[HSAE_MAX_BINDINGS];
+    f32 *tolerance[HSAE_MAX_BINDINGS];
+};
+
+struct world;
+
+struct check_kernel {
+    /* Launches of one training step in this world, whose upstream kernels have run. */
+    u32 (*launches)(const struct world *world);
+    /* Fills groups, args and bindings of one of them; may prepare what the kernel modifies. */
+    void (*launch)(struct world *world, u32 index, struct check_job *job);
+    /* Sets the tolerance of floats from the inputs and the expected result. NULL: all is exact. */
+    void (*bounds)(const struct world *world, const struct check_job *job);
+};
+
+#define CHECK_DECLARE(name, access) extern const struct check_kernel hsae_check_##name;
+HSAE_KERNEL_LIST(CHECK_DECLARE)
+#undef CHECK_DECLARE
+extern const struct check_kernel *const check_kernels[HSAE_KERNEL_COUNT];
+
+/* Runs a job: uploads the bindings, the written ones (access w) as poison, and reads what is written or modified into `results`, arrays
+ * with room for the binding and CHECK_GUARD words. ns, may be NULL: the least time of some runs. */
+enum { CHECK_GUARD = 64 };
+hsae_status check_run(hsae_device *device, const struct check_job *job, u32 *const results[HSAE_MAX_BINDINGS], double *ns);
+
+/* Runs a job on the reference device and takes its results over into the world. False: it failed, which was printed. */
+bool check_advance(hsae_device *reference, struct check_job *job);
+
+#endif

@@ -1,0 +1,34 @@
+#include "bounds.h"
+#include "world.h"
+
+static void launch(struct world *w, u32 index, struct check_job *job)
+{
+    u32 tile = job->shape.columns * job->shape.group_size;
+    JOB_ARGS(job, bias, .level = index, .rows = w->size.rows, .stride = w->stride, .beta2 = w->beta2, .one_minus_beta2 = 1 - w->beta2,
+             .epsilon = w->epsilon);
+    JOB_BIND(job, &w->control, &w->residual[index], &w->bias, &w->bias_v);
+    job_groups(job, (w->width + tile - 1) / tile);
+}
+
+static void bounds(const struct world *w, const struct check_job *job)
+{
+    struct bias_args p;
+    memcpy(&p, job->args, sizeof p);
+    struct adam_bounds adam = {
+        words_f32(&w->control, CONTROL_RATE), words_f32(&w->control, CONTROL_CORRECTION), p.beta2, p.one_minus_beta2, p.epsilon, 0};
+    for (u32 c = 0; c < w->stride && !world_halted(w); c++) {
+        double sum = 0, scale = 0, share = 2.0 / p.rows;
+        for (u32 b = 0; b < p.rows; b++) {
+            f32 value = words_f32(&w->residual[p.level], (size_t)b * w->stride + c);
+            sum += value;
+            scale += fabs(value);
+        }
+        u32 at = p.level * w->stride + c;
+        struct estimate g = {share * sum, share * bound_sum(p.rows, scale) + bound_ulps(4, share * sum)};
+        struct adam_estimate stepped = bound_adam(&adam, g, words_f32(&w->bias, at), words_f32(&w->bias_v, at));
+        job->tolerance[2][at] = (f32)stepped.w.off;
+        job->tolerance[3][at] = (f32)stepped.v.off;
+    }
+}
+
+const struct check_kernel hsae_check_bias = {launches_levels, launch, bounds};

@@ -1,0 +1,51 @@
+#include "bounds.h"
+#include "world.h"
+
+static void launch(struct world *w, u32 index, struct check_job *job)
+{
+    JOB_ARGS(job, decode, .level = index, .levels = w->size.levels, .rows = w->size.rows, .padded = w->padded, .stride = w->stride,
+             .features = w->features, .range_rows = w->range_rows, .slices = w->size.slices);
+    JOB_BIND(job, &w->x, &w->bias, WORDS4(w->D), &w->flags, &w->sample_starts, &w->samples, &w->control, &w->residual[index], &w->loss);
+    job_groups(job, w->size.slices * w->size.rows);
+}
+
+/* |c| + |x| + sum |a D| of one element, and the number of terms. */
+static double magnitude(const struct world *w, u32 level, u32 b, u32 c, u32 *terms)
+{
+    double sum = fabs(words_f32(&w->bias, (size_t)level * w->stride + c)) + fabs(words_f32(&w->x, (size_t)b * w->stride + c));
+    *terms = 2;
+    for (u32 l = level; l < level + 2 && l < w->size.levels; l++) {
+        u32 list = l * w->size.rows + b;
+        for (u32 q = w->sample_starts.at[list]; q < w->sample_starts.at[list + 1]; q++) {
+            u32 feature = w->samples.at[2 * q], flag = w->flags.at[feature];
+            if (l == level ? !(flag & FLAG_SWAPPED) : (flag & FLAG_PARENT_SWAPPED) != 0) {
+                sum += fabs((double)words_f32(&w->samples, 2 * (size_t)q + 1) * world_decoder(w, feature, c));
+                *terms += 1;
+            }
+        }
+    }
+    return sum;
+}
+
+static void bounds(const struct world *w, const struct check_job *job)
+{
+    struct decode_args p;
+    memcpy(&p, job->args, sizeof p);
+    u32 share = w->stride / p.slices;
+    if (world_halted(w))
+        return;
+    for (u32 b = 0; b < p.rows; b++)
+        for (u32 slice = 0; slice < p.slices; slice++) {
+            double carried = 0;
+            u32 loss = (p.level * p.slices + slice) * p.padded + b, terms;
+            for (u32 c = slice * share; c < (slice + 1) * share; c++) {
+                u32 at = b * w->stride + c;
+                double scale = magnitude(w, p.level, b, c, &terms), off = bound_sum(terms, scale);
+                job->tolerance[10][at] = (f32)off;
+                carried += 2 * fabs(word_f32(job->expected[10][at])) * off;
+            }
+            job->tolerance[11][loss] = (f32)(carried + bound_sum(share, word_f32(job->expected[11][loss])));
+        }
+}
+
+const struct check_kernel hsae_check_decode = {launches_levels, launch, bounds};

@@ -1,0 +1,45 @@
+#include "bounds.h"
+#include "world.h"
+
+static void launch(struct world *w, u32 index, struct check_job *job)
+{
+    (void)index;
+    JOB_ARGS(job, family, .levels = w->size.levels, .rows = w->size.rows);
+    JOB_BIND(job, &w->control, &w->tree, &w->sample_starts, &w->samples, &w->positions, &w->dots, &w->kin);
+    job_items(job, w->size.levels * w->size.rows);
+}
+
+/* KIN_OWN: a - sum a_j dot_j over the sample's children; KIN_PARENT: a_parent dot - a. The rest is exact. */
+static void bound_pair(const struct world *w, u32 list, u32 q, f32 *tolerance)
+{
+    u32 feature = w->samples.at[2 * q], below = list + w->size.rows, terms = 1;
+    double a = words_f32(&w->samples, 2 * (size_t)q + 1), own = a;
+    for (u32 s = below < w->totals.count ? w->sample_starts.at[below] : 0; below < w->totals.count && s < w->sample_starts.at[below + 1];
+         s++) {
+        u32 child = w->samples.at[2 * s];
+        if (world_tree(w, child, TREE_PARENT) == feature) {
+            own += fabs((double)words_f32(&w->samples, 2 * (size_t)s + 1) * words_f32(&w->dots, child));
+            terms += 1;
+        }
+    }
+    tolerance[KIN_OWN] = (f32)bound_sum(terms, own);
+    tolerance[KIN_PARENT] = 0.0f;
+    if (world_tree(w, feature, TREE_PARENT) == NONE)
+        return;
+    u32 above = list - w->size.rows;
+    for (u32 s = w->sample_starts.at[above]; s < w->sample_starts.at[above + 1]; s++)
+        if (w->samples.at[2 * s] == world_tree(w, feature, TREE_PARENT))
+            a += fabs((double)words_f32(&w->samples, 2 * (size_t)s + 1) * words_f32(&w->dots, feature));
+    tolerance[KIN_PARENT] = (f32)bound_sum(2, a);
+}
+
+static void bounds(const struct world *w, const struct check_job *job)
+{
+    if (world_halted(w))
+        return;
+    for (u32 list = 0; list < w->totals.count; list++)
+        for (u32 q = w->sample_starts.at[list]; q < w->sample_starts.at[list + 1]; q++)
+            bound_pair(w, list, q, job->tolerance[6] + (size_t)w->positions.at[q] * KIN_WORDS);
+}
+
+const struct check_kernel hsae_check_family = {launches_one, launch, bounds};

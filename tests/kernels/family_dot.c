@@ -1,0 +1,29 @@
+#include "bounds.h"
+#include "world.h"
+
+static u32 launches(const struct world *world)
+{
+    return world->size.levels > 1;
+}
+
+static void launch(struct world *w, u32 index, struct check_job *job)
+{
+    (void)index;
+    JOB_ARGS(job, family_dot, .first = w->first[1], .count = w->features - w->first[1], .stride = w->stride, .features = w->features,
+             .range_rows = w->range_rows);
+    JOB_BIND(job, WORDS4(w->D), &w->tree, &w->flags, &w->dots);
+    job_groups(job, w->features - w->first[1]);
+}
+
+static void bounds(const struct world *w, const struct check_job *job)
+{
+    for (u32 j = w->first[1]; j < w->features; j++) {
+        u32 parent = world_tree(w, j, TREE_PARENT);
+        double scale = 0;
+        for (u32 c = 0; c < w->size.dim && parent != NONE; c++)
+            scale += fabs((double)world_decoder(w, j, c) * world_decoder(w, parent, c));
+        job->tolerance[6][j] = (f32)bound_sum(w->size.dim, scale);
+    }
+}
+
+const struct check_kernel hsae_check_family_dot = {launches, launch, bounds};

@@ -1,0 +1,25 @@
+#include "bounds.h"
+#include "world.h"
+
+static u32 launches(const struct world *world)
+{
+    return world->ghosts ? world->size.levels : 0;
+}
+
+static void launch(struct world *w, u32 index, struct check_job *job)
+{
+    JOB_ARGS(job, ghost_scale, .level = index, .rows = w->size.rows, .padded = w->padded, .slices = w->size.slices);
+    JOB_BIND(job, &w->control, &w->losses[index], &w->loss, &w->weights[index]);
+    job_groups_exact(job, 1);
+}
+
+/* A quotient of two sums of positive terms, and three products. */
+static void bounds(const struct world *w, const struct check_job *job)
+{
+    double relative = bound_sum(w->size.rows, 1) + bound_sum(w->size.rows * w->size.slices, 1) + bound_ulps(6, 1);
+    for (u32 b = 0; b < w->size.rows && !world_halted(w); b++)
+        if (job->expected[3][b] != CHECK_POISON)
+            job->tolerance[3][b] = (f32)(relative * fabs(word_f32(job->expected[3][b])));
+}
+
+const struct check_kernel hsae_check_ghost_scale = {launches, launch, bounds};

@@ -1,0 +1,11 @@
+#include "world.h"
+
+static void launch(struct world *w, u32 index, struct check_job *job)
+{
+    const struct world_chunk *chunk = &w->chunks[index];
+    JOB_ARGS(job, lists_count, .first = chunk->first, .count = chunk->count, .words = w->words);
+    JOB_BIND(job, &w->bits, &w->counts);
+    job_items(job, chunk->count);
+}
+
+const struct check_kernel hsae_check_lists_count = {launches_chunks, launch, NULL};

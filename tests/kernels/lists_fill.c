@@ -1,0 +1,13 @@
+#include "world.h"
+
+static void launch(struct world *w, u32 index, struct check_job *job)
+{
+    const struct world_chunk *chunk = &w->chunks[index];
+    JOB_ARGS(job, lists_fill, .first = chunk->first, .count = chunk->count, .words = w->words, .features = w->features,
+             .capacity = w->capacity, .history = world_random(w, 4) != 0);
+    JOB_BIND(job, &w->control, &w->bits, &w->starts, &w->table, &w->scratch[index], &w->pairs, &w->active_count, &w->word_starts,
+             &w->history);
+    job_items(job, chunk->count);
+}
+
+const struct check_kernel hsae_check_lists_fill = {launches_chunks, launch, NULL};

@@ -1,0 +1,32 @@
+#include "bounds.h"
+#include "world.h"
+
+/* All formats; the step goes on with the last launch's F32. */
+static const u32 formats[WORLD_FORMATS] = {FORMAT_F16, FORMAT_BF16, FORMAT_F32};
+
+static u32 launches(const struct world *world)
+{
+    (void)world;
+    return WORLD_FORMATS;
+}
+
+static void launch(struct world *w, u32 index, struct check_job *job)
+{
+    JOB_ARGS(job, load, .rows = w->size.rows, .padded = w->padded, .dim = w->size.dim, .stride = w->stride, .format = formats[index],
+             .scale = w->scale);
+    JOB_BIND(job, &w->raw[formats[index]], &w->mean, &w->x, &w->panels, &w->norms);
+    job_groups(job, w->padded);
+}
+
+static void bounds(const struct world *w, const struct check_job *job)
+{
+    for (u32 slot = 2; slot <= 3; slot++)
+        for (u32 k = 0; k < job->bindings[slot]->count; k++)
+            job->tolerance[slot][k] = (f32)bound_ulps(2, word_f32(job->expected[slot][k]));
+    for (u32 b = 0; b < w->padded; b++) {
+        f32 norm = word_f32(job->expected[4][b]);
+        job->tolerance[4][b] = (f32)(bound_sum(w->size.dim, norm) + 2 * bound_ulps(2, norm));
+    }
+}
+
+const struct check_kernel hsae_check_load = {launches, launch, bounds};

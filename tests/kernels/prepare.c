@@ -1,0 +1,22 @@
+#include "bounds.h"
+#include "world.h"
+
+static void launch(struct world *w, u32 index, struct check_job *job)
+{
+    (void)index;
+    JOB_ARGS(job, prepare, .levels = w->size.levels, .rows = w->size.rows, .ghosts = w->ghosts, .lambda_init = w->lambda_init);
+    JOB_BIND(job, &w->clock, &w->levels, &w->flags, &w->norms, &w->control);
+    job_groups_exact(job, 1);
+}
+
+static void bounds(const struct world *w, const struct check_job *job)
+{
+    for (u32 l = 0; l < w->size.levels; l++) {
+        u32 at = CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA;
+        f32 lambda = word_f32(job->expected[4][at]);
+        if (job->expected[4][at] != w->control.at[at])
+            job->tolerance[4][at] = (f32)(bound_sum(w->size.rows, lambda) + bound_ulps(6, lambda));
+    }
+}
+
+const struct check_kernel hsae_check_prepare = {launches_one, launch, bounds};

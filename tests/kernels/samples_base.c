@@ -1,0 +1,11 @@
+#include "world.h"
+
+static void launch(struct world *w, u32 index, struct check_job *job)
+{
+    (void)index;
+    JOB_ARGS(job, samples_base, .levels = w->size.levels, .rows = w->size.rows, .words = w->words, .block = w->block);
+    JOB_BIND(job, &w->levels, &w->tally, &w->totals);
+    job_items(job, w->totals.count);
+}
+
+const struct check_kernel hsae_check_samples_base = {launches_one, launch, NULL};

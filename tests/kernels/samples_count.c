@@ -1,0 +1,11 @@
+#include "world.h"
+
+static void launch(struct world *w, u32 index, struct check_job *job)
+{
+    (void)index;
+    JOB_ARGS(job, samples_count, .levels = w->size.levels, .words = w->words, .block = w->block);
+    JOB_BIND(job, &w->bits, &w->tree, &w->levels, &w->tally);
+    job_items(job, w->blocks * w->words);
+}
+
+const struct check_kernel hsae_check_samples_count = {launches_one, launch, NULL};

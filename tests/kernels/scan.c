@@ -1,0 +1,23 @@
+#include "world.h"
+
+/* The starts by feature, a launch a chunk, and those by sample, unchecked. */
+static u32 launches(const struct world *world)
+{
+    return world->chunk_count + 1;
+}
+
+static void launch(struct world *w, u32 index, struct check_job *job)
+{
+    bool by_feature = index < w->chunk_count;
+    struct check_words *starts = by_feature ? &w->starts : &w->sample_starts;
+    struct scan_args p = {.first = 0, .count = w->totals.count, .capacity = 0};
+    if (by_feature)
+        p = (struct scan_args){.first = w->chunks[index].first, .count = w->chunks[index].count, .capacity = w->capacity};
+    memcpy(job->args, &p, sizeof p);
+    for (u32 k = p.first ? p.first + 1 : 0; k <= p.first + p.count; k++)
+        starts->at[k] = CHECK_POISON;
+    JOB_BIND(job, by_feature ? &w->counts : &w->totals, starts, &w->control);
+    job_groups_exact(job, 1);
+}
+
+const struct check_kernel hsae_check_scan = {launches, launch, NULL};

@@ -1,0 +1,32 @@
+#include "bounds.h"
+#include "world.h"
+
+static void launch(struct world *w, u32 index, struct check_job *job)
+{
+    u32 tile = job->shape.columns * job->shape.group_size;
+    (void)index;
+    JOB_ARGS(job, variance, .rows = w->size.rows, .stride = w->stride);
+    JOB_BIND(job, &w->x, &w->squares);
+    job_groups(job, (w->width + tile - 1) / tile);
+}
+
+static void bounds(const struct world *w, const struct check_job *job)
+{
+    u32 rows = w->size.rows;
+    for (u32 c = 0; c < w->stride; c++) {
+        double sum = 0, scale = 0, carried = 0;
+        for (u32 b = 0; b < rows; b++) {
+            sum += words_f32(&w->x, (size_t)b * w->stride + c);
+            scale += fabs(words_f32(&w->x, (size_t)b * w->stride + c));
+        }
+        double mean = sum / rows, mean_off = bound_sum(rows, scale) / rows + bound_ulps(3, mean), squares = 0;
+        for (u32 b = 0; b < rows; b++) {
+            double off = words_f32(&w->x, (size_t)b * w->stride + c) - mean, off_off = mean_off + bound_ulps(1, off);
+            carried += (2 * fabs(off) + off_off) * off_off;
+            squares += off * off;
+        }
+        job->tolerance[1][c] = (f32)(carried + bound_sum(rows, squares));
+    }
+}
+
+const struct check_kernel hsae_check_variance = {launches_one, launch, bounds};

@@ -1,0 +1,188 @@
+/* A random consistent training state on the host: parameters, tree, clock, a batch, and room for all that a step's kernels write. */
+#ifndef HSAE_TESTS_WORLD_H
+#define HSAE_TESTS_WORLD_H
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "../checkgpu/checkgpu.h"
+
+enum {
+    WORLD_LEVELS = 4,
+    WORLD_CHUNKS = 32,      /* most of struct world_chunk */
+    WORLD_GHOST_CHUNKS = 2, /* launches of ghost_rows for each level */
+    WORLD_FORMATS = 3,      /* raw formats of load */
+    WORLD_CANDIDATES = 3,   /* of relink_best */
+    WORLD_STEP = 130,
+    WORLD_DEAD_STEPS = 20,
+};
+
+enum world_kind {
+    WORLD_PLAIN,
+    WORLD_HALTED, /* CONTROL_HALT is set from the start */
+    WORLD_SHORT,  /* the lists are too short, and there are too few ghost launches */
+};
+
+struct world_size {
+    u32 levels, features[WORLD_LEVELS], rows, dim;
+    u32 chunk; /* most features in a chunk */
+    u32 slices;
+    enum world_kind kind;
+};
+
+/* Features of one level in one range of E: what encode, the lists and update take at a time. */
+struct world_chunk {
+    u32 level, first, count, range, row; /* row of the first one in its range */
+};
+
+struct world {
+    struct world_size size;
+    struct hsae_kernel_shape shape;
+    uint64_t random;
+    u32 features, first[WORLD_LEVELS + 1];
+    u32 words, padded, stride, width, range_rows, block, blocks, capacity;
+    u32 chunk_count;
+    struct world_chunk chunks[WORLD_CHUNKS];
+    f32 scale, lambda_init, rho, bandwidth, beta2, epsilon;
+    u32 ghosts, project; /* 1: on */
+
+    struct check_words raw[WORLD_FORMATS], mean, x, panels, norms;
+    struct check_words clock, levels, tree, last_fired, slot, flags, table, control, status;
+    struct check_words E[HSAE_MAX_RANGES], E_v[HSAE_MAX_RANGES], D[HSAE_MAX_RANGES], D_v[HSAE_MAX_RANGES]; /* unused: a few words */
+    struct check_words bits, scratch[WORLD_CHUNKS], counts, starts, pairs, active_count, word_starts, history;
+    struct check_words tally, totals, sample_starts, samples, positions;
+    struct check_words residual[WORLD_LEVELS], none, loss, dots, kin, terms, bias, bias_v, squares;
+    struct check_words ghost[WORLD_LEVELS], losses[WORLD_LEVELS], weights[WORLD_LEVELS], rows[WORLD_LEVELS][WORLD_GHOST_CHUNKS];
+    struct check_words unit, co_counts, similarity[WORLD_LEVELS], cursor[WORLD_LEVELS], best[WORLD_LEVELS];
+
+    struct check_words *all[192]; /* those that hold memory */
+    u32 all_count;
+};
+
+/* Ends the program where memory runs out. */
+struct world *world_create(const struct world_size *size, const struct hsae_kernel_shape *shape, uint64_t seed);
+void world_destroy(struct world *world);
+/* Runs the step's kernels up to, and without, the last launches of `until` on the reference device. False: a failure, which was printed. */
+bool world_advance(struct world *world, hsae_device *reference, enum hsae_kernel until);
+
+/* ---- random numbers ---- */
+
+u32 world_random(struct world *world, u32 below);
+/* In [low, high). */
+f32 world_uniform(struct world *world, double low, double high);
+
+/* ---- words ---- */
+
+static inline f32 words_f32(const struct check_words *words, size_t index)
+{
+    f32 value;
+    memcpy(&value, words->at + index, sizeof value);
+    return value;
+}
+static inline void words_set(struct check_words *words, size_t index, f32 value)
+{
+    memcpy(words->at + index, &value, sizeof value);
+}
+/* Float of an expected result. */
+static inline f32 word_f32(u32 word)
+{
+    f32 value;
+    memcpy(&value, &word, sizeof value);
+    return value;
+}
+
+/* ---- the state ---- */
+
+static inline f32 world_table(const struct world *world, u32 feature, u32 word)
+{
+    return words_f32(&world->table, (size_t)feature * TABLE_WORDS + word);
+}
+static inline u32 world_tree(const struct world *world, u32 feature, u32 word)
+{
+    return world->tree.at[(size_t)feature * TREE_WORDS + word];
+}
+/* Column c of row `row` of a tensor that is cut into ranges. */
+static inline f32 world_row(const struct world *world, const struct check_words *ranges, u32 row, u32 c)
+{
+    return words_f32(&ranges[row / world->range_rows], (size_t)(row % world->range_rows) * world->stride + c);
+}
+/* The row of D that holds a feature before the step is updated. */
+static inline u32 world_decoder_row(const struct world *world, u32 feature)
+{
+    return world->slot.at[feature] ? world->features + feature : feature;
+}
+static inline f32 world_decoder(const struct world *world, u32 feature, u32 c)
+{
+    return world_row(world, world->D, world_decoder_row(world, feature), c);
+}
+static inline u32 world_dead(const struct world *world, u32 level)
+{
+    return world->control.at[CONTROL_LEVELS + level * CONTROL_LEVEL_WORDS + CONTROL_DEAD];
+}
+/* Places of a ghost_rows launch of a level. */
+static inline u32 world_ghost_chunk(const struct world *world, u32 level)
+{
+    return (world->size.features[level] + WORLD_GHOST_CHUNKS - 1) / WORLD_GHOST_CHUNKS;
+}
+static inline bool world_halted(const struct world *world)
+{
+    return world->control.at[CONTROL_HALT] != 0;
+}
+
+/* ---- jobs ---- */
+
+/* Binds from `slot` on and returns the next slot. */
+static inline u32 job_bind(struct check_job *job, u32 slot, struct check_words *words)
+{
+    job->bindings[slot] = words;
+    return slot + 1;
+}
+static inline u32 job_bind4(struct check_job *job, u32 slot, struct check_words *ranges)
+{
+    for (u32 range = 0; range < HSAE_MAX_RANGES; range++)
+        slot = job_bind(job, slot, &ranges[range]);
+    return slot;
+}
+#define JOB_BIND(job, ...)                                                   \
+    do {                                                                     \
+        struct check_words *const bound_[] = {__VA_ARGS__};                  \
+        for (u32 slot_ = 0; slot_ < sizeof bound_ / sizeof *bound_; slot_++) \
+            job_bind(job, slot_, bound_[slot_]);                             \
+    } while (0)
+#define WORDS4(ranges) &(ranges)[0], &(ranges)[1], &(ranges)[2], &(ranges)[3]
+/* JOB_ARGS(job, decode, .level = l, ...) */
+#define JOB_ARGS(job, name, ...) memcpy((job)->args, &(const struct name##_args){__VA_ARGS__}, sizeof(struct name##_args))
+/* Groups for that many work-groups by linear number: in two dimensions and with spare ones where there are several. */
+static inline void job_groups(struct check_job *job, u32 groups)
+{
+    job->groups[0] = groups > 3 ? groups / 2 + 1 : groups;
+    job->groups[1] = groups > 3 ? 2 : 1;
+}
+/* For that many work-items. */
+static inline void job_items(struct check_job *job, u32 items)
+{
+    job_groups(job, (items + job->shape.group_size - 1) / job->shape.group_size);
+}
+/* Exactly that many. */
+static inline void job_groups_exact(struct check_job *job, u32 groups)
+{
+    job->groups[0] = groups;
+    job->groups[1] = 1;
+}
+
+/* Launch counts that many kernels share. */
+static inline u32 launches_one(const struct world *world)
+{
+    (void)world;
+    return 1;
+}
+static inline u32 launches_levels(const struct world *world)
+{
+    return world->size.levels;
+}
+static inline u32 launches_chunks(const struct world *world)
+{
+    return world->chunk_count;
+}
+
+#endif
