@@ -1,8 +1,7 @@
 /* Ends a step: figures for the host, sparsity control of each level's L0 penalty, last_fired, and the flip of updated decoder rows. One
  * work-group. squares: the columns' sums of `variance`. */
-KERNEL_11(control, READ(0, u32, levels), READ(1, f32, loss), READ(2, f32, terms), READ(3, u32, active_count), READ(4, f32, squares),
-          READ(5, u32, flags), READ(6, u32, starts), MODIFY(7, u32, last_fired), MODIFY(8, u32, slot), MODIFY(9, u32, control),
-          WRITE(10, u32, status))
+KERNEL_10(control, READ(0, u32, levels), READ(1, f32, loss), READ(2, f32, terms), READ(3, u32, active_count), READ(4, f32, squares),
+          READ(5, u32, starts), MODIFY(6, u32, last_fired), MODIFY(7, u32, slot), MODIFY(8, u32, control), WRITE(9, u32, status))
 LOCALS_2(LOCAL(f32, part, WG), LOCAL(u32, counts, WG))
 BEGIN(control)
     if (control[CONTROL_HALT] != 0u) {

@@ -20,7 +20,7 @@ BEGIN(update)
     u32 i = p.first + GROUP, width = p.stride / VW;
     if (p.dead != 0u) {
         u32 place = p.chunk + GROUP;
-        if (place >= control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_DEAD])
+        if (GROUP >= p.dead || place >= control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_DEAD])
             return;
         i = control[CONTROL_DEAD_LIST + p.level_first + place];
     }

@@ -240,8 +240,8 @@ struct update_args {
     u32 first;    /* features of this launch: first .. first + count - 1, all in one range of E */
     u32 count;
     u32 base;     /* global feature of row 0 of encoder, encoder_v, decoder_v */
-    u32 ghosts;   /* 1: dead features are left to launches with `dead` = 1 */
-    u32 dead;     /* 1: works on the dead list from place `chunk` on, skipping features outside first .. */
+    u32 ghosts;   /* 1: dead features are left to launches with `dead` set */
+    u32 dead;     /* not 0: works on so many places of the dead list, from place `chunk` on, skipping features outside first .. */
     u32 chunk;
     u32 rows;
     u32 stride;

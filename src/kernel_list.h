@@ -25,7 +25,7 @@
     KERNEL(update,        "rrrrrrmmmmmmmmmmrrrr") /* gradients, Adam, renormalisation of E, D, b, theta */ \
     KERNEL(bias,          "rrmm")                 /* gradient and Adam of c */                             \
     KERNEL(variance,      "rw")                   /* of the batch, by column */                            \
-    KERNEL(control,       "rrrrrrrmmmw")          /* lambda, last fired, flips, figures */                 \
+    KERNEL(control,       "rrrrrrmmmw")           /* lambda, last fired, flips, figures */                 \
     KERNEL(relink_rows,   "rrrrrw")               /* unit rows of E or D */                                \
     KERNEL(relink_count,  "rw")                   /* co-activation counts */                               \
     KERNEL(relink_best,   "rrm")                  /* best parents of each child */

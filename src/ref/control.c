@@ -45,9 +45,9 @@ static void adapt_penalty(const struct control_args *p, u32 *control, u32 level,
 void hsae_ref_control(void *const *b, const void *args, const u32 groups[2])
 {
     const struct control_args *p = args;
-    const u32 *levels = b[0], *active_count = b[3], *starts = b[6];
+    const u32 *levels = b[0], *active_count = b[3], *starts = b[5];
     const f32 *loss = b[1], *terms = b[2], *squares = b[4];
-    u32 *last_fired = b[7], *slot = b[8], *control = b[9], *status = b[10];
+    u32 *last_fired = b[6], *slot = b[7], *control = b[8], *status = b[9];
     (void)groups;
     if (ref_halted(control)) {
         report_halt(control, p->levels, status);

@@ -194,13 +194,13 @@ static void update_feature(void *const *b, const struct update_args *p, u32 inde
     terms[TERM_TOUCHED] = 1.0f;
 }
 
-/* A place of the dead list for each group: the arguments don't say where the chunk ends. */
-static void update_dead(void *const *b, const struct update_args *p, u32 places)
+/* The launch's places of the dead list. */
+static void update_dead(void *const *b, const struct update_args *p)
 {
     const u32 *control = b[0];
     const f32 *ghosts = b[19];
     u32 dead = ref_dead(control, p->level);
-    for (u32 k = 0; k < places && p->chunk + k < dead; k++) {
+    for (u32 k = 0; k < p->dead && p->chunk + k < dead; k++) {
         u32 i = control[CONTROL_DEAD_LIST + p->level_first + p->chunk + k];
         if (i >= p->first && i < p->first + p->count)
             update_feature(b, p, i, ghosts + 2 * (size_t)k * (p->stride + 16));
@@ -212,10 +212,11 @@ void hsae_ref_update(void *const *b, const void *args, const u32 groups[2])
     const struct update_args *p = args;
     const u32 *control = b[0], *flags = b[2], *starts = b[3];
     f32 *terms = b[7];
+    (void)groups;
     if (ref_halted(control))
         return;
     if (p->dead) {
-        update_dead(b, p, groups[0] * groups[1]);
+        update_dead(b, p);
         return;
     }
     for (u32 i = p->first; i < p->first + p->count; i++) {

@@ -125,7 +125,7 @@ static hsae_status record_update(const hsae_trainer *trainer, struct hsae_sequen
         .level = l,
         .level_first = stack->first[l],
         .ghosts = config->ghost,
-        .dead = chunk >= 0,
+        .dead = chunk >= 0 ? GHOST_CHUNK : 0,
         .chunk = chunk >= 0 ? (u32)chunk : 0,
         .rows = stack->rows,
         .stride = stack->stride,
@@ -207,7 +207,7 @@ static hsae_status record_backward(const hsae_trainer *trainer, struct hsae_sequ
     };
     if (!status)
         status = LAUNCH(stack, sequence, control, 1, 1, control, stack->levels_table, stack->loss, trainer->terms, stack->fired,
-                        trainer->squares, stack->flags, stack->starts, trainer->last_fired, stack->slot, stack->control, flight->status);
+                        trainer->squares, stack->starts, trainer->last_fired, stack->slot, stack->control, flight->status);
     return status;
 }
 

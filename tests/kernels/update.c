@@ -17,7 +17,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     const struct world_chunk *chunk = &w->chunks[w->chunk_count - 1 - index / passes(w)];
     u32 pass = index % passes(w), level = chunk->level, places = world_ghost_chunk(w, level);
     JOB_ARGS(job, update, .level = level, .level_first = w->first[level], .first = chunk->first, .count = chunk->count,
-             .base = chunk->range * w->range_rows, .ghosts = w->ghosts, .dead = pass != 0, .chunk = pass ? (pass - 1) * places : 0,
+             .base = chunk->range * w->range_rows, .ghosts = w->ghosts, .dead = pass ? places : 0, .chunk = pass ? (pass - 1) * places : 0,
              .rows = w->size.rows, .stride = w->stride, .features = w->features, .range_rows = w->range_rows, .project = w->project,
              .rho = w->rho, .bandwidth = w->bandwidth, .beta2 = w->beta2, .one_minus_beta2 = 1 - w->beta2,
              .log2_beta2 = (f32)log2(w->beta2), .epsilon = w->epsilon);
