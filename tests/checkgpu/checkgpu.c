@@ -7,8 +7,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "../kernels/world.h"
 #include "train/shape.h"
+#include "world.h"
 
 #define CHECK_ENTRY(name, access) &hsae_check_##name,
 const struct check_kernel *const check_kernels[HSAE_KERNEL_COUNT] = {HSAE_KERNEL_LIST(CHECK_ENTRY)};

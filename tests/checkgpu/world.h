@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../checkgpu/checkgpu.h"
+#include "checkgpu.h"
 
 enum {
     WORLD_LEVELS = 4,
