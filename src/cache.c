@@ -114,8 +114,8 @@ void hsae_cache_write(const hsae_context *context, const char *kind, const void 
         return;
     }
     struct header header = make_header(key, key_size, data, size);
-    bool whole = fwrite(&header, sizeof header, 1, file) == 1 && fwrite(key, 1, key_size, file) == key_size &&
-                 fwrite(data, 1, size, file) == size;
+    bool whole =
+        fwrite(&header, sizeof header, 1, file) == 1 && fwrite(key, 1, key_size, file) == key_size && fwrite(data, 1, size, file) == size;
     whole = !fclose(file) && whole;
     if (!whole || rename(temporary, path))
         unlink(temporary);

@@ -4,16 +4,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#define KERNEL_CHECK(name, access)                                                                                                         \
-    _Static_assert(sizeof(struct name##_args) <= HSAE_MAX_ARGS, #name ": argument struct too large");                                      \
-    _Static_assert(sizeof(struct name##_args) % 4 == 0, #name ": argument struct is not made of 4-byte members");                          \
+#define KERNEL_CHECK(name, access)                                                                                \
+    _Static_assert(sizeof(struct name##_args) <= HSAE_MAX_ARGS, #name ": argument struct too large");             \
+    _Static_assert(sizeof(struct name##_args) % 4 == 0, #name ": argument struct is not made of 4-byte members"); \
     _Static_assert(sizeof access - 1 <= HSAE_MAX_BINDINGS, #name ": too many bindings");
 HSAE_KERNEL_LIST(KERNEL_CHECK)
 
 const struct hsae_kernel_info hsae_kernels[HSAE_KERNEL_COUNT] = {
 #define KERNEL_INFO(name, access) {#name, access, sizeof(struct name##_args)},
-    HSAE_KERNEL_LIST(KERNEL_INFO)
-};
+    HSAE_KERNEL_LIST(KERNEL_INFO)};
 
 static struct hsae_buffer_base *buffer_base(const struct hsae_buffer *buffer)
 {
@@ -119,9 +118,9 @@ static hsae_status check_transfer(const struct hsae_buffer *buffer, const char *
     if (status)
         return status;
     if (offset % 4 || size % 4 || offset > base->size || size > base->size - offset || (size && !data))
-        return hsae_fail(base->device->context, HSAE_ERROR_ARGUMENT,
-                         "%s: cannot %s %llu bytes at %llu of buffer %s, which has %llu (%s)", base->device->info.id, what, ULL(size),
-                         ULL(offset), base->label, ULL(base->size), data ? "multiples of 4 inside the buffer are allowed" : "no data");
+        return hsae_fail(base->device->context, HSAE_ERROR_ARGUMENT, "%s: cannot %s %llu bytes at %llu of buffer %s, which has %llu (%s)",
+                         base->device->info.id, what, ULL(size), ULL(offset), base->label, ULL(base->size),
+                         data ? "multiples of 4 inside the buffer are allowed" : "no data");
     return HSAE_OK;
 }
 
@@ -191,7 +190,7 @@ static hsae_status check_shape(const struct hsae_sequence_base *sequence, const 
     for (int i = 0; i < 2; i++)
         if (launch->groups[i] > limits->max_groups[i])
             return hsae_fail(device->context, HSAE_ERROR_LIMIT, "%s: %s in %s: %u groups in %c, the device allows %u; use a smaller batch",
-                             device->info.id, kernel->name, sequence->label, launch->groups[i], "xy"[i], limits->max_groups[i]);
+                             device->info.id, kernel->name, sequence->label, launch->groups[i], "xy"[i], limits -> max_groups[i]);
     return HSAE_OK;
 }
 

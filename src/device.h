@@ -21,10 +21,10 @@ enum {
 
 /* How a kernel is specialised (kernel_dialect.h). The same kernel at two shapes is two compiled kernels. */
 struct hsae_kernel_shape {
-    uint32_t group_size;    /* WG, a power of two */
-    uint32_t columns;       /* COLS, >= 1 */
-    uint32_t ranges;        /* RANGES: 1, 2 or 4 */
-    uint32_t vector_width;  /* VW: 4, 8 or 16; Vulkan ignores it (4) */
+    uint32_t group_size;   /* WG, a power of two */
+    uint32_t columns;      /* COLS, >= 1 */
+    uint32_t ranges;       /* RANGES: 1, 2 or 4 */
+    uint32_t vector_width; /* VW: 4, 8 or 16; Vulkan ignores it (4) */
 };
 
 /* ---- buffers ---- */
@@ -92,9 +92,9 @@ void hsae_sequence_destroy(struct hsae_sequence **sequence);
 
 /* ---- the backends' side ---- */
 
-/* All entries are needed. The front has checked every argument. It fills struct hsae_buffer_base and hsae_sequence_base after a create and keeps
- * launch_count (in sequence_launch: the index of the new launch), ended and ticket. Backends say what failed with hsae_fail, except that
- * buffer_create gives ERROR_DEVICE_MEMORY without a message: the front knows how much is in use. Tickets count up from 1. */
+/* All entries are needed. The front has checked every argument. It fills struct hsae_buffer_base and hsae_sequence_base after a create and
+ * keeps launch_count (in sequence_launch: the index of the new launch), ended and ticket. Backends say what failed with hsae_fail, except
+ * that buffer_create gives ERROR_DEVICE_MEMORY without a message: the front knows how much is in use. Tickets count up from 1. */
 struct device_ops {
     hsae_status (*buffer_create)(struct hsae_device *device, uint64_t size, enum hsae_buffer_kind kind, const char *label,
                                  struct hsae_buffer **out);
@@ -119,7 +119,7 @@ struct hsae_device {
     uint64_t allocated_bytes;    /* DEVICE buffers, kept by the front: all of them fit info.limits.memory_bytes */
     uint64_t buffers, sequences; /* alive, kept by the front */
     uint64_t submitted, waited;  /* last ticket given out, last one known to be done; kept by the front */
-    bool lost; /* set by a backend once the device is lost; the front then refuses everything but destruction */
+    bool lost;                   /* set by a backend once the device is lost; the front then refuses everything but destruction */
 };
 
 /* One row of the backend table in device.c. */

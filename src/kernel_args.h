@@ -16,99 +16,99 @@ typedef float f32;
 #define NONE 0xffffffffu
 
 /* clock: u32 [CLOCK_WORDS], written by the host before each step. */
-#define CLOCK_STEP 0u       /* t, from 1 */
-#define CLOCK_SEED_LO 1u
-#define CLOCK_SEED_HI 2u
+#define CLOCK_STEP       0u /* t, from 1 */
+#define CLOCK_SEED_LO    1u
+#define CLOCK_SEED_HI    2u
 #define CLOCK_SWAP_BOUND 3u /* swapped where the first Philox word >> 8 is below it */
 #define CLOCK_DEAD_STEPS 4u /* dead where t - 1 - last_fired >= it */
-#define CLOCK_RATE 5u       /* f32: learning rate */
+#define CLOCK_RATE       5u /* f32: learning rate */
 #define CLOCK_CORRECTION 6u /* f32: 1 / (1 - beta2^t) */
-#define CLOCK_WORDS 16u
+#define CLOCK_WORDS      16u
 
 /* levels: u32 [L + 1][LEVEL_WORDS], constant; entry L has only LEVEL_FIRST = number of all features. */
-#define LEVEL_FIRST 0u    /* first global feature */
-#define LEVEL_TARGET 1u   /* f32: target L0 */
-#define LEVEL_GHOSTS 2u   /* dead features that the recorded step has ghost launches for */
-#define LEVEL_WORDS 4u
+#define LEVEL_FIRST  0u /* first global feature */
+#define LEVEL_TARGET 1u /* f32: target L0 */
+#define LEVEL_GHOSTS 2u /* dead features that the recorded step has ghost launches for */
+#define LEVEL_WORDS  4u
 
 /* tree: u32 [N][TREE_WORDS], changed only by a hierarchy update. Ranks number the features so that children of one parent are
  * adjacent: within a level by (rank of the parent, index), features without a parent last; level l has ranks first_l .. */
-#define TREE_PARENT 0u      /* global feature or NONE */
+#define TREE_PARENT      0u /* global feature or NONE */
 #define TREE_CHILD_FIRST 1u /* rank of its first child; only where there is one */
 #define TREE_CHILD_COUNT 2u
-#define TREE_RANK 3u        /* its rank */
-#define TREE_AT_RANK 4u     /* entry r: the feature whose rank is r */
-#define TREE_WORDS 5u
+#define TREE_RANK        3u /* its rank */
+#define TREE_AT_RANK     4u /* entry r: the feature whose rank is r */
+#define TREE_WORDS       5u
 
 /* flags: u32 [N], written by swap at the start of a step. */
-#define FLAG_SWAPPED 1u        /* s = 1: the children stand in for the feature */
+#define FLAG_SWAPPED        1u /* s = 1: the children stand in for the feature */
 #define FLAG_PARENT_SWAPPED 2u /* s of its parent = 1 */
-#define FLAG_DEAD 4u
-#define FLAG_SLOT 8u           /* the row of D is N + i, not i: each row has two places, one is read while the other is written */
+#define FLAG_DEAD           4u
+#define FLAG_SLOT           8u /* the row of D is N + i, not i: each row has two places, one is read while the other is written */
 
 /* table: u32 [N][TABLE_WORDS], the scalars of each feature (bits of f32 but for the last). */
-#define TABLE_BIAS 0u
-#define TABLE_LOG_THRESHOLD 1u
-#define TABLE_THRESHOLD 2u
-#define TABLE_CUT 3u /* threshold - bandwidth / 2: pairs above it are listed */
-#define TABLE_BIAS_V 4u
+#define TABLE_BIAS            0u
+#define TABLE_LOG_THRESHOLD   1u
+#define TABLE_THRESHOLD       2u
+#define TABLE_CUT             3u /* threshold - bandwidth / 2: pairs above it are listed */
+#define TABLE_BIAS_V          4u
 #define TABLE_LOG_THRESHOLD_V 5u
-#define TABLE_ROW_STEP 6u /* u32: step of the row's last update */
-#define TABLE_WORDS 8u
+#define TABLE_ROW_STEP        6u /* u32: step of the row's last update */
+#define TABLE_WORDS           8u
 
 /* control: u32, what a step decides about itself. */
-#define CONTROL_STEP 0u
-#define CONTROL_RATE 1u       /* f32 */
-#define CONTROL_CORRECTION 2u /* f32 */
-#define CONTROL_HALT 3u       /* not 0: this step and those behind it change nothing; the host mends, clears it and submits them again */
-#define CONTROL_PAIRS 4u      /* pairs that the last step lists; behind a halt the most that a step would list */
-#define CONTROL_LEVELS 8u     /* [HSAE_MAX_LEVELS][CONTROL_LEVEL_WORDS] */
-#define CONTROL_LAMBDA 0u     /* f32; set by the first step */
-#define CONTROL_AVERAGE 1u    /* f32: running mean of L0; negative before the first step */
-#define CONTROL_DEAD 2u       /* dead features before the step */
-#define CONTROL_LEVEL_WORDS 4u
-#define CONTROL_DEAD_LIST 40u /* [N]: of level l from first_l on, ascending */
+#define CONTROL_STEP            0u
+#define CONTROL_RATE            1u /* f32 */
+#define CONTROL_CORRECTION      2u /* f32 */
+#define CONTROL_HALT            3u /* not 0: this step and those behind it change nothing; the host mends, clears it and submits them again */
+#define CONTROL_PAIRS           4u /* pairs that the last step lists; behind a halt the most that a step would list */
+#define CONTROL_LEVELS          8u /* [HSAE_MAX_LEVELS][CONTROL_LEVEL_WORDS] */
+#define CONTROL_LAMBDA          0u /* f32; set by the first step */
+#define CONTROL_AVERAGE         1u /* f32: running mean of L0; negative before the first step */
+#define CONTROL_DEAD            2u /* dead features before the step */
+#define CONTROL_LEVEL_WORDS     4u
+#define CONTROL_DEAD_LIST       40u /* [N]: of level l from first_l on, ascending */
 #define CONTROL_WORDS(features) (CONTROL_DEAD_LIST + (features))
 
-#define HALT_PAIRS 1u  /* the lists are too short */
+#define HALT_PAIRS  1u /* the lists are too short */
 #define HALT_GHOSTS 2u /* more dead features than the recorded step has ghost launches for */
 
-/* Pairs (feature, sample) with p > cut. By feature: pairs u32 [capacity][2] = sample, bits of p; feature i has starts[i] .. starts[i + 1] - 1,
- * ascending samples. By sample: samples u32 [capacity][2] = feature, bits of the activation a (0 where p <= threshold); list l B + b has
+/* Pairs (feature, sample) with p > cut. By feature: pairs u32 [capacity][2] = sample, bits of p; feature i has starts[i] .. starts[i + 1] -
+ * 1, ascending samples. By sample: samples u32 [capacity][2] = feature, bits of the activation a (0 where p <= threshold); list l B + b has
  * sample_starts[l B + b] .., ascending ranks; positions u32 [capacity] = the place of the same pair in `pairs`. */
 
 /* kin: u32 [capacity][KIN_WORDS], for each entry of `pairs`, with D_i . D_j of decoder rows (algorithm: u, the constraint's residual). */
-#define KIN_OWN 0u        /* f32: D_i . u_i */
-#define KIN_PARENT 1u     /* f32: D_i . u_parent, co-active siblings left out */
+#define KIN_OWN        0u /* f32: D_i . u_i */
+#define KIN_PARENT     1u /* f32: D_i . u_parent, co-active siblings left out */
 #define KIN_PARENT_ACT 2u /* f32: activation of the parent */
-#define KIN_FIRST 3u      /* its family among `samples`: from here */
-#define KIN_END 4u        /* to before here, itself included */
-#define KIN_SCORE 5u      /* f32: q = d loss / d a */
-#define KIN_WORDS 6u
+#define KIN_FIRST      3u /* its family among `samples`: from here */
+#define KIN_END        4u /* to before here, itself included */
+#define KIN_SCORE      5u /* f32: q = d loss / d a */
+#define KIN_WORDS      6u
 
 /* terms: f32 [N][TERM_WORDS], sums over the batch. */
-#define TERM_OWN 0u     /* of a_i D_i . u_i */
-#define TERM_PARENT 1u  /* of a_i D_i . u_parent */
+#define TERM_OWN     0u /* of a_i D_i . u_i */
+#define TERM_PARENT  1u /* of a_i D_i . u_parent */
 #define TERM_PRODUCT 2u /* of a_i a_parent */
 #define TERM_TOUCHED 3u /* 1 where the row was updated */
-#define TERM_WORDS 4u
+#define TERM_WORDS   4u
 
 /* status: u32 [STATUS_WORDS], read by the host after a step. */
-#define STATUS_STEP 0u
-#define STATUS_HALT 1u
-#define STATUS_PAIRS 2u
-#define STATUS_VARIANCE 3u /* f32: sum over the batch of |x - mean x|^2 */
-#define STATUS_LEVELS 8u   /* [HSAE_MAX_LEVELS][STATUS_LEVEL_WORDS] */
+#define STATUS_STEP           0u
+#define STATUS_HALT           1u
+#define STATUS_PAIRS          2u
+#define STATUS_VARIANCE       3u /* f32: sum over the batch of |x - mean x|^2 */
+#define STATUS_LEVELS         8u /* [HSAE_MAX_LEVELS][STATUS_LEVEL_WORDS] */
 #define STATUS_RECONSTRUCTION 0u /* f32: batch mean */
-#define STATUS_L0 1u             /* f32 */
-#define STATUS_LAMBDA 2u         /* f32: the one used */
-#define STATUS_CONSTRAINT 3u     /* f32: batch mean, rho included */
-#define STATUS_DEAD 4u
-#define STATUS_LEVEL_WORDS 5u
-#define STATUS_WORDS 48u
+#define STATUS_L0             1u /* f32 */
+#define STATUS_LAMBDA         2u /* f32: the one used */
+#define STATUS_CONSTRAINT     3u /* f32: batch mean, rho included */
+#define STATUS_DEAD           4u
+#define STATUS_LEVEL_WORDS    5u
+#define STATUS_WORDS          48u
 
-#define FORMAT_F32 0u
-#define FORMAT_F16 1u
+#define FORMAT_F32  0u
+#define FORMAT_F16  1u
 #define FORMAT_BF16 2u
 
 struct load_args {
@@ -133,11 +133,11 @@ struct prepare_args {
 };
 
 struct encode_args {
-    u32 first;  /* global feature of the chunk's first row: indexes table and bits */
-    u32 row;    /* its row in `encoder` */
-    u32 count;  /* rows of the chunk */
-    u32 rows;   /* B */
-    u32 words;  /* W */
+    u32 first; /* global feature of the chunk's first row: indexes table and bits */
+    u32 row;   /* its row in `encoder` */
+    u32 count; /* rows of the chunk */
+    u32 rows;  /* B */
+    u32 words; /* W */
     u32 dim;
     u32 stride;
 };
@@ -149,7 +149,7 @@ struct lists_count_args {
 };
 
 struct scan_args {
-    u32 first;    /* starts[first] is known (0 where first = 0), starts[first + 1 ..] are written */
+    u32 first; /* starts[first] is known (0 where first = 0), starts[first + 1 ..] are written */
     u32 count;
     u32 capacity; /* of the lists; a total above it halts the step; 0: unchecked */
 };
@@ -191,7 +191,7 @@ struct decode_args {
     u32 stride;
     u32 features; /* N */
     u32 range_rows;
-    u32 slices;   /* column slices, each with its own part of the loss */
+    u32 slices; /* column slices, each with its own part of the loss */
 };
 
 struct family_dot_args {
@@ -237,18 +237,18 @@ struct ghost_rows_args {
 struct update_args {
     u32 level;
     u32 level_first;
-    u32 first;    /* features of this launch: first .. first + count - 1, all in one range of E */
+    u32 first; /* features of this launch: first .. first + count - 1, all in one range of E */
     u32 count;
-    u32 base;     /* global feature of row 0 of encoder, encoder_v, decoder_v */
-    u32 ghosts;   /* 1: dead features are left to launches with `dead` set */
-    u32 dead;     /* not 0: works on so many places of the dead list, from place `chunk` on, skipping features outside first .. */
+    u32 base;   /* global feature of row 0 of encoder, encoder_v, decoder_v */
+    u32 ghosts; /* 1: dead features are left to launches with `dead` set */
+    u32 dead;   /* not 0: works on so many places of the dead list, from place `chunk` on, skipping features outside first .. */
     u32 chunk;
     u32 rows;
     u32 stride;
     u32 features;
     u32 range_rows;
     u32 project;
-    f32 rho;      /* 0: no constraint */
+    f32 rho; /* 0: no constraint */
     f32 bandwidth;
     f32 beta2;
     f32 one_minus_beta2;
@@ -284,7 +284,7 @@ struct control_args {
 };
 
 struct relink_rows_args {
-    u32 first;  /* global feature of the first row */
+    u32 first; /* global feature of the first row */
     u32 count;
     u32 padded; /* rows written: those behind count are zero */
     u32 stride;
@@ -295,7 +295,7 @@ struct relink_rows_args {
 };
 
 struct relink_count_args {
-    u32 child;  /* global feature of column 0 */
+    u32 child; /* global feature of column 0 */
     u32 children;
     u32 padded;
     u32 parent; /* global feature of row 0 */
@@ -305,10 +305,10 @@ struct relink_count_args {
 };
 
 struct relink_best_args {
-    u32 child;   /* index in its level of column 0 */
+    u32 child; /* index in its level of column 0 */
     u32 children;
     u32 padded;
-    u32 parent;  /* index in its level of row 0 */
+    u32 parent; /* index in its level of row 0 */
     u32 parents;
     u32 candidates; /* kept for each child */
 };

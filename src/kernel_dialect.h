@@ -20,6 +20,8 @@
 #ifndef HSAE_KERNEL_DIALECT_H
 #define HSAE_KERNEL_DIALECT_H
 
+/* clang-format off */
+
 #ifdef HSAE_GLSL
 
 layout(local_size_x_id = 0, local_size_y = 1, local_size_z = 1) in;
@@ -209,7 +211,6 @@ static inline uint mul_hi_u32(uint a, uint b) { return mul_hi(a, b); }
 
 #define END }
 
-/* clang-format off */
 #define KERNEL_1(name, b0) KERNEL_OPEN(name) b0 KERNEL_CLOSE(name)
 #define KERNEL_2(name, b0, b1) KERNEL_OPEN(name) b0 ARG b1 KERNEL_CLOSE(name)
 #define KERNEL_3(name, b0, b1, b2) KERNEL_OPEN(name) b0 ARG b1 ARG b2 KERNEL_CLOSE(name)

@@ -35,7 +35,7 @@ enum hsae_kernel {
 #define HSAE_KERNEL_ENUM(name, access) HSAE_KERNEL_##name,
     HSAE_KERNEL_LIST(HSAE_KERNEL_ENUM)
 #undef HSAE_KERNEL_ENUM
-    HSAE_KERNEL_COUNT
+        HSAE_KERNEL_COUNT
 };
 
 #endif

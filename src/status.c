@@ -3,8 +3,8 @@
 const char *hsae_status_name(hsae_status status)
 {
     switch (status) {
-#define NAME_CASE(name, value, sentence)                                                                                                   \
-    case HSAE_##name:                                                                                                                      \
+#define NAME_CASE(name, value, sentence) \
+    case HSAE_##name:                    \
         return #name;
         HSAE_STATUS_MAP(NAME_CASE)
     }
@@ -14,8 +14,8 @@ const char *hsae_status_name(hsae_status status)
 const char *hsae_status_sentence(hsae_status status)
 {
     switch (status) {
-#define SENTENCE_CASE(name, value, sentence)                                                                                               \
-    case HSAE_##name:                                                                                                                      \
+#define SENTENCE_CASE(name, value, sentence) \
+    case HSAE_##name:                        \
         return sentence;
         HSAE_STATUS_MAP(SENTENCE_CASE)
     }

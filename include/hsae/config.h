@@ -1,5 +1,5 @@
-/* The configuration of a training run: hyper-parameters, shapes, ablations. The same flat set of keys in JSON files, on the command line, in
- * models and checkpoints. Meaning of every key: README.md and the method's paper, arXiv 2602.11881. */
+/* The configuration of a training run: hyper-parameters, shapes, ablations. The same flat set of keys in JSON files, on the command line,
+ * in models and checkpoints. Meaning of every key: README.md and the method's paper, arXiv 2602.11881. */
 #ifndef HSAE_CONFIG_H
 #define HSAE_CONFIG_H
 
@@ -19,33 +19,33 @@ typedef enum hsae_order { HSAE_ORDER_SHUFFLE, HSAE_ORDER_SEQUENTIAL } hsae_order
 
 /* A value type: copy it freely. Always start from hsae_config_defaults; 0 is "automatic" only where said. */
 typedef struct hsae_config {
-    uint32_t level_count;                /* L, 1 to HSAE_MAX_LEVELS */
-    uint32_t levels[HSAE_MAX_LEVELS];    /* features of each level, strictly increasing */
-    uint32_t batch;                      /* samples in a step, B */
-    uint64_t steps;                      /* steps of the whole run, T; must be set for training */
-    double lr;                           /* peak learning rate; 0: 0.096 / sqrt(d) */
-    double warmup;                       /* share of the steps in which the learning rate rises, 0 to 1 */
-    double beta2;                        /* Adam's decay of second moments, 0 to below 1 */
-    double adam_eps;                     /* Adam's epsilon, > 0 */
-    double target_l0[HSAE_MAX_LEVELS];   /* active features per sample to aim at, > 0, at most the level's features */
-    double lambda_init;                  /* first L0 penalty, relative to mean squared norm / target */
-    double init_l0[HSAE_MAX_LEVELS];     /* active features at the start; 0: n / 32 within 1.5 to 4 times the target */
-    double sparsity_momentum;            /* of the running mean of L0, 0 to below 1 */
-    double sparsity_eta;                 /* share of the distance to the target to be closed in a step */
-    double sparsity_kappa;               /* relative change of the L0 penalty in a step, 0 to below 1 */
-    double bandwidth;                    /* of the straight-through estimator, > 0 */
-    uint64_t hierarchy_period;           /* steps between updates of the tree; 0: min(5000, max(1, steps / 20)) */
-    double exclude;                      /* share of features left without a parent, 0 to below 1 */
-    hsae_similarity similarity;          /* what makes a parent */
-    hsae_tree tree;                      /* shape of the tree */
-    bool ghost;                          /* ghost gradients for dead features */
-    uint64_t dead_steps;                 /* steps without activity after which a feature is dead; 0: min(1000, max(1, steps / 10)) */
-    bool project_gradient;               /* take the radial part out of the decoder's gradient */
-    hsae_center center;                  /* what is subtracted from the activations */
-    hsae_order order;                    /* order of the data */
-    uint64_t seed;                       /* of every random number, below 2^63 */
-    double rho;                          /* weight of the structural constraint, >= 0 */
-    double perturb;                      /* probability that a feature is replaced by its children, 0 to 1 */
+    uint32_t level_count;              /* L, 1 to HSAE_MAX_LEVELS */
+    uint32_t levels[HSAE_MAX_LEVELS];  /* features of each level, strictly increasing */
+    uint32_t batch;                    /* samples in a step, B */
+    uint64_t steps;                    /* steps of the whole run, T; must be set for training */
+    double lr;                         /* peak learning rate; 0: 0.096 / sqrt(d) */
+    double warmup;                     /* share of the steps in which the learning rate rises, 0 to 1 */
+    double beta2;                      /* Adam's decay of second moments, 0 to below 1 */
+    double adam_eps;                   /* Adam's epsilon, > 0 */
+    double target_l0[HSAE_MAX_LEVELS]; /* active features per sample to aim at, > 0, at most the level's features */
+    double lambda_init;                /* first L0 penalty, relative to mean squared norm / target */
+    double init_l0[HSAE_MAX_LEVELS];   /* active features at the start; 0: n / 32 within 1.5 to 4 times the target */
+    double sparsity_momentum;          /* of the running mean of L0, 0 to below 1 */
+    double sparsity_eta;               /* share of the distance to the target to be closed in a step */
+    double sparsity_kappa;             /* relative change of the L0 penalty in a step, 0 to below 1 */
+    double bandwidth;                  /* of the straight-through estimator, > 0 */
+    uint64_t hierarchy_period;         /* steps between updates of the tree; 0: min(5000, max(1, steps / 20)) */
+    double exclude;                    /* share of features left without a parent, 0 to below 1 */
+    hsae_similarity similarity;        /* what makes a parent */
+    hsae_tree tree;                    /* shape of the tree */
+    bool ghost;                        /* ghost gradients for dead features */
+    uint64_t dead_steps;               /* steps without activity after which a feature is dead; 0: min(1000, max(1, steps / 10)) */
+    bool project_gradient;             /* take the radial part out of the decoder's gradient */
+    hsae_center center;                /* what is subtracted from the activations */
+    hsae_order order;                  /* order of the data */
+    uint64_t seed;                     /* of every random number, below 2^63 */
+    double rho;                        /* weight of the structural constraint, >= 0 */
+    double perturb;                    /* probability that a feature is replaced by its children, 0 to 1 */
 } hsae_config;
 
 HSAE_API void hsae_config_defaults(hsae_config *config);
@@ -60,15 +60,17 @@ HSAE_API hsae_status hsae_config_load(hsae_context *context, hsae_config *config
 /* All keys as one JSON object (target_l0 and init_l0 as a number where all levels agree). Free with hsae_free; NULL: out of memory. */
 HSAE_API char *hsae_config_json(const hsae_config *config);
 
-/* Fills the automatic values for activations of width `dim` and checks everything: what comes out can be trained. ERROR_CONFIG says which key,
- * its value, and what is allowed. */
+/* Fills the automatic values for activations of width `dim` and checks everything: what comes out can be trained. ERROR_CONFIG says which
+ * key, its value, and what is allowed. */
 HSAE_API hsae_status hsae_config_resolve(hsae_context *context, hsae_config *config, uint32_t dim);
 
 /* X(key): every key in its documented order; `#key` is its name. */
+/* clang-format off */
 #define HSAE_CONFIG_KEYS(X)                                                                                                   \
     X(levels) X(batch) X(steps) X(lr) X(warmup) X(beta2) X(adam_eps) X(target_l0) X(lambda_init) X(init_l0)                   \
     X(sparsity_momentum) X(sparsity_eta) X(sparsity_kappa) X(bandwidth) X(hierarchy_period) X(exclude) X(similarity) X(tree)  \
     X(ghost) X(dead_steps) X(project_gradient) X(center) X(order) X(seed) X(rho) X(perturb)
+/* clang-format on */
 
 #ifdef __cplusplus
 }

@@ -18,16 +18,16 @@ typedef enum hsae_device_type {
 
 /* What a device allows. Plain numbers; 0 = unsupported. */
 typedef struct hsae_limits {
-    uint64_t memory_bytes;            /* size of the device's memory (heap) */
-    uint64_t max_allocation_bytes;    /* largest single buffer */
-    uint64_t max_binding_bytes;       /* largest buffer that a kernel can see through one binding */
-    uint32_t max_bindings;            /* buffers that one kernel can see */
-    uint32_t max_args_bytes;          /* argument struct (push constants) */
-    uint32_t max_group_size;          /* work-items in a work-group */
-    uint32_t max_groups[2];           /* work-groups of a launch, x and y */
-    uint32_t max_local_bytes;         /* local (shared) memory of a work-group */
-    uint32_t vector_width;            /* floats in the device's native vector; 1 where the compiler does it all */
-    uint32_t compute_units;           /* cores, compute units or multiprocessors; 0 = unknown */
+    uint64_t memory_bytes;         /* size of the device's memory (heap) */
+    uint64_t max_allocation_bytes; /* largest single buffer */
+    uint64_t max_binding_bytes;    /* largest buffer that a kernel can see through one binding */
+    uint32_t max_bindings;         /* buffers that one kernel can see */
+    uint32_t max_args_bytes;       /* argument struct (push constants) */
+    uint32_t max_group_size;       /* work-items in a work-group */
+    uint32_t max_groups[2];        /* work-groups of a launch, x and y */
+    uint32_t max_local_bytes;      /* local (shared) memory of a work-group */
+    uint32_t vector_width;         /* floats in the device's native vector; 1 where the compiler does it all */
+    uint32_t compute_units;        /* cores, compute units or multiprocessors; 0 = unknown */
 } hsae_limits;
 
 typedef struct hsae_device_info {

@@ -19,20 +19,20 @@ extern "C" {
 #endif
 
 /* X(NAME, value, sentence): the one list of status codes. */
-#define HSAE_STATUS_MAP(X)                                                        \
-    X(OK, 0, "success")                                                           \
-    X(ERROR_ARGUMENT, -1, "an argument is not valid")                             \
-    X(ERROR_CONFIG, -2, "the configuration is not valid")                         \
-    X(ERROR_FILE, -3, "a file cannot be read or written")                         \
-    X(ERROR_FORMAT, -4, "a file does not hold what it should")                    \
-    X(ERROR_DATA, -5, "the activations are not usable")                           \
-    X(ERROR_MEMORY, -6, "out of host memory")                                     \
-    X(ERROR_DEVICE_MEMORY, -7, "out of device memory")                            \
-    X(ERROR_NO_DEVICE, -8, "no such device")                                      \
-    X(ERROR_LIMIT, -9, "the device's limits do not allow this")                   \
-    X(ERROR_DRIVER, -10, "the device's driver failed")                            \
-    X(ERROR_DEVICE_LOST, -11, "the device was lost")                              \
-    X(ERROR_UNSUPPORTED, -12, "this build of the library cannot do this")         \
+#define HSAE_STATUS_MAP(X)                                                \
+    X(OK, 0, "success")                                                   \
+    X(ERROR_ARGUMENT, -1, "an argument is not valid")                     \
+    X(ERROR_CONFIG, -2, "the configuration is not valid")                 \
+    X(ERROR_FILE, -3, "a file cannot be read or written")                 \
+    X(ERROR_FORMAT, -4, "a file does not hold what it should")            \
+    X(ERROR_DATA, -5, "the activations are not usable")                   \
+    X(ERROR_MEMORY, -6, "out of host memory")                             \
+    X(ERROR_DEVICE_MEMORY, -7, "out of device memory")                    \
+    X(ERROR_NO_DEVICE, -8, "no such device")                              \
+    X(ERROR_LIMIT, -9, "the device's limits do not allow this")           \
+    X(ERROR_DRIVER, -10, "the device's driver failed")                    \
+    X(ERROR_DEVICE_LOST, -11, "the device was lost")                      \
+    X(ERROR_UNSUPPORTED, -12, "this build of the library cannot do this") \
     X(CANCELLED, -13, "stopped on request")
 
 typedef enum hsae_status {
@@ -55,9 +55,10 @@ typedef void (*hsae_log_fn)(void *user, hsae_log_level level, const char *messag
 
 /* Where the library's text goes and where it may keep compiled kernels. Zero-initialise, set what differs. */
 typedef struct hsae_context_params {
-    hsae_log_fn log;       /* NULL: messages are dropped */
-    void *log_user;        /* first argument of `log` */
-    const char *cache_dir; /* folder for compiled kernels; NULL: $HSAE_CACHE_DIR, else $XDG_CACHE_HOME/hsae, else ~/.cache/hsae; "": no cache */
+    hsae_log_fn log; /* NULL: messages are dropped */
+    void *log_user;  /* first argument of `log` */
+    const char
+        *cache_dir; /* folder for compiled kernels; NULL: $HSAE_CACHE_DIR, else $XDG_CACHE_HOME/hsae, else ~/.cache/hsae; "": no cache */
 } hsae_context_params;
 
 /* Everything else hangs on a context. Immutable after creation, so any number of threads may share one. It must outlive all objects made

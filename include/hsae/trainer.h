@@ -16,8 +16,8 @@ extern "C" {
 /* One thread at a time. The device must outlive it. */
 typedef struct hsae_trainer hsae_trainer;
 
-/* A fresh trainer. `config` is resolved first (hsae_config_resolve). The first min(65536, count) rows of `calibration` give mean and scale of
- * the input normalisation, the first batch of it the thresholds' start; it may be closed afterwards. */
+/* A fresh trainer. `config` is resolved first (hsae_config_resolve). The first min(65536, count) rows of `calibration` give mean and scale
+ * of the input normalisation, the first batch of it the thresholds' start; it may be closed afterwards. */
 HSAE_API hsae_status hsae_trainer_create(hsae_device *device, const hsae_config *config, const hsae_dataset *calibration,
                                          hsae_trainer **out);
 /* The same with rows in memory: raw [rows, dim], rows >= batch. */
@@ -39,10 +39,10 @@ typedef struct hsae_step_level {
     uint64_t dead;             /* dead features before the step */
 } hsae_step_level;
 typedef struct hsae_step_metrics {
-    uint64_t step;    /* counted from 1 */
-    uint64_t tokens;  /* samples seen up to and with this step */
+    uint64_t step;   /* counted from 1 */
+    uint64_t tokens; /* samples seen up to and with this step */
     double lr;
-    double seconds;   /* since the trainer was made or resumed */
+    double seconds;           /* since the trainer was made or resumed */
     double tokens_per_second; /* since the last metrics */
     uint32_t level_count;
     hsae_step_level levels[HSAE_MAX_LEVELS];

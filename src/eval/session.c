@@ -188,7 +188,8 @@ hsae_status hsae_session_encode(hsae_session *session, const float *raw, uint64_
         memcpy(session->batch, raw + first * stack->dim, (size_t)count * stack->dim * sizeof *raw);
         for (size_t k = 0; k < (size_t)count * stack->dim && !status; k++)
             if (!isfinite(session->batch[k]))
-                status = hsae_fail(session->context, HSAE_ERROR_DATA, "row %" PRIu64 " has a value that is not finite", first + k / stack->dim);
+                status =
+                    hsae_fail(session->context, HSAE_ERROR_DATA, "row %" PRIu64 " has a value that is not finite", first + k / stack->dim);
         if (!status)
             status = run_batch(session, count, false);
         for (uint32_t l = 0; l < stack->levels && !status; l++)
@@ -207,8 +208,8 @@ static hsae_status check_features(const hsae_session *session, uint32_t level, c
                          session->stack.levels);
     for (uint64_t r = 0; r < features->rows; r++)
         if (features->indptr[0] != 0 || features->indptr[r + 1] < features->indptr[r])
-            return hsae_fail(session->context, HSAE_ERROR_ARGUMENT, "indptr of level %" PRIu32 " is not ascending from 0 at row %" PRIu64, level,
-                             r);
+            return hsae_fail(session->context, HSAE_ERROR_ARGUMENT, "indptr of level %" PRIu32 " is not ascending from 0 at row %" PRIu64,
+                             level, r);
     for (uint64_t k = 0; features->rows && k < features->indptr[features->rows]; k++)
         if (features->indices[k] >= session->model->levels[level].features || !isfinite(features->values[k]))
             return hsae_fail(session->context, HSAE_ERROR_ARGUMENT,
@@ -226,7 +227,8 @@ static hsae_status write_lists(struct hsae_session *session, uint32_t level, con
     hsae_status status = HSAE_OK;
     if (pairs > stack->capacity) {
         if (pairs > UINT32_MAX / 8)
-            return hsae_fail(session->context, HSAE_ERROR_LIMIT, "%" PRIu64 " active features in %" PRIu32 " rows are too many", pairs, rows);
+            return hsae_fail(session->context, HSAE_ERROR_LIMIT, "%" PRIu64 " active features in %" PRIu32 " rows are too many", pairs,
+                             rows);
         release_sequences(session);
         if ((status = hsae_stack_grow(stack, (uint32_t)pairs)) || (status = record_all(session)))
             return status;

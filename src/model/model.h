@@ -6,18 +6,18 @@
 
 struct level_tensors {
     uint32_t features;
-    float *encoder_weight;  /* [n, d] */
-    float *encoder_bias;    /* [n] */
-    float *threshold;       /* [n] */
-    float *decoder_weight;  /* [n, d] */
-    float *decoder_bias;    /* [d] */
-    int32_t *parent;        /* [n]; NULL at level 0 */
+    float *encoder_weight; /* [n, d] */
+    float *encoder_bias;   /* [n] */
+    float *threshold;      /* [n] */
+    float *decoder_weight; /* [n, d] */
+    float *decoder_bias;   /* [d] */
+    int32_t *parent;       /* [n]; NULL at level 0 */
 };
 
 struct hsae_model {
     hsae_config config; /* resolved */
     uint32_t dim;
-    float *mean;        /* [d] */
+    float *mean; /* [d] */
     float scale;
     struct level_tensors levels[HSAE_MAX_LEVELS];
 };
@@ -51,8 +51,8 @@ hsae_status hsae_train_state_alloc(hsae_context *context, const hsae_model *mode
 void hsae_train_state_free(struct train_state **state);
 
 /* A checkpoint file holds both. Loading checks every tensor's presence, dtype, shape, finiteness, ranges (thresholds > 0, parents in range,
- * 0 <= row_step, last_fired <= step) against the file's own configuration, which comes back unresolved but checked. F16 and BF16 weights are
- * converted. `train.levels.{l}.activity` may be missing (zeros then). */
+ * 0 <= row_step, last_fired <= step) against the file's own configuration, which comes back unresolved but checked. F16 and BF16 weights
+ * are converted. `train.levels.{l}.activity` may be missing (zeros then). */
 hsae_status hsae_checkpoint_load(hsae_context *context, const char *path, hsae_model **model, struct train_state **state);
 hsae_status hsae_checkpoint_save(hsae_context *context, const hsae_model *model, const struct train_state *state, const char *path);
 

@@ -26,8 +26,8 @@ const struct opencl_api *hsae_opencl_api(void)
 
 const char *hsae_opencl_error_name(cl_int error, char buffer[24])
 {
-#define ERROR_CASE(name)                                                                                                                   \
-    case name:                                                                                                                             \
+#define ERROR_CASE(name) \
+    case name:           \
         return #name;
     switch (error) {
         ERROR_CASE(CL_BUILD_PROGRAM_FAILURE)

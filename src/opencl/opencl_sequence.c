@@ -170,9 +170,9 @@ hsae_status hsae_opencl_sequence_submit(struct hsae_sequence *sequence, uint64_t
                          sequence->base.label);
     device->pending = grown;
     cl_event event = NULL;
-    cl_int error = !sequence->base.timed   ? submit_plain(device, sequence)
-                   : device->host_timers   ? submit_host_timed(device, sequence)
-                                           : submit_timed(device, sequence);
+    cl_int error = !sequence->base.timed ? submit_plain(device, sequence)
+                   : device->host_timers ? submit_host_timed(device, sequence)
+                                         : submit_timed(device, sequence);
     if (!error)
         error = device->cl->EnqueueMarkerWithWaitList(device->queue, 0, NULL, &event);
     if (!error)

@@ -1,5 +1,6 @@
-/* The reference kernels: plain C, one file a kernel, sums in double. A kernel runs one whole launch; `b` are the bound buffers' bytes in the
- * order of kernel_list.h, `args` the argument struct. The work is given by the arguments alone: the launch's groups and shape only cut it. */
+/* The reference kernels: plain C, one file a kernel, sums in double. A kernel runs one whole launch; `b` are the bound buffers' bytes in
+ * the order of kernel_list.h, `args` the argument struct. The work is given by the arguments alone: the launch's groups and shape only cut
+ * it. */
 #ifndef HSAE_SRC_REF_H
 #define HSAE_SRC_REF_H
 

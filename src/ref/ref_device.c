@@ -33,8 +33,7 @@ struct ref_device {
 
 static const ref_kernel kernels[HSAE_KERNEL_COUNT] = {
 #define REF_ENTRY(name, access) hsae_ref_##name,
-    HSAE_KERNEL_LIST(REF_ENTRY)
-};
+    HSAE_KERNEL_LIST(REF_ENTRY)};
 
 static hsae_status ref_buffer_create(struct hsae_device *device, uint64_t size, enum hsae_buffer_kind kind, const char *label,
                                      struct hsae_buffer **out)

@@ -30,7 +30,8 @@ void hsae_ref_swap(void *const *b, const void *args, const u32 groups[2])
                 f |= FLAG_SWAPPED;
             if (node[TREE_PARENT] != NONE &&
                 philox_first(clock[CLOCK_SEED_LO], clock[CLOCK_SEED_HI], node[TREE_PARENT] - levels[(l - 1) * LEVEL_WORDS + LEVEL_FIRST],
-                             l - 1, clock[CLOCK_STEP]) >> 8 < clock[CLOCK_SWAP_BOUND])
+                             l - 1, clock[CLOCK_STEP]) >>
+                    8 < clock[CLOCK_SWAP_BOUND])
                 f |= FLAG_PARENT_SWAPPED;
             if (clock[CLOCK_STEP] - 1 - last_fired[i] >= clock[CLOCK_DEAD_STEPS])
                 f |= FLAG_DEAD;

@@ -7,7 +7,7 @@ struct feature {
     void *const *b;
     u32 index, flag, begin, end; /* its pairs */
     const f32 *decoder;          /* its row of D before the step */
-    const f32 *ghosts;           /* its ghost gradients: a row for D, a row for E, each with a scalar 16 times behind it; NULL where it isn't dead */
+    const f32 *ghosts; /* its ghost gradients: a row for D, a row for E, each with a scalar 16 times behind it; NULL where it isn't dead */
     f32 threshold;
     /* Sums over the batch. */
     double radial; /* D_i . gradient of D_i */

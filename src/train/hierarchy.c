@@ -1,5 +1,6 @@
-/* Hierarchy update: new parents from similarities (algorithm: argmax with exclusion, or the greedy binary tree). The similarity matrix is made in
- * blocks of children (columns, as the samples of encode) and chunks of parents (rows), and only each child's best candidates are kept. */
+/* Hierarchy update: new parents from similarities (algorithm: argmax with exclusion, or the greedy binary tree). The similarity matrix is
+ * made in blocks of children (columns, as the samples of encode) and chunks of parents (rows), and only each child's best candidates are
+ * kept. */
 #include "trainer.h"
 
 #include "../context.h"
@@ -26,15 +27,15 @@ struct relink {
     struct candidate *last; /* [children]: cursor */
 };
 
-static hsae_status record_similarity(struct relink *relink, struct hsae_sequence *sequence, uint32_t child, uint32_t children, uint32_t parent,
-                                     uint32_t parents)
+static hsae_status record_similarity(struct relink *relink, struct hsae_sequence *sequence, uint32_t child, uint32_t children,
+                                     uint32_t parent, uint32_t parents)
 {
     const struct stack *stack = relink->stack;
     const hsae_trainer *trainer = relink->trainer;
     uint32_t above = stack->first[relink->level - 1] + parent;
     if (trainer->config.similarity == HSAE_SIMILARITY_COACTIVATION) {
-        struct relink_count_args count = {stack->first[relink->level] + child, children,        stack->padded, above, parents,
-                                          stack->features,                     stack->words};
+        struct relink_count_args count = {
+            stack->first[relink->level] + child, children, stack->padded, above, parents, stack->features, stack->words};
         return LAUNCH(stack, sequence, relink_count, 1, hsae_groups_for(stack, HSAE_KERNEL_relink_count, (uint64_t)parents * stack->padded),
                       count, stack->history, stack->scratch);
     }
@@ -42,7 +43,8 @@ static hsae_status record_similarity(struct relink *relink, struct hsae_sequence
     struct relink_rows_args rows = {above, parents, parents, stack->stride, stack->features, stack->range_rows, decoder, 0};
     struct encode_args encode = {0, 0, parents, children, stack->words, stack->dim, stack->stride};
     const struct ranged *source = decoder ? &stack->decoder : &stack->encoder;
-    hsae_status status = LAUNCH(stack, sequence, relink_rows, stack->ranges, parents, rows, RANGES4(stack, *source), stack->flags, relink->rows);
+    hsae_status status =
+        LAUNCH(stack, sequence, relink_rows, stack->ranges, parents, rows, RANGES4(stack, *source), stack->flags, relink->rows);
     if (!status)
         status = LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, parents), encode, stack->panels, relink->rows, relink->table,
                         stack->bits, stack->scratch);
@@ -55,19 +57,20 @@ static hsae_status record_block(struct relink *relink, struct hsae_sequence *seq
     const struct stack *stack = relink->stack;
     const hsae_trainer *trainer = relink->trainer;
     bool decoder = trainer->config.similarity == HSAE_SIMILARITY_DECODER;
-    struct relink_rows_args rows = {stack->first[relink->level] + child, children,          stack->padded, stack->stride,
-                                    stack->features,                     stack->range_rows, decoder,       1};
+    struct relink_rows_args rows = {
+        stack->first[relink->level] + child, children, stack->padded, stack->stride, stack->features, stack->range_rows, decoder, 1};
     const struct ranged *source = decoder ? &stack->decoder : &stack->encoder;
     hsae_status status = HSAE_OK;
     if (trainer->config.similarity != HSAE_SIMILARITY_COACTIVATION)
-        status = LAUNCH(stack, sequence, relink_rows, stack->ranges, stack->padded, rows, RANGES4(stack, *source), stack->flags, stack->panels);
+        status =
+            LAUNCH(stack, sequence, relink_rows, stack->ranges, stack->padded, rows, RANGES4(stack, *source), stack->flags, stack->panels);
     for (uint32_t parent = 0, count; parent < relink->parents && !status; parent += count) {
         count = stack->chunk < relink->parents - parent ? stack->chunk : relink->parents - parent;
         struct relink_best_args best = {child, children, stack->padded, parent, count, relink->candidates};
         status = record_similarity(relink, sequence, child, children, parent, count);
         if (!status)
-            status = LAUNCH(stack, sequence, relink_best, 1, hsae_groups_for(stack, HSAE_KERNEL_relink_best, children), best, stack->scratch,
-                            relink->cursor, relink->best);
+            status = LAUNCH(stack, sequence, relink_best, 1, hsae_groups_for(stack, HSAE_KERNEL_relink_best, children), best,
+                            stack->scratch, relink->cursor, relink->best);
     }
     return status;
 }
@@ -117,9 +120,9 @@ static int lowest_first(const void *a, const void *b)
 static hsae_status link_best(struct relink *relink, uint32_t excluded, int32_t *parent)
 {
     struct ranked *ranked = malloc(relink->children * sizeof *ranked);
-    hsae_status status = ranked ? search(relink)
-                                : hsae_fail(relink->trainer->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " features",
-                                            relink->children);
+    hsae_status status =
+        ranked ? search(relink)
+               : hsae_fail(relink->trainer->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " features", relink->children);
     for (uint32_t j = 0; j < relink->children && !status; j++) {
         parent[j] = (int32_t)relink->list[j].parent;
         ranked[j] = (struct ranked){relink->list[j].similarity, j};
@@ -249,18 +252,9 @@ static hsae_status relink_pair(hsae_trainer *trainer, uint32_t level)
     const struct stack *stack = &trainer->stack;
     const hsae_config *config = &trainer->config;
     bool binary = config->tree == HSAE_TREE_BINARY;
-    struct relink relink = {trainer,
-                            stack,
-                            level,
-                            config->levels[level],
-                            config->levels[level - 1],
-                            binary ? BINARY_CANDIDATES : 1,
-                            NULL,
-                            NULL,
-                            NULL,
-                            NULL,
-                            NULL,
-                            NULL};
+    struct relink relink = {
+        trainer, stack, level, config->levels[level], config->levels[level - 1], binary ? BINARY_CANDIDATES : 1, NULL, NULL, NULL,
+        NULL,    NULL,  NULL};
     uint32_t excluded = config->tree == HSAE_TREE_FULL ? 0 : (uint32_t)floor(config->exclude * relink.children);
     size_t entries = (size_t)relink.children * relink.candidates;
     hsae_status status = plain_table(&relink);
@@ -274,7 +268,8 @@ static hsae_status relink_pair(hsae_trainer *trainer, uint32_t level)
     relink.list = malloc(entries * sizeof *relink.list);
     relink.last = malloc(relink.children * sizeof *relink.last);
     if (!status && (!relink.list || !relink.last))
-        status = hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for the candidates of %" PRIu32 " features", relink.children);
+        status =
+            hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for the candidates of %" PRIu32 " features", relink.children);
     if (!status) {
         for (uint32_t j = 0; j < relink.children; j++)
             relink.last[j] = (struct candidate){INFINITY, NONE};

@@ -155,7 +155,8 @@ static hsae_status load_batch(hsae_trainer *trainer, const struct calibration *f
     if (!block)
         return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for a batch of %" PRIu32 " rows", stack->rows);
     for (uint32_t first = 0; first < stack->rows && !status; first += READ_ROWS)
-        status = read_rows(from, first, stack->rows - first < READ_ROWS ? stack->rows - first : READ_ROWS, block + (size_t)first * from->dim);
+        status =
+            read_rows(from, first, stack->rows - first < READ_ROWS ? stack->rows - first : READ_ROWS, block + (size_t)first * from->dim);
     uint64_t size = (uint64_t)stack->rows * from->dim * sizeof *block;
     if (!status)
         status = hsae_buffer_create(stack->device, "first batch", size, HSAE_BUFFER_STAGING, &raw);
@@ -177,7 +178,8 @@ static hsae_status load_batch(hsae_trainer *trainer, const struct calibration *f
     return status;
 }
 
-/* Thresholds: per level the k-th largest pre-activation of the first batch, k = max(1, floor(B min(init_l0, n / 4))), at least the bandwidth. */
+/* Thresholds: per level the k-th largest pre-activation of the first batch, k = max(1, floor(B min(init_l0, n / 4))), at least the
+ * bandwidth. */
 static hsae_status first_thresholds(hsae_trainer *trainer, const struct calibration *from, hsae_model *model, struct train_state *state)
 {
     struct stack *stack = &trainer->stack;

@@ -58,7 +58,8 @@ void hsae_ranged_destroy(struct ranged *tensor)
 /* Rows go through a padded copy of at most this many bytes. */
 enum { COPY_BYTES = 1 << 22 };
 
-static hsae_status copy_rows(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, float *read, const float *write)
+static hsae_status copy_rows(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, float *read,
+                             const float *write)
 {
     uint32_t step = COPY_BYTES / (stack->stride * (uint32_t)sizeof(float));
     if (!step)
@@ -126,7 +127,8 @@ hsae_status hsae_ranged_read(const struct stack *stack, const struct ranged *ten
 static void choose_sizes(struct stack *stack)
 {
     struct hsae_kernel_shape tile = hsae_shape(stack->device, HSAE_KERNEL_encode, 1);
-    uint64_t scratch = stack->device->info.type == HSAE_DEVICE_CPU ? UINT64_C(2) << 20 : UINT64_C(32) << 20, unit = tile.group_size * tile.columns;
+    uint64_t scratch = stack->device->info.type == HSAE_DEVICE_CPU ? UINT64_C(2) << 20 : UINT64_C(32) << 20,
+             unit = tile.group_size * tile.columns;
     uint64_t limit = binding_limit(stack->device);
     uint64_t chunk = (scratch < limit ? scratch : limit) / (stack->padded * sizeof(float)) / unit * unit;
     stack->chunk = (uint32_t)(chunk < unit ? unit : chunk);
@@ -246,11 +248,11 @@ hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, c
 void hsae_stack_destroy(struct stack *stack)
 {
     struct hsae_buffer **buffers[] = {
-        &stack->mean,   &stack->x,       &stack->panels,    &stack->norms,         &stack->levels_table, &stack->tree,
-        &stack->table,  &stack->flags,   &stack->slot,      &stack->control,       &stack->bits,         &stack->scratch,
-        &stack->counts, &stack->starts,  &stack->fired,     &stack->word_starts,   &stack->history,      &stack->pairs,
-        &stack->samples, &stack->positions, &stack->tally,  &stack->totals,        &stack->sample_starts, &stack->bias,
-        &stack->loss,   &stack->nil[0],  &stack->nil[1],    &stack->nil[2],        &stack->nil[3],
+        &stack->mean,    &stack->x,         &stack->panels, &stack->norms,       &stack->levels_table,  &stack->tree,
+        &stack->table,   &stack->flags,     &stack->slot,   &stack->control,     &stack->bits,          &stack->scratch,
+        &stack->counts,  &stack->starts,    &stack->fired,  &stack->word_starts, &stack->history,       &stack->pairs,
+        &stack->samples, &stack->positions, &stack->tally,  &stack->totals,      &stack->sample_starts, &stack->bias,
+        &stack->loss,    &stack->nil[0],    &stack->nil[1], &stack->nil[2],      &stack->nil[3],
     };
     for (size_t k = 0; k < sizeof buffers / sizeof *buffers; k++)
         hsae_buffer_destroy(buffers[k]);
@@ -355,7 +357,8 @@ uint64_t hsae_groups_for(const struct stack *stack, enum hsae_kernel kernel, uin
     return (items + size - 1) / size;
 }
 
-hsae_status hsae_record_load(const struct stack *stack, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format, float scale)
+hsae_status hsae_record_load(const struct stack *stack, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format,
+                             float scale)
 {
     struct load_args args = {stack->rows, stack->padded, stack->dim, stack->stride, format, scale};
     return LAUNCH(stack, sequence, load, 1, stack->padded, args, raw, stack->mean, stack->x, stack->panels, stack->norms);
@@ -388,9 +391,9 @@ static hsae_status record_chunk(const struct stack *stack, struct hsae_sequence 
     if (!status)
         status = LAUNCH(stack, sequence, scan, 1, 1, scan, stack->counts, stack->starts, stack->control);
     if (!status)
-        status = LAUNCH(stack, sequence, lists_fill, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_fill, count), fill, stack->control,
-                        stack->bits, stack->starts, stack->table, stack->scratch, stack->pairs, stack->fired, stack->word_starts,
-                        stack->history);
+        status =
+            LAUNCH(stack, sequence, lists_fill, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_fill, count), fill, stack->control, stack->bits,
+                   stack->starts, stack->table, stack->scratch, stack->pairs, stack->fired, stack->word_starts, stack->history);
     return status;
 }
 

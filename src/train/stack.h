@@ -1,7 +1,7 @@
 /* The stack: all levels' parameters and the forward pass on a device, shared by the trainer and by sessions over a finished model.
  *
- * Features of all levels are numbered through ("global feature", kernel_args.h), so one E, one D and one bitmap serve them all, and a launch
- * covers all levels. Large tensors are cut into up to four buffers of `range_rows` rows. */
+ * Features of all levels are numbered through ("global feature", kernel_args.h), so one E, one D and one bitmap serve them all, and a
+ * launch covers all levels. Large tensors are cut into up to four buffers of `range_rows` rows. */
 #ifndef HSAE_SRC_STACK_H
 #define HSAE_SRC_STACK_H
 
@@ -34,10 +34,10 @@ struct stack {
     struct hsae_buffer *bits, *scratch, *counts, *starts, *fired, *word_starts, *history;
     struct hsae_buffer *pairs, *samples, *positions; /* as long as `capacity` */
     struct hsae_buffer *tally, *totals, *sample_starts;
-    struct hsae_buffer *bias;                       /* c: [L][stride] */
+    struct hsae_buffer *bias;                      /* c: [L][stride] */
     struct hsae_buffer *residual[HSAE_MAX_LEVELS]; /* [B][stride] */
-    struct hsae_buffer *loss;                       /* [L][slices][padded] */
-    struct hsae_buffer *nil[HSAE_MAX_RANGES];       /* bound where a range or a binding is not used; no written buffer may be bound twice */
+    struct hsae_buffer *loss;                      /* [L][slices][padded] */
+    struct hsae_buffer *nil[HSAE_MAX_RANGES];      /* bound where a range or a binding is not used; no written buffer may be bound twice */
 };
 
 struct stack_params {
@@ -63,14 +63,15 @@ hsae_status hsae_ranged_read(const struct stack *stack, const struct ranged *ten
 hsae_status hsae_rows_write(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, const float *data);
 hsae_status hsae_rows_read(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, float *data);
 
-/* Uploads the model's parameters, normalisation and tree. `ordered`: lists by sample in tree order (training); else in index order. `bandwidth`
- * widens the cut (0: list active features only). log_thresholds: per level, or NULL: from the thresholds. */
+/* Uploads the model's parameters, normalisation and tree. `ordered`: lists by sample in tree order (training); else in index order.
+ * `bandwidth` widens the cut (0: list active features only). log_thresholds: per level, or NULL: from the thresholds. */
 hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, double bandwidth, float *const *log_thresholds);
 /* Uploads parents (per level, as in a model; [0] is NULL); NULL: index order, no families. */
 hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents);
 
 /* Recording. `raw` holds a batch in `format` (FORMAT_F32 ..). */
-hsae_status hsae_record_load(const struct stack *stack, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format, float scale);
+hsae_status hsae_record_load(const struct stack *stack, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format,
+                             float scale);
 /* encode alone, for features of one range, at most stack->chunk of them: their bits, and p in the scratch. */
 hsae_status hsae_record_encode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count);
 /* encode and all lists. */
@@ -81,7 +82,7 @@ hsae_status hsae_record_decode(const struct stack *stack, struct hsae_sequence *
 hsae_status hsae_stack_launch(const struct stack *stack, struct hsae_sequence *sequence, enum hsae_kernel kernel, uint32_t ranges,
                               uint64_t groups, const void *args, struct hsae_buffer *const *bindings, size_t count);
 /* LAUNCH(stack, sequence, scan, 1, groups, ((struct scan_args){...}), buffers...) */
-#define LAUNCH(stack, sequence, name, ranges, groups, args, ...)                                                        \
+#define LAUNCH(stack, sequence, name, ranges, groups, args, ...)                                                         \
     hsae_stack_launch(stack, sequence, HSAE_KERNEL_##name, ranges, groups, &args, (struct hsae_buffer *[]){__VA_ARGS__}, \
                       sizeof((struct hsae_buffer *[]){__VA_ARGS__}) / sizeof(struct hsae_buffer *))
 /* Groups of a kernel whose lanes are independent. */
@@ -89,7 +90,8 @@ uint64_t hsae_groups_for(const struct stack *stack, enum hsae_kernel kernel, uin
 /* Groups of encode over `count` features. */
 uint64_t hsae_encode_groups(const struct stack *stack, uint32_t count);
 /* The four bindings of a tensor. */
-#define RANGES4(stack, tensor) RANGE_AT(stack, tensor, 0), RANGE_AT(stack, tensor, 1), RANGE_AT(stack, tensor, 2), RANGE_AT(stack, tensor, 3)
+#define RANGES4(stack, tensor) \
+    RANGE_AT(stack, tensor, 0), RANGE_AT(stack, tensor, 1), RANGE_AT(stack, tensor, 2), RANGE_AT(stack, tensor, 3)
 #define RANGE_AT(stack, tensor, k) ((tensor).range[k] ? (tensor).range[k] : (stack)->nil[k])
 
 #endif

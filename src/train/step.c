@@ -37,7 +37,8 @@ hsae_status hsae_step_buffers(hsae_trainer *trainer)
     if (!status)
         status = hsae_ranged_create(stack, "decoder second moments", stack->features, &trainer->decoder_v);
     if (!status)
-        status = hsae_buffer_create(device, "decoder bias second moments", stack->levels * line * word, HSAE_BUFFER_DEVICE, &trainer->bias_v);
+        status =
+            hsae_buffer_create(device, "decoder bias second moments", stack->levels * line * word, HSAE_BUFFER_DEVICE, &trainer->bias_v);
     if (!status)
         status = hsae_buffer_create(device, "last fired", n * word, HSAE_BUFFER_DEVICE, &trainer->last_fired);
     if (!status)
@@ -73,8 +74,9 @@ void hsae_step_release(hsae_trainer *trainer)
         hsae_buffer_destroy(&trainer->flight[f].clock);
         hsae_buffer_destroy(&trainer->flight[f].status);
     }
-    struct hsae_buffer **buffers[] = {&trainer->bias_v, &trainer->last_fired, &trainer->terms, &trainer->dots, &trainer->kin, &trainer->squares,
-                                      &trainer->ghost,  &trainer->ghost_losses, &trainer->ghost_weights, &trainer->ghost_rows};
+    struct hsae_buffer **buffers[] = {&trainer->bias_v,        &trainer->last_fired, &trainer->terms, &trainer->dots,
+                                      &trainer->kin,           &trainer->squares,    &trainer->ghost, &trainer->ghost_losses,
+                                      &trainer->ghost_weights, &trainer->ghost_rows};
     for (size_t k = 0; k < sizeof buffers / sizeof *buffers; k++)
         hsae_buffer_destroy(buffers[k]);
     hsae_ranged_destroy(&trainer->encoder_v);
@@ -92,8 +94,8 @@ static hsae_status record_forward(const hsae_trainer *trainer, struct hsae_seque
         status = LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), swap, flight->clock,
                         stack->levels_table, stack->tree, trainer->last_fired, stack->slot, stack->flags);
     if (!status)
-        status = LAUNCH(stack, sequence, prepare, 1, 1, prepare, flight->clock, stack->levels_table, stack->flags, stack->norms,
-                        stack->control);
+        status =
+            LAUNCH(stack, sequence, prepare, 1, 1, prepare, flight->clock, stack->levels_table, stack->flags, stack->norms, stack->control);
     if (!status)
         status = hsae_record_lists(stack, sequence);
     for (uint32_t l = 0; l < stack->levels && !status; l++)
@@ -111,8 +113,9 @@ static hsae_status record_family(const hsae_trainer *trainer, struct hsae_sequen
     hsae_status status = LAUNCH(stack, sequence, family_dot, stack->ranges, below, dot, RANGES4(stack, stack->decoder), stack->tree,
                                 stack->flags, trainer->dots);
     if (!status)
-        status = LAUNCH(stack, sequence, family, 1, hsae_groups_for(stack, HSAE_KERNEL_family, (uint64_t)stack->levels * stack->rows), family,
-                        stack->control, stack->tree, stack->sample_starts, stack->samples, stack->positions, trainer->dots, trainer->kin);
+        status =
+            LAUNCH(stack, sequence, family, 1, hsae_groups_for(stack, HSAE_KERNEL_family, (uint64_t)stack->levels * stack->rows), family,
+                   stack->control, stack->tree, stack->sample_starts, stack->samples, stack->positions, trainer->dots, trainer->kin);
     return status;
 }
 
@@ -145,11 +148,11 @@ static hsae_status record_update(const hsae_trainer *trainer, struct hsae_sequen
         args.first = at;
         args.count = (end < range_end ? end : range_end) - at;
         args.base = range * stack->range_rows;
-        status = LAUNCH(stack, sequence, update, stack->ranges, chunk >= 0 ? GHOST_CHUNK : args.count, args, stack->control, stack->tree,
-                        stack->flags, stack->starts, stack->pairs, stack->samples, trainer->kin, trainer->terms,
-                        RANGES4(stack, stack->decoder), stack->encoder.range[range], trainer->encoder_v.range[range],
-                        trainer->decoder_v.range[range], stack->table, stack->x, stack->residual[l], stack->residual[l ? l - 1 : 0],
-                        trainer->ghost_rows ? trainer->ghost_rows : stack->nil[0]);
+        status =
+            LAUNCH(stack, sequence, update, stack->ranges, chunk >= 0 ? GHOST_CHUNK : args.count, args, stack->control, stack->tree,
+                   stack->flags, stack->starts, stack->pairs, stack->samples, trainer->kin, trainer->terms, RANGES4(stack, stack->decoder),
+                   stack->encoder.range[range], trainer->encoder_v.range[range], trainer->decoder_v.range[range], stack->table, stack->x,
+                   stack->residual[l], stack->residual[l ? l - 1 : 0], trainer->ghost_rows ? trainer->ghost_rows : stack->nil[0]);
     }
     return status;
 }
@@ -163,10 +166,10 @@ static hsae_status record_ghosts(const hsae_trainer *trainer, struct hsae_sequen
                                 RANGES4(stack, stack->decoder), stack->flags, stack->control, stack->table, stack->residual[l],
                                 trainer->ghost, trainer->ghost_losses);
     if (!status)
-        status = LAUNCH(stack, sequence, ghost_scale, 1, 1, scale, stack->control, trainer->ghost_losses, stack->loss,
-                        trainer->ghost_weights);
+        status =
+            LAUNCH(stack, sequence, ghost_scale, 1, 1, scale, stack->control, trainer->ghost_losses, stack->loss, trainer->ghost_weights);
     for (uint32_t chunk = 0; chunk < trainer->ghost_capacity[l] && !status; chunk += GHOST_CHUNK) {
-        struct ghost_rows_args rows = {l,          stack->first[l], chunk,           GHOST_CHUNK,
+        struct ghost_rows_args rows = {l,           stack->first[l], chunk,           GHOST_CHUNK,
                                        stack->rows, stack->stride,   stack->features, stack->range_rows};
         status = LAUNCH(stack, sequence, ghost_rows, stack->ranges, GHOST_CHUNK, rows, stack->x, RANGES4(stack, stack->encoder),
                         RANGES4(stack, stack->decoder), stack->flags, stack->control, stack->table, trainer->ghost, trainer->ghost_weights,
@@ -200,10 +203,16 @@ static hsae_status record_backward(const hsae_trainer *trainer, struct hsae_sequ
     if (!status)
         status = LAUNCH(stack, sequence, variance, 1, groups, variance, stack->x, trainer->squares);
     struct control_args control = {
-        stack->levels, stack->rows,        stack->padded,
-        stack->slices, stack->features,    stack->stride,
-        uses_constraint(trainer) ? (f32)config->rho : 0, (f32)(1 - config->sparsity_momentum),
-        (f32)config->sparsity_eta, (f32)config->sparsity_kappa,
+        stack->levels,
+        stack->rows,
+        stack->padded,
+        stack->slices,
+        stack->features,
+        stack->stride,
+        uses_constraint(trainer) ? (f32)config->rho : 0,
+        (f32)(1 - config->sparsity_momentum),
+        (f32)config->sparsity_eta,
+        (f32)config->sparsity_kappa,
     };
     if (!status)
         status = LAUNCH(stack, sequence, control, 1, 1, control, stack->levels_table, stack->loss, trainer->terms, stack->fired,
@@ -244,8 +253,8 @@ hsae_status hsae_step_record(hsae_trainer *trainer)
     if (status)
         return status;
     hsae_buffer_destroy(&trainer->kin);
-    status = hsae_buffer_create(stack->device, "constraint scalars", (uint64_t)stack->capacity * KIN_WORDS * sizeof(u32), HSAE_BUFFER_DEVICE,
-                                &trainer->kin);
+    status = hsae_buffer_create(stack->device, "constraint scalars", (uint64_t)stack->capacity * KIN_WORDS * sizeof(u32),
+                                HSAE_BUFFER_DEVICE, &trainer->kin);
     for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++) {
         struct flight *flight = &trainer->flight[f];
         status = hsae_sequence_create(stack->device, "training step", false, &flight->sequence);

@@ -124,7 +124,8 @@ hsae_status hsae_trainer_create_from_memory(hsae_device *device, const hsae_conf
     struct calibration from = {NULL, raw, rows, dim};
     *out = NULL;
     if (!raw || !dim)
-        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "activations of width %" PRIu32 " at %p: both must be there", dim, (const void *)raw);
+        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "activations of width %" PRIu32 " at %p: both must be there", dim,
+                         (const void *)raw);
     return create(device, config, &from, FORMAT_F32, out);
 }
 
@@ -145,8 +146,8 @@ static hsae_status check_overrides(hsae_context *context, const hsae_config *old
         status = hsae_fail(context, HSAE_ERROR_CONFIG,
                            "on resuming only steps, lr, target_l0, rho and perturb may change; the checkpoint has %s, wanted is %s", before,
                            after);
-#define SAY(key)                                                                                                   \
-    if (!status && config->key != old->key)                                                                       \
+#define SAY(key)                            \
+    if (!status && config->key != old->key) \
     hsae_log(context, HSAE_LOG_INFO, #key " changed from %g to %g", (double)old->key, (double)config->key)
     SAY(steps);
     SAY(lr);

@@ -345,12 +345,12 @@ static void test_launch_refusals(void **state)
     const hsae_limits limits = device->info.limits;
     new_case(&c, device);
     assert_ok(hsae_sequence_create(device, "step", false, &sequence));
-#define REFUSED(change, status, ...)                                                                                                       \
-    do {                                                                                                                                   \
-        struct hsae_launch launch = c.launch;                                                                                              \
-        change;                                                                                                                            \
-        assert_fails(hsae_sequence_launch(sequence, &launch), HSAE_##status, device_id, "step", __VA_ARGS__, NULL);                        \
-        device->info.limits = limits;                                                                                                      \
+#define REFUSED(change, status, ...)                                                                                \
+    do {                                                                                                            \
+        struct hsae_launch launch = c.launch;                                                                       \
+        change;                                                                                                     \
+        assert_fails(hsae_sequence_launch(sequence, &launch), HSAE_##status, device_id, "step", __VA_ARGS__, NULL); \
+        device->info.limits = limits;                                                                               \
     } while (0)
     REFUSED(launch.kernel = HSAE_KERNEL_COUNT, ERROR_ARGUMENT, "no kernel");
     REFUSED(launch.args = NULL, ERROR_ARGUMENT, "no arguments");
@@ -363,8 +363,8 @@ static void test_launch_refusals(void **state)
     REFUSED(launch.bindings[TREE] = NULL, ERROR_ARGUMENT, "swap", "binding 2 is not set");
     REFUSED(launch.bindings[BUFFERS] = c.buffers[0], ERROR_ARGUMENT, "binding 6 is set", "has 6");
     REFUSED(launch.bindings[SLOT] = launch.bindings[FLAGS], ERROR_ARGUMENT, "swap", "flags is written and bound twice", "4 and 5");
-    REFUSED(launch.shape.group_size = device->info.limits.max_group_size = 1; launch.shape.group_size = 2, ERROR_LIMIT, "swap",
-            "group size 2", "allows 1");
+    REFUSED(launch.shape.group_size = device->info.limits.max_group_size = 1;
+            launch.shape.group_size = 2, ERROR_LIMIT, "swap", "group size 2", "allows 1");
     REFUSED(launch.groups[0] = device->info.limits.max_groups[0] = 7; launch.groups[0] = 8, ERROR_LIMIT, "8 groups in x", "allows 7");
     REFUSED(launch.groups[1] = device->info.limits.max_groups[1] = 7; launch.groups[1] = 8, ERROR_LIMIT, "8 groups in y", "allows 7");
     REFUSED(device->info.limits.max_binding_bytes = 4000, ERROR_LIMIT, "swap", "tree", "4000", "ranges");
