@@ -10,11 +10,15 @@
 enum { CALIBRATION_ROWS = 65536, READ_ROWS = 1024 };
 
 /* Rows first .. first + count - 1 as floats. */
-static hsae_status read_rows(const struct calibration *from, uint64_t first, size_t count, float *out)
+static hsae_status read_rows(hsae_context *context, const struct calibration *from, uint64_t first, size_t count, float *out)
 {
     uint64_t rows[READ_ROWS];
     if (from->raw) {
         memcpy(out, from->raw + first * from->dim, count * from->dim * sizeof *out);
+        for (size_t k = 0; k < count * from->dim; k++)
+            if (!isfinite(out[k]))
+                return hsae_fail(context, HSAE_ERROR_DATA, "row %" PRIu64 " of the activations has a value that is not finite",
+                                 first + k / from->dim);
         return HSAE_OK;
     }
     for (size_t k = 0; k < count; k++)
@@ -35,7 +39,7 @@ static hsae_status normalise(hsae_trainer *trainer, const struct calibration *fr
     memset(mean, 0, dim * sizeof *mean);
     for (uint64_t first = 0; first < rows && !status; first += READ_ROWS) {
         size_t count = rows - first < READ_ROWS ? (size_t)(rows - first) : READ_ROWS;
-        status = read_rows(from, first, count, block);
+        status = read_rows(trainer->context, from, first, count, block);
         for (size_t r = 0; r < count && !status; r++)
             for (uint32_t k = 0; k < dim; k++) {
                 double value = block[r * dim + k];
@@ -154,9 +158,10 @@ static hsae_status load_batch(hsae_trainer *trainer, const struct calibration *f
     float *block = malloc((size_t)stack->rows * from->dim * sizeof *block);
     if (!block)
         return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for a batch of %" PRIu32 " rows", stack->rows);
-    for (uint32_t first = 0; first < stack->rows && !status; first += READ_ROWS)
-        status =
-            read_rows(from, first, stack->rows - first < READ_ROWS ? stack->rows - first : READ_ROWS, block + (size_t)first * from->dim);
+    for (uint32_t first = 0; first < stack->rows && !status; first += READ_ROWS) {
+        uint32_t count = stack->rows - first < READ_ROWS ? stack->rows - first : READ_ROWS;
+        status = read_rows(trainer->context, from, first, count, block + (size_t)first * from->dim);
+    }
     uint64_t size = (uint64_t)stack->rows * from->dim * sizeof *block;
     if (!status)
         status = hsae_buffer_create(stack->device, "first batch", size, HSAE_BUFFER_STAGING, &raw);

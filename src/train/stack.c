@@ -129,8 +129,9 @@ static void choose_sizes(struct stack *stack)
     struct hsae_kernel_shape tile = hsae_shape(stack->device, HSAE_KERNEL_encode, 1);
     uint64_t scratch = stack->device->info.type == HSAE_DEVICE_CPU ? UINT64_C(2) << 20 : UINT64_C(32) << 20,
              unit = tile.group_size * tile.columns;
-    uint64_t limit = binding_limit(stack->device);
-    uint64_t chunk = (scratch < limit ? scratch : limit) / (stack->padded * sizeof(float)) / unit * unit;
+    uint64_t limit = binding_limit(stack->device), rows = limit / (stack->stride * sizeof(float));
+    uint64_t chunk = (scratch < limit ? scratch : limit) / (stack->padded * sizeof(float));
+    chunk = (chunk < rows ? chunk : rows) / unit * unit; /* `rows`: a hierarchy update has a chunk's rows in one buffer */
     stack->chunk = (uint32_t)(chunk < unit ? unit : chunk);
     if (stack->chunk > stack->features)
         stack->chunk = stack->features;
