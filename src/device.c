@@ -190,7 +190,7 @@ static hsae_status check_shape(const struct hsae_sequence_base *sequence, const 
     for (int i = 0; i < 2; i++)
         if (launch->groups[i] > limits->max_groups[i])
             return hsae_fail(device->context, HSAE_ERROR_LIMIT, "%s: %s in %s: %u groups in %c, the device allows %u; use a smaller batch",
-                             device->info.id, kernel->name, sequence->label, launch->groups[i], "xy"[i], limits -> max_groups[i]);
+                             device->info.id, kernel->name, sequence->label, launch->groups[i], i ? 'y' : 'x', limits->max_groups[i]);
     return HSAE_OK;
 }
 
@@ -250,6 +250,51 @@ hsae_status hsae_sequence_launch(struct hsae_sequence *sequence, const struct hs
         status = check_launch(base, launch);
     if (!status)
         status = base->device->ops->sequence_launch(sequence, launch);
+    if (!status)
+        base->launch_count++;
+    return status;
+}
+
+bool hsae_device_has_product(const struct hsae_device *device)
+{
+    return device->has_product;
+}
+
+static hsae_status check_product(const struct hsae_sequence_base *sequence, const struct hsae_product *p)
+{
+    const struct hsae_device *device = sequence->device;
+    if (!device->has_product)
+        return hsae_fail(device->context, HSAE_ERROR_UNSUPPORTED, "%s: there is no library for dense products", device->info.id);
+    if (sequence->ended)
+        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "%s: product: sequence %s has ended, nothing can be added", device->info.id,
+                         sequence->label);
+    const struct {
+        struct hsae_buffer *buffer;
+        uint32_t rows, columns, line;
+    } operands[] = {{p->a, p->rows, p->depth, p->lda}, {p->b, p->columns, p->depth, p->ldb}, {p->c, p->rows, p->columns, p->ldc}};
+    for (size_t i = 0; i < 3; i++) {
+        const struct hsae_buffer_base *buffer = buffer_base(operands[i].buffer);
+        if (!buffer || buffer->device != device || !operands[i].rows || !operands[i].columns || operands[i].line < operands[i].columns ||
+            ((uint64_t)(operands[i].rows - 1) * operands[i].line + operands[i].columns) * sizeof(float) > buffer->size)
+            return hsae_fail(device->context, HSAE_ERROR_ARGUMENT,
+                             "%s: product in %s: operand %c of %u x %u floats, %u a row, is not within a buffer of this device",
+                             device->info.id, sequence->label, "abc"[i], operands[i].rows, operands[i].columns, operands[i].line);
+    }
+    if (p->c == p->a || p->c == p->b)
+        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "%s: product in %s: c is an operand too", device->info.id, sequence->label);
+    return HSAE_OK;
+}
+
+hsae_status hsae_sequence_product(struct hsae_sequence *sequence, const struct hsae_product *product)
+{
+    if (!sequence || !product)
+        return HSAE_ERROR_ARGUMENT;
+    struct hsae_sequence_base *base = sequence_base(sequence);
+    hsae_status status = check_device(base->device);
+    if (!status)
+        status = check_product(base, product);
+    if (!status)
+        status = base->device->ops->sequence_product(sequence, product);
     if (!status)
         base->launch_count++;
     return status;

@@ -79,6 +79,16 @@ hsae_status hsae_sequence_create(struct hsae_device *device, const char *label, 
 /* Adds a launch after those recorded. Launches run as if one after the other: what one writes the next reads; barriers follow from the
  * access letters of kernel_list.h. No buffer that is written may be bound twice in one launch. Compiles the kernel if need be. */
 hsae_status hsae_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch);
+/* A dense product by a vendor's library, where there is one: c[r ldc + s] = sum over k < depth of a[r lda + k] b[s ldb + k], r < rows, s <
+ * columns. a, b and c are three buffers of floats. */
+struct hsae_product {
+    struct hsae_buffer *a, *b, *c;
+    uint32_t rows, columns, depth;
+    uint32_t lda, ldb, ldc;
+};
+bool hsae_device_has_product(const struct hsae_device *device);
+/* Records it like a launch. ERROR_UNSUPPORTED where hsae_device_has_product says no. */
+hsae_status hsae_sequence_product(struct hsae_sequence *sequence, const struct hsae_product *product);
 /* No launch can be added after it. */
 hsae_status hsae_sequence_end(struct hsae_sequence *sequence);
 /* Starts it after all that was submitted before, and returns at once (the reference device: when it is done). A sequence may be
@@ -103,6 +113,8 @@ struct device_ops {
     hsae_status (*buffer_read)(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data);
     hsae_status (*sequence_create)(struct hsae_device *device, bool timed, struct hsae_sequence **out);
     hsae_status (*sequence_launch)(struct hsae_sequence *sequence, const struct hsae_launch *launch);
+    /* Optional: NULL or has_product false: no vendor's library. */
+    hsae_status (*sequence_product)(struct hsae_sequence *sequence, const struct hsae_product *product);
     hsae_status (*sequence_end)(struct hsae_sequence *sequence);
     hsae_status (*sequence_submit)(struct hsae_sequence *sequence, uint64_t *ticket);
     hsae_status (*sequence_times)(struct hsae_sequence *sequence, double *ns);
@@ -119,6 +131,7 @@ struct hsae_device {
     uint64_t allocated_bytes;    /* DEVICE buffers, kept by the front: all of them fit info.limits.memory_bytes */
     uint64_t buffers, sequences; /* alive, kept by the front */
     uint64_t submitted, waited;  /* last ticket given out, last one known to be done; kept by the front */
+    bool has_product;            /* set by a backend on opening */
     bool lost;                   /* set by a backend once the device is lost; the front then refuses everything but destruction */
 };
 

@@ -55,6 +55,10 @@ hsae_status hsae_opencl_kernel(struct opencl_device *device, enum hsae_kernel ke
                                cl_kernel *out);
 void hsae_opencl_free_programs(struct opencl_device *device);
 
+/* opencl_product.c: is there a library for dense products that this device should use? Enqueues one; *event may be NULL. */
+bool hsae_opencl_has_product(const struct opencl_device *device);
+cl_int hsae_opencl_product(const struct hsae_product *product, cl_command_queue queue, cl_event *event);
+
 /* struct device_ops */
 hsae_status hsae_opencl_buffer_create(struct hsae_device *device, uint64_t size, enum hsae_buffer_kind kind, const char *label,
                                       struct hsae_buffer **out);
@@ -63,6 +67,7 @@ hsae_status hsae_opencl_buffer_write(struct hsae_buffer *buffer, uint64_t offset
 hsae_status hsae_opencl_buffer_read(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data);
 hsae_status hsae_opencl_sequence_create(struct hsae_device *device, bool timed, struct hsae_sequence **out);
 hsae_status hsae_opencl_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch);
+hsae_status hsae_opencl_sequence_product(struct hsae_sequence *sequence, const struct hsae_product *product);
 hsae_status hsae_opencl_sequence_end(struct hsae_sequence *sequence);
 hsae_status hsae_opencl_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket);
 hsae_status hsae_opencl_sequence_times(struct hsae_sequence *sequence, double *ns);

@@ -240,6 +240,7 @@ static const struct device_ops ops = {
     .buffer_read = hsae_opencl_buffer_read,
     .sequence_create = hsae_opencl_sequence_create,
     .sequence_launch = hsae_opencl_sequence_launch,
+    .sequence_product = hsae_opencl_sequence_product,
     .sequence_end = hsae_opencl_sequence_end,
     .sequence_submit = hsae_opencl_sequence_submit,
     .sequence_times = hsae_opencl_sequence_times,
@@ -280,6 +281,7 @@ static hsae_status open_device(hsae_context *context, size_t index, struct hsae_
     device->base.context = context;
     device->base.ops = &ops;
     device->base.info = describe(device->cl, &found[index]);
+    device->base.has_product = hsae_opencl_has_product(device);
     snprintf(device->base.info.id, sizeof device->base.info.id, "opencl:%zu", index);
     platform_text(device->cl, found[index].platform, CL_PLATFORM_VERSION, platform_version, sizeof platform_version);
     snprintf(device->identity, sizeof device->identity, "%s\n%s\n%s", device->base.info.name, device->base.info.driver, platform_version);

@@ -7,7 +7,8 @@
 #include "opencl/opencl.h"
 
 struct opencl_launch {
-    cl_kernel kernel;
+    cl_kernel kernel; /* NULL: a dense product */
+    struct hsae_product product;
     size_t global[2], local[2]; /* work-items */
     cl_event event;             /* timed sequences: of the last submission */
     double ns;                  /* timed on the host */
@@ -60,22 +61,40 @@ static hsae_status set_arguments(struct opencl_device *device, cl_kernel kernel,
     return error ? hsae_opencl_fail(device, error, "cannot set the arguments of kernel", info->name) : HSAE_OK;
 }
 
-hsae_status hsae_opencl_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch)
+/* Room for one more launch. */
+static hsae_status reserve(struct hsae_sequence *sequence)
 {
-    struct opencl_device *device = opencl_device(sequence->base.device);
+    const struct hsae_device *device = sequence->base.device;
     if (sequence->count == sequence->capacity) {
         size_t capacity = sequence->count ? 2 * sequence->count : 16;
         struct opencl_launch *grown = realloc(sequence->launches, capacity * sizeof *grown);
         if (!grown)
-            return hsae_fail(device->base.context, HSAE_ERROR_MEMORY, "%s: out of memory for sequence %s", device->base.info.id,
+            return hsae_fail(device->context, HSAE_ERROR_MEMORY, "%s: out of memory for sequence %s", device->info.id,
                              sequence->base.label);
         sequence->launches = grown;
         sequence->capacity = capacity;
     }
+    return HSAE_OK;
+}
+
+hsae_status hsae_opencl_sequence_product(struct hsae_sequence *sequence, const struct hsae_product *product)
+{
+    hsae_status status = reserve(sequence);
+    if (!status)
+        sequence->launches[sequence->count++] = (struct opencl_launch){.product = *product};
+    return status;
+}
+
+hsae_status hsae_opencl_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch)
+{
+    struct opencl_device *device = opencl_device(sequence->base.device);
+    hsae_status status = reserve(sequence);
+    if (status)
+        return status;
     struct opencl_launch *recorded = &sequence->launches[sequence->count];
     size_t group_size = launch->shape.group_size;
     *recorded = (struct opencl_launch){.global = {launch->groups[0] * group_size, launch->groups[1]}, .local = {group_size, 1}};
-    hsae_status status = hsae_opencl_kernel(device, launch->kernel, &launch->shape, &recorded->kernel);
+    status = hsae_opencl_kernel(device, launch->kernel, &launch->shape, &recorded->kernel);
     if (status)
         return status;
     status = set_arguments(device, recorded->kernel, launch);
@@ -97,7 +116,8 @@ void hsae_opencl_sequence_destroy(struct hsae_sequence *sequence)
     const struct opencl_device *device = opencl_device(sequence->base.device);
     for (size_t i = 0; i < sequence->count; i++) {
         release_event(device, &sequence->launches[i].event);
-        device->cl->ReleaseKernel(sequence->launches[i].kernel);
+        if (sequence->launches[i].kernel)
+            device->cl->ReleaseKernel(sequence->launches[i].kernel);
     }
     free(sequence->launches);
     free(sequence);
@@ -107,6 +127,8 @@ void hsae_opencl_sequence_destroy(struct hsae_sequence *sequence)
 
 static cl_int enqueue(struct opencl_device *device, cl_command_queue queue, struct opencl_launch *launch, cl_event *event)
 {
+    if (!launch->kernel)
+        return hsae_opencl_product(&launch->product, queue, event);
     return device->cl->EnqueueNDRangeKernel(queue, launch->kernel, 2, NULL, launch->global, launch->local, 0, NULL, event);
 }
 

@@ -23,8 +23,9 @@ struct relink {
     uint32_t level; /* of the children */
     uint32_t children, parents, candidates;
     struct hsae_buffer *rows, *table, *best, *cursor;
-    struct candidate *list; /* [children][candidates] */
-    struct candidate *last; /* [children]: cursor */
+    struct hsae_buffer *columns; /* unit rows of a block of children, for a vendor's product; else they go to the stack's panels */
+    struct candidate *list;      /* [children][candidates] */
+    struct candidate *last;      /* [children]: cursor */
 };
 
 static hsae_status record_similarity(struct relink *relink, struct hsae_sequence *sequence, uint32_t child, uint32_t children,
@@ -45,7 +46,11 @@ static hsae_status record_similarity(struct relink *relink, struct hsae_sequence
     const struct ranged *source = decoder ? &stack->decoder : &stack->encoder;
     hsae_status status =
         LAUNCH(stack, sequence, relink_rows, stack->ranges, parents, rows, RANGES4(stack, *source), stack->flags, relink->rows);
-    if (!status)
+    if (!status && relink->columns) {
+        struct hsae_product product = {relink->rows,  relink->columns, stack->scratch, parents,      children,
+                                       stack->stride, stack->stride,   stack->stride,  stack->padded};
+        status = hsae_sequence_product(sequence, &product);
+    } else if (!status)
         status = LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, parents), encode, stack->panels, relink->rows, relink->table,
                         stack->bits, stack->scratch);
     return status;
@@ -57,13 +62,19 @@ static hsae_status record_block(struct relink *relink, struct hsae_sequence *seq
     const struct stack *stack = relink->stack;
     const hsae_trainer *trainer = relink->trainer;
     bool decoder = trainer->config.similarity == HSAE_SIMILARITY_DECODER;
-    struct relink_rows_args rows = {
-        stack->first[relink->level] + child, children, stack->padded, stack->stride, stack->features, stack->range_rows, decoder, 1};
+    struct relink_rows_args rows = {stack->first[relink->level] + child,
+                                    children,
+                                    stack->padded,
+                                    stack->stride,
+                                    stack->features,
+                                    stack->range_rows,
+                                    decoder,
+                                    !relink->columns};
     const struct ranged *source = decoder ? &stack->decoder : &stack->encoder;
     hsae_status status = HSAE_OK;
     if (trainer->config.similarity != HSAE_SIMILARITY_COACTIVATION)
-        status =
-            LAUNCH(stack, sequence, relink_rows, stack->ranges, stack->padded, rows, RANGES4(stack, *source), stack->flags, stack->panels);
+        status = LAUNCH(stack, sequence, relink_rows, stack->ranges, stack->padded, rows, RANGES4(stack, *source), stack->flags,
+                        relink->columns ? relink->columns : stack->panels);
     for (uint32_t parent = 0, count; parent < relink->parents && !status; parent += count) {
         count = stack->chunk < relink->parents - parent ? stack->chunk : relink->parents - parent;
         struct relink_best_args best = {child, children, stack->padded, parent, count, relink->candidates};
@@ -252,9 +263,12 @@ static hsae_status relink_pair(hsae_trainer *trainer, uint32_t level)
     const struct stack *stack = &trainer->stack;
     const hsae_config *config = &trainer->config;
     bool binary = config->tree == HSAE_TREE_BINARY;
-    struct relink relink = {
-        trainer, stack, level, config->levels[level], config->levels[level - 1], binary ? BINARY_CANDIDATES : 1, NULL, NULL, NULL,
-        NULL,    NULL,  NULL};
+    struct relink relink = {.trainer = trainer,
+                            .stack = stack,
+                            .level = level,
+                            .children = config->levels[level],
+                            .parents = config->levels[level - 1],
+                            .candidates = binary ? BINARY_CANDIDATES : 1};
     uint32_t excluded = config->tree == HSAE_TREE_FULL ? 0 : (uint32_t)floor(config->exclude * relink.children);
     size_t entries = (size_t)relink.children * relink.candidates;
     hsae_status status = plain_table(&relink);
@@ -265,6 +279,9 @@ static hsae_status relink_pair(hsae_trainer *trainer, uint32_t level)
         status = hsae_buffer_create(stack->device, "best parents", entries * sizeof *relink.list, HSAE_BUFFER_DEVICE, &relink.best);
     if (!status)
         status = hsae_buffer_create(stack->device, "cursors", relink.children * sizeof *relink.last, HSAE_BUFFER_DEVICE, &relink.cursor);
+    if (!status && hsae_device_has_product(stack->device))
+        status = hsae_buffer_create(stack->device, "unit columns", (uint64_t)stack->padded * stack->stride * sizeof(float),
+                                    HSAE_BUFFER_DEVICE, &relink.columns);
     relink.list = malloc(entries * sizeof *relink.list);
     relink.last = malloc(relink.children * sizeof *relink.last);
     if (!status && (!relink.list || !relink.last))
@@ -276,6 +293,7 @@ static hsae_status relink_pair(hsae_trainer *trainer, uint32_t level)
         status = binary ? link_binary(&relink, excluded, trainer->parents[level]) : link_best(&relink, excluded, trainer->parents[level]);
     }
     hsae_buffer_destroy(&relink.rows);
+    hsae_buffer_destroy(&relink.columns);
     hsae_buffer_destroy(&relink.table);
     hsae_buffer_destroy(&relink.best);
     hsae_buffer_destroy(&relink.cursor);

@@ -1,0 +1,51 @@
+/* Dense products by CLBlast, found at run time. Its kernels are shaped for GPUs: a CPU device uses this library's own (HSAE_CLBLAST=1
+ * forces CLBlast there, HSAE_CLBLAST=0 does without it everywhere). Chosen by the kind of device, not by a clock, so that a run can be
+ * repeated. */
+#include "opencl/opencl.h"
+
+#ifdef HSAE_HAVE_CLBLAST
+
+#include <clblast_c.h>
+#include <dlfcn.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+static __typeof__(CLBlastSgemm) *sgemm;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void load(void)
+{
+    void *library = dlopen("libclblast.so.1", RTLD_NOW | RTLD_LOCAL); /* never closed, like the drivers it keeps handles of */
+    if (library)
+        *(void **)&sgemm = dlsym(library, "CLBlastSgemm");
+}
+
+bool hsae_opencl_has_product(const struct opencl_device *device)
+{
+    const char *wish = getenv("HSAE_CLBLAST");
+    pthread_once(&once, load);
+    return sgemm && (wish ? *wish == '1' : device->base.info.type != HSAE_DEVICE_CPU);
+}
+
+cl_int hsae_opencl_product(const struct hsae_product *p, cl_command_queue queue, cl_event *event)
+{
+    CLBlastStatusCode code = sgemm(CLBlastLayoutRowMajor, CLBlastTransposeNo, CLBlastTransposeYes, p->rows, p->columns, p->depth, 1,
+                                   p->a->memory, 0, p->lda, p->b->memory, 0, p->ldb, 0, p->c->memory, 0, p->ldc, &queue, event);
+    return (cl_int)code; /* OpenCL's own codes keep their numbers; CLBlast's are below -1000 */
+}
+
+#else
+
+bool hsae_opencl_has_product(const struct opencl_device *device)
+{
+    (void)device;
+    return false;
+}
+
+cl_int hsae_opencl_product(const struct hsae_product *product, cl_command_queue queue, cl_event *event)
+{
+    (void)product, (void)queue, (void)event;
+    return CL_INVALID_OPERATION;
+}
+
+#endif
