@@ -63,7 +63,7 @@ typedef struct hsae_run_params {
 HSAE_API hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset, const hsae_run_params *params);
 
 /* One step on the caller's own batch, raw [batch, d]. `metrics` may be NULL; asking for them waits for the step. ERROR_ARGUMENT after the
- * last of config.steps. */
+ * last of config.steps, and for a trainer that was created for a data set of 16-bit activations. */
 HSAE_API hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step_metrics *metrics);
 
 HSAE_API uint64_t hsae_trainer_step_count(const hsae_trainer *trainer);

@@ -103,13 +103,7 @@ static hsae_status search(struct relink *relink)
         status = hsae_sequence_create(stack->device, "hierarchy update", false, &sequence);
         if (!status)
             status = record_block(relink, sequence, child, count);
-        if (!status)
-            status = hsae_sequence_end(sequence);
-        if (!status)
-            status = hsae_sequence_submit(sequence, NULL);
-        if (!status)
-            status = hsae_device_wait(stack->device, 0);
-        hsae_sequence_destroy(&sequence);
+        status = hsae_stack_run_once(stack, &sequence, status);
     }
     return status ? status : hsae_buffer_read(relink->best, 0, entries * sizeof *relink->list, relink->list);
 }
@@ -312,13 +306,7 @@ static hsae_status refresh_flags(hsae_trainer *trainer)
     if (!status)
         status = LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), args, trainer->flight[0].clock,
                         stack->levels_table, stack->tree, trainer->last_fired, stack->slot, stack->flags);
-    if (!status)
-        status = hsae_sequence_end(sequence);
-    if (!status)
-        status = hsae_sequence_submit(sequence, NULL);
-    if (!status)
-        status = hsae_device_wait(stack->device, 0);
-    hsae_sequence_destroy(&sequence);
+    status = hsae_stack_run_once(stack, &sequence, status);
     return status;
 }
 

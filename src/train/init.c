@@ -132,15 +132,9 @@ static hsae_status pre_activations(hsae_trainer *trainer, uint32_t level, float 
         status = hsae_sequence_create(stack->device, "first pre-activations", false, &sequence);
         if (!status)
             status = hsae_record_encode(stack, sequence, at, count);
-        if (!status)
-            status = hsae_sequence_end(sequence);
-        if (!status)
-            status = hsae_sequence_submit(sequence, NULL);
-        if (!status)
-            status = hsae_device_wait(stack->device, 0);
+        status = hsae_stack_run_once(stack, &sequence, status);
         if (!status)
             status = hsae_buffer_read(stack->scratch, 0, (uint64_t)count * stack->padded * sizeof *scratch, scratch);
-        hsae_sequence_destroy(&sequence);
         for (uint32_t r = 0; r < count && !status; r++)
             memcpy(values + (size_t)(at - stack->first[level] + r) * stack->rows, scratch + (size_t)r * stack->padded,
                    stack->rows * sizeof *values);
@@ -171,13 +165,7 @@ static hsae_status load_batch(hsae_trainer *trainer, const struct calibration *f
         status = hsae_sequence_create(stack->device, "first batch", false, &sequence);
     if (!status)
         status = hsae_record_load(stack, sequence, raw, FORMAT_F32, trainer->scale);
-    if (!status)
-        status = hsae_sequence_end(sequence);
-    if (!status)
-        status = hsae_sequence_submit(sequence, NULL);
-    if (!status)
-        status = hsae_device_wait(stack->device, 0);
-    hsae_sequence_destroy(&sequence);
+    status = hsae_stack_run_once(stack, &sequence, status);
     hsae_buffer_destroy(&raw);
     free(block);
     return status;

@@ -352,6 +352,18 @@ hsae_status hsae_stack_launch(const struct stack *stack, struct hsae_sequence *s
     return hsae_sequence_launch(sequence, &launch);
 }
 
+hsae_status hsae_stack_run_once(const struct stack *stack, struct hsae_sequence **sequence, hsae_status status)
+{
+    if (!status)
+        status = hsae_sequence_end(*sequence);
+    if (!status)
+        status = hsae_sequence_submit(*sequence, NULL);
+    if (!status)
+        status = hsae_device_wait(stack->device, 0);
+    hsae_sequence_destroy(sequence);
+    return status;
+}
+
 uint64_t hsae_groups_for(const struct stack *stack, enum hsae_kernel kernel, uint64_t items)
 {
     uint32_t size = hsae_shape(stack->device, kernel, 1).group_size;
