@@ -391,13 +391,6 @@ static u32 check_devices(hsae_context *context, const struct options *options, s
 
 /* ---- the command ---- */
 
-/* Drivers stay loaded: the leak checker names the library of a leak only while it is there (lsan.supp). */
-int dlclose(void *handle)
-{
-    (void)handle;
-    return 0;
-}
-
 static void keep_error(void *user, hsae_log_level level, const char *message)
 {
     (void)user;

@@ -21,13 +21,6 @@ static hsae_context *context;
 static unsigned complaints; /* of the validation layer */
 static bool no_layer;
 
-/* Leak checkers need the driver to stay loaded to know its own leaks by name. */
-int dlclose(void *handle)
-{
-    (void)handle;
-    return 0;
-}
-
 static void log_message(void *user, hsae_log_level level, const char *message)
 {
     (void)user;
