@@ -70,7 +70,7 @@ static void log_line(const hsae_context *context, hsae_log_level level, const ch
     char line[LINE_BYTES];
     vsnprintf(line, sizeof line, format, values);
     for (char *c = line; *c; c++)
-        if (*c == '\n' || *c == '\r' || *c == '\t')
+        if ((unsigned char)*c < ' ' || *c == 0x7f) /* names in files may hold anything, escape sequences for terminals too */
             *c = ' ';
     context->log(context->log_user, level, line);
 }
