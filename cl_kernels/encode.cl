@@ -1,5 +1,5 @@
 /* p = E x + b for a chunk of features: the activity bitmap of { p > cut }, and p in the chunk's scratch for the words that have a bit. A
- * work-item holds COLS features times one panel of 32 samples in registers; a bitmap word has one owner. */
+ * work-item holds COLS features times one panel of 32 samples in registers, which takes unrolled loops; a bitmap word has one owner. */
 KERNEL_5(encode, READ(0, vf, panels), READ(1, f32, encoder), READ(2, u32, table), WRITE(3, u32, bits), WRITE(4, vf, scratch))
 BEGIN(encode)
     u32 tiles = (p.count + COLS * WG - 1u) / (COLS * WG);
@@ -8,24 +8,30 @@ BEGIN(encode)
     if (panel >= p.words || tile >= p.count)
         return;
     vf acc[COLS * (32u / VW)];
+#pragma unroll
     for (u32 f = 0u; f < COLS * (32u / VW); f++)
         acc[f] = splat(0.0f);
     u32 row[COLS];
+#pragma unroll
     for (u32 f = 0u; f < COLS; f++)
         row[f] = (p.row + min(tile + f, p.count - 1u)) * p.stride;
     u32 at = panel * p.stride * (32u / VW);
     for (u32 k = 0u; k < p.dim; k++) {
         vf value[32u / VW];
+#pragma unroll
         for (u32 v = 0u; v < 32u / VW; v++)
             value[v] = panels[at + k * (32u / VW) + v];
+#pragma unroll
         for (u32 f = 0u; f < COLS; f++) {
             vf weight = splat(encoder[row[f] + k]);
+#pragma unroll
             for (u32 v = 0u; v < 32u / VW; v++)
                 acc[f * (32u / VW) + v] = fma_vf(weight, value[v], acc[f * (32u / VW) + v]);
         }
     }
     u32 samples = p.rows - panel * 32u;
     u32 valid = samples >= 32u ? 0xffffffffu : (1u << samples) - 1u;
+#pragma unroll
     for (u32 f = 0u; f < COLS; f++) {
         u32 r = tile + f;
         if (r < p.count) {
@@ -33,6 +39,7 @@ BEGIN(encode)
             vf bias = splat(bits_f32(table[feature + TABLE_BIAS]));
             f32 cut = bits_f32(table[feature + TABLE_CUT]);
             u32 word = 0u;
+#pragma unroll
             for (u32 v = 0u; v < 32u / VW; v++) {
                 acc[f * (32u / VW) + v] = acc[f * (32u / VW) + v] + bias;
                 word |= above_vf(acc[f * (32u / VW) + v], cut) << (v * VW);
@@ -40,6 +47,7 @@ BEGIN(encode)
             word &= valid;
             bits[(p.first + r) * p.words + panel] = word;
             if (word != 0u)
+#pragma unroll
                 for (u32 v = 0u; v < 32u / VW; v++)
                     scratch[(r * p.words + panel) * (32u / VW) + v] = acc[f * (32u / VW) + v];
         }
