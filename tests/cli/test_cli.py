@@ -224,6 +224,15 @@ class Training(Case):
             self.assert_same_bytes(self.folder / "a" / name, self.folder / "b" / name)
         self.assertNotEqual((self.folder / "a" / "model.safetensors").read_bytes(), (self.folder / "c" / "model.safetensors").read_bytes())
 
+    def test_threads_do_not_matter(self):
+        ids = [device["id"] for device in json.loads(hsae("devices", "--json", environment=DRIVERS)[0])["devices"]]
+        if "opencl:0" not in ids:
+            self.skipTest("there is no OpenCL device")
+        for threads in ("1", "2"):
+            hsae("train", "--data", self.data, "--out", self.folder / threads, *TINY[:-1], "opencl:0",
+                 environment={**DRIVERS, "POCL_MAX_PTHREAD_COUNT": threads})
+        self.assert_same_bytes(self.folder / "1" / "checkpoint-20.safetensors", self.folder / "2" / "checkpoint-20.safetensors")
+
     def test_deterministic_check(self):
         self.assertIn("same bytes", self.train("--deterministic-check")[0])
 
