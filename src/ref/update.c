@@ -1,5 +1,5 @@
-/* Gradients (algorithm.md 5 to 7), Adam and renormalisation, one feature after the other. Relatives are read from their rows of D before
- * the step, and the new row goes to the feature's other place, so the order of features in a level doesn't matter. */
+/* Gradients (of loss, constraint and ghost loss), Adam and renormalisation, one feature after the other. Relatives are read from their rows
+ * of D before the step, and the new row goes to the feature's other place, so the order of features in a level doesn't matter. */
 #include "ref.h"
 
 struct feature {

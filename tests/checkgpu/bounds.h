@@ -51,7 +51,7 @@ static inline struct estimate sum_estimate(const struct sum *sum)
     return (struct estimate){sum->value, sum->carried + bound_sum(sum->terms, sum->scale)};
 }
 
-/* Adam without a first moment (algorithm.md 7), for a parameter w with gradient g. */
+/* Adam without a first moment, for a parameter w with gradient g. */
 struct adam_bounds {
     double rate, correction, decay, one_minus_beta2, epsilon;
     double decay_off; /* relative */
