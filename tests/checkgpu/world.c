@@ -294,12 +294,12 @@ static void create_control(struct world *w)
     w->control.at[CONTROL_PAIRS] = 0;
     for (u32 l = 0; l < w->size.levels; l++) {
         u32 *level = w->levels.at + l * LEVEL_WORDS, at = CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS;
-        bool fresh = world_random(w, 2);
+        bool no_lambda = world_random(w, 2), no_average = world_random(w, 2); /* only both together mean a first step */
         level[LEVEL_FIRST] = w->first[l];
         words_set(&w->levels, l * LEVEL_WORDS + LEVEL_TARGET, world_uniform(w, 0.2, 0.3) * (f32)w->size.features[l]);
         level[LEVEL_GHOSTS] = is_short ? 0 : w->size.features[l];
-        words_set(&w->control, at + CONTROL_LAMBDA, fresh ? 0.0f : world_uniform(w, 0.1, 1));
-        words_set(&w->control, at + CONTROL_AVERAGE, fresh ? -1.0f : world_uniform(w, 0.1, 0.4) * (f32)w->size.features[l]);
+        words_set(&w->control, at + CONTROL_LAMBDA, no_lambda ? 0.0f : world_uniform(w, 0.1, 1));
+        words_set(&w->control, at + CONTROL_AVERAGE, no_average ? -1.0f : world_uniform(w, 0.1, 0.4) * (f32)w->size.features[l]);
         w->control.at[at + CONTROL_DEAD] = w->size.features[l] / 2;
     }
 }

@@ -2,7 +2,7 @@
 """The training step in plain dense PyTorch, written from the method and not from the library: an oracle and a yardstick. Needs torch, numpy.
 
 dense_torch.py --check CASE...   golden cases (tests/golden/train/NAME): figures of every step, and the state at the end
-dense_torch.py --bench           seconds per step, as JSON
+dense_torch.py --bench CHECKPOINT DATA   seconds per step from that state on, in the order of the data, as JSON
 """
 import argparse
 import json
@@ -233,7 +233,7 @@ def read(path):
     raw = path.read_bytes()
     header = json.loads(raw[8 : 8 + struct.unpack("<Q", raw[:8])[0]])
     metadata, base = header.pop("__metadata__", {}), 8 + struct.unpack("<Q", raw[:8])[0]
-    kinds = {"F32": np.float32, "I32": np.int32, "I64": np.int64}
+    kinds = {"F32": np.float32, "F16": np.float16, "I32": np.int32, "I64": np.int64}
     return {name: np.frombuffer(raw[base + e["data_offsets"][0] : base + e["data_offsets"][1]], kinds[e["dtype"]]).reshape(e["shape"]).copy()
             for name, e in header.items()}, metadata
 
@@ -247,8 +247,8 @@ def todays(tensors, prefix, name, beta2):
     return (v * decay.reshape((-1,) + (1,) * (v.ndim - 1))).astype(np.float32)
 
 
-def load(folder):
-    tensors, metadata = read(folder / "init.safetensors")
+def load(checkpoint, data):
+    tensors, metadata = read(checkpoint)
     c, levels = json.loads(metadata["config"]), []
     for key in ("target_l0", "init_l0"):
         c[key] = c[key] if isinstance(c[key], list) else [c[key]] * len(c["levels"])
@@ -258,8 +258,7 @@ def load(folder):
         levels.append(Level({name: torch.from_numpy(tensors[f"{prefix}.{name}"]) for name in PARAMETERS},
                             {name: torch.from_numpy(todays(tensors, prefix, name, c["beta2"])) for name in PARAMETERS},
                             tensors.get(f"{prefix}.parent"), tensors[f"{prefix}.last_fired"]))
-    data = read(folder / "data.safetensors")[0]["activations"]
-    x = tensors["input.scale"] * (data - tensors["input.mean"])
+    x = tensors["input.scale"] * (read(data)[0]["activations"].astype(np.float32) - tensors["input.mean"])
     return Trainer(c, levels, tensors["sparsity.lambda"].tolist(), tensors["sparsity.l0_average"].tolist(), int(tensors["train.step"][0])), x
 
 
@@ -285,7 +284,7 @@ def compare(trainer, folder, case):
 
 def check(folder):
     case = json.loads((folder / "case.json").read_text())
-    trainer, x = load(folder)
+    trainer, x = load(folder / "init.safetensors", folder / "data.safetensors")
     batch, wrong = trainer.c["batch"], []
     for expected in case["per_step"]:
         rows = [s % len(x) for s in range(trainer.t * batch, (trainer.t + 1) * batch)]
@@ -301,52 +300,30 @@ def check(folder):
 # ---- timing ----
 
 
-def fresh(args):
-    """A trainer at its first step, and batches with some structure."""
-    torch.manual_seed(0)
-    c = {"levels": args.levels, "batch": args.batch, "steps": 1500, "lr": 0.096 / math.sqrt(args.dim), "warmup": 0.1, "beta2": 0.995,
-         "adam_eps": 1e-8, "target_l0": [args.target] * len(args.levels), "lambda_init": 0.07, "sparsity_momentum": 0.98, "sparsity_eta": 0.01,
-         "sparsity_kappa": 0.003, "bandwidth": 0.05, "hierarchy_period": args.warm, "exclude": 0.2, "similarity": "encoder", "tree": "forest",
-         "ghost": True, "dead_steps": 1000, "project_gradient": True, "seed": 0, "rho": 0.01, "perturb": 0.05}
-    x = torch.randn(8, args.batch, 64) @ torch.randn(64, args.dim) + torch.randn(8, args.batch, args.dim)
-    x *= args.dim**0.5 / x.norm(dim=2).pow(2).mean().sqrt()
-    levels = []
-    for n in args.levels:
-        d = torch.nn.functional.normalize(torch.randn(n, args.dim), dim=1)
-        theta = (x[0] @ d.T).flatten().topk(int(1.5 * args.target * args.batch)).values[-1]
-        w = {"encoder.weight": d.clone(), "encoder.bias": torch.zeros(n), "log_threshold": torch.full((n,), float(theta.log())),
-             "decoder.weight": d, "decoder.bias": torch.zeros(args.dim)}
-        levels.append(Level(w, {name: torch.zeros_like(w[name]) for name in PARAMETERS}, np.full(n, -1, np.int32) if levels else None,
-                            np.zeros(n, np.int64)))
-    return Trainer(c, levels, [0.0] * len(levels), [-1.0] * len(levels), 0), x
-
-
 def bench(args):
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    trainer, x = fresh(args)
-    seconds = []
-    for step in range(args.warm + args.steps):
+    imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    trainer, x = load(*args.bench)
+    batch, seconds = trainer.c["batch"], []
+    for _ in range(args.warm + args.steps):
+        rows = torch.from_numpy(x[np.arange(trainer.t * batch, (trainer.t + 1) * batch) % len(x)])
         start = time.perf_counter()
-        figures = trainer.step(x[step % len(x)])
+        figures = trainer.step(rows)
         seconds.append(time.perf_counter() - start)
-    seconds = seconds[args.warm :]  # the first update of the tree is behind them
-    print(json.dumps({"seconds_per_step": statistics.median(seconds), "fastest": min(seconds), "steps": args.steps, "threads": args.threads,
-                      "levels": args.levels, "batch": args.batch, "dim": args.dim, "l0": [round(l0, 1) for l0 in figures["l0"]],
-                      "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "imported_bytes": before * 1024,
+    seconds = seconds[args.warm :]
+    print(json.dumps({"seconds_per_step": statistics.mean(seconds), "median": statistics.median(seconds), "fastest": min(seconds),
+                      "first_step": trainer.t - args.steps + 1, "last_step": trainer.t, "threads": args.threads,
+                      "l0": [round(l0, 2) for l0 in figures["l0"]], "constraint": figures["constraint"],
+                      "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "imported_bytes": imported * 1024,
                       "torch": torch.__version__}))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", nargs="+", type=Path, metavar="CASE")
-    parser.add_argument("--bench", action="store_true")
-    parser.add_argument("--levels", type=lambda text: [int(n) for n in text.split(",")], default=[128, 256, 512, 1024])
-    parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--dim", type=int, default=576)
-    parser.add_argument("--target", type=int, default=20)
+    parser.add_argument("--bench", nargs=2, type=Path, metavar=("CHECKPOINT", "DATA"))
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--warm", type=int, default=10, help="steps before the timed ones")
-    parser.add_argument("--steps", type=int, default=40, help="timed steps")
+    parser.add_argument("--warm", type=int, default=25, help="steps before the timed ones")
+    parser.add_argument("--steps", type=int, default=75, help="timed steps")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.set_grad_enabled(False)
