@@ -13,7 +13,7 @@ enum {
     WORLD_GHOST_CHUNKS = 2, /* launches of ghost_rows for each level */
     WORLD_FORMATS = 3,      /* raw formats of load */
     WORLD_CANDIDATES = 3,   /* of relink_best */
-    WORLD_STEP = 130,
+    WORLD_STEP = 170,
     WORLD_DEAD_STEPS = 20,
 };
 

@@ -24,10 +24,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     JOB_BIND(job, &w->control, &w->tree, &w->flags, &w->starts, &w->pairs, &w->samples, &w->kin, &w->terms, WORDS4(w->D),
              &w->E[chunk->range], &w->E_v[chunk->range], &w->D_v[chunk->range], &w->table, &w->x, &w->residual[level],
              level ? &w->residual[level - 1] : &w->none, pass ? &w->rows[level][pass - 1] : &w->none);
-    if (pass)
-        job_groups_exact(job, places);
-    else
-        job_groups(job, chunk->count);
+    job_groups(job, pass ? places : chunk->count);
 }
 
 /* A feature with its sums over the batch. */
@@ -246,7 +243,7 @@ static void bounds(const struct world *w, const struct check_job *job)
     memcpy(&p, job->args, sizeof p);
     if (world_halted(w))
         return;
-    for (u32 k = 0; p.dead && k < job->groups[0] && p.chunk + k < world_dead(w, p.level); k++) {
+    for (u32 k = 0; k < p.dead && p.chunk + k < world_dead(w, p.level); k++) {
         u32 i = w->control.at[CONTROL_DEAD_LIST + p.level_first + p.chunk + k];
         if (i >= p.first && i < p.first + p.count)
             bound_feature(w, &p, job, i, k);
