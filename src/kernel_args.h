@@ -8,9 +8,24 @@
 
 #ifndef HSAE_KERNEL_DIALECT_H
 #include <stdint.h>
+#include <string.h>
 typedef uint32_t u32;
 typedef int32_t i32;
 typedef float f32;
+
+/* The dialect's bit casts, for hosts that read and write the kernels' buffers. */
+static inline f32 bits_f32(u32 bits)
+{
+    f32 value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+static inline u32 bits_u32(f32 value)
+{
+    u32 bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
 #endif
 
 #define NONE 0xffffffffu

@@ -163,7 +163,7 @@ static bool append_level(const struct hsae_session *session, uint32_t level, uin
     for (uint64_t k = 0; k < more; k++) {
         const u32 *pair = session->samples + 2 * (starts[0] + k);
         indices[have + k] = pair[0] - stack->first[level];
-        memcpy(&values[have + k], &pair[1], sizeof(float));
+        values[have + k] = bits_f32(pair[1]);
     }
     for (uint32_t r = 0; r < rows; r++)
         out->indptr[first + r + 1] = have + starts[r + 1] - starts[0];
@@ -239,7 +239,7 @@ static hsae_status write_lists(struct hsae_session *session, uint32_t level, con
     }
     for (uint64_t k = 0; k < pairs; k++) {
         session->samples[2 * k] = stack->first[level] + features->indices[begin + k];
-        memcpy(&session->samples[2 * k + 1], &features->values[begin + k], sizeof(u32));
+        session->samples[2 * k + 1] = bits_u32(features->values[begin + k]);
     }
     status = hsae_buffer_write(stack->sample_starts, 0, (stack->levels * (uint64_t)stack->rows + 1) * sizeof(u32), session->starts);
     return status || !pairs ? status : hsae_buffer_write(stack->samples, 0, 2 * pairs * sizeof(u32), session->samples);

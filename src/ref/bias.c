@@ -9,7 +9,8 @@ void hsae_ref_bias(void *const *b, const void *args, const u32 groups[2])
     (void)groups;
     if (ref_halted(control))
         return;
-    struct ref_adam adam = {ref_f32(control[CONTROL_RATE]), ref_f32(control[CONTROL_CORRECTION]), p->beta2, p->one_minus_beta2, p->epsilon};
+    struct ref_adam adam = {bits_f32(control[CONTROL_RATE]), bits_f32(control[CONTROL_CORRECTION]), p->beta2, p->one_minus_beta2,
+                            p->epsilon};
     for (u32 c = 0; c < p->stride; c++) {
         double sum = 0;
         for (u32 s = 0; s < p->rows; s++)

@@ -34,12 +34,12 @@ static double constraint(const struct control_args *p, const u32 *levels, const 
 static void adapt_penalty(const struct control_args *p, u32 *control, u32 level, f32 l0, f32 target)
 {
     u32 *average_bits = ref_level(control, level, CONTROL_AVERAGE), *lambda_bits = ref_level(control, level, CONTROL_LAMBDA);
-    f32 average = ref_f32(*average_bits), lambda = ref_f32(*lambda_bits);
+    f32 average = bits_f32(*average_bits), lambda = bits_f32(*lambda_bits);
     if (average < 0.0f)
         average = l0;
     f32 change = p->one_minus_momentum * (l0 - average), wanted = -p->eta * (average - target);
-    *average_bits = ref_bits(average + change);
-    *lambda_bits = ref_bits(change < wanted ? lambda * (1.0f - p->kappa) : lambda * (1.0f + p->kappa));
+    *average_bits = bits_u32(average + change);
+    *lambda_bits = bits_u32(change < wanted ? lambda * (1.0f - p->kappa) : lambda * (1.0f + p->kappa));
 }
 
 void hsae_ref_control(void *const *b, const void *args, const u32 groups[2])
@@ -59,7 +59,7 @@ void hsae_ref_control(void *const *b, const void *args, const u32 groups[2])
     status[STATUS_STEP] = control[CONTROL_STEP];
     status[STATUS_HALT] = 0;
     status[STATUS_PAIRS] = starts[p->features];
-    status[STATUS_VARIANCE] = ref_bits((f32)variance);
+    status[STATUS_VARIANCE] = bits_u32((f32)variance);
     for (u32 l = 0; l < p->levels; l++) {
         u32 fired = 0;
         for (u32 i = ref_first(levels, l); i < ref_first(levels, l + 1); i++) {
@@ -71,11 +71,11 @@ void hsae_ref_control(void *const *b, const void *args, const u32 groups[2])
         }
         f32 l0 = (f32)((double)fired / p->rows);
         u32 *figures = status + STATUS_LEVELS + l * STATUS_LEVEL_WORDS;
-        figures[STATUS_RECONSTRUCTION] = ref_bits((f32)reconstruction(p, loss, l));
-        figures[STATUS_L0] = ref_bits(l0);
+        figures[STATUS_RECONSTRUCTION] = bits_u32((f32)reconstruction(p, loss, l));
+        figures[STATUS_L0] = bits_u32(l0);
         figures[STATUS_LAMBDA] = *ref_level(control, l, CONTROL_LAMBDA);
-        figures[STATUS_CONSTRAINT] = ref_bits((f32)constraint(p, levels, terms, l));
+        figures[STATUS_CONSTRAINT] = bits_u32((f32)constraint(p, levels, terms, l));
         figures[STATUS_DEAD] = ref_dead(control, l);
-        adapt_penalty(p, control, l, l0, ref_f32(levels[l * LEVEL_WORDS + LEVEL_TARGET]));
+        adapt_penalty(p, control, l, l0, bits_f32(levels[l * LEVEL_WORDS + LEVEL_TARGET]));
     }
 }

@@ -7,7 +7,7 @@ static void add_list(double *sum, void *const *b, const struct decode_args *p, u
     const u32 *flags = b[6], *starts = (const u32 *)b[7] + (size_t)level * p->rows + sample, *samples = b[8];
     for (size_t q = starts[0]; q < starts[1]; q++) {
         u32 feature = samples[2 * q];
-        f32 a = ref_f32(samples[2 * q + 1]);
+        f32 a = bits_f32(samples[2 * q + 1]);
         bool counts = level == p->level ? !(flags[feature] & FLAG_SWAPPED) : (flags[feature] & FLAG_PARENT_SWAPPED) != 0;
         if (a == 0.0f || !counts)
             continue;

@@ -29,8 +29,8 @@ void hsae_ref_encode(void *const *b, const void *args, const u32 groups[2])
         const f32 *row = encoder + (size_t)(p->row + r) * p->stride;
         for (u32 w = 0; w < p->words; w++) {
             f32 values[32];
-            u32 word = encode_word(panels + (size_t)w * p->stride * 32, row, p->dim, ref_f32(scalars[TABLE_BIAS]),
-                                   ref_f32(scalars[TABLE_CUT]), values);
+            u32 word = encode_word(panels + (size_t)w * p->stride * 32, row, p->dim, bits_f32(scalars[TABLE_BIAS]),
+                                   bits_f32(scalars[TABLE_CUT]), values);
             u32 samples = p->rows - w * 32;
             if (samples < 32)
                 word &= (1u << samples) - 1;

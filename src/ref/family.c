@@ -18,7 +18,7 @@ static double own_side(const u32 *tree, const u32 *samples, const f32 *dots, str
     double own = a;
     for (size_t q = below.begin; q < below.end; q++)
         if (tree[(size_t)samples[2 * q] * TREE_WORDS + TREE_PARENT] == feature)
-            own -= (double)ref_f32(samples[2 * q + 1]) * dots[samples[2 * q]];
+            own -= (double)bits_f32(samples[2 * q + 1]) * dots[samples[2 * q]];
     return own;
 }
 
@@ -26,7 +26,7 @@ static f32 activation_of(const u32 *samples, struct list list, u32 feature)
 {
     for (size_t q = list.begin; q < list.end; q++)
         if (samples[2 * q] == feature)
-            return ref_f32(samples[2 * q + 1]);
+            return bits_f32(samples[2 * q + 1]);
     return 0.0f;
 }
 
@@ -59,7 +59,7 @@ void hsae_ref_family(void *const *b, const void *args, const u32 groups[2])
             below = list_of(sample_starts, l + p->rows);
         for (size_t q = list.begin; q < list.end; q++) {
             u32 feature = samples[2 * q], parent = tree[(size_t)feature * TREE_WORDS + TREE_PARENT];
-            f32 a = ref_f32(samples[2 * q + 1]), parent_act = 0.0f;
+            f32 a = bits_f32(samples[2 * q + 1]), parent_act = 0.0f;
             struct list family = {0, 0};
             double parent_side = 0;
             if (parent != NONE) {
@@ -68,9 +68,9 @@ void hsae_ref_family(void *const *b, const void *args, const u32 groups[2])
                 parent_side = (double)parent_act * dots[feature] - a;
             }
             u32 *scalars = kin + (size_t)positions[q] * KIN_WORDS;
-            scalars[KIN_OWN] = ref_bits((f32)own_side(tree, samples, dots, below, feature, a));
-            scalars[KIN_PARENT] = ref_bits((f32)parent_side);
-            scalars[KIN_PARENT_ACT] = ref_bits(parent_act);
+            scalars[KIN_OWN] = bits_u32((f32)own_side(tree, samples, dots, below, feature, a));
+            scalars[KIN_PARENT] = bits_u32((f32)parent_side);
+            scalars[KIN_PARENT_ACT] = bits_u32(parent_act);
             scalars[KIN_FIRST] = (u32)family.begin;
             scalars[KIN_END] = (u32)family.end;
         }

@@ -12,7 +12,7 @@ static void dead_sum(void *const *b, const struct ghost_args *p, const f32 *x, f
         u32 count = ref_min(REF_BLOCK, dead - begin);
         for (u32 k = 0; k < count; k++) {
             u32 feature = list[begin + k];
-            double bias = ref_f32(table[(size_t)feature * TABLE_WORDS + TABLE_BIAS]);
+            double bias = bits_f32(table[(size_t)feature * TABLE_WORDS + TABLE_BIAS]);
             g[k] = exp(fmin(ref_dot(ref_row(b + 1, feature, p->range_rows, p->stride), x, p->stride) + bias, 10));
         }
         for (u32 column = 0; column < p->stride; column += REF_BLOCK) {

@@ -21,7 +21,7 @@ static void feature_rows(void *const *b, const struct ghost_rows_args *p, u32 fe
     const u32 *flags = b[9], *table = b[11];
     const f32 *encoder = ref_row(b + 1, feature, p->range_rows, p->stride);
     const f32 *decoder = ref_row(b + 5, ref_decoder_row(flags, feature, p->features), p->range_rows, p->stride);
-    double bias = ref_f32(table[(size_t)feature * TABLE_WORDS + TABLE_BIAS]), radial = 0, bias_gradient = 0;
+    double bias = bits_f32(table[(size_t)feature * TABLE_WORDS + TABLE_BIAS]), radial = 0, bias_gradient = 0;
     memset(decoder_gradient, 0, p->stride * sizeof *decoder_gradient);
     memset(encoder_gradient, 0, p->stride * sizeof *encoder_gradient);
     for (u32 begin = 0; begin < p->rows; begin += REF_BLOCK) {

@@ -11,7 +11,7 @@ void hsae_ref_lists_fill(void *const *b, const void *args, const u32 groups[2])
         u32 feature = p->first + r, at = starts[feature];
         size_t line = (size_t)feature * p->words;
         size_t ring = ((size_t)((control[CONTROL_STEP] - 1) & 63) * p->features + feature) * p->words;
-        f32 threshold = ref_f32(table[(size_t)feature * TABLE_WORDS + TABLE_THRESHOLD]);
+        f32 threshold = bits_f32(table[(size_t)feature * TABLE_WORDS + TABLE_THRESHOLD]);
         active_count[feature] = 0;
         for (u32 w = 0; w < p->words; w++) {
             u32 fired = 0;
@@ -24,7 +24,7 @@ void hsae_ref_lists_fill(void *const *b, const void *args, const u32 groups[2])
                     fired |= 1u << bit;
                 if (at < p->capacity) {
                     pairs[2 * (size_t)at] = w * 32 + bit;
-                    pairs[2 * (size_t)at + 1] = ref_bits(value);
+                    pairs[2 * (size_t)at + 1] = bits_u32(value);
                 }
                 at++;
             }

@@ -18,9 +18,9 @@ static f32 half_to_f32(u32 half)
 static f32 element(const u32 *raw, size_t e, u32 format)
 {
     if (format == FORMAT_F32)
-        return ref_f32(raw[e]);
+        return bits_f32(raw[e]);
     u32 half = e & 1 ? raw[e / 2] >> 16 : raw[e / 2] & 0xffff;
-    return format == FORMAT_F16 ? half_to_f32(half) : ref_f32(half << 16);
+    return format == FORMAT_F16 ? half_to_f32(half) : bits_f32(half << 16);
 }
 
 void hsae_ref_load(void *const *b, const void *args, const u32 groups[2])

@@ -21,9 +21,9 @@ void hsae_ref_prepare(void *const *b, const void *args, const u32 groups[2])
         *ref_level(control, l, CONTROL_DEAD) = dead;
         if (p->ghosts && dead > levels[l * LEVEL_WORDS + LEVEL_GHOSTS])
             control[CONTROL_HALT] = HALT_GHOSTS;
-        if (ref_f32(*ref_level(control, l, CONTROL_LAMBDA)) == 0.0f && ref_f32(*ref_level(control, l, CONTROL_AVERAGE)) < 0.0f) {
-            double target = ref_f32(levels[l * LEVEL_WORDS + LEVEL_TARGET]);
-            *ref_level(control, l, CONTROL_LAMBDA) = ref_bits((f32)(p->lambda_init * mean_norm / target));
+        if (bits_f32(*ref_level(control, l, CONTROL_LAMBDA)) == 0.0f && bits_f32(*ref_level(control, l, CONTROL_AVERAGE)) < 0.0f) {
+            double target = bits_f32(levels[l * LEVEL_WORDS + LEVEL_TARGET]);
+            *ref_level(control, l, CONTROL_LAMBDA) = bits_u32((f32)(p->lambda_init * mean_norm / target));
         }
     }
     control[CONTROL_STEP] = clock[CLOCK_STEP];

@@ -18,20 +18,6 @@ typedef void (*ref_kernel)(void *const *b, const void *args, const u32 groups[2]
 HSAE_KERNEL_LIST(HSAE_REF_DECLARE)
 #undef HSAE_REF_DECLARE
 
-/* Bits of a float in a u32 buffer. */
-static inline f32 ref_f32(u32 bits)
-{
-    f32 value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-static inline u32 ref_bits(f32 value)
-{
-    u32 bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
 /* Columns, samples or features whose sums in double are held at a time, so that a kernel needs no memory of its own. */
 enum { REF_BLOCK = 256 };
 

@@ -2,7 +2,7 @@
 
 static bool better(f32 value, const u32 *candidate)
 {
-    return candidate[1] == NONE || value > ref_f32(candidate[0]);
+    return candidate[1] == NONE || value > bits_f32(candidate[0]);
 }
 
 /* Inserts a parent into a child's list; parents come ascending, so behind those of the same similarity. */
@@ -13,7 +13,7 @@ static void insert(u32 *list, u32 candidates, f32 value, u32 parent)
         return;
     for (; k > 0 && better(value, list + 2 * (k - 1)); k--)
         memcpy(list + 2 * k, list + 2 * (k - 1), 2 * sizeof *list);
-    list[2 * k] = ref_bits(value);
+    list[2 * k] = bits_u32(value);
     list[2 * k + 1] = parent;
 }
 
@@ -28,7 +28,7 @@ void hsae_ref_relink_best(void *const *b, const void *args, const u32 groups[2])
         const u32 *cursor = cursors + 2 * (size_t)(p->child + s);
         u32 *list = best + 2 * (size_t)(p->child + s) * p->candidates;
         for (u32 r = 0; r < p->parents; r++) {
-            f32 value = similarity[(size_t)r * p->padded + s], last = ref_f32(cursor[0]);
+            f32 value = similarity[(size_t)r * p->padded + s], last = bits_f32(cursor[0]);
             u32 parent = p->parent + r;
             if (cursor[1] == NONE || value < last || (value == last && parent > cursor[1]))
                 insert(list, p->candidates, value, parent);

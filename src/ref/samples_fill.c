@@ -6,16 +6,16 @@ static void append(void *const *b, u32 feature, u32 words, const u32 *sample_sta
     const u32 *bits = b[0], *table = b[3], *word_starts = b[5], *pairs = b[6];
     u32 *samples = b[9], *positions = b[10];
     size_t line = (size_t)feature * words;
-    f32 threshold = ref_f32(table[(size_t)feature * TABLE_WORDS + TABLE_THRESHOLD]);
+    f32 threshold = bits_f32(table[(size_t)feature * TABLE_WORDS + TABLE_THRESHOLD]);
     for (u32 w = 0; w < words; w++) {
         u32 position = word_starts[line + w];
         for (u32 s = w * 32; s < w * 32 + 32; s++) {
             if (!(bits[line + w] >> s % 32 & 1))
                 continue;
             size_t at = sample_starts[s] + places[s]++;
-            f32 value = ref_f32(pairs[2 * (size_t)position + 1]);
+            f32 value = bits_f32(pairs[2 * (size_t)position + 1]);
             samples[2 * at] = feature;
-            samples[2 * at + 1] = ref_bits(value > threshold ? value : 0.0f);
+            samples[2 * at + 1] = bits_u32(value > threshold ? value : 0.0f);
             positions[at] = position++;
         }
     }

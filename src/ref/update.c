@@ -41,28 +41,28 @@ static double pair_score(struct feature *f, const u32 *kin, u32 sample, double a
     double score = (g.own ? ref_dot(f->decoder, g.own, stride) : 0) + (g.above ? ref_dot(f->decoder, g.above, stride) : 0);
     if (f->p->rho == 0.0f)
         return 2 * score;
-    double own_side = ref_f32(kin[KIN_OWN]), parent_side = ref_f32(kin[KIN_PARENT]);
+    double own_side = bits_f32(kin[KIN_OWN]), parent_side = bits_f32(kin[KIN_PARENT]);
     for (size_t s = kin[KIN_FIRST]; s < kin[KIN_END]; s++) {
-        f32 act = ref_f32(samples[2 * s + 1]);
+        f32 act = bits_f32(samples[2 * s + 1]);
         if (samples[2 * s] != f->index && act != 0.0f)
             parent_side -= act * ref_dot(f->decoder, decoder_row(f, samples[2 * s]), stride);
     }
     f->own_term += a * own_side;
     f->parent_term += a * parent_side;
-    f->product += a * ref_f32(kin[KIN_PARENT_ACT]);
+    f->product += a * bits_f32(kin[KIN_PARENT_ACT]);
     return 2 * score + 2 * (double)f->p->rho * (own_side - parent_side);
 }
 
 static void score_pairs(struct feature *f)
 {
     const u32 *control = f->b[0], *pairs = f->b[4];
-    double lambda = ref_f32(control[CONTROL_LEVELS + f->p->level * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA]);
+    double lambda = bits_f32(control[CONTROL_LEVELS + f->p->level * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA]);
     for (size_t pair = f->begin; pair < f->end; pair++) {
         u32 *kin = (u32 *)f->b[6] + pair * KIN_WORDS;
-        f32 value = ref_f32(pairs[2 * pair + 1]);
+        f32 value = bits_f32(pairs[2 * pair + 1]);
         bool active = value > f->threshold;
         double a = active ? value : 0, q = pair_score(f, kin, pairs[2 * pair], a);
-        kin[KIN_SCORE] = ref_bits((f32)q);
+        kin[KIN_SCORE] = bits_u32((f32)q);
         f->radial += a * q;
         f->squares += a * a;
         if (active)
@@ -80,7 +80,7 @@ static void add_pairs(const struct feature *f, double *decoder_sum, double *enco
     for (size_t pair = f->begin; pair < f->end; pair++) {
         const u32 *kin = (const u32 *)f->b[6] + pair * KIN_WORDS;
         u32 sample = pairs[2 * pair];
-        f32 value = ref_f32(pairs[2 * pair + 1]);
+        f32 value = bits_f32(pairs[2 * pair + 1]);
         if (value <= f->threshold)
             continue;
         struct answer g = answer_of(f, sample);
@@ -88,11 +88,11 @@ static void add_pairs(const struct feature *f, double *decoder_sum, double *enco
             ref_add(decoder_sum, value, g.own + first, count);
         if (g.above)
             ref_add(decoder_sum, value, g.above + first, count);
-        ref_add(encoder_sum, ref_f32(kin[KIN_SCORE]), x + (size_t)sample * f->p->stride + first, count);
+        ref_add(encoder_sum, bits_f32(kin[KIN_SCORE]), x + (size_t)sample * f->p->stride + first, count);
         if (f->p->rho == 0.0f)
             continue;
         for (size_t s = kin[KIN_FIRST]; s < kin[KIN_END]; s++) {
-            f32 act = ref_f32(samples[2 * s + 1]);
+            f32 act = bits_f32(samples[2 * s + 1]);
             if (samples[2 * s] != f->index && act != 0.0f)
                 ref_add(decoder_sum, (double)f->p->rho * value * act, decoder_row(f, samples[2 * s]) + first, count);
         }
@@ -153,17 +153,17 @@ static void step_rows(const struct feature *f, const struct ref_adam *adam)
 
 static void step_scalars(const struct feature *f, const struct ref_adam *adam, u32 *scalars, u32 step)
 {
-    f32 bias_v = ref_f32(scalars[TABLE_BIAS_V]), log_threshold_v = ref_f32(scalars[TABLE_LOG_THRESHOLD_V]);
-    f32 bias = ref_adam_step(adam, ref_f32(scalars[TABLE_BIAS]), &bias_v, f->bias_gradient / f->p->rows);
+    f32 bias_v = bits_f32(scalars[TABLE_BIAS_V]), log_threshold_v = bits_f32(scalars[TABLE_LOG_THRESHOLD_V]);
+    f32 bias = ref_adam_step(adam, bits_f32(scalars[TABLE_BIAS]), &bias_v, f->bias_gradient / f->p->rows);
     double gradient = f->threshold * f->threshold_gradient / f->p->bandwidth / f->p->rows; /* of log theta */
-    f32 log_threshold = ref_adam_step(adam, ref_f32(scalars[TABLE_LOG_THRESHOLD]), &log_threshold_v, gradient);
+    f32 log_threshold = ref_adam_step(adam, bits_f32(scalars[TABLE_LOG_THRESHOLD]), &log_threshold_v, gradient);
     f32 threshold = (f32)exp(log_threshold);
-    scalars[TABLE_BIAS] = ref_bits(bias);
-    scalars[TABLE_BIAS_V] = ref_bits(bias_v);
-    scalars[TABLE_LOG_THRESHOLD] = ref_bits(log_threshold);
-    scalars[TABLE_LOG_THRESHOLD_V] = ref_bits(log_threshold_v);
-    scalars[TABLE_THRESHOLD] = ref_bits(threshold);
-    scalars[TABLE_CUT] = ref_bits(threshold - 0.5f * f->p->bandwidth);
+    scalars[TABLE_BIAS] = bits_u32(bias);
+    scalars[TABLE_BIAS_V] = bits_u32(bias_v);
+    scalars[TABLE_LOG_THRESHOLD] = bits_u32(log_threshold);
+    scalars[TABLE_LOG_THRESHOLD_V] = bits_u32(log_threshold_v);
+    scalars[TABLE_THRESHOLD] = bits_u32(threshold);
+    scalars[TABLE_CUT] = bits_u32(threshold - 0.5f * f->p->bandwidth);
     scalars[TABLE_ROW_STEP] = step;
 }
 
@@ -174,14 +174,14 @@ static void update_feature(void *const *b, const struct update_args *p, u32 inde
     struct feature f = {
         .p = p, .b = b, .index = index, .flag = flags[index], .begin = starts[index], .end = starts[index + 1], .ghosts = ghosts};
     f.decoder = decoder_row(&f, index);
-    f.threshold = ref_f32(scalars[TABLE_THRESHOLD]);
+    f.threshold = bits_f32(scalars[TABLE_THRESHOLD]);
     score_pairs(&f);
     if (ghosts) {
         f.radial += ghosts[p->stride];
         f.bias_gradient += ghosts[2 * (size_t)p->stride + 16];
     }
-    struct ref_adam adam = {.rate = ref_f32(control[CONTROL_RATE]),
-                            .correction = ref_f32(control[CONTROL_CORRECTION]),
+    struct ref_adam adam = {.rate = bits_f32(control[CONTROL_RATE]),
+                            .correction = bits_f32(control[CONTROL_CORRECTION]),
                             .decay = exp2((double)p->log2_beta2 * (step - scalars[TABLE_ROW_STEP])),
                             .one_minus_beta2 = p->one_minus_beta2,
                             .epsilon = p->epsilon};

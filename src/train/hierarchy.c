@@ -239,13 +239,12 @@ static hsae_status plain_table(struct relink *relink)
 {
     const struct stack *stack = relink->stack;
     uint64_t bytes = (uint64_t)stack->chunk * TABLE_WORDS * sizeof(u32);
-    const f32 lowest = -INFINITY;
     u32 *table = calloc(1, bytes);
     hsae_status status = hsae_buffer_create(stack->device, "plain scalars", bytes, HSAE_BUFFER_DEVICE, &relink->table);
     if (!status && !table)
         status = hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu64 " bytes", bytes);
     for (uint32_t r = 0; r < stack->chunk && !status; r++)
-        memcpy(&table[(size_t)r * TABLE_WORDS + TABLE_CUT], &lowest, sizeof lowest);
+        table[(size_t)r * TABLE_WORDS + TABLE_CUT] = bits_u32(-INFINITY);
     if (!status)
         status = hsae_buffer_write(relink->table, 0, bytes, table);
     free(table);

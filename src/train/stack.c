@@ -239,9 +239,8 @@ hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, c
         return status;
     u32 table[(HSAE_MAX_LEVELS + 1) * LEVEL_WORDS] = {0};
     for (uint32_t l = 0; l <= stack->levels; l++) {
-        f32 target = l < stack->levels ? (f32)config->target_l0[l] : 0;
         table[l * LEVEL_WORDS + LEVEL_FIRST] = stack->first[l];
-        memcpy(&table[l * LEVEL_WORDS + LEVEL_TARGET], &target, sizeof target);
+        table[l * LEVEL_WORDS + LEVEL_TARGET] = bits_u32(l < stack->levels ? (f32)config->target_l0[l] : 0);
     }
     return hsae_buffer_write(stack->levels_table, 0, (stack->levels + 1) * LEVEL_WORDS * sizeof(u32), table);
 }
@@ -300,13 +299,6 @@ hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents)
     return status;
 }
 
-static u32 bits_of(f32 value)
-{
-    u32 bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
 hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, double bandwidth, float *const *log_thresholds)
 {
     hsae_status status = HSAE_OK;
@@ -323,10 +315,10 @@ hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, doub
         const struct level_tensors *level = &model->levels[l];
         for (uint32_t i = 0; i < level->features; i++) {
             u32 *scalars = table + (size_t)(stack->first[l] + i) * TABLE_WORDS;
-            scalars[TABLE_BIAS] = bits_of(level->encoder_bias[i]);
-            scalars[TABLE_LOG_THRESHOLD] = bits_of(log_thresholds ? log_thresholds[l][i] : logf(level->threshold[i]));
-            scalars[TABLE_THRESHOLD] = bits_of(level->threshold[i]);
-            scalars[TABLE_CUT] = bits_of(level->threshold[i] - (f32)(0.5 * bandwidth));
+            scalars[TABLE_BIAS] = bits_u32(level->encoder_bias[i]);
+            scalars[TABLE_LOG_THRESHOLD] = bits_u32(log_thresholds ? log_thresholds[l][i] : logf(level->threshold[i]));
+            scalars[TABLE_THRESHOLD] = bits_u32(level->threshold[i]);
+            scalars[TABLE_CUT] = bits_u32(level->threshold[i] - (f32)(0.5 * bandwidth));
         }
         if ((status = hsae_ranged_write(stack, &stack->encoder, stack->first[l], level->features, level->encoder_weight)) ||
             (status = hsae_ranged_write(stack, &stack->decoder, stack->first[l], level->features, level->decoder_weight)))

@@ -6,20 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static f32 value_of(u32 bits)
-{
-    f32 value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static u32 bits_of(f32 value)
-{
-    u32 bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
 static hsae_status no_memory(const hsae_trainer *trainer)
 {
     return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for the scalars of %" PRIu32 " features", trainer->stack.features);
@@ -35,8 +21,8 @@ static hsae_status upload_scalars(hsae_trainer *trainer, const struct train_stat
     for (uint32_t l = 0; l < stack->levels && !status; l++)
         for (uint32_t i = 0, at = stack->first[l]; at < stack->first[l + 1]; i++, at++) {
             u32 *scalars = table + (size_t)at * TABLE_WORDS;
-            scalars[TABLE_BIAS_V] = bits_of(state->levels[l].encoder_bias_v[i]);
-            scalars[TABLE_LOG_THRESHOLD_V] = bits_of(state->levels[l].log_threshold_v[i]);
+            scalars[TABLE_BIAS_V] = bits_u32(state->levels[l].encoder_bias_v[i]);
+            scalars[TABLE_LOG_THRESHOLD_V] = bits_u32(state->levels[l].log_threshold_v[i]);
             scalars[TABLE_ROW_STEP] = (u32)state->levels[l].row_step[i];
             fired[at] = (u32)state->levels[l].last_fired[i];
         }
@@ -72,8 +58,8 @@ static hsae_status upload_control(hsae_trainer *trainer, const struct train_stat
 {
     u32 control[CONTROL_DEAD_LIST] = {0};
     for (uint32_t l = 0; l < trainer->stack.levels; l++) {
-        control[CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA] = bits_of(state->lambda[l]);
-        control[CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_AVERAGE] = bits_of(state->l0_average[l]);
+        control[CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA] = bits_u32(state->lambda[l]);
+        control[CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_AVERAGE] = bits_u32(state->l0_average[l]);
     }
     return hsae_buffer_write(trainer->stack.control, 0, sizeof control, control);
 }
@@ -125,16 +111,16 @@ static hsae_status download_scalars(hsae_trainer *trainer, hsae_model *model, st
         struct level_train_tensors *level = &state->levels[l];
         for (uint32_t i = 0, at = stack->first[l]; at < stack->first[l + 1]; i++, at++) {
             const u32 *scalars = table + (size_t)at * TABLE_WORDS;
-            model->levels[l].encoder_bias[i] = value_of(scalars[TABLE_BIAS]);
-            model->levels[l].threshold[i] = value_of(scalars[TABLE_THRESHOLD]);
-            level->log_threshold[i] = value_of(scalars[TABLE_LOG_THRESHOLD]);
-            level->encoder_bias_v[i] = value_of(scalars[TABLE_BIAS_V]);
-            level->log_threshold_v[i] = value_of(scalars[TABLE_LOG_THRESHOLD_V]);
+            model->levels[l].encoder_bias[i] = bits_f32(scalars[TABLE_BIAS]);
+            model->levels[l].threshold[i] = bits_f32(scalars[TABLE_THRESHOLD]);
+            level->log_threshold[i] = bits_f32(scalars[TABLE_LOG_THRESHOLD]);
+            level->encoder_bias_v[i] = bits_f32(scalars[TABLE_BIAS_V]);
+            level->log_threshold_v[i] = bits_f32(scalars[TABLE_LOG_THRESHOLD_V]);
             level->row_step[i] = scalars[TABLE_ROW_STEP];
             level->last_fired[i] = fired[at];
         }
-        state->lambda[l] = value_of(control[CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA]);
-        state->l0_average[l] = value_of(control[CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_AVERAGE]);
+        state->lambda[l] = bits_f32(control[CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA]);
+        state->l0_average[l] = bits_f32(control[CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_AVERAGE]);
     }
     free(table);
     free(fired);

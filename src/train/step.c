@@ -269,14 +269,6 @@ hsae_status hsae_step_record(hsae_trainer *trainer)
     return status;
 }
 
-static u32 bits_of(double value)
-{
-    f32 single = (f32)value;
-    u32 bits;
-    memcpy(&bits, &single, sizeof bits);
-    return bits;
-}
-
 hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight)
 {
     const hsae_config *config = &trainer->config;
@@ -286,8 +278,8 @@ hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight)
     clock[CLOCK_SEED_HI] = (u32)(config->seed >> 32);
     clock[CLOCK_SWAP_BOUND] = (u32)ceil(config->perturb * 16777216.0);
     clock[CLOCK_DEAD_STEPS] = config->dead_steps < UINT32_MAX ? (u32)config->dead_steps : UINT32_MAX;
-    clock[CLOCK_RATE] = bits_of(hsae_step_rate(config, flight->step));
-    clock[CLOCK_CORRECTION] = bits_of(1 / (1 - pow(config->beta2, (double)flight->step)));
+    clock[CLOCK_RATE] = bits_u32((f32)hsae_step_rate(config, flight->step));
+    clock[CLOCK_CORRECTION] = bits_u32((f32)(1 / (1 - pow(config->beta2, (double)flight->step))));
     hsae_status status = hsae_buffer_write(flight->clock, 0, sizeof clock, clock);
     return status ? status : hsae_sequence_submit(flight->sequence, &flight->ticket);
 }

@@ -239,18 +239,11 @@ static hsae_status launch_step(hsae_trainer *trainer, struct flight *flight)
     return status ? status : hsae_hierarchy_update(trainer);
 }
 
-static double status_value(const hsae_trainer *trainer, uint32_t word)
-{
-    f32 value;
-    memcpy(&value, &trainer->status[word], sizeof value);
-    return value;
-}
-
 /* Figures of the last settled step. */
 static void fill_metrics(hsae_trainer *trainer, hsae_step_metrics *metrics)
 {
     const struct stack *stack = &trainer->stack;
-    double time = now(), variance = status_value(trainer, STATUS_VARIANCE);
+    double time = now(), variance = bits_f32(trainer->status[STATUS_VARIANCE]);
     memset(metrics, 0, sizeof *metrics);
     metrics->step = trainer->step;
     metrics->tokens = trainer->step * stack->rows;
@@ -262,11 +255,11 @@ static void fill_metrics(hsae_trainer *trainer, hsae_step_metrics *metrics)
     for (uint32_t l = 0; l < stack->levels; l++) {
         uint32_t at = STATUS_LEVELS + l * STATUS_LEVEL_WORDS;
         hsae_step_level *level = &metrics->levels[l];
-        level->reconstruction = status_value(trainer, at + STATUS_RECONSTRUCTION);
+        level->reconstruction = bits_f32(trainer->status[at + STATUS_RECONSTRUCTION]);
         level->variance_explained = variance > 0 ? 1 - level->reconstruction * stack->rows / variance : 0;
-        level->l0 = status_value(trainer, at + STATUS_L0);
-        level->lambda = status_value(trainer, at + STATUS_LAMBDA);
-        level->constraint = status_value(trainer, at + STATUS_CONSTRAINT);
+        level->l0 = bits_f32(trainer->status[at + STATUS_L0]);
+        level->lambda = bits_f32(trainer->status[at + STATUS_LAMBDA]);
+        level->constraint = bits_f32(trainer->status[at + STATUS_CONSTRAINT]);
         level->dead = trainer->status[at + STATUS_DEAD];
     }
     trainer->metrics_time = time;

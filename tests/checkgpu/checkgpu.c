@@ -177,7 +177,7 @@ struct verdict {
 /* Whether a result is as expected; *off: the difference in units of the tolerance. */
 static bool agrees(u32 expected, u32 got, f32 tolerance, double *off)
 {
-    f32 a = word_f32(expected), b = word_f32(got);
+    f32 a = bits_f32(expected), b = bits_f32(got);
     *off = 0;
     if (expected == got)
         return true;
@@ -197,11 +197,11 @@ static void report(struct verdict *verdict, const struct check_job *job, u32 slo
     verdict->failed = true;
     if (tolerance < 0)
         snprintf(verdict->text, sizeof verdict->text, "%s[%u] of %u: expected %#010x (%.9g), got %#010x (%.9g), exact",
-                 job->bindings[slot]->label, word, job->bindings[slot]->count, expected, (double)word_f32(expected), got,
-                 (double)word_f32(got));
+                 job->bindings[slot]->label, word, job->bindings[slot]->count, expected, (double)bits_f32(expected), got,
+                 (double)bits_f32(got));
     else
         snprintf(verdict->text, sizeof verdict->text, "%s[%u] of %u: expected %.9g, got %.9g, tolerance %.3g", job->bindings[slot]->label,
-                 word, job->bindings[slot]->count, (double)word_f32(expected), (double)word_f32(got), (double)tolerance);
+                 word, job->bindings[slot]->count, (double)bits_f32(expected), (double)bits_f32(got), (double)tolerance);
 }
 
 static void compare(const struct check_job *job, u32 *const results[HSAE_MAX_BINDINGS], struct verdict *verdict)

@@ -75,20 +75,11 @@ f32 world_uniform(struct world *world, double low, double high);
 
 static inline f32 words_f32(const struct check_words *words, size_t index)
 {
-    f32 value;
-    memcpy(&value, words->at + index, sizeof value);
-    return value;
+    return bits_f32(words->at[index]);
 }
 static inline void words_set(struct check_words *words, size_t index, f32 value)
 {
-    memcpy(words->at + index, &value, sizeof value);
-}
-/* Float of an expected result. */
-static inline f32 word_f32(u32 word)
-{
-    f32 value;
-    memcpy(&value, &word, sizeof value);
-    return value;
+    words->at[index] = bits_u32(value);
 }
 
 /* ---- the state ---- */

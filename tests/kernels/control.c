@@ -28,12 +28,12 @@ static void bounds(const struct world *w, const struct check_job *job)
     if (world_halted(w))
         return;
     f32 *control = job->tolerance[8], *status = job->tolerance[9];
-    status[STATUS_VARIANCE] = (f32)bound_sum(w->stride, word_f32(job->expected[9][STATUS_VARIANCE]));
+    status[STATUS_VARIANCE] = (f32)bound_sum(w->stride, bits_f32(job->expected[9][STATUS_VARIANCE]));
     for (u32 l = 0; l < w->size.levels; l++) {
         u32 at = CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS, figures = STATUS_LEVELS + l * STATUS_LEVEL_WORDS;
         const u32 *expected = job->expected[9] + figures;
-        f32 reconstruction = word_f32(expected[STATUS_RECONSTRUCTION]), l0 = word_f32(expected[STATUS_L0]);
-        f32 average = words_f32(&w->control, at + CONTROL_AVERAGE), lambda = word_f32(job->expected[8][at + CONTROL_LAMBDA]);
+        f32 reconstruction = bits_f32(expected[STATUS_RECONSTRUCTION]), l0 = bits_f32(expected[STATUS_L0]);
+        f32 average = words_f32(&w->control, at + CONTROL_AVERAGE), lambda = bits_f32(job->expected[8][at + CONTROL_LAMBDA]);
         status[figures + STATUS_RECONSTRUCTION] =
             (f32)(bound_sum(w->size.rows * w->size.slices, reconstruction) + bound_ulps(4, reconstruction));
         status[figures + STATUS_L0] = (f32)bound_ulps(4, l0);

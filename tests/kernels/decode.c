@@ -42,9 +42,9 @@ static void bounds(const struct world *w, const struct check_job *job)
                 u32 at = b * w->stride + c;
                 double scale = magnitude(w, p.level, b, c, &terms), off = bound_sum(terms, scale);
                 job->tolerance[10][at] = (f32)off;
-                carried += 2 * fabs(word_f32(job->expected[10][at])) * off;
+                carried += 2 * fabs(bits_f32(job->expected[10][at])) * off;
             }
-            job->tolerance[11][loss] = (f32)(carried + bound_sum(share, word_f32(job->expected[11][loss])));
+            job->tolerance[11][loss] = (f32)(carried + bound_sum(share, bits_f32(job->expected[11][loss])));
         }
 }
 

@@ -19,7 +19,7 @@ static void bounds(const struct world *w, const struct check_job *job)
     double relative = bound_sum(w->size.rows, 1) + bound_sum(w->size.rows * w->size.slices, 1) + bound_ulps(6, 1);
     for (u32 b = 0; b < w->size.rows && !world_halted(w); b++)
         if (job->expected[3][b] != CHECK_POISON)
-            job->tolerance[3][b] = (f32)(relative * fabs(word_f32(job->expected[3][b])));
+            job->tolerance[3][b] = (f32)(relative * fabs(bits_f32(job->expected[3][b])));
 }
 
 const struct check_kernel hsae_check_ghost_scale = {launches, launch, bounds};

@@ -22,9 +22,9 @@ static void bounds(const struct world *w, const struct check_job *job)
 {
     for (u32 slot = 2; slot <= 3; slot++)
         for (u32 k = 0; k < job->bindings[slot]->count; k++)
-            job->tolerance[slot][k] = (f32)bound_ulps(2, word_f32(job->expected[slot][k]));
+            job->tolerance[slot][k] = (f32)bound_ulps(2, bits_f32(job->expected[slot][k]));
     for (u32 b = 0; b < w->padded; b++) {
-        f32 norm = word_f32(job->expected[4][b]);
+        f32 norm = bits_f32(job->expected[4][b]);
         job->tolerance[4][b] = (f32)(bound_sum(w->size.dim, norm) + 2 * bound_ulps(2, norm));
     }
 }

@@ -13,7 +13,7 @@ static void bounds(const struct world *w, const struct check_job *job)
 {
     for (u32 l = 0; l < w->size.levels; l++) {
         u32 at = CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA;
-        f32 lambda = word_f32(job->expected[4][at]);
+        f32 lambda = bits_f32(job->expected[4][at]);
         if (job->expected[4][at] != w->control.at[at])
             job->tolerance[4][at] = (f32)(bound_sum(w->size.rows, lambda) + bound_ulps(6, lambda));
     }

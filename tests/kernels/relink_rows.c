@@ -23,7 +23,7 @@ static void bounds(const struct world *w, const struct check_job *job)
 {
     for (u32 k = 0; k < job->bindings[5]->count; k++)
         if (job->expected[5][k] != CHECK_POISON) {
-            f32 value = word_f32(job->expected[5][k]);
+            f32 value = bits_f32(job->expected[5][k]);
             job->tolerance[5][k] = (f32)(0.5 * bound_sum(w->stride, fabs(value)) + bound_ulps(9, value));
         }
 }

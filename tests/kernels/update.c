@@ -121,7 +121,7 @@ static void add_pairs(const struct feature *f, u32 c, struct sum *decoder, struc
             continue;
         double scale, g = answer(f, w->pairs.at[2 * pair], c, &scale);
         double x = words_f32(&w->x, (size_t)w->pairs.at[2 * pair] * w->stride + c);
-        double q = word_f32(f->job->expected[6][pair * KIN_WORDS + KIN_SCORE]);
+        double q = bits_f32(f->job->expected[6][pair * KIN_WORDS + KIN_SCORE]);
         sum_add(decoder, a * g, bound_ulps(1, a * scale));
         sum_add(encoder, q * x, f->job->tolerance[6][pair * KIN_WORDS + KIN_SCORE] * fabs(x));
         if (f->p->rho == 0.0f)
