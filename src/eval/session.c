@@ -33,34 +33,49 @@ static void release_sequences(struct hsae_session *session)
 
 enum part { PART_LISTS = 1, PART_DECODE_ALL = 2, PART_DECODE_ONE = 4 };
 
-static hsae_status record(struct hsae_session *session, struct hsae_sequence **sequence, int parts, uint32_t level)
+static hsae_status record(struct hsae_session *session, struct hsae_sequence *sequence, int parts, uint32_t level)
 {
     const struct stack *stack = &session->stack;
-    hsae_status status = hsae_sequence_create(stack->device, "session", false, sequence);
-    if (!status)
-        status = hsae_record_load(stack, *sequence, session->raw, FORMAT_F32, session->model->scale);
+    hsae_status status = hsae_record_load(stack, sequence, session->raw, FORMAT_F32, session->model->scale);
     if (!status && parts & PART_LISTS)
-        status = hsae_record_lists(stack, *sequence);
+        status = hsae_record_lists(stack, sequence);
     for (uint32_t l = 0; l < stack->levels && !status; l++)
         if (parts & PART_DECODE_ALL || (parts & PART_DECODE_ONE && l == level))
-            status = hsae_record_decode(stack, *sequence, l);
-    return status ? status : hsae_sequence_end(*sequence);
+            status = hsae_record_decode(stack, sequence, l);
+    return status ? status : hsae_sequence_end(sequence);
 }
 
-/* Everything that depends on the lists' capacity. */
-static hsae_status record_all(struct hsae_session *session)
+/* Runs a sequence, which is recorded when it is first needed. */
+static hsae_status run(struct hsae_session *session, struct hsae_sequence **sequence, int parts, uint32_t level)
 {
-    release_sequences(session);
+    hsae_status status = HSAE_OK;
+    if (!*sequence) {
+        status = hsae_sequence_create(session->stack.device, "session", false, sequence);
+        if (!status)
+            status = record(session, *sequence, parts, level);
+        if (status)
+            hsae_sequence_destroy(sequence);
+    }
+    if (!status)
+        status = hsae_sequence_submit(*sequence, NULL);
+    return status ? status : hsae_device_wait(session->stack.device, 0);
+}
+
+/* The host's side of the lists. */
+static hsae_status make_samples(struct hsae_session *session)
+{
     free(session->samples);
     session->samples = malloc(2 * (size_t)session->stack.capacity * sizeof *session->samples);
-    if (!session->samples)
-        return hsae_fail(session->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " pairs", session->stack.capacity);
-    hsae_status status = record(session, &session->encode, PART_LISTS, 0);
-    if (!status)
-        status = record(session, &session->reconstruct, PART_LISTS | PART_DECODE_ALL, 0);
-    for (uint32_t l = 0; l < session->stack.levels && !status; l++)
-        status = record(session, &session->decode[l], PART_DECODE_ONE, l);
-    return status;
+    return session->samples
+               ? HSAE_OK
+               : hsae_fail(session->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " pairs", session->stack.capacity);
+}
+
+static hsae_status grow(struct hsae_session *session, uint64_t pairs)
+{
+    release_sequences(session);
+    hsae_status status = hsae_stack_grow(&session->stack, pairs);
+    return status ? status : make_samples(session);
 }
 
 hsae_status hsae_session_create(hsae_device *device, const hsae_model *model, uint32_t max_rows, hsae_session **out)
@@ -72,8 +87,7 @@ hsae_status hsae_session_create(hsae_device *device, const hsae_model *model, ui
     session->context = device->context;
     session->model = model;
     uint32_t rows = max_rows ? max_rows : DEFAULT_ROWS;
-    uint64_t pairs = (uint64_t)rows * model->config.level_count * FIRST_PAIRS;
-    struct stack_params params = {rows, 1, false, pairs < UINT32_MAX / 8 ? (uint32_t)pairs : UINT32_MAX / 8};
+    struct stack_params params = {rows, 1, false, (double)rows * model->config.level_count * FIRST_PAIRS};
     hsae_status status = hsae_stack_create(&session->stack, device, &model->config, model->dim, &params);
     if (!status)
         status = hsae_stack_upload(&session->stack, model, 0, NULL);
@@ -87,7 +101,7 @@ hsae_status hsae_session_create(hsae_device *device, const hsae_model *model, ui
     if (!status && (!session->batch || !session->starts))
         status = hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for a batch of %" PRIu32 " rows", rows);
     if (!status)
-        status = record_all(session);
+        status = make_samples(session);
     if (status)
         hsae_session_destroy(&session);
     *out = session;
@@ -109,12 +123,6 @@ void hsae_session_destroy(hsae_session **pointer)
     *pointer = NULL;
 }
 
-static hsae_status submit_and_wait(struct hsae_session *session, struct hsae_sequence *sequence)
-{
-    hsae_status status = hsae_sequence_submit(sequence, NULL);
-    return status ? status : hsae_device_wait(session->stack.device, 0);
-}
-
 /* The batch (`rows` of it count, the rest is filled with the first) through encode; lists to session->starts and ->samples. */
 static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool reconstruct)
 {
@@ -125,20 +133,15 @@ static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool r
     hsae_status status = hsae_buffer_write(session->raw, 0, (uint64_t)stack->rows * stack->dim * sizeof(float), session->batch);
     for (;;) {
         if (!status)
-            status = submit_and_wait(session, reconstruct ? session->reconstruct : session->encode);
+            status = reconstruct ? run(session, &session->reconstruct, PART_LISTS | PART_DECODE_ALL, 0)
+                                 : run(session, &session->encode, PART_LISTS, 0);
         if (!status)
             status = hsae_buffer_read(stack->control, 0, sizeof control, control);
         if (status || !control[CONTROL_HALT])
             break;
-        /* The lists were too short: longer ones, and again. */
-        uint64_t pairs = control[CONTROL_PAIRS] + (uint64_t)control[CONTROL_PAIRS] / 4;
-        u32 clear = 0;
-        release_sequences(session);
-        status = hsae_stack_grow(stack, pairs < UINT32_MAX / 8 ? (uint32_t)pairs : UINT32_MAX / 8);
+        status = grow(session, control[CONTROL_PAIRS]); /* the lists were too short: longer ones, and again */
         if (!status)
-            status = record_all(session);
-        if (!status)
-            status = hsae_buffer_write(stack->control, CONTROL_HALT * sizeof(u32), sizeof clear, &clear);
+            status = hsae_stack_clear_halt(stack);
     }
     uint64_t lists = (uint64_t)stack->levels * stack->rows;
     if (!status)
@@ -225,14 +228,8 @@ static hsae_status write_lists(struct hsae_session *session, uint32_t level, con
     struct stack *stack = &session->stack;
     uint64_t begin = features->indptr[first], pairs = features->indptr[first + rows] - begin;
     hsae_status status = HSAE_OK;
-    if (pairs > stack->capacity) {
-        if (pairs > UINT32_MAX / 8)
-            return hsae_fail(session->context, HSAE_ERROR_LIMIT, "%" PRIu64 " active features in %" PRIu32 " rows are too many", pairs,
-                             rows);
-        release_sequences(session);
-        if ((status = hsae_stack_grow(stack, (uint32_t)pairs)) || (status = record_all(session)))
-            return status;
-    }
+    if (pairs > stack->capacity && (status = grow(session, pairs)))
+        return status;
     for (uint32_t list = 0; list <= stack->levels * stack->rows; list++) {
         uint32_t from = level * stack->rows, r = list <= from ? 0 : list - from;
         session->starts[list] = (u32)(features->indptr[first + (r < rows ? r : rows)] - begin);
@@ -257,7 +254,7 @@ hsae_status hsae_session_decode(hsae_session *session, uint32_t level, const hsa
         uint32_t count = features->rows - first < stack->rows ? (uint32_t)(features->rows - first) : stack->rows;
         status = write_lists(session, level, features, first, count);
         if (!status)
-            status = submit_and_wait(session, session->decode[level]);
+            status = run(session, &session->decode[level], PART_DECODE_ONE, level);
         if (!status)
             status = hsae_rows_read(stack, stack->residual[level], 0, count, out + first * stack->dim);
     }
@@ -277,7 +274,7 @@ struct evaluation {
     double *mean;      /* of the set, raw */
     double *deviation; /* [B] */
     double *residual;  /* [L][B] */
-    uint32_t *indptr, *indices;
+    uint32_t *indices; /* of a batch, all levels */
     float *loss;
     uint64_t *rows;
 };

@@ -28,53 +28,49 @@ struct relink {
     struct candidate *last;      /* [children]: cursor */
 };
 
+/* Unit rows of E or D, whichever is compared, from feature `first` on, zero behind `count`. */
+static hsae_status record_rows(const struct relink *relink, struct hsae_sequence *sequence, uint32_t first, uint32_t count, uint32_t padded,
+                               struct hsae_buffer *out)
+{
+    const struct stack *stack = relink->stack;
+    bool decoder = relink->trainer->config.similarity == HSAE_SIMILARITY_DECODER;
+    const struct ranged *source = decoder ? &stack->decoder : &stack->encoder;
+    struct relink_rows_args args = {first, count, padded, stack->stride, stack->features, stack->range_rows, decoder, out == stack->panels};
+    return LAUNCH(stack, sequence, relink_rows, stack->ranges, padded, args, RANGES4(stack, *source), stack->flags, out);
+}
+
 static hsae_status record_similarity(struct relink *relink, struct hsae_sequence *sequence, uint32_t child, uint32_t children,
                                      uint32_t parent, uint32_t parents)
 {
     const struct stack *stack = relink->stack;
-    const hsae_trainer *trainer = relink->trainer;
     uint32_t above = stack->first[relink->level - 1] + parent;
-    if (trainer->config.similarity == HSAE_SIMILARITY_COACTIVATION) {
+    if (relink->trainer->config.similarity == HSAE_SIMILARITY_COACTIVATION) {
         struct relink_count_args count = {
             stack->first[relink->level] + child, children, stack->padded, above, parents, stack->features, stack->words};
         return LAUNCH(stack, sequence, relink_count, 1, hsae_groups_for(stack, HSAE_KERNEL_relink_count, (uint64_t)parents * stack->padded),
                       count, stack->history, stack->scratch);
     }
-    bool decoder = trainer->config.similarity == HSAE_SIMILARITY_DECODER;
-    struct relink_rows_args rows = {above, parents, parents, stack->stride, stack->features, stack->range_rows, decoder, 0};
-    struct encode_args encode = {0, 0, parents, children, stack->words, stack->dim, stack->stride};
-    const struct ranged *source = decoder ? &stack->decoder : &stack->encoder;
-    hsae_status status =
-        LAUNCH(stack, sequence, relink_rows, stack->ranges, parents, rows, RANGES4(stack, *source), stack->flags, relink->rows);
-    if (!status && relink->columns) {
+    hsae_status status = record_rows(relink, sequence, above, parents, parents, relink->rows);
+    if (status)
+        return status;
+    if (relink->columns) {
         struct hsae_product product = {relink->rows,  relink->columns, stack->scratch, parents,      children,
                                        stack->stride, stack->stride,   stack->stride,  stack->padded};
-        status = hsae_sequence_product(sequence, &product);
-    } else if (!status)
-        status = LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, parents), encode, stack->panels, relink->rows, relink->table,
-                        stack->bits, stack->scratch);
-    return status;
+        return hsae_sequence_product(sequence, &product);
+    }
+    struct encode_args encode = {0, 0, parents, children, stack->words, stack->dim, stack->stride};
+    return LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, parents), encode, stack->panels, relink->rows, relink->table,
+                  stack->bits, stack->scratch);
 }
 
 /* All parents against one block of children. */
 static hsae_status record_block(struct relink *relink, struct hsae_sequence *sequence, uint32_t child, uint32_t children)
 {
     const struct stack *stack = relink->stack;
-    const hsae_trainer *trainer = relink->trainer;
-    bool decoder = trainer->config.similarity == HSAE_SIMILARITY_DECODER;
-    struct relink_rows_args rows = {stack->first[relink->level] + child,
-                                    children,
-                                    stack->padded,
-                                    stack->stride,
-                                    stack->features,
-                                    stack->range_rows,
-                                    decoder,
-                                    !relink->columns};
-    const struct ranged *source = decoder ? &stack->decoder : &stack->encoder;
     hsae_status status = HSAE_OK;
-    if (trainer->config.similarity != HSAE_SIMILARITY_COACTIVATION)
-        status = LAUNCH(stack, sequence, relink_rows, stack->ranges, stack->padded, rows, RANGES4(stack, *source), stack->flags,
-                        relink->columns ? relink->columns : stack->panels);
+    if (relink->trainer->config.similarity != HSAE_SIMILARITY_COACTIVATION)
+        status = record_rows(relink, sequence, stack->first[relink->level] + child, children, stack->padded,
+                             relink->columns ? relink->columns : stack->panels);
     for (uint32_t parent = 0, count; parent < relink->parents && !status; parent += count) {
         count = stack->chunk < relink->parents - parent ? stack->chunk : relink->parents - parent;
         struct relink_best_args best = {child, children, stack->padded, parent, count, relink->candidates};
@@ -311,18 +307,10 @@ static hsae_status refresh_flags(hsae_trainer *trainer)
 
 hsae_status hsae_hierarchy_update(hsae_trainer *trainer)
 {
-    struct stack *stack = &trainer->stack;
-    hsae_status status = stack->levels > 1 ? refresh_flags(trainer) : HSAE_OK;
-    for (uint32_t l = 1; l < stack->levels && !status; l++)
+    hsae_status status = refresh_flags(trainer);
+    for (uint32_t l = 1; l < trainer->stack.levels && !status; l++)
         status = relink_pair(trainer, l);
-    if (status || stack->levels == 1)
-        return status;
-    trainer->has_tree = false;
-    for (uint32_t l = 1; l < stack->levels; l++)
-        for (uint32_t i = 0; i < trainer->config.levels[l]; i++)
-            trainer->has_tree |= trainer->parents[l][i] >= 0;
-    status = hsae_stack_upload_tree(stack, trainer->parents);
-    if (!status && trainer->recorded_tree != (trainer->has_tree && trainer->config.rho > 0))
-        status = hsae_step_record(trainer);
-    return status;
+    if (!status)
+        status = hsae_trainer_upload_tree(trainer);
+    return status ? status : hsae_step_refresh(trainer);
 }

@@ -156,11 +156,8 @@ static hsae_status create_all(struct stack *stack, const struct want *want, size
     return status;
 }
 
-hsae_status hsae_stack_grow(struct stack *stack, uint32_t pairs)
+static hsae_status create_lists(struct stack *stack, uint32_t pairs)
 {
-    hsae_buffer_destroy(&stack->pairs);
-    hsae_buffer_destroy(&stack->samples);
-    hsae_buffer_destroy(&stack->positions);
     stack->capacity = pairs;
     struct want want[] = {
         {&stack->pairs, "pairs by feature", 2 * (uint64_t)pairs},
@@ -168,6 +165,26 @@ hsae_status hsae_stack_grow(struct stack *stack, uint32_t pairs)
         {&stack->positions, "pair positions", pairs},
     };
     return create_all(stack, want, sizeof want / sizeof *want);
+}
+
+hsae_status hsae_stack_grow(struct stack *stack, uint64_t pairs)
+{
+    if (pairs > HSAE_MAX_PAIRS)
+        return hsae_fail(stack->context, HSAE_ERROR_LIMIT,
+                         "%s: a batch of %" PRIu32 " has %" PRIu64 " active features, at most %" PRIu32
+                         " can be listed; use a smaller batch",
+                         stack->device->info.id, stack->rows, pairs, (uint32_t)HSAE_MAX_PAIRS);
+    hsae_buffer_destroy(&stack->pairs);
+    hsae_buffer_destroy(&stack->samples);
+    hsae_buffer_destroy(&stack->positions);
+    pairs += pairs / 4;
+    return create_lists(stack, pairs < HSAE_MAX_PAIRS ? (uint32_t)pairs : HSAE_MAX_PAIRS);
+}
+
+hsae_status hsae_stack_clear_halt(struct stack *stack)
+{
+    const u32 clear = 0;
+    return hsae_buffer_write(stack->control, CONTROL_HALT * sizeof(u32), sizeof clear, &clear);
 }
 
 static hsae_status create_buffers(struct stack *stack, bool history)
@@ -233,7 +250,8 @@ hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, c
     if (status)
         return status;
     choose_sizes(stack);
-    if ((status = create_buffers(stack, params->history)) || (status = hsae_stack_grow(stack, params->capacity)) ||
+    if ((status = create_buffers(stack, params->history)) ||
+        (status = create_lists(stack, params->pairs < HSAE_MAX_PAIRS ? (uint32_t)params->pairs : HSAE_MAX_PAIRS)) ||
         (status = hsae_ranged_create(stack, "encoder", stack->features, &stack->encoder)) ||
         (status = hsae_ranged_create(stack, "decoder", stack->places * stack->features, &stack->decoder)))
         return status;

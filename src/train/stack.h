@@ -8,6 +8,8 @@
 #include "../model/model.h"
 #include "shape.h"
 
+enum { HSAE_MAX_PAIRS = UINT32_MAX / 8 }; /* 32-bit indices into KIN_WORDS words each */
+
 struct ranged {
     struct hsae_buffer *range[HSAE_MAX_RANGES];
     uint32_t rows;
@@ -41,18 +43,21 @@ struct stack {
 };
 
 struct stack_params {
-    uint32_t rows;     /* B */
-    uint32_t places;   /* see struct stack */
-    bool history;      /* keep who was active, for co-activation */
-    uint32_t capacity; /* first size of the lists */
+    uint32_t rows;   /* B */
+    uint32_t places; /* see struct stack */
+    bool history;    /* keep who was active, for co-activation */
+    double pairs;    /* first size of the lists; at most HSAE_MAX_PAIRS are made */
 };
 
 /* Allocates everything for config.levels and dim. *stack is zeroed by the caller; destroy it also after a failure. */
 hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, const hsae_config *config, uint32_t dim,
                               const struct stack_params *params);
 void hsae_stack_destroy(struct stack *stack);
-/* New pair lists that hold at least `pairs`; their content is lost. Sequences that use the old ones must be gone. */
-hsae_status hsae_stack_grow(struct stack *stack, uint32_t pairs);
+/* New pair lists that hold `pairs` and a quarter more; their content is lost. Sequences that use the old ones must be gone. ERROR_LIMIT
+ * above HSAE_MAX_PAIRS. */
+hsae_status hsae_stack_grow(struct stack *stack, uint64_t pairs);
+/* Lets steps go on after a halt that was mended. */
+hsae_status hsae_stack_clear_halt(struct stack *stack);
 
 /* Rows of `stride` floats, zero-padded, between host ([count, dim]) and a tensor. */
 hsae_status hsae_ranged_create(const struct stack *stack, const char *label, uint32_t rows, struct ranged *tensor);
@@ -63,8 +68,8 @@ hsae_status hsae_ranged_read(const struct stack *stack, const struct ranged *ten
 hsae_status hsae_rows_write(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, const float *data);
 hsae_status hsae_rows_read(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, float *data);
 
-/* Uploads the model's parameters, normalisation and tree. `ordered`: lists by sample in tree order (training); else in index order.
- * `bandwidth` widens the cut (0: list active features only). log_thresholds: per level, or NULL: from the thresholds. */
+/* Uploads the model's parameters and normalisation, not its tree. `bandwidth` widens the cut (0: list active features only).
+ * log_thresholds: per level, or NULL: from the thresholds. */
 hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, double bandwidth, float *const *log_thresholds);
 /* Uploads parents (per level, as in a model; [0] is NULL); NULL: index order, no families. */
 hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents);

@@ -11,7 +11,7 @@ static hsae_status no_memory(const hsae_trainer *trainer)
     return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for the scalars of %" PRIu32 " features", trainer->stack.features);
 }
 
-/* What the table and its companions hold of a level beyond the model's own scalars. */
+/* What the table and its companions hold of a level beyond the model's own scalars. Slots stay 0, as they are made. */
 static hsae_status upload_scalars(hsae_trainer *trainer, const struct train_state *state)
 {
     struct stack *stack = &trainer->stack;
@@ -30,9 +30,6 @@ static hsae_status upload_scalars(hsae_trainer *trainer, const struct train_stat
         status = hsae_buffer_write(stack->table, 0, bytes * TABLE_WORDS, table);
     if (!status)
         status = hsae_buffer_write(trainer->last_fired, 0, bytes, fired);
-    memset(fired ? fired : table, 0, fired ? bytes : 0);
-    if (!status)
-        status = hsae_buffer_write(stack->slot, 0, bytes, fired);
     free(table);
     free(fired);
     return status;
@@ -64,19 +61,25 @@ static hsae_status upload_control(hsae_trainer *trainer, const struct train_stat
     return hsae_buffer_write(trainer->stack.control, 0, sizeof control, control);
 }
 
+hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer)
+{
+    trainer->has_tree = false;
+    for (uint32_t l = 1; l < trainer->stack.levels; l++)
+        for (uint32_t i = 0; i < trainer->config.levels[l]; i++)
+            trainer->has_tree |= trainer->parents[l][i] >= 0;
+    return hsae_stack_upload_tree(&trainer->stack, trainer->parents);
+}
+
 hsae_status hsae_trainer_upload(hsae_trainer *trainer, const hsae_model *model, const struct train_state *state)
 {
     struct stack *stack = &trainer->stack;
     float *log_thresholds[HSAE_MAX_LEVELS] = {NULL};
     trainer->step = (uint64_t)state->step;
-    trainer->has_tree = false;
     for (uint32_t l = 0; l < stack->levels; l++) {
         const struct level_tensors *level = &model->levels[l];
         log_thresholds[l] = state->levels[l].log_threshold;
-        for (uint32_t i = 0; level->parent && i < level->features; i++) {
-            trainer->parents[l][i] = level->parent[i];
-            trainer->has_tree |= level->parent[i] >= 0;
-        }
+        if (level->parent)
+            memcpy(trainer->parents[l], level->parent, level->features * sizeof *level->parent);
     }
     hsae_status status = hsae_stack_upload(stack, model, trainer->config.bandwidth, log_thresholds);
     for (uint32_t l = 0; l < stack->levels && !status; l++) {
@@ -89,7 +92,7 @@ hsae_status hsae_trainer_upload(hsae_trainer *trainer, const hsae_model *model, 
             status = hsae_rows_write(stack, trainer->bias_v, l, 1, level->decoder_bias_v);
     }
     if (!status)
-        status = hsae_stack_upload_tree(stack, trainer->parents);
+        status = hsae_trainer_upload_tree(trainer);
     if (!status)
         status = upload_scalars(trainer, state);
     if (!status)

@@ -47,10 +47,9 @@ hsae_status hsae_step_buffers(hsae_trainer *trainer)
         status = hsae_buffer_create(device, "parent-child products", n * word, HSAE_BUFFER_DEVICE, &trainer->dots);
     if (!status)
         status = hsae_buffer_create(device, "column squares", line * word, HSAE_BUFFER_DEVICE, &trainer->squares);
-    static const hsae_dtype dtype[] = {HSAE_DTYPE_F32, HSAE_DTYPE_F16, HSAE_DTYPE_BF16};
     for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++) {
         struct flight *flight = &trainer->flight[f];
-        uint64_t raw = ((uint64_t)stack->rows * stack->dim * hsae_dtype_size(dtype[trainer->format]) + 3) / 4 * 4;
+        uint64_t raw = ((uint64_t)stack->rows * stack->dim * hsae_dtype_size(trainer->dtype) + 3) / 4 * 4;
         status = hsae_buffer_create(device, "raw batch", raw, HSAE_BUFFER_STAGING, &flight->raw);
         if (!status)
             status = hsae_buffer_create(device, "clock", CLOCK_WORDS * word, HSAE_BUFFER_STAGING, &flight->clock);
@@ -83,13 +82,18 @@ void hsae_step_release(hsae_trainer *trainer)
     hsae_ranged_destroy(&trainer->decoder_v);
 }
 
+static uint32_t format_of(hsae_dtype dtype)
+{
+    return dtype == HSAE_DTYPE_F16 ? FORMAT_F16 : dtype == HSAE_DTYPE_BF16 ? FORMAT_BF16 : FORMAT_F32;
+}
+
 /* The start of a step: the batch, the flags of every feature, dead lists, lambda; then the forward pass. */
 static hsae_status record_forward(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight)
 {
     const struct stack *stack = &trainer->stack;
     struct swap_args swap = {stack->features, stack->levels};
     struct prepare_args prepare = {stack->levels, stack->rows, trainer->config.ghost, (f32)trainer->config.lambda_init};
-    hsae_status status = hsae_record_load(stack, sequence, flight->raw, trainer->format, trainer->scale);
+    hsae_status status = hsae_record_load(stack, sequence, flight->raw, format_of(trainer->dtype), trainer->scale);
     if (!status)
         status = LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), swap, flight->clock,
                         stack->levels_table, stack->tree, trainer->last_fired, stack->slot, stack->flags);
@@ -103,7 +107,7 @@ static hsae_status record_forward(const hsae_trainer *trainer, struct hsae_seque
     return status;
 }
 
-/* The constraint's scalars. Without a tree they are zeros, which update skips. */
+/* The constraint's scalars of each pair; only where there is a tree and rho > 0, else update takes rho 0. */
 static hsae_status record_family(const hsae_trainer *trainer, struct hsae_sequence *sequence)
 {
     const struct stack *stack = &trainer->stack;
@@ -265,8 +269,13 @@ hsae_status hsae_step_record(hsae_trainer *trainer)
         if (!status)
             status = hsae_sequence_end(flight->sequence);
     }
-    trainer->recorded_tree = uses_constraint(trainer);
+    trainer->recorded_constraint = uses_constraint(trainer);
     return status;
+}
+
+hsae_status hsae_step_refresh(hsae_trainer *trainer)
+{
+    return trainer->recorded_constraint == uses_constraint(trainer) ? HSAE_OK : hsae_step_record(trainer);
 }
 
 hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight)
@@ -288,14 +297,12 @@ hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight)
 static hsae_status mend(hsae_trainer *trainer, const u32 status_words[STATUS_WORDS])
 {
     struct stack *stack = &trainer->stack;
-    u32 clear = 0;
     hsae_status status = HSAE_OK;
     if (status_words[STATUS_HALT] & HALT_PAIRS) {
-        uint64_t pairs = status_words[STATUS_PAIRS] + (uint64_t)status_words[STATUS_PAIRS] / 4;
-        hsae_log(trainer->context, HSAE_LOG_DEBUG, "step %u lists %u pairs: making room for %llu", (unsigned)status_words[STATUS_STEP],
-                 (unsigned)status_words[STATUS_PAIRS], (unsigned long long)pairs);
+        hsae_log(trainer->context, HSAE_LOG_DEBUG, "step %u lists %u pairs: making room", (unsigned)status_words[STATUS_STEP],
+                 (unsigned)status_words[STATUS_PAIRS]);
         release_sequences(trainer);
-        status = hsae_stack_grow(stack, pairs < UINT32_MAX / 8 ? (uint32_t)pairs : UINT32_MAX / 8);
+        status = hsae_stack_grow(stack, status_words[STATUS_PAIRS]);
     }
     if (status_words[STATUS_HALT] & HALT_GHOSTS)
         for (uint32_t l = 0; l < stack->levels; l++) {
@@ -305,7 +312,7 @@ static hsae_status mend(hsae_trainer *trainer, const u32 status_words[STATUS_WOR
         }
     if (!status)
         status = hsae_step_record(trainer);
-    return status ? status : hsae_buffer_write(stack->control, CONTROL_HALT * sizeof(u32), sizeof clear, &clear);
+    return status ? status : hsae_stack_clear_halt(stack);
 }
 
 /* The flight with the oldest step, or NULL. */

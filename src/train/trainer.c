@@ -16,7 +16,7 @@ static double now(void)
 }
 
 /* Lists start with room for twice the larger of target and first L0, plus the pairs just under their thresholds. */
-static uint32_t first_capacity(const hsae_config *config)
+static double first_pairs(const hsae_config *config)
 {
     double pairs = 0;
     for (uint32_t l = 0; l < config->level_count; l++) {
@@ -24,10 +24,10 @@ static uint32_t first_capacity(const hsae_config *config)
         active = 2 * active + 8 < config->levels[l] ? 2 * active + 8 : config->levels[l];
         pairs += active * config->batch;
     }
-    return pairs < UINT32_MAX / 8 ? (uint32_t)pairs : UINT32_MAX / 8;
+    return pairs;
 }
 
-static hsae_status trainer_alloc(hsae_device *device, const hsae_config *config, uint32_t dim, uint32_t format, hsae_trainer **out)
+static hsae_status trainer_alloc(hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype, hsae_trainer **out)
 {
     hsae_trainer *trainer = calloc(1, sizeof *trainer);
     hsae_status status = HSAE_OK;
@@ -36,7 +36,7 @@ static hsae_status trainer_alloc(hsae_device *device, const hsae_config *config,
         return hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for a trainer");
     trainer->context = device->context;
     trainer->config = *config;
-    trainer->format = format;
+    trainer->dtype = dtype;
     if (config->steps >= UINT32_MAX)
         return hsae_fail(device->context, HSAE_ERROR_CONFIG, "steps = %" PRIu64 ": at most %" PRIu32 " are possible", config->steps,
                          UINT32_MAX - 1);
@@ -50,7 +50,7 @@ static hsae_status trainer_alloc(hsae_device *device, const hsae_config *config,
     }
     if (status)
         return hsae_fail(device->context, status, "out of memory for a trainer of width %" PRIu32, dim);
-    struct stack_params params = {config->batch, 2, config->similarity == HSAE_SIMILARITY_COACTIVATION, first_capacity(config)};
+    struct stack_params params = {config->batch, 2, config->similarity == HSAE_SIMILARITY_COACTIVATION, first_pairs(config)};
     status = hsae_stack_create(&trainer->stack, device, config, dim, &params);
     trainer->started = trainer->metrics_time = now();
     return status ? status : hsae_step_buffers(trainer);
@@ -72,7 +72,7 @@ void hsae_trainer_destroy(hsae_trainer **trainer_pointer)
     *trainer_pointer = NULL;
 }
 
-static hsae_status create(hsae_device *device, const hsae_config *given, const struct calibration *calibration, uint32_t format,
+static hsae_status create(hsae_device *device, const hsae_config *given, const struct calibration *calibration, hsae_dtype dtype,
                           hsae_trainer **out)
 {
     hsae_config config = *given;
@@ -84,7 +84,7 @@ static hsae_status create(hsae_device *device, const hsae_config *given, const s
         status = hsae_fail(device->context, HSAE_ERROR_DATA, "%" PRIu64 " activation vectors are fewer than a batch of %" PRIu32,
                            calibration->rows, config.batch);
     if (!status)
-        status = trainer_alloc(device, &config, calibration->dim, format, out);
+        status = trainer_alloc(device, &config, calibration->dim, dtype, out);
     if (!status)
         status = hsae_model_alloc(device->context, &config, calibration->dim, &model);
     if (!status)
@@ -102,20 +102,10 @@ static hsae_status create(hsae_device *device, const hsae_config *given, const s
     return status;
 }
 
-static uint32_t format_of(hsae_dtype dtype)
-{
-    return dtype == HSAE_DTYPE_F16 ? FORMAT_F16 : dtype == HSAE_DTYPE_BF16 ? FORMAT_BF16 : FORMAT_F32;
-}
-
-static hsae_dtype dtype_of(const hsae_trainer *trainer)
-{
-    return trainer->format == FORMAT_F16 ? HSAE_DTYPE_F16 : trainer->format == FORMAT_BF16 ? HSAE_DTYPE_BF16 : HSAE_DTYPE_F32;
-}
-
 hsae_status hsae_trainer_create(hsae_device *device, const hsae_config *config, const hsae_dataset *calibration, hsae_trainer **out)
 {
     struct calibration from = {calibration, NULL, hsae_dataset_rows(calibration), hsae_dataset_dim(calibration)};
-    return create(device, config, &from, format_of(hsae_dataset_dtype(calibration)), out);
+    return create(device, config, &from, hsae_dataset_dtype(calibration), out);
 }
 
 hsae_status hsae_trainer_create_from_memory(hsae_device *device, const hsae_config *config, const float *raw, uint64_t rows, uint32_t dim,
@@ -126,7 +116,7 @@ hsae_status hsae_trainer_create_from_memory(hsae_device *device, const hsae_conf
     if (!raw || !dim)
         return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "activations of width %" PRIu32 " at %p: both must be there", dim,
                          (const void *)raw);
-    return create(device, config, &from, FORMAT_F32, out);
+    return create(device, config, &from, HSAE_DTYPE_F32, out);
 }
 
 /* Only these keys may differ on resuming; each change is said in the log. */
@@ -186,7 +176,7 @@ hsae_status hsae_trainer_resume(hsae_device *device, const char *path, hsae_over
         status = hsae_fail(device->context, HSAE_ERROR_CONFIG, "%s is at step %" PRId64 ", behind the last of steps = %" PRIu64, path,
                            state->step, config.steps);
     if (!status)
-        status = trainer_alloc(device, &config, model->dim, FORMAT_F32, out);
+        status = trainer_alloc(device, &config, model->dim, HSAE_DTYPE_F32, out);
     if (status)
         goto done;
     memcpy((*out)->mean, model->mean, model->dim * sizeof(float));
@@ -271,7 +261,7 @@ hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step
     const struct stack *stack = &trainer->stack;
     struct flight *flight = NULL;
     size_t values = (size_t)stack->rows * stack->dim;
-    if (trainer->format != FORMAT_F32)
+    if (trainer->dtype != HSAE_DTYPE_F32)
         return hsae_fail(trainer->context, HSAE_ERROR_ARGUMENT,
                          "this trainer was made for a data set of 16-bit activations: feed it with hsae_trainer_run");
     if (trainer->step >= trainer->config.steps)
@@ -297,12 +287,10 @@ static hsae_status stage_batch(const hsae_trainer *trainer, const hsae_dataset *
 {
     const struct stack *stack = &trainer->stack;
     const hsae_config *config = &trainer->config;
-    hsae_dtype dtype = dtype_of(trainer);
     for (uint32_t k = 0; k < stack->rows; k++)
         rows[k] = hsae_order_row(config->order, config->seed, trainer->step * stack->rows + k, hsae_dataset_rows(dataset));
-    hsae_status status = hsae_dataset_gather(dataset, rows, stack->rows, dtype, batch);
-    uint64_t size = ((uint64_t)stack->rows * stack->dim * hsae_dtype_size(dtype) + 3) / 4 * 4;
-    return status ? status : hsae_buffer_write(flight->raw, 0, size, batch);
+    hsae_status status = hsae_dataset_gather(dataset, rows, stack->rows, trainer->dtype, batch);
+    return status ? status : hsae_buffer_write(flight->raw, 0, hsae_buffer_size(flight->raw), batch);
 }
 
 static bool due(uint64_t every, uint64_t step)

@@ -25,12 +25,12 @@ struct hsae_trainer {
     struct hsae_buffer *bias_v, *last_fired, *terms, *dots, *kin, *squares;
     struct hsae_buffer *ghost, *ghost_losses, *ghost_weights, *ghost_rows; /* exist while ghost launches are recorded */
     uint32_t ghost_capacity[HSAE_MAX_LEVELS];                              /* dead features that the recorded step serves */
-    uint32_t format;                                                       /* of raw batches: FORMAT_F32 .. */
+    hsae_dtype dtype;                                                      /* of raw batches */
     struct flight flight[HSAE_IN_FLIGHT];
-    uint64_t step;      /* steps submitted and, once settled, done */
-    bool has_tree;      /* some feature has a parent */
-    bool recorded_tree; /* the recorded step has the constraint's launches */
-    float *mean;        /* [d] */
+    uint64_t step;            /* steps submitted and, once settled, done */
+    bool has_tree;            /* some feature has a parent */
+    bool recorded_constraint; /* the recorded step has the constraint's launches */
+    float *mean;              /* [d] */
     float scale;
     int32_t *parents[HSAE_MAX_LEVELS];
     u32 status[STATUS_WORDS]; /* of the last step that was waited for */
@@ -41,12 +41,16 @@ struct hsae_trainer {
 
 /* state.c: between host (model, train_state) and device. Download waits for all steps in flight first. */
 hsae_status hsae_trainer_upload(hsae_trainer *trainer, const hsae_model *model, const struct train_state *state);
+/* parents[] to the device, and whether there is a tree. */
+hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer);
 hsae_status hsae_trainer_download(hsae_trainer *trainer, hsae_model **model, struct train_state **state);
 
 /* step.c: recording. hsae_step_buffers makes what a step needs beyond the stack; hsae_step_record records all flights anew. */
 hsae_status hsae_step_buffers(hsae_trainer *trainer);
 void hsae_step_release(hsae_trainer *trainer);
 hsae_status hsae_step_record(hsae_trainer *trainer);
+/* Does so only if the constraint came into play, or went. */
+hsae_status hsae_step_refresh(hsae_trainer *trainer);
 /* Learning rate of step t (from 1). */
 double hsae_step_rate(const hsae_config *config, uint64_t step);
 /* Writes the clock of the flight's step and submits it. */
