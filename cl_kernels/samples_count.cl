@@ -3,19 +3,10 @@
 KERNEL_4(samples_count, READ(0, u32, bits), READ(1, u32, tree), READ(2, u32, levels), WRITE(3, u32, tally))
 BEGIN(samples_count)
     u32 item = GROUP * WG + LANE;
-    u32 block = item / p.words, word = item - block * p.words, level = 0u, begin = 0u, end = 0u, skipped = 0u;
-    for (level = 0u; level < p.levels; level++) {
-        begin = levels[level * LEVEL_WORDS + LEVEL_FIRST];
-        end = levels[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST];
-        u32 blocks = (end - begin + p.block - 1u) / p.block;
-        if (block < skipped + blocks)
-            break;
-        skipped += blocks;
-    }
+    u32 block = item / p.words, word = item - block * p.words, level = 0u, begin = 0u, end = 0u;
+    FIND_BLOCK(block, level, begin, end)
     if (level == p.levels)
         return;
-    begin += (block - skipped) * p.block;
-    end = min(begin + p.block, end);
     u32 at = (block * p.words + word) * 32u;
     for (u32 b = 0u; b < 32u; b++)
         tally[at + b] = 0u;

@@ -7,19 +7,10 @@ BEGIN(samples_fill)
     if (control[CONTROL_HALT] != 0u)
         return;
     u32 item = GROUP * WG + LANE;
-    u32 block = item / p.words, word = item - block * p.words, level = 0u, begin = 0u, end = 0u, skipped = 0u;
-    for (level = 0u; level < p.levels; level++) {
-        begin = levels[level * LEVEL_WORDS + LEVEL_FIRST];
-        end = levels[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST];
-        u32 blocks = (end - begin + p.block - 1u) / p.block;
-        if (block < skipped + blocks)
-            break;
-        skipped += blocks;
-    }
+    u32 block = item / p.words, word = item - block * p.words, level = 0u, begin = 0u, end = 0u;
+    FIND_BLOCK(block, level, begin, end)
     if (level == p.levels)
         return;
-    begin += (block - skipped) * p.block;
-    end = min(begin + p.block, end);
     u32 base = (block * p.words + word) * 32u, list = level * p.rows + word * 32u;
     for (u32 rank = begin; rank < end; rank++) {
         u32 feature = tree[rank * TREE_WORDS + TREE_AT_RANK];

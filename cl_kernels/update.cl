@@ -8,6 +8,15 @@
                                  : ((flag & FLAG_PARENT_SWAPPED) != 0u ? residual[b * width + c] + above[b * width + c]               \
                                                                        : residual[b * width + c]))
 #define ROW_OF(feature) ((feature) + ((flags[feature] & FLAG_SLOT) != 0u ? p.features : 0u))
+/* The block's columns of a relative's row of D, onto the gradient. */
+#define ADD_ROW(feature, weight)                                                                                                     \
+    {                                                                                                                                 \
+        u32 other = ROW_OF(feature), other_range = RANGE_OF(other);                                                                   \
+        u32 other_at = IN_RANGE(other, other_range) * width + column + LANE;                                                          \
+        for (u32 k = 0u; k < COLS; k++)                                                                                               \
+            if (column + k * WG + LANE < width)                                                                                       \
+                dd[k] = fma_vf(splat(weight), FETCH(D, other_range, other_at + k * WG), dd[k]);                                       \
+    }
 
 KERNEL_17(update, READ(0, u32, control), READ(1, u32, tree), READ(2, u32, flags), READ(3, u32, starts), READ(4, u32, pairs),
           READ(5, u32, samples), MODIFY(6, u32, kin), MODIFY(7, f32, terms), MODIFY4(8, vf, D), MODIFY(12, vf, encoder),
@@ -123,11 +132,7 @@ BEGIN(update)
                 f32 weight = p.rho * value * bits_f32(samples[2u * s + 1u]);
                 if (sibling == i || weight == 0.0f)
                     continue;
-                u32 other = ROW_OF(sibling), other_range = RANGE_OF(other);
-                u32 other_at = IN_RANGE(other, other_range) * width + column + LANE;
-                for (u32 k = 0u; k < COLS; k++)
-                    if (column + k * WG + LANE < width)
-                        dd[k] = fma_vf(splat(weight), FETCH(D, other_range, other_at + k * WG), dd[k]);
+                ADD_ROW(sibling, weight)
             }
         }
         if (p.rho != 0.0f) {
@@ -137,11 +142,7 @@ BEGIN(update)
                 f32 weight = -p.rho * (r < children ? terms[relative * TERM_WORDS + TERM_PRODUCT] : product);
                 if (weight == 0.0f)
                     continue;
-                u32 other = ROW_OF(relative), other_range = RANGE_OF(other);
-                u32 other_at = IN_RANGE(other, other_range) * width + column + LANE;
-                for (u32 k = 0u; k < COLS; k++)
-                    if (column + k * WG + LANE < width)
-                        dd[k] = fma_vf(splat(weight), FETCH(D, other_range, other_at + k * WG), dd[k]);
+                ADD_ROW(relative, weight)
             }
         }
         f32 self_weight = p.rho * squares * ((children != 0u ? 1.0f : 0.0f) + (parent != NONE ? 1.0f : 0.0f));

@@ -209,6 +209,21 @@ static inline uint mul_hi_u32(uint a, uint b) { return mul_hi(a, b); }
     else                                                                                                     \
         name##3 [index] = value
 
+/* Of a kernel with `levels` and p.levels, p.block: the level of a block of features and its ranks begin .. end - 1. Blocks do not cross levels;
+ * level = p.levels: there is no such block. */
+#define FIND_BLOCK(block, level, begin, end)                                                                 \
+    for (u32 blocks_before = 0u; level < p.levels; level += 1u) {                                            \
+        begin = levels[level * LEVEL_WORDS + LEVEL_FIRST];                                                   \
+        end = levels[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST];                                              \
+        u32 blocks_here = (end - begin + p.block - 1u) / p.block;                                            \
+        if (block < blocks_before + blocks_here) {                                                           \
+            begin += (block - blocks_before) * p.block;                                                      \
+            end = min(begin + p.block, end);                                                                 \
+            break;                                                                                           \
+        }                                                                                                    \
+        blocks_before += blocks_here;                                                                        \
+    }
+
 #define END }
 
 #define KERNEL_1(name, b0) KERNEL_OPEN(name) b0 KERNEL_CLOSE(name)
