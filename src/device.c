@@ -2,6 +2,7 @@
 #include "device.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define KERNEL_CHECK(name, access)                                                                                \
@@ -58,6 +59,11 @@ static hsae_status check_buffer_size(const struct hsae_device *device, const cha
     return HSAE_OK;
 }
 
+static uint64_t *bytes_in_use(struct hsae_device *device, enum hsae_buffer_kind kind)
+{
+    return kind == HSAE_BUFFER_DEVICE ? &device->allocated_bytes : &device->staging_bytes;
+}
+
 hsae_status hsae_buffer_create(struct hsae_device *device, const char *label, uint64_t size, enum hsae_buffer_kind kind,
                                struct hsae_buffer **out)
 {
@@ -86,8 +92,9 @@ hsae_status hsae_buffer_create(struct hsae_device *device, const char *label, ui
     *base = (struct hsae_buffer_base){.device = device, .size = size, .kind = kind};
     copy_label(base->label, name);
     device->buffers++;
-    if (kind == HSAE_BUFFER_DEVICE)
-        device->allocated_bytes += size;
+    *bytes_in_use(device, kind) += size;
+    if (device->allocated_bytes + device->staging_bytes > device->peak_bytes)
+        device->peak_bytes = device->allocated_bytes + device->staging_bytes;
     return HSAE_OK;
 }
 
@@ -98,8 +105,7 @@ void hsae_buffer_destroy(struct hsae_buffer **buffer)
     struct hsae_buffer_base *base = buffer_base(*buffer);
     struct hsae_device *device = base->device;
     device->buffers--;
-    if (base->kind == HSAE_BUFFER_DEVICE)
-        device->allocated_bytes -= base->size;
+    *bytes_in_use(device, base->kind) -= base->size;
     device->ops->buffer_destroy(*buffer);
     *buffer = NULL;
 }
@@ -163,6 +169,7 @@ void hsae_sequence_destroy(struct hsae_sequence **sequence)
         return;
     struct hsae_device *device = sequence_base(*sequence)->device;
     device->sequences--;
+    free(sequence_base(*sequence)->kernels);
     device->ops->sequence_destroy(*sequence);
     *sequence = NULL;
 }
@@ -240,6 +247,25 @@ static hsae_status check_launch(const struct hsae_sequence_base *sequence, const
     return status;
 }
 
+/* Room for the kernel of one more launch of a timed sequence. */
+static hsae_status reserve_kernel(struct hsae_sequence_base *base)
+{
+    enum hsae_kernel *grown = base->timed ? realloc(base->kernels, (base->launch_count + 1) * sizeof *grown) : NULL;
+    if (grown)
+        base->kernels = grown;
+    return grown || !base->timed ? HSAE_OK
+                                 : hsae_fail(base->device->context, HSAE_ERROR_MEMORY, "%s: out of memory for sequence %s",
+                                             base->device->info.id, base->label);
+}
+
+/* Counts a launch that the backend has taken. */
+static void keep_kernel(struct hsae_sequence_base *base, enum hsae_kernel kernel)
+{
+    if (base->timed)
+        base->kernels[base->launch_count] = kernel;
+    base->launch_count++;
+}
+
 hsae_status hsae_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch)
 {
     if (!sequence)
@@ -249,9 +275,11 @@ hsae_status hsae_sequence_launch(struct hsae_sequence *sequence, const struct hs
     if (!status)
         status = check_launch(base, launch);
     if (!status)
+        status = reserve_kernel(base);
+    if (!status)
         status = base->device->ops->sequence_launch(sequence, launch);
     if (!status)
-        base->launch_count++;
+        keep_kernel(base, launch->kernel);
     return status;
 }
 
@@ -294,9 +322,11 @@ hsae_status hsae_sequence_product(struct hsae_sequence *sequence, const struct h
     if (!status)
         status = check_product(base, product);
     if (!status)
+        status = reserve_kernel(base);
+    if (!status)
         status = base->device->ops->sequence_product(sequence, product);
     if (!status)
-        base->launch_count++;
+        keep_kernel(base, HSAE_KERNEL_COUNT);
     return status;
 }
 
@@ -353,6 +383,17 @@ hsae_status hsae_device_wait(struct hsae_device *device, uint64_t ticket)
     if (!status)
         device->waited = ticket ? ticket : device->submitted;
     return status;
+}
+
+uint32_t hsae_sequence_launches(const struct hsae_sequence *sequence)
+{
+    return sequence ? ((const struct hsae_sequence_base *)sequence)->launch_count : 0;
+}
+
+enum hsae_kernel hsae_sequence_kernel(const struct hsae_sequence *sequence, uint32_t launch)
+{
+    const struct hsae_sequence_base *base = (const struct hsae_sequence_base *)sequence;
+    return base && base->kernels && launch < base->launch_count ? base->kernels[launch] : HSAE_KERNEL_COUNT;
 }
 
 hsae_status hsae_sequence_times(struct hsae_sequence *sequence, double *ns)

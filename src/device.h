@@ -72,6 +72,7 @@ struct hsae_sequence_base {
     bool ended, timed;
     uint64_t ticket; /* of the last submission; 0: never submitted */
     char label[48];
+    enum hsae_kernel *kernels; /* timed: of each launch */
 };
 
 /* An empty sequence. `timed`: every launch is timed. */
@@ -96,6 +97,9 @@ hsae_status hsae_sequence_end(struct hsae_sequence *sequence);
 hsae_status hsae_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket);
 /* Waits until the submission of that ticket, and all before it, are done; their writes are visible to the host. 0: everything. */
 hsae_status hsae_device_wait(struct hsae_device *device, uint64_t ticket);
+/* How many launches a sequence has, and, of a timed one, which kernel a launch runs; HSAE_KERNEL_COUNT: a vendor's product. */
+uint32_t hsae_sequence_launches(const struct hsae_sequence *sequence);
+enum hsae_kernel hsae_sequence_kernel(const struct hsae_sequence *sequence, uint32_t launch);
 /* Nanoseconds of each launch of the last, waited for, submission: `ns` has launch_count entries. */
 hsae_status hsae_sequence_times(struct hsae_sequence *sequence, double *ns);
 void hsae_sequence_destroy(struct hsae_sequence **sequence);
@@ -129,6 +133,8 @@ struct hsae_device {
     const struct device_ops *ops;
     hsae_device_info info;
     uint64_t allocated_bytes;    /* DEVICE buffers, kept by the front: all of them fit info.limits.memory_bytes */
+    uint64_t peak_bytes;         /* the most that all buffers had together */
+    uint64_t staging_bytes;      /* STAGING buffers */
     uint64_t buffers, sequences; /* alive, kept by the front */
     uint64_t submitted, waited;  /* last ticket given out, last one known to be done; kept by the front */
     bool has_product;            /* set by a backend on opening */

@@ -328,4 +328,15 @@ struct relink_best_args {
     u32 candidates; /* kept for each child */
 };
 
+struct peak_fma_args {
+    u32 count; /* floats, a multiple of 16 */
+    u32 repeats;
+    f32 factor;
+    f32 term;
+};
+
+struct peak_copy_args {
+    u32 count; /* floats, a multiple of 16 */
+};
+
 #endif

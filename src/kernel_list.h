@@ -28,7 +28,9 @@
     KERNEL(control,       "rrrrrrmmmw")           /* lambda, last fired, flips, figures */                 \
     KERNEL(relink_rows,   "rrrrrw")               /* unit rows of E or D */                                \
     KERNEL(relink_count,  "rw")                   /* co-activation counts */                               \
-    KERNEL(relink_best,   "rrm")                  /* best parents of each child */
+    KERNEL(relink_best,   "rrm")                  /* best parents of each child */                         \
+    KERNEL(peak_fma,      "rw")                   /* as many multiply-adds as go */                        \
+    KERNEL(peak_copy,     "rw")                   /* as many bytes as go */
 /* clang-format on */
 
 enum hsae_kernel {

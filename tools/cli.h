@@ -47,7 +47,7 @@ struct cli_command {
     const char *examples;
     int (*run)(const struct cli_command *command, int argc, char **argv);
 };
-extern const struct cli_command cli_devices, cli_train, cli_eval, cli_encode, cli_decode, cli_info;
+extern const struct cli_command cli_devices, cli_train, cli_eval, cli_encode, cli_decode, cli_info, cli_bench;
 
 /* Options. `value` points to what `kind` says and is left alone when the option is not given. */
 enum cli_kind {
@@ -55,6 +55,7 @@ enum cli_kind {
     CLI_TEXT,  /* const char * */
     CLI_COUNT, /* uint64_t */
     CLI_SHARE, /* double above 0 and below 1 */
+    CLI_ABOVE, /* double above 0 */
     CLI_PATHS, /* struct cli_paths: all words up to the next option; repeated options add */
 };
 struct cli_option {

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-static const struct cli_command *const commands[] = {&cli_devices, &cli_train, &cli_eval, &cli_encode, &cli_decode, &cli_info};
+static const struct cli_command *const commands[] = {&cli_devices, &cli_train, &cli_eval, &cli_encode, &cli_decode, &cli_info, &cli_bench};
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
 static int help(void)

@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -185,10 +186,11 @@ static bool store(const struct cli_option *option, const char *text)
         *(uint64_t *)option->value = count;
         return text[0] >= '0' && text[0] <= '9' && !*end && !errno && count <= INT64_MAX;
     }
-    case CLI_SHARE: {
-        double share = strtod(text, &end);
-        *(double *)option->value = share;
-        return *text && !*end && share > 0 && share < 1;
+    case CLI_SHARE:
+    case CLI_ABOVE: {
+        double number = strtod(text, &end);
+        *(double *)option->value = number;
+        return *text && !*end && number > 0 && (option->kind == CLI_ABOVE ? isfinite(number) : number < 1);
     }
     case CLI_PATHS:
         return *text && add_path(option->value, text);
@@ -198,7 +200,10 @@ static bool store(const struct cli_option *option, const char *text)
 
 static const char *expectation(enum cli_kind kind)
 {
-    return kind == CLI_COUNT ? "a whole number" : kind == CLI_SHARE ? "a number above 0 and below 1" : "something that is not empty";
+    return kind == CLI_COUNT   ? "a whole number"
+           : kind == CLI_SHARE ? "a number above 0 and below 1"
+           : kind == CLI_ABOVE ? "a number above 0"
+                               : "something that is not empty";
 }
 
 /* The position of a word among the arguments, and what is left of them. */

@@ -2,6 +2,7 @@
 #ifndef HSAE_HSAE_H
 #define HSAE_HSAE_H
 
+#include <hsae/bench.h>
 #include <hsae/config.h>
 #include <hsae/data.h>
 #include <hsae/device.h>

@@ -7,6 +7,8 @@ enum work {
     WORK_COLUMN, /* lanes have columns and walk down the batch */
     WORK_SINGLE, /* the launch is one group */
     WORK_TILE,   /* encode: lanes have register tiles */
+    WORK_CHAIN,  /* lanes have registers that do not depend on each other */
+    WORK_STREAM, /* lanes walk over memory side by side */
 };
 
 static enum work work_of(enum hsae_kernel kernel)
@@ -30,6 +32,10 @@ static enum work work_of(enum hsae_kernel kernel)
     case HSAE_KERNEL_bias:
     case HSAE_KERNEL_variance:
         return WORK_COLUMN;
+    case HSAE_KERNEL_peak_fma:
+        return WORK_CHAIN;
+    case HSAE_KERNEL_peak_copy:
+        return WORK_STREAM;
     default:
         return WORK_ITEM;
     }
@@ -53,6 +59,12 @@ static struct hsae_kernel_shape cpu_shape(enum work work, uint32_t width)
     case WORK_ITEM:
         shape.group_size = 32;
         break;
+    case WORK_CHAIN:
+        shape.columns = 12; /* a fused multiply-add takes 4 to 5 cycles, two start in each */
+        break;
+    case WORK_STREAM:
+        shape.columns = 256;
+        break;
     case WORK_SINGLE:
         break;
     }
@@ -65,6 +77,8 @@ static struct hsae_kernel_shape gpu_shape(enum work work, bool software)
     struct hsae_kernel_shape shape = {.group_size = 64, .columns = 1, .vector_width = 4};
     if (work == WORK_TILE)
         shape.columns = software ? 1 : 2;
+    else if (work == WORK_CHAIN || work == WORK_STREAM)
+        shape.columns = 8;
     else if (work == WORK_SINGLE && !software)
         shape.group_size = 256;
     if (software)

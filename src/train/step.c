@@ -261,7 +261,7 @@ hsae_status hsae_step_record(hsae_trainer *trainer)
                                 HSAE_BUFFER_DEVICE, &trainer->kin);
     for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++) {
         struct flight *flight = &trainer->flight[f];
-        status = hsae_sequence_create(stack->device, "training step", false, &flight->sequence);
+        status = hsae_sequence_create(stack->device, "training step", trainer->timed, &flight->sequence);
         if (!status)
             status = record_forward(trainer, flight->sequence, flight);
         if (!status)

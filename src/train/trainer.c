@@ -207,7 +207,7 @@ static bool relinks_after(const hsae_config *config, uint64_t step)
     }
 }
 
-static hsae_status next_flight(hsae_trainer *trainer, struct flight **out)
+hsae_status hsae_flight_next(hsae_trainer *trainer, struct flight **out)
 {
     hsae_status status = hsae_step_settle(trainer, HSAE_IN_FLIGHT - 1);
     for (int f = 0; f < HSAE_IN_FLIGHT; f++)
@@ -216,7 +216,7 @@ static hsae_status next_flight(hsae_trainer *trainer, struct flight **out)
     return status;
 }
 
-static hsae_status launch_step(hsae_trainer *trainer, struct flight *flight)
+hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight)
 {
     flight->step = trainer->step + 1;
     hsae_status status = hsae_step_submit(trainer, flight);
@@ -269,11 +269,11 @@ hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step
     for (size_t k = 0; k < values; k++)
         if (!isfinite(raw[k]))
             return hsae_fail(trainer->context, HSAE_ERROR_DATA, "row %zu of the batch has a value that is not finite", k / stack->dim);
-    hsae_status status = next_flight(trainer, &flight);
+    hsae_status status = hsae_flight_next(trainer, &flight);
     if (!status)
         status = hsae_buffer_write(flight->raw, 0, values * sizeof *raw, raw);
     if (!status)
-        status = launch_step(trainer, flight);
+        status = hsae_flight_launch(trainer, flight);
     if (!status && metrics) {
         status = hsae_step_settle(trainer, 0);
         if (!status)
@@ -282,8 +282,7 @@ hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step
     return status;
 }
 
-/* The next batch in the configured order, to the flight's staging buffer. */
-static hsae_status stage_batch(const hsae_trainer *trainer, const hsae_dataset *dataset, struct flight *flight, uint64_t *rows, void *batch)
+hsae_status hsae_flight_stage(const hsae_trainer *trainer, const hsae_dataset *dataset, struct flight *flight, uint64_t *rows, void *batch)
 {
     const struct stack *stack = &trainer->stack;
     const hsae_config *config = &trainer->config;
@@ -334,11 +333,11 @@ hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset,
         status = hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for a batch of %" PRIu32 " rows", stack->rows);
     while (!status && go_on && trainer->step < until) {
         struct flight *flight = NULL;
-        status = next_flight(trainer, &flight);
+        status = hsae_flight_next(trainer, &flight);
         if (!status)
-            status = stage_batch(trainer, dataset, flight, rows, batch);
+            status = hsae_flight_stage(trainer, dataset, flight, rows, batch);
         if (!status)
-            status = launch_step(trainer, flight);
+            status = hsae_flight_launch(trainer, flight);
         if (!status)
             status = report(trainer, params, until, &go_on);
     }

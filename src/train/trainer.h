@@ -30,6 +30,7 @@ struct hsae_trainer {
     uint64_t step;            /* steps submitted and, once settled, done */
     bool has_tree;            /* some feature has a parent */
     bool recorded_constraint; /* the recorded step has the constraint's launches */
+    bool timed;               /* steps are recorded as timed sequences */
     float *mean;              /* [d] */
     float scale;
     int32_t *parents[HSAE_MAX_LEVELS];
@@ -57,6 +58,13 @@ double hsae_step_rate(const hsae_config *config, uint64_t step);
 hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight);
 /* Waits until at most `leave` steps are in flight. Steps that were halted are mended (longer lists, ghost launches) and done again. */
 hsae_status hsae_step_settle(hsae_trainer *trainer, int leave);
+
+/* trainer.c: the parts of a step, for runs and benchmarks. An idle flight, waiting for one if need be. */
+hsae_status hsae_flight_next(hsae_trainer *trainer, struct flight **out);
+/* The next batch in the configured order, to the flight's staging buffer. rows: [B]; batch: room for B rows. */
+hsae_status hsae_flight_stage(const hsae_trainer *trainer, const hsae_dataset *dataset, struct flight *flight, uint64_t *rows, void *batch);
+/* Submits the next step on the batch that the flight holds, and updates the tree where one is due after it. */
+hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight);
 
 /* init.c: where the first statistics come from. */
 struct calibration {

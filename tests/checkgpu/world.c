@@ -71,6 +71,7 @@ static void create_step_words(struct world *w)
 {
     size_t features = w->features, rows = w->size.rows, levels = w->size.levels, batch = (size_t)w->padded * w->stride;
     words_create(w, &w->x, "x", batch);
+    words_create(w, &w->peak, "peak", batch);
     words_create(w, &w->panels, "panels", batch);
     words_create(w, &w->norms, "norms", w->padded);
     words_create(w, &w->flags, "flags", features);

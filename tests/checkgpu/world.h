@@ -53,7 +53,7 @@ struct world {
     struct check_words tally, totals, sample_starts, samples, positions;
     struct check_words residual[WORLD_LEVELS], none, loss, dots, kin, terms, bias, bias_v, squares;
     struct check_words ghost[WORLD_LEVELS], losses[WORLD_LEVELS], weights[WORLD_LEVELS], rows[WORLD_LEVELS][WORLD_GHOST_CHUNKS];
-    struct check_words unit, co_counts, similarity[WORLD_LEVELS], cursor[WORLD_LEVELS], best[WORLD_LEVELS];
+    struct check_words peak, unit, co_counts, similarity[WORLD_LEVELS], cursor[WORLD_LEVELS], best[WORLD_LEVELS];
 
     struct check_words *all[192]; /* those that hold memory */
     u32 all_count;

@@ -75,7 +75,7 @@ class Case(unittest.TestCase):
 
 class Usage(Case):
     def test_help_and_version(self):
-        for command in ("devices", "train", "eval", "encode", "decode", "info"):
+        for command in ("devices", "train", "eval", "encode", "decode", "info", "bench"):
             text, errors = hsae(command, "--help")
             self.assertIn("Usage: hsae " + command, text)
             self.assertIn("Examples:", text)

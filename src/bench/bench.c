@@ -1,0 +1,417 @@
+/* The benchmark's course: peaks, data, a trainer, blocks of steps. */
+#include "bench.h"
+
+#include "../context.h"
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { ROUNDS = 3, WARM_STEPS = HSAE_IN_FLIGHT, LEAST_TIMED = 3 };
+static const uint64_t FOREVER = 1000000000; /* steps of the run whose first ones are timed */
+
+struct bench {
+    hsae_device *device;
+    hsae_context *context;
+    const hsae_bench_params *params;
+    hsae_bench_result *out;
+    hsae_dataset *data;
+    hsae_trainer *trainer;
+};
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Sorts `values`. */
+static double median(double *values, size_t count)
+{
+    qsort(values, count, sizeof *values, compare_doubles);
+    return count % 2 ? values[count / 2] : 0.5 * (values[count / 2 - 1] + values[count / 2]);
+}
+
+hsae_status hsae_bench_preset(hsae_context *context, const char *name, hsae_bench_params *out)
+{
+    static const struct {
+        const char *name;
+        uint32_t dim, level_count, levels[4], batch, target, steps;
+        uint64_t copy_bytes;
+    } presets[] = {
+        {"paper", 2304, 4, {2048, 4096, 8192, 16384}, 1024, 50, 4, UINT64_C(256) << 20},
+        {"laptop", 768, 4, {512, 1024, 2048, 4096}, 512, 32, 10, UINT64_C(256) << 20},
+        {"tiny", 64, 3, {64, 128, 256}, 64, 8, 20, UINT64_C(16) << 20},
+    };
+    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
+        if (strcmp(name, presets[i].name) != 0)
+            continue;
+        *out = (hsae_bench_params){.dim = presets[i].dim, .steps = presets[i].steps, .copy_bytes = presets[i].copy_bytes};
+        hsae_config_defaults(&out->config);
+        out->config.level_count = presets[i].level_count;
+        memcpy(out->config.levels, presets[i].levels, sizeof presets[i].levels);
+        out->config.batch = presets[i].batch;
+        for (int l = 0; l < HSAE_MAX_LEVELS; l++)
+            out->config.target_l0[l] = presets[i].target;
+        return HSAE_OK;
+    }
+    return hsae_fail(context, HSAE_ERROR_ARGUMENT, "there is no preset \"%s\"; there are paper, laptop and tiny", name);
+}
+
+static hsae_status say(const struct bench *bench, const char *what)
+{
+    return bench->params->progress && !bench->params->progress(bench->params->user, what) ? HSAE_CANCELLED : HSAE_OK;
+}
+
+/* The configuration of the run: the preset's, with an activity that stays what it is. */
+static hsae_status make_config(const struct bench *bench, hsae_config *config)
+{
+    *config = bench->params->config;
+    config->steps = config->dead_steps = FOREVER;
+    config->lr = 0;
+    config->tree = HSAE_TREE_FOREST;
+    config->order = HSAE_ORDER_SHUFFLE;
+    memcpy(config->init_l0, config->target_l0, sizeof config->init_l0);
+    return hsae_config_resolve(bench->context, config, bench->params->dim);
+}
+
+/* E, D and their second moments at least, beside x and a residual a level. */
+static hsae_status check_memory(const struct bench *bench, const hsae_config *config)
+{
+    uint64_t features = 0, has = bench->device->info.limits.memory_bytes;
+    for (uint32_t l = 0; l < config->level_count; l++)
+        features += config->levels[l];
+    double bytes = 4.0 * bench->params->dim * (4.0 * (double)features + (1.0 + config->level_count) * config->batch);
+    if (bytes <= (double)has)
+        return HSAE_OK;
+    return hsae_fail(bench->context, HSAE_ERROR_DEVICE_MEMORY,
+                     "%s: %" PRIu64 " features of width %" PRIu32 " and a batch of %" PRIu32
+                     " need at least %.2f GB, the device has %.2f GB; use a smaller preset, levels, dim or batch",
+                     bench->device->info.id, features, bench->params->dim, config->batch, bytes * 1e-9, (double)has * 1e-9);
+}
+
+/* By the only figures known so far: encode's operations at the measured peak. */
+static hsae_status check_time(const struct bench *bench, const hsae_config *config)
+{
+    double features = 0, longest = bench->params->longest_step;
+    for (uint32_t l = 0; l < config->level_count; l++)
+        features += config->levels[l];
+    double seconds = 2.0 * config->batch * bench->params->dim * features / bench->out->fma_flops;
+    if (longest <= 0 || seconds <= longest)
+        return HSAE_OK;
+    return hsae_fail(bench->context, HSAE_ERROR_LIMIT, "%s: a step would take more than %.1f s; use a smaller preset",
+                     bench->device->info.id, seconds);
+}
+
+/* The data set: made from the encoder and the tree that a trainer of this configuration starts with, whatever its data. */
+static hsae_status make_data(struct bench *bench, const hsae_config *config)
+{
+    hsae_trainer *trainer = NULL;
+    size_t values = (size_t)config->batch * bench->params->dim;
+    float *batch = malloc(values * sizeof *batch);
+    if (!batch)
+        return hsae_fail(bench->context, HSAE_ERROR_MEMORY, "out of memory for a batch of %" PRIu32 " rows", config->batch);
+    uint32_t random = 1;
+    for (size_t k = 0; k < values; k++) {
+        random = random * 1664525u + 1013904223u;
+        batch[k] = (float)(random >> 8) * 0x1p-24f - 0.5f;
+    }
+    hsae_status status = hsae_trainer_create_from_memory(bench->device, config, batch, config->batch, bench->params->dim, &trainer);
+    free(batch);
+    if (!status)
+        status = say(bench, "building the tree");
+    if (!status)
+        status = hsae_hierarchy_update(trainer);
+    if (!status)
+        status = hsae_bench_data(trainer, &bench->data);
+    hsae_trainer_destroy(&trainer);
+    return status;
+}
+
+/* ---- steps ---- */
+
+struct stopwatch {
+    const struct bench *bench;
+    double started; /* when the first step was submitted; 0: not yet */
+};
+
+static bool on_step(void *user, uint64_t step, uint64_t until)
+{
+    struct stopwatch *watch = user;
+    (void)step, (void)until;
+    if (watch->started == 0)
+        watch->started = now();
+    return !say(watch->bench, "steps");
+}
+
+/* Seconds a step, from the first one's submission to the last one's end, as `hsae train` runs them. A device that returns from a submission
+ * only when it is done is timed from the start of the run. */
+static hsae_status fed_steps(struct bench *bench, uint64_t steps, double *seconds)
+{
+    struct stopwatch watch = {bench, bench->device->info.backend == HSAE_BACKEND_REF ? now() : 0};
+    const hsae_run_params params = {.until = bench->trainer->step + steps, .progress = on_step, .user = &watch};
+    hsae_status status = hsae_trainer_run(bench->trainer, bench->data, &params);
+    *seconds = (now() - watch.started) / (double)steps;
+    return status;
+}
+
+/* The same on the batches that the flights hold already. */
+static hsae_status resident_steps(struct bench *bench, uint64_t steps, double *seconds)
+{
+    hsae_status status = HSAE_OK;
+    double started = now();
+    for (uint64_t k = 0; k < steps && !status; k++) {
+        struct flight *flight = NULL;
+        status = hsae_flight_next(bench->trainer, &flight);
+        if (!status)
+            status = hsae_flight_launch(bench->trainer, flight);
+        if (!status)
+            status = say(bench, "steps");
+    }
+    if (!status)
+        status = hsae_step_settle(bench->trainer, 0);
+    *seconds = (now() - started) / (double)steps;
+    return status;
+}
+
+/* Switches constraint and perturbation off, or on again, and warms the recorded step up. */
+static hsae_status set_hierarchy(struct bench *bench, const hsae_config *config, bool on)
+{
+    double seconds;
+    bench->trainer->config.rho = on ? config->rho : 0;
+    bench->trainer->config.perturb = on ? config->perturb : 0;
+    hsae_status status = hsae_step_refresh(bench->trainer);
+    return status ? status : resident_steps(bench, 1, &seconds);
+}
+
+/* Whole steps in alternating blocks, so that a machine's changing speed meets all kinds alike. */
+static hsae_status time_steps(struct bench *bench, const hsae_config *config)
+{
+    double fed[ROUNDS], resident[ROUNDS], flat[ROUNDS];
+    uint32_t steps = bench->params->steps;
+    hsae_status status = HSAE_OK;
+    for (int round = 0; round < ROUNDS && !status; round++) {
+        status = fed_steps(bench, steps, &fed[round]);
+        if (!status)
+            status = resident_steps(bench, steps, &resident[round]);
+        if (!status)
+            status = set_hierarchy(bench, config, false);
+        if (!status)
+            status = resident_steps(bench, steps, &flat[round]);
+        if (!status)
+            status = set_hierarchy(bench, config, true);
+    }
+    if (status)
+        return status;
+    bench->out->fed_seconds = median(fed, ROUNDS);
+    bench->out->step_seconds = median(resident, ROUNDS);
+    bench->out->step_lowest = resident[0];
+    bench->out->step_highest = resident[ROUNDS - 1];
+    bench->out->flat_seconds = median(flat, ROUNDS);
+    return HSAE_OK;
+}
+
+/* A batch read, converted and uploaded while nothing else runs. */
+static hsae_status time_reading(struct bench *bench)
+{
+    enum { READS = 7 };
+    const struct stack *stack = &bench->trainer->stack;
+    double seconds[READS];
+    uint64_t *rows = malloc(stack->rows * sizeof *rows);
+    void *batch = calloc((size_t)stack->rows * stack->dim + 1, sizeof(float));
+    hsae_status status = rows && batch ? HSAE_OK : hsae_fail(bench->context, HSAE_ERROR_MEMORY, "out of memory for a batch");
+    for (int k = 0; k < READS && !status; k++) {
+        double started = now();
+        status = hsae_flight_stage(bench->trainer, bench->data, &bench->trainer->flight[0], rows, batch);
+        seconds[k] = now() - started;
+    }
+    free(rows);
+    free(batch);
+    if (!status)
+        bench->out->read_seconds = median(seconds, READS);
+    return status;
+}
+
+/* ---- kernels ---- */
+
+/* Adds a launch to its kernel. Products of a vendor's library are no part of a step. */
+static void add_launch(hsae_bench_result *out, enum hsae_kernel kernel, double seconds)
+{
+    uint32_t at = 0;
+    while (at < out->kernel_count && out->kernels[at].name != hsae_kernels[kernel].name)
+        at++;
+    if (at == out->kernel_count)
+        out->kernels[out->kernel_count++] = (hsae_bench_kernel){.name = hsae_kernels[kernel].name, .group = hsae_bench_group(kernel)};
+    out->kernels[at].launches++;
+    out->kernels[at].seconds += seconds;
+    out->kernel_seconds += seconds;
+}
+
+/* One step at a time; the times of its launches to ns [launches][steps]. */
+static hsae_status timed_steps(struct bench *bench, uint32_t steps, double **ns, uint32_t *launches)
+{
+    hsae_trainer *trainer = bench->trainer;
+    double *once = NULL, seconds;
+    hsae_status status = resident_steps(bench, 1, &seconds); /* warm */
+    for (uint32_t step = 0; step < steps && !status; step++) {
+        struct flight *flight = NULL;
+        status = hsae_flight_next(trainer, &flight);
+        if (!status)
+            status = hsae_flight_launch(trainer, flight);
+        if (!status)
+            status = hsae_step_settle(trainer, 0);
+        if (!status && !*ns) {
+            *launches = hsae_sequence_launches(flight->sequence);
+            *ns = calloc((size_t)*launches * steps, sizeof **ns);
+            once = calloc(*launches, sizeof *once);
+            if (!*ns || !once)
+                status = hsae_fail(bench->context, HSAE_ERROR_MEMORY, "out of memory for the times of %" PRIu32 " launches", *launches);
+        }
+        if (!status)
+            status = hsae_sequence_times(flight->sequence, once);
+        for (uint32_t k = 0; k < *launches && !status; k++)
+            (*ns)[(size_t)k * steps + step] = once[k];
+        if (!status)
+            status = say(bench, "kernels");
+    }
+    free(once);
+    return status;
+}
+
+static hsae_status time_kernels(struct bench *bench)
+{
+    hsae_trainer *trainer = bench->trainer;
+    hsae_bench_result *out = bench->out;
+    uint32_t steps = bench->params->steps > LEAST_TIMED ? bench->params->steps : LEAST_TIMED, launches = 0;
+    double *ns = NULL;
+    struct work work;
+    trainer->timed = true;
+    hsae_status status = hsae_step_record(trainer);
+    if (!status)
+        status = timed_steps(bench, steps, &ns, &launches);
+    for (uint32_t k = 0; k < launches && !status; k++)
+        add_launch(out, hsae_sequence_kernel(trainer->flight[0].sequence, k), 1e-9 * median(ns + (size_t)k * steps, steps));
+    free(ns);
+    if (!status)
+        status = hsae_bench_work(trainer, &work, out->levels);
+    for (uint32_t k = 0; k < HSAE_KERNEL_COUNT && !status; k++)
+        for (uint32_t at = 0; at < out->kernel_count; at++)
+            if (out->kernels[at].name == hsae_kernels[k].name)
+                hsae_bench_count((enum hsae_kernel)k, &work, &out->kernels[at].flops, &out->kernels[at].bytes);
+    trainer->timed = false;
+    return status ? status : hsae_step_record(trainer);
+}
+
+/* ---- the sustained run ---- */
+
+struct sustained {
+    const struct bench *bench;
+    double started, last;
+    uint64_t step; /* at `last` */
+};
+
+static bool on_sustained_step(void *user, uint64_t step, uint64_t until)
+{
+    struct sustained *run = user;
+    hsae_bench_result *out = run->bench->out;
+    const hsae_bench_params *params = run->bench->params;
+    double time = now(), interval = params->sustain_interval > 0 ? params->sustain_interval : 10;
+    (void)until;
+    if (time - run->last >= interval || time - run->started >= params->sustain_seconds) {
+        double speed = (double)((step - run->step) * run->bench->trainer->stack.rows) / (time - run->last);
+        if (out->tokens_first == 0)
+            out->tokens_first = out->tokens_lowest = speed;
+        out->tokens_lowest = speed < out->tokens_lowest ? speed : out->tokens_lowest;
+        out->tokens_last = speed;
+        out->sustained_seconds = time - run->started;
+        if (params->interval)
+            params->interval(params->user, out->sustained_seconds, speed);
+        run->last = time;
+        run->step = step;
+    }
+    return time - run->started < params->sustain_seconds && !say(run->bench, "sustained run");
+}
+
+static hsae_status sustain(struct bench *bench)
+{
+    double started = now();
+    struct sustained run = {bench, started, started, bench->trainer->step};
+    const hsae_run_params params = {.progress = on_sustained_step, .user = &run};
+    bench->trainer->config.hierarchy_period = bench->out->hierarchy_period;
+    hsae_status status = hsae_trainer_run(bench->trainer, bench->data, &params);
+    return status == HSAE_CANCELLED && bench->out->sustained_seconds >= bench->params->sustain_seconds ? HSAE_OK : status;
+}
+
+/* ---- the whole ---- */
+
+static hsae_status make_trainer(struct bench *bench, const hsae_config *config)
+{
+    double seconds, started;
+    hsae_status status = hsae_trainer_create(bench->device, config, bench->data, &bench->trainer);
+    if (!status) {
+        bench->trainer->config.hierarchy_period = FOREVER; /* no update within a block of steps; sustain sets it right */
+        status = hsae_hierarchy_update(bench->trainer);
+    }
+    started = now();
+    if (!status)
+        status = hsae_hierarchy_update(bench->trainer);
+    bench->out->tree_seconds = now() - started;
+    return status ? status : fed_steps(bench, WARM_STEPS, &seconds);
+}
+
+static hsae_status run(struct bench *bench)
+{
+    hsae_config config;
+    hsae_status status = make_config(bench, &config);
+    if (!status)
+        status = check_memory(bench, &config);
+    if (!status)
+        status = say(bench, "peaks");
+    if (!status)
+        status = hsae_bench_peaks(bench->device, bench->params->copy_bytes, bench->out);
+    if (!status)
+        status = check_time(bench, &config);
+    if (!status)
+        status = say(bench, "making data");
+    if (!status)
+        status = make_data(bench, &config);
+    if (!status)
+        status = say(bench, "first parameters");
+    if (!status)
+        status = make_trainer(bench, &config);
+    bench->out->level_count = config.level_count;
+    bench->out->hierarchy_period = config.hierarchy_period;
+    if (!status)
+        status = time_steps(bench, &config);
+    if (!status)
+        status = time_kernels(bench);
+    if (!status)
+        status = time_reading(bench);
+    if (!status && bench->params->sustain_seconds > 0)
+        status = sustain(bench);
+    return status;
+}
+
+hsae_status hsae_bench_run(hsae_device *device, const hsae_bench_params *params, hsae_bench_result *out)
+{
+    struct bench bench = {.device = device, .context = device->context, .params = params, .out = out};
+    *out = (hsae_bench_result){0};
+    if (!params->steps || !params->dim)
+        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT,
+                         "a benchmark of %" PRIu32 " steps at width %" PRIu32 ": both must be above 0", params->steps, params->dim);
+    device->peak_bytes = device->allocated_bytes + device->staging_bytes;
+    hsae_status status = run(&bench);
+    out->device_bytes = device->peak_bytes;
+    hsae_trainer_destroy(&bench.trainer);
+    hsae_dataset_close(&bench.data);
+    return status;
+}

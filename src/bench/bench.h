@@ -1,0 +1,30 @@
+/* The benchmark's insides. */
+#ifndef HSAE_SRC_BENCH_H
+#define HSAE_SRC_BENCH_H
+
+#include <hsae/bench.h>
+
+#include "../train/trainer.h"
+
+/* count.c: what a step has to work on. Sums over all levels unless said. */
+struct work {
+    uint32_t rows, padded, words, dim, stride, levels; /* B, padded B, bitmap words, d, padded d, L */
+    uint32_t raw_bytes;                                /* of a raw number */
+    uint64_t features;                                 /* N */
+    uint64_t tallies;                                  /* blocks of the sample lists times padded B */
+    uint64_t listed, active, touched;                  /* P, A, T */
+    uint64_t with_parent, with_children;               /* features */
+};
+/* Operations and bytes of all launches of a kernel in one step (include/hsae/bench.h). */
+void hsae_bench_count(enum hsae_kernel kernel, const struct work *work, double *flops, double *bytes);
+const char *hsae_bench_group(enum hsae_kernel kernel);
+/* Counts the trainer's last step, which is done. */
+hsae_status hsae_bench_work(hsae_trainer *trainer, struct work *work, hsae_bench_level levels[HSAE_MAX_LEVELS]);
+
+/* peaks.c */
+hsae_status hsae_bench_peaks(hsae_device *device, uint64_t copy_bytes, hsae_bench_result *out);
+
+/* data.c: some batches of activations made from the trainer's encoder and tree, as a file that is gone once the data set is closed. */
+hsae_status hsae_bench_data(hsae_trainer *trainer, hsae_dataset **out);
+
+#endif

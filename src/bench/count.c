@@ -1,0 +1,265 @@
+/* How much a step's kernels have to do: include/hsae/bench.h states the rule, each case below is a formula of it. */
+#include "bench.h"
+
+#include "../context.h"
+#include <math.h>
+#include <stdlib.h>
+
+static const double F = sizeof(f32);
+
+static void encode(const struct work *w, double *flops, double *bytes)
+{
+    double rows = w->rows, d = w->dim, n = (double)w->features;
+    *flops = 2 * rows * d * n;
+    *bytes = F * (rows * d + n * d + 2 * n) + F * n * w->words + F * (double)w->listed; /* + bias and cut */
+}
+
+static void decode(const struct work *w, double *flops, double *bytes)
+{
+    double plane = (double)w->rows * w->dim * w->levels;
+    *flops = 2 * (double)w->active * w->dim + 3 * plane;
+    *bytes = F * w->dim * (double)w->touched + 2 * F * plane + 2 * F * (double)w->listed;
+}
+
+/* An element of a touched row: its gradient, its second moment, its step and, of D, its renormalisation: 18 operations for D, 11 for E. */
+static void update(const struct work *w, double *flops, double *bytes)
+{
+    double d = w->dim, pairs = (double)w->listed, touched = (double)w->touched;
+    *flops = 2 * pairs * d + 4 * (double)w->active * d + 29 * d * touched;
+    *bytes = 8 * F * d * touched + 2 * F * (double)w->rows * d * w->levels + 4 * F * pairs;
+}
+
+static void count_lists(enum hsae_kernel kernel, const struct work *w, double *bytes)
+{
+    double bits = F * (double)w->features * w->words, n = F * (double)w->features, tallies = F * (double)w->tallies;
+    double lists = F * w->levels * (double)w->rows, pairs = F * (double)w->listed;
+    switch (kernel) {
+    case HSAE_KERNEL_lists_count:
+        *bytes = bits + n;
+        break;
+    case HSAE_KERNEL_scan: /* by feature and by sample */
+        *bytes = 2 * n + 2 * lists;
+        break;
+    case HSAE_KERNEL_lists_fill:
+        *bytes = 2 * bits + 3 * n + 3 * pairs;
+        break;
+    case HSAE_KERNEL_samples_count:
+        *bytes = bits + n + tallies;
+        break;
+    case HSAE_KERNEL_samples_base:
+        *bytes = 2 * tallies + lists;
+        break;
+    default: /* samples_fill */
+        *bytes = 2 * bits + 2 * n + 2 * tallies + lists + 5 * pairs;
+        break;
+    }
+}
+
+void hsae_bench_count(enum hsae_kernel kernel, const struct work *w, double *flops, double *bytes)
+{
+    double plane = (double)w->rows * w->dim, n = F * (double)w->features;
+    *flops = *bytes = 0;
+    switch (kernel) {
+    case HSAE_KERNEL_load: /* x twice: rows and panels */
+        *flops = 4 * plane;
+        *bytes = (w->raw_bytes + 2 * F) * plane;
+        break;
+    case HSAE_KERNEL_swap: /* two words of the tree, last_fired, slot, flags */
+        *bytes = 5 * n;
+        break;
+    case HSAE_KERNEL_prepare:
+        *flops = w->rows;
+        *bytes = n + F * w->rows;
+        break;
+    case HSAE_KERNEL_encode:
+        encode(w, flops, bytes);
+        break;
+    case HSAE_KERNEL_lists_count:
+    case HSAE_KERNEL_scan:
+    case HSAE_KERNEL_lists_fill:
+    case HSAE_KERNEL_samples_count:
+    case HSAE_KERNEL_samples_base:
+    case HSAE_KERNEL_samples_fill:
+        count_lists(kernel, w, bytes);
+        break;
+    case HSAE_KERNEL_decode:
+        decode(w, flops, bytes);
+        break;
+    case HSAE_KERNEL_family_dot:
+        *flops = 2 * (double)w->with_parent * w->dim;
+        *bytes = F * w->dim * (double)(w->with_parent + w->with_children) + n;
+        break;
+    case HSAE_KERNEL_family: /* by sample: pairs, positions; five words of kin */
+        *flops = 4 * (double)w->listed;
+        *bytes = (3 + 5) * F * (double)w->listed + TREE_WORDS * n;
+        break;
+    case HSAE_KERNEL_update:
+        update(w, flops, bytes);
+        break;
+    case HSAE_KERNEL_bias:
+        *flops = w->levels * (plane + 12.0 * w->dim);
+        *bytes = F * w->levels * (plane + 4.0 * w->dim);
+        break;
+    case HSAE_KERNEL_variance:
+        *flops = 4 * plane;
+        *bytes = F * plane;
+        break;
+    case HSAE_KERNEL_control: /* the terms, active samples, last_fired, slot */
+        *flops = 2 * (double)w->features;
+        *bytes = (TERM_WORDS + 4) * n + F * w->levels * (double)w->rows;
+        break;
+    case HSAE_KERNEL_ghost: /* no feature of a benchmark is dead; the tree's products are timed as a whole */
+    case HSAE_KERNEL_ghost_scale:
+    case HSAE_KERNEL_ghost_rows:
+    case HSAE_KERNEL_relink_rows:
+    case HSAE_KERNEL_relink_count:
+    case HSAE_KERNEL_relink_best:
+    case HSAE_KERNEL_peak_fma:
+    case HSAE_KERNEL_peak_copy:
+    case HSAE_KERNEL_COUNT:
+        break;
+    }
+}
+
+const char *hsae_bench_group(enum hsae_kernel kernel)
+{
+    switch (kernel) {
+    case HSAE_KERNEL_load:
+        return "load";
+    case HSAE_KERNEL_encode:
+        return "encode";
+    case HSAE_KERNEL_lists_count:
+    case HSAE_KERNEL_scan:
+    case HSAE_KERNEL_lists_fill:
+    case HSAE_KERNEL_samples_count:
+    case HSAE_KERNEL_samples_base:
+    case HSAE_KERNEL_samples_fill:
+        return "lists";
+    case HSAE_KERNEL_decode:
+        return "decode";
+    case HSAE_KERNEL_swap:
+    case HSAE_KERNEL_family_dot:
+    case HSAE_KERNEL_family:
+        return "hierarchy";
+    case HSAE_KERNEL_update:
+        return "update";
+    case HSAE_KERNEL_prepare:
+    case HSAE_KERNEL_bias:
+    case HSAE_KERNEL_variance:
+    case HSAE_KERNEL_control:
+        return "control";
+    case HSAE_KERNEL_ghost:
+    case HSAE_KERNEL_ghost_scale:
+    case HSAE_KERNEL_ghost_rows:
+        return "ghost";
+    case HSAE_KERNEL_relink_rows:
+    case HSAE_KERNEL_relink_count:
+    case HSAE_KERNEL_relink_best:
+    case HSAE_KERNEL_COUNT:
+        return "tree";
+    case HSAE_KERNEL_peak_fma:
+    case HSAE_KERNEL_peak_copy:
+        return "peak";
+    }
+    return "";
+}
+
+/* Of the active features of a sample that have a parent, those whose parent is active too. */
+static double active_parents(const hsae_trainer *trainer, uint32_t level, const u32 *starts, const u32 *samples, uint8_t *is_active)
+{
+    const struct stack *stack = &trainer->stack;
+    uint64_t children = 0, both = 0;
+    for (uint32_t b = 0; b < stack->rows; b++) {
+        uint32_t up = (level - 1) * stack->rows + b, own = level * stack->rows + b;
+        for (u32 q = starts[up]; q < starts[up + 1]; q++)
+            is_active[samples[2 * q]] = bits_f32(samples[2 * q + 1]) != 0;
+        for (u32 q = starts[own]; q < starts[own + 1]; q++) {
+            int32_t parent = trainer->parents[level][samples[2 * q] - stack->first[level]];
+            if (parent < 0 || bits_f32(samples[2 * q + 1]) == 0)
+                continue;
+            children++;
+            both += is_active[stack->first[level - 1] + (uint32_t)parent];
+        }
+        for (u32 q = starts[up]; q < starts[up + 1]; q++)
+            is_active[samples[2 * q]] = 0;
+    }
+    return children ? (double)both / (double)children : NAN;
+}
+
+static hsae_status count_parents(const hsae_trainer *trainer, uint64_t listed, hsae_bench_level *levels)
+{
+    const struct stack *stack = &trainer->stack;
+    size_t lists = (size_t)stack->levels * stack->rows;
+    u32 *starts = malloc((lists + 1) * sizeof *starts), *samples = malloc((2 * listed + 1) * sizeof *samples);
+    uint8_t *is_active = calloc(stack->features, 1);
+    hsae_status status = starts && samples && is_active
+                             ? hsae_buffer_read(stack->sample_starts, 0, (lists + 1) * sizeof *starts, starts)
+                             : hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for the pairs of a step");
+    if (!status)
+        status = hsae_buffer_read(stack->samples, 0, 2 * listed * sizeof *samples, samples);
+    for (uint32_t l = 0; l < stack->levels && !status; l++)
+        levels[l].p_parent_given_child = l ? active_parents(trainer, l, starts, samples, is_active) : NAN;
+    free(starts);
+    free(samples);
+    free(is_active);
+    return status;
+}
+
+/* Features of the level above that are somebody's parent. */
+static hsae_status count_children(const hsae_trainer *trainer, uint32_t level, struct work *work)
+{
+    uint8_t *seen = calloc(trainer->config.levels[level - 1], 1);
+    if (!seen)
+        return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for the tree of a step");
+    for (uint32_t i = 0; i < trainer->config.levels[level]; i++) {
+        int32_t parent = trainer->parents[level][i];
+        work->with_children += parent >= 0 && !seen[parent];
+        if (parent >= 0)
+            seen[parent] = 1;
+    }
+    free(seen);
+    return HSAE_OK;
+}
+
+static void count_level(const hsae_trainer *trainer, uint32_t l, const u32 *starts, const u32 *fired, hsae_bench_level *level)
+{
+    const struct stack *stack = &trainer->stack;
+    *level = (hsae_bench_level){.features = stack->first[l + 1] - stack->first[l]};
+    level->listed = starts[stack->first[l + 1]] - starts[stack->first[l]];
+    for (uint32_t i = stack->first[l]; i < stack->first[l + 1]; i++) {
+        level->active += fired[i];
+        level->touched += starts[i + 1] > starts[i];
+        level->with_parent += l && trainer->parents[l][i - stack->first[l]] >= 0;
+    }
+}
+
+hsae_status hsae_bench_work(hsae_trainer *trainer, struct work *work, hsae_bench_level levels[HSAE_MAX_LEVELS])
+{
+    const struct stack *stack = &trainer->stack;
+    size_t n = stack->features;
+    u32 *starts = malloc((n + 1) * sizeof *starts), *fired = malloc(n * sizeof *fired);
+    *work = (struct work){.rows = stack->rows,
+                          .padded = stack->padded,
+                          .words = stack->words,
+                          .dim = stack->dim,
+                          .stride = stack->stride,
+                          .levels = stack->levels,
+                          .raw_bytes = (uint32_t)hsae_dtype_size(trainer->dtype),
+                          .features = n,
+                          .tallies = (uint64_t)stack->blocks * stack->padded};
+    hsae_status status = starts && fired ? hsae_buffer_read(stack->starts, 0, (n + 1) * sizeof *starts, starts)
+                                         : hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for the pairs of a step");
+    if (!status)
+        status = hsae_buffer_read(stack->fired, 0, n * sizeof *fired, fired);
+    for (uint32_t l = 0; l < stack->levels && !status; l++) {
+        count_level(trainer, l, starts, fired, &levels[l]);
+        work->listed += levels[l].listed;
+        work->active += levels[l].active;
+        work->touched += levels[l].touched;
+        work->with_parent += levels[l].with_parent;
+        status = l ? count_children(trainer, l, work) : HSAE_OK;
+    }
+    free(starts);
+    free(fired);
+    return status ? status : count_parents(trainer, work->listed, levels);
+}

@@ -1,0 +1,109 @@
+/* What the device reaches at best: multiply-adds in registers, and copying. */
+#include "bench.h"
+
+#include "../context.h"
+#include <stdlib.h>
+
+/* Floats whose chains keep a device busy, and the time at which a launch is long enough to be timed. */
+enum { CPU_CHAINS = 1 << 18, GPU_CHAINS = 1 << 23, LEAST_REPEATS = 64, MOST_REPEATS = 1 << 16 };
+static const double LONG_ENOUGH = 20e6; /* ns; a dispatch stays far below what drivers allow */
+enum { RUNS = 6 };
+
+/* The least time of some runs of one launch on `count` floats. */
+static hsae_status time_launch(hsae_device *device, enum hsae_kernel kernel, uint32_t count, const void *args, struct hsae_buffer *from,
+                               struct hsae_buffer *to, double *ns)
+{
+    struct hsae_launch launch = {.kernel = kernel, .shape = hsae_shape(device, kernel, 1), .bindings = {from, to}, .args = args};
+    uint64_t tile = (uint64_t)launch.shape.group_size * launch.shape.columns * launch.shape.vector_width;
+    uint64_t groups = (count + tile - 1) / tile, wide = device->info.limits.max_groups[0];
+    launch.groups[0] = (uint32_t)(groups < wide ? groups : wide);
+    launch.groups[1] = (uint32_t)((groups + launch.groups[0] - 1) / launch.groups[0]);
+    struct hsae_sequence *sequence = NULL;
+    hsae_status status = hsae_sequence_create(device, "peak", true, &sequence);
+    if (!status)
+        status = hsae_sequence_launch(sequence, &launch);
+    if (!status)
+        status = hsae_sequence_end(sequence);
+    *ns = 0;
+    for (int run = 0; run < RUNS && !status; run++) {
+        double last = 0;
+        status = hsae_sequence_submit(sequence, NULL);
+        if (!status)
+            status = hsae_device_wait(device, 0);
+        if (!status)
+            status = hsae_sequence_times(sequence, &last);
+        if (last > 0 && (*ns == 0 || last < *ns))
+            *ns = last;
+    }
+    hsae_sequence_destroy(&sequence);
+    return status;
+}
+
+static hsae_status create_two(hsae_device *device, uint64_t bytes, struct hsae_buffer *buffers[2])
+{
+    hsae_status status = hsae_buffer_create(device, "peak, source", bytes, HSAE_BUFFER_DEVICE, &buffers[0]);
+    return status ? status : hsae_buffer_create(device, "peak, target", bytes, HSAE_BUFFER_DEVICE, &buffers[1]);
+}
+
+static void destroy_two(struct hsae_buffer *buffers[2])
+{
+    hsae_buffer_destroy(&buffers[0]);
+    hsae_buffer_destroy(&buffers[1]);
+}
+
+static hsae_status measure_fma(hsae_device *device, double *flops)
+{
+    struct peak_fma_args args = {.count = device->info.type == HSAE_DEVICE_CPU ? CPU_CHAINS : GPU_CHAINS, .factor = 0.75f, .term = 0.5f};
+    struct hsae_buffer *buffers[2] = {NULL, NULL};
+    double ns = 0;
+    hsae_status status = create_two(device, args.count * sizeof(f32), buffers);
+    for (args.repeats = LEAST_REPEATS; !status; args.repeats *= 2) {
+        status = time_launch(device, HSAE_KERNEL_peak_fma, args.count, &args, buffers[0], buffers[1], &ns);
+        if (ns >= LONG_ENOUGH || args.repeats == MOST_REPEATS)
+            break;
+    }
+    *flops = ns > 0 ? 2.0 * args.count * args.repeats / (ns * 1e-9) : 0;
+    destroy_two(buffers);
+    return status;
+}
+
+/* Writes a whole buffer: a host's memory that was only zeroed may be one page, mapped over and over. */
+static hsae_status touch(hsae_device *device, struct hsae_buffer *buffer)
+{
+    enum { PIECE = 1 << 20 };
+    uint64_t size = hsae_buffer_size(buffer);
+    f32 *piece = malloc(PIECE);
+    hsae_status status = piece ? HSAE_OK : hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for %d bytes", PIECE);
+    for (size_t k = 0; k < PIECE / sizeof *piece && !status; k++)
+        piece[k] = (f32)k;
+    for (uint64_t at = 0; at < size && !status; at += PIECE)
+        status = hsae_buffer_write(buffer, at, size - at < PIECE ? size - at : PIECE, piece);
+    free(piece);
+    return status;
+}
+
+static hsae_status measure_copy(hsae_device *device, uint64_t wanted, hsae_bench_result *out)
+{
+    const hsae_limits *limits = &device->info.limits;
+    uint64_t most = limits->max_binding_bytes < limits->max_allocation_bytes ? limits->max_binding_bytes : limits->max_allocation_bytes;
+    most = most < limits->memory_bytes / 8 ? most : limits->memory_bytes / 8;
+    uint64_t bytes = (wanted < most ? wanted : most) / 64 * 64;
+    struct peak_copy_args args = {.count = (u32)(bytes / sizeof(f32))};
+    struct hsae_buffer *buffers[2] = {NULL, NULL};
+    double ns = 0;
+    hsae_status status = create_two(device, bytes, buffers);
+    if (!status)
+        status = touch(device, buffers[0]);
+    if (!status)
+        status = time_launch(device, HSAE_KERNEL_peak_copy, args.count, &args, buffers[0], buffers[1], &ns);
+    destroy_two(buffers);
+    out->copy_bytes = bytes;
+    out->copy_bandwidth = ns > 0 ? 2.0 * (double)bytes / (ns * 1e-9) : 0;
+    return status;
+}
+
+hsae_status hsae_bench_peaks(hsae_device *device, uint64_t copy_bytes, hsae_bench_result *out)
+{
+    hsae_status status = measure_fma(device, &out->fma_flops);
+    return status ? status : measure_copy(device, copy_bytes, out);
+}

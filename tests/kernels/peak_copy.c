@@ -1,0 +1,12 @@
+#include "world.h"
+
+static void launch(struct world *w, u32 index, struct check_job *job)
+{
+    u32 tile = job->shape.columns * job->shape.group_size * job->shape.vector_width;
+    (void)index;
+    JOB_ARGS(job, peak_copy, .count = w->x.count);
+    JOB_BIND(job, &w->x, &w->peak);
+    job_groups(job, (w->x.count + tile - 1) / tile);
+}
+
+const struct check_kernel hsae_check_peak_copy = {launches_one, launch, NULL};
