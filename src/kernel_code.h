@@ -10,6 +10,8 @@
 /* OpenCL C: a kernel's program is the prelude (kernel_dialect.h, kernel_args.h) followed by its own text. NUL-terminated ASCII. */
 extern const char *const hsae_opencl_prelude;
 extern const char *const hsae_opencl_code[HSAE_KERNEL_COUNT];
+/* Bodies for one work-item a group; NULL: the kernel has none of its own. */
+extern const char *const hsae_opencl_cpu_code[HSAE_KERNEL_COUNT];
 
 /* SPIR-V 1.3; entry point "main", specialisation constants 0 WG, 1 COLS, 2 RANGES. */
 struct hsae_spirv {

@@ -31,6 +31,9 @@
     KERNEL(relink_best,   "rrm")                  /* best parents of each child */                         \
     KERNEL(peak_fma,      "rw")                   /* as many multiply-adds as go */                        \
     KERNEL(peak_copy,     "rw")                   /* as many bytes as go */
+/* Kernels with a body of their own for OpenCL CPU devices (one work-item a group): cl_kernels/NAME_cpu.cl. */
+#define HSAE_CPU_KERNEL_LIST(CPU_KERNEL)                                                                   \
+    CPU_KERNEL(encode)
 /* clang-format on */
 
 enum hsae_kernel {

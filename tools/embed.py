@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes the kernels' code as C tables (src/kernel_code.h).
 
-embed.py opencl OUT.c DIALECT.h ARGS.h NAME.cl...    a common prelude and one text a kernel
+embed.py opencl OUT.c DIALECT.h ARGS.h NAME.cl...    a common prelude and one text a kernel (NAME_cpu.cl: its body for CPU devices)
 embed.py vulkan OUT.c NAME.spv...                    SPIR-V words
 """
 import struct
@@ -29,6 +29,11 @@ def words(name, path):
     return array(f"uint32_t {name}", [f"{word:#x}" for (word,) in struct.iter_unpack("=I", data)])
 
 
+def table(declaration, rows):
+    entries = "".join(f"    [HSAE_KERNEL_{kernel}] = {code},\n" for kernel, code in rows.items())
+    return f"const {declaration}[HSAE_KERNEL_COUNT] = {{\n{entries}}};\n"
+
+
 def main():
     language, out, *paths = sys.argv[1:]
     parts = ['#include "kernel_code.h"\n']
@@ -38,12 +43,12 @@ def main():
     stems = [Path(path).stem for path in paths]
     parts += [text(f"code_{stem}", path) if language == "opencl" else words(f"code_{stem}", path) for stem, path in zip(stems, paths)]
     if language == "opencl":
-        rows = [f"    [HSAE_KERNEL_{stem}] = code_{stem},\n" for stem in stems]
-        parts.append("const char *const hsae_opencl_code[HSAE_KERNEL_COUNT] = {\n")
+        cpu = {stem.removesuffix("_cpu"): f"code_{stem}" for stem in stems if stem.endswith("_cpu")}
+        parts.append(table("char *const hsae_opencl_code", {stem: f"code_{stem}" for stem in stems if not stem.endswith("_cpu")}))
+        parts.append(table("char *const hsae_opencl_cpu_code", cpu))
     else:
-        rows = [f"    [HSAE_KERNEL_{stem}] = {{code_{stem}, sizeof code_{stem}}},\n" for stem in stems]
-        parts.append("const struct hsae_spirv hsae_vulkan_code[HSAE_KERNEL_COUNT] = {\n")
-    Path(out).write_text("".join(parts + rows) + "};\n")
+        parts.append(table("struct hsae_spirv hsae_vulkan_code", {stem: f"{{code_{stem}, sizeof code_{stem}}}" for stem in stems}))
+    Path(out).write_text("".join(parts))
 
 
 main()

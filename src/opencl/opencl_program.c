@@ -8,10 +8,16 @@
 
 enum { BUILD_LOG_BYTES = 2000 };
 
-/* What a binary depends on, as one text. NULL: out of memory. */
-static char *binary_key(const struct opencl_device *device, enum hsae_kernel kernel, const char *options)
+/* One work-item a group is how CPU devices run. */
+static const char *body_of(enum hsae_kernel kernel, const struct hsae_kernel_shape *shape)
 {
-    const char *parts[] = {device->identity, options, hsae_opencl_prelude, hsae_opencl_code[kernel]};
+    return shape->group_size == 1 && hsae_opencl_cpu_code[kernel] ? hsae_opencl_cpu_code[kernel] : hsae_opencl_code[kernel];
+}
+
+/* What a binary depends on, as one text. NULL: out of memory. */
+static char *binary_key(const struct opencl_device *device, const char *body, const char *options)
+{
+    const char *parts[] = {device->identity, options, hsae_opencl_prelude, body};
     size_t size = 1, used = 0;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         size += strlen(parts[i]) + 1;
@@ -71,13 +77,13 @@ static hsae_status fail_build(struct opencl_device *device, cl_program program, 
 static hsae_status build(struct opencl_device *device, enum hsae_kernel kernel, const struct hsae_kernel_shape *shape, cl_program *out)
 {
     const struct opencl_api *cl = device->cl;
-    const char *text[] = {hsae_opencl_prelude, hsae_opencl_code[kernel]}, *name = hsae_kernels[kernel].name;
+    const char *text[] = {hsae_opencl_prelude, body_of(kernel, shape)}, *name = hsae_kernels[kernel].name;
     hsae_status status = HSAE_OK;
     cl_program program = NULL;
     char options[128];
     snprintf(options, sizeof options, "-cl-std=CL1.2 -DWG=%u -DCOLS=%u -DRANGES=%u -DVW=%u", shape->group_size, shape->columns,
              shape->ranges, shape->vector_width);
-    char *key = binary_key(device, kernel, options);
+    char *key = binary_key(device, text[1], options);
     if (!key)
         return hsae_fail(device->base.context, HSAE_ERROR_MEMORY, "out of memory for kernel %s", name);
     program = build_cached(device, key, options);

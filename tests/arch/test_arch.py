@@ -105,6 +105,9 @@ def kernel_list():
 
 
 KERNELS = kernel_list()
+CPU_KERNELS = {name: KERNELS.get(name, "") for name in re.findall(r"^\s*CPU_KERNEL\((\w+)\)", FILES["src/kernel_list.h"], flags=re.M)}
+# The stem of every body in cl_kernels: (kernel, access).
+BODIES = {name: (name, access) for name, access in KERNELS.items()} | {f"{name}_cpu": (name, access) for name, access in CPU_KERNELS.items()}
 
 
 def kernel_files():
@@ -115,16 +118,17 @@ def kernel_files():
         yield "src/kernel_list.h lists no kernel"
     for folder, suffix, others in places:
         found = {Path(name).stem for name in FILES if name.startswith(folder) and name.endswith(suffix)} - others
-        yield from (f"{folder}{name}{suffix} is missing" for name in sorted(KERNELS.keys() - found))
-        yield from (f"{folder}{name}{suffix} is no kernel of kernel_list.h" for name in sorted(found - KERNELS.keys()))
+        due = BODIES.keys() if suffix == ".cl" else KERNELS.keys()
+        yield from (f"{folder}{name}{suffix} is missing" for name in sorted(due - found))
+        yield from (f"{folder}{name}{suffix} is no kernel of kernel_list.h" for name in sorted(found - due))
 
 
 def access_letters():
-    for name, access in KERNELS.items():
+    for name, (kernel, access) in BODIES.items():
         text = without_comments(FILES.get(f"cl_kernels/{name}.cl", ""))
         head = re.search(r"\bKERNEL_\d+\(\s*(\w+)\s*,(.*?)\bBEGIN\((\w+)\)", text, flags=re.S)
-        if not head or {head[1], head[3]} != {name}:
-            yield f"cl_kernels/{name}.cl: KERNEL_n({name}, ...) and BEGIN({name}) not found"
+        if not head or {head[1], head[3]} != {kernel}:
+            yield f"cl_kernels/{name}.cl: KERNEL_n({kernel}, ...) and BEGIN({kernel}) not found"
             continue
         letters = ""
         for word, slot in re.findall(r"\b(READ4?|WRITE|MODIFY4?)\(\s*(\d+)\s*,", head[2]):
@@ -180,7 +184,7 @@ def spirv_valid():
 def opencl_c_valid(shape):
     defines = [f"-D{key}={value}" for key, value in shape.items()]
     prelude = ["-include", ROOT / "src/kernel_dialect.h", "-include", ROOT / "src/kernel_args.h"]
-    for name in KERNELS:
+    for name in BODIES:
         for fault in complaints("clang", "-x", "cl", "-cl-std=CL1.2", "-fsyntax-only", "-Wall", "-Werror", "-Wno-unused-function", *defines,
                                 *prelude, ROOT / f"cl_kernels/{name}.cl"):
             yield f"{name}: {fault}"
