@@ -1,7 +1,6 @@
-/* Ends a step: figures for the host, sparsity control of each level's L0 penalty, last_fired, and the flip of updated decoder rows. One
- * work-group. squares: the columns' sums of `variance`. */
-KERNEL_10(control, READ(0, u32, levels), READ(1, f32, loss), READ(2, f32, terms), READ(3, u32, active_count), READ(4, f32, squares),
-          READ(5, u32, starts), MODIFY(6, u32, last_fired), MODIFY(7, u32, slot), MODIFY(8, u32, control), WRITE(9, u32, status))
+/* Ends a step: figures for the host, sparsity control of each level's L0 penalty, last_fired. One work-group. squares: the columns' sums of `variance`. */
+KERNEL_9(control, READ(0, u32, levels), READ(1, f32, loss), READ(2, f32, terms), READ(3, u32, active_count), READ(4, f32, squares),
+          READ(5, u32, starts), MODIFY(6, u32, last_fired), MODIFY(7, u32, control), WRITE(8, u32, status))
 LOCALS_2(LOCAL(f32, part, WG), LOCAL(u32, counts, WG))
 BEGIN(control)
     if (control[CONTROL_HALT] != 0u) {
@@ -34,8 +33,6 @@ BEGIN(control)
             constraint += terms[i * TERM_WORDS + TERM_OWN];
             if (active_count[i] != 0u)
                 last_fired[i] = step;
-            if (terms[i * TERM_WORDS + TERM_TOUCHED] != 0.0f)
-                slot[i] = 1u - slot[i];
         }
         for (u32 i = end + LANE; i < below; i += WG)
             constraint -= terms[i * TERM_WORDS + TERM_PARENT];

@@ -23,7 +23,7 @@ BEGIN(decode)
                 f32 a = bits_f32(samples[2u * q + 1u]);
                 if (a == 0.0f || (l == p.level ? (flag & FLAG_SWAPPED) != 0u : (flag & FLAG_PARENT_SWAPPED) == 0u))
                     continue;
-                u32 row = feature + ((flag & FLAG_SLOT) != 0u ? p.features : 0u), range = RANGE_OF(row);
+                u32 row = FLAG_ROW(flag), range = RANGE_OF(row);
                 u32 at = IN_RANGE(row, range) * width + column + LANE;
                 for (u32 k = 0u; k < COLS; k++)
                     if (column + k * WG + LANE < end)

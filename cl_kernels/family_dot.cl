@@ -7,8 +7,8 @@ BEGIN(family_dot)
     u32 child = p.first + GROUP, parent = tree[child * TREE_WORDS + TREE_PARENT], width = p.stride / VW;
     vf sum = splat(0.0f);
     if (parent != NONE) {
-        u32 row = child + ((flags[child] & FLAG_SLOT) != 0u ? p.features : 0u), range = RANGE_OF(row);
-        u32 other = parent + ((flags[parent] & FLAG_SLOT) != 0u ? p.features : 0u), other_range = RANGE_OF(other);
+        u32 row = FLAG_ROW(flags[child]), range = RANGE_OF(row);
+        u32 other = FLAG_ROW(flags[parent]), other_range = RANGE_OF(other);
         u32 at = IN_RANGE(row, range) * width, other_at = IN_RANGE(other, other_range) * width;
         for (u32 c = LANE; c < width; c += WG)
             sum = fma_vf(FETCH(D, range, at + c), FETCH(D, other_range, other_at + c), sum);

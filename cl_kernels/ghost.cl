@@ -18,7 +18,7 @@ BEGIN(ghost)
             sum = fma_vf(FETCH(E, range, at + c), x[line + c], sum);
         WG_SUM(part, sum_vf(sum));
         f32 g = exp_f32(min_f32(part[0] + bits_f32(table[feature * TABLE_WORDS + TABLE_BIAS]), 10.0f));
-        u32 row = feature + ((flags[feature] & FLAG_SLOT) != 0u ? p.features : 0u);
+        u32 row = FLAG_ROW(flags[feature]);
         range = RANGE_OF(row);
         at = IN_RANGE(row, range) * width;
         for (u32 c = LANE; c < width; c += WG)

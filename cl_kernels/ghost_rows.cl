@@ -1,7 +1,7 @@
-/* Ghost gradients, second part: for each dead feature of a chunk, summed over the batch, its gradients of D and E as rows 2k and 2k + 1 of `rows`,
+/* Ghost gradients, second part: for each dead feature of a chunk and of some ranks, summed over the batch, its gradients of D and E as rows 2k and 2k + 1 of `rows`,
  * each stride + 16 floats; behind the row 16 times the same: D_i . (gradient of D), and the gradient of b. One work-group a feature. */
-KERNEL_9(ghost_rows, READ(0, vf, x), READ4(1, vf, E), READ4(5, vf, D), READ(9, u32, flags), READ(10, u32, control), READ(11, u32, table),
-          READ(12, vf, ghost), READ(13, f32, weights), WRITE(14, vf, rows))
+KERNEL_10(ghost_rows, READ(0, vf, x), READ4(1, vf, E), READ4(5, vf, D), READ(9, u32, flags), READ(10, u32, control), READ(11, u32, table),
+          READ(12, vf, ghost), READ(13, f32, weights), READ(14, u32, tree), WRITE(15, vf, rows))
 LOCALS_1(LOCAL(f32, part, WG))
 BEGIN(ghost_rows)
     u32 place = p.chunk + GROUP;
@@ -9,7 +9,9 @@ BEGIN(ghost_rows)
         place >= control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_DEAD])
         return;
     u32 feature = control[CONTROL_DEAD_LIST + p.first + place], width = p.stride / VW;
-    u32 row = feature + ((flags[feature] & FLAG_SLOT) != 0u ? p.features : 0u);
+    if (tree[feature * TREE_WORDS + TREE_RANK] - p.rank >= p.ranks)
+        return;
+    u32 row = FLAG_ROW(flags[feature]);
     u32 e_range = RANGE_OF(feature), e_at = IN_RANGE(feature, e_range) * width;
     u32 d_range = RANGE_OF(row), d_at = IN_RANGE(row, d_range) * width;
     u32 tail = 16u / VW, decoder_row = 2u * GROUP * (width + tail), encoder_row = decoder_row + width + tail;

@@ -6,8 +6,8 @@ BEGIN(relink_rows)
     if (r >= p.padded)
         return;
     u32 row = p.first + min(r, p.count - 1u);
-    if (p.slotted != 0u && (flags[row] & FLAG_SLOT) != 0u)
-        row += p.features;
+    if (p.decoder != 0u)
+        row = FLAG_ROW(flags[row]);
     u32 range = RANGE_OF(row), at = IN_RANGE(row, range) * p.stride;
     f32 sum = 0.0f;
     for (u32 k = LANE; k < p.stride; k += WG)

@@ -17,7 +17,7 @@ FUNCTION u32 philox_first(u32 key_lo, u32 key_hi, u32 index, u32 level, u32 step
     return c0;
 }
 
-KERNEL_6(swap, READ(0, u32, clock), READ(1, u32, levels), READ(2, u32, tree), READ(3, u32, last_fired), READ(4, u32, slot),
+KERNEL_6(swap, READ(0, u32, clock), READ(1, u32, levels), READ(2, u32, tree), READ(3, u32, last_fired), READ(4, u32, places),
          WRITE(5, u32, flags))
 BEGIN(swap)
     u32 i = GROUP * WG + LANE;
@@ -28,7 +28,7 @@ BEGIN(swap)
         level += 1u;
     u32 first = levels[level * LEVEL_WORDS + LEVEL_FIRST];
     u32 step = clock[CLOCK_STEP], bound = clock[CLOCK_SWAP_BOUND], seed_lo = clock[CLOCK_SEED_LO], seed_hi = clock[CLOCK_SEED_HI];
-    u32 f = slot[i] != 0u ? FLAG_SLOT : 0u;
+    u32 f = places[i] << FLAG_ROW_SHIFT;
     if (tree[i * TREE_WORDS + TREE_CHILD_COUNT] > 0u && (philox_first(seed_lo, seed_hi, i - first, level, step) >> 8) < bound)
         f |= FLAG_SWAPPED;
     u32 parent = tree[i * TREE_WORDS + TREE_PARENT];

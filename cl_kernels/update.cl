@@ -1,39 +1,42 @@
 /* One feature a work-group: the scores q of its pairs, the gradients of its rows of E and D, of b and log theta, then Adam with lazy decay and the
- * renormalisation of D, each row read and written once. The old row of D stays readable for relatives: the new one goes to its other place
- * (kernel_args.h: FLAG_SLOT), `control` flips it. Levels are updated from the last to the first, since a parent needs its children's
+ * renormalisation of D, each row read and written once. The old row of D stays readable for relatives: the new one goes to a free row
+ * (kernel_args.h: places). Whole trees are updated together, their levels from the last to the first, since a parent needs its children's
  * TERM_PRODUCT. Sums over the batch run in ascending samples. */
 
 #define RESIDUAL(c)                                                                                                                   \
     ((flag & FLAG_SWAPPED) != 0u ? ((flag & FLAG_PARENT_SWAPPED) != 0u ? above[b * width + c] : splat(0.0f))                          \
                                  : ((flag & FLAG_PARENT_SWAPPED) != 0u ? residual[b * width + c] + above[b * width + c]               \
                                                                        : residual[b * width + c]))
-#define ROW_OF(feature) ((feature) + ((flags[feature] & FLAG_SLOT) != 0u ? p.features : 0u))
 /* The block's columns of a relative's row of D, onto the gradient. */
 #define ADD_ROW(feature, weight)                                                                                                     \
     {                                                                                                                                 \
-        u32 other = ROW_OF(feature), other_range = RANGE_OF(other);                                                                   \
+        u32 other = FLAG_ROW(flags[feature]), other_range = RANGE_OF(other);                                                                   \
         u32 other_at = IN_RANGE(other, other_range) * width + column + LANE;                                                          \
         for (u32 k = 0u; k < COLS; k++)                                                                                               \
             if (column + k * WG + LANE < width)                                                                                       \
                 dd[k] = fma_vf(splat(weight), FETCH(D, other_range, other_at + k * WG), dd[k]);                                       \
     }
 
-KERNEL_17(update, READ(0, u32, control), READ(1, u32, tree), READ(2, u32, flags), READ(3, u32, starts), READ(4, u32, pairs),
+KERNEL_18(update, READ(0, u32, control), READ(1, u32, tree), READ(2, u32, flags), READ(3, u32, starts), READ(4, u32, pairs),
           READ(5, u32, samples), MODIFY(6, u32, kin), MODIFY(7, f32, terms), MODIFY4(8, vf, D), MODIFY(12, vf, encoder),
-          MODIFY(13, vf, encoder_v), MODIFY(14, vf, decoder_v), MODIFY(15, u32, table), READ(16, vf, x), READ(17, vf, residual),
-          READ(18, vf, above), READ(19, vf, ghosts))
+          MODIFY(13, vf, encoder_v), MODIFY(14, vf, decoder_v), MODIFY(15, u32, table), MODIFY(16, u32, places), READ(17, vf, x),
+          READ(18, vf, residual), READ(19, vf, above), READ(20, vf, ghosts))
 LOCALS_1(LOCAL(f32, part, WG))
 BEGIN(update)
     if (control[CONTROL_HALT] != 0u)
         return;
-    u32 i = p.first + GROUP, width = p.stride / VW;
+    u32 i = NONE, rank = p.rank + GROUP, width = p.stride / VW;
     if (p.dead != 0u) {
         u32 place = p.chunk + GROUP;
         if (GROUP >= p.dead || place >= control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_DEAD])
             return;
         i = control[CONTROL_DEAD_LIST + p.level_first + place];
+        rank = tree[i * TREE_WORDS + TREE_RANK];
     }
-    if (i < p.first || i >= p.first + p.count)
+    if (rank - p.rank >= p.ranks)
+        return;
+    i = tree[rank * TREE_WORDS + TREE_AT_RANK];
+    if (i - p.base >= p.range_rows)
         return;
     u32 flag = flags[i], begin = starts[i], end = starts[i + 1u];
     if (p.dead == 0u && p.ghosts != 0u && (flag & FLAG_DEAD) != 0u)
@@ -43,7 +46,7 @@ BEGIN(update)
             terms[i * TERM_WORDS + k] = 0.0f;
         return;
     }
-    u32 row = ROW_OF(i), range = RANGE_OF(row), at = IN_RANGE(row, range) * width;
+    u32 row = FLAG_ROW(flag), range = RANGE_OF(row), at = IN_RANGE(row, range) * width;
     f32 threshold = bits_f32(table[i * TABLE_WORDS + TABLE_THRESHOLD]);
     f32 lambda = bits_f32(control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA]);
     f32 radial = 0.0f, bias_gradient = 0.0f, threshold_gradient = 0.0f, squares = 0.0f;
@@ -68,7 +71,7 @@ BEGIN(update)
                     f32 act = bits_f32(samples[2u * s + 1u]);
                     if (sibling == i || act == 0.0f)
                         continue;
-                    u32 other = ROW_OF(sibling), other_range = RANGE_OF(other), other_at = IN_RANGE(other, other_range) * width;
+                    u32 other = FLAG_ROW(flags[sibling]), other_range = RANGE_OF(other), other_at = IN_RANGE(other, other_range) * width;
                     for (u32 c = LANE; c < width; c += WG)
                         sum = fma_vf(FETCH(D, range, at + c), splat(act) * FETCH(D, other_range, other_at + c), sum);
                 }
@@ -100,7 +103,7 @@ BEGIN(update)
     f32 decay = exp2_f32(p.log2_beta2 * to_f32(control[CONTROL_STEP] - table[i * TABLE_WORDS + TABLE_ROW_STEP]));
     u32 parent = tree[i * TREE_WORDS + TREE_PARENT], children = tree[i * TREE_WORDS + TREE_CHILD_COUNT];
     u32 child_first = tree[i * TREE_WORDS + TREE_CHILD_FIRST];
-    u32 next = row == i ? i + p.features : i, next_range = RANGE_OF(next), next_at = IN_RANGE(next, next_range) * width;
+    u32 spare = p.spare + rank - p.rank, next = places[spare], next_range = RANGE_OF(next), next_at = IN_RANGE(next, next_range) * width;
     u32 line = (i - p.base) * width;
     f32 norm = 0.0f;
 
@@ -189,9 +192,10 @@ BEGIN(update)
         table[t + TABLE_THRESHOLD] = bits_u32(threshold);
         table[t + TABLE_CUT] = bits_u32(threshold - 0.5f * p.bandwidth);
         table[t + TABLE_ROW_STEP] = control[CONTROL_STEP];
+        places[i] = next;
+        places[spare] = row;
         terms[i * TERM_WORDS + TERM_OWN] = own_term;
         terms[i * TERM_WORDS + TERM_PARENT] = parent_term;
         terms[i * TERM_WORDS + TERM_PRODUCT] = product;
-        terms[i * TERM_WORDS + TERM_TOUCHED] = 1.0f;
     }
 END

@@ -59,7 +59,11 @@ static inline u32 bits_u32(f32 value)
 #define FLAG_SWAPPED        1u /* s = 1: the children stand in for the feature */
 #define FLAG_PARENT_SWAPPED 2u /* s of its parent = 1 */
 #define FLAG_DEAD           4u
-#define FLAG_SLOT           8u /* the row of D is N + i, not i: each row has two places, one is read while the other is written */
+#define FLAG_ROW_SHIFT      3u /* the bits from here on: the row of D that the feature has in this step, see places */
+#define FLAG_ROW(flag)      ((flag) >> FLAG_ROW_SHIFT)
+
+/* places: u32 [N + S]: the row of D of each feature, then the rows that are free. An update writes a feature's new row to a free one and frees the
+ * old one, which its relatives go on reading until the parts of the forest that are updated later need it. */
 
 /* table: u32 [N][TABLE_WORDS], the scalars of each feature (bits of f32 but for the last). */
 #define TABLE_BIAS            0u
@@ -105,8 +109,7 @@ static inline u32 bits_u32(f32 value)
 #define TERM_OWN     0u /* of a_i D_i . u_i */
 #define TERM_PARENT  1u /* of a_i D_i . u_parent */
 #define TERM_PRODUCT 2u /* of a_i a_parent */
-#define TERM_TOUCHED 3u /* 1 where the row was updated */
-#define TERM_WORDS   4u
+#define TERM_WORDS   3u
 
 /* status: u32 [STATUS_WORDS], read by the host after a step. */
 #define STATUS_STEP           0u
@@ -204,7 +207,6 @@ struct decode_args {
     u32 rows;
     u32 padded;
     u32 stride;
-    u32 features; /* N */
     u32 range_rows;
     u32 slices; /* column slices, each with its own part of the loss */
 };
@@ -213,7 +215,6 @@ struct family_dot_args {
     u32 first; /* first feature of level 1 */
     u32 count; /* features from there on */
     u32 stride;
-    u32 features;
     u32 range_rows;
 };
 
@@ -227,7 +228,6 @@ struct ghost_args {
     u32 first; /* first_l */
     u32 rows;
     u32 stride;
-    u32 features;
     u32 range_rows;
 };
 
@@ -243,24 +243,25 @@ struct ghost_rows_args {
     u32 first;
     u32 chunk; /* first place in the level's dead list */
     u32 count; /* places in the chunk */
+    u32 rank;  /* features of these ranks only: rank .. rank + ranks - 1 */
+    u32 ranks;
     u32 rows;
     u32 stride;
-    u32 features;
     u32 range_rows;
 };
 
 struct update_args {
     u32 level;
     u32 level_first;
-    u32 first; /* features of this launch: first .. first + count - 1, all in one range of E */
-    u32 count;
-    u32 base;   /* global feature of row 0 of encoder, encoder_v, decoder_v */
+    u32 rank; /* features of this launch: those of ranks rank .. rank + ranks - 1 .. */
+    u32 ranks;
+    u32 base;   /* .. that are among base .. base + range_rows - 1, the range of E (and of the second moments) that is bound */
+    u32 spare;  /* place of the new row of the feature of rank `rank` in `places` */
     u32 ghosts; /* 1: dead features are left to launches with `dead` set */
-    u32 dead;   /* not 0: works on so many places of the dead list, from place `chunk` on, skipping features outside first .. */
+    u32 dead;   /* not 0: works on so many places of the dead list, from place `chunk` on */
     u32 chunk;
     u32 rows;
     u32 stride;
-    u32 features;
     u32 range_rows;
     u32 project;
     f32 rho; /* 0: no constraint */
@@ -303,9 +304,8 @@ struct relink_rows_args {
     u32 count;
     u32 padded; /* rows written: those behind count are zero */
     u32 stride;
-    u32 features;
     u32 range_rows;
-    u32 slotted; /* 1: rows of D, found through flags; 0: rows of E */
+    u32 decoder; /* 1: rows of D, found through flags; 0: rows of E */
     u32 panels;  /* 1: written as panels of 32 rows, 0: as rows */
 };
 

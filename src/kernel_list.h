@@ -21,11 +21,11 @@
     KERNEL(family,        "rrrrrrw")              /* the constraint's scalars of each pair */              \
     KERNEL(ghost,         "rrrrrrrrrrrrrww")      /* dead features: y, alpha y + R */                      \
     KERNEL(ghost_scale,   "rrrw")                 /* the ghost loss's constants */                         \
-    KERNEL(ghost_rows,    "rrrrrrrrrrrrrrw")      /* dead features: gradient rows */                       \
-    KERNEL(update,        "rrrrrrmmmmmmmmmmrrrr") /* gradients, Adam, renormalisation of E, D, b, theta */ \
+    KERNEL(ghost_rows,    "rrrrrrrrrrrrrrrw")     /* dead features: gradient rows */                       \
+    KERNEL(update,        "rrrrrrmmmmmmmmmmmrrrr") /* gradients, Adam, renormalisation of E, D, b, theta */ \
     KERNEL(bias,          "rrmm")                 /* gradient and Adam of c */                             \
     KERNEL(variance,      "rw")                   /* of the batch, by column */                            \
-    KERNEL(control,       "rrrrrrmmmw")           /* lambda, last fired, flips, figures */                 \
+    KERNEL(control,       "rrrrrrmmw")            /* lambda, last fired, figures */                        \
     KERNEL(relink_rows,   "rrrrrw")               /* unit rows of E or D */                                \
     KERNEL(relink_count,  "rw")                   /* co-activation counts */                               \
     KERNEL(relink_best,   "rrm")                  /* best parents of each child */                         \

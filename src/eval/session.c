@@ -87,12 +87,12 @@ hsae_status hsae_session_create(hsae_device *device, const hsae_model *model, ui
     session->context = device->context;
     session->model = model;
     uint32_t rows = max_rows ? max_rows : DEFAULT_ROWS;
-    struct stack_params params = {rows, 1, false, (double)rows * model->config.level_count * FIRST_PAIRS};
+    struct stack_params params = {rows, false, false, (double)rows * model->config.level_count * FIRST_PAIRS};
     hsae_status status = hsae_stack_create(&session->stack, device, &model->config, model->dim, &params);
     if (!status)
         status = hsae_stack_upload(&session->stack, model, 0, NULL);
     if (!status)
-        status = hsae_stack_upload_tree(&session->stack, NULL);
+        status = hsae_stack_upload_tree(&session->stack, NULL, NULL);
     uint64_t size = (uint64_t)rows * model->dim * sizeof(float);
     if (!status)
         status = hsae_buffer_create(device, "raw batch", size, HSAE_BUFFER_STAGING, &session->raw);

@@ -47,7 +47,7 @@ void hsae_ref_control(void *const *b, const void *args, const u32 groups[2])
     const struct control_args *p = args;
     const u32 *levels = b[0], *active_count = b[3], *starts = b[5];
     const f32 *loss = b[1], *terms = b[2], *squares = b[4];
-    u32 *last_fired = b[6], *slot = b[7], *control = b[8], *status = b[9];
+    u32 *last_fired = b[6], *control = b[7], *status = b[8];
     (void)groups;
     if (ref_halted(control)) {
         report_halt(control, p->levels, status);
@@ -66,8 +66,6 @@ void hsae_ref_control(void *const *b, const void *args, const u32 groups[2])
             fired += active_count[i];
             if (active_count[i])
                 last_fired[i] = control[CONTROL_STEP];
-            if (terms[(size_t)i * TERM_WORDS + TERM_TOUCHED] != 0.0f)
-                slot[i] = 1 - slot[i];
         }
         f32 l0 = (f32)((double)fired / p->rows);
         u32 *figures = status + STATUS_LEVELS + l * STATUS_LEVEL_WORDS;

@@ -11,7 +11,7 @@ static void add_list(double *sum, void *const *b, const struct decode_args *p, u
         bool counts = level == p->level ? !(flags[feature] & FLAG_SWAPPED) : (flags[feature] & FLAG_PARENT_SWAPPED) != 0;
         if (a == 0.0f || !counts)
             continue;
-        ref_add(sum, a, ref_row(b + 2, ref_decoder_row(flags, feature, p->features), p->range_rows, p->stride) + first, count);
+        ref_add(sum, a, ref_row(b + 2, ref_decoder_row(flags, feature), p->range_rows, p->stride) + first, count);
     }
 }
 

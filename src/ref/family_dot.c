@@ -11,8 +11,8 @@ void hsae_ref_family_dot(void *const *b, const void *args, const u32 groups[2])
         dots[child] = 0.0f;
         if (parent == NONE)
             continue;
-        const f32 *row = ref_row(b, ref_decoder_row(flags, child, p->features), p->range_rows, p->stride);
-        const f32 *other = ref_row(b, ref_decoder_row(flags, parent, p->features), p->range_rows, p->stride);
+        const f32 *row = ref_row(b, ref_decoder_row(flags, child), p->range_rows, p->stride);
+        const f32 *other = ref_row(b, ref_decoder_row(flags, parent), p->range_rows, p->stride);
         dots[child] = (f32)ref_dot(row, other, p->stride);
     }
 }

@@ -20,7 +20,7 @@ static void dead_sum(void *const *b, const struct ghost_args *p, const f32 *x, f
             u32 columns = ref_min(REF_BLOCK, p->stride - column);
             ref_add(sum, 1, y + column, columns);
             for (u32 k = 0; k < count; k++) {
-                u32 row = ref_decoder_row(flags, list[begin + k], p->features);
+                u32 row = ref_decoder_row(flags, list[begin + k]);
                 ref_add(sum, g[k], ref_row(b + 5, row, p->range_rows, p->stride) + column, columns);
             }
             for (u32 c = 0; c < columns; c++)

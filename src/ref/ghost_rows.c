@@ -20,7 +20,7 @@ static void feature_rows(void *const *b, const struct ghost_rows_args *p, u32 fe
     const f32 *x = b[0], *ghost = b[12], *weights = b[13];
     const u32 *flags = b[9], *table = b[11];
     const f32 *encoder = ref_row(b + 1, feature, p->range_rows, p->stride);
-    const f32 *decoder = ref_row(b + 5, ref_decoder_row(flags, feature, p->features), p->range_rows, p->stride);
+    const f32 *decoder = ref_row(b + 5, ref_decoder_row(flags, feature), p->range_rows, p->stride);
     double bias = bits_f32(table[(size_t)feature * TABLE_WORDS + TABLE_BIAS]), radial = 0, bias_gradient = 0;
     memset(decoder_gradient, 0, p->stride * sizeof *decoder_gradient);
     memset(encoder_gradient, 0, p->stride * sizeof *encoder_gradient);
@@ -49,12 +49,16 @@ void hsae_ref_ghost_rows(void *const *b, const void *args, const u32 groups[2])
 {
     const struct ghost_rows_args *p = args;
     const u32 *control = b[10];
-    f32 *rows = b[14];
+    const u32 *tree = b[14];
+    f32 *rows = b[15];
     (void)groups;
     if (ref_halted(control))
         return;
     u32 dead = ref_dead(control, p->level);
     size_t length = p->stride + 16;
-    for (u32 k = 0; k < p->count && p->chunk + k < dead; k++)
-        feature_rows(b, p, control[CONTROL_DEAD_LIST + p->first + p->chunk + k], rows + 2 * k * length, rows + (2 * k + 1) * length);
+    for (u32 k = 0; k < p->count && p->chunk + k < dead; k++) {
+        u32 feature = control[CONTROL_DEAD_LIST + p->first + p->chunk + k];
+        if (tree[(size_t)feature * TREE_WORDS + TREE_RANK] - p->rank < p->ranks)
+            feature_rows(b, p, feature, rows + 2 * k * length, rows + (2 * k + 1) * length);
+    }
 }

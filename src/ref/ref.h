@@ -62,9 +62,9 @@ static inline f32 *ref_row(void *const *ranges, u32 row, u32 range_rows, u32 str
 }
 
 /* The row of D that holds a feature at the start of the step. */
-static inline u32 ref_decoder_row(const u32 *flags, u32 feature, u32 features)
+static inline u32 ref_decoder_row(const u32 *flags, u32 feature)
 {
-    return flags[feature] & FLAG_SLOT ? features + feature : feature;
+    return FLAG_ROW(flags[feature]);
 }
 
 static inline double ref_dot(const f32 *a, const f32 *b, u32 count)

@@ -8,7 +8,7 @@ void hsae_ref_relink_rows(void *const *b, const void *args, const u32 groups[2])
     (void)groups;
     for (u32 r = 0; r < p->padded; r++) {
         u32 feature = p->first + ref_min(r, p->count - 1);
-        u32 row = p->slotted ? ref_decoder_row(flags, feature, p->features) : feature;
+        u32 row = p->decoder ? ref_decoder_row(flags, feature) : feature;
         const f32 *values = ref_row(b, row, p->range_rows, p->stride);
         double norm = r < p->count ? sqrt(ref_dot(values, values, p->stride)) : 0;
         for (u32 k = 0; k < p->stride; k++) {

@@ -17,14 +17,14 @@ static u32 philox_first(u32 key_lo, u32 key_hi, u32 index, u32 level, u32 step)
 void hsae_ref_swap(void *const *b, const void *args, const u32 groups[2])
 {
     const struct swap_args *p = args;
-    const u32 *clock = b[0], *levels = b[1], *tree = b[2], *last_fired = b[3], *slot = b[4];
+    const u32 *clock = b[0], *levels = b[1], *tree = b[2], *last_fired = b[3], *places = b[4];
     u32 *flags = b[5];
     (void)groups;
     for (u32 l = 0; l < p->levels; l++) {
         u32 first = levels[l * LEVEL_WORDS + LEVEL_FIRST], end = levels[(l + 1) * LEVEL_WORDS + LEVEL_FIRST];
         for (u32 i = first; i < end; i++) {
             const u32 *node = tree + (size_t)i * TREE_WORDS;
-            u32 f = slot[i] ? FLAG_SLOT : 0;
+            u32 f = places[i] << FLAG_ROW_SHIFT;
             if (node[TREE_CHILD_COUNT] &&
                 philox_first(clock[CLOCK_SEED_LO], clock[CLOCK_SEED_HI], i - first, l, clock[CLOCK_STEP]) >> 8 < clock[CLOCK_SWAP_BOUND])
                 f |= FLAG_SWAPPED;

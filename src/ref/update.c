@@ -1,13 +1,14 @@
 /* Gradients (of loss, constraint and ghost loss), Adam and renormalisation, one feature after the other. Relatives are read from their rows
- * of D before the step, and the new row goes to the feature's other place, so the order of features in a level doesn't matter. */
+ * of D before the step, and the new row goes to a free row, so the order of features in a level doesn't matter. */
 #include "ref.h"
 
 struct feature {
     const struct update_args *p;
     void *const *b;
     u32 index, flag, begin, end; /* its pairs */
-    const f32 *decoder;          /* its row of D before the step */
-    const f32 *ghosts; /* its ghost gradients: a row for D, a row for E, each with a scalar 16 times behind it; NULL where it isn't dead */
+    u32 rank;
+    const f32 *decoder; /* its row of D before the step */
+    const f32 *ghosts;  /* its ghost gradients: a row for D, a row for E, each with a scalar 16 times behind it; NULL where it isn't dead */
     f32 threshold;
     /* Sums over the batch. */
     double radial; /* D_i . gradient of D_i */
@@ -17,7 +18,7 @@ struct feature {
 
 static const f32 *decoder_row(const struct feature *f, u32 feature)
 {
-    return ref_row(f->b + 8, ref_decoder_row(f->b[2], feature, f->p->features), f->p->range_rows, f->p->stride);
+    return ref_row(f->b + 8, ref_decoder_row(f->b[2], feature), f->p->range_rows, f->p->stride);
 }
 
 /* The rows whose sum is G, the residual that a feature is answerable to; NULL where one doesn't count. */
@@ -28,8 +29,8 @@ struct answer {
 static struct answer answer_of(const struct feature *f, u32 sample)
 {
     size_t line = (size_t)sample * f->p->stride;
-    return (struct answer){f->flag & FLAG_SWAPPED ? NULL : (const f32 *)f->b[17] + line,
-                           f->flag & FLAG_PARENT_SWAPPED ? (const f32 *)f->b[18] + line : NULL};
+    return (struct answer){f->flag & FLAG_SWAPPED ? NULL : (const f32 *)f->b[18] + line,
+                           f->flag & FLAG_PARENT_SWAPPED ? (const f32 *)f->b[19] + line : NULL};
 }
 
 /* q = 2 D_i . G + 2 rho D_i . (u_i - u_parent) of one pair, and the sums of the constraint. */
@@ -76,7 +77,7 @@ static void score_pairs(struct feature *f)
 static void add_pairs(const struct feature *f, double *decoder_sum, double *encoder_sum, u32 first, u32 count)
 {
     const u32 *pairs = f->b[4], *samples = f->b[5];
-    const f32 *x = f->b[16];
+    const f32 *x = f->b[17];
     for (size_t pair = f->begin; pair < f->end; pair++) {
         const u32 *kin = (const u32 *)f->b[6] + pair * KIN_WORDS;
         u32 sample = pairs[2 * pair];
@@ -127,8 +128,8 @@ static void step_rows(const struct feature *f, const struct ref_adam *adam)
     const struct update_args *p = f->p;
     size_t line = (size_t)(f->index - p->base) * p->stride;
     f32 *encoder = (f32 *)f->b[12] + line, *encoder_v = (f32 *)f->b[13] + line, *decoder_v = (f32 *)f->b[14] + line;
-    bool moved = ((const u32 *)f->b[2])[f->index] & FLAG_SLOT;
-    f32 *next = ref_row(f->b + 8, moved ? f->index : p->features + f->index, p->range_rows, p->stride);
+    u32 *places = f->b[16], *spare = &places[p->spare + f->rank - p->rank];
+    f32 *next = ref_row(f->b + 8, *spare, p->range_rows, p->stride);
     double radial = p->project ? f->radial / p->rows : 0, squares = 0;
     for (u32 first = 0; first < p->stride; first += REF_BLOCK) {
         double decoder_sum[REF_BLOCK] = {0}, encoder_sum[REF_BLOCK] = {0};
@@ -149,6 +150,8 @@ static void step_rows(const struct feature *f, const struct ref_adam *adam)
     double norm = sqrt(squares);
     for (u32 c = 0; c < p->stride; c++)
         next[c] = norm > 0 ? (f32)(next[c] / norm) : 0.0f;
+    places[f->index] = *spare;
+    *spare = FLAG_ROW(f->flag);
 }
 
 static void step_scalars(const struct feature *f, const struct ref_adam *adam, u32 *scalars, u32 step)
@@ -167,12 +170,24 @@ static void step_scalars(const struct feature *f, const struct ref_adam *adam, u
     scalars[TABLE_ROW_STEP] = step;
 }
 
-static void update_feature(void *const *b, const struct update_args *p, u32 index, const f32 *ghosts)
+/* Whether the launch updates the feature of a rank. */
+static bool meant(const struct update_args *p, u32 rank, u32 index)
+{
+    return rank - p->rank < p->ranks && index - p->base < p->range_rows;
+}
+
+static void update_feature(void *const *b, const struct update_args *p, u32 rank, u32 index, const f32 *ghosts)
 {
     const u32 *control = b[0], *flags = b[2], *starts = b[3];
     u32 *scalars = (u32 *)b[15] + (size_t)index * TABLE_WORDS, step = control[CONTROL_STEP];
-    struct feature f = {
-        .p = p, .b = b, .index = index, .flag = flags[index], .begin = starts[index], .end = starts[index + 1], .ghosts = ghosts};
+    struct feature f = {.p = p,
+                        .b = b,
+                        .index = index,
+                        .rank = rank,
+                        .flag = flags[index],
+                        .begin = starts[index],
+                        .end = starts[index + 1],
+                        .ghosts = ghosts};
     f.decoder = decoder_row(&f, index);
     f.threshold = bits_f32(scalars[TABLE_THRESHOLD]);
     score_pairs(&f);
@@ -191,26 +206,26 @@ static void update_feature(void *const *b, const struct update_args *p, u32 inde
     terms[TERM_OWN] = (f32)f.own_term;
     terms[TERM_PARENT] = (f32)f.parent_term;
     terms[TERM_PRODUCT] = (f32)f.product;
-    terms[TERM_TOUCHED] = 1.0f;
 }
 
 /* The launch's places of the dead list. */
 static void update_dead(void *const *b, const struct update_args *p)
 {
-    const u32 *control = b[0];
-    const f32 *ghosts = b[19];
+    const u32 *control = b[0], *tree = b[1];
+    const f32 *ghosts = b[20];
     u32 dead = ref_dead(control, p->level);
     for (u32 k = 0; k < p->dead && p->chunk + k < dead; k++) {
         u32 i = control[CONTROL_DEAD_LIST + p->level_first + p->chunk + k];
-        if (i >= p->first && i < p->first + p->count)
-            update_feature(b, p, i, ghosts + 2 * (size_t)k * (p->stride + 16));
+        u32 rank = tree[(size_t)i * TREE_WORDS + TREE_RANK];
+        if (meant(p, rank, i))
+            update_feature(b, p, rank, i, ghosts + 2 * (size_t)k * (p->stride + 16));
     }
 }
 
 void hsae_ref_update(void *const *b, const void *args, const u32 groups[2])
 {
     const struct update_args *p = args;
-    const u32 *control = b[0], *flags = b[2], *starts = b[3];
+    const u32 *control = b[0], *tree = b[1], *flags = b[2], *starts = b[3];
     f32 *terms = b[7];
     (void)groups;
     if (ref_halted(control))
@@ -219,12 +234,13 @@ void hsae_ref_update(void *const *b, const void *args, const u32 groups[2])
         update_dead(b, p);
         return;
     }
-    for (u32 i = p->first; i < p->first + p->count; i++) {
-        if (p->ghosts && flags[i] & FLAG_DEAD)
+    for (u32 rank = p->rank; rank < p->rank + p->ranks; rank++) {
+        u32 i = tree[(size_t)rank * TREE_WORDS + TREE_AT_RANK];
+        if (!meant(p, rank, i) || (p->ghosts && flags[i] & FLAG_DEAD))
             continue;
         if (starts[i] == starts[i + 1])
             memset(terms + (size_t)i * TERM_WORDS, 0, TERM_WORDS * sizeof *terms);
         else
-            update_feature(b, p, i, NULL);
+            update_feature(b, p, rank, i, NULL);
     }
 }

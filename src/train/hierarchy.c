@@ -35,7 +35,7 @@ static hsae_status record_rows(const struct relink *relink, struct hsae_sequence
     const struct stack *stack = relink->stack;
     bool decoder = relink->trainer->config.similarity == HSAE_SIMILARITY_DECODER;
     const struct ranged *source = decoder ? &stack->decoder : &stack->encoder;
-    struct relink_rows_args args = {first, count, padded, stack->stride, stack->features, stack->range_rows, decoder, out == stack->panels};
+    struct relink_rows_args args = {first, count, padded, stack->stride, stack->range_rows, decoder, out == stack->panels};
     return LAUNCH(stack, sequence, relink_rows, stack->ranges, padded, args, RANGES4(stack, *source), stack->flags, out);
 }
 
@@ -300,7 +300,7 @@ static hsae_status refresh_flags(hsae_trainer *trainer)
     hsae_status status = hsae_sequence_create(stack->device, "flags", false, &sequence);
     if (!status)
         status = LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), args, trainer->flight[0].clock,
-                        stack->levels_table, stack->tree, trainer->last_fired, stack->slot, stack->flags);
+                        stack->levels_table, stack->tree, trainer->last_fired, stack->places, stack->flags);
     status = hsae_stack_run_once(stack, &sequence, status);
     return status;
 }

@@ -18,21 +18,35 @@ static uint64_t binding_limit(const struct hsae_device *device)
     return limit < MAX_RANGE_BYTES ? limit : MAX_RANGE_BYTES;
 }
 
-/* Cuts the largest tensor, D, into as few ranges as the device's limits allow. */
+/* Free rows for training: as many as features where D is a small part of the device's memory, so that all trees are updated at once, else
+ * an eighth of them. */
+static uint32_t first_spare(const struct stack *stack)
+{
+    uint64_t bytes = (uint64_t)stack->features * stack->stride * sizeof(float);
+    return bytes <= stack->device->info.limits.memory_bytes / 128 ? stack->features : (stack->features + 7) / 8;
+}
+
+static hsae_status fail_decoder(const struct stack *stack, uint32_t spare)
+{
+    uint64_t row_bytes = (uint64_t)stack->stride * sizeof(float), rows = (uint64_t)stack->features + spare;
+    return hsae_fail(stack->context, HSAE_ERROR_LIMIT,
+                     "%s: the decoder needs %" PRIu64 " bytes in at most %d buffers, %" PRIu64
+                     " of them for rows that are being updated, but a buffer that a kernel sees may have only %" PRIu64
+                     " bytes; at most %" PRIu64 " rows of width %" PRIu32 " fit",
+                     stack->device->info.id, rows * row_bytes, HSAE_MAX_RANGES, spare * row_bytes, binding_limit(stack->device),
+                     binding_limit(stack->device) / row_bytes * HSAE_MAX_RANGES, stack->dim);
+}
+
+/* Cuts the largest tensor, D, into as few ranges as the device's limits allow, with room for as many free rows as there may ever be. */
 static hsae_status cut_ranges(struct stack *stack)
 {
-    uint64_t row_bytes = (uint64_t)stack->stride * sizeof(float), rows = (uint64_t)stack->places * stack->features;
-    uint64_t fit = binding_limit(stack->device) / row_bytes;
-    for (stack->ranges = 1; stack->ranges <= HSAE_MAX_RANGES; stack->ranges *= 2) {
-        stack->range_rows = (uint32_t)((rows + stack->ranges - 1) / stack->ranges);
-        if (stack->range_rows <= fit)
-            return HSAE_OK;
-    }
-    return hsae_fail(stack->context, HSAE_ERROR_LIMIT,
-                     "%s: the decoder needs %" PRIu64 " bytes in at most %d buffers, but a buffer that a kernel sees may have only %" PRIu64
-                     " bytes; at most %" PRIu64 " features of width %" PRIu32 " fit",
-                     stack->device->info.id, rows * row_bytes, HSAE_MAX_RANGES, binding_limit(stack->device),
-                     fit * HSAE_MAX_RANGES / stack->places, stack->dim);
+    uint64_t fit = binding_limit(stack->device) / (stack->stride * sizeof(float));
+    uint64_t rows = (uint64_t)stack->features + stack->spare, most = stack->spare ? 2 * (uint64_t)stack->features : rows;
+    for (stack->ranges = 1; stack->ranges < HSAE_MAX_RANGES && stack->ranges * fit < most;)
+        stack->ranges *= 2;
+    uint64_t wanted = (most + stack->ranges - 1) / stack->ranges;
+    stack->range_rows = (uint32_t)(wanted < fit ? wanted : fit);
+    return stack->ranges * fit >= rows ? HSAE_OK : fail_decoder(stack, stack->spare);
 }
 
 hsae_status hsae_ranged_create(const struct stack *stack, const char *label, uint32_t rows, struct ranged *tensor)
@@ -203,7 +217,7 @@ static hsae_status create_buffers(struct stack *stack, bool history)
         {&stack->tree, "tree", n * TREE_WORDS},
         {&stack->table, "feature scalars", n * TABLE_WORDS},
         {&stack->flags, "feature flags", n},
-        {&stack->slot, "decoder slots", n},
+        {&stack->places, "places of decoder rows", n + stack->spare},
         {&stack->control, "control", CONTROL_WORDS(n)},
         {&stack->bits, "activity bitmap", n * w},
         {&stack->scratch, "pre-activations of a chunk", stack->chunk * padded},
@@ -224,6 +238,71 @@ static hsae_status create_buffers(struct stack *stack, bool history)
     return status;
 }
 
+/* Rows from `first` on are in their own places. The flags tell so, too, until there are steps. */
+static hsae_status write_places(struct stack *stack, uint32_t first)
+{
+    uint32_t rows = stack->features + stack->spare;
+    u32 *places = malloc(rows * sizeof *places);
+    if (!places)
+        return hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for the places of %" PRIu32 " rows", rows);
+    for (uint32_t row = first; row < rows; row++)
+        places[row] = row;
+    hsae_status status = hsae_buffer_write(stack->places, first * sizeof *places, (rows - first) * sizeof *places, places + first);
+    for (uint32_t row = 0; row < stack->features; row++)
+        places[row] = row << FLAG_ROW_SHIFT;
+    if (!status && first == 0)
+        status = hsae_buffer_write(stack->flags, 0, stack->features * sizeof *places, places);
+    free(places);
+    return status;
+}
+
+/* A larger buffer in place of *buffer, with its content. */
+static hsae_status enlarge(const struct stack *stack, const char *label, uint64_t size, struct hsae_buffer **buffer)
+{
+    struct hsae_buffer *grown = NULL;
+    uint64_t old = *buffer ? hsae_buffer_size(*buffer) : 0;
+    void *copy = malloc(COPY_BYTES);
+    hsae_status status = copy ? hsae_buffer_create(stack->device, label, size, HSAE_BUFFER_DEVICE, &grown)
+                              : hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for a copy of %s", label);
+    for (uint64_t done = 0, now; done < old && !status; done += now) {
+        now = old - done < COPY_BYTES ? old - done : COPY_BYTES;
+        status = hsae_buffer_read(*buffer, done, now, copy);
+        if (!status)
+            status = hsae_buffer_write(grown, done, now, copy);
+    }
+    free(copy);
+    if (!status) {
+        struct hsae_buffer *swap = *buffer;
+        *buffer = grown;
+        grown = swap;
+    }
+    hsae_buffer_destroy(&grown);
+    return status;
+}
+
+hsae_status hsae_stack_grow_spare(struct stack *stack, uint32_t spare)
+{
+    uint32_t rows = stack->features + spare, first = stack->features + stack->spare;
+    hsae_status status = HSAE_OK;
+    if ((uint64_t)stack->range_rows * stack->ranges < rows)
+        return fail_decoder(stack, spare);
+    for (uint32_t k = 0; k < stack->ranges && !status; k++) {
+        uint32_t begin = k * stack->range_rows, count = begin < rows ? rows - begin : 0;
+        count = count < stack->range_rows ? count : stack->range_rows;
+        uint64_t size = (uint64_t)count * stack->stride * sizeof(float);
+        struct hsae_buffer **range = &stack->decoder.range[k];
+        if (size > (*range ? hsae_buffer_size(*range) : 0))
+            status = enlarge(stack, "decoder", size, range);
+    }
+    if (!status)
+        status = enlarge(stack, "places of decoder rows", rows * sizeof(u32), &stack->places);
+    if (status)
+        return status;
+    stack->decoder.rows = rows;
+    stack->spare = spare;
+    return write_places(stack, first);
+}
+
 hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, const hsae_config *config, uint32_t dim,
                               const struct stack_params *params)
 {
@@ -239,13 +318,13 @@ hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, c
     stack->rows = params->rows;
     stack->words = (params->rows + 31) / 32;
     stack->padded = stack->words * 32;
-    if (features * params->places > UINT32_MAX / 64 || (uint64_t)stack->padded * (dim + 16) > UINT32_MAX / 2)
+    if (features > UINT32_MAX / 128 || (uint64_t)stack->padded * (dim + 16) > UINT32_MAX / 2)
         return hsae_fail(stack->context, HSAE_ERROR_LIMIT,
                          "%" PRIu64 " features, a batch of %" PRIu32 " and width %" PRIu32 " are too large for 32-bit indices", features,
                          params->rows, dim);
     stack->stride = (dim + 15) / 16 * 16;
     stack->features = stack->first[stack->levels] = (uint32_t)features;
-    stack->places = params->places;
+    stack->spare = params->training ? first_spare(stack) : 0;
     hsae_status status = cut_ranges(stack);
     if (status)
         return status;
@@ -253,7 +332,8 @@ hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, c
     if ((status = create_buffers(stack, params->history)) ||
         (status = create_lists(stack, params->pairs < HSAE_MAX_PAIRS ? (uint32_t)params->pairs : HSAE_MAX_PAIRS)) ||
         (status = hsae_ranged_create(stack, "encoder", stack->features, &stack->encoder)) ||
-        (status = hsae_ranged_create(stack, "decoder", stack->places * stack->features, &stack->decoder)))
+        (status = hsae_ranged_create(stack, "decoder", stack->features + stack->spare, &stack->decoder)) ||
+        (status = write_places(stack, 0)))
         return status;
     u32 table[(HSAE_MAX_LEVELS + 1) * LEVEL_WORDS] = {0};
     for (uint32_t l = 0; l <= stack->levels; l++) {
@@ -267,7 +347,7 @@ void hsae_stack_destroy(struct stack *stack)
 {
     struct hsae_buffer **buffers[] = {
         &stack->mean,    &stack->x,         &stack->panels, &stack->norms,       &stack->levels_table,  &stack->tree,
-        &stack->table,   &stack->flags,     &stack->slot,   &stack->control,     &stack->bits,          &stack->scratch,
+        &stack->table,   &stack->flags,     &stack->places, &stack->control,     &stack->bits,          &stack->scratch,
         &stack->counts,  &stack->starts,    &stack->fired,  &stack->word_starts, &stack->history,       &stack->pairs,
         &stack->samples, &stack->positions, &stack->tally,  &stack->totals,      &stack->sample_starts, &stack->bias,
         &stack->loss,    &stack->nil[0],    &stack->nil[1], &stack->nil[2],      &stack->nil[3],
@@ -281,7 +361,7 @@ void hsae_stack_destroy(struct stack *stack)
 }
 
 /* Ranks: features of a level by (rank of the parent, index), without a parent last. */
-hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents)
+hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents, u32 **out)
 {
     u32 *tree = calloc((size_t)stack->features * TREE_WORDS, sizeof *tree);
     if (!tree)
@@ -313,7 +393,10 @@ hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents)
     }
 #undef NODE
     hsae_status status = hsae_buffer_write(stack->tree, 0, (uint64_t)stack->features * TREE_WORDS * sizeof(u32), tree);
-    free(tree);
+    if (out && !status)
+        *out = tree;
+    else
+        free(tree);
     return status;
 }
 
@@ -451,8 +534,7 @@ hsae_status hsae_record_lists(const struct stack *stack, struct hsae_sequence *s
 
 hsae_status hsae_record_decode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t level)
 {
-    struct decode_args args = {level,         stack->levels,   stack->rows,       stack->padded,
-                               stack->stride, stack->features, stack->range_rows, stack->slices};
+    struct decode_args args = {level, stack->levels, stack->rows, stack->padded, stack->stride, stack->range_rows, stack->slices};
     return LAUNCH(stack, sequence, decode, stack->ranges, (uint64_t)stack->slices * stack->rows, args, stack->x, stack->bias,
                   RANGES4(stack, stack->decoder), stack->flags, stack->sample_starts, stack->samples, stack->control,
                   stack->residual[level], stack->loss);

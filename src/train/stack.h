@@ -23,16 +23,16 @@ struct stack {
     uint32_t features;                   /* N */
     uint32_t dim, stride;
     uint32_t rows, words, padded; /* B, ceil(B / 32), 32 words */
-    uint32_t places;              /* rows of D for each feature: 2 in training, 1 otherwise */
+    uint32_t spare;               /* S: free rows of D, for training */
     uint32_t ranges, range_rows;  /* how E, D and their second moments are cut */
     uint32_t chunk;               /* features encoded at a time */
     uint32_t block, blocks;       /* features in a block of the sample lists, number of blocks */
     uint32_t slices;              /* column slices of decode */
     uint32_t capacity;            /* pairs that the lists hold */
 
-    struct ranged encoder, decoder; /* [N], [places N] rows of stride floats */
+    struct ranged encoder, decoder; /* [N], [N + S] rows of stride floats */
     struct hsae_buffer *mean, *x, *panels, *norms;
-    struct hsae_buffer *levels_table, *tree, *table, *flags, *slot, *control;
+    struct hsae_buffer *levels_table, *tree, *table, *flags, *places, *control;
     struct hsae_buffer *bits, *scratch, *counts, *starts, *fired, *word_starts, *history;
     struct hsae_buffer *pairs, *samples, *positions; /* as long as `capacity` */
     struct hsae_buffer *tally, *totals, *sample_starts;
@@ -43,10 +43,10 @@ struct stack {
 };
 
 struct stack_params {
-    uint32_t rows;   /* B */
-    uint32_t places; /* see struct stack */
-    bool history;    /* keep who was active, for co-activation */
-    double pairs;    /* first size of the lists; at most HSAE_MAX_PAIRS are made */
+    uint32_t rows; /* B */
+    bool training; /* rows of D will be updated */
+    bool history;  /* keep who was active, for co-activation */
+    double pairs;  /* first size of the lists; at most HSAE_MAX_PAIRS are made */
 };
 
 /* Allocates everything for config.levels and dim. *stack is zeroed by the caller; destroy it also after a failure. */
@@ -56,6 +56,8 @@ void hsae_stack_destroy(struct stack *stack);
 /* New pair lists that hold `pairs` and a quarter more; their content is lost. Sequences that use the old ones must be gone. ERROR_LIMIT
  * above HSAE_MAX_PAIRS. */
 hsae_status hsae_stack_grow(struct stack *stack, uint64_t pairs);
+/* More free rows of D: `spare` in all. Rows stay where they are. Sequences that use D must be gone. ERROR_LIMIT where they do not fit. */
+hsae_status hsae_stack_grow_spare(struct stack *stack, uint32_t spare);
 /* Lets steps go on after a halt that was mended. */
 hsae_status hsae_stack_clear_halt(struct stack *stack);
 
@@ -71,8 +73,9 @@ hsae_status hsae_rows_read(const struct stack *stack, struct hsae_buffer *buffer
 /* Uploads the model's parameters and normalisation, not its tree. `bandwidth` widens the cut (0: list active features only).
  * log_thresholds: per level, or NULL: from the thresholds. */
 hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, double bandwidth, float *const *log_thresholds);
-/* Uploads parents (per level, as in a model; [0] is NULL); NULL: index order, no families. */
-hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents);
+/* The tree (kernel_args.h) of parents (per level, as in a model; [0] is NULL), or, with NULL, in index order without families, is uploaded
+ * and, unless `out` is NULL, left in *out to be freed. */
+hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents, u32 **out);
 
 /* Recording. `raw` holds a batch in `format` (FORMAT_F32 ..). */
 hsae_status hsae_record_load(const struct stack *stack, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format,

@@ -63,11 +63,25 @@ static hsae_status upload_control(hsae_trainer *trainer, const struct train_stat
 
 hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer)
 {
+    struct stack *stack = &trainer->stack;
+    u32 *tree = NULL;
+    bool had_tree = trainer->has_tree;
     trainer->has_tree = false;
-    for (uint32_t l = 1; l < trainer->stack.levels; l++)
+    for (uint32_t l = 1; l < stack->levels; l++)
         for (uint32_t i = 0; i < trainer->config.levels[l]; i++)
             trainer->has_tree |= trainer->parents[l][i] >= 0;
-    return hsae_stack_upload_tree(&trainer->stack, trainer->parents);
+    hsae_status status = hsae_stack_upload_tree(stack, trainer->parents, &tree);
+    trainer->recorded &= trainer->has_tree == had_tree && stack->spare == stack->features;
+    if (!status)
+        status = hsae_parts_cut(stack, tree, stack->spare, &trainer->parts);
+    if (!status && trainer->parts.largest > stack->spare) {
+        hsae_step_forget(trainer);
+        status = hsae_stack_grow_spare(stack, trainer->parts.largest);
+        if (!status)
+            status = hsae_parts_cut(stack, tree, stack->spare, &trainer->parts);
+    }
+    free(tree);
+    return status;
 }
 
 hsae_status hsae_trainer_upload(hsae_trainer *trainer, const hsae_model *model, const struct train_state *state)
@@ -130,16 +144,15 @@ static hsae_status download_scalars(hsae_trainer *trainer, hsae_model *model, st
     return status;
 }
 
-/* Rows of D lie in the place that their slot says. */
-static hsae_status download_decoder(const hsae_trainer *trainer, uint32_t level, const u32 *slot, float *out)
+/* Rows of D lie where `places` says; neighbours often side by side. */
+static hsae_status download_decoder(const hsae_trainer *trainer, uint32_t level, const u32 *places, float *out)
 {
     const struct stack *stack = &trainer->stack;
     hsae_status status = HSAE_OK;
     for (uint32_t at = stack->first[level], end = stack->first[level + 1], count; at < end && !status; at += count) {
-        for (count = 1; at + count < end && slot[at + count] == slot[at]; count++)
+        for (count = 1; at + count < end && places[at + count] == places[at] + count; count++)
             ;
-        status = hsae_ranged_read(stack, &stack->decoder, at + (slot[at] ? stack->features : 0), count,
-                                  out + (size_t)(at - stack->first[level]) * stack->dim);
+        status = hsae_ranged_read(stack, &stack->decoder, places[at], count, out + (size_t)(at - stack->first[level]) * stack->dim);
     }
     return status;
 }
@@ -147,8 +160,8 @@ static hsae_status download_decoder(const hsae_trainer *trainer, uint32_t level,
 static hsae_status download(hsae_trainer *trainer, hsae_model *model, struct train_state *state)
 {
     struct stack *stack = &trainer->stack;
-    u32 *slot = malloc(stack->features * sizeof *slot);
-    hsae_status status = slot ? hsae_buffer_read(stack->slot, 0, stack->features * sizeof *slot, slot) : no_memory(trainer);
+    u32 *places = malloc(stack->features * sizeof *places);
+    hsae_status status = places ? hsae_buffer_read(stack->places, 0, stack->features * sizeof *places, places) : no_memory(trainer);
     memcpy(model->mean, trainer->mean, stack->dim * sizeof *model->mean);
     model->scale = trainer->scale;
     state->step = (int64_t)trainer->step;
@@ -160,7 +173,7 @@ static hsae_status download(hsae_trainer *trainer, hsae_model *model, struct tra
             memcpy(level->parent, trainer->parents[l], level->features * sizeof *level->parent);
         status = hsae_ranged_read(stack, &stack->encoder, first, level->features, level->encoder_weight);
         if (!status)
-            status = download_decoder(trainer, l, slot, level->decoder_weight);
+            status = download_decoder(trainer, l, places, level->decoder_weight);
         if (!status)
             status = hsae_rows_read(stack, stack->bias, l, 1, level->decoder_bias);
         if (!status)
@@ -170,7 +183,7 @@ static hsae_status download(hsae_trainer *trainer, hsae_model *model, struct tra
         if (!status)
             status = hsae_rows_read(stack, trainer->bias_v, l, 1, train->decoder_bias_v);
     }
-    free(slot);
+    free(places);
     if (!status)
         status = download_scalars(trainer, model, state);
     return status ? status : copy_history(trainer, state, true);

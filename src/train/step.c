@@ -59,25 +59,30 @@ hsae_status hsae_step_buffers(hsae_trainer *trainer)
     return status;
 }
 
-static void release_sequences(hsae_trainer *trainer)
+void hsae_step_forget(hsae_trainer *trainer)
 {
     for (int f = 0; f < HSAE_IN_FLIGHT; f++)
         hsae_sequence_destroy(&trainer->flight[f].sequence);
+    trainer->recorded = false;
 }
 
 void hsae_step_release(hsae_trainer *trainer)
 {
-    release_sequences(trainer);
+    hsae_step_forget(trainer);
     for (int f = 0; f < HSAE_IN_FLIGHT; f++) {
         hsae_buffer_destroy(&trainer->flight[f].raw);
         hsae_buffer_destroy(&trainer->flight[f].clock);
         hsae_buffer_destroy(&trainer->flight[f].status);
     }
-    struct hsae_buffer **buffers[] = {&trainer->bias_v,        &trainer->last_fired, &trainer->terms, &trainer->dots,
-                                      &trainer->kin,           &trainer->squares,    &trainer->ghost, &trainer->ghost_losses,
-                                      &trainer->ghost_weights, &trainer->ghost_rows};
+    struct hsae_buffer **buffers[] = {&trainer->bias_v, &trainer->last_fired, &trainer->terms,     &trainer->dots,
+                                      &trainer->kin,    &trainer->squares,    &trainer->ghost_rows};
     for (size_t k = 0; k < sizeof buffers / sizeof *buffers; k++)
         hsae_buffer_destroy(buffers[k]);
+    for (int l = 0; l < HSAE_MAX_LEVELS; l++) {
+        hsae_buffer_destroy(&trainer->ghost[l]);
+        hsae_buffer_destroy(&trainer->ghost_losses[l]);
+        hsae_buffer_destroy(&trainer->ghost_weights[l]);
+    }
     hsae_ranged_destroy(&trainer->encoder_v);
     hsae_ranged_destroy(&trainer->decoder_v);
 }
@@ -96,7 +101,7 @@ static hsae_status record_forward(const hsae_trainer *trainer, struct hsae_seque
     hsae_status status = hsae_record_load(stack, sequence, flight->raw, format_of(trainer->dtype), trainer->scale);
     if (!status)
         status = LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), swap, flight->clock,
-                        stack->levels_table, stack->tree, trainer->last_fired, stack->slot, stack->flags);
+                        stack->levels_table, stack->tree, trainer->last_fired, stack->places, stack->flags);
     if (!status)
         status =
             LAUNCH(stack, sequence, prepare, 1, 1, prepare, flight->clock, stack->levels_table, stack->flags, stack->norms, stack->control);
@@ -112,7 +117,7 @@ static hsae_status record_family(const hsae_trainer *trainer, struct hsae_sequen
 {
     const struct stack *stack = &trainer->stack;
     uint32_t below = stack->features - stack->first[1];
-    struct family_dot_args dot = {stack->first[1], below, stack->stride, stack->features, stack->range_rows};
+    struct family_dot_args dot = {stack->first[1], below, stack->stride, stack->range_rows};
     struct family_args family = {stack->levels, stack->rows};
     hsae_status status = LAUNCH(stack, sequence, family_dot, stack->ranges, below, dot, RANGES4(stack, stack->decoder), stack->tree,
                                 stack->flags, trainer->dots);
@@ -123,20 +128,24 @@ static hsae_status record_family(const hsae_trainer *trainer, struct hsae_sequen
     return status;
 }
 
-/* One update launch for each range of E that the level touches. `chunk` < 0: live features; else the dead list from that place on. */
-static hsae_status record_update(const hsae_trainer *trainer, struct hsae_sequence *sequence, uint32_t l, int64_t chunk)
+/* The level's features of a part of the forest: one update launch for each range of E that the level touches. `chunk` < 0: live features;
+ * else the dead list from that place on. */
+static hsae_status record_update(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct part *part, uint32_t l,
+                                 int64_t chunk)
 {
     const struct stack *stack = &trainer->stack;
     const hsae_config *config = &trainer->config;
     struct update_args args = {
         .level = l,
         .level_first = stack->first[l],
+        .rank = part->rank[l],
+        .ranks = part->ranks[l],
+        .spare = stack->features,
         .ghosts = config->ghost,
         .dead = chunk >= 0 ? GHOST_CHUNK : 0,
         .chunk = chunk >= 0 ? (u32)chunk : 0,
         .rows = stack->rows,
         .stride = stack->stride,
-        .features = stack->features,
         .range_rows = stack->range_rows,
         .project = config->project_gradient,
         .rho = uses_constraint(trainer) ? (f32)config->rho : 0,
@@ -147,55 +156,66 @@ static hsae_status record_update(const hsae_trainer *trainer, struct hsae_sequen
         .epsilon = (f32)config->adam_eps,
     };
     hsae_status status = HSAE_OK;
-    for (uint32_t at = stack->first[l], end = stack->first[l + 1]; at < end && !status; at = args.first + args.count) {
-        uint32_t range = at / stack->range_rows, range_end = (range + 1) * stack->range_rows;
-        args.first = at;
-        args.count = (end < range_end ? end : range_end) - at;
+    for (uint32_t above = 0; above < l; above++)
+        args.spare += part->ranks[above];
+    uint32_t last = (stack->first[l + 1] - 1) / stack->range_rows;
+    for (uint32_t range = stack->first[l] / stack->range_rows; range <= last && part->ranks[l] && !status; range++) {
         args.base = range * stack->range_rows;
-        status =
-            LAUNCH(stack, sequence, update, stack->ranges, chunk >= 0 ? GHOST_CHUNK : args.count, args, stack->control, stack->tree,
-                   stack->flags, stack->starts, stack->pairs, stack->samples, trainer->kin, trainer->terms, RANGES4(stack, stack->decoder),
-                   stack->encoder.range[range], trainer->encoder_v.range[range], trainer->decoder_v.range[range], stack->table, stack->x,
-                   stack->residual[l], stack->residual[l ? l - 1 : 0], trainer->ghost_rows ? trainer->ghost_rows : stack->nil[0]);
+        status = LAUNCH(stack, sequence, update, stack->ranges, chunk >= 0 ? GHOST_CHUNK : args.ranks, args, stack->control, stack->tree,
+                        stack->flags, stack->starts, stack->pairs, stack->samples, trainer->kin, trainer->terms,
+                        RANGES4(stack, stack->decoder), stack->encoder.range[range], trainer->encoder_v.range[range],
+                        trainer->decoder_v.range[range], stack->table, stack->places, stack->x, stack->residual[l],
+                        stack->residual[l ? l - 1 : 0], trainer->ghost_rows ? trainer->ghost_rows : stack->nil[0]);
     }
     return status;
 }
 
+/* What all dead features of a level reconstruct together. */
 static hsae_status record_ghosts(const hsae_trainer *trainer, struct hsae_sequence *sequence, uint32_t l)
 {
     const struct stack *stack = &trainer->stack;
-    struct ghost_args ghost = {l, stack->first[l], stack->rows, stack->stride, stack->features, stack->range_rows};
+    struct ghost_args ghost = {l, stack->first[l], stack->rows, stack->stride, stack->range_rows};
     struct ghost_scale_args scale = {l, stack->rows, stack->padded, stack->slices};
     hsae_status status = LAUNCH(stack, sequence, ghost, stack->ranges, stack->rows, ghost, stack->x, RANGES4(stack, stack->encoder),
                                 RANGES4(stack, stack->decoder), stack->flags, stack->control, stack->table, stack->residual[l],
-                                trainer->ghost, trainer->ghost_losses);
+                                trainer->ghost[l], trainer->ghost_losses[l]);
     if (!status)
-        status =
-            LAUNCH(stack, sequence, ghost_scale, 1, 1, scale, stack->control, trainer->ghost_losses, stack->loss, trainer->ghost_weights);
-    for (uint32_t chunk = 0; chunk < trainer->ghost_capacity[l] && !status; chunk += GHOST_CHUNK) {
-        struct ghost_rows_args rows = {l,           stack->first[l], chunk,           GHOST_CHUNK,
-                                       stack->rows, stack->stride,   stack->features, stack->range_rows};
-        status = LAUNCH(stack, sequence, ghost_rows, stack->ranges, GHOST_CHUNK, rows, stack->x, RANGES4(stack, stack->encoder),
-                        RANGES4(stack, stack->decoder), stack->flags, stack->control, stack->table, trainer->ghost, trainer->ghost_weights,
-                        trainer->ghost_rows);
+        status = LAUNCH(stack, sequence, ghost_scale, 1, 1, scale, stack->control, trainer->ghost_losses[l], stack->loss,
+                        trainer->ghost_weights[l]);
+    return status;
+}
+
+/* The update of a part of the forest, levels from the last to the first: a parent's update needs its children's products. */
+static hsae_status record_part(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct part *part)
+{
+    const struct stack *stack = &trainer->stack;
+    hsae_status status = HSAE_OK;
+    for (uint32_t l = stack->levels; l-- && !status;) {
+        for (uint32_t chunk = 0; chunk < trainer->ghost_capacity[l] && !status; chunk += GHOST_CHUNK) {
+            struct ghost_rows_args rows = {
+                l, stack->first[l], chunk, GHOST_CHUNK, part->rank[l], part->ranks[l], stack->rows, stack->stride, stack->range_rows};
+            status = LAUNCH(stack, sequence, ghost_rows, stack->ranges, GHOST_CHUNK, rows, stack->x, RANGES4(stack, stack->encoder),
+                            RANGES4(stack, stack->decoder), stack->flags, stack->control, stack->table, trainer->ghost[l],
+                            trainer->ghost_weights[l], stack->tree, trainer->ghost_rows);
+            if (!status)
+                status = record_update(trainer, sequence, part, l, chunk);
+        }
         if (!status)
-            status = record_update(trainer, sequence, l, chunk);
+            status = record_update(trainer, sequence, part, l, -1);
     }
     return status;
 }
 
-/* Levels from the last to the first: a parent's update needs its children's products, and the old rows of all its relatives. */
 static hsae_status record_backward(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight)
 {
     const struct stack *stack = &trainer->stack;
     const hsae_config *config = &trainer->config;
     hsae_status status = uses_constraint(trainer) ? record_family(trainer, sequence) : HSAE_OK;
-    for (uint32_t l = stack->levels; l-- && !status;) {
+    for (uint32_t l = 0; l < stack->levels && !status; l++)
         if (trainer->ghost_capacity[l])
             status = record_ghosts(trainer, sequence, l);
-        if (!status)
-            status = record_update(trainer, sequence, l, -1);
-    }
+    for (uint32_t k = 0; k < trainer->parts.count && !status; k++)
+        status = record_part(trainer, sequence, &trainer->parts.part[k]);
     struct hsae_kernel_shape shape = hsae_shape(stack->device, HSAE_KERNEL_bias, 1);
     uint64_t vectors = stack->stride / shape.vector_width;
     uint64_t groups = (vectors + (uint64_t)shape.group_size * shape.columns - 1) / ((uint64_t)shape.group_size * shape.columns);
@@ -220,7 +240,7 @@ static hsae_status record_backward(const hsae_trainer *trainer, struct hsae_sequ
     };
     if (!status)
         status = LAUNCH(stack, sequence, control, 1, 1, control, stack->levels_table, stack->loss, trainer->terms, stack->fired,
-                        trainer->squares, stack->starts, trainer->last_fired, stack->slot, stack->control, flight->status);
+                        trainer->squares, stack->starts, trainer->last_fired, stack->control, flight->status);
     return status;
 }
 
@@ -234,25 +254,29 @@ static hsae_status ghost_buffers(hsae_trainer *trainer)
         u32 capacity = trainer->ghost_capacity[l];
         status = hsae_buffer_write(stack->levels_table, (l * LEVEL_WORDS + LEVEL_GHOSTS) * word, word, &capacity);
     }
-    if (status || !uses_ghosts(trainer) || trainer->ghost)
-        return status;
     /* One more vector a row; 16 floats is the widest. */
-    status = hsae_buffer_create(stack->device, "ghost gradient rows", 2 * GHOST_CHUNK * (line + 16) * word, HSAE_BUFFER_DEVICE,
-                                &trainer->ghost_rows);
-    if (!status)
+    if (!status && uses_ghosts(trainer) && !trainer->ghost_rows)
+        status = hsae_buffer_create(stack->device, "ghost gradient rows", 2 * GHOST_CHUNK * (line + 16) * word, HSAE_BUFFER_DEVICE,
+                                    &trainer->ghost_rows);
+    for (uint32_t l = 0; l < stack->levels && !status; l++) {
+        if (!trainer->ghost_capacity[l] || trainer->ghost[l])
+            continue;
         status = hsae_buffer_create(stack->device, "ghost losses", 2 * (uint64_t)stack->padded * word, HSAE_BUFFER_DEVICE,
-                                    &trainer->ghost_losses);
-    if (!status)
-        status = hsae_buffer_create(stack->device, "ghost weights", stack->padded * word, HSAE_BUFFER_DEVICE, &trainer->ghost_weights);
-    if (!status)
-        status = hsae_buffer_create(stack->device, "ghost residual", stack->padded * line * word, HSAE_BUFFER_DEVICE, &trainer->ghost);
+                                    &trainer->ghost_losses[l]);
+        if (!status)
+            status =
+                hsae_buffer_create(stack->device, "ghost weights", stack->padded * word, HSAE_BUFFER_DEVICE, &trainer->ghost_weights[l]);
+        if (!status)
+            status =
+                hsae_buffer_create(stack->device, "ghost residual", stack->padded * line * word, HSAE_BUFFER_DEVICE, &trainer->ghost[l]);
+    }
     return status;
 }
 
 hsae_status hsae_step_record(hsae_trainer *trainer)
 {
     const struct stack *stack = &trainer->stack;
-    release_sequences(trainer);
+    hsae_step_forget(trainer);
     hsae_status status = ghost_buffers(trainer);
     if (status)
         return status;
@@ -269,13 +293,13 @@ hsae_status hsae_step_record(hsae_trainer *trainer)
         if (!status)
             status = hsae_sequence_end(flight->sequence);
     }
-    trainer->recorded_constraint = uses_constraint(trainer);
+    trainer->recorded = !status;
     return status;
 }
 
 hsae_status hsae_step_refresh(hsae_trainer *trainer)
 {
-    return trainer->recorded_constraint == uses_constraint(trainer) ? HSAE_OK : hsae_step_record(trainer);
+    return trainer->recorded ? HSAE_OK : hsae_step_record(trainer);
 }
 
 hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight)
@@ -301,7 +325,7 @@ static hsae_status mend(hsae_trainer *trainer, const u32 status_words[STATUS_WOR
     if (status_words[STATUS_HALT] & HALT_PAIRS) {
         hsae_log(trainer->context, HSAE_LOG_DEBUG, "step %u lists %u pairs: making room", (unsigned)status_words[STATUS_STEP],
                  (unsigned)status_words[STATUS_PAIRS]);
-        release_sequences(trainer);
+        hsae_step_forget(trainer);
         status = hsae_stack_grow(stack, status_words[STATUS_PAIRS]);
     }
     if (status_words[STATUS_HALT] & HALT_GHOSTS)

@@ -50,7 +50,7 @@ static hsae_status trainer_alloc(hsae_device *device, const hsae_config *config,
     }
     if (status)
         return hsae_fail(device->context, status, "out of memory for a trainer of width %" PRIu32, dim);
-    struct stack_params params = {config->batch, 2, config->similarity == HSAE_SIMILARITY_COACTIVATION, first_pairs(config)};
+    struct stack_params params = {config->batch, true, config->similarity == HSAE_SIMILARITY_COACTIVATION, first_pairs(config)};
     status = hsae_stack_create(&trainer->stack, device, config, dim, &params);
     trainer->started = trainer->metrics_time = now();
     return status ? status : hsae_step_buffers(trainer);
@@ -65,6 +65,7 @@ void hsae_trainer_destroy(hsae_trainer **trainer_pointer)
         hsae_device_wait(trainer->stack.device, 0);
     hsae_step_release(trainer);
     hsae_stack_destroy(&trainer->stack);
+    hsae_parts_free(&trainer->parts);
     for (int l = 0; l < HSAE_MAX_LEVELS; l++)
         free(trainer->parents[l]);
     free(trainer->mean);

@@ -5,7 +5,7 @@
 #include <hsae/trainer.h>
 
 #include "../data/dataset.h"
-#include "stack.h"
+#include "parts.h"
 
 enum { HSAE_IN_FLIGHT = 3 }; /* steps submitted before the host waits for the first of them */
 
@@ -23,15 +23,17 @@ struct hsae_trainer {
     struct stack stack;
     struct ranged encoder_v, decoder_v;
     struct hsae_buffer *bias_v, *last_fired, *terms, *dots, *kin, *squares;
-    struct hsae_buffer *ghost, *ghost_losses, *ghost_weights, *ghost_rows; /* exist while ghost launches are recorded */
-    uint32_t ghost_capacity[HSAE_MAX_LEVELS];                              /* dead features that the recorded step serves */
-    hsae_dtype dtype;                                                      /* of raw batches */
+    struct parts parts; /* of the forest as it is */
+    /* Exist while ghost launches are recorded: of each level that has some, and the gradients of a chunk of dead features. */
+    struct hsae_buffer *ghost[HSAE_MAX_LEVELS], *ghost_losses[HSAE_MAX_LEVELS], *ghost_weights[HSAE_MAX_LEVELS], *ghost_rows;
+    uint32_t ghost_capacity[HSAE_MAX_LEVELS]; /* dead features that the recorded step serves */
+    hsae_dtype dtype;                         /* of raw batches */
     struct flight flight[HSAE_IN_FLIGHT];
-    uint64_t step;            /* steps submitted and, once settled, done */
-    bool has_tree;            /* some feature has a parent */
-    bool recorded_constraint; /* the recorded step has the constraint's launches */
-    bool timed;               /* steps are recorded as timed sequences */
-    float *mean;              /* [d] */
+    uint64_t step; /* steps submitted and, once settled, done */
+    bool has_tree; /* some feature has a parent */
+    bool recorded; /* the recorded step fits the tree */
+    bool timed;    /* steps are recorded as timed sequences */
+    float *mean;   /* [d] */
     float scale;
     int32_t *parents[HSAE_MAX_LEVELS];
     u32 status[STATUS_WORDS]; /* of the last step that was waited for */
@@ -42,7 +44,7 @@ struct hsae_trainer {
 
 /* state.c: between host (model, train_state) and device. Download waits for all steps in flight first. */
 hsae_status hsae_trainer_upload(hsae_trainer *trainer, const hsae_model *model, const struct train_state *state);
-/* parents[] to the device, and whether there is a tree. */
+/* parents[] to the device, and what follows from them: whether there is a tree, and its parts. */
 hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer);
 hsae_status hsae_trainer_download(hsae_trainer *trainer, hsae_model **model, struct train_state **state);
 
@@ -50,7 +52,9 @@ hsae_status hsae_trainer_download(hsae_trainer *trainer, hsae_model **model, str
 hsae_status hsae_step_buffers(hsae_trainer *trainer);
 void hsae_step_release(hsae_trainer *trainer);
 hsae_status hsae_step_record(hsae_trainer *trainer);
-/* Does so only if the constraint came into play, or went. */
+/* Drops what was recorded; no step may be in flight. */
+void hsae_step_forget(hsae_trainer *trainer);
+/* Does so only if the tree asks for other launches than were recorded. */
 hsae_status hsae_step_refresh(hsae_trainer *trainer);
 /* Learning rate of step t (from 1). */
 double hsae_step_rate(const hsae_config *config, uint64_t step);

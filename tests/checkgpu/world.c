@@ -155,20 +155,30 @@ static void moment_row(struct world *w, struct check_words *ranges, u32 row)
         row_set(w, ranges, row, k, k < w->size.dim && !fresh ? world_uniform(w, 1e-4, 0.1) : 0.0f);
 }
 
+/* A free row for each feature, all in disorder. */
+static void create_places(struct world *w)
+{
+    words_create(w, &w->places, "places", 2 * (size_t)w->features);
+    for (u32 k = 0; k < 2 * w->features; k++) {
+        u32 other = world_random(w, k + 1);
+        w->places.at[k] = w->places.at[other];
+        w->places.at[other] = k;
+    }
+}
+
 static void create_parameters(struct world *w)
 {
     ranges_create(w, w->E, "encoder", w->features);
     ranges_create(w, w->E_v, "encoder_v", w->features);
-    ranges_create(w, w->D, "decoder", 2 * w->features); /* the places that hold no row stay poison */
+    ranges_create(w, w->D, "decoder", 2 * w->features); /* free rows stay poison */
     ranges_create(w, w->D_v, "decoder_v", w->features);
-    words_create(w, &w->slot, "slot", w->features);
+    create_places(w);
     words_create(w, &w->table, "table", (size_t)w->features * TABLE_WORDS);
     for (u32 i = 0; i < w->features; i++) {
         size_t t = (size_t)i * TABLE_WORDS;
         f32 log_threshold = world_uniform(w, -0.5, 0.4), threshold = (f32)exp(log_threshold);
-        w->slot.at[i] = world_random(w, 2);
         unit_row(w, w->E, i);
-        unit_row(w, w->D, world_decoder_row(w, i));
+        unit_row(w, w->D, w->places.at[i]);
         moment_row(w, w->E_v, i);
         moment_row(w, w->D_v, i);
         words_set(&w->table, t + TABLE_BIAS, world_random(w, 24) ? world_uniform(w, -0.3, 0.3) : 10.5f); /* some reach the ghosts' clamp */

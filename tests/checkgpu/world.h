@@ -47,7 +47,7 @@ struct world {
     u32 ghosts, project; /* 1: on */
 
     struct check_words raw[WORLD_FORMATS], mean, x, panels, norms;
-    struct check_words clock, levels, tree, last_fired, slot, flags, table, control, status;
+    struct check_words clock, levels, tree, last_fired, places, flags, table, control, status;
     struct check_words E[HSAE_MAX_RANGES], E_v[HSAE_MAX_RANGES], D[HSAE_MAX_RANGES], D_v[HSAE_MAX_RANGES]; /* unused: a few words */
     struct check_words bits, scratch[WORLD_CHUNKS], counts, starts, pairs, active_count, word_starts, history;
     struct check_words tally, totals, sample_starts, samples, positions;
@@ -97,10 +97,10 @@ static inline f32 world_row(const struct world *world, const struct check_words 
 {
     return words_f32(&ranges[row / world->range_rows], (size_t)(row % world->range_rows) * world->stride + c);
 }
-/* The row of D that holds a feature before the step is updated. */
+/* The row of D that holds a feature before the step is updated; known once swap has run. */
 static inline u32 world_decoder_row(const struct world *world, u32 feature)
 {
-    return world->slot.at[feature] ? world->features + feature : feature;
+    return FLAG_ROW(world->flags.at[feature]);
 }
 static inline f32 world_decoder(const struct world *world, u32 feature, u32 c)
 {

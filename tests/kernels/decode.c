@@ -4,7 +4,7 @@
 static void launch(struct world *w, u32 index, struct check_job *job)
 {
     JOB_ARGS(job, decode, .level = index, .levels = w->size.levels, .rows = w->size.rows, .padded = w->padded, .stride = w->stride,
-             .features = w->features, .range_rows = w->range_rows, .slices = w->size.slices);
+             .range_rows = w->range_rows, .slices = w->size.slices);
     JOB_BIND(job, &w->x, &w->bias, WORDS4(w->D), &w->flags, &w->sample_starts, &w->samples, &w->control, &w->residual[index], &w->loss);
     job_groups(job, w->size.slices * w->size.rows);
 }

@@ -9,8 +9,7 @@ static u32 launches(const struct world *world)
 static void launch(struct world *w, u32 index, struct check_job *job)
 {
     (void)index;
-    JOB_ARGS(job, family_dot, .first = w->first[1], .count = w->features - w->first[1], .stride = w->stride, .features = w->features,
-             .range_rows = w->range_rows);
+    JOB_ARGS(job, family_dot, .first = w->first[1], .count = w->features - w->first[1], .stride = w->stride, .range_rows = w->range_rows);
     JOB_BIND(job, WORDS4(w->D), &w->tree, &w->flags, &w->dots);
     job_groups(job, w->features - w->first[1]);
 }

@@ -7,8 +7,7 @@ static u32 launches(const struct world *world)
 
 static void launch(struct world *w, u32 index, struct check_job *job)
 {
-    JOB_ARGS(job, ghost, .level = index, .first = w->first[index], .rows = w->size.rows, .stride = w->stride, .features = w->features,
-             .range_rows = w->range_rows);
+    JOB_ARGS(job, ghost, .level = index, .first = w->first[index], .rows = w->size.rows, .stride = w->stride, .range_rows = w->range_rows);
     JOB_BIND(job, &w->x, WORDS4(w->E), WORDS4(w->D), &w->flags, &w->control, &w->table, &w->residual[index], &w->ghost[index],
              &w->losses[index]);
     job_groups(job, w->size.rows);

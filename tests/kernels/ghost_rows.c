@@ -1,16 +1,19 @@
 #include "ghosts.h"
 
+/* For each level and chunk of its dead features: the lower half of the ranks, then the upper. */
 static u32 launches(const struct world *world)
 {
-    return world->ghosts ? world->size.levels * WORLD_GHOST_CHUNKS : 0;
+    return world->ghosts ? world->size.levels * WORLD_GHOST_CHUNKS * 2 : 0;
 }
 
 static void launch(struct world *w, u32 index, struct check_job *job)
 {
-    u32 level = index / WORLD_GHOST_CHUNKS, chunk = index % WORLD_GHOST_CHUNKS, count = world_ghost_chunk(w, level);
-    JOB_ARGS(job, ghost_rows, .level = level, .first = w->first[level], .chunk = chunk * count, .count = count, .rows = w->size.rows,
-             .stride = w->stride, .features = w->features, .range_rows = w->range_rows);
-    JOB_BIND(job, &w->x, WORDS4(w->E), WORDS4(w->D), &w->flags, &w->control, &w->table, &w->ghost[level], &w->weights[level],
+    u32 level = index / 2 / WORLD_GHOST_CHUNKS, chunk = index / 2 % WORLD_GHOST_CHUNKS, count = world_ghost_chunk(w, level);
+    u32 half = w->size.features[level] / 2, upper = index % 2;
+    JOB_ARGS(job, ghost_rows, .level = level, .first = w->first[level], .chunk = chunk * count, .count = count,
+             .rank = w->first[level] + (upper ? half : 0), .ranks = upper ? w->size.features[level] - half : half, .rows = w->size.rows,
+             .stride = w->stride, .range_rows = w->range_rows);
+    JOB_BIND(job, &w->x, WORDS4(w->E), WORDS4(w->D), &w->flags, &w->control, &w->table, &w->ghost[level], &w->weights[level], &w->tree,
              &w->rows[level][chunk]);
     job_groups(job, count);
 }
@@ -49,12 +52,15 @@ static void bounds(const struct world *w, const struct check_job *job)
     u32 dead = world_dead(w, p.level), length = w->stride + 16;
     bool idle = !sums.decoder || !sums.encoder || world_halted(w);
     for (u32 k = 0; k < p.count && p.chunk + k < dead && !idle; k++) {
+        u32 feature = ghost_feature(w, p.level, p.chunk + k);
+        if (w->tree.at[feature * TREE_WORDS + TREE_RANK] - p.rank >= p.ranks)
+            continue;
         sums.radial = sums.bias = (struct sum){0};
         memset(sums.decoder, 0, w->stride * sizeof *sums.decoder);
         memset(sums.encoder, 0, w->stride * sizeof *sums.encoder);
         for (u32 b = 0; b < p.rows; b++)
-            add_sample(w, p.level, ghost_feature(w, p.level, p.chunk + k), b, &sums);
-        f32 *row = job->tolerance[14] + 2 * (size_t)k * length;
+            add_sample(w, p.level, feature, b, &sums);
+        f32 *row = job->tolerance[15] + 2 * (size_t)k * length;
         for (u32 c = 0; c < length; c++) {
             row[c] = (f32)sum_estimate(c < w->stride ? &sums.decoder[c] : &sums.radial).off;
             row[length + c] = (f32)sum_estimate(c < w->stride ? &sums.encoder[c] : &sums.bias).off;

@@ -11,7 +11,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 {
     u32 level = index / 2, decoder = index % 2, count = w->size.features[level];
     JOB_ARGS(job, relink_rows, .first = w->first[level], .count = count, .padded = (count + 31) / 32 * 32, .stride = w->stride,
-             .features = w->features, .range_rows = w->range_rows, .slotted = decoder, .panels = decoder);
+             .range_rows = w->range_rows, .decoder = decoder, .panels = decoder);
     u32 slot = job_bind4(job, 0, decoder ? w->D : w->E);
     slot = job_bind(job, slot, &w->flags);
     job_bind(job, slot, &w->unit);

@@ -4,7 +4,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 {
     (void)index;
     JOB_ARGS(job, swap, .features = w->features, .levels = w->size.levels);
-    JOB_BIND(job, &w->clock, &w->levels, &w->tree, &w->last_fired, &w->slot, &w->flags);
+    JOB_BIND(job, &w->clock, &w->levels, &w->tree, &w->last_fired, &w->places, &w->flags);
     job_items(job, w->features);
 }
 

@@ -1,29 +1,36 @@
 #include "bounds.h"
 #include "world.h"
 
-/* From the last level to the first, each chunk's live features, then its part of the dead list. */
+/* From the last level to the first, chunks of ranks; of each, for each range of E: the live features, then those of each piece of the dead
+ * list. */
 static u32 passes(const struct world *w)
 {
     return w->ghosts ? 1 + WORLD_GHOST_CHUNKS : 1;
 }
 
+static u32 encoder_ranges(const struct world *w)
+{
+    return (w->features - 1) / w->range_rows + 1;
+}
+
 static u32 launches(const struct world *w)
 {
-    return w->chunk_count * passes(w);
+    return w->chunk_count * encoder_ranges(w) * passes(w);
 }
 
 static void launch(struct world *w, u32 index, struct check_job *job)
 {
-    const struct world_chunk *chunk = &w->chunks[w->chunk_count - 1 - index / passes(w)];
-    u32 pass = index % passes(w), level = chunk->level, places = world_ghost_chunk(w, level);
-    JOB_ARGS(job, update, .level = level, .level_first = w->first[level], .first = chunk->first, .count = chunk->count,
-             .base = chunk->range * w->range_rows, .ghosts = w->ghosts, .dead = pass ? places : 0, .chunk = pass ? (pass - 1) * places : 0,
-             .rows = w->size.rows, .stride = w->stride, .features = w->features, .range_rows = w->range_rows, .project = w->project,
-             .rho = w->rho, .bandwidth = w->bandwidth, .beta2 = w->beta2, .one_minus_beta2 = 1 - w->beta2,
+    u32 pass = index % passes(w), range = index / passes(w) % encoder_ranges(w);
+    const struct world_chunk *chunk = &w->chunks[w->chunk_count - 1 - index / passes(w) / encoder_ranges(w)];
+    u32 level = chunk->level, places = world_ghost_chunk(w, level);
+    JOB_ARGS(job, update, .level = level, .level_first = w->first[level], .rank = chunk->first, .ranks = chunk->count,
+             .base = range * w->range_rows, .spare = w->features + chunk->first, .ghosts = w->ghosts, .dead = pass ? places : 0,
+             .chunk = pass ? (pass - 1) * places : 0, .rows = w->size.rows, .stride = w->stride, .range_rows = w->range_rows,
+             .project = w->project, .rho = w->rho, .bandwidth = w->bandwidth, .beta2 = w->beta2, .one_minus_beta2 = 1 - w->beta2,
              .log2_beta2 = (f32)log2(w->beta2), .epsilon = w->epsilon);
-    JOB_BIND(job, &w->control, &w->tree, &w->flags, &w->starts, &w->pairs, &w->samples, &w->kin, &w->terms, WORDS4(w->D),
-             &w->E[chunk->range], &w->E_v[chunk->range], &w->D_v[chunk->range], &w->table, &w->x, &w->residual[level],
-             level ? &w->residual[level - 1] : &w->none, pass ? &w->rows[level][pass - 1] : &w->none);
+    JOB_BIND(job, &w->control, &w->tree, &w->flags, &w->starts, &w->pairs, &w->samples, &w->kin, &w->terms, WORDS4(w->D), &w->E[range],
+             &w->E_v[range], &w->D_v[range], &w->table, &w->places, &w->x, &w->residual[level], level ? &w->residual[level - 1] : &w->none,
+             pass ? &w->rows[level][pass - 1] : &w->none);
     job_groups(job, pass ? places : chunk->count);
 }
 
@@ -166,7 +173,7 @@ static struct estimate gradient(const struct feature *f, const struct sum *sum, 
 static void bound_rows(const struct feature *f, const struct adam_bounds *adam, struct estimate radial)
 {
     const struct world *w = f->w;
-    u32 old = world_decoder_row(w, f->i), next = old == f->i ? f->i + w->features : f->i;
+    u32 next = w->places.at[f->p->spare + w->tree.at[f->i * TREE_WORDS + TREE_RANK] - f->p->rank];
     u32 at = next % w->range_rows * w->stride, slot = 8 + next / w->range_rows, line = (f->i - f->p->base) * w->stride;
     struct estimate moved[1024];
     double squares = 0, carried = 0;
@@ -219,7 +226,7 @@ static void bound_scalars(const struct feature *f, const struct adam_bounds *ada
 static void bound_feature(const struct world *w, const struct update_args *p, const struct check_job *job, u32 i, u32 place)
 {
     struct feature f = {.w = w, .p = p, .job = job, .i = i, .flag = w->flags.at[i], .begin = w->starts.at[i], .end = w->starts.at[i + 1]};
-    f.ghosts = p->dead ? job->bindings[19] : NULL;
+    f.ghosts = p->dead ? job->bindings[20] : NULL;
     f.ghost_row = 2 * place * (w->stride + 16);
     f.threshold = world_table(w, i, TABLE_THRESHOLD);
     f.lambda = words_f32(&w->control, CONTROL_LEVELS + p->level * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA);
@@ -245,12 +252,14 @@ static void bounds(const struct world *w, const struct check_job *job)
         return;
     for (u32 k = 0; k < p.dead && p.chunk + k < world_dead(w, p.level); k++) {
         u32 i = w->control.at[CONTROL_DEAD_LIST + p.level_first + p.chunk + k];
-        if (i >= p.first && i < p.first + p.count)
+        if (w->tree.at[i * TREE_WORDS + TREE_RANK] - p.rank < p.ranks && i - p.base < p.range_rows)
             bound_feature(w, &p, job, i, k);
     }
-    for (u32 i = p.first; !p.dead && i < p.first + p.count; i++)
-        if (w->starts.at[i] != w->starts.at[i + 1] && !(p.ghosts && w->flags.at[i] & FLAG_DEAD))
+    for (u32 rank = p.rank; !p.dead && rank < p.rank + p.ranks; rank++) {
+        u32 i = w->tree.at[rank * TREE_WORDS + TREE_AT_RANK];
+        if (i - p.base < p.range_rows && w->starts.at[i] != w->starts.at[i + 1] && !(p.ghosts && w->flags.at[i] & FLAG_DEAD))
             bound_feature(w, &p, job, i, 0);
+    }
 }
 
 const struct check_kernel hsae_check_update = {launches, launch, bounds};
