@@ -18,12 +18,13 @@ static uint64_t binding_limit(const struct hsae_device *device)
     return limit < MAX_RANGE_BYTES ? limit : MAX_RANGE_BYTES;
 }
 
-/* Free rows for training: as many as features where D is a small part of the device's memory, so that all trees are updated at once, else
- * an eighth of them. */
+/* Free rows for training: as many as features where D is a small part of the device's memory and they fit, so that all trees are updated
+ * at once, else an eighth of them. */
 static uint32_t first_spare(const struct stack *stack)
 {
-    uint64_t bytes = (uint64_t)stack->features * stack->stride * sizeof(float);
-    return bytes <= stack->device->info.limits.memory_bytes / 128 ? stack->features : (stack->features + 7) / 8;
+    uint64_t row_bytes = stack->stride * sizeof(float), few = stack->device->info.limits.memory_bytes / 128 / row_bytes;
+    uint64_t fit = binding_limit(stack->device) / row_bytes * HSAE_MAX_RANGES;
+    return stack->features <= few && 2 * (uint64_t)stack->features <= fit ? stack->features : (stack->features + 7) / 8;
 }
 
 static hsae_status fail_decoder(const struct stack *stack, uint32_t spare)

@@ -156,7 +156,7 @@ static void test_same_seed(void **unused)
         uint64_t dead = 0;
         hsae_trainer *trainer = new_trainer(device, &config, data);
         assert_ok(hsae_trainer_run(trainer, data, &(hsae_run_params){.metrics_every = 1, .metrics = count_dead, .user = &dead}));
-        assert_true(dead > 3 && trainer->has_tree && trainer->ghost);
+        assert_true(dead > 3 && trainer->has_tree && trainer->ghost_rows);
         assert_same(finish(trainer), expected, "configuration", variant);
         config.seed++;
         struct bytes other = undisturbed(&config, data);
@@ -220,6 +220,29 @@ static void test_short_lists(void **unused)
         run(trainer, data, 0);
         assert_true(trainer->stack.capacity > 1);
         assert_same(finish(trainer), expected, "configuration", variant);
+        free(expected.data);
+        hsae_dataset_close(&data);
+    }
+}
+
+/* With few free rows of D the forest is updated in parts, and a tree that is larger than all of them gets more. */
+static void test_parts(void **unused)
+{
+    (void)unused;
+    for (enum variant variant = 0; variant < VARIANTS; variant++) {
+        hsae_config config = config_of(variant);
+        hsae_dataset *data = data_of(variant);
+        struct bytes expected = undisturbed(&config, data);
+        uint64_t memory = device->info.limits.memory_bytes;
+        device->info.limits.memory_bytes = 1 << 20;
+        hsae_trainer *trainer = new_trainer(device, &config, data);
+        uint32_t spare = trainer->stack.spare, features = trainer->stack.features;
+        assert_true(spare < features / 4 && trainer->parts.count > 4);
+        run(trainer, data, 0);
+        assert_true(variant != COACTIVATION || (trainer->stack.spare > spare && trainer->stack.spare < features));
+        assert_true(trainer->parts.count > 1 && trainer->parts.largest <= trainer->stack.spare);
+        assert_same(finish(trainer), expected, "parts, configuration", variant);
+        device->info.limits.memory_bytes = memory;
         free(expected.data);
         hsae_dataset_close(&data);
     }
@@ -388,8 +411,8 @@ static void test_too_small(void **unused)
     const uint64_t row = 304 * sizeof(float);
     uint32_t ranges;
     struct bytes bytes;
-    /* 90 rows in each of 4 buffers, 2 rows a feature. */
-    assert_fails(wide_run(HSAE_SIMILARITY_ENCODER, 90 * row, &ranges, &bytes), HSAE_ERROR_LIMIT, "109440 bytes", "at most 180 features",
+    /* 55 rows in each of 4 buffers; the 198 features need 25 more. */
+    assert_fails(wide_run(HSAE_SIMILARITY_ENCODER, 55 * row, &ranges, &bytes), HSAE_ERROR_LIMIT, "66880 bytes", "at most 220 rows",
                  "width 300", NULL);
 }
 
@@ -419,7 +442,7 @@ int main(void)
     const struct CMUnitTest suite[] = {
         cmocka_unit_test(test_same_seed),   cmocka_unit_test(test_resume),      cmocka_unit_test(test_resume_start),
         cmocka_unit_test(test_short_lists), cmocka_unit_test(test_from_memory), cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_bad_data),    cmocka_unit_test(test_last_step),
+        cmocka_unit_test(test_bad_data),    cmocka_unit_test(test_last_step),   cmocka_unit_test(test_parts),
     };
     hsae_device_info *list;
     size_t count;
