@@ -64,7 +64,7 @@ void hsae_bench_count(enum hsae_kernel kernel, const struct work *w, double *flo
         *flops = 4 * plane;
         *bytes = (w->raw_bytes + 2 * F) * plane;
         break;
-    case HSAE_KERNEL_swap: /* two words of the tree, last_fired, slot, flags */
+    case HSAE_KERNEL_swap: /* two words of the tree, last_fired, place, flags */
         *bytes = 5 * n;
         break;
     case HSAE_KERNEL_prepare:
@@ -104,9 +104,9 @@ void hsae_bench_count(enum hsae_kernel kernel, const struct work *w, double *flo
         *flops = 4 * plane;
         *bytes = F * plane;
         break;
-    case HSAE_KERNEL_control: /* the terms, active samples, last_fired, slot */
+    case HSAE_KERNEL_control: /* the terms, active samples, last_fired */
         *flops = 2 * (double)w->features;
-        *bytes = (TERM_WORDS + 4) * n + F * w->levels * (double)w->rows;
+        *bytes = (TERM_WORDS + 2) * n + F * w->levels * (double)w->rows;
         break;
     case HSAE_KERNEL_ghost: /* no feature of a benchmark is dead; the tree's products are timed as a whole */
     case HSAE_KERNEL_ghost_scale:
