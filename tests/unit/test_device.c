@@ -46,7 +46,7 @@ static struct hsae_buffer *new_buffer(hsae_device *on, const char *label, uint64
 
 /* ---- the swap kernel on two levels ---- */
 
-enum { CLOCK, LEVELS, TREE, LAST_FIRED, SLOT, FLAGS, BUFFERS };
+enum { CLOCK, LEVELS, TREE, LAST_FIRED, PLACES, FLAGS, BUFFERS };
 
 struct swap_case {
     struct hsae_buffer *buffers[BUFFERS];
@@ -56,7 +56,7 @@ struct swap_case {
 
 static void new_case(struct swap_case *c, hsae_device *on)
 {
-    static u32 tree[FEATURES * TREE_WORDS], last_fired[FEATURES], slot[FEATURES];
+    static u32 tree[FEATURES * TREE_WORDS], last_fired[FEATURES], places[FEATURES];
     const u32 parents = FEATURES - CHILDREN;
     u32 clock[CLOCK_WORDS] = {[CLOCK_STEP] = 9, [CLOCK_SEED_LO] = 7, [CLOCK_SWAP_BOUND] = 1 << 23, [CLOCK_DEAD_STEPS] = 4};
     u32 levels[3 * LEVEL_WORDS] = {[LEVEL_WORDS + LEVEL_FIRST] = parents, [2 * LEVEL_WORDS + LEVEL_FIRST] = FEATURES};
@@ -64,13 +64,13 @@ static void new_case(struct swap_case *c, hsae_device *on)
         tree[i * TREE_WORDS + TREE_PARENT] = i >= parents && i % 5 ? i % parents : NONE;
         tree[i * TREE_WORDS + TREE_CHILD_COUNT] = i < parents ? i % 3 : 0;
         last_fired[i] = i % 9;
-        slot[i] = i % 2;
+        places[i] = i % 2;
     }
     c->buffers[CLOCK] = new_buffer(on, "clock", sizeof clock, HSAE_BUFFER_STAGING, clock);
     c->buffers[LEVELS] = new_buffer(on, "levels", sizeof levels, HSAE_BUFFER_DEVICE, levels);
     c->buffers[TREE] = new_buffer(on, "tree", sizeof tree, HSAE_BUFFER_DEVICE, tree);
     c->buffers[LAST_FIRED] = new_buffer(on, "last_fired", sizeof last_fired, HSAE_BUFFER_DEVICE, last_fired);
-    c->buffers[SLOT] = new_buffer(on, "slot", sizeof slot, HSAE_BUFFER_DEVICE, slot);
+    c->buffers[PLACES] = new_buffer(on, "places", sizeof places, HSAE_BUFFER_DEVICE, slot);
     c->buffers[FLAGS] = new_buffer(on, "flags", FEATURES * 4, HSAE_BUFFER_DEVICE, NULL);
     uint32_t most = on->info.limits.max_group_size, group_size = most < GROUP_SIZE ? most : GROUP_SIZE;
     c->args = (struct swap_args){.features = FEATURES, .levels = 2};
@@ -89,15 +89,15 @@ static void free_case(struct swap_case *c)
         hsae_buffer_destroy(&c->buffers[i]);
 }
 
-/* `repeats` swaps; each after the first reads as its slots what the one before it wrote, in turn into two buffers. */
+/* `repeats` swaps; each after the first reads as its places what the one before it wrote, in turn into two buffers. */
 static struct hsae_sequence *new_chain(struct swap_case *c, hsae_device *on, int repeats, bool timed)
 {
     struct hsae_sequence *sequence;
     struct hsae_launch launch = c->launch;
     assert_ok(hsae_sequence_create(on, "chain", timed, &sequence));
     for (int i = 0; i < repeats; i++) {
-        launch.bindings[SLOT] = c->buffers[i % 2 ? FLAGS : SLOT];
-        launch.bindings[FLAGS] = c->buffers[i % 2 ? SLOT : FLAGS];
+        launch.bindings[PLACES] = c->buffers[i % 2 ? FLAGS : PLACES];
+        launch.bindings[FLAGS] = c->buffers[i % 2 ? PLACES : FLAGS];
         assert_ok(hsae_sequence_launch(sequence, &launch));
     }
     assert_ok(hsae_sequence_end(sequence));
@@ -261,12 +261,12 @@ static void test_timers(void **state)
 {
     (void)state;
     static u32 expected[3][FEATURES], flags[FEATURES];
-    double ns[5] = {-1, -1, -1, -1, -1};
+    double ns[6] = {-1, -1, -1, -1, -1, -1};
     struct swap_case c;
     new_case(&c, device);
-    struct hsae_sequence *first = new_chain(&c, device, 2, false), *timed = new_chain(&c, device, 5, true),
+    struct hsae_sequence *first = new_chain(&c, device, 2, false), *timed = new_chain(&c, device, 6, true),
                          *last = new_chain(&c, device, 2, false), *none = new_chain(&c, device, 0, true);
-    expect_chain(9, expected);
+    expect_chain(10, expected);
     assert_ok(hsae_sequence_submit(first, NULL));
     assert_ok(hsae_sequence_submit(timed, NULL));
     assert_ok(hsae_sequence_submit(none, NULL));
@@ -276,7 +276,7 @@ static void test_timers(void **state)
     assert_ok(hsae_device_wait(device, 0));
     assert_ok(hsae_sequence_times(timed, ns));
     assert_ok(hsae_sequence_times(none, ns));
-    for (int i = 0; i < 5; i++)
+    for (int i = 0; i < 6; i++)
         assert_true(ns[i] > 0 && ns[i] < 60e9);
     assert_fails(hsae_sequence_times(first, ns), HSAE_ERROR_ARGUMENT, "not made to be timed", NULL);
     assert_fails(hsae_sequence_times(timed, NULL), HSAE_ERROR_ARGUMENT, "nowhere", NULL);
@@ -362,7 +362,7 @@ static void test_launch_refusals(void **state)
     REFUSED(launch.groups[1] = 0, ERROR_ARGUMENT, "groups");
     REFUSED(launch.bindings[TREE] = NULL, ERROR_ARGUMENT, "swap", "binding 2 is not set");
     REFUSED(launch.bindings[BUFFERS] = c.buffers[0], ERROR_ARGUMENT, "binding 6 is set", "has 6");
-    REFUSED(launch.bindings[SLOT] = launch.bindings[FLAGS], ERROR_ARGUMENT, "swap", "flags is written and bound twice", "4 and 5");
+    REFUSED(launch.bindings[PLACES] = launch.bindings[FLAGS], ERROR_ARGUMENT, "swap", "flags is written and bound twice", "4 and 5");
     REFUSED(launch.shape.group_size = device->info.limits.max_group_size = 1;
             launch.shape.group_size = 2, ERROR_LIMIT, "swap", "group size 2", "allows 1");
     REFUSED(launch.groups[0] = device->info.limits.max_groups[0] = 7; launch.groups[0] = 8, ERROR_LIMIT, "8 groups in x", "allows 7");
@@ -378,7 +378,7 @@ static void test_launch_refusals(void **state)
     assert_int_equal(hsae_sequence_launch(NULL, &c.launch), HSAE_ERROR_ARGUMENT);
     assert_int_equal(hsae_sequence_launch(sequence, NULL), HSAE_ERROR_ARGUMENT);
     /* Nothing of what was refused is in the sequence. What is only read may be bound twice. */
-    c.launch.bindings[SLOT] = c.launch.bindings[LAST_FIRED];
+    c.launch.bindings[PLACES] = c.launch.bindings[LAST_FIRED];
     assert_ok(hsae_sequence_launch(sequence, &c.launch));
     assert_ok(hsae_sequence_end(sequence));
     assert_int_equal(((struct hsae_sequence_base *)sequence)->launch_count, 1);
