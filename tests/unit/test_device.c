@@ -70,7 +70,7 @@ static void new_case(struct swap_case *c, hsae_device *on)
     c->buffers[LEVELS] = new_buffer(on, "levels", sizeof levels, HSAE_BUFFER_DEVICE, levels);
     c->buffers[TREE] = new_buffer(on, "tree", sizeof tree, HSAE_BUFFER_DEVICE, tree);
     c->buffers[LAST_FIRED] = new_buffer(on, "last_fired", sizeof last_fired, HSAE_BUFFER_DEVICE, last_fired);
-    c->buffers[PLACES] = new_buffer(on, "places", sizeof places, HSAE_BUFFER_DEVICE, slot);
+    c->buffers[PLACES] = new_buffer(on, "places", sizeof places, HSAE_BUFFER_DEVICE, places);
     c->buffers[FLAGS] = new_buffer(on, "flags", FEATURES * 4, HSAE_BUFFER_DEVICE, NULL);
     uint32_t most = on->info.limits.max_group_size, group_size = most < GROUP_SIZE ? most : GROUP_SIZE;
     c->args = (struct swap_args){.features = FEATURES, .levels = 2};
