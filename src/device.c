@@ -179,6 +179,42 @@ static bool is_power_of_two(uint32_t x)
     return x && !(x & (x - 1));
 }
 
+bool hsae_shape_tile(const struct hsae_kernel_shape *shape, struct hsae_tile *tile)
+{
+    uint32_t vw = shape->vector_width, parts = 32 / vw, step = shape->tile_step, group = shape->group_size;
+    uint32_t vectors = shape->tile_vectors ? shape->tile_vectors : parts, words = shape->tile_words ? shape->tile_words : 1;
+    uint32_t lanes = words * parts / vectors; /* along the samples */
+    *tile = (struct hsae_tile){.words = words};
+    if (!lanes || lanes * vectors != words * parts || (lanes > 1 && lanes % parts) || group % lanes || step > 16 ||
+        (step && (16 % step || step % vw)) || shape->tile_prefetch > (step != 0) || (shape->tile_pad && !step))
+        return false;
+    tile->features = group / lanes * shape->columns;
+    uint64_t bytes = step ? 4 * (tile->features * (step + (uint64_t)shape->tile_pad * vw) + (uint64_t)words * 32 * step) : 0;
+    if (lanes > 1)
+        bytes += 4 * (uint64_t)group * vectors * ((shape->columns + parts - 1) / parts);
+    tile->local_bytes = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
+    return !step || ((uint64_t)tile->features * step / vw % group == 0 && (uint64_t)words * parts * step % group == 0);
+}
+
+static hsae_status check_tile(const struct hsae_sequence_base *sequence, const struct hsae_launch *launch)
+{
+    const struct hsae_device *device = sequence->device;
+    const struct hsae_kernel_shape *shape = &launch->shape;
+    struct hsae_tile tile;
+    if (!hsae_shape_tile(shape, &tile))
+        return hsae_fail(
+            device->context, HSAE_ERROR_ARGUMENT,
+            "%s: %s in %s: a tile of %u vectors an item, %u words, step %u, padding %u, prefetch %u does not fit group size %u, "
+            "columns %u, vector width %u (device.h)",
+            device->info.id, hsae_kernels[launch->kernel].name, sequence->label, shape->tile_vectors, shape->tile_words, shape->tile_step,
+            shape->tile_pad, shape->tile_prefetch, shape->group_size, shape->columns, shape->vector_width);
+    if (tile.local_bytes > device->info.limits.max_local_bytes)
+        return hsae_fail(device->context, HSAE_ERROR_LIMIT,
+                         "%s: %s in %s: a tile with %u bytes of local memory, the device allows %u; use a smaller one", device->info.id,
+                         hsae_kernels[launch->kernel].name, sequence->label, tile.local_bytes, device->info.limits.max_local_bytes);
+    return HSAE_OK;
+}
+
 static hsae_status check_shape(const struct hsae_sequence_base *sequence, const struct hsae_launch *launch)
 {
     const struct hsae_device *device = sequence->device;
@@ -186,7 +222,8 @@ static hsae_status check_shape(const struct hsae_sequence_base *sequence, const 
     const struct hsae_kernel_info *kernel = &hsae_kernels[launch->kernel];
     const struct hsae_kernel_shape *shape = &launch->shape;
     if (!is_power_of_two(shape->group_size) || !shape->columns || !is_power_of_two(shape->ranges) || shape->ranges > HSAE_MAX_RANGES ||
-        (shape->vector_width != 4 && shape->vector_width != 8 && shape->vector_width != 16) || !launch->groups[0] || !launch->groups[1])
+        (shape->vector_width != 4 && shape->vector_width != 8 && shape->vector_width != 16) ||
+        (device->info.backend == HSAE_BACKEND_VULKAN && shape->vector_width != 4) || !launch->groups[0] || !launch->groups[1])
         return hsae_fail(device->context, HSAE_ERROR_ARGUMENT,
                          "%s: %s in %s: group size %u, columns %u, ranges %u, vector width %u, groups %u x %u is not a shape (device.h)",
                          device->info.id, kernel->name, sequence->label, shape->group_size, shape->columns, shape->ranges,
@@ -198,7 +235,7 @@ static hsae_status check_shape(const struct hsae_sequence_base *sequence, const 
         if (launch->groups[i] > limits->max_groups[i])
             return hsae_fail(device->context, HSAE_ERROR_LIMIT, "%s: %s in %s: %u groups in %c, the device allows %u; use a smaller batch",
                              device->info.id, kernel->name, sequence->label, launch->groups[i], i ? 'y' : 'x', limits->max_groups[i]);
-    return HSAE_OK;
+    return check_tile(sequence, launch);
 }
 
 static hsae_status check_binding(const struct hsae_sequence_base *sequence, const struct hsae_launch *launch, size_t slot)

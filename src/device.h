@@ -24,8 +24,23 @@ struct hsae_kernel_shape {
     uint32_t group_size;   /* WG, a power of two */
     uint32_t columns;      /* COLS, >= 1 */
     uint32_t ranges;       /* RANGES: 1, 2 or 4 */
-    uint32_t vector_width; /* VW: 4, 8 or 16; Vulkan ignores it (4) */
+    uint32_t vector_width; /* VW: 4, 8 or 16; Vulkan: 4 */
+    /* TILE_*, encode's work-group: a grid of work-items, each with `columns` features and some vectors of samples in registers. */
+    uint32_t tile_vectors;  /* vectors of samples of a work-item; 0: a whole bitmap word */
+    uint32_t tile_words;    /* bitmap words (32 samples each) of a work-group; 0: 1 */
+    uint32_t tile_step;     /* columns of d that go through local memory at a time, a divisor of 16; 0: none do */
+    uint32_t tile_pad;      /* vectors of padding behind a row in local memory, against bank conflicts */
+    uint32_t tile_prefetch; /* 1: registers take the next step's operands while this step's are used */
 };
+
+/* What the TILE_* fields mean. */
+struct hsae_tile {
+    uint32_t features, words; /* of a work-group */
+    uint32_t local_bytes;
+};
+/* False where the fields do not fit together: the lanes of a bitmap word must be adjacent in one work-group, and each work-item must load
+ * as much as the others. Shapes without TILE_* fields fit. */
+bool hsae_shape_tile(const struct hsae_kernel_shape *shape, struct hsae_tile *tile);
 
 /* ---- buffers ---- */
 
@@ -137,6 +152,7 @@ struct hsae_device {
     uint64_t staging_bytes;      /* STAGING buffers */
     uint64_t buffers, sequences; /* alive, kept by the front */
     uint64_t submitted, waited;  /* last ticket given out, last one known to be done; kept by the front */
+    uint32_t vendor;             /* PCI id of the maker; set by a backend on opening, 0: unknown */
     bool has_product;            /* set by a backend on opening */
     bool lost;                   /* set by a backend once the device is lost; the front then refuses everything but destruction */
 };

@@ -13,7 +13,7 @@ extern const char *const hsae_opencl_code[HSAE_KERNEL_COUNT];
 /* Bodies for one work-item a group; NULL: the kernel has none of its own. */
 extern const char *const hsae_opencl_cpu_code[HSAE_KERNEL_COUNT];
 
-/* SPIR-V 1.3; entry point "main", specialisation constants 0 WG, 1 COLS, 2 RANGES. */
+/* SPIR-V 1.3; entry point "main", specialisation constants as kernel_dialect.h numbers them. */
 struct hsae_spirv {
     const uint32_t *words;
     size_t size; /* bytes */

@@ -5,6 +5,7 @@
  *   COLS    kernel-specific tile: vectors (or rows) that one work-item holds in registers
  *   RANGES  how many buffers a large tensor is cut into (1, 2 or 4)
  *   VW      floats in a `vf`: 4 in GLSL; 4, 8 or 16 in OpenCL
+ *   TILE_*  encode's tile (device.h); 0 elsewhere
  *
  * A kernel reads:
  *   KERNEL_3(rowmax, READ(0, vf, x), READ(1, u32, n), WRITE(2, f32, y))
@@ -24,10 +25,17 @@
 
 #ifdef HSAE_GLSL
 
+#extension GL_EXT_control_flow_attributes : require
+
 layout(local_size_x_id = 0, local_size_y = 1, local_size_z = 1) in;
 layout(constant_id = 0) const uint WG = 1;
 layout(constant_id = 1) const uint COLS = 1;
 layout(constant_id = 2) const uint RANGES = 1;
+layout(constant_id = 3) const uint TILE_VECTORS = 0;
+layout(constant_id = 4) const uint TILE_WORDS = 0;
+layout(constant_id = 5) const uint TILE_STEP = 0;
+layout(constant_id = 6) const uint TILE_PAD = 0;
+layout(constant_id = 7) const uint TILE_PREFETCH = 0;
 
 #define u32 uint
 #define i32 int
@@ -58,6 +66,12 @@ layout(constant_id = 2) const uint RANGES = 1;
         memoryBarrierBuffer();                                                                               \
         barrier();                                                                                           \
     }
+#define LOCAL_BARRIER()                                                                                      \
+    if (WG > 1u) {                                                                                           \
+        memoryBarrierShared();                                                                               \
+        barrier();                                                                                           \
+    }
+#define UNROLL [[unroll]]
 
 #define to_f32(x) float(x)
 #define to_u32(x) uint(x)
@@ -78,6 +92,8 @@ layout(constant_id = 2) const uint RANGES = 1;
 #define exp2_f32(x) exp2(x)
 #define log_f32(x) log(x)
 #define unpack_f16(word, high) ((high) ? unpackHalf2x16(word).y : unpackHalf2x16(word).x)
+/* m(index, name) for each element of a vf, which is v.name */
+#define EACH_ELEMENT(m) m(0u, x) m(1u, y) m(2u, z) m(3u, w)
 float sum_vf(vec4 v) { return (v.x + v.y) + (v.z + v.w); }
 uint above_vf(vec4 v, float cut) /* bit k: lane k > cut */
 {
@@ -90,7 +106,7 @@ uint mul_hi_u32(uint a, uint b)
     return hi;
 }
 
-#else /* OpenCL C 1.2; WG, COLS, RANGES, VW are -D options */
+#else /* OpenCL C 1.2; WG, COLS, RANGES, VW, TILE_* are -D options */
 
 #pragma OPENCL FP_CONTRACT OFF
 
@@ -118,10 +134,13 @@ uint mul_hi_u32(uint a, uint b)
 #if WG == 1
 #define LANE 0u
 #define BARRIER()
+#define LOCAL_BARRIER()
 #else
 #define LANE (to_u32(get_local_id(0)))
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
+#define LOCAL_BARRIER() barrier(CLK_LOCAL_MEM_FENCE) /* orders local memory alone */
 #endif
+#define UNROLL _Pragma("unroll")
 
 #define to_f32(x) convert_float(x)
 #define to_u32(x) convert_uint(x)
@@ -152,13 +171,18 @@ static inline uint above4(float4 v, float cut)
     int4 m = (v > (float4)(cut)) & (int4)(1, 2, 4, 8);
     return as_uint((m.x | m.y) | (m.z | m.w));
 }
+#define EACH_ELEMENT_8(m) m(0u, s0) m(1u, s1) m(2u, s2) m(3u, s3) m(4u, s4) m(5u, s5) m(6u, s6) m(7u, s7)
 #if VW == 4
+#define EACH_ELEMENT(m) m(0u, x) m(1u, y) m(2u, z) m(3u, w)
 #define sum_vf(v) sum4(v)
 #define above_vf(v, cut) above4(v, cut)
 #elif VW == 8
+#define EACH_ELEMENT(m) EACH_ELEMENT_8(m)
 static inline float sum_vf(float8 v) { return sum4(v.lo + v.hi); }
 static inline uint above_vf(float8 v, float cut) { return above4(v.lo, cut) | (above4(v.hi, cut) << 4); }
 #else
+#define EACH_ELEMENT(m)                                                                                      \
+    EACH_ELEMENT_8(m) m(8u, s8) m(9u, s9) m(10u, sa) m(11u, sb) m(12u, sc) m(13u, sd) m(14u, se) m(15u, sf)
 static inline float sum_vf(float16 v) { float8 h = v.lo + v.hi; return sum4(h.lo + h.hi); }
 static inline uint above_vf(float16 v, float cut)
 {

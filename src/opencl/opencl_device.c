@@ -281,6 +281,7 @@ static hsae_status open_device(hsae_context *context, size_t index, struct hsae_
     device->base.context = context;
     device->base.ops = &ops;
     device->base.info = describe(device->cl, &found[index]);
+    device->base.vendor = clamp_u32(device_number(device->cl, device->id, CL_DEVICE_VENDOR_ID), UINT32_MAX);
     device->base.has_product = hsae_opencl_has_product(device);
     snprintf(device->base.info.id, sizeof device->base.info.id, "opencl:%zu", index);
     platform_text(device->cl, found[index].platform, CL_PLATFORM_VERSION, platform_version, sizeof platform_version);

@@ -80,9 +80,12 @@ static hsae_status build(struct opencl_device *device, enum hsae_kernel kernel, 
     const char *text[] = {hsae_opencl_prelude, body_of(kernel, shape)}, *name = hsae_kernels[kernel].name;
     hsae_status status = HSAE_OK;
     cl_program program = NULL;
-    char options[128];
-    snprintf(options, sizeof options, "-cl-std=CL1.2 -DWG=%u -DCOLS=%u -DRANGES=%u -DVW=%u", shape->group_size, shape->columns,
-             shape->ranges, shape->vector_width);
+    char options[256];
+    snprintf(options, sizeof options,
+             "-cl-std=CL1.2 -DWG=%u -DCOLS=%u -DRANGES=%u -DVW=%u -DTILE_VECTORS=%u -DTILE_WORDS=%u -DTILE_STEP=%u -DTILE_PAD=%u "
+             "-DTILE_PREFETCH=%u",
+             shape->group_size, shape->columns, shape->ranges, shape->vector_width, shape->tile_vectors, shape->tile_words,
+             shape->tile_step, shape->tile_pad, shape->tile_prefetch);
     char *key = binary_key(device, text[1], options);
     if (!key)
         return hsae_fail(device->base.context, HSAE_ERROR_MEMORY, "out of memory for kernel %s", name);

@@ -71,13 +71,42 @@ static struct hsae_kernel_shape cpu_shape(enum work work, uint32_t width)
     return shape;
 }
 
+/* Makers, by PCI id. */
+enum { AMD = 0x1002, NVIDIA = 0x10de, INTEL = 0x8086 };
+
+static bool fits(const struct hsae_kernel_shape *shape, const hsae_limits *limits)
+{
+    struct hsae_tile tile;
+    return hsae_shape_tile(shape, &tile) && shape->group_size <= limits->max_group_size && tile.local_bytes <= limits->max_local_bytes;
+}
+
+/* encode on a GPU or a software Vulkan device: the first tile that fits, from the maker's row of the ladder on. The rows were chosen by
+ * what offline compilers make of them (tests/offline), not by measurement. */
+static struct hsae_kernel_shape encode_shape(const struct hsae_device *device, bool software)
+{
+    static const struct hsae_kernel_shape ladder[] = {
+        /* 128 features x 128 samples, 8 x 8 an item: 127 to 137 registers; 86 % of the inner loop is FMAs (RADV). A step of 16 takes 30
+         * registers more, which spill on gfx1100; rows of 8 floats need no padding. */
+        {.group_size = 256, .columns = 8, .tile_vectors = 2, .tile_words = 4, .tile_step = 8, .tile_prefetch = 1, .vector_width = 4},
+        /* 32 x 64, 4 x 8 an item: 73 to 96 registers, 3.5 KiB. */
+        {.group_size = 64, .columns = 4, .tile_vectors = 2, .tile_words = 2, .tile_step = 8, .tile_prefetch = 1, .vector_width = 4},
+        /* 6 x 128 from memory, for Intel: weights are uniform loads; more features spill where a SIMD has 32 lanes (Xe-HPC). */
+        {.group_size = 32, .columns = 6, .tile_vectors = 1, .tile_words = 4, .vector_width = 4},
+        /* A bitmap word an item: without the barrier for which software devices pay dearly. */
+        {.group_size = 8, .columns = 1, .vector_width = 4},
+    };
+    const size_t last = sizeof ladder / sizeof *ladder - 1;
+    size_t row = software ? last : device->vendor == INTEL ? 2 : device->vendor == AMD || device->vendor == NVIDIA ? 0 : 1;
+    while (row < last && !fits(&ladder[row], &device->info.limits))
+        row++;
+    return ladder[row];
+}
+
 /* A GPU: lanes share rows, so that they read side by side. A software Vulkan device pays dearly for barriers: small groups. */
 static struct hsae_kernel_shape gpu_shape(enum work work, bool software)
 {
     struct hsae_kernel_shape shape = {.group_size = 64, .columns = 1, .vector_width = 4};
-    if (work == WORK_TILE)
-        shape.columns = software ? 1 : 2;
-    else if (work == WORK_CHAIN || work == WORK_STREAM)
+    if (work == WORK_CHAIN || work == WORK_STREAM)
         shape.columns = 8;
     else if (work == WORK_SINGLE && !software)
         shape.group_size = 256;
@@ -95,7 +124,7 @@ struct hsae_kernel_shape hsae_shape(const struct hsae_device *device, enum hsae_
         uint32_t width = info->limits.vector_width;
         shape = cpu_shape(work_of(kernel), width >= 16 ? 16 : width >= 8 ? 8 : 4);
     } else if (info->backend != HSAE_BACKEND_REF) {
-        shape = gpu_shape(work_of(kernel), cpu);
+        shape = kernel == HSAE_KERNEL_encode ? encode_shape(device, cpu) : gpu_shape(work_of(kernel), cpu);
     }
     while (shape.group_size > info->limits.max_group_size)
         shape.group_size /= 2;

@@ -138,12 +138,19 @@ hsae_status hsae_ranged_read(const struct stack *stack, const struct ranged *ten
     return copy_tensor(stack, tensor, row, count, data, NULL);
 }
 
+static struct hsae_tile encode_tile(const struct stack *stack)
+{
+    struct hsae_kernel_shape shape = hsae_shape(stack->device, HSAE_KERNEL_encode, 1);
+    struct hsae_tile tile;
+    hsae_shape_tile(&shape, &tile);
+    return tile;
+}
+
 /* Sizes that follow from the device: chunks whose scratch stays in a CPU's cache, or keeps a GPU busy. */
 static void choose_sizes(struct stack *stack)
 {
-    struct hsae_kernel_shape tile = hsae_shape(stack->device, HSAE_KERNEL_encode, 1);
-    uint64_t scratch = stack->device->info.type == HSAE_DEVICE_CPU ? UINT64_C(2) << 20 : UINT64_C(32) << 20,
-             unit = tile.group_size * tile.columns;
+    uint64_t scratch = stack->device->info.type == HSAE_DEVICE_CPU ? UINT64_C(2) << 20 : UINT64_C(32) << 20;
+    uint64_t unit = encode_tile(stack).features;
     uint64_t limit = binding_limit(stack->device), rows = limit / (stack->stride * sizeof(float));
     uint64_t chunk = (scratch < limit ? scratch : limit) / (stack->padded * sizeof(float));
     chunk = (chunk < rows ? chunk : rows) / unit * unit; /* `rows`: a hierarchy update has a chunk's rows in one buffer */
@@ -480,9 +487,8 @@ hsae_status hsae_record_encode(const struct stack *stack, struct hsae_sequence *
 
 uint64_t hsae_encode_groups(const struct stack *stack, uint32_t count)
 {
-    struct hsae_kernel_shape tile = hsae_shape(stack->device, HSAE_KERNEL_encode, 1);
-    uint64_t features = (uint64_t)tile.group_size * tile.columns;
-    return (count + features - 1) / features * stack->words;
+    struct hsae_tile tile = encode_tile(stack);
+    return ((uint64_t)count + tile.features - 1) / tile.features * ((stack->words + tile.words - 1) / tile.words);
 }
 
 /* A chunk of features: all of one range of E. */

@@ -236,6 +236,7 @@ static hsae_status create_device(struct vulkan_device *device)
     instance->GetPhysicalDeviceProperties(device->physical, &properties);
     instance->GetPhysicalDeviceMemoryProperties(device->physical, &device->memory);
     device->queue_family = hsae_vulkan_queue_family(instance, device->physical, &family);
+    device->base.vendor = properties.vendorID;
     device->atom = properties.limits.nonCoherentAtomSize;
     device->max_memories = properties.limits.maxMemoryAllocationCount;
     device->timestamp_period = properties.limits.timestampPeriod;

@@ -107,10 +107,14 @@ static hsae_status create_layouts(struct vulkan_device *device, enum hsae_kernel
 
 static VkResult compile(struct vulkan_device *device, enum hsae_kernel kernel, const struct hsae_kernel_shape *shape, VkPipeline *out)
 {
-    const uint32_t constants[] = {shape->group_size, shape->columns, shape->ranges};
-    const VkSpecializationMapEntry entries[] = {{0, 0, 4}, {1, 4, 4}, {2, 8, 4}};
+    const uint32_t constants[] = {shape->group_size, shape->columns,   shape->ranges,   shape->tile_vectors,
+                                  shape->tile_words, shape->tile_step, shape->tile_pad, shape->tile_prefetch};
+    enum { CONSTANTS = sizeof constants / sizeof *constants };
+    VkSpecializationMapEntry entries[CONSTANTS];
+    for (uint32_t i = 0; i < CONSTANTS; i++)
+        entries[i] = (VkSpecializationMapEntry){.constantID = i, .offset = i * sizeof *constants, .size = sizeof *constants};
     VkSpecializationInfo specialization = {
-        .mapEntryCount = 3,
+        .mapEntryCount = CONSTANTS,
         .pMapEntries = entries,
         .dataSize = sizeof constants,
         .pData = constants,
@@ -146,8 +150,7 @@ hsae_status hsae_vulkan_pipeline_get(struct vulkan_device *device, enum hsae_ker
 {
     for (size_t i = 0; i < device->pipeline_count; i++) {
         const struct vulkan_pipeline *made = &device->pipelines[i];
-        if (made->kernel == kernel && made->shape.group_size == shape->group_size && made->shape.columns == shape->columns &&
-            made->shape.ranges == shape->ranges) {
+        if (made->kernel == kernel && !memcmp(&made->shape, shape, sizeof *shape)) {
             *out = made->handle;
             return HSAE_OK;
         }

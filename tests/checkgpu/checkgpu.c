@@ -252,8 +252,19 @@ static struct hsae_kernel_shape device_shape(const hsae_device *device, enum hsa
     group = opencl && cpu && kernel == HSAE_KERNEL_update ? 1 : group < most ? group : most;
     if (index == 0)
         return hsae_shape(device, kernel, 1);
+    if (index >= SHAPES)
+        return check_kernels[kernel]->shapes[index - SHAPES];
     return index == 1 ? (struct hsae_kernel_shape){.group_size = group, .columns = 1, .ranges = 4, .vector_width = 4}
                       : (struct hsae_kernel_shape){.group_size = group, .columns = 3, .ranges = 2, .vector_width = opencl ? 8 : 4};
+}
+
+/* Whether the device can run a shape that its kernel asks for. */
+static bool fits(const hsae_device *device, const struct hsae_kernel_shape *shape)
+{
+    const hsae_limits *limits = &device->info.limits;
+    struct hsae_tile tile;
+    return !hsae_shape_tile(shape, &tile) || (shape->group_size <= limits->max_group_size && tile.local_bytes <= limits->max_local_bytes &&
+                                              (device->info.backend == HSAE_BACKEND_OPENCL || shape->vector_width == 4));
 }
 
 /* One launch on both devices. */
@@ -289,9 +300,11 @@ static hsae_status check_case(hsae_device *reference, hsae_device *device, enum 
         check_kernels[kernel]->launch(world, index, &job);
         status = check_launch(reference, device, world, &job, verdict);
         if (verdict->failed)
-            printf("\n    launch %u of %u, group size %u, columns %u, ranges %u, vector width %u, levels %u, batch %u, dim %u\n   ",
-                   index + 1, launches, shape->group_size, shape->columns, shape->ranges, shape->vector_width, size->levels, size->rows,
-                   size->dim);
+            printf(
+                "\n    launch %u of %u, group size %u, columns %u, ranges %u, vector width %u, tile %u %u %u %u %u, levels %u, batch %u, "
+                "dim %u\n   ",
+                index + 1, launches, shape->group_size, shape->columns, shape->ranges, shape->vector_width, shape->tile_vectors,
+                shape->tile_words, shape->tile_step, shape->tile_pad, shape->tile_prefetch, size->levels, size->rows, size->dim);
     }
     world_destroy(world);
     return status;
@@ -333,9 +346,11 @@ static void check_kernel_on(hsae_device *reference, hsae_device *device, enum hs
     printf("%s %-13s ", device->info.id, hsae_kernels[kernel].name);
     fflush(stdout);
     for (u32 size = 0; size < SIZES && !status && !verdict.failed; size++)
-        for (u32 index = 0; index < SHAPES && !status && !verdict.failed; index++) {
+        for (u32 index = 0; index < SHAPES + check_kernels[kernel]->shape_count && !status && !verdict.failed; index++) {
             struct hsae_kernel_shape shape = device_shape(device, kernel, index);
-            status = check_case(reference, device, kernel, &sizes[size], &shape, options->seed * 1000 + size * SHAPES + index, &verdict);
+            if (index < SHAPES || fits(device, &shape))
+                status =
+                    check_case(reference, device, kernel, &sizes[size], &shape, options->seed * 1000 + size * SHAPES + index, &verdict);
         }
     double ns = 0;
     if (!status && !verdict.failed && options->bench)

@@ -42,6 +42,9 @@ struct check_kernel {
     void (*launch)(struct world *world, u32 index, struct check_job *job);
     /* Sets the tolerance of floats from the inputs and the expected result. NULL: all is exact. */
     void (*bounds)(const struct world *world, const struct check_job *job);
+    /* Shapes that only this kernel is tested at, besides those of all kernels; devices that cannot run one leave it out. */
+    const struct hsae_kernel_shape *shapes;
+    u32 shape_count;
 };
 
 #define CHECK_DECLARE(name, access) extern const struct check_kernel hsae_check_##name;

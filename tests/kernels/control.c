@@ -42,4 +42,4 @@ static void bounds(const struct world *w, const struct check_job *job)
     }
 }
 
-const struct check_kernel hsae_check_control = {launches_one, launch, bounds};
+const struct check_kernel hsae_check_control = {.launches = launches_one, .launch = launch, .bounds = bounds};

@@ -48,4 +48,4 @@ static void bounds(const struct world *w, const struct check_job *job)
         }
 }
 
-const struct check_kernel hsae_check_decode = {launches_levels, launch, bounds};
+const struct check_kernel hsae_check_decode = {.launches = launches_levels, .launch = launch, .bounds = bounds};

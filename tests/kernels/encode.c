@@ -4,11 +4,12 @@
 static void launch(struct world *w, u32 index, struct check_job *job)
 {
     const struct world_chunk *chunk = &w->chunks[index];
-    u32 tile = job->shape.columns * job->shape.group_size;
+    struct hsae_tile tile;
+    hsae_shape_tile(&job->shape, &tile);
     JOB_ARGS(job, encode, .first = chunk->first, .row = chunk->row, .count = chunk->count, .rows = w->size.rows, .words = w->words,
              .dim = w->size.dim, .stride = w->stride);
     JOB_BIND(job, &w->panels, &w->E[chunk->range], &w->table, &w->bits, &w->scratch[index]);
-    job_groups(job, (chunk->count + tile - 1) / tile * w->words);
+    job_groups(job, (chunk->count + tile.features - 1) / tile.features * ((w->words + tile.words - 1) / tile.words));
 }
 
 /* The bitmap is exact: the world keeps pre-activations away from the cut. */
@@ -25,4 +26,18 @@ static void bounds(const struct world *w, const struct check_job *job)
         }
 }
 
-const struct check_kernel hsae_check_encode = {launches_chunks, launch, bounds};
+/* Tiles larger and smaller than the cases, with one and with several lanes along the samples and the features, one and several words of
+ * marks; from memory and through local memory. */
+#define TILE(group, cols, width, vectors, words, step, pad, prefetch)                                                           \
+    {                                                                                                                           \
+        .group_size = group, .columns = cols, .ranges = 1, .vector_width = width, .tile_vectors = vectors, .tile_words = words, \
+        .tile_step = step, .tile_pad = pad, .tile_prefetch = prefetch                                                           \
+    }
+static const struct hsae_kernel_shape shapes[] = {
+    TILE(256, 8, 4, 2, 4, 16, 1, 1), TILE(64, 8, 4, 2, 2, 16, 0, 1), TILE(16, 2, 4, 1, 1, 16, 1, 0), TILE(16, 16, 4, 1, 2, 8, 2, 1),
+    TILE(16, 9, 4, 8, 1, 4, 1, 1),   TILE(32, 8, 4, 1, 2, 8, 0, 0),  TILE(8, 4, 4, 1, 1, 0, 0, 0),   TILE(32, 3, 4, 2, 2, 0, 0, 0),
+    TILE(32, 9, 4, 1, 4, 0, 0, 0),   TILE(16, 8, 8, 1, 4, 16, 1, 1), TILE(8, 5, 8, 1, 1, 0, 0, 0),   TILE(4, 3, 16, 1, 2, 0, 0, 0),
+};
+
+const struct check_kernel hsae_check_encode = {
+    .launches = launches_chunks, .launch = launch, .bounds = bounds, .shapes = shapes, .shape_count = sizeof shapes / sizeof *shapes};

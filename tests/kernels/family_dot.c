@@ -25,4 +25,4 @@ static void bounds(const struct world *w, const struct check_job *job)
     }
 }
 
-const struct check_kernel hsae_check_family_dot = {launches, launch, bounds};
+const struct check_kernel hsae_check_family_dot = {.launches = launches, .launch = launch, .bounds = bounds};

@@ -67,4 +67,4 @@ static void bounds(const struct world *w, const struct check_job *job)
     free(y);
 }
 
-const struct check_kernel hsae_check_ghost = {launches, launch, bounds};
+const struct check_kernel hsae_check_ghost = {.launches = launches, .launch = launch, .bounds = bounds};

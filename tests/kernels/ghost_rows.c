@@ -70,4 +70,4 @@ static void bounds(const struct world *w, const struct check_job *job)
     free(sums.encoder);
 }
 
-const struct check_kernel hsae_check_ghost_rows = {launches, launch, bounds};
+const struct check_kernel hsae_check_ghost_rows = {.launches = launches, .launch = launch, .bounds = bounds};

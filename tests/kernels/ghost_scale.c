@@ -22,4 +22,4 @@ static void bounds(const struct world *w, const struct check_job *job)
             job->tolerance[3][b] = (f32)(relative * fabs(bits_f32(job->expected[3][b])));
 }
 
-const struct check_kernel hsae_check_ghost_scale = {launches, launch, bounds};
+const struct check_kernel hsae_check_ghost_scale = {.launches = launches, .launch = launch, .bounds = bounds};

@@ -29,4 +29,4 @@ static void bounds(const struct world *w, const struct check_job *job)
     }
 }
 
-const struct check_kernel hsae_check_load = {launches, launch, bounds};
+const struct check_kernel hsae_check_load = {.launches = launches, .launch = launch, .bounds = bounds};

@@ -9,4 +9,4 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     job_groups(job, (w->x.count + tile - 1) / tile);
 }
 
-const struct check_kernel hsae_check_peak_copy = {launches_one, launch, NULL};
+const struct check_kernel hsae_check_peak_copy = {.launches = launches_one, .launch = launch, .bounds = NULL};

@@ -19,4 +19,4 @@ static void bounds(const struct world *w, const struct check_job *job)
     }
 }
 
-const struct check_kernel hsae_check_prepare = {launches_one, launch, bounds};
+const struct check_kernel hsae_check_prepare = {.launches = launches_one, .launch = launch, .bounds = bounds};

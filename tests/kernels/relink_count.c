@@ -16,4 +16,4 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     job_items(job, (parents - skip_parents) * padded);
 }
 
-const struct check_kernel hsae_check_relink_count = {launches, launch, NULL};
+const struct check_kernel hsae_check_relink_count = {.launches = launches, .launch = launch, .bounds = NULL};

@@ -28,4 +28,4 @@ static void bounds(const struct world *w, const struct check_job *job)
         }
 }
 
-const struct check_kernel hsae_check_relink_rows = {launches, launch, bounds};
+const struct check_kernel hsae_check_relink_rows = {.launches = launches, .launch = launch, .bounds = bounds};

@@ -8,4 +8,4 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     job_items(job, w->totals.count);
 }
 
-const struct check_kernel hsae_check_samples_base = {launches_one, launch, NULL};
+const struct check_kernel hsae_check_samples_base = {.launches = launches_one, .launch = launch, .bounds = NULL};

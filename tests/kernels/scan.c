@@ -20,4 +20,4 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     job_groups_exact(job, 1);
 }
 
-const struct check_kernel hsae_check_scan = {launches, launch, NULL};
+const struct check_kernel hsae_check_scan = {.launches = launches, .launch = launch, .bounds = NULL};

@@ -262,4 +262,4 @@ static void bounds(const struct world *w, const struct check_job *job)
     }
 }
 
-const struct check_kernel hsae_check_update = {launches, launch, bounds};
+const struct check_kernel hsae_check_update = {.launches = launches, .launch = launch, .bounds = bounds};

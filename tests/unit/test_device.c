@@ -357,6 +357,11 @@ static void test_launch_refusals(void **state)
     REFUSED(launch.shape.group_size = 0, ERROR_ARGUMENT, "swap", "group size 0");
     REFUSED(launch.shape.group_size = 3, ERROR_ARGUMENT, "swap", "group size 3");
     REFUSED(launch.shape.columns = 0, ERROR_ARGUMENT, "columns 0");
+    REFUSED(launch.shape.tile_vectors = 3, ERROR_ARGUMENT, "swap", "3 vectors");
+    REFUSED(launch.shape.tile_words = 1000, ERROR_ARGUMENT, "1000 words");
+    REFUSED(launch.shape.tile_step = 5, ERROR_ARGUMENT, "step 5");
+    REFUSED(launch.shape.tile_pad = 1, ERROR_ARGUMENT, "padding 1");
+    REFUSED(launch.shape.tile_prefetch = 1, ERROR_ARGUMENT, "prefetch 1");
     REFUSED(launch.shape.ranges = 8, ERROR_ARGUMENT, "ranges 8");
     REFUSED(launch.shape.vector_width = 1, ERROR_ARGUMENT, "vector width 1");
     REFUSED(launch.groups[1] = 0, ERROR_ARGUMENT, "groups");
@@ -365,6 +370,7 @@ static void test_launch_refusals(void **state)
     REFUSED(launch.bindings[PLACES] = launch.bindings[FLAGS], ERROR_ARGUMENT, "swap", "flags is written and bound twice", "4 and 5");
     REFUSED(launch.shape.group_size = device->info.limits.max_group_size = 1;
             launch.shape.group_size = 2, ERROR_LIMIT, "swap", "group size 2", "allows 1");
+    REFUSED(launch.shape.tile_step = 16; device->info.limits.max_local_bytes = 8, ERROR_LIMIT, "local memory", "allows 8");
     REFUSED(launch.groups[0] = device->info.limits.max_groups[0] = 7; launch.groups[0] = 8, ERROR_LIMIT, "8 groups in x", "allows 7");
     REFUSED(launch.groups[1] = device->info.limits.max_groups[1] = 7; launch.groups[1] = 8, ERROR_LIMIT, "8 groups in y", "allows 7");
     REFUSED(device->info.limits.max_binding_bytes = 4000, ERROR_LIMIT, "swap", "tree", "4000", "ranges");

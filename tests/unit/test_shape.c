@@ -1,0 +1,60 @@
+#include "support.h"
+
+#include "train/shape.h"
+
+/* Every default shape is one that the device can run, however little it allows. */
+static void test_defaults_fit(void **state)
+{
+    (void)state;
+    static const uint32_t vendors[] = {0, 0x1002, 0x10de, 0x8086}, locals[] = {512, 4096, 16384, 65536};
+    static const hsae_device_type types[] = {HSAE_DEVICE_CPU, HSAE_DEVICE_INTEGRATED, HSAE_DEVICE_DISCRETE, HSAE_DEVICE_VIRTUAL};
+    for (uint32_t at = 0; at < 4 * 4 * 4 * 2 * 3; at++) {
+        struct hsae_device device = {.vendor = vendors[at % 4]};
+        device.info.type = types[at / 4 % 4];
+        device.info.backend = at / 64 % 2 ? HSAE_BACKEND_OPENCL : HSAE_BACKEND_VULKAN;
+        device.info.limits.max_local_bytes = locals[at / 16 % 4];
+        device.info.limits.vector_width = 4u << at / 128;
+        for (uint32_t group = 1; group <= 1024; group *= 2)
+            for (int kernel = 0; kernel < HSAE_KERNEL_COUNT; kernel++) {
+                device.info.limits.max_group_size = group;
+                struct hsae_kernel_shape shape = hsae_shape(&device, (enum hsae_kernel)kernel, 2);
+                struct hsae_tile tile;
+                assert_true(shape.group_size >= 1 && shape.group_size <= group && shape.columns >= 1 && shape.ranges == 2);
+                assert_true(hsae_shape_tile(&shape, &tile) && tile.features >= 1 && tile.words >= 1);
+                assert_true(tile.local_bytes <= device.info.limits.max_local_bytes);
+            }
+    }
+}
+
+static void test_tile(void **state)
+{
+    (void)state;
+    struct hsae_tile tile;
+    struct hsae_kernel_shape shape = {.group_size = 256, .columns = 8, .ranges = 1, .vector_width = 4};
+    /* A bitmap word an item. */
+    assert_true(hsae_shape_tile(&shape, &tile));
+    assert_true(tile.features == 2048 && tile.words == 1 && tile.local_bytes == 0);
+    /* 16 x 16 items of 8 x 8; rows with padding, columns, and the items' marks. */
+    shape.tile_vectors = 2;
+    shape.tile_words = 4;
+    shape.tile_step = 16;
+    shape.tile_pad = 1;
+    assert_true(hsae_shape_tile(&shape, &tile));
+    assert_true(tile.features == 128 && tile.words == 4 && tile.local_bytes == 4 * (128 * 20 + 128 * 16 + 256 * 2));
+    shape.tile_words = 3; /* 12 lanes for 3 words of 8 vectors */
+    assert_false(hsae_shape_tile(&shape, &tile));
+    shape.tile_words = 1; /* 4 lanes hold a word's 8 vectors, two each */
+    assert_false(hsae_shape_tile(&shape, &tile));
+    shape.tile_words = 4;
+    shape.columns = 1; /* 64 vectors of rows for 256 items */
+    assert_false(hsae_shape_tile(&shape, &tile));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_defaults_fit),
+        cmocka_unit_test(test_tile),
+    };
+    return cmocka_run_group_tests_name("shape", tests, NULL, NULL);
+}
