@@ -1,36 +1,78 @@
 #!/usr/bin/env bash
 # The dense PyTorch step against `hsae train` on an OpenCL CPU device: both go on from one checkpoint, with a tree, on the same batches, one after
-# the other on the same cores, and are timed over the same steps 326 to 400, an update of the tree (step 375) among them. Levels 128, 256, 512,
-# 1024, batch 512, d 576. Usage: tests/oracle/compare.sh HSAE [DEVICE]. Makes a virtual environment with PyTorch (5 GB) in $VENV, by default
-# build-oracle/venv, unless it is there.
+# the other on the same cores, and are timed over the same steps, after some that are not counted (start-up, compilation). Then OpenBLAS's product
+# of the encoder's shape.
+#
+#   tests/oracle/compare.sh HSAE [DEVICE [CONFIGURATION]]      defaults: opencl:0 reference
+#
+#   reference   tools/demo; levels 128, 256, 512, 1024, batch 512, d 576; steps 326 to 400, an update of the tree (375) among them
+#   paper       synthetic.py; levels 2048, 4096, 8192, 16384, batch 1024, d 2304; steps 14 to 18, no update of the tree. 5 GB of disk and memory
+#
+# PyTorch lives in a virtual environment, $VENV, by default build-oracle/venv, which is made (5 GB) unless it is there. On AMD processors its MKL
+# is told to take the kernels it has for Intel's, which are the faster ones (a preloaded one-line library, built with cc). Peak memory is the
+# largest resident set of the process, of which PyTorch's imports are a part.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
-program=$1 device=${2:-opencl:0} venv=${VENV:-build-oracle/venv}
+program=$1 device=${2:-opencl:0} configuration=${3:-reference} venv=${VENV:-build-oracle/venv}
 if [ ! -x "$venv/bin/python" ]; then
     python3 -m venv "$venv"
     "$venv/bin/pip" install -q "torch==2.5.1" "numpy<2"
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-"$program" train --data tools/demo --levels 128,256,512,1024 --batch 512 --steps 1500 --stop-after 300 --target-l0 20 --init-l0 30 \
-    --hierarchy-period 75 --order sequential --device "$device" --out "$work/start" --quiet >/dev/null
-start=$work/start/checkpoint-300.safetensors
-"$venv/bin/python" tests/oracle/dense_torch.py --bench "$start" tools/demo/activations-00000.safetensors >"$work/dense.json"
-python3 - "$program" "$device" "$work" "$start" <<'PY'
-import json, resource, subprocess, sys
+case $configuration in
+reference)
+    data=tools/demo/activations-00000.safetensors start=300 warm=25 timed=75 shape=512,576,1920
+    options=(--levels 128,256,512,1024 --batch 512 --steps 1500 --target-l0 20 --init-l0 30 --hierarchy-period 75)
+    ;;
+paper)
+    data=$work/activations.safetensors start=10 warm=3 timed=5 shape=1024,2304,30720
+    options=(--levels 2048,4096,8192,16384 --batch 1024 --steps 2000 --target-l0 50 --init-l0 56,62,70,80 --hierarchy-period 10)
+    "$venv/bin/python" tests/oracle/synthetic.py "$data"
+    ;;
+*)
+    echo "compare.sh: no configuration '$configuration': reference or paper" >&2
+    exit 2
+    ;;
+esac
+"$program" train --data "$data" "${options[@]}" --stop-after "$start" --order sequential --device "$device" --out "$work/start" --quiet >/dev/null
+checkpoint=$work/start/checkpoint-$start.safetensors
+preload=
+if grep -q AuthenticAMD /proc/cpuinfo && command -v cc >/dev/null; then
+    echo 'int mkl_serv_intel_cpu_true(void) { return 1; }' | cc -shared -fPIC -x c -o "$work/mkl.so" -
+    preload=$work/mkl.so
+fi
+LD_PRELOAD=$preload "$venv/bin/python" -W ignore tests/oracle/dense_torch.py \
+    --bench "$checkpoint" "$data" --warm "$warm" --steps "$timed" >"$work/dense.json"
+python3 tests/oracle/sgemm.py "$shape" >"$work/sgemm.json"
+python3 - "$program" "$device" "$work" "$checkpoint" "$data" "$warm" "$timed" <<'PY'
+import json, resource, statistics, subprocess, sys
 
-program, device, work, start = sys.argv[1:]
-subprocess.run([program, "train", "--data", "tools/demo", "--resume", start, "--stop-after", "400", "--log-every", "25", "--checkpoint-every", "1000",
-                "--device", device, "--out", work + "/run", "--quiet"], check=True, stdout=subprocess.DEVNULL)
+program, device, work, checkpoint, data = sys.argv[1:6]
+warm, timed = map(int, sys.argv[6:])
+dense = json.load(open(work + "/dense.json"))
+first, last = dense["steps"][0]["step"], dense["steps"][-1]["step"]
+subprocess.run([program, "train", "--data", data, "--resume", checkpoint, "--stop-after", str(last), "--log-every", "1",
+                "--checkpoint-every", "100000", "--device", device, "--out", work + "/run", "--quiet"], check=True, stdout=subprocess.DEVNULL)
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 steps = {line["step"]: line for line in map(json.loads, open(work + "/run/metrics.jsonl"))}
-dense = json.load(open(work + "/dense.json"))
-assert (dense["first_step"], dense["last_step"]) == (326, 400), dense
-ours = (steps[400]["seconds"] - steps[325]["seconds"]) / 75
-print("dense PyTorch: %.4f s a step (median %.4f), peak %.0f MB (%.0f MB of them the imports); L0 at step 400: %s"
-      % (dense["seconds_per_step"], dense["median"], dense["peak_bytes"] / 1e6, dense["imported_bytes"] / 1e6, dense["l0"]))
-print("hsae %s: %.4f s a step, reading the data included, peak %.0f MB; L0 at step 400: %s"
-      % (device, ours, peak / 1e6, [round(level["l0"], 2) for level in steps[400]["levels"]]))
-print("constraint at step 400: dense %s, hsae %s" % ([round(c, 3) for c in dense["constraint"]], [round(l["constraint"], 3) for l in steps[400]["levels"]]))
-print("time: %.2f times faster; memory: %.2f of it" % (dense["seconds_per_step"] / ours, peak / dense["peak_bytes"]))
+seconds = [steps[t]["seconds"] - steps[t - 1]["seconds"] for t in range(first, last + 1)]
+theirs = [step["seconds"] for step in dense["steps"]]
+print("seconds a step, steps %d to %d   mean     median   fastest" % (first, last))
+for name, times in (("dense PyTorch " + dense["torch"], theirs), ("hsae " + device, seconds)):
+    print("  %-31s %.4f   %.4f   %.4f" % (name, statistics.mean(times), statistics.median(times), min(times)))
+print("time: %.2f times faster by the mean, %.2f by the median" % (statistics.mean(theirs) / statistics.mean(seconds),
+                                                                   statistics.median(theirs) / statistics.median(seconds)))
+print("peak memory: dense %.0f MB, %.0f MB of them the imports; hsae %.0f MB: %.2f of all, %.2f of what is not imports"
+      % (dense["peak_bytes"] / 1e6, dense["imported_bytes"] / 1e6, peak / 1e6, peak / dense["peak_bytes"],
+         peak / (dense["peak_bytes"] - dense["imported_bytes"])))
+print("the same work:")
+for step in dense["steps"] if timed <= 10 else (dense["steps"][0], dense["steps"][timed // 2], dense["steps"][-1]):
+    levels = steps[step["step"]]["levels"]
+    for name, l0, constraint, dead in (("dense", step["l0"], step["constraint"], step["dead"]),
+                                       ("hsae", *([level[key] for level in levels] for key in ("l0", "constraint", "dead")))):
+        print("  step %-4d %-6s L0 %s  constraint %s  dead %s" % (step["step"], name, " ".join("%.2f" % value for value in l0),
+                                                                " ".join("%.3f" % value for value in constraint[:-1]), " ".join(map(str, dead))))
+print("sgemm of the encoder's shape: %(gflops).1f GFLOP/s, median %(median_gflops).1f, %(threads)d threads, %(openblas)s"
+      % json.load(open(work + "/sgemm.json")))
 PY

@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
-"""The training step in plain dense PyTorch, written from the method and not from the library: an oracle and a yardstick. Needs torch, numpy.
+"""The training step in dense PyTorch, written from the method and not from the library: an oracle and a yardstick. Needs torch, numpy.
 
 dense_torch.py --check CASE...   golden cases (tests/golden/train/NAME): figures of every step, and the state at the end
 dense_torch.py --bench CHECKPOINT DATA   seconds per step from that state on, in the order of the data, as JSON
+
+One implementation for both, made as fast and as lean as dense PyTorch gets on a CPU: the five products of a step (p, the reconstruction, its
+gradients by a, D and E) are dense and take nine tenths of it; everything between them happens in buffers that are made once, in blocks that stay in
+the cache; Adam is PyTorch's fused one. Only the constraint, which has few pairs of relatives, uses sparse matrices.
 """
 import argparse
 import json
@@ -32,148 +36,219 @@ def philox(key, counters):
     return c0
 
 
-class Level:
-    def __init__(self, tensors, moments, parent, last_fired):
-        self.w, self.v = tensors, moments  # by the names of PARAMETERS
-        self.parent, self.last_fired = parent, last_fired  # numpy; parent None: there is no level above
-        self.n = len(last_fired)
-        self.history = []  # who was active, of the last 64 steps
+def within(features, begin, end):
+    """Those of ascending features in begin..end-1."""
+    return features[slice(*np.searchsorted(features, (begin, end)))]
 
 
-class Family:
-    """Children of one pair of levels that have a parent."""
+class Relatives:
+    """The structural constraint as a quadratic form. Written out, rho |f_i - sum of its children's f|^2 over all features i with children is
+    rho times the sum, over pairs (j, k) of relatives, of sign_jk a_j a_k (D_j . D_k): + for a parent or a child with itself and for siblings, - for
+    parent and child. The pairs are those of one sparse, symmetric matrix over the features of all levels."""
 
-    def __init__(self, parent, parents):
-        kids = np.flatnonzero(parent >= 0)
-        self.kids, self.of = torch.from_numpy(kids), torch.from_numpy(parent[kids].astype(np.int64))
-        self.siblings = (self.of[:, None] == self.of[None, :]).float()
-        self.has_children = torch.zeros(parents)
-        self.has_children[self.of] = 1
+    def __init__(self, parent, bounds):
+        n, kids = len(parent), np.flatnonzero(parent >= 0)
+        kids = kids[np.argsort(parent[kids], kind="stable")]
+        self.parents, first, counts = np.unique(parent[kids], return_index=True, return_counts=True)
+        families = np.repeat(counts, counts)  # how many siblings, itself among them, a child has
+        ends = np.cumsum(families)
+        siblings = kids[np.arange(ends[-1]) - np.repeat(ends - families - np.repeat(first, counts), families)]
+        # above: terms of the family a feature is a child in; below: of the one it is the parent of
+        above = np.ones(len(siblings)), np.repeat(kids, families) * n + siblings, -np.ones(len(kids)), kids * n + parent[kids]
+        below = np.ones(len(self.parents)), self.parents * n + self.parents, -np.ones(len(kids)), parent[kids] * n + kids
+        where, entry = np.unique(np.concatenate(above[1::2] + below[1::2]), return_inverse=True)
+        above, below = np.concatenate(above[::2]), np.concatenate(below[::2])
+        self.above = torch.from_numpy(np.bincount(entry[: len(above)], above, len(where)).astype(np.float32))
+        self.below = torch.from_numpy(np.bincount(entry[len(above) :], below, len(where)).astype(np.float32))
+        self.sign = self.above + self.below
+        self.rows = torch.from_numpy(np.searchsorted(where, np.arange(n + 1) * n).astype(np.int32))
+        self.columns = torch.from_numpy((where % n).astype(np.int32))
+        self.spans = [slice(int(self.rows[b]), int(self.rows[e])) for b, e in bounds]  # entries of each level
+
+    def matrix(self, values, begin, end):
+        """Rows of the sparse matrix."""
+        rows = self.rows[begin : end + 1]
+        entries = slice(int(rows[0]), int(rows[-1]))
+        return torch.sparse_csr_tensor(rows - rows[0], self.columns[entries], values[entries], size=(end - begin, len(self.rows) - 1))
+
+    def products(self, m):
+        """m_j . m_k of the pairs."""
+        return torch.sparse.sampled_addmm(self.matrix(torch.ones(len(self.columns)), 0, len(m)), m, m.T, beta=0).values()
+
+    def sums(self, dots, together):
+        """Of the families of each level as parents: the quadratic form."""
+        terms = dots * together
+        below, above = ([float(signs[span] @ terms[span]) for span in self.spans] for signs in (self.below, self.above))
+        return [b + a for b, a in zip(below, above[1:] + [0.0])]
+
+    def derivative(self, factors, m, begin, end, out):
+        """Half of the form's by rows of m, where the other matrix's products are the factors."""
+        torch.addmm(out, self.matrix(factors, begin, end), m, beta=0, out=out)
 
 
 class Trainer:
-    def __init__(self, config, levels, lambdas, averages, step):
-        self.c, self.levels, self.lambdas, self.averages, self.t = config, levels, lambdas, averages, step
-        self.families = [None] * len(levels)  # [l]: levels l and l + 1
+    """Features of all levels are numbered through, and their tensors stored end to end; what is [n, batch] has a row per feature. Dense work
+    goes through blocks of rows that fit the cache, from the product to the optimiser, so that no gradient but the decoder's is ever whole."""
+
+    floats = 1 << 20  # of a block
+
+    def __init__(self, config, w, v, parents, last_fired, lambdas, averages, step):
+        self.c, self.w, self.v, self.lambdas, self.averages, self.t = config, w, v, lambdas, averages, step  # w, v by the names of PARAMETERS
+        ends = np.cumsum(config["levels"]).tolist()
+        self.bounds = list(zip([0] + ends[:-1], ends))
+        self.level = np.repeat(np.arange(len(ends)), config["levels"])
+        self.parents, self.last_fired = parents, last_fired  # by level, in its own numbers, or None; of all features
+        self.history = []  # who was active, of the last 64 steps
+        self.a = None  # the buffers, as soon as the batch is known
         self.plant()
 
     def plant(self):
-        for l in range(len(self.levels) - 1):
-            parent = self.levels[l + 1].parent
-            self.families[l] = Family(parent, self.levels[l].n) if (parent >= 0).any() else None
+        self.parent = np.full(len(self.level), -1)
+        for (begin, end), (above, _), parent in zip(self.bounds[1:], self.bounds, self.parents[1:]):
+            if parent is not None:
+                self.parent[begin:end] = np.where(parent < 0, -1, parent + above)
+        self.relatives = Relatives(self.parent, self.bounds) if (self.parent >= 0).any() else None
+
+    def allocate(self, batch):
+        n, d = self.w["encoder.weight"].shape
+        block = min(n, max(1, Trainer.floats // max(batch, d)))
+        self.a, self.near = torch.empty(n, batch), torch.empty(n, batch, dtype=torch.bool)
+        self.dd, self.r = torch.empty(n, d), torch.empty(len(self.bounds), batch, d)
+        self.small = {name: torch.empty_like(self.w[name]) for name in ("encoder.bias", "log_threshold", "decoder.bias")}
+        self.count, self.block = torch.empty(n), block
+        self.q, self.wide, self.long = torch.empty(block, batch), torch.empty(block, batch), torch.empty(block, d)
 
     def rate(self, t):
         warm = math.floor(self.c["warmup"] * self.c["steps"] + 0.5)
         return self.c["lr"] * (t / warm if t <= warm else 0.5 * (1 + math.cos(math.pi * (t - warm) / (self.c["steps"] - warm))))
 
-    def swaps(self, l, t):
-        """Features of level l that their children stand in for."""
-        if self.families[l] is None:
-            return np.zeros(self.levels[l].n, bool)
-        counters = np.array([(i, l, t & 0xFFFFFFFF, t >> 32) for i in range(self.levels[l].n)], np.uint64)
-        drawn = (philox(self.c["seed"], counters) >> np.uint64(8)) * 2.0**-24 < self.c["perturb"]
-        return drawn & self.families[l].has_children.numpy().astype(bool)
+    # ---- forward ----
 
-    def forward(self, x, t):
-        """Pre-activations, activity, activations; swapped features and those that replace a swapped parent; residuals."""
-        swapped = [self.swaps(l, t) for l in range(len(self.levels))]
-        out, p, m, a, r = [np.flatnonzero(s) for s in swapped], [], [], [], []
-        into = [np.flatnonzero((level.parent >= 0) & swapped[l - 1][level.parent]) if l else [] for l, level in enumerate(self.levels)]
-        for level in self.levels:
-            p.append(torch.addmm(level.w["encoder.bias"], x, level.w["encoder.weight"].T))
-            m.append(p[-1] > level.w["log_threshold"].exp())
-            a.append(p[-1] * m[-1])
-        for l, level in enumerate(self.levels):
-            kept = a[l].clone() if len(out[l]) else a[l]
-            kept[:, out[l]] = 0
-            r.append(torch.addmm(level.w["decoder.bias"] - x, kept, level.w["decoder.weight"]))
-            if l + 1 < len(self.levels) and len(into[l + 1]):
-                r[l] += a[l + 1][:, into[l + 1]] @ self.levels[l + 1].w["decoder.weight"][into[l + 1]]
-        return p, m, a, out, into, r
+    def swaps(self, t):
+        """Features that their children stand in for, and those children."""
+        if self.relatives is None:
+            return np.zeros(0, int), np.zeros(0, int)
+        parents = self.relatives.parents
+        counters = np.empty((len(parents), 4), np.uint64)
+        counters[:, 0] = parents - np.array(self.bounds)[self.level[parents], 0]
+        counters[:, 1:] = np.stack([self.level[parents], np.full(len(parents), t & 0xFFFFFFFF), np.full(len(parents), t >> 32)], 1)
+        out = parents[(philox(self.c["seed"], counters) >> np.uint64(8)) * 2.0**-24 < self.c["perturb"]]
+        return out, np.flatnonzero(np.isin(self.parent, out))
 
-    def constraint(self, l, a, q, dd):
-        """Of levels l and l + 1: adds to q and the decoders' gradients, returns the sum of |u|^2 over the batch."""
-        f, rho = self.families[l], self.c["rho"]
-        d, e = self.levels[l].w["decoder.weight"], self.levels[l + 1].w["decoder.weight"][f.kids]
-        act, above = a[l + 1][:, f.kids], a[l][:, f.of]
-        dots = (d[f.of] * e).sum(1)
-        own = (a[l] * f.has_children).index_add_(1, f.of, act * dots, alpha=-1)  # D_i . u_i
-        side = above * dots - act @ ((e @ e.T) * f.siblings)  # D_j . u_parent
-        q[l] += 2 * rho * own
-        q[l + 1].index_add_(1, f.kids, side, alpha=-2 * rho)
-        products = (act * above).sum(0)[:, None]
-        squares = (a[l] * a[l]).sum(0) * f.has_children
-        dd[l] += 2 * rho * (d * squares[:, None]).index_add_(0, f.of, products * e, alpha=-1)
-        dd[l + 1].index_add_(0, f.kids, ((act.T @ act) * f.siblings) @ e - products * d[f.of], alpha=2 * rho)
-        return float((a[l] * own).sum() - (act * side).sum())
+    def activate(self, x, theta):
+        """Activations, who is near the threshold, and the number of samples on which a feature is active."""
+        for begin in range(0, len(self.a), self.block):
+            rows = slice(begin, begin + self.block)
+            a = torch.addmm(self.w["encoder.bias"][rows, None], self.w["encoder.weight"][rows], x.T, out=self.a[rows])
+            gate = self.wide[: len(a)]
+            torch.lt(torch.sub(a, theta[rows], out=gate).abs_(), self.c["bandwidth"] / 2, out=self.near[rows])
+            torch.sum(torch.gt(a, theta[rows], out=gate), 1, out=self.count[rows])
+            a.mul_(gate)
 
-    def ghosts(self, level, x, p, r, dead, gradient):
-        rows = np.flatnonzero(dead)
-        d, pre = level.w["decoder.weight"][rows], p[:, rows]
+    def reconstruct(self, x, out, into):
+        """Residuals of the perturbed reconstructions."""
+        d, unperturbed = self.w["decoder.weight"], self.a[out]
+        self.a[out] = 0
+        for l, (begin, end) in enumerate(self.bounds):
+            torch.sub(self.w["decoder.bias"][l], x, out=self.r[l]).addmm_(self.a[begin:end].T, d[begin:end])
+        self.a[out] = unperturbed
+        for l, bounds in enumerate(self.bounds[1:]):
+            kids = within(into, *bounds)
+            if len(kids):
+                self.r[l].addmm_(self.a[kids].T, d[kids])
+
+    # ---- backward and update ----
+
+    def ghosts(self, l, x, rows):
+        """Gradients that the dead features of a level get, by the names of PARAMETERS."""
+        d, e, r = self.w["decoder.weight"][rows], self.w["encoder.weight"][rows], self.r[l]
+        pre = torch.addmm(self.w["encoder.bias"][rows, None], e, x.T)
         g = pre.clamp(max=10).exp()
-        y = g @ d
+        y = g.T @ d
         alpha = torch.nan_to_num(r.norm(dim=1) / (2 * y.norm(dim=1)), posinf=0)[:, None]
         v = alpha * y + r
         loss = float((v * v).sum())
-        v *= 2 * alpha * (float((r * r).sum()) / loss if loss else 0)
-        dp = (v @ d.T) * g * (pre < 10)
-        gradient["decoder.weight"][rows] += g.T @ v
-        gradient["encoder.weight"][rows] += dp.T @ x
-        gradient["encoder.bias"][rows] += dp.sum(0)
+        v *= 2 * alpha * (float((r * r).sum()) / loss if loss else 0) / len(x)
+        dp = (d @ v.T) * g * (pre < 10)
+        return {"decoder.weight": g @ v, "encoder.weight": dp @ x, "encoder.bias": dp.sum(1)}
 
-    def gradients(self, x, t, dead):
-        """Batch sums of the gradients of every level, who was active, and the figures of the step."""
-        c, count = self.c, len(self.levels)
-        p, m, a, out, into, r = self.forward(x, t)
-        if t == 1 and not any(self.lambdas):
-            self.lambdas = [c["lambda_init"] * float((x * x).sum(1).mean()) / target for target in c["target_l0"]]
-        q, dd, constraint = [], [], [0.0] * count
-        for l, level in enumerate(self.levels):
-            d = level.w["decoder.weight"]
-            q.append((2 * r[l]) @ d.T)
-            dd.append(a[l].T @ (2 * r[l]))
-            q[l][:, out[l]] = 0
-            dd[l][out[l]] = 0
-            if len(into[l]):
-                q[l][:, into[l]] += 2 * r[l - 1] @ d[into[l]].T
-                dd[l][into[l]] += 2 * a[l][:, into[l]].T @ r[l - 1]
-        for l in range(count - 1):
-            if self.families[l] is not None and c["rho"]:
-                constraint[l] = c["rho"] * self.constraint(l, a, q, dd) / len(x)
-        gradients = []
-        for l, level in enumerate(self.levels):
-            theta = level.w["log_threshold"].exp()
-            near = (p[l] - theta).abs() < c["bandwidth"] / 2
-            step = ((theta * q[l] + self.lambdas[l]) * near).sum(0) * (-theta / c["bandwidth"])
-            score = q[l] * m[l]
-            gradients.append({"encoder.weight": score.T @ x, "encoder.bias": score.sum(0), "log_threshold": step, "decoder.weight": dd[l],
-                              "decoder.bias": 2 * r[l].sum(0)})
-            if c["ghost"] and dead[l].any():
-                self.ghosts(level, x, p[l], r[l], dead[l], gradients[l])
-        figures = {"step": t, "lr": self.rate(t), "reconstruction": [float((e * e).sum(1).mean()) for e in r],
-                   "l0": [float(active.sum()) / len(x) for active in m], "constraint": constraint, "lambda": list(self.lambdas),
-                   "dead": [int(d.sum()) for d in dead], "swapped": [len(rows) for rows in out]}
-        return gradients, m, figures
+    def answer(self, sums, left, residuals, l, rows, out, into):
+        """sums += 2 / batch left @ the residuals that these features answer for, where residuals are those of every level."""
+        share, left = 2 / self.r.shape[1], left[rows]
+        out, kids = within(out, rows.start, rows.stop) - rows.start, within(into, rows.start, rows.stop) - rows.start
+        kept = sums[out]
+        sums.addmm_(left, residuals[l], alpha=share)
+        sums[out] = kept
+        if len(kids):
+            sums.index_add_(0, torch.from_numpy(kids), left[kids] @ residuals[l - 1], alpha=share)
+
+    def adam(self, *names, rows=slice(None), gradients):
+        w, v = ([tensors[name][rows] for name in names] for tensors in (self.w, self.v))
+        torch._fused_adam_(w, gradients, gradients, v, [], [torch.tensor(float(self.t + 1))] * len(w), amsgrad=False, lr=self.rate(self.t + 1),
+                           beta1=0.0, beta2=self.c["beta2"], weight_decay=0.0, eps=self.c["adam_eps"], maximize=False)
+
+    def update(self, l, rows, x, theta, swaps, factors, ghosts):
+        """Everything that is left to do for some features of a level: their gradients, and the optimiser's step of E and D."""
+        c, d, dd, a = self.c, self.w["decoder.weight"][rows], self.dd[rows], self.a[rows]
+        q, wide, long = self.q[: len(a)], self.wide[: len(a)], self.long[: len(a)]
+        if factors is None:
+            q.zero_()
+            dd.zero_()
+        else:
+            self.relatives.derivative(factors, self.a, rows.start, rows.stop, q)
+        self.answer(q, self.w["decoder.weight"], self.r.mT, l, rows, *swaps)
+        self.answer(dd, self.a, self.r, l, rows, *swaps)
+        near, theta = self.near[rows], theta[rows, 0]
+        torch.sum(torch.mul(q, near, out=wide), 1, out=self.small["log_threshold"][rows])
+        self.small["log_threshold"][rows].mul_(theta).add_(near.sum(1), alpha=self.lambdas[l] / len(x)).mul_(theta).mul_(-1 / c["bandwidth"])
+        score = torch.ops.aten.threshold_backward.grad_input(q, a, 0, grad_input=wide)  # q where active: thresholds are positive
+        torch.sum(score, 1, out=self.small["encoder.bias"][rows])
+        torch.mm(score, x, out=long)
+        if ghosts is not None:
+            dead, gradients = ghosts
+            these = (dead >= rows.start) & (dead < rows.stop)
+            for name, g in (("decoder.weight", dd), ("encoder.weight", long), ("encoder.bias", self.small["encoder.bias"][rows])):
+                g[dead[these] - rows.start] += gradients[name][these]
+        self.adam("encoder.weight", rows=rows, gradients=[long])
+        if c["project_gradient"]:
+            dd.addcmul_(d, torch.linalg.vecdot(dd, d)[:, None], value=-1)
+        self.adam("decoder.weight", rows=rows, gradients=[dd])
+        d.div_(torch.linalg.vector_norm(d, dim=1, keepdim=True))
 
     def step(self, x):
-        c, t = self.c, self.t + 1
-        dead = [t - 1 - level.last_fired >= c["dead_steps"] for level in self.levels]
-        gradients, active, figures = self.gradients(x, t, dead)
-        correction = 1 / (1 - c["beta2"] ** t)
-        for level, gradient in zip(self.levels, gradients):
-            for name in PARAMETERS:
-                g, w, v = gradient[name].div_(len(x)), level.w[name], level.v[name]
-                if name == "decoder.weight" and c["project_gradient"]:
-                    g -= (g * w).sum(1, keepdim=True) * w
-                v.mul_(c["beta2"]).addcmul_(g, g, value=1 - c["beta2"])
-                w.addcdiv_(g, (v * correction).sqrt_().add_(c["adam_eps"]), value=-self.rate(t))
-            d = level.w["decoder.weight"]
-            d /= d.norm(dim=1, keepdim=True)
-        for l, level in enumerate(self.levels):
-            level.last_fired[active[l].any(0).numpy()] = t
-            if c["similarity"] == "coactivation":
-                level.history = level.history[-63:] + [active[l].float()]
-            self.control(l, figures["l0"][l])
+        c, t, levels = self.c, self.t + 1, range(len(self.bounds))
+        if self.a is None:
+            self.allocate(len(x))
+        if t == 1 and not any(self.lambdas):
+            self.lambdas = [c["lambda_init"] * float((x * x).sum(1).mean()) / target for target in c["target_l0"]]
+        dead = t - 1 - self.last_fired >= c["dead_steps"]
+        deaths = [begin + np.flatnonzero(dead[begin:end]) for begin, end in self.bounds]
+        theta = self.w["log_threshold"].exp()[:, None]
+        swaps = self.swaps(t)
+        self.activate(x, theta)
+        self.reconstruct(x, *swaps)
+        constraint, factors = [0.0] * len(levels), None
+        if self.relatives is not None and c["rho"]:
+            d, signs = self.w["decoder.weight"], self.relatives.sign * (2 * c["rho"] / len(x))
+            dots, together = self.relatives.products(d), self.relatives.products(self.a)
+            constraint = [c["rho"] / len(x) * s for s in self.relatives.sums(dots, together)]
+            self.relatives.derivative(together.mul_(signs), d, 0, len(d), self.dd)
+            factors = dots.mul_(signs)
+        l0 = [float(self.count[begin:end].sum()) / len(x) for begin, end in self.bounds]
+        figures = {"step": t, "lr": self.rate(t), "reconstruction": [float(r @ r) / len(x) for r in self.r.flatten(1)], "l0": l0,
+                   "constraint": constraint, "lambda": list(self.lambdas), "dead": [len(rows) for rows in deaths],
+                   "swapped": [len(within(swaps[0], *bounds)) for bounds in self.bounds]}
+        ghosts = [(rows, self.ghosts(l, x, rows)) if c["ghost"] and len(rows) else None for l, rows in enumerate(deaths)]
+        for l, (begin, end) in enumerate(self.bounds):
+            for first in range(begin, end, self.block):
+                self.update(l, slice(first, min(end, first + self.block)), x, theta, swaps, factors, ghosts[l])
+        torch.sum(self.r, 1, out=self.small["decoder.bias"]).mul_(2 / len(x))
+        self.adam(*self.small, gradients=list(self.small.values()))
+        self.last_fired[self.count.numpy() > 0] = t
+        if c["similarity"] == "coactivation":
+            self.history = self.history[-63:] + [(self.a > 0).float()]
+        for l in levels:
+            self.control(l, l0[l])
         self.t = t
         if self.relinks():
             self.relink()
@@ -188,29 +263,37 @@ class Trainer:
         self.lambdas[l] *= 1 - c["sparsity_kappa"] if change < wanted else 1 + c["sparsity_kappa"]
         self.averages[l] = average + change
 
+    # ---- hierarchy ----
+
     def relinks(self):
         c = self.c
         if c["tree"] == "posthoc":
             return self.t == c["steps"]
         return self.t == c["hierarchy_period"] if c["tree"] == "fixed" else self.t % c["hierarchy_period"] == 0
 
-    def similarity(self, l):
-        """Of level l + 1 (rows) with level l."""
-        parents, children = self.levels[l], self.levels[l + 1]
-        if self.c["similarity"] == "coactivation":
-            return sum(b.T @ a for a, b in zip(parents.history, children.history)).numpy()
-        name = self.c["similarity"] + ".weight"
-        return (torch.nn.functional.normalize(children.w[name], dim=1) @ torch.nn.functional.normalize(parents.w[name], dim=1).T).numpy()
+    def similarities(self, l):
+        """Of level l + 1 (rows) with level l, in blocks of rows."""
+        above, (begin, end) = slice(*self.bounds[l]), self.bounds[l + 1]
+        w = self.w.get(self.c["similarity"] + ".weight")
+        parents = None if w is None else torch.nn.functional.normalize(w[above], dim=1).T
+        for first in range(begin, end, self.block):
+            rows = slice(first, min(end, first + self.block))
+            if w is None:
+                yield sum(active[rows] @ active[above].T for active in self.history).numpy()
+            else:
+                yield (torch.nn.functional.normalize(w[rows], dim=1) @ parents).numpy()
 
     def relink(self):
-        for l in range(len(self.levels) - 1):
-            s, children = self.similarity(l), self.levels[l + 1]
-            excluded = 0 if self.c["tree"] == "full" else math.floor(self.c["exclude"] * children.n)
+        for l in range(len(self.bounds) - 1):
+            n = self.c["levels"][l + 1]
+            excluded = 0 if self.c["tree"] == "full" else math.floor(self.c["exclude"] * n)
             if self.c["tree"] == "binary":
-                children.parent = binary(s, children.n - excluded)
+                self.parents[l + 1] = binary(np.concatenate(list(self.similarities(l))), n - excluded)
             else:
-                children.parent = s.argmax(1).astype(np.int32)
-                children.parent[np.argsort(s.max(1), kind="stable")[:excluded]] = -1
+                best = [(s.argmax(1), s.max(1)) for s in self.similarities(l)]
+                parent, similarity = (np.concatenate(blocks) for blocks in zip(*best))
+                parent[np.argsort(similarity, kind="stable")[:excluded]] = -1
+                self.parents[l + 1] = parent
         self.plant()
 
 
@@ -229,55 +312,77 @@ def binary(s, wanted):
 # ---- golden cases ----
 
 
-def read(path):
-    raw = path.read_bytes()
-    header = json.loads(raw[8 : 8 + struct.unpack("<Q", raw[:8])[0]])
-    metadata, base = header.pop("__metadata__", {}), 8 + struct.unpack("<Q", raw[:8])[0]
-    kinds = {"F32": np.float32, "F16": np.float16, "I32": np.int32, "I64": np.int64}
-    return {name: np.frombuffer(raw[base + e["data_offsets"][0] : base + e["data_offsets"][1]], kinds[e["dtype"]]).reshape(e["shape"]).copy()
-            for name, e in header.items()}, metadata
+class Safetensors:
+    """The tensors of a file, each read when it is asked for."""
+
+    def __init__(self, path):
+        with open(path, "rb") as file:
+            size = struct.unpack("<Q", file.read(8))[0]
+            self.path, self.base, self.header = path, 8 + size, json.loads(file.read(size))
+        self.metadata = self.header.pop("__metadata__", {})
+
+    def get(self, name):
+        return self[name] if name in self.header else None
+
+    def __getitem__(self, name):
+        entry = self.header[name]
+        kind = {"F32": np.float32, "F16": np.float16, "I32": np.int32, "I64": np.int64}[entry["dtype"]]
+        return np.fromfile(self.path, kind, math.prod(entry["shape"]), offset=self.base + entry["data_offsets"][0]).reshape(entry["shape"])
 
 
-def todays(tensors, prefix, name, beta2):
-    """A second moment with the decay since its row's last update."""
-    v = tensors[f"optimizer.{prefix}.{name}.v"]
-    if name == "decoder.bias":
-        return v
-    decay = beta2 ** (tensors["train.step"][0] - tensors[f"optimizer.{prefix}.row_step"]).astype(np.float64)
-    return (v * decay.reshape((-1,) + (1,) * (v.ndim - 1))).astype(np.float32)
+def todays(file, prefix, name, beta2):
+    """A second moment with the decay since its row's last update, which a dense step makes in every step."""
+    v = file[f"optimizer.{prefix}.{name}.v"]
+    if name != "decoder.bias":
+        v *= (beta2 ** (file["train.step"][0] - file[f"optimizer.{prefix}.row_step"])).astype(np.float32).reshape((-1,) + (1,) * (v.ndim - 1))
+    return v
 
 
 def load(checkpoint, data):
-    tensors, metadata = read(checkpoint)
-    c, levels = json.loads(metadata["config"]), []
+    file = Safetensors(checkpoint)
+    c = json.loads(file.metadata["config"])
+    prefixes = [f"levels.{l}" for l in range(len(c["levels"]))]
     for key in ("target_l0", "init_l0"):
-        c[key] = c[key] if isinstance(c[key], list) else [c[key]] * len(c["levels"])
+        c[key] = c[key] if isinstance(c[key], list) else [c[key]] * len(prefixes)
     c["hierarchy_period"] = c["hierarchy_period"] or min(5000, max(1, c["steps"] // 20))
-    for l in range(len(c["levels"])):
-        prefix = f"levels.{l}"
-        levels.append(Level({name: torch.from_numpy(tensors[f"{prefix}.{name}"]) for name in PARAMETERS},
-                            {name: torch.from_numpy(todays(tensors, prefix, name, c["beta2"])) for name in PARAMETERS},
-                            tensors.get(f"{prefix}.parent"), tensors[f"{prefix}.last_fired"]))
-    x = tensors["input.scale"] * (read(data)[0]["activations"].astype(np.float32) - tensors["input.mean"])
-    return Trainer(c, levels, tensors["sparsity.lambda"].tolist(), tensors["sparsity.l0_average"].tolist(), int(tensors["train.step"][0])), x
+
+    def whole(name, read):
+        """A tensor of all levels, into which those of the levels are read one by one."""
+        per_level = name == "decoder.bias"
+        shape = file.header[f"levels.0.{name}"]["shape"]
+        joined = np.empty([len(prefixes), *shape] if per_level else [sum(c["levels"]), *shape[1:]], np.float32)
+        ends = np.cumsum(c["levels"])
+        for l, prefix in enumerate(prefixes):
+            joined[l if per_level else slice(ends[l] - c["levels"][l], ends[l])] = read(prefix, name)
+        return torch.from_numpy(joined)
+
+    w = {name: whole(name, lambda prefix, name: file[f"{prefix}.{name}"]) for name in PARAMETERS}
+    v = {name: whole(name, lambda prefix, name: todays(file, prefix, name, c["beta2"])) for name in PARAMETERS}
+    x = Safetensors(data)["activations"].astype(np.float32, copy=False)
+    x -= file["input.mean"]
+    x *= file["input.scale"]
+    return Trainer(c, w, v, [file.get(f"{prefix}.parent") for prefix in prefixes],
+                   np.concatenate([file[f"{prefix}.last_fired"] for prefix in prefixes]), file["sparsity.lambda"].tolist(),
+                   file["sparsity.l0_average"].tolist(), int(file["train.step"][0])), x
 
 
 def compare(trainer, folder, case):
     """Texts that say what differs at the end."""
-    after, metadata = read(folder / "after.safetensors")
-    found = {"sparsity.lambda": np.array(trainer.lambdas), "sparsity.l0_average": np.array(trainer.averages)}
-    for l, level in enumerate(trainer.levels):
-        prefix = f"levels.{l}"
+    after = Safetensors(folder / "after.safetensors")
+    pairs = {"sparsity.lambda": (np.array(trainer.lambdas), after["sparsity.lambda"]),
+             "sparsity.l0_average": (np.array(trainer.averages), after["sparsity.l0_average"])}
+    for l, bounds in enumerate(trainer.bounds):
+        prefix, rows = f"levels.{l}", slice(*bounds)
         for name in PARAMETERS:
-            found[f"{prefix}.{name}"] = level.w[name].numpy()
-            found[f"optimizer.{prefix}.{name}.v"] = level.v[name].numpy()
-            after[f"optimizer.{prefix}.{name}.v"] = todays(after, prefix, name, json.loads(metadata["config"])["beta2"])
-        for name, value in (("parent", level.parent), ("last_fired", level.last_fired)):
+            w, v = (tensors[name][l if name == "decoder.bias" else rows].numpy() for tensors in (trainer.w, trainer.v))
+            pairs[f"{prefix}.{name}"] = w, after[f"{prefix}.{name}"]
+            pairs[f"optimizer.{prefix}.{name}.v"] = v, todays(after, prefix, name, trainer.c["beta2"])
+        for name, value in (("parent", trainer.parents[l]), ("last_fired", trainer.last_fired[rows])):
             if value is not None and (value != after[f"{prefix}.{name}"]).any():
                 yield f"{prefix}.{name} differs"
-    for name, value in found.items():
+    for name, (found, expected) in pairs.items():
         tolerance = case["tolerances"][name]
-        worst = (np.abs(value - after[name]) / (tolerance["atol"] + tolerance["rtol"] * np.abs(after[name]) + 1e-30)).max()
+        worst = (np.abs(found - expected) / (tolerance["atol"] + tolerance["rtol"] * np.abs(expected) + 1e-30)).max()
         if not worst <= 1:
             yield f"{name}: {worst:.3g} times its tolerance"
 
@@ -303,30 +408,32 @@ def check(folder):
 def bench(args):
     imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     trainer, x = load(*args.bench)
-    batch, seconds = trainer.c["batch"], []
+    batch, steps = trainer.c["batch"], []
     for _ in range(args.warm + args.steps):
         rows = torch.from_numpy(x[np.arange(trainer.t * batch, (trainer.t + 1) * batch) % len(x)])
         start = time.perf_counter()
         figures = trainer.step(rows)
-        seconds.append(time.perf_counter() - start)
-    seconds = seconds[args.warm :]
+        steps.append({"seconds": time.perf_counter() - start, **figures})
+    steps = steps[args.warm :]
+    seconds = [step["seconds"] for step in steps]
     print(json.dumps({"seconds_per_step": statistics.mean(seconds), "median": statistics.median(seconds), "fastest": min(seconds),
-                      "first_step": trainer.t - args.steps + 1, "last_step": trainer.t, "threads": args.threads,
-                      "l0": [round(l0, 2) for l0 in figures["l0"]], "constraint": figures["constraint"],
-                      "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, "imported_bytes": imported * 1024,
-                      "torch": torch.__version__}))
+                      "threads": args.threads, "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                      "imported_bytes": imported * 1024, "torch": torch.__version__, "steps": steps}))
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", nargs="+", type=Path, metavar="CASE")
     parser.add_argument("--bench", nargs=2, type=Path, metavar=("CHECKPOINT", "DATA"))
+    parser.add_argument("--block", type=int, default=Trainer.floats, help="floats in a block of rows (%(default)s)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--warm", type=int, default=25, help="steps before the timed ones")
     parser.add_argument("--steps", type=int, default=75, help="timed steps")
     args = parser.parse_args()
+    Trainer.floats = args.block
     torch.set_num_threads(args.threads)
     torch.set_grad_enabled(False)
+    torch.set_flush_denormal(True)
     results = [check(folder) for folder in args.check or []]
     if results:
         print(f"{results.count(True)} passed, {results.count(False)} failed")
