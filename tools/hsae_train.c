@@ -159,11 +159,9 @@ static int newest_checkpoint(const struct train *train, char path[RUN_PATH])
     *path = 0;
     cli_soften_errors(true);
     while (count && !*path) {
-        hsae_model *model = NULL;
         run_checkpoint_path(path, train->folder, steps[--count]);
-        if (hsae_model_load(train->context, path, &model) != HSAE_OK)
+        if (hsae_checkpoint_check(train->context, path) != HSAE_OK)
             *path = 0;
-        hsae_model_free(&model);
     }
     cli_soften_errors(false);
     free(steps);
@@ -242,12 +240,13 @@ static int finish(struct train *train)
     json_t *evaluation_json = NULL;
     run_checkpoint_path(checkpoint, train->folder, train->saved_step);
     run_path(path, train->folder, "model.safetensors");
-    hsae_status status = hsae_trainer_model(train->trainer, &model);
-    if (status == HSAE_OK)
-        status = hsae_model_save(train->context, model, path);
+    hsae_status status = hsae_trainer_save_model(train->trainer, path);
     if (status == HSAE_OK && train->held_out) {
         hsae_evaluation evaluation;
-        status = cli_evaluate(train->device, model, train->held_out, &evaluation);
+        hsae_trainer_destroy(&train->trainer); /* its memory first */
+        status = hsae_model_load(train->context, path, &model);
+        if (status == HSAE_OK)
+            status = cli_evaluate(train->device, model, train->held_out, &evaluation);
         if (status == HSAE_OK && train->json)
             evaluation_json = cli_evaluation_json(&evaluation, hsae_model_config(model));
         else if (status == HSAE_OK)

@@ -1,7 +1,7 @@
 /* Training.
  *
  *     hsae_trainer_create -> hsae_trainer_run (from a data set)  or  hsae_trainer_step, again and again (from your own memory)
- *                         -> hsae_trainer_model, hsae_trainer_save_checkpoint
+ *                         -> hsae_trainer_save_model, hsae_trainer_save_checkpoint
  *
  * Same library, device, driver, seed and data give the same bits, and a run that was stopped and resumed equals one that was not. */
 #ifndef HSAE_TRAINER_H
@@ -27,6 +27,8 @@ HSAE_API hsae_status hsae_trainer_create_from_memory(hsae_device *device, const 
  * steps, lr, target_l0, rho and perturb may change. */
 typedef hsae_status (*hsae_override_fn)(void *user, hsae_config *config);
 HSAE_API hsae_status hsae_trainer_resume(hsae_device *device, const char *path, hsae_override_fn overrides, void *user, hsae_trainer **out);
+/* Whether hsae_trainer_resume can read the file: checks all of it, with little memory. ERROR_FILE, ERROR_FORMAT. */
+HSAE_API hsae_status hsae_checkpoint_check(hsae_context *context, const char *path);
 HSAE_API void hsae_trainer_destroy(hsae_trainer **trainer);
 
 /* Figures of one step. */
@@ -73,7 +75,9 @@ HSAE_API const hsae_config *hsae_trainer_config(const hsae_trainer *trainer);
 
 /* Writes a checkpoint (include/hsae/model.h says how files are replaced). */
 HSAE_API hsae_status hsae_trainer_save_checkpoint(hsae_trainer *trainer, const char *path);
-/* A copy of the model as it is now. */
+/* Writes the model as it is now: the file that hsae_model_save would write of hsae_trainer_model's copy, without one in memory. */
+HSAE_API hsae_status hsae_trainer_save_model(hsae_trainer *trainer, const char *path);
+/* A copy of the model as it is now, in host memory. */
 HSAE_API hsae_status hsae_trainer_model(hsae_trainer *trainer, hsae_model **out);
 
 #ifdef __cplusplus

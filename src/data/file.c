@@ -1,4 +1,7 @@
-#define _XOPEN_SOURCE 700 /* realpath */
+#define _DEFAULT_SOURCE /* realpath, madvise */
+#ifdef __APPLE__
+#define _DARWIN_C_SOURCE
+#endif
 
 #include "file.h"
 
@@ -50,6 +53,14 @@ void hsae_map_close(struct hsae_map *map)
     if (map->data)
         munmap((void *)map->data, (size_t)map->size);
     *map = (struct hsae_map){0};
+}
+
+/* posix_madvise's DONTNEED does nothing in some C libraries. */
+void hsae_map_forget(const void *data, uint64_t size)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data / page * page, end = ((uintptr_t)data + size) / page * page;
+    if (end > begin)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
 struct hsae_output {

@@ -15,6 +15,10 @@ hsae_status hsae_map_open(const hsae_context *context, const char *path, struct 
 /* Takes a zeroed map, and one that is closed already. */
 void hsae_map_close(struct hsae_map *map);
 
+/* Lets go of the pages of these mapped bytes, which count as this process's memory as long as they are held: they will not be read again
+ * soon. */
+void hsae_map_forget(const void *data, uint64_t size);
+
 /* A new file that becomes `path` on commit: until then it lies beside it under another name, and whatever was at `path` stays whole.
  * Symbolic links are followed. On an error everything that was written is removed; one message is logged. */
 struct hsae_output;

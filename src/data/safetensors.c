@@ -259,6 +259,12 @@ void hsae_tensor_int64s(const struct hsae_tensor *tensor, uint64_t first, size_t
         out[i] = (int64_t)hsae_load64(tensor->data + 8 * (first + i));
 }
 
+void hsae_tensor_forget(const struct hsae_tensor *tensor, uint64_t first, uint64_t count)
+{
+    uint64_t size = hsae_tensor_type_size(tensor->type);
+    hsae_map_forget(tensor->data + first * size, count * size);
+}
+
 static int by_type_and_name(const void *left, const void *right)
 {
     const struct hsae_new_tensor *a = *(const struct hsae_new_tensor *const *)left, *b = *(const struct hsae_new_tensor *const *)right;

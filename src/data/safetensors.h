@@ -33,6 +33,9 @@ void hsae_tensor_floats(const struct hsae_tensor *tensor, uint64_t first, size_t
 void hsae_tensor_int32s(const struct hsae_tensor *tensor, uint64_t first, size_t count, int32_t *out);
 void hsae_tensor_int64s(const struct hsae_tensor *tensor, uint64_t first, size_t count, int64_t *out);
 
+/* Done with these elements: the pages that hold them are let go of (they can be read again). */
+void hsae_tensor_forget(const struct hsae_tensor *tensor, uint64_t first, uint64_t count);
+
 /* Writing. Same input, same bytes: metadata as given, tensors by falling size of their type, then by name. */
 
 /* Replaces `path` as hsae_output does. Names must differ, and not be "__metadata__". */

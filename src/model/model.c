@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-hsae_status hsae_model_alloc(hsae_context *context, const hsae_config *config, uint32_t dim, hsae_model **out)
+static hsae_status alloc_model(hsae_context *context, const hsae_config *config, uint32_t dim, bool matrices, hsae_model **out)
 {
     struct slot slots[HSAE_MODEL_SLOTS];
     *out = NULL;
@@ -16,7 +16,7 @@ hsae_status hsae_model_alloc(hsae_context *context, const hsae_config *config, u
         goto error;
     model->config = *config;
     model->dim = dim;
-    if (!hsae_slots_alloc(slots, hsae_model_slots(model, slots)))
+    if (!hsae_slots_alloc(slots, hsae_model_slots(model, slots), matrices))
         goto error;
     *out = model;
     return HSAE_OK;
@@ -24,6 +24,16 @@ error:
     hsae_model_free(&model);
     return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for a model of %" PRIu32 " levels of width %" PRIu32, config->level_count,
                      dim);
+}
+
+hsae_status hsae_model_alloc(hsae_context *context, const hsae_config *config, uint32_t dim, hsae_model **out)
+{
+    return alloc_model(context, config, dim, true, out);
+}
+
+hsae_status hsae_model_alloc_vectors(hsae_context *context, const hsae_config *config, uint32_t dim, hsae_model **out)
+{
+    return alloc_model(context, config, dim, false, out);
 }
 
 void hsae_model_free(hsae_model **model)
@@ -66,29 +76,8 @@ hsae_status hsae_model_open(const hsae_context *context, const char *path, struc
     return HSAE_OK;
 }
 
-/* Training keeps decoder rows at unit norm and evaluation relies on it, but half precision files come close only. */
-static void warn_about_norms(const hsae_context *context, const char *path, const hsae_model *model)
-{
-    uint64_t count = 0;
-    double worst = 1;
-    for (uint32_t l = 0; l < model->config.level_count; l++) {
-        const float *row = model->levels[l].decoder_weight;
-        for (uint32_t i = 0; i < model->levels[l].features; i++, row += model->dim) {
-            double squares = 0;
-            for (uint32_t k = 0; k < model->dim; k++)
-                squares += (double)row[k] * row[k];
-            double norm = sqrt(squares);
-            count += fabs(norm - 1) > 1e-3;
-            if (fabs(norm - 1) > fabs(worst - 1))
-                worst = norm;
-        }
-    }
-    if (count)
-        hsae_log(context, HSAE_LOG_WARNING, "%s: %" PRIu64 " decoder rows do not have norm 1 (the worst has %g)", path, count, worst);
-}
-
-hsae_status hsae_model_read(const hsae_context *context, const char *path, const struct hsae_safetensors *file, const hsae_config *config,
-                            uint32_t dim, hsae_model **out)
+hsae_status hsae_model_read(hsae_context *context, const char *path, const struct hsae_safetensors *file, const hsae_config *config,
+                            uint32_t dim, const struct matrix_rows *rows, hsae_model **out)
 {
     struct slot slots[HSAE_MODEL_SLOTS];
     struct hsae_model shapes = {.config = *config, .dim = dim};
@@ -96,15 +85,13 @@ hsae_status hsae_model_read(const hsae_context *context, const char *path, const
     hsae_status status = hsae_slots_check(context, path, file, slots, count);
     if (status)
         return status;
-    status = hsae_model_alloc((hsae_context *)context, config, dim, out);
+    status = alloc_model(context, config, dim, !rows, out);
     if (status)
         return status;
     hsae_model_slots(*out, slots);
-    status = hsae_slots_read(context, path, file, slots, count);
+    status = hsae_slots_read(context, path, file, slots, count, rows);
     if (status)
         hsae_model_free(out);
-    else
-        warn_about_norms(context, path, *out);
     return status;
 }
 
@@ -116,16 +103,21 @@ hsae_status hsae_model_load(hsae_context *context, const char *path, hsae_model 
     *out = NULL;
     hsae_status status = hsae_model_open(context, path, &file, &config, &dim);
     if (!status)
-        status = hsae_model_read(context, path, file, &config, dim, out);
+        status = hsae_model_read(context, path, file, &config, dim, NULL, out);
     hsae_safetensors_close(&file);
     return status;
 }
 
-hsae_status hsae_model_save(hsae_context *context, const hsae_model *model, const char *path)
+hsae_status hsae_model_save_rows(hsae_context *context, const hsae_model *model, const struct matrix_rows *rows, const char *path)
 {
     struct slot slots[HSAE_MODEL_SLOTS];
     struct hsae_model copy = *model;
-    return hsae_slots_write(context, path, &model->config, slots, hsae_model_slots(&copy, slots));
+    return hsae_slots_write(context, path, &model->config, slots, hsae_model_slots(&copy, slots), rows);
+}
+
+hsae_status hsae_model_save(hsae_context *context, const hsae_model *model, const char *path)
+{
+    return hsae_model_save_rows(context, model, NULL, path);
 }
 
 uint32_t hsae_model_dim(const hsae_model *model)

@@ -44,16 +44,51 @@ struct train_state {
 
 enum { HSAE_ACTIVITY_STEPS = 64 };
 
+/* Where the rows of the matrices (tensors of two dimensions and more) are of a model and state that are without them (NULL): on a device.
+ */
+struct slot;
+struct matrix_rows {
+    /* Copies rows row .. row + count - 1 of slot->matrix of slot->level to `values` or, on reading a file, from there. */
+    hsae_status (*copy)(void *user, const struct slot *slot, uint64_t row, uint64_t count, void *values);
+    void *user;
+};
+
 /* A model with zeroed tensors for config.levels and dim. */
 hsae_status hsae_model_alloc(hsae_context *context, const hsae_config *config, uint32_t dim, hsae_model **out);
+/* The same without the matrices. */
+hsae_status hsae_model_alloc_vectors(hsae_context *context, const hsae_config *config, uint32_t dim, hsae_model **out);
 /* Zeroed state of the shapes of `model`; `activity` only where the similarity is co-activation. */
 hsae_status hsae_train_state_alloc(hsae_context *context, const hsae_model *model, struct train_state **out);
+hsae_status hsae_train_state_alloc_vectors(hsae_context *context, const hsae_model *model, struct train_state **out);
 void hsae_train_state_free(struct train_state **state);
+
+/* hsae_model_save of a model whose matrices are in `rows`. */
+hsae_status hsae_model_save_rows(hsae_context *context, const hsae_model *model, const struct matrix_rows *rows, const char *path);
 
 /* A checkpoint file holds both. Loading checks every tensor's presence, dtype, shape, finiteness, ranges (thresholds > 0, parents in range,
  * 0 <= row_step, last_fired <= step) against the file's own configuration, which comes back unresolved but checked. F16 and BF16 weights
  * are converted. `train.levels.{l}.activity` may be missing (zeros then). */
 hsae_status hsae_checkpoint_load(hsae_context *context, const char *path, hsae_model **model, struct train_state **state);
 hsae_status hsae_checkpoint_save(hsae_context *context, const hsae_model *model, const struct train_state *state, const char *path);
+/* The same with the matrices in `rows` (NULL: in memory). */
+hsae_status hsae_checkpoint_save_rows(hsae_context *context, const hsae_model *model, const struct train_state *state,
+                                      const struct matrix_rows *rows, const char *path);
+
+/* A checkpoint whose tensors are all there and have the right shapes. */
+struct checkpoint {
+    const char *path; /* the caller's */
+    struct hsae_safetensors *file;
+    hsae_config config;
+    uint32_t dim;
+    int64_t step;
+};
+/* *out is zeroed after a failure. */
+hsae_status hsae_checkpoint_open(hsae_context *context, const char *path, struct checkpoint *out);
+/* Takes a zeroed one. */
+void hsae_checkpoint_close(struct checkpoint *checkpoint);
+/* The rest of hsae_checkpoint_load: `rows` gets the matrices (those that are in the file), a few rows at a time and checked; NULL: they
+ * come into memory. */
+hsae_status hsae_checkpoint_read(hsae_context *context, const struct checkpoint *checkpoint, const struct matrix_rows *rows,
+                                 hsae_model **model, struct train_state **state);
 
 #endif

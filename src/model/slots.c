@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { BLOCK_BYTES = 1 << 20 };
+
 /* Lists */
 
 __attribute__((format(printf, 4, 5))) static struct slot *add(struct slot *slot, enum hsae_tensor_type type, void *place,
@@ -27,6 +29,12 @@ static void shape(struct slot *slot, uint32_t rank, uint64_t first, uint64_t sec
     slot->shape[1] = second;
 }
 
+static void matrix(struct slot *slot, enum matrix matrix, uint32_t level)
+{
+    slot->matrix = matrix;
+    slot->level = level;
+}
+
 size_t hsae_model_slots(struct hsae_model *model, struct slot slots[HSAE_MODEL_SLOTS])
 {
     struct slot *s = slots;
@@ -39,10 +47,12 @@ size_t hsae_model_slots(struct hsae_model *model, struct slot slots[HSAE_MODEL_S
         uint64_t n = model->config.levels[l], d = model->dim;
         level->features = (uint32_t)n;
         shape(add(s++, HSAE_TENSOR_F32, &level->encoder_weight, "levels.%u.encoder.weight", l), 2, n, d);
+        matrix(s - 1, MATRIX_ENCODER, l);
         shape(add(s++, HSAE_TENSOR_F32, &level->encoder_bias, "levels.%u.encoder.bias", l), 1, n, 0);
         shape(add(s++, HSAE_TENSOR_F32, &level->threshold, "levels.%u.threshold", l), 1, n, 0);
         s[-1].rule = RULE_POSITIVE;
         shape(add(s++, HSAE_TENSOR_F32, &level->decoder_weight, "levels.%u.decoder.weight", l), 2, n, d);
+        matrix(s - 1, MATRIX_DECODER, l);
         shape(add(s++, HSAE_TENSOR_F32, &level->decoder_bias, "levels.%u.decoder.bias", l), 1, d, 0);
         if (l == 0)
             continue;
@@ -74,9 +84,11 @@ size_t hsae_train_slots(const struct hsae_model *model, struct train_state *stat
         shape(add(s++, HSAE_TENSOR_F32, &level->log_threshold, "levels.%u.log_threshold", l), 1, n, 0);
         struct slot *moments = s;
         shape(add(s++, HSAE_TENSOR_F32, &level->encoder_weight_v, "optimizer.levels.%u.encoder.weight.v", l), 2, n, d);
+        matrix(s - 1, MATRIX_ENCODER_V, l);
         shape(add(s++, HSAE_TENSOR_F32, &level->encoder_bias_v, "optimizer.levels.%u.encoder.bias.v", l), 1, n, 0);
         shape(add(s++, HSAE_TENSOR_F32, &level->log_threshold_v, "optimizer.levels.%u.log_threshold.v", l), 1, n, 0);
         shape(add(s++, HSAE_TENSOR_F32, &level->decoder_weight_v, "optimizer.levels.%u.decoder.weight.v", l), 2, n, d);
+        matrix(s - 1, MATRIX_DECODER_V, l);
         shape(add(s++, HSAE_TENSOR_F32, &level->decoder_bias_v, "optimizer.levels.%u.decoder.bias.v", l), 1, d, 0);
         for (; moments < s; moments++)
             moments->rule = RULE_NOT_NEGATIVE;
@@ -88,6 +100,7 @@ size_t hsae_train_slots(const struct hsae_model *model, struct train_state *stat
             continue;
         shape(add(s++, HSAE_TENSOR_I32, &level->activity, "train.levels.%u.activity", l), 3, HSAE_ACTIVITY_STEPS, n);
         s[-1].shape[2] = ((uint64_t)model->config.batch + 31) / 32;
+        matrix(s - 1, MATRIX_ACTIVITY, l);
         s[-1].rule = RULE_BITS;
         s[-1].optional = true;
     }
@@ -123,11 +136,24 @@ static bool element_count(const struct slot *slot, size_t *count)
     return true;
 }
 
-bool hsae_slots_alloc(const struct slot *slots, size_t count)
+uint64_t hsae_slot_row_length(const struct slot *slot)
+{
+    return slot->shape[slot->rank - 1];
+}
+
+uint64_t hsae_slot_rows(const struct slot *slot)
+{
+    uint64_t rows = 1;
+    for (uint32_t i = 0; i + 1 < slot->rank; i++)
+        rows *= slot->shape[i];
+    return rows;
+}
+
+bool hsae_slots_alloc(const struct slot *slots, size_t count, bool matrices)
 {
     for (size_t i = 0; i < count; i++) {
         size_t elements;
-        if (!slots[i].owned)
+        if (!slots[i].owned || (slots[i].matrix && !matrices))
             continue;
         void *data = element_count(&slots[i], &elements) ? calloc(elements, hsae_tensor_type_size(slots[i].type)) : NULL;
         if (!data)
@@ -199,56 +225,164 @@ static size_t check_int64s(const int64_t *values, size_t count, int64_t limit)
     return count;
 }
 
-static hsae_status fail_value(const hsae_context *context, const char *path, const struct slot *slot, size_t index)
+/* `index` within the tensor. */
+static hsae_status fail_value(const hsae_context *context, const char *path, const struct slot *slot, uint64_t index, const void *value)
 {
-    const void *data = hsae_slot_data(slot);
     if (slot->type == HSAE_TENSOR_F32)
-        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\": element %zu is %g; expected a finite number%s", path, slot->name,
-                         index, (double)((const float *)data)[index],
+        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\": element %" PRIu64 " is %g; expected a finite number%s", path,
+                         slot->name, index, (double)*(const float *)value,
                          slot->rule == RULE_POSITIVE       ? " above 0"
                          : slot->rule == RULE_NOT_NEGATIVE ? " of at least 0"
                                                            : "");
     bool narrow = slot->type == HSAE_TENSOR_I32;
-    return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\": element %zu is %" PRId64 "; expected %d to %" PRId64, path, slot->name,
-                     index, narrow ? ((const int32_t *)data)[index] : ((const int64_t *)data)[index], narrow ? -1 : 0,
+    return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\": element %" PRIu64 " is %" PRId64 "; expected %d to %" PRId64, path,
+                     slot->name, index, narrow ? *(const int32_t *)value : *(const int64_t *)value, narrow ? -1 : 0,
                      narrow ? slot->limit - 1 : slot->limit);
 }
 
-hsae_status hsae_slots_read(const hsae_context *context, const char *path, const struct hsae_safetensors *file, const struct slot *slots,
-                            size_t count)
+/* Converts a piece of a tensor; the index of its first value that is against the rule, or count. */
+static size_t read_values(const struct hsae_tensor *tensor, const struct slot *slot, uint64_t first, size_t count, void *values)
 {
-    for (size_t i = 0; i < count; i++) {
-        const struct slot *slot = &slots[i];
-        const struct hsae_tensor *tensor = hsae_safetensors_find(file, slot->name);
-        void *data = hsae_slot_data(slot);
-        if (!tensor)
-            continue;
-        size_t elements = (size_t)tensor->count, good = elements;
-        if (slot->type == HSAE_TENSOR_F32) {
-            hsae_tensor_floats(tensor, 0, elements, data);
-            good = check_floats(data, elements, slot->rule);
-        } else if (slot->type == HSAE_TENSOR_I32) {
-            hsae_tensor_int32s(tensor, 0, elements, data);
-            good = check_int32s(data, elements, slot);
-        } else {
-            hsae_tensor_int64s(tensor, 0, elements, data);
-            good = check_int64s(data, elements, slot->limit);
-        }
-        if (good < elements)
-            return fail_value(context, path, slot, good);
+    if (slot->type == HSAE_TENSOR_F32) {
+        hsae_tensor_floats(tensor, first, count, values);
+        return check_floats(values, count, slot->rule);
     }
-    return HSAE_OK;
+    if (slot->type == HSAE_TENSOR_I32) {
+        hsae_tensor_int32s(tensor, first, count, values);
+        return check_int32s(values, count, slot);
+    }
+    hsae_tensor_int64s(tensor, first, count, values);
+    return check_int64s(values, count, slot->limit);
+}
+
+/* Training keeps decoder rows at unit norm and evaluation relies on it, but half precision files come close only. */
+struct norms {
+    uint64_t off; /* rows that do not have norm 1 */
+    double worst;
+};
+
+static void add_norms(struct norms *norms, const float *row, uint64_t rows, uint64_t length)
+{
+    for (; rows; rows--, row += length) {
+        double squares = 0;
+        for (uint64_t k = 0; k < length; k++)
+            squares += (double)row[k] * row[k];
+        double norm = sqrt(squares);
+        norms->off += fabs(norm - 1) > 1e-3;
+        if (fabs(norm - 1) > fabs(norms->worst - 1))
+            norms->worst = norm;
+    }
+}
+
+/* Rows that are held in memory at a time. */
+static uint64_t block_rows(const struct slot *slot)
+{
+    uint64_t rows = BLOCK_BYTES / (hsae_slot_row_length(slot) * hsae_tensor_type_size(slot->type));
+    return rows ? rows : 1;
+}
+
+/* In pieces, so that neither the mapped file nor a matrix on its way to `rows` is in memory as a whole. */
+static hsae_status read_slot(const hsae_context *context, const char *path, const struct hsae_tensor *tensor, const struct slot *slot,
+                             const struct matrix_rows *rows, struct norms *norms)
+{
+    size_t size = hsae_tensor_type_size(slot->type);
+    uint64_t length = slot->matrix ? hsae_slot_row_length(slot) : 1, step = slot->matrix ? block_rows(slot) * length : BLOCK_BYTES / size;
+    unsigned char *data = hsae_slot_data(slot), *block = data ? NULL : malloc(step * size);
+    hsae_status status = HSAE_OK;
+    if (!data && !block)
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
+    for (uint64_t first = 0, count; first < tensor->count && !status; first += count) {
+        count = tensor->count - first < step ? tensor->count - first : step;
+        void *values = data ? data + first * size : block;
+        size_t good = read_values(tensor, slot, first, (size_t)count, values);
+        hsae_tensor_forget(tensor, first, count);
+        if (good < count)
+            status = fail_value(context, path, slot, first + good, (unsigned char *)values + good * size);
+        else if (slot->matrix == MATRIX_DECODER)
+            add_norms(norms, values, count / length, length);
+        if (!status && !data)
+            status = rows->copy(rows->user, slot, first / length, count / length, values);
+    }
+    free(block);
+    return status;
+}
+
+hsae_status hsae_slots_read(const hsae_context *context, const char *path, const struct hsae_safetensors *file, const struct slot *slots,
+                            size_t count, const struct matrix_rows *rows)
+{
+    struct norms norms = {0, 1};
+    hsae_status status = HSAE_OK;
+    for (size_t i = 0; i < count && !status; i++) {
+        const struct hsae_tensor *tensor = hsae_safetensors_find(file, slots[i].name);
+        if (tensor)
+            status = read_slot(context, path, tensor, &slots[i], rows, &norms);
+    }
+    if (!status && norms.off)
+        hsae_log(context, HSAE_LOG_WARNING, "%s: %" PRIu64 " decoder rows do not have norm 1 (the worst has %g)", path, norms.off,
+                 norms.worst);
+    return status;
 }
 
 /* Writing */
 
+/* A matrix on its way from `rows` to a file. */
+struct stream {
+    const struct matrix_rows *rows;
+    const struct slot *slot;
+    unsigned char *block; /* shared: tensors are written one after the other */
+    uint64_t row;         /* the next one to be fetched */
+    size_t used, held /* bytes of the block */;
+};
+
+static hsae_status next_elements(void *user, size_t count, void *out)
+{
+    struct stream *stream = user;
+    const struct slot *slot = stream->slot;
+    size_t size = hsae_tensor_type_size(slot->type), left = count * size;
+    for (unsigned char *to = out; left;) {
+        if (stream->used == stream->held) {
+            uint64_t rows = hsae_slot_rows(slot) - stream->row;
+            rows = rows < block_rows(slot) ? rows : block_rows(slot);
+            hsae_status status = stream->rows->copy(stream->rows->user, slot, stream->row, rows, stream->block);
+            if (status)
+                return status;
+            stream->row += rows;
+            stream->used = 0;
+            stream->held = (size_t)(rows * hsae_slot_row_length(slot)) * size;
+        }
+        size_t bytes = stream->held - stream->used < left ? stream->held - stream->used : left;
+        memcpy(to, stream->block + stream->used, bytes);
+        stream->used += bytes;
+        to += bytes;
+        left -= bytes;
+    }
+    return HSAE_OK;
+}
+
+/* Bytes of the largest block of a matrix that is not in memory. */
+static size_t block_bytes(const struct slot *slots, size_t count)
+{
+    size_t most = 1;
+    for (size_t i = 0; i < count; i++)
+        if (!hsae_slot_data(&slots[i])) {
+            size_t bytes = (size_t)(block_rows(&slots[i]) * hsae_slot_row_length(&slots[i])) * hsae_tensor_type_size(slots[i].type);
+            most = bytes > most ? bytes : most;
+        }
+    return most;
+}
+
 hsae_status hsae_slots_write(const hsae_context *context, const char *path, const hsae_config *config, const struct slot *slots,
-                             size_t count)
+                             size_t count, const struct matrix_rows *rows)
 {
     struct hsae_new_tensor tensors[HSAE_MODEL_SLOTS + HSAE_TRAIN_SLOTS];
+    struct stream streams[HSAE_MODEL_SLOTS + HSAE_TRAIN_SLOTS];
     char *json = hsae_config_json(config);
-    if (!json)
+    unsigned char *block = malloc(block_bytes(slots, count));
+    if (!json || !block) {
+        free(json);
+        free(block);
         return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
+    }
     const struct hsae_metadata metadata[] = {
         {"config", json},
         {"format", "hsae"},
@@ -258,9 +392,15 @@ hsae_status hsae_slots_write(const hsae_context *context, const char *path, cons
     for (size_t i = 0; i < count; i++) {
         const struct slot *slot = &slots[i];
         tensors[i] = (struct hsae_new_tensor){.name = slot->name, .type = slot->type, .rank = slot->rank, .data = hsae_slot_data(slot)};
+        if (!tensors[i].data) {
+            streams[i] = (struct stream){.rows = rows, .slot = slot, .block = block};
+            tensors[i].next = next_elements;
+            tensors[i].user = &streams[i];
+        }
         memcpy(tensors[i].shape, slot->shape, sizeof slot->shape);
     }
     hsae_status status = hsae_safetensors_write(context, path, metadata, sizeof metadata / sizeof *metadata, tensors, count);
     free(json);
+    free(block);
     return status;
 }

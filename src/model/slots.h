@@ -16,8 +16,20 @@ enum slot_rule {
     RULE_BITS,  /* any bits */
 };
 
+/* Tensors of two dimensions and more, whose rows (along the last dimension) need not be in memory. */
+enum matrix {
+    NO_MATRIX,
+    MATRIX_ENCODER,
+    MATRIX_DECODER,
+    MATRIX_ENCODER_V,
+    MATRIX_DECODER_V,
+    MATRIX_ACTIVITY,
+};
+
 struct slot {
     char name[64];
+    enum matrix matrix;
+    uint32_t level; /* of a matrix */
     enum hsae_tensor_type type;
     uint32_t rank;
     uint64_t shape[3];
@@ -38,25 +50,28 @@ size_t hsae_train_slots(const struct hsae_model *model, struct train_state *stat
 
 /* The values, or NULL. */
 void *hsae_slot_data(const struct slot *slot);
-/* Zeroed memory for all owned slots; false: out of memory, some may be allocated. */
-bool hsae_slots_alloc(const struct slot *slots, size_t count);
+/* Rows of a matrix, and elements of each of them. */
+uint64_t hsae_slot_rows(const struct slot *slot);
+uint64_t hsae_slot_row_length(const struct slot *slot);
+/* Zeroed memory for all owned slots, or all but matrices; false: out of memory, some may be allocated. */
+bool hsae_slots_alloc(const struct slot *slots, size_t count, bool matrices);
 void hsae_slots_free(const struct slot *slots, size_t count);
 
 /* Presence, dtype and shape of every slot, before anything is allocated for them. ERROR_FORMAT. */
 hsae_status hsae_slots_check(const hsae_context *context, const char *path, const struct hsae_safetensors *file, const struct slot *slots,
                              size_t count);
-/* Reads checked slots, and checks every value. ERROR_FORMAT. */
+/* Reads checked slots, and checks every value; matrices that have no memory go to `rows`. ERROR_FORMAT. */
 hsae_status hsae_slots_read(const hsae_context *context, const char *path, const struct hsae_safetensors *file, const struct slot *slots,
-                            size_t count);
-/* Writes a file with these slots and the metadata of a model. */
+                            size_t count, const struct matrix_rows *rows);
+/* Writes a file with these slots and the metadata of a model; matrices that have no memory come from `rows`. */
 hsae_status hsae_slots_write(const hsae_context *context, const char *path, const hsae_config *config, const struct slot *slots,
-                             size_t count);
+                             size_t count, const struct matrix_rows *rows);
 
 /* Opens the file, checks that it is one of this library's, and gets its configuration and width. */
 hsae_status hsae_model_open(const hsae_context *context, const char *path, struct hsae_safetensors **file, hsae_config *config,
                             uint32_t *dim);
-/* Reads the model's part of a file that hsae_model_open has opened. */
-hsae_status hsae_model_read(const hsae_context *context, const char *path, const struct hsae_safetensors *file, const hsae_config *config,
-                            uint32_t dim, hsae_model **out);
+/* Reads the model's part of a file that hsae_model_open has opened; its matrices to `rows` (NULL: into memory). */
+hsae_status hsae_model_read(hsae_context *context, const char *path, const struct hsae_safetensors *file, const hsae_config *config,
+                            uint32_t dim, const struct matrix_rows *rows, hsae_model **out);
 
 #endif

@@ -7,7 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { CALIBRATION_ROWS = 65536, READ_ROWS = 1024 };
+enum { CALIBRATION_ROWS = 65536, READ_ROWS = 1024, BLOCK_BYTES = 1 << 20 };
+
+/* Rows of so many floats that are in host memory at a time. */
+static uint32_t block_rows(uint32_t length)
+{
+    uint32_t rows = (uint32_t)(BLOCK_BYTES / (length * sizeof(float)));
+    return rows ? rows : 1;
+}
 
 /* Rows first .. first + count - 1 as floats. */
 static hsae_status read_rows(hsae_context *context, const struct calibration *from, uint64_t first, size_t count, float *out)
@@ -119,11 +126,45 @@ static float kth_largest(float *values, size_t count, size_t k)
     return values[want];
 }
 
-/* Pre-activations of one level on the loaded batch, to values [n_l * B]. */
-static hsae_status pre_activations(hsae_trainer *trainer, uint32_t level, float *values, float *scratch)
+/* The largest `wanted` of a stream of values. */
+struct largest {
+    float *values; /* [room] */
+    size_t wanted, held, room;
+    float least; /* those above it may be among the largest */
+};
+
+static hsae_status largest_create(const hsae_trainer *trainer, size_t wanted, struct largest *largest)
+{
+    size_t room = 2 * wanted + 4096;
+    *largest = (struct largest){malloc(room * sizeof(float)), wanted, 0, room, -INFINITY};
+    return largest->values ? HSAE_OK : hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for %zu pre-activations", room);
+}
+
+/* kth_largest leaves the k largest at the end. */
+static void largest_shrink(struct largest *largest)
+{
+    largest->least = kth_largest(largest->values, largest->held, largest->wanted);
+    memmove(largest->values, largest->values + largest->held - largest->wanted, largest->wanted * sizeof *largest->values);
+    largest->held = largest->wanted;
+}
+
+static void largest_add(struct largest *largest, const float *values, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (largest->held >= largest->wanted && !(values[i] > largest->least))
+            continue;
+        if (largest->held == largest->room)
+            largest_shrink(largest);
+        largest->values[largest->held++] = values[i];
+    }
+}
+
+/* Pre-activations of one level on the loaded batch. `block` holds BLOCK_BYTES, or what one feature needs. */
+static hsae_status pre_activations(const hsae_trainer *trainer, uint32_t level, float *block, struct largest *largest)
 {
     const struct stack *stack = &trainer->stack;
     hsae_status status = HSAE_OK;
+    uint32_t step = block_rows(stack->padded);
     for (uint32_t at = stack->first[level], end = stack->first[level + 1], count; at < end && !status; at += count) {
         uint32_t range_left = stack->range_rows - at % stack->range_rows;
         struct hsae_sequence *sequence = NULL;
@@ -133,11 +174,13 @@ static hsae_status pre_activations(hsae_trainer *trainer, uint32_t level, float 
         if (!status)
             status = hsae_record_encode(stack, sequence, at, count);
         status = hsae_stack_run_once(stack, &sequence, status);
-        if (!status)
-            status = hsae_buffer_read(stack->scratch, 0, (uint64_t)count * stack->padded * sizeof *scratch, scratch);
-        for (uint32_t r = 0; r < count && !status; r++)
-            memcpy(values + (size_t)(at - stack->first[level] + r) * stack->rows, scratch + (size_t)r * stack->padded,
-                   stack->rows * sizeof *values);
+        for (uint32_t first = 0, rows; first < count && !status; first += rows) {
+            uint64_t line = stack->padded * sizeof *block;
+            rows = count - first < step ? count - first : step;
+            status = hsae_buffer_read(stack->scratch, first * line, rows * line, block);
+            for (uint32_t r = 0; r < rows && !status; r++)
+                largest_add(largest, block + (size_t)r * stack->padded, stack->rows);
+        }
     }
     return status;
 }
@@ -171,67 +214,112 @@ static hsae_status load_batch(hsae_trainer *trainer, const struct calibration *f
     return status;
 }
 
-/* Thresholds: per level the k-th largest pre-activation of the first batch, k = max(1, floor(B min(init_l0, n / 4))), at least the
- * bandwidth. */
+/* Per level the k-th largest pre-activation of the first batch, k = max(1, floor(B min(init_l0, n / 4))), at least the bandwidth. */
+static hsae_status first_threshold(const hsae_trainer *trainer, uint32_t level, float *block, float *threshold)
+{
+    double features = trainer->config.levels[level], l0 = trainer->config.init_l0[level];
+    size_t k = (size_t)floor(trainer->stack.rows * (l0 < features / 4 ? l0 : features / 4));
+    struct largest largest;
+    hsae_status status = largest_create(trainer, k ? k : 1, &largest);
+    if (!status)
+        status = pre_activations(trainer, level, block, &largest);
+    if (!status) {
+        *threshold = kth_largest(largest.values, largest.held, largest.wanted);
+        if (!(*threshold >= (float)trainer->config.bandwidth))
+            *threshold = (float)trainer->config.bandwidth;
+    }
+    free(largest.values);
+    return status;
+}
+
 static hsae_status first_thresholds(hsae_trainer *trainer, const struct calibration *from, hsae_model *model, struct train_state *state)
 {
     struct stack *stack = &trainer->stack;
-    uint32_t largest = trainer->config.levels[stack->levels - 1];
-    float *values = malloc((size_t)largest * stack->rows * sizeof *values);
-    float *scratch = malloc((size_t)stack->chunk * stack->padded * sizeof *scratch);
+    float *block = malloc((size_t)block_rows(stack->padded) * stack->padded * sizeof *block);
     hsae_status status = HSAE_OK;
-    if (!values || !scratch)
-        status = hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " x %" PRIu32 " pre-activations", largest,
-                           stack->rows);
+    if (!block)
+        status = hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for pre-activations of %" PRIu32 " rows", stack->rows);
     if (!status) /* thresholds of -infinity: every pre-activation is kept */
         status = hsae_stack_upload(stack, model, 0, NULL);
     if (!status)
         status = load_batch(trainer, from);
     for (uint32_t l = 0; l < stack->levels && !status; l++) {
-        uint32_t features = model->levels[l].features;
-        double wanted = trainer->config.init_l0[l] < features / 4.0 ? trainer->config.init_l0[l] : features / 4.0;
-        size_t k = (size_t)floor(stack->rows * wanted);
-        status = pre_activations(trainer, l, values, scratch);
-        if (status)
-            break;
-        float threshold = kth_largest(values, (size_t)features * stack->rows, k ? k : 1);
-        if (!(threshold >= (float)trainer->config.bandwidth))
-            threshold = (float)trainer->config.bandwidth;
-        float log_threshold = logf(threshold);
-        for (uint32_t i = 0; i < features; i++) {
+        float threshold = 0;
+        status = first_threshold(trainer, l, block, &threshold);
+        float log_threshold = status ? 0 : logf(threshold);
+        for (uint32_t i = 0; i < model->levels[l].features; i++) {
             state->levels[l].log_threshold[i] = log_threshold;
             model->levels[l].threshold[i] = expf(log_threshold);
         }
     }
-    free(values);
-    free(scratch);
+    free(block);
     return status;
 }
 
-hsae_status hsae_trainer_init(hsae_trainer *trainer, const struct calibration *calibration, hsae_model *model, struct train_state *state)
+/* E and D of all levels to the device, some rows at a time; both start the same. */
+static hsae_status first_matrices(const hsae_trainer *trainer)
 {
-    const hsae_config *config = &trainer->config;
-    double *mean = malloc(calibration->dim * sizeof *mean);
-    if (!mean)
-        return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for a mean of width %" PRIu32, calibration->dim);
-    hsae_status status = normalise(trainer, calibration, mean);
+    const struct stack *stack = &trainer->stack;
+    uint32_t step = block_rows(stack->dim);
+    float *block = malloc((size_t)step * stack->dim * sizeof *block);
+    hsae_status status = HSAE_OK;
+    if (!block)
+        return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " rows of width %" PRIu32, step, stack->dim);
+    for (uint32_t l = 0; l < stack->levels; l++)
+        for (uint32_t first = stack->first[l], end = stack->first[l + 1], count; first < end && !status; first += count) {
+            count = end - first < step ? end - first : step;
+            for (uint32_t i = 0; i < count; i++)
+                random_row(block + (size_t)i * stack->dim, stack->dim, trainer->config.seed, l, first - stack->first[l] + i);
+            status = hsae_ranged_write(stack, &stack->encoder, first, count, block);
+            if (!status)
+                status = hsae_ranged_write(stack, &stack->decoder, first, count, block);
+        }
+    free(block);
+    return status;
+}
+
+/* All but the thresholds, which must wait for the matrices. */
+static void first_vectors(const hsae_trainer *trainer, const double *mean, hsae_model *model, struct train_state *state)
+{
     model->scale = trainer->scale;
-    memcpy(model->mean, trainer->mean, calibration->dim * sizeof *model->mean);
-    for (uint32_t l = 0; l < config->level_count && !status; l++) {
+    memcpy(model->mean, trainer->mean, model->dim * sizeof *model->mean);
+    for (uint32_t l = 0; l < trainer->config.level_count; l++) {
         struct level_tensors *level = &model->levels[l];
         for (uint32_t i = 0; i < level->features; i++) {
-            random_row(level->decoder_weight + (size_t)i * calibration->dim, calibration->dim, config->seed, l, i);
             level->threshold[i] = -INFINITY;
             if (level->parent)
                 level->parent[i] = -1;
         }
-        memcpy(level->encoder_weight, level->decoder_weight, (size_t)level->features * calibration->dim * sizeof(float));
-        if (config->center == HSAE_CENTER_NONE)
-            for (uint32_t k = 0; k < calibration->dim; k++)
+        if (trainer->config.center == HSAE_CENTER_NONE)
+            for (uint32_t k = 0; k < model->dim; k++)
                 level->decoder_bias[k] = (float)(trainer->scale * mean[k]);
         state->lambda[l] = 0;
         state->l0_average[l] = -1;
     }
+}
+
+hsae_status hsae_trainer_init(hsae_trainer *trainer, const struct calibration *calibration)
+{
+    hsae_model *model = NULL;
+    struct train_state *state = NULL;
+    double *mean = malloc(calibration->dim * sizeof *mean);
+    if (!mean)
+        return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for a mean of width %" PRIu32, calibration->dim);
+    hsae_status status = normalise(trainer, calibration, mean);
+    if (!status)
+        status = hsae_model_alloc_vectors(trainer->context, &trainer->config, calibration->dim, &model);
+    if (!status)
+        status = hsae_train_state_alloc_vectors(trainer->context, model, &state);
+    if (!status)
+        status = first_matrices(trainer);
+    if (!status) {
+        first_vectors(trainer, mean, model, state);
+        status = first_thresholds(trainer, calibration, model, state);
+    }
+    if (!status)
+        status = hsae_trainer_upload_vectors(trainer, model, state);
     free(mean);
-    return status ? status : first_thresholds(trainer, calibration, model, state);
+    hsae_model_free(&model);
+    hsae_train_state_free(&state);
+    return status;
 }

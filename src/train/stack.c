@@ -429,10 +429,12 @@ hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, doub
             scalars[TABLE_THRESHOLD] = bits_u32(level->threshold[i]);
             scalars[TABLE_CUT] = bits_u32(level->threshold[i] - (f32)(0.5 * bandwidth));
         }
-        if ((status = hsae_ranged_write(stack, &stack->encoder, stack->first[l], level->features, level->encoder_weight)) ||
-            (status = hsae_ranged_write(stack, &stack->decoder, stack->first[l], level->features, level->decoder_weight)))
-            break;
-        status = hsae_rows_write(stack, stack->bias, l, 1, level->decoder_bias);
+        if (level->encoder_weight)
+            status = hsae_ranged_write(stack, &stack->encoder, stack->first[l], level->features, level->encoder_weight);
+        if (!status && level->decoder_weight)
+            status = hsae_ranged_write(stack, &stack->decoder, stack->first[l], level->features, level->decoder_weight);
+        if (!status)
+            status = hsae_rows_write(stack, stack->bias, l, 1, level->decoder_bias);
     }
     if (!status)
         status = hsae_buffer_write(stack->table, 0, (uint64_t)stack->features * TABLE_WORDS * sizeof(u32), table);

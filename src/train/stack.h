@@ -70,8 +70,8 @@ hsae_status hsae_ranged_read(const struct stack *stack, const struct ranged *ten
 hsae_status hsae_rows_write(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, const float *data);
 hsae_status hsae_rows_read(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, float *data);
 
-/* Uploads the model's parameters and normalisation, not its tree. `bandwidth` widens the cut (0: list active features only).
- * log_thresholds: per level, or NULL: from the thresholds. */
+/* Uploads the model's parameters (not the matrices that it is without) and normalisation, not its tree. `bandwidth` widens the cut (0: list
+ * active features only). log_thresholds: per level, or NULL: from the thresholds. */
 hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, double bandwidth, float *const *log_thresholds);
 /* The tree (kernel_args.h) of parents (per level, as in a model; [0] is NULL), or, with NULL, in index order without families, is uploaded
  * and, unless `out` is NULL, left in *out to be freed. */

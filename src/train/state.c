@@ -1,6 +1,7 @@
 #include "trainer.h"
 
 #include "../context.h"
+#include "../model/slots.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -32,22 +33,6 @@ static hsae_status upload_scalars(hsae_trainer *trainer, const struct train_stat
         status = hsae_buffer_write(trainer->last_fired, 0, bytes, fired);
     free(table);
     free(fired);
-    return status;
-}
-
-/* The record of co-activation: [64][n][W] a level in the file, [64][N][W] on the device. */
-static hsae_status copy_history(hsae_trainer *trainer, const struct train_state *state, bool read)
-{
-    const struct stack *stack = &trainer->stack;
-    uint64_t line = (uint64_t)stack->words * sizeof(u32);
-    hsae_status status = HSAE_OK;
-    for (uint32_t l = 0; l < stack->levels && !status; l++)
-        for (uint64_t slot = 0; slot < HSAE_ACTIVITY_STEPS && state->levels[l].activity && !status; slot++) {
-            uint64_t features = stack->first[l + 1] - stack->first[l], offset = (slot * stack->features + stack->first[l]) * line;
-            u32 *bits = state->levels[l].activity + slot * features * stack->words;
-            status = read ? hsae_buffer_read(stack->history, offset, features * line, bits)
-                          : hsae_buffer_write(stack->history, offset, features * line, bits);
-        }
     return status;
 }
 
@@ -84,7 +69,7 @@ hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer)
     return status;
 }
 
-hsae_status hsae_trainer_upload(hsae_trainer *trainer, const hsae_model *model, const struct train_state *state)
+hsae_status hsae_trainer_upload_vectors(hsae_trainer *trainer, const hsae_model *model, const struct train_state *state)
 {
     struct stack *stack = &trainer->stack;
     float *log_thresholds[HSAE_MAX_LEVELS] = {NULL};
@@ -96,21 +81,12 @@ hsae_status hsae_trainer_upload(hsae_trainer *trainer, const hsae_model *model, 
             memcpy(trainer->parents[l], level->parent, level->features * sizeof *level->parent);
     }
     hsae_status status = hsae_stack_upload(stack, model, trainer->config.bandwidth, log_thresholds);
-    for (uint32_t l = 0; l < stack->levels && !status; l++) {
-        const struct level_train_tensors *level = &state->levels[l];
-        uint32_t features = model->levels[l].features;
-        status = hsae_ranged_write(stack, &trainer->encoder_v, stack->first[l], features, level->encoder_weight_v);
-        if (!status)
-            status = hsae_ranged_write(stack, &trainer->decoder_v, stack->first[l], features, level->decoder_weight_v);
-        if (!status)
-            status = hsae_rows_write(stack, trainer->bias_v, l, 1, level->decoder_bias_v);
-    }
+    for (uint32_t l = 0; l < stack->levels && !status; l++)
+        status = hsae_rows_write(stack, trainer->bias_v, l, 1, state->levels[l].decoder_bias_v);
     if (!status)
         status = hsae_trainer_upload_tree(trainer);
     if (!status)
         status = upload_scalars(trainer, state);
-    if (!status)
-        status = copy_history(trainer, state, false);
     return status ? status : upload_control(trainer, state);
 }
 
@@ -144,65 +120,173 @@ static hsae_status download_scalars(hsae_trainer *trainer, hsae_model *model, st
     return status;
 }
 
-/* Rows of D lie where `places` says; neighbours often side by side. */
-static hsae_status download_decoder(const hsae_trainer *trainer, uint32_t level, const u32 *places, float *out)
-{
-    const struct stack *stack = &trainer->stack;
-    hsae_status status = HSAE_OK;
-    for (uint32_t at = stack->first[level], end = stack->first[level + 1], count; at < end && !status; at += count) {
-        for (count = 1; at + count < end && places[at + count] == places[at] + count; count++)
-            ;
-        status = hsae_ranged_read(stack, &stack->decoder, places[at], count, out + (size_t)(at - stack->first[level]) * stack->dim);
-    }
-    return status;
-}
-
-static hsae_status download(hsae_trainer *trainer, hsae_model *model, struct train_state *state)
+static hsae_status download_vectors(hsae_trainer *trainer, hsae_model *model, struct train_state *state)
 {
     struct stack *stack = &trainer->stack;
-    u32 *places = malloc(stack->features * sizeof *places);
-    hsae_status status = places ? hsae_buffer_read(stack->places, 0, stack->features * sizeof *places, places) : no_memory(trainer);
+    hsae_status status = HSAE_OK;
     memcpy(model->mean, trainer->mean, stack->dim * sizeof *model->mean);
     model->scale = trainer->scale;
     state->step = (int64_t)trainer->step;
     for (uint32_t l = 0; l < stack->levels && !status; l++) {
         struct level_tensors *level = &model->levels[l];
-        struct level_train_tensors *train = &state->levels[l];
-        uint32_t first = stack->first[l];
         if (level->parent)
             memcpy(level->parent, trainer->parents[l], level->features * sizeof *level->parent);
-        status = hsae_ranged_read(stack, &stack->encoder, first, level->features, level->encoder_weight);
+        status = hsae_rows_read(stack, stack->bias, l, 1, level->decoder_bias);
         if (!status)
-            status = download_decoder(trainer, l, places, level->decoder_weight);
-        if (!status)
-            status = hsae_rows_read(stack, stack->bias, l, 1, level->decoder_bias);
-        if (!status)
-            status = hsae_ranged_read(stack, &trainer->encoder_v, first, level->features, train->encoder_weight_v);
-        if (!status)
-            status = hsae_ranged_read(stack, &trainer->decoder_v, first, level->features, train->decoder_weight_v);
-        if (!status)
-            status = hsae_rows_read(stack, trainer->bias_v, l, 1, train->decoder_bias_v);
+            status = hsae_rows_read(stack, trainer->bias_v, l, 1, state->levels[l].decoder_bias_v);
     }
-    free(places);
-    if (!status)
-        status = download_scalars(trainer, model, state);
-    return status ? status : copy_history(trainer, state, true);
+    return status ? status : download_scalars(trainer, model, state);
 }
 
-hsae_status hsae_trainer_download(hsae_trainer *trainer, hsae_model **model, struct train_state **state)
+/* The trainer's matrices, as rows to be read or written. */
+struct device_rows {
+    hsae_trainer *trainer;
+    bool write;
+    u32 *places; /* rows of D, of each feature */
+};
+
+static hsae_status copy_ranged(const struct device_rows *rows, const struct ranged *tensor, uint32_t row, uint32_t count, float *values)
 {
-    *model = NULL;
-    *state = NULL;
-    hsae_status status = hsae_step_settle(trainer, 0);
-    if (!status)
-        status = hsae_model_alloc(trainer->context, &trainer->config, trainer->stack.dim, model);
-    if (!status)
-        status = hsae_train_state_alloc(trainer->context, *model, state);
-    if (!status)
-        status = download(trainer, *model, *state);
-    if (status) {
-        hsae_model_free(model);
-        hsae_train_state_free(state);
+    const struct stack *stack = &rows->trainer->stack;
+    return rows->write ? hsae_ranged_write(stack, tensor, row, count, values) : hsae_ranged_read(stack, tensor, row, count, values);
+}
+
+/* Rows of D lie where `places` says; neighbours often side by side. */
+static hsae_status copy_decoder(const struct device_rows *rows, uint32_t first, uint32_t count, float *values)
+{
+    const struct stack *stack = &rows->trainer->stack;
+    const u32 *places = rows->places;
+    hsae_status status = HSAE_OK;
+    for (uint32_t at = first, end = first + count, run; at < end && !status; at += run) {
+        for (run = 1; at + run < end && places[at + run] == places[at] + run; run++)
+            ;
+        status = copy_ranged(rows, &stack->decoder, places[at], run, values + (size_t)(at - first) * stack->dim);
     }
+    return status;
+}
+
+/* The record of co-activation: [64][n][W] a level in the file, [64][N][W] on the device. */
+static hsae_status copy_history(const struct device_rows *rows, uint32_t level, uint64_t row, uint64_t count, u32 *bits)
+{
+    const struct stack *stack = &rows->trainer->stack;
+    uint64_t line = (uint64_t)stack->words * sizeof(u32), features = stack->first[level + 1] - stack->first[level];
+    hsae_status status = HSAE_OK;
+    for (uint64_t end = row + count, run; row < end && !status; row += run, bits += run * stack->words) {
+        uint64_t step = row / features, feature = row % features, offset = (step * stack->features + stack->first[level] + feature) * line;
+        run = features - feature < end - row ? features - feature : end - row;
+        status = rows->write ? hsae_buffer_write(stack->history, offset, run * line, bits)
+                             : hsae_buffer_read(stack->history, offset, run * line, bits);
+    }
+    return status;
+}
+
+static hsae_status copy_matrix(void *user, const struct slot *slot, uint64_t row, uint64_t count, void *values)
+{
+    const struct device_rows *rows = user;
+    const hsae_trainer *trainer = rows->trainer;
+    const struct stack *stack = &trainer->stack;
+    uint32_t first = stack->first[slot->level] + (uint32_t)row, features = (uint32_t)count;
+    switch (slot->matrix) {
+    case MATRIX_ENCODER:
+        return copy_ranged(rows, &stack->encoder, first, features, values);
+    case MATRIX_DECODER:
+        return copy_decoder(rows, first, features, values);
+    case MATRIX_ENCODER_V:
+        return copy_ranged(rows, &trainer->encoder_v, first, features, values);
+    case MATRIX_DECODER_V:
+        return copy_ranged(rows, &trainer->decoder_v, first, features, values);
+    case MATRIX_ACTIVITY:
+        return copy_history(rows, slot->level, row, count, values);
+    case NO_MATRIX:
+        break;
+    }
+    return HSAE_OK;
+}
+
+/* Waits for all steps in flight. Free rows->places, also after a failure. */
+static hsae_status open_rows(hsae_trainer *trainer, bool write, struct device_rows *rows)
+{
+    uint64_t bytes = trainer->stack.features * sizeof *rows->places;
+    *rows = (struct device_rows){trainer, write, NULL};
+    hsae_status status = hsae_step_settle(trainer, 0);
+    if (status)
+        return status;
+    rows->places = malloc(bytes);
+    return rows->places ? hsae_buffer_read(trainer->stack.places, 0, bytes, rows->places) : no_memory(trainer);
+}
+
+hsae_status hsae_trainer_load(hsae_trainer *trainer, const struct checkpoint *checkpoint)
+{
+    struct device_rows rows;
+    hsae_model *model = NULL;
+    struct train_state *state = NULL;
+    hsae_status status = open_rows(trainer, true, &rows);
+    if (!status)
+        status = hsae_checkpoint_read(trainer->context, checkpoint, &(struct matrix_rows){copy_matrix, &rows}, &model, &state);
+    if (!status) {
+        memcpy(trainer->mean, model->mean, model->dim * sizeof *trainer->mean);
+        trainer->scale = model->scale;
+        status = hsae_trainer_upload_vectors(trainer, model, state);
+    }
+    free(rows.places);
+    hsae_model_free(&model);
+    hsae_train_state_free(&state);
+    return status;
+}
+
+/* The model with or without the training state; the matrices stream from the device. */
+static hsae_status save(hsae_trainer *trainer, bool checkpoint, const char *path)
+{
+    struct device_rows rows;
+    struct matrix_rows matrices = {copy_matrix, &rows};
+    hsae_model *model = NULL;
+    struct train_state *state = NULL;
+    hsae_status status = open_rows(trainer, false, &rows);
+    if (!status)
+        status = hsae_model_alloc_vectors(trainer->context, &trainer->config, trainer->stack.dim, &model);
+    if (!status)
+        status = hsae_train_state_alloc_vectors(trainer->context, model, &state);
+    if (!status)
+        status = download_vectors(trainer, model, state);
+    if (!status)
+        status = checkpoint ? hsae_checkpoint_save_rows(trainer->context, model, state, &matrices, path)
+                            : hsae_model_save_rows(trainer->context, model, &matrices, path);
+    free(rows.places);
+    hsae_model_free(&model);
+    hsae_train_state_free(&state);
+    return status;
+}
+
+hsae_status hsae_trainer_save_checkpoint(hsae_trainer *trainer, const char *path)
+{
+    return save(trainer, true, path);
+}
+
+hsae_status hsae_trainer_save_model(hsae_trainer *trainer, const char *path)
+{
+    return save(trainer, false, path);
+}
+
+hsae_status hsae_trainer_model(hsae_trainer *trainer, hsae_model **out)
+{
+    struct device_rows rows;
+    struct slot slots[HSAE_MODEL_SLOTS];
+    struct train_state *state = NULL;
+    *out = NULL;
+    hsae_status status = open_rows(trainer, false, &rows);
+    if (!status)
+        status = hsae_model_alloc(trainer->context, &trainer->config, trainer->stack.dim, out);
+    if (!status)
+        status = hsae_train_state_alloc_vectors(trainer->context, *out, &state);
+    if (!status)
+        status = download_vectors(trainer, *out, state);
+    size_t count = status ? 0 : hsae_model_slots(*out, slots);
+    for (size_t i = 0; i < count && !status; i++)
+        if (slots[i].matrix)
+            status = copy_matrix(&rows, &slots[i], 0, hsae_slot_rows(&slots[i]), hsae_slot_data(&slots[i]));
+    if (status)
+        hsae_model_free(out);
+    free(rows.places);
+    hsae_train_state_free(&state);
     return status;
 }

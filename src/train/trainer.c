@@ -77,8 +77,6 @@ static hsae_status create(hsae_device *device, const hsae_config *given, const s
                           hsae_trainer **out)
 {
     hsae_config config = *given;
-    hsae_model *model = NULL;
-    struct train_state *state = NULL;
     *out = NULL;
     hsae_status status = hsae_config_resolve(device->context, &config, calibration->dim);
     if (!status && calibration->rows < config.batch)
@@ -87,19 +85,11 @@ static hsae_status create(hsae_device *device, const hsae_config *given, const s
     if (!status)
         status = trainer_alloc(device, &config, calibration->dim, dtype, out);
     if (!status)
-        status = hsae_model_alloc(device->context, &config, calibration->dim, &model);
-    if (!status)
-        status = hsae_train_state_alloc(device->context, model, &state);
-    if (!status)
-        status = hsae_trainer_init(*out, calibration, model, state);
-    if (!status)
-        status = hsae_trainer_upload(*out, model, state);
+        status = hsae_trainer_init(*out, calibration);
     if (!status)
         status = hsae_step_record(*out);
     if (status)
         hsae_trainer_destroy(out);
-    hsae_model_free(&model);
-    hsae_train_state_free(&state);
     return status;
 }
 
@@ -156,40 +146,34 @@ static hsae_status check_overrides(hsae_context *context, const hsae_config *old
 
 hsae_status hsae_trainer_resume(hsae_device *device, const char *path, hsae_override_fn overrides, void *user, hsae_trainer **out)
 {
-    hsae_model *model = NULL;
-    struct train_state *state = NULL;
-    hsae_config config;
+    struct checkpoint checkpoint;
+    hsae_config old, config;
     *out = NULL;
-    hsae_status status = hsae_checkpoint_load(device->context, path, &model, &state);
-    if (!status)
-        status = hsae_config_resolve(device->context, &model->config, model->dim);
+    hsae_status status = hsae_checkpoint_open(device->context, path, &checkpoint);
     if (status)
-        goto done;
-    config = model->config;
-    if (overrides) {
+        return status;
+    old = checkpoint.config;
+    status = hsae_config_resolve(device->context, &old, checkpoint.dim);
+    config = old;
+    if (!status && overrides) {
         status = overrides(user, &config);
         if (!status)
-            status = hsae_config_resolve(device->context, &config, model->dim);
+            status = hsae_config_resolve(device->context, &config, checkpoint.dim);
         if (!status)
-            status = check_overrides(device->context, &model->config, &config);
+            status = check_overrides(device->context, &old, &config);
     }
-    if (!status && (uint64_t)state->step > config.steps)
+    if (!status && (uint64_t)checkpoint.step > config.steps)
         status = hsae_fail(device->context, HSAE_ERROR_CONFIG, "%s is at step %" PRId64 ", behind the last of steps = %" PRIu64, path,
-                           state->step, config.steps);
+                           checkpoint.step, config.steps);
     if (!status)
-        status = trainer_alloc(device, &config, model->dim, HSAE_DTYPE_F32, out);
-    if (status)
-        goto done;
-    memcpy((*out)->mean, model->mean, model->dim * sizeof(float));
-    (*out)->scale = model->scale;
-    status = hsae_trainer_upload(*out, model, state);
+        status = trainer_alloc(device, &config, checkpoint.dim, HSAE_DTYPE_F32, out);
+    if (!status)
+        status = hsae_trainer_load(*out, &checkpoint);
     if (!status)
         status = hsae_step_record(*out);
-done:
     if (status)
         hsae_trainer_destroy(out);
-    hsae_model_free(&model);
-    hsae_train_state_free(&state);
+    hsae_checkpoint_close(&checkpoint);
     return status;
 }
 
@@ -363,24 +347,4 @@ uint32_t hsae_trainer_dim(const hsae_trainer *trainer)
 const hsae_config *hsae_trainer_config(const hsae_trainer *trainer)
 {
     return &trainer->config;
-}
-
-hsae_status hsae_trainer_save_checkpoint(hsae_trainer *trainer, const char *path)
-{
-    hsae_model *model = NULL;
-    struct train_state *state = NULL;
-    hsae_status status = hsae_trainer_download(trainer, &model, &state);
-    if (!status)
-        status = hsae_checkpoint_save(trainer->context, model, state, path);
-    hsae_model_free(&model);
-    hsae_train_state_free(&state);
-    return status;
-}
-
-hsae_status hsae_trainer_model(hsae_trainer *trainer, hsae_model **out)
-{
-    struct train_state *state = NULL;
-    hsae_status status = hsae_trainer_download(trainer, out, &state);
-    hsae_train_state_free(&state);
-    return status;
 }

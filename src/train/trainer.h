@@ -42,11 +42,13 @@ struct hsae_trainer {
     uint64_t metrics_step;
 };
 
-/* state.c: between host (model, train_state) and device. Download waits for all steps in flight first. */
-hsae_status hsae_trainer_upload(hsae_trainer *trainer, const hsae_model *model, const struct train_state *state);
+/* state.c: between host or file and device. Matrices go to and fro a few rows at a time and are never as a whole in host memory (except in
+ * hsae_trainer_model). All but the matrices of the model and the state: */
+hsae_status hsae_trainer_upload_vectors(hsae_trainer *trainer, const hsae_model *model, const struct train_state *state);
 /* parents[] to the device, and what follows from them: whether there is a tree, and its parts. */
 hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer);
-hsae_status hsae_trainer_download(hsae_trainer *trainer, hsae_model **model, struct train_state **state);
+/* A checkpoint to a new trainer. */
+hsae_status hsae_trainer_load(hsae_trainer *trainer, const struct checkpoint *checkpoint);
 
 /* step.c: recording. hsae_step_buffers makes what a step needs beyond the stack; hsae_step_record records all flights anew. */
 hsae_status hsae_step_buffers(hsae_trainer *trainer);
@@ -77,8 +79,8 @@ struct calibration {
     uint64_t rows;
     uint32_t dim;
 };
-/* Fills mean, scale, and all parameters of a new model and its state; uses the trainer's stack (not its sequences) for pre-activations. */
-hsae_status hsae_trainer_init(hsae_trainer *trainer, const struct calibration *calibration, hsae_model *model, struct train_state *state);
+/* Fills everything of a new trainer: mean, scale, all parameters; uses its stack (not its sequences) for pre-activations. */
+hsae_status hsae_trainer_init(hsae_trainer *trainer, const struct calibration *calibration);
 
 /* hierarchy.c: new parents of every level from the parameters on the device (all steps settled), into parents[]. */
 hsae_status hsae_hierarchy_update(hsae_trainer *trainer);
