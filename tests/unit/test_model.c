@@ -162,6 +162,7 @@ static void free_sample(struct sample *sample)
         hsae_model *model;                                                                                                                 \
         struct train_state *state;                                                                                                         \
         assert_fails(hsae_checkpoint_load(context, scratch("bad"), &model, &state), HSAE_ERROR_FORMAT, scratch("bad"), __VA_ARGS__, NULL); \
+        assert_fails(hsae_checkpoint_check(context, scratch("bad")), HSAE_ERROR_FORMAT, scratch("bad"), __VA_ARGS__, NULL);                \
         assert_null(model);                                                                                                                \
         assert_null(state);                                                                                                                \
     } while (0)
@@ -208,6 +209,9 @@ static void test_values(void **unused)
     messages[HSAE_LOG_WARNING][0] = '\0';
     level[1].decoder_weight[0] = 1.002f;
     assert_ok(hsae_checkpoint_save(context, s.model, s.state, scratch("norm")));
+    assert_ok(hsae_checkpoint_check(context, scratch("norm")));
+    assert_non_null(strstr(messages[HSAE_LOG_WARNING], "1 decoder rows do not have norm 1 (the worst has 1.002)"));
+    messages[HSAE_LOG_WARNING][0] = '\0';
     assert_ok(hsae_checkpoint_load(context, scratch("norm"), &again.model, &again.state));
     assert_non_null(strstr(messages[HSAE_LOG_WARNING], "1 decoder rows do not have norm 1 (the worst has 1.002)"));
     free_sample(&again);

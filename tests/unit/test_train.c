@@ -330,6 +330,21 @@ static void test_bad_data(void **unused)
     hsae_dataset_close(&data);
 }
 
+/* The model as a file and as a copy. */
+static void assert_same_model(hsae_trainer *trainer)
+{
+    struct bytes file, copy;
+    hsae_model *model;
+    assert_ok(hsae_trainer_save_model(trainer, scratch("model.safetensors")));
+    file.data = read_file(scratch("model.safetensors"), &file.size);
+    assert_ok(hsae_trainer_model(trainer, &model));
+    assert_ok(hsae_model_save(context, model, scratch("model.safetensors")));
+    copy.data = read_file(scratch("model.safetensors"), &copy.size);
+    hsae_model_free(&model);
+    assert_same(copy, file, "copy of the model", 0);
+    free(file.data);
+}
+
 static void test_last_step(void **unused)
 {
     (void)unused;
@@ -338,6 +353,7 @@ static void test_last_step(void **unused)
     hsae_trainer *trainer = new_trainer(device, &config, data);
     run(trainer, data, 0);
     assert_int_equal(hsae_trainer_step_count(trainer), STEPS);
+    assert_same_model(trainer);
     assert_fails(hsae_trainer_step(trainer, rows[0], NULL), HSAE_ERROR_ARGUMENT, "13", NULL);
     run(trainer, data, 0);
     assert_int_equal(hsae_trainer_step_count(trainer), STEPS);
