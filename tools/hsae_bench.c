@@ -4,7 +4,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 struct bench {
@@ -14,6 +13,8 @@ struct bench {
     bool all;
     hsae_context *context;
     hsae_bench_params params;
+    json_t *intervals; /* of the sustained run: [seconds, tokens a second] */
+    char reason[1024]; /* the library's last error, where it is not shown at once */
 };
 
 /* ---- figures that follow from the measured ones ---- */
@@ -41,24 +42,17 @@ static hsae_bench_kernel group_sum(const hsae_bench_result *result, const char *
 
 static double gaps(const hsae_bench_result *result)
 {
-    return 1 - ratio(result->kernel_seconds, result->step_seconds);
+    return 1 - ratio(result->kernel_seconds, result->step.lowest);
 }
 
 static double hidden(const hsae_bench_result *result)
 {
-    return 1 - ratio(result->fed_seconds - result->step_seconds, result->read_seconds);
+    return 1 - ratio(result->fed.lowest - result->step.lowest, result->read_seconds);
 }
 
 static double hierarchy_extra(const hsae_bench_result *result)
 {
-    return ratio(result->step_seconds + ratio(result->tree_seconds, (double)result->hierarchy_period), result->flat_seconds) - 1;
-}
-
-/* Most resident memory of this process so far, in bytes; 0: not known. */
-static double peak_memory(void)
-{
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) ? 0 : 1024.0 * (double)usage.ru_maxrss;
+    return ratio(result->step.lowest + ratio(result->tree_seconds, (double)result->hierarchy_period), result->flat.lowest) - 1;
 }
 
 static void date_text(char text[32])
@@ -76,7 +70,7 @@ static json_t *kernel_json(const hsae_bench_kernel *kernel, const hsae_bench_res
     double flops = ratio(kernel->flops, kernel->seconds), bytes = ratio(kernel->bytes, kernel->seconds);
     return json_pack("{s:s, s:s, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "name", kernel->name, "group", kernel->group, "launches",
                      (int)kernel->launches, "seconds", cli_json_number(kernel->seconds), "share",
-                     cli_json_number(ratio(kernel->seconds, result->step_seconds)), "flops", cli_json_number(kernel->flops), "bytes",
+                     cli_json_number(ratio(kernel->seconds, result->step.lowest)), "flops", cli_json_number(kernel->flops), "bytes",
                      cli_json_number(kernel->bytes), "flops_per_second", cli_json_number(flops), "bytes_per_second", cli_json_number(bytes),
                      "of_fma_peak", cli_json_number(ratio(flops, result->fma_flops)), "of_copy_peak",
                      cli_json_number(ratio(bytes, result->copy_bandwidth)));
@@ -95,46 +89,70 @@ static json_t *levels_json(const hsae_bench_result *result)
     return levels;
 }
 
+static json_t *time_json(const hsae_bench_time *time)
+{
+    return json_pack("{s:o, s:o, s:o}", "median", cli_json_number(time->median), "lowest", cli_json_number(time->lowest), "highest",
+                     cli_json_number(time->highest));
+}
+
 static json_t *step_json(const hsae_bench_result *result, uint32_t batch)
 {
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "seconds", time_json(&result->step), "fed_seconds", time_json(&result->fed),
+                     "flat_seconds", time_json(&result->flat), "read_seconds", cli_json_number(result->read_seconds), "tree_seconds",
+                     cli_json_number(result->tree_seconds), "kernel_seconds", cli_json_number(result->kernel_seconds), "tokens_per_second",
+                     cli_json_number(ratio(batch, result->fed.median)));
+}
+
+static json_t *shares_json(const hsae_bench_result *result)
+{
     hsae_bench_kernel sparse = group_sum(result, "decode", "update"), lists = group_sum(result, "lists", NULL);
-    double rate = ratio(sparse.bytes, sparse.seconds);
-    json_t *object =
-        json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "seconds", cli_json_number(result->step_seconds), "lowest",
-                  cli_json_number(result->step_lowest), "highest", cli_json_number(result->step_highest), "fed_seconds",
-                  cli_json_number(result->fed_seconds), "flat_seconds", cli_json_number(result->flat_seconds), "read_seconds",
-                  cli_json_number(result->read_seconds), "tree_seconds", cli_json_number(result->tree_seconds), "kernel_seconds",
-                  cli_json_number(result->kernel_seconds), "tokens_per_second", cli_json_number(ratio(batch, result->fed_seconds)));
-    json_t *shares = json_pack("{s:o, s:o, s:o, s:o, s:o}", "gaps", cli_json_number(gaps(result)), "lists",
-                               cli_json_number(ratio(lists.seconds, result->step_seconds)), "hidden_reading",
-                               cli_json_number(hidden(result)), "hierarchy_extra", cli_json_number(hierarchy_extra(result)),
-                               "decode_update_of_copy_peak", cli_json_number(ratio(rate, result->copy_bandwidth)));
-    json_object_update(object, shares);
-    json_decref(shares);
+    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "gaps", cli_json_number(gaps(result)), "lists",
+                     cli_json_number(ratio(lists.seconds, result->step.lowest)), "hidden_reading", cli_json_number(hidden(result)),
+                     "hierarchy_extra", cli_json_number(hierarchy_extra(result)), "decode_update_of_copy_peak",
+                     cli_json_number(ratio(ratio(sparse.bytes, sparse.seconds), result->copy_bandwidth)));
+}
+
+static json_t *device_json(const hsae_device_info *device)
+{
+    return json_pack("{s:s, s:s, s:s}", "id", device->id, "name", device->name, "driver", device->driver);
+}
+
+static json_t *result_json(const struct bench *bench, const hsae_device_info *device, const hsae_bench_result *result)
+{
+    json_t *kernels = json_array();
+    for (uint32_t k = 0; k < result->kernel_count; k++)
+        json_array_append_new(kernels, kernel_json(&result->kernels[k], result));
+    json_t *object = json_pack("{s:o, s:{s:o, s:o, s:I}, s:I, s:o, s:o, s:o, s:o, s:{s:I, s:I}}", "device", device_json(device), "peaks",
+                               "fma_flops_per_second", cli_json_number(result->fma_flops), "copy_bytes_per_second",
+                               cli_json_number(result->copy_bandwidth), "copy_buffer_bytes", (json_int_t)result->copy_bytes,
+                               "hierarchy_period", (json_int_t)result->hierarchy_period, "levels", levels_json(result), "step",
+                               step_json(result, bench->params.config.batch), "shares", shares_json(result), "kernels", kernels, "memory",
+                               "device_bytes", (json_int_t)result->device_bytes, "host_bytes", (json_int_t)result->host_bytes);
+    if (result->sustained_seconds > 0)
+        json_object_set_new(object, "sustained",
+                            json_pack("{s:o, s:o, s:o, s:o, s:O}", "seconds", cli_json_number(result->sustained_seconds), "tokens_first",
+                                      cli_json_number(result->tokens_first), "tokens_last", cli_json_number(result->tokens_last),
+                                      "tokens_lowest", cli_json_number(result->tokens_lowest), "intervals", bench->intervals));
     return object;
 }
 
-static json_t *result_json(const hsae_device_info *device, const hsae_bench_params *params, const hsae_bench_result *result)
+/* What is the same on all devices, and the members of `object`, which it takes over. */
+static json_t *head_json(const struct bench *bench, json_t *object)
 {
-    char *config = hsae_config_json(&params->config);
-    json_t *kernels = json_array(), *work = config ? json_loads(config, 0, NULL) : NULL;
-    hsae_free(config);
-    for (uint32_t k = 0; k < result->kernel_count; k++)
-        json_array_append_new(kernels, kernel_json(&result->kernels[k], result));
-    json_object_set_new(work, "dim", json_integer(params->dim));
-    json_object_set_new(work, "hierarchy_period", json_integer((json_int_t)result->hierarchy_period));
-    json_t *object =
-        json_pack("{s:{s:s, s:s, s:s}, s:o, s:{s:o, s:o, s:I}, s:o, s:o, s:o, s:{s:I, s:o}}", "device", "id", device->id, "name",
-                  device->name, "driver", device->driver, "config", work, "peaks", "fma_flops_per_second",
-                  cli_json_number(result->fma_flops), "copy_bytes_per_second", cli_json_number(result->copy_bandwidth), "copy_buffer_bytes",
-                  (json_int_t)result->copy_bytes, "levels", levels_json(result), "step", step_json(result, params->config.batch), "kernels",
-                  kernels, "memory", "device_bytes", (json_int_t)result->device_bytes, "host_peak_bytes", cli_json_number(peak_memory()));
-    if (result->sustained_seconds > 0)
-        json_object_set_new(object, "sustained",
-                            json_pack("{s:o, s:o, s:o, s:o}", "seconds", cli_json_number(result->sustained_seconds), "tokens_first",
-                                      cli_json_number(result->tokens_first), "tokens_last", cli_json_number(result->tokens_last),
-                                      "tokens_lowest", cli_json_number(result->tokens_lowest)));
-    return object;
+    static const char *const keys[] = {"levels", "batch", "target_l0", "seed", "rho", "perturb", "similarity"};
+    char date[32], *text = hsae_config_json(&bench->params.config);
+    json_t *config = text ? json_loads(text, 0, NULL) : NULL, *work = json_object();
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        json_object_set(work, keys[i], json_object_get(config, keys[i]));
+    json_object_set_new(work, "dim", json_integer(bench->params.dim));
+    json_object_set_new(work, "steps", json_integer(bench->params.steps));
+    hsae_free(text);
+    json_decref(config);
+    date_text(date);
+    json_t *head = json_pack("{s:s, s:s, s:s, s:o}", "version", hsae_version(), "date", date, "preset", bench->preset, "work", work);
+    json_object_update(head, object);
+    json_decref(object);
+    return head;
 }
 
 /* ---- tables ---- */
@@ -165,7 +183,7 @@ static void print_kernel(const char *name, const hsae_bench_kernel *kernel, cons
 {
     double flops = ratio(kernel->flops, kernel->seconds), bytes = ratio(kernel->bytes, kernel->seconds);
     printf("%-16s%9u%12.3f%8.1f %%%10.1f%8.1f %%%10.2f%8.1f %%\n", name, kernel->launches, 1e3 * kernel->seconds,
-           100 * ratio(kernel->seconds, result->step_seconds), 1e-9 * flops, 100 * ratio(flops, result->fma_flops), 1e-9 * bytes,
+           100 * ratio(kernel->seconds, result->step.lowest), 1e-9 * flops, 100 * ratio(flops, result->fma_flops), 1e-9 * bytes,
            100 * ratio(bytes, result->copy_bandwidth));
 }
 
@@ -180,28 +198,64 @@ static void print_kernels(const hsae_bench_result *result)
     print_kernel("lists", &lists, result);
     print_kernel("decode + update", &sparse, result);
     print_kernel("hierarchy", &hierarchy, result);
-    printf("%-16s%9s%12.3f%8.1f %%\n", "gaps", "", 1e3 * (result->step_seconds - result->kernel_seconds), 100 * gaps(result));
+    printf("%-16s%9s%12.3f%8.1f %%\n", "gaps", "", 1e3 * (result->step.lowest - result->kernel_seconds), 100 * gaps(result));
+}
+
+static void print_time(const char *name, const hsae_bench_time *time)
+{
+    printf("%-18s%10.3f ms (%.3f to %.3f)", name, 1e3 * time->median, 1e3 * time->lowest, 1e3 * time->highest);
+}
+
+static void print_head(const struct bench *bench)
+{
+    char date[32];
+    date_text(date);
+    printf("hsae %s, %s, preset %s\n", hsae_version(), date, bench->preset);
+}
+
+static void print_counting(void)
+{
+    puts("\nA multiply-add counts as 2 operations; bytes are those that a kernel needs, each once; copying counts bytes read + written.\n"
+         "Kernels: least of timed steps. Whole steps: median (lowest to highest) of blocks of untimed ones, several in flight; shares\n"
+         "are of the lowest. <hsae/bench.h> has the formulas.");
 }
 
 static void print_result(const hsae_device_info *device, const hsae_bench_params *params, const hsae_bench_result *result)
 {
     print_work(device, params, result);
     print_kernels(result);
-    printf("\nstep             %10.3f ms, batch resident (%.3f to %.3f)\n", 1e3 * result->step_seconds, 1e3 * result->step_lowest,
-           1e3 * result->step_highest);
-    printf("with its data    %10.3f ms: %.0f tokens/s; a batch alone is read in %.3f ms, %.1f %% of that is hidden\n",
-           1e3 * result->fed_seconds, ratio(params->config.batch, result->fed_seconds), 1e3 * result->read_seconds, 100 * hidden(result));
-    printf("flat             %10.3f ms, without constraint and perturbation; the hierarchy takes %.2f %% more, with\n",
-           1e3 * result->flat_seconds, 100 * hierarchy_extra(result));
-    printf("tree update      %10.3f ms every %llu steps\n", 1e3 * result->tree_seconds, (unsigned long long)result->hierarchy_period);
-    printf("memory           %10.3f GB on the device; most resident in this process %.3f GB\n", 1e-9 * (double)result->device_bytes,
-           1e-9 * peak_memory());
+    puts("");
+    print_time("step", &result->step);
+    puts(", batch resident");
+    print_time("with its data", &result->fed);
+    printf(": %.0f tokens/s\n", ratio(params->config.batch, result->fed.median));
+    print_time("flat", &result->flat);
+    puts(", neither constraint nor perturbation");
+    printf("%-18s%10.3f ms for a batch alone; %.1f %% of it is hidden behind the step", "reading", 1e3 * result->read_seconds,
+           100 * hidden(result));
+    puts(result->step.highest - result->step.lowest > result->read_seconds ? " (less than the blocks differ: noise)" : "");
+    printf("%-18s%10.3f ms every %llu steps\n", "tree update", 1e3 * result->tree_seconds, (unsigned long long)result->hierarchy_period);
+    printf("%-18s%10.2f %% of a flat step (fastest blocks), the tree update included\n", "hierarchy, extra", 100 * hierarchy_extra(result));
+    printf("%-18s%10.3f GB on the device; most resident in this process %.3f GB\n", "memory", 1e-9 * (double)result->device_bytes,
+           1e-9 * (double)result->host_bytes);
+    if (result->step.highest > 1.2 * result->step.lowest)
+        printf("%-18sblocks of steps differ by %.0f %%: something else was running, or the clock changed\n", "not quiet",
+               100 * (ratio(result->step.highest, result->step.lowest) - 1));
     if (result->sustained_seconds > 0)
-        printf("sustained        %10.0f s: first %.0f tokens/s, last %.0f, lowest %.0f\n", result->sustained_seconds, result->tokens_first,
+        printf("%-18s%10.0f s: first %.0f tokens/s, last %.0f, lowest %.0f\n", "sustained", result->sustained_seconds, result->tokens_first,
                result->tokens_last, result->tokens_lowest);
-    puts("\nA multiply-add counts as 2 operations; bytes are those that a kernel needs, each once (hsae/bench.h has the formulas); kernels "
-         "are\n"
-         "medians of timed steps, the step is the median of blocks of untimed ones, several in flight.");
+}
+
+/* One line of the comparison. */
+static void print_line(const hsae_device_info *device, uint32_t batch, const hsae_bench_result *result)
+{
+    hsae_bench_kernel encode = group_sum(result, "encode", NULL), sparse = group_sum(result, "decode", "update");
+    hsae_bench_kernel lists = group_sum(result, "lists", NULL);
+    double flops = ratio(encode.flops, encode.seconds), bytes = ratio(sparse.bytes, sparse.seconds);
+    printf("%-10s%12.3f%12.0f%10.1f%8.1f %%%10.2f%8.1f %%%8.1f %%%8.1f %%%10.3f  %s\n", device->id, 1e3 * result->step.median,
+           ratio(batch, result->fed.median), 1e-9 * flops, 100 * ratio(flops, result->fma_flops), 1e-9 * bytes,
+           100 * ratio(bytes, result->copy_bandwidth), 100 * ratio(lists.seconds, result->step.lowest), 100 * gaps(result),
+           1e-9 * (double)result->device_bytes, device->name);
 }
 
 /* ---- running ---- */
@@ -215,7 +269,8 @@ static bool on_progress(void *user, const char *what)
 
 static void on_interval(void *user, double seconds, double tokens_per_second)
 {
-    (void)user;
+    struct bench *bench = user;
+    json_array_append_new(bench->intervals, json_pack("[o, o]", cli_json_number(seconds), cli_json_number(tokens_per_second)));
     cli_note("%6.0f s  %.0f tokens/s", seconds, tokens_per_second);
 }
 
@@ -239,41 +294,117 @@ static hsae_status make_params(struct bench *bench)
     bench->params.sustain_seconds = 60 * bench->minutes;
     bench->params.progress = on_progress;
     bench->params.interval = on_interval;
+    bench->params.user = bench;
     return status;
 }
 
-static int write_json(const char *path, json_t *object)
+static int write_json(const struct bench *bench, json_t *object)
 {
-    char date[32];
-    date_text(date);
-    json_object_set_new(object, "version", json_string(hsae_version()));
-    json_object_set_new(object, "date", json_string(date));
-    if (strcmp(path, "-") == 0)
+    object = head_json(bench, object);
+    if (strcmp(bench->json, "-") == 0)
         return cli_print_json(object);
-    int failed = !object || json_dump_file(object, path, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
+    int failed = !object || json_dump_file(object, bench->json, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
     json_decref(object);
-    return failed ? cli_file_error("write", path) : CLI_DONE;
+    return failed ? cli_file_error("write", bench->json) : CLI_DONE;
+}
+
+static bool wants_table(const struct bench *bench)
+{
+    return !bench->json || strcmp(bench->json, "-") != 0;
 }
 
 static int bench_one(const struct bench *bench)
 {
     hsae_device *device = NULL;
     hsae_bench_result result;
-    char date[32];
     hsae_status status = cli_open_device(bench->context, bench->device_id, &device);
     int exit_status = CLI_DONE;
     if (status == HSAE_OK)
         status = hsae_bench_run(device, &bench->params, &result);
     cli_clear_status_line();
-    if (status == HSAE_OK && !(bench->json && strcmp(bench->json, "-") == 0)) {
-        date_text(date);
-        printf("hsae %s, %s, preset %s\n", hsae_version(), date, bench->preset);
+    if (status == HSAE_OK && wants_table(bench)) {
+        print_head(bench);
         print_result(hsae_device_get_info(device), &bench->params, &result);
+        print_counting();
     }
     if (status == HSAE_OK && bench->json)
-        exit_status = write_json(bench->json, result_json(hsae_device_get_info(device), &bench->params, &result));
+        exit_status = write_json(bench, result_json(bench, hsae_device_get_info(device), &result));
     hsae_device_close(&device);
     return status == HSAE_OK ? exit_status : cli_exit_status(status);
+}
+
+/* hsae_log_fn: errors are the reasons for which a device is left out. */
+static void keep_reason(void *user, hsae_log_level level, const char *message)
+{
+    struct bench *bench = user;
+    if (level == HSAE_LOG_ERROR)
+        snprintf(bench->reason, sizeof bench->reason, "%s", message);
+    else if (level == HSAE_LOG_WARNING)
+        cli_warning("%s", message);
+}
+
+/* A line and a JSON object of one device. */
+static hsae_status compare_device(struct bench *bench, hsae_context *context, const hsae_device_info *info, json_t *devices)
+{
+    hsae_device *device = NULL;
+    hsae_bench_result result;
+    hsae_status status = hsae_device_open(context, info->id, &device);
+    json_array_clear(bench->intervals);
+    if (status == HSAE_OK)
+        status = hsae_bench_run(device, &bench->params, &result);
+    cli_clear_status_line();
+    if (status == HSAE_OK) {
+        if (wants_table(bench))
+            print_line(info, bench->params.config.batch, &result);
+        json_array_append_new(devices, result_json(bench, info, &result));
+    } else if (status != HSAE_CANCELLED) {
+        if (wants_table(bench))
+            printf("%-10s  left out: %s\n", info->id, bench->reason);
+        json_array_append_new(devices, json_pack("{s:o, s:s}", "device", device_json(info), "left_out", bench->reason));
+    }
+    fflush(stdout);
+    hsae_device_close(&device);
+    return status;
+}
+
+static void print_comparison_head(const struct bench *bench)
+{
+    print_head(bench);
+    printf("%-10s%12s%12s%10s%10s%10s%10s%10s%10s%10s\n", "device", "ms a step", "tokens/s", "encode", "of FMA", "dec+upd", "of copy",
+           "lists", "gaps", "memory");
+    printf("%-10s%12s%12s%10s%10s%10s%10s%10s%10s%10s\n", "", "", "with data", "GFLOP/s", "peak", "GB/s", "peak", "of step", "of step",
+           "GB");
+}
+
+/* A device that is left out is no failure; it is one where none can be measured. */
+static int bench_all(struct bench *bench)
+{
+    enum { LONGEST_STEP = 3 };
+    hsae_context *context = NULL;
+    hsae_device_info *list = NULL;
+    size_t count = 0, measured = 0;
+    json_t *devices = json_array();
+    bench->params.longest_step = LONGEST_STEP;
+    hsae_status status = hsae_context_create(&(hsae_context_params){.log = keep_reason, .log_user = bench}, &context);
+    if (status == HSAE_OK)
+        status = hsae_device_list(context, &list, &count);
+    if (wants_table(bench))
+        print_comparison_head(bench);
+    for (size_t i = 0; i < count && status != HSAE_CANCELLED; i++) {
+        status = compare_device(bench, context, &list[i], devices);
+        measured += status == HSAE_OK;
+    }
+    int exit_status = status == HSAE_CANCELLED ? cli_exit_status(status) : measured ? CLI_DONE : CLI_FAILED;
+    if (exit_status == CLI_FAILED)
+        cli_error("no device could be measured: %s", bench->reason);
+    if (wants_table(bench))
+        print_counting();
+    if (exit_status == CLI_DONE && bench->json)
+        exit_status = write_json(bench, json_pack("{s:O}", "devices", devices));
+    json_decref(devices);
+    hsae_free(list);
+    hsae_context_destroy(&context);
+    return exit_status;
 }
 
 static int run(const struct cli_command *command, int argc, char **argv)
@@ -281,6 +412,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     struct bench bench = {.preset = "laptop"};
     const struct cli_option options[] = {
         {"device", CLI_TEXT, &bench.device_id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
+        {"all-devices", CLI_FLAG, &bench.all, NULL, "compare all devices that can do the work in reasonable time"},
         {"preset", CLI_TEXT, &bench.preset, "NAME", "paper, laptop (default) or tiny"},
         {"dim", CLI_COUNT, &bench.dim, "D", "width of the activations"},
         {"levels", CLI_TEXT, &bench.levels, "LIST", "features of each level"},
@@ -296,11 +428,18 @@ static int run(const struct cli_command *command, int argc, char **argv)
     int exit_status = cli_parse(command, argc, argv, options, NULL, NULL);
     if (exit_status != CLI_CONTINUE)
         return exit_status;
+    if (bench.all && bench.device_id)
+        return cli_usage(command->name, "--device and --all-devices exclude each other");
     bench.context = cli_context();
-    if (!bench.context)
+    bench.intervals = json_array();
+    if (!bench.context || !bench.intervals)
         return CLI_FAILED;
     hsae_status status = make_params(&bench);
-    exit_status = status == HSAE_OK ? bench_one(&bench) : status == HSAE_ERROR_ARGUMENT ? CLI_USAGE : cli_exit_status(status);
+    if (status == HSAE_OK)
+        exit_status = bench.all ? bench_all(&bench) : bench_one(&bench);
+    else
+        exit_status = status == HSAE_ERROR_ARGUMENT ? CLI_USAGE : cli_exit_status(status);
+    json_decref(bench.intervals);
     hsae_context_destroy(&bench.context);
     return exit_status;
 }
@@ -308,9 +447,10 @@ static int run(const struct cli_command *command, int argc, char **argv)
 const struct cli_command cli_bench = {
     .name = "bench",
     .summary = "Measures how fast a device trains, kernel by kernel.",
-    .synopsis = "[--device ID] [--preset NAME] [OPTION]...",
+    .synopsis = "[--device ID | --all-devices] [--preset NAME] [OPTION]...",
     .examples = "  hsae bench\n"
                 "  hsae bench --preset paper --device opencl:0 --json paper.json\n"
+                "  hsae bench --all-devices --preset tiny\n"
                 "  hsae bench --preset laptop --minutes 5\n",
     .run = run,
 };

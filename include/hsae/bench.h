@@ -1,21 +1,26 @@
 /* The benchmark: how fast a device trains, kernel by kernel, against what the same device reaches at best.
  *
- * Vendor-neutral: the same work and the same counting on every device. The work is the trainer's own step on made-up activations: sparse
- * non-negative sums of the model's first encoder rows, chosen with uneven frequencies and along the tree, plus noise; so that levels have
- * the target L0, parents and children fire together, and no feature is dead. The learning rate is that of the first steps of a very long
- * run, so that the activity stays what it is.
+ * Vendor-neutral: the same work and the same counting on every device. The work is the trainer's own step on made-up activations: sums of
+ * the model's first encoder rows with positive coefficients, chosen with uneven frequencies and along the tree, plus noise. So levels have
+ * about the target L0, and parents and children fire together. No feature is dead, and the learning rate is that of the first steps of a
+ * very long run, so that the activity stays what it is.
  *
- * Counting. B samples, width d, N features of all levels, L levels, P listed pairs (feature, sample), A active ones among them, T features
- * that a step touches (at least one listed pair; per level where levels are meant). A multiply-add is 2 operations. Bytes: each byte of
- * what a kernel needs, once, however often it is fetched; 4 bytes a number, raw activations as they lie in the data.
+ * Counting. B samples, width d, N features of all levels, L levels; in the step that is counted P listed pairs (feature, sample), A active
+ * ones among them, T touched features (with a listed pair). A multiply-add is 2 operations. Bytes: those that a kernel needs, each once,
+ * however often they are fetched.
  *
- *     encode   2 B d N operations;  4 (B d + N d) bytes for x and E, N B / 8 for the bitmap, 4 P for the pre-activations
- *     decode   2 A d + 3 B d L operations;  4 d T bytes for D, 8 B d L for x and residuals, 8 P for the pairs
- *     update   2 P d + 4 A d + 29 d T operations;  32 d T bytes (E, D and their second moments read and written), 8 B d L for x and
- * residuals, 16 P for the pairs and their scores the rest is in src/bench/count.c. The constraint's products of co-active siblings are not
- * counted: the rates are a little low.
+ *     encode   2 B d N operations; 4 (B d + N d) bytes for x and E, N B / 8 for the bitmap, 4 P for pre-activations, 8 N for scalars
+ *     decode   2 A d + 3 B d L operations; 4 d T bytes for D, 8 B d L for x and residuals, 8 P for pairs
+ *     update   2 P d + 4 A d + 29 d T operations; 32 d T bytes for E, D and their second moments, read and written, 8 B d L for x and
+ *              residuals, 16 P for pairs and scores
+ *     the rest in src/bench/count.c. The constraint's products of co-active siblings are not counted: rates are a little low.
  *
- * Peaks: peak_fma is multiply-adds in registers, peak_copy copies a buffer larger than caches and counts bytes read plus bytes written. */
+ * Peaks: multiply-adds of registers; copying a buffer larger than caches, bytes read plus bytes written.
+ *
+ * Shares: gaps = 1 - kernel_seconds / step; reading that is hidden = 1 - (fed - step) / read_seconds; extra time of the hierarchy = (step +
+ * tree_seconds / hierarchy_period) / flat - 1. All of them, kernels and peaks take the least of several times: what disturbs a machine only
+ * adds. A device that runs on the host's own cores cannot hide reading fully, and where a batch is read in less than blocks of steps
+ * differ, the hidden share is noise. */
 #ifndef HSAE_BENCH_H
 #define HSAE_BENCH_H
 
@@ -54,7 +59,7 @@ typedef struct hsae_bench_kernel {
     const char *name;  /* static */
     const char *group; /* static: load, encode, lists, decode, update, hierarchy, control, ghost, tree */
     uint32_t launches;
-    double seconds; /* median over some steps of each launch, summed */
+    double seconds; /* least over some steps of each launch, summed */
     double flops, bytes;
 } hsae_bench_kernel;
 
@@ -65,6 +70,11 @@ typedef struct hsae_bench_level {
     uint64_t with_parent;             /* features that have a parent */
     double p_parent_given_child;      /* of active features with a parent, the share whose parent is active too; NaN: none */
 } hsae_bench_level;
+
+/* Seconds a step: of five blocks of steps, blocks of all kinds taking turns. */
+typedef struct hsae_bench_time {
+    double median, lowest, highest;
+} hsae_bench_time;
 
 typedef struct hsae_bench_result {
     double fma_flops;      /* per second */
@@ -80,22 +90,20 @@ typedef struct hsae_bench_result {
     hsae_bench_kernel kernels[HSAE_BENCH_KERNELS];
     double kernel_seconds; /* their sum */
 
-    /* Wall clock of a step, untimed sequences, several in flight; medians of some blocks of steps. */
-    double step_seconds; /* batch resident on the device */
-    double step_lowest;  /* fastest and slowest block: */
-    double step_highest;
-    double fed_seconds;  /* the same, every batch read from the data set, as `hsae train` does */
-    double flat_seconds; /* batch resident, without constraint and perturbation */
-    double read_seconds; /* a batch alone: read, converted, uploaded */
-    double tree_seconds; /* one update of the tree */
+    /* Wall clock of whole steps, several in flight. */
+    hsae_bench_time step; /* batch resident on the device */
+    hsae_bench_time fed;  /* every batch read from the data set, as `hsae train` does */
+    hsae_bench_time flat; /* batch resident, neither constraint nor perturbation */
+    double read_seconds;  /* a batch alone: read, converted, uploaded */
+    double tree_seconds;  /* one update of the tree */
 
-    uint64_t device_bytes; /* most that was allocated on the device at a time */
+    uint64_t device_bytes; /* most that the training allocated on the device at a time */
+    uint64_t host_bytes;   /* most that the process had resident (a device on the host's memory included) before the copy peak */
 
     /* Sustained run; 0 without. */
     double sustained_seconds, tokens_first, tokens_last, tokens_lowest; /* per second */
 } hsae_bench_result;
 
-/* Share of reading that the step hides: 1 - (fed - resident) / read. */
 /* Runs everything on an open device. ERROR_DEVICE_MEMORY says how much is needed. */
 HSAE_API hsae_status hsae_bench_run(hsae_device *device, const hsae_bench_params *params, hsae_bench_result *out);
 

@@ -7,9 +7,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
-enum { ROUNDS = 3, WARM_STEPS = HSAE_IN_FLIGHT, LEAST_TIMED = 3 };
+_Static_assert(HSAE_KERNEL_COUNT < HSAE_BENCH_KERNELS, "a result has too few places for kernels");
+
+enum { ROUNDS = 5, WARM_STEPS = HSAE_IN_FLIGHT, MOST_STEPS = 10000 };
 static const uint64_t FOREVER = 1000000000; /* steps of the run whose first ones are timed */
 
 struct bench {
@@ -48,8 +51,8 @@ hsae_status hsae_bench_preset(hsae_context *context, const char *name, hsae_benc
         uint32_t dim, level_count, levels[4], batch, target, steps;
         uint64_t copy_bytes;
     } presets[] = {
-        {"paper", 2304, 4, {2048, 4096, 8192, 16384}, 1024, 50, 4, UINT64_C(256) << 20},
-        {"laptop", 768, 4, {512, 1024, 2048, 4096}, 512, 32, 10, UINT64_C(256) << 20},
+        {"paper", 2304, 4, {2048, 4096, 8192, 16384}, 1024, 50, 2, UINT64_C(256) << 20},
+        {"laptop", 768, 4, {512, 1024, 2048, 4096}, 512, 32, 5, UINT64_C(256) << 20},
         {"tiny", 64, 3, {64, 128, 256}, 64, 8, 20, UINT64_C(16) << 20},
     };
     for (size_t i = 0; i < sizeof presets / sizeof *presets; i++) {
@@ -108,8 +111,9 @@ static hsae_status check_time(const struct bench *bench, const hsae_config *conf
     double seconds = 2.0 * config->batch * bench->params->dim * features / bench->out->fma_flops;
     if (longest <= 0 || seconds <= longest)
         return HSAE_OK;
-    return hsae_fail(bench->context, HSAE_ERROR_LIMIT, "%s: a step would take more than %.1f s; use a smaller preset",
-                     bench->device->info.id, seconds);
+    return hsae_fail(bench->context, HSAE_ERROR_LIMIT,
+                     "%s: encode alone would take %.1f s a step at the measured peak of %.1f GFLOP/s; use a smaller preset",
+                     bench->device->info.id, seconds, 1e-9 * bench->out->fma_flops);
 }
 
 /* The data set: made from the encoder and the tree that a trainer of this configuration starts with, whatever its data. */
@@ -189,35 +193,8 @@ static hsae_status set_hierarchy(struct bench *bench, const hsae_config *config,
     double seconds;
     bench->trainer->config.rho = on ? config->rho : 0;
     bench->trainer->config.perturb = on ? config->perturb : 0;
-    hsae_status status = hsae_step_refresh(bench->trainer);
+    hsae_status status = hsae_step_record(bench->trainer);
     return status ? status : resident_steps(bench, 1, &seconds);
-}
-
-/* Whole steps in alternating blocks, so that a machine's changing speed meets all kinds alike. */
-static hsae_status time_steps(struct bench *bench, const hsae_config *config)
-{
-    double fed[ROUNDS], resident[ROUNDS], flat[ROUNDS];
-    uint32_t steps = bench->params->steps;
-    hsae_status status = HSAE_OK;
-    for (int round = 0; round < ROUNDS && !status; round++) {
-        status = fed_steps(bench, steps, &fed[round]);
-        if (!status)
-            status = resident_steps(bench, steps, &resident[round]);
-        if (!status)
-            status = set_hierarchy(bench, config, false);
-        if (!status)
-            status = resident_steps(bench, steps, &flat[round]);
-        if (!status)
-            status = set_hierarchy(bench, config, true);
-    }
-    if (status)
-        return status;
-    bench->out->fed_seconds = median(fed, ROUNDS);
-    bench->out->step_seconds = median(resident, ROUNDS);
-    bench->out->step_lowest = resident[0];
-    bench->out->step_highest = resident[ROUNDS - 1];
-    bench->out->flat_seconds = median(flat, ROUNDS);
-    return HSAE_OK;
 }
 
 /* A batch read, converted and uploaded while nothing else runs. */
@@ -243,72 +220,141 @@ static hsae_status time_reading(struct bench *bench)
 
 /* ---- kernels ---- */
 
-/* Adds a launch to its kernel. Products of a vendor's library are no part of a step. */
-static void add_launch(hsae_bench_result *out, enum hsae_kernel kernel, double seconds)
+/* The launches of timed steps. */
+struct times {
+    uint32_t launches;
+    enum hsae_kernel *kernels; /* [launches] */
+    double *least, *last;      /* [launches], ns: of all steps, and of one */
+};
+
+static void times_free(struct times *times)
 {
-    uint32_t at = 0;
-    while (at < out->kernel_count && out->kernels[at].name != hsae_kernels[kernel].name)
-        at++;
-    if (at == out->kernel_count)
-        out->kernels[out->kernel_count++] = (hsae_bench_kernel){.name = hsae_kernels[kernel].name, .group = hsae_bench_group(kernel)};
-    out->kernels[at].launches++;
-    out->kernels[at].seconds += seconds;
-    out->kernel_seconds += seconds;
+    free(times->kernels);
+    free(times->least);
+    free(times->last);
 }
 
-/* One step at a time; the times of its launches to ns [launches][steps]. */
-static hsae_status timed_steps(struct bench *bench, uint32_t steps, double **ns, uint32_t *launches)
+/* Room for the first sequence's launches; later ones must have as many. */
+static hsae_status times_fit(const struct bench *bench, struct times *times, const struct hsae_sequence *sequence)
+{
+    uint32_t launches = hsae_sequence_launches(sequence);
+    if (times->launches)
+        return launches == times->launches
+                   ? HSAE_OK
+                   : hsae_fail(bench->context, HSAE_ERROR_DRIVER, "%s: a step has %" PRIu32 " launches, and then %" PRIu32,
+                               bench->device->info.id, times->launches, launches);
+    times->kernels = malloc(launches * sizeof *times->kernels);
+    times->least = malloc(launches * sizeof *times->least);
+    times->last = malloc(launches * sizeof *times->last);
+    if (!times->kernels || !times->least || !times->last)
+        return hsae_fail(bench->context, HSAE_ERROR_MEMORY, "out of memory for the times of %" PRIu32 " launches", launches);
+    times->launches = launches;
+    for (uint32_t k = 0; k < launches; k++) {
+        times->kernels[k] = hsae_sequence_kernel(sequence, k);
+        times->least[k] = INFINITY;
+    }
+    return HSAE_OK;
+}
+
+/* A block of steps, one at a time, each launch timed. */
+static hsae_status timed_steps(struct bench *bench, struct times *times)
 {
     hsae_trainer *trainer = bench->trainer;
-    double *once = NULL, seconds;
-    hsae_status status = resident_steps(bench, 1, &seconds); /* warm */
-    for (uint32_t step = 0; step < steps && !status; step++) {
+    double seconds;
+    trainer->timed = true;
+    hsae_status status = hsae_step_record(trainer);
+    if (!status)
+        status = resident_steps(bench, 1, &seconds); /* warm */
+    for (uint32_t step = 0; step < bench->params->steps && !status; step++) {
         struct flight *flight = NULL;
         status = hsae_flight_next(trainer, &flight);
         if (!status)
             status = hsae_flight_launch(trainer, flight);
         if (!status)
             status = hsae_step_settle(trainer, 0);
-        if (!status && !*ns) {
-            *launches = hsae_sequence_launches(flight->sequence);
-            *ns = calloc((size_t)*launches * steps, sizeof **ns);
-            once = calloc(*launches, sizeof *once);
-            if (!*ns || !once)
-                status = hsae_fail(bench->context, HSAE_ERROR_MEMORY, "out of memory for the times of %" PRIu32 " launches", *launches);
-        }
         if (!status)
-            status = hsae_sequence_times(flight->sequence, once);
-        for (uint32_t k = 0; k < *launches && !status; k++)
-            (*ns)[(size_t)k * steps + step] = once[k];
+            status = times_fit(bench, times, flight->sequence);
+        if (!status)
+            status = hsae_sequence_times(flight->sequence, times->last);
+        for (uint32_t k = 0; k < times->launches && !status; k++)
+            times->least[k] = fmin(times->least[k], times->last[k]);
         if (!status)
             status = say(bench, "kernels");
     }
-    free(once);
-    return status;
+    trainer->timed = false;
+    return status ? status : hsae_step_record(trainer);
 }
 
-static hsae_status time_kernels(struct bench *bench)
+/* Adds a launch to its kernel. */
+static void add_launch(hsae_bench_result *out, enum hsae_kernel kernel, double seconds)
 {
-    hsae_trainer *trainer = bench->trainer;
+    const char *name = kernel < HSAE_KERNEL_COUNT ? hsae_kernels[kernel].name : "product";
+    uint32_t at = 0;
+    while (at < out->kernel_count && strcmp(out->kernels[at].name, name) != 0)
+        at++;
+    if (at == out->kernel_count)
+        out->kernels[out->kernel_count++] = (hsae_bench_kernel){.name = name, .group = hsae_bench_group(kernel)};
+    out->kernels[at].launches++;
+    out->kernels[at].seconds += seconds;
+    out->kernel_seconds += seconds;
+}
+
+/* The kernels of the last timed step and of what they had to do. */
+static hsae_status sum_kernels(struct bench *bench, struct times *times)
+{
     hsae_bench_result *out = bench->out;
-    uint32_t steps = bench->params->steps > LEAST_TIMED ? bench->params->steps : LEAST_TIMED, launches = 0;
-    double *ns = NULL;
     struct work work;
-    trainer->timed = true;
-    hsae_status status = hsae_step_record(trainer);
-    if (!status)
-        status = timed_steps(bench, steps, &ns, &launches);
-    for (uint32_t k = 0; k < launches && !status; k++)
-        add_launch(out, hsae_sequence_kernel(trainer->flight[0].sequence, k), 1e-9 * median(ns + (size_t)k * steps, steps));
-    free(ns);
-    if (!status)
-        status = hsae_bench_work(trainer, &work, out->levels);
+    for (uint32_t k = 0; k < times->launches; k++)
+        add_launch(out, times->kernels[k], 1e-9 * times->least[k]);
+    hsae_status status = hsae_bench_work(bench->trainer, &work, out->levels);
     for (uint32_t k = 0; k < HSAE_KERNEL_COUNT && !status; k++)
         for (uint32_t at = 0; at < out->kernel_count; at++)
             if (out->kernels[at].name == hsae_kernels[k].name)
                 hsae_bench_count((enum hsae_kernel)k, &work, &out->kernels[at].flops, &out->kernels[at].bytes);
-    trainer->timed = false;
-    return status ? status : hsae_step_record(trainer);
+    return status;
+}
+
+static hsae_bench_time block_time(double blocks[ROUNDS])
+{
+    double middle = median(blocks, ROUNDS);
+    return (hsae_bench_time){middle, blocks[0], blocks[ROUNDS - 1]};
+}
+
+/* Blocks of all kinds in turn, so that a machine's changing speed meets them alike. */
+static hsae_status time_blocks(struct bench *bench, const hsae_config *config, struct times *times)
+{
+    double fed[ROUNDS], resident[ROUNDS], flat[ROUNDS];
+    uint32_t steps = bench->params->steps;
+    hsae_status status = HSAE_OK;
+    for (int round = 0; round < ROUNDS && !status; round++) {
+        status = fed_steps(bench, steps, &fed[round]);
+        if (!status)
+            status = resident_steps(bench, steps, &resident[round]);
+        if (!status)
+            status = timed_steps(bench, times);
+        if (!status)
+            status = set_hierarchy(bench, config, false);
+        if (!status)
+            status = resident_steps(bench, steps, &flat[round]);
+        if (!status)
+            status = set_hierarchy(bench, config, true);
+    }
+    if (status)
+        return status;
+    bench->out->fed = block_time(fed);
+    bench->out->step = block_time(resident);
+    bench->out->flat = block_time(flat);
+    return HSAE_OK;
+}
+
+static hsae_status time_steps(struct bench *bench, const hsae_config *config)
+{
+    struct times times = {0};
+    hsae_status status = time_blocks(bench, config, &times);
+    if (!status)
+        status = sum_kernels(bench, &times);
+    times_free(&times);
+    return status;
 }
 
 /* ---- the sustained run ---- */
@@ -353,6 +399,13 @@ static hsae_status sustain(struct bench *bench)
 
 /* ---- the whole ---- */
 
+/* Most memory that this process had resident so far; 0: not known. */
+static uint64_t peak_memory(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) ? 0 : 1024 * (uint64_t)usage.ru_maxrss;
+}
+
 static hsae_status make_trainer(struct bench *bench, const hsae_config *config)
 {
     double seconds, started;
@@ -375,9 +428,9 @@ static hsae_status run(struct bench *bench)
     if (!status)
         status = check_memory(bench, &config);
     if (!status)
-        status = say(bench, "peaks");
+        status = say(bench, "multiply-adds");
     if (!status)
-        status = hsae_bench_peaks(bench->device, bench->params->copy_bytes, bench->out);
+        status = hsae_bench_fma(bench->device, &bench->out->fma_flops);
     if (!status)
         status = check_time(bench, &config);
     if (!status)
@@ -393,25 +446,33 @@ static hsae_status run(struct bench *bench)
     if (!status)
         status = time_steps(bench, &config);
     if (!status)
-        status = time_kernels(bench);
-    if (!status)
         status = time_reading(bench);
     if (!status && bench->params->sustain_seconds > 0)
         status = sustain(bench);
+    bench->out->device_bytes = bench->device->peak_bytes;
+    bench->out->host_bytes = peak_memory();
     return status;
+}
+
+/* Last, and without the trainer: its buffers are no part of what training needs. */
+static hsae_status run_copy(struct bench *bench)
+{
+    hsae_status status = say(bench, "copying");
+    return status ? status : hsae_bench_copy(bench->device, bench->params->copy_bytes, bench->out);
 }
 
 hsae_status hsae_bench_run(hsae_device *device, const hsae_bench_params *params, hsae_bench_result *out)
 {
     struct bench bench = {.device = device, .context = device->context, .params = params, .out = out};
     *out = (hsae_bench_result){0};
-    if (!params->steps || !params->dim)
+    if (!params->steps || params->steps > MOST_STEPS || !params->dim)
         return hsae_fail(device->context, HSAE_ERROR_ARGUMENT,
-                         "a benchmark of %" PRIu32 " steps at width %" PRIu32 ": both must be above 0", params->steps, params->dim);
+                         "a benchmark of %" PRIu32 " steps a block at width %" PRIu32
+                         ": from 1 to %d steps and a width above 0 are allowed",
+                         params->steps, params->dim, MOST_STEPS);
     device->peak_bytes = device->allocated_bytes + device->staging_bytes;
     hsae_status status = run(&bench);
-    out->device_bytes = device->peak_bytes;
     hsae_trainer_destroy(&bench.trainer);
     hsae_dataset_close(&bench.data);
-    return status;
+    return status ? status : run_copy(&bench);
 }

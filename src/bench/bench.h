@@ -21,8 +21,9 @@ const char *hsae_bench_group(enum hsae_kernel kernel);
 /* Counts the trainer's last step, which is done. */
 hsae_status hsae_bench_work(hsae_trainer *trainer, struct work *work, hsae_bench_level levels[HSAE_MAX_LEVELS]);
 
-/* peaks.c */
-hsae_status hsae_bench_peaks(hsae_device *device, uint64_t copy_bytes, hsae_bench_result *out);
+/* peaks.c: operations per second; copy_bytes and copy_bandwidth, with buffers of at most `wanted` bytes. */
+hsae_status hsae_bench_fma(hsae_device *device, double *flops);
+hsae_status hsae_bench_copy(hsae_device *device, uint64_t wanted, hsae_bench_result *out);
 
 /* data.c: some batches of activations made from the trainer's encoder and tree, as a file that is gone once the data set is closed. */
 hsae_status hsae_bench_data(hsae_trainer *trainer, hsae_dataset **out);

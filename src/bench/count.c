@@ -127,6 +127,7 @@ const char *hsae_bench_group(enum hsae_kernel kernel)
     case HSAE_KERNEL_load:
         return "load";
     case HSAE_KERNEL_encode:
+    case HSAE_KERNEL_COUNT: /* the only product that a step may have */
         return "encode";
     case HSAE_KERNEL_lists_count:
     case HSAE_KERNEL_scan:
@@ -155,7 +156,6 @@ const char *hsae_bench_group(enum hsae_kernel kernel)
     case HSAE_KERNEL_relink_rows:
     case HSAE_KERNEL_relink_count:
     case HSAE_KERNEL_relink_best:
-    case HSAE_KERNEL_COUNT:
         return "tree";
     case HSAE_KERNEL_peak_fma:
     case HSAE_KERNEL_peak_copy:

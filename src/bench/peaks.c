@@ -7,7 +7,7 @@
 /* Floats whose chains keep a device busy, and the time at which a launch is long enough to be timed. */
 enum { CPU_CHAINS = 1 << 18, GPU_CHAINS = 1 << 23, LEAST_REPEATS = 64, MOST_REPEATS = 1 << 16 };
 static const double LONG_ENOUGH = 20e6; /* ns; a dispatch stays far below what drivers allow */
-enum { RUNS = 6 };
+enum { RUNS = 12 };
 
 /* The least time of some runs of one launch on `count` floats. */
 static hsae_status time_launch(hsae_device *device, enum hsae_kernel kernel, uint32_t count, const void *args, struct hsae_buffer *from,
@@ -51,7 +51,7 @@ static void destroy_two(struct hsae_buffer *buffers[2])
     hsae_buffer_destroy(&buffers[1]);
 }
 
-static hsae_status measure_fma(hsae_device *device, double *flops)
+hsae_status hsae_bench_fma(hsae_device *device, double *flops)
 {
     struct peak_fma_args args = {.count = device->info.type == HSAE_DEVICE_CPU ? CPU_CHAINS : GPU_CHAINS, .factor = 0.75f, .term = 0.5f};
     struct hsae_buffer *buffers[2] = {NULL, NULL};
@@ -82,7 +82,7 @@ static hsae_status touch(hsae_device *device, struct hsae_buffer *buffer)
     return status;
 }
 
-static hsae_status measure_copy(hsae_device *device, uint64_t wanted, hsae_bench_result *out)
+hsae_status hsae_bench_copy(hsae_device *device, uint64_t wanted, hsae_bench_result *out)
 {
     const hsae_limits *limits = &device->info.limits;
     uint64_t most = limits->max_binding_bytes < limits->max_allocation_bytes ? limits->max_binding_bytes : limits->max_allocation_bytes;
@@ -100,10 +100,4 @@ static hsae_status measure_copy(hsae_device *device, uint64_t wanted, hsae_bench
     out->copy_bytes = bytes;
     out->copy_bandwidth = ns > 0 ? 2.0 * (double)bytes / (ns * 1e-9) : 0;
     return status;
-}
-
-hsae_status hsae_bench_peaks(hsae_device *device, uint64_t copy_bytes, hsae_bench_result *out)
-{
-    hsae_status status = measure_fma(device, &out->fma_flops);
-    return status ? status : measure_copy(device, copy_bytes, out);
 }

@@ -348,6 +348,77 @@ class Interrupted(Case):
         self.assertEqual(self.checkpoints()[-1], step + 3)
 
 
+SMALL_BENCH = ["--preset", "tiny", "--dim", "24", "--levels", "16,32", "--batch", "32", "--target-l0", "4", "--steps", "2"]
+
+
+class Bench(Case):
+    def check_result(self, found):
+        step, kernels = found["step"], found["kernels"]
+        names = [kernel["name"] for kernel in kernels]
+        self.assertEqual(len(names), len(set(names)))
+        for name in ("load", "encode", "lists_fill", "decode", "update", "family"):
+            self.assertIn(name, names)
+        for kernel in kernels:
+            self.assertAlmostEqual(kernel["share"], kernel["seconds"] / step["seconds"]["lowest"])
+            if kernel["seconds"]:
+                self.assertAlmostEqual(kernel["of_fma_peak"] * found["peaks"]["fma_flops_per_second"] * kernel["seconds"] / (kernel["flops"] or 1),
+                                       1 if kernel["flops"] else 0)
+        self.assertAlmostEqual(sum(kernel["seconds"] for kernel in kernels), step["kernel_seconds"])
+        self.assertLess(step["kernel_seconds"], 2 * step["seconds"]["highest"])
+        self.assertAlmostEqual(found["shares"]["gaps"], 1 - step["kernel_seconds"] / step["seconds"]["lowest"])
+        for time in ("seconds", "fed_seconds", "flat_seconds"):
+            self.assertLessEqual(0, step[time]["lowest"])
+            self.assertLessEqual(step[time]["lowest"], step[time]["median"])
+            self.assertLessEqual(step[time]["median"], step[time]["highest"])
+        self.assertEqual([level["features"] for level in found["levels"]], [16, 32])
+        self.assertEqual(found["levels"][1]["with_parent"], 32 - 6)
+        for level in found["levels"]:
+            self.assertTrue(0.5 * 4 * 32 < level["active"] <= level["listed"])
+        encode = next(kernel for kernel in kernels if kernel["name"] == "encode")
+        self.assertEqual(encode["flops"], 2 * 24 * 32 * 48)
+        self.assertGreater(found["memory"]["device_bytes"], 0)
+
+    def test_json_on_standard_output(self):
+        text, errors = hsae("bench", "--device", "ref", *SMALL_BENCH, "--json", "-")
+        found = json.loads(text)
+        self.check_result(found)
+        self.assertEqual((found["work"]["dim"], found["work"]["batch"], found["preset"]), (24, 32, "tiny"))
+        self.assertIn("ref", errors)
+        self.assert_no_litter()
+
+    def test_table_and_file(self):
+        path = self.folder / "bench.json"
+        text = hsae("bench", "--device", "ref", *SMALL_BENCH, "--json", path, "--minutes", "0.001")[0]
+        found = json.loads(path.read_text())
+        self.check_result(found)
+        self.assertEqual(found["sustained"]["intervals"][-1][1], found["sustained"]["tokens_last"])
+        for word in ("reference", "encode", "GFLOP/s", "of copy", "gaps", "flat", "hidden", "tokens/s", "sustained", found["version"]):
+            self.assertIn(word, text)
+
+    def test_all_devices(self):
+        found = json.loads(hsae("bench", "--all-devices", *SMALL_BENCH, "--json", "-", environment=DRIVERS)[0])
+        ids = [device["id"] for device in json.loads(hsae("devices", "--json", environment=DRIVERS)[0])["devices"]]
+        self.assertEqual([device["device"]["id"] for device in found["devices"]], ids)
+        for device in found["devices"]:
+            self.assertNotIn("left_out", device)
+            self.check_result(device)
+
+    def test_devices_that_cannot(self):
+        """The paper's step on the reference alone: the comparison says why it is left out."""
+        nothing = {"OCL_ICD_VENDORS": "/nonexistent", "VK_DRIVER_FILES": "/nonexistent", "VK_ICD_FILENAMES": "/nonexistent"}
+        text, errors = hsae("bench", "--all-devices", "--preset", "paper", "--batch", "100000", environment=nothing, status=1)
+        self.assertRegex(text, r"ref +left out: .*GFLOP/s")
+        self.assertIn("no device could be measured", errors)
+
+    def test_refused(self):
+        self.assertIn("laptop", hsae("bench", "--preset", "huge", "--device", "ref", status=2)[1])
+        hsae("bench", "--device", "ref", "--all-devices", status=2)
+        hsae("bench", "--minutes", "-1", status=2)
+        self.assertIn("batch", hsae("bench", "--batch", "0", "--device", "ref", status=2)[1])
+        self.assertIn("need at least", hsae("bench", "--dim", "1000000", "--levels", "1000000,20000000", "--device", "ref", status=1)[1])
+        self.assertIn("cannot write", hsae("bench", "--device", "ref", *SMALL_BENCH, "--json", self.folder / "no" / "such", status=1)[1])
+
+
 class Full(Case):
     """Output that cannot be written."""
 
