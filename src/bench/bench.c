@@ -256,7 +256,18 @@ static hsae_status times_fit(const struct bench *bench, struct times *times, con
     return HSAE_OK;
 }
 
-/* A block of steps, one at a time, each launch timed. */
+/* Takes over the times of a flight's last step, which is done. */
+static hsae_status take_times(const struct bench *bench, struct times *times, struct hsae_sequence *sequence)
+{
+    hsae_status status = times_fit(bench, times, sequence);
+    if (!status)
+        status = hsae_sequence_times(sequence, times->last);
+    for (uint32_t k = 0; k < times->launches && !status; k++)
+        times->least[k] = fmin(times->least[k], times->last[k]);
+    return status;
+}
+
+/* A block of steps whose launches are timed; the last one of each flight counts. */
 static hsae_status timed_steps(struct bench *bench, struct times *times)
 {
     hsae_trainer *trainer = bench->trainer;
@@ -264,23 +275,9 @@ static hsae_status timed_steps(struct bench *bench, struct times *times)
     trainer->timed = true;
     hsae_status status = hsae_step_record(trainer);
     if (!status)
-        status = resident_steps(bench, 1, &seconds); /* warm */
-    for (uint32_t step = 0; step < bench->params->steps && !status; step++) {
-        struct flight *flight = NULL;
-        status = hsae_flight_next(trainer, &flight);
-        if (!status)
-            status = hsae_flight_launch(trainer, flight);
-        if (!status)
-            status = hsae_step_settle(trainer, 0);
-        if (!status)
-            status = times_fit(bench, times, flight->sequence);
-        if (!status)
-            status = hsae_sequence_times(flight->sequence, times->last);
-        for (uint32_t k = 0; k < times->launches && !status; k++)
-            times->least[k] = fmin(times->least[k], times->last[k]);
-        if (!status)
-            status = say(bench, "kernels");
-    }
+        status = resident_steps(bench, bench->params->steps + HSAE_IN_FLIGHT, &seconds);
+    for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++)
+        status = take_times(bench, times, trainer->flight[f].sequence);
     trainer->timed = false;
     return status ? status : hsae_step_record(trainer);
 }

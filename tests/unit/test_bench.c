@@ -209,7 +209,7 @@ static void test_refused(void **state)
     device->info.limits.memory_bytes = 1 << 16;
     assert_fails(hsae_bench_run(device, &params, &result), HSAE_ERROR_DEVICE_MEMORY, "448 features", "batch", "levels", NULL);
     device->info.limits.memory_bytes = UINT64_C(1) << 40;
-    static const char *const parts[] = {"multiply-adds", "making data", "building the tree", "first parameters", "steps", "kernels"};
+    static const char *const parts[] = {"multiply-adds", "making data", "building the tree", "first parameters", "steps", "copying"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         params = good;
         params.progress = refuse;
