@@ -45,7 +45,7 @@ static double gaps(const hsae_bench_result *result)
     return 1 - ratio(result->kernel_seconds, result->step.lowest);
 }
 
-static double hidden(const hsae_bench_result *result)
+static double hidden_by_difference(const hsae_bench_result *result)
 {
     return 1 - ratio(result->fed.lowest - result->step.lowest, result->read_seconds);
 }
@@ -106,9 +106,10 @@ static json_t *step_json(const hsae_bench_result *result, uint32_t batch)
 static json_t *shares_json(const hsae_bench_result *result)
 {
     hsae_bench_kernel sparse = group_sum(result, "decode", "update"), lists = group_sum(result, "lists", NULL);
-    return json_pack("{s:o, s:o, s:o, s:o, s:o}", "gaps", cli_json_number(gaps(result)), "lists",
-                     cli_json_number(ratio(lists.seconds, result->step.lowest)), "hidden_reading", cli_json_number(hidden(result)),
-                     "hierarchy_extra", cli_json_number(hierarchy_extra(result)), "decode_update_of_copy_peak",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "gaps", cli_json_number(gaps(result)), "lists",
+                     cli_json_number(ratio(lists.seconds, result->step.lowest)), "hidden_reading", cli_json_number(result->read_hidden),
+                     "hidden_by_difference", cli_json_number(hidden_by_difference(result)), "hierarchy_extra",
+                     cli_json_number(hierarchy_extra(result)), "decode_update_of_copy_peak",
                      cli_json_number(ratio(ratio(sparse.bytes, sparse.seconds), result->copy_bandwidth)));
 }
 
@@ -231,9 +232,9 @@ static void print_result(const hsae_device_info *device, const hsae_bench_params
     printf(": %.0f tokens/s\n", ratio(params->config.batch, result->fed.median));
     print_time("flat", &result->flat);
     puts(", neither constraint nor perturbation");
-    printf("%-18s%10.3f ms for a batch alone; %.1f %% of it is hidden behind the step", "reading", 1e3 * result->read_seconds,
-           100 * hidden(result));
-    puts(result->step.highest - result->step.lowest > result->read_seconds ? " (less than the blocks differ: noise)" : "");
+    printf("%-18s%10.3f ms for a batch alone; %.1f %% hidden behind the step; by difference %.1f %%%s\n", "reading",
+           1e3 * result->read_seconds, 100 * result->read_hidden, 100 * hidden_by_difference(result),
+           result->step.highest - result->step.lowest > result->read_seconds ? ", less than blocks differ" : "");
     printf("%-18s%10.3f ms every %llu steps\n", "tree update", 1e3 * result->tree_seconds, (unsigned long long)result->hierarchy_period);
     printf("%-18s%10.2f %% of a flat step (fastest blocks), the tree update included\n", "hierarchy, extra", 100 * hierarchy_extra(result));
     printf("%-18s%10.3f GB on the device; most resident in this process %.3f GB\n", "memory", 1e-9 * (double)result->device_bytes,

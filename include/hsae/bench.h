@@ -17,10 +17,11 @@
  *
  * Peaks: multiply-adds of registers; copying a buffer larger than caches, bytes read plus bytes written.
  *
- * Shares: gaps = 1 - kernel_seconds / step; reading that is hidden = 1 - (fed - step) / read_seconds; extra time of the hierarchy = (step +
- * tree_seconds / hierarchy_period) / flat - 1. All of them, kernels and peaks take the least of several times: what disturbs a machine only
- * adds. A device that runs on the host's own cores cannot hide reading fully, and where a batch is read in less than blocks of steps
- * differ, the hidden share is noise. */
+ * Shares: gaps = 1 - kernel_seconds / step; extra time of the hierarchy = (step + tree_seconds / hierarchy_period) / flat - 1. All of them,
+ * kernels and peaks take the least of several times: what disturbs a machine only adds. Reading is hidden while the device has work: a
+ * batch counts where the device was still at an older step after it was read. By difference the hidden share is 1 - (fed - step) /
+ * read_seconds; that also sees a reader who takes the device's own cores, but is noise where blocks of steps differ by more than a batch
+ * takes to read. */
 #ifndef HSAE_BENCH_H
 #define HSAE_BENCH_H
 
@@ -95,6 +96,7 @@ typedef struct hsae_bench_result {
     hsae_bench_time fed;  /* every batch read from the data set, as `hsae train` does */
     hsae_bench_time flat; /* batch resident, neither constraint nor perturbation */
     double read_seconds;  /* a batch alone: read, converted, uploaded */
+    double read_hidden;   /* share of reading that the device did not have to wait for; 0 where the device cannot work on its own */
     double tree_seconds;  /* one update of the tree */
 
     uint64_t device_bytes; /* most that the training allocated on the device at a time */

@@ -37,7 +37,11 @@ struct hsae_trainer {
     float scale;
     int32_t *parents[HSAE_MAX_LEVELS];
     u32 status[STATUS_WORDS]; /* of the last step that was waited for */
-    double started;           /* clock seconds */
+    struct {
+        double last, seconds,
+            hidden; /* of the last batch; of all that a run read with all flights taken; of those while the device had work */
+    } reading;
+    double started; /* clock seconds */
     double metrics_time;
     uint64_t metrics_step;
 };
