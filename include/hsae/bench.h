@@ -17,11 +17,11 @@
  *
  * Peaks: multiply-adds of registers; copying a buffer larger than caches, bytes read plus bytes written.
  *
- * Shares: gaps = 1 - kernel_seconds / step; extra time of the hierarchy = (step + tree_seconds / hierarchy_period) / flat - 1. All of them,
- * kernels and peaks take the least of several times: what disturbs a machine only adds. Reading is hidden while the device has work: a
- * batch counts where the device was still at an older step after it was read. By difference the hidden share is 1 - (fed - step) /
- * read_seconds; that also sees a reader who takes the device's own cores, but is noise where blocks of steps differ by more than a batch
- * takes to read. */
+ * Shares: gaps = 1 - kernel_seconds / step; extra time of the hierarchy = (kernel_seconds + tree_seconds / hierarchy_period) /
+ * flat_kernel_seconds - 1, and the same of whole steps. All of them, kernels and peaks take the least of several times: what disturbs a
+ * machine only adds. Reading is hidden while the device has work: a batch counts where the device was still at an older step after it was
+ * read. By difference the hidden share is 1 - (fed - step) / read_seconds; that also sees a reader who takes the device's own cores, but is
+ * noise where blocks of steps differ by more than a batch takes to read. */
 #ifndef HSAE_BENCH_H
 #define HSAE_BENCH_H
 
@@ -89,7 +89,8 @@ typedef struct hsae_bench_result {
     /* Launches in steps whose kernels are timed, in the order of a step's first launches. */
     uint32_t kernel_count;
     hsae_bench_kernel kernels[HSAE_BENCH_KERNELS];
-    double kernel_seconds; /* their sum */
+    double kernel_seconds;      /* their sum */
+    double flat_kernel_seconds; /* the same of steps with neither constraint nor perturbation */
 
     /* Wall clock of whole steps, several in flight. */
     hsae_bench_time step; /* batch resident on the device */

@@ -365,6 +365,8 @@ class Bench(Case):
                                        1 if kernel["flops"] else 0)
         self.assertAlmostEqual(sum(kernel["seconds"] for kernel in kernels), step["kernel_seconds"])
         self.assertLess(step["kernel_seconds"], 2 * step["seconds"]["highest"])
+        self.assertAlmostEqual(found["shares"]["hierarchy_extra"],
+                               (step["kernel_seconds"] + step["tree_seconds"] / 5000) / step["flat_kernel_seconds"] - 1)
         self.assertAlmostEqual(found["shares"]["gaps"], 1 - step["kernel_seconds"] / step["seconds"]["lowest"])
         for time in ("seconds", "fed_seconds", "flat_seconds"):
             self.assertLessEqual(0, step[time]["lowest"])

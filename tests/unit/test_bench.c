@@ -152,6 +152,7 @@ static void test_result(void **state)
             assert_true(kernel->launches == 3 && kernel->flops > 2.0 * (double)listed * params.dim);
     }
     assert_true(fabs(sum - result.kernel_seconds) < 1e-9 && result.kernel_seconds > 0);
+    assert_true(result.flat_kernel_seconds > 0);
     assert_true(result.step.lowest <= result.step.median && result.step.median <= result.step.highest);
     assert_true(result.step.lowest > 0 && result.fed.lowest > 0 && result.flat.lowest > 0);
     assert_true(result.read_hidden == 0); /* the reference works while it is submitted to */
