@@ -38,6 +38,7 @@ struct opencl_device {
 struct hsae_buffer {
     struct hsae_buffer_base base;
     cl_mem memory;
+    void *host; /* that `memory` uses, or NULL */
 };
 
 static inline struct opencl_device *opencl_device(struct hsae_device *device)

@@ -1,6 +1,26 @@
+#define _DEFAULT_SOURCE /* madvise */
 #include <stdlib.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include "opencl/opencl.h"
+
+/* Memory of our own for a large buffer of a CPU device, on huge pages where the system has them: rows are gathered from all over a tensor,
+ * which costs a miss of the translation buffer each with small ones (update takes an eighth longer). NULL: the driver allocates. */
+static void *host_memory(const struct opencl_device *device, uint64_t size)
+{
+    const uint64_t page = 2 << 20;
+    if (device->base.info.type != HSAE_DEVICE_CPU || size < 4 * page)
+        return NULL;
+    size = (size + page - 1) / page * page;
+    void *memory = aligned_alloc(page, size);
+#ifdef MADV_HUGEPAGE
+    if (memory)
+        madvise(memory, size, MADV_HUGEPAGE); /* without them it is slower, nothing else */
+#endif
+    return memory;
+}
 
 hsae_status hsae_opencl_buffer_create(struct hsae_device *base, uint64_t size, enum hsae_buffer_kind kind, const char *label,
                                       struct hsae_buffer **out)
@@ -12,9 +32,14 @@ hsae_status hsae_opencl_buffer_create(struct hsae_device *base, uint64_t size, e
         return hsae_fail(base->context, HSAE_ERROR_MEMORY, "%s: out of host memory for buffer %s", base->info.id, label);
     /* Drivers allocate late: filling it now, and waiting for that, finds out whether there is memory. */
     const cl_uint zero = 0;
-    cl_mem_flags flags = CL_MEM_READ_WRITE | (kind == HSAE_BUFFER_STAGING ? CL_MEM_ALLOC_HOST_PTR : 0);
+    cl_mem_flags flags = CL_MEM_READ_WRITE;
     cl_int error;
-    buffer->memory = cl->CreateBuffer(device->context, flags, size, NULL, &error);
+    buffer->host = host_memory(device, size);
+    if (buffer->host)
+        flags |= CL_MEM_USE_HOST_PTR;
+    else if (kind == HSAE_BUFFER_STAGING)
+        flags |= CL_MEM_ALLOC_HOST_PTR;
+    buffer->memory = cl->CreateBuffer(device->context, flags, size, buffer->host, &error);
     if (!error)
         error = cl->EnqueueFillBuffer(device->transfer, buffer->memory, &zero, sizeof zero, 0, size, 0, NULL, NULL);
     if (!error)
@@ -35,6 +60,7 @@ void hsae_opencl_buffer_destroy(struct hsae_buffer *buffer)
 {
     if (buffer->memory)
         opencl_device(buffer->base.device)->cl->ReleaseMemObject(buffer->memory);
+    free(buffer->host);
     free(buffer);
 }
 
