@@ -7,15 +7,13 @@ BEGIN(decode)
     u32 slice = GROUP / p.rows, b = GROUP - slice * p.rows;
     if (slice >= p.slices || control[CONTROL_HALT] != 0u)
         return;
-    u32 width = p.stride / VW, share = (width + p.slices - 1u) / p.slices;
+    u32 width = p.stride / VW, share = (p.stride / 16u + p.slices - 1u) / p.slices * (16u / VW);
     u32 first = slice * share, end = min(first + share, width);
-    f32 sum = 0.0f;
-    for (u32 column = first; column < end; column += WG * COLS) {
+    vf squares = splat(0.0f);
+    idx line = b * width, center = p.level * width;
+    for (idx column = first; column < end; column += WG * COLS) {
         vf acc[COLS];
-        for (u32 k = 0u; k < COLS; k++) {
-            u32 c = column + k * WG + LANE;
-            acc[k] = c < end ? bias[p.level * width + c] - x[b * width + c] : splat(0.0f);
-        }
+        EACH_COLUMN(column, end, acc[k] = bias[center + c] - x[line + c])
         for (u32 l = p.level; l < min(p.level + 2u, p.levels); l++) {
             u32 list = l * p.rows + b, stop = sample_starts[list + 1u];
             for (u32 q = sample_starts[list]; q < stop; q++) {
@@ -24,21 +22,13 @@ BEGIN(decode)
                 if (a == 0.0f || (l == p.level ? (flag & FLAG_SWAPPED) != 0u : (flag & FLAG_PARENT_SWAPPED) == 0u))
                     continue;
                 u32 row = FLAG_ROW(flag), range = RANGE_OF(row);
-                u32 at = IN_RANGE(row, range) * width + column + LANE;
-                for (u32 k = 0u; k < COLS; k++)
-                    if (column + k * WG + LANE < end)
-                        acc[k] = fma_vf(splat(a), FETCH(D, range, at + k * WG), acc[k]);
+                idx at = IN_RANGE(row, range) * width;
+                EACH_COLUMN(column, end, acc[k] = fma_vf(splat(a), FETCH(D, range, at + c), acc[k]))
             }
         }
-        for (u32 k = 0u; k < COLS; k++) {
-            u32 c = column + k * WG + LANE;
-            if (c < end) {
-                residual[b * width + c] = acc[k];
-                sum += sum_vf(acc[k] * acc[k]);
-            }
-        }
+        EACH_COLUMN(column, end, residual[line + c] = acc[k]; squares = fma_vf(acc[k], acc[k], squares))
     }
-    WG_SUM(part, sum);
+    WG_SUM(part, sum_vf(squares));
     if (LANE == 0u)
         loss[(p.level * p.slices + slice) * p.padded + b] = part[0];
 END

@@ -9,9 +9,8 @@ BEGIN(family_dot)
     if (parent != NONE) {
         u32 row = FLAG_ROW(flags[child]), range = RANGE_OF(row);
         u32 other = FLAG_ROW(flags[parent]), other_range = RANGE_OF(other);
-        u32 at = IN_RANGE(row, range) * width, other_at = IN_RANGE(other, other_range) * width;
-        for (u32 c = LANE; c < width; c += WG)
-            sum = fma_vf(FETCH(D, range, at + c), FETCH(D, other_range, other_at + c), sum);
+        idx at = IN_RANGE(row, range) * width, other_at = IN_RANGE(other, other_range) * width;
+        DOT(sum, width, FETCH(D, range, at + c), FETCH(D, other_range, other_at + c))
     }
     WG_SUM(part, sum_vf(sum));
     if (LANE == 0u)

@@ -3,18 +3,36 @@
  * (kernel_args.h: places). Whole trees are updated together, their levels from the last to the first, since a parent needs its children's
  * TERM_PRODUCT. Sums over the batch run in ascending samples. */
 
-#define RESIDUAL(c)                                                                                                                   \
-    ((flag & FLAG_SWAPPED) != 0u ? ((flag & FLAG_PARENT_SWAPPED) != 0u ? above[b * width + c] : splat(0.0f))                          \
-                                 : ((flag & FLAG_PARENT_SWAPPED) != 0u ? residual[b * width + c] + above[b * width + c]               \
-                                                                       : residual[b * width + c]))
+/* G, the residual that the feature answers to, where perturbation plays a part. */
+#define ANSWER(at)                                                                                                                    \
+    ((flag & FLAG_SWAPPED) != 0u ? ((flag & FLAG_PARENT_SWAPPED) != 0u ? above[at] : splat(0.0f)) : residual[at] + above[at])
 /* The block's columns of a relative's row of D, onto the gradient. */
 #define ADD_ROW(feature, weight)                                                                                                     \
     {                                                                                                                                 \
         u32 other = FLAG_ROW(flags[feature]), other_range = RANGE_OF(other);                                                                   \
-        u32 other_at = IN_RANGE(other, other_range) * width + column + LANE;                                                          \
-        for (u32 k = 0u; k < COLS; k++)                                                                                               \
-            if (column + k * WG + LANE < width)                                                                                       \
-                dd[k] = fma_vf(splat(weight), FETCH(D, other_range, other_at + k * WG), dd[k]);                                       \
+        idx other_at = IN_RANGE(other, other_range) * width;                                                                          \
+        EACH_COLUMN(column, width, dd[k] = fma_vf(splat(weight), FETCH(D, other_range, other_at + c), dd[k]))                         \
+    }
+
+/* Adam of element vector c, whose sums over the batch are in dd[k] and de[k]; D before its renormalisation. */
+#define STEP_COLUMN(k, c)                                                                                                             \
+    {                                                                                                                                 \
+        vf old = FETCH(D, range, at + c);                                                                                             \
+        vf gradient = splat(2.0f * share) * fma_vf(splat(self_weight), old, dd[k]);                                                   \
+        vf encoder_gradient = splat(share) * de[k];                                                                                   \
+        if (p.dead != 0u) {                                                                                                           \
+            gradient = fma_vf(splat(share), ghosts[ghost_row + c], gradient);                                                         \
+            encoder_gradient = fma_vf(splat(share), ghosts[ghost_row + width + tail + c], encoder_gradient);                          \
+        }                                                                                                                             \
+        gradient = fma_vf(splat(-radial), old, gradient);                                                                             \
+        vf v = splat(decay) * decoder_v[own + c] + splat(p.one_minus_beta2) * gradient * gradient;                                    \
+        decoder_v[own + c] = v;                                                                                                       \
+        vf moved = old - splat(rate) * gradient / (sqrt_vf(v * splat(correction)) + splat(p.epsilon));                                \
+        norm = fma_vf(moved, moved, norm);                                                                                            \
+        STORE(D, next_range, next_at + c, moved);                                                                                     \
+        v = splat(decay) * encoder_v[own + c] + splat(p.one_minus_beta2) * encoder_gradient * encoder_gradient;                       \
+        encoder_v[own + c] = v;                                                                                                       \
+        encoder[own + c] = encoder[own + c] - splat(rate) * encoder_gradient / (sqrt_vf(v * splat(correction)) + splat(p.epsilon));   \
     }
 
 KERNEL_18(update, READ(0, u32, control), READ(1, u32, tree), READ(2, u32, flags), READ(3, u32, starts), READ(4, u32, pairs),
@@ -46,7 +64,9 @@ BEGIN(update)
             terms[i * TERM_WORDS + k] = 0.0f;
         return;
     }
-    u32 row = FLAG_ROW(flag), range = RANGE_OF(row), at = IN_RANGE(row, range) * width;
+    u32 row = FLAG_ROW(flag), range = RANGE_OF(row);
+    idx at = IN_RANGE(row, range) * width;
+    bool plain = (flag & (FLAG_SWAPPED | FLAG_PARENT_SWAPPED)) == 0u;
     f32 threshold = bits_f32(table[i * TABLE_WORDS + TABLE_THRESHOLD]);
     f32 lambda = bits_f32(control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA]);
     f32 radial = 0.0f, bias_gradient = 0.0f, threshold_gradient = 0.0f, squares = 0.0f;
@@ -56,26 +76,30 @@ BEGIN(update)
     for (u32 pair = begin; pair < end; pair++) {
         u32 b = pairs[2u * pair];
         f32 value = bits_f32(pairs[2u * pair + 1u]), a = value > threshold ? value : 0.0f;
-        vf sum = splat(0.0f);
-        for (u32 c = LANE; c < width; c += WG)
-            sum = fma_vf(FETCH(D, range, at + c), RESIDUAL(c), sum);
+        idx line = b * width;
+        vf sum;
+        if (plain)
+            DOT(sum, width, FETCH(D, range, at + c), residual[line + c])
+        else
+            DOT(sum, width, FETCH(D, range, at + c), ANSWER(line + c))
         WG_SUM(part, sum_vf(sum));
         f32 q = 2.0f * part[0];
         if (p.rho != 0.0f) {
             u32 first = kin[pair * KIN_WORDS + KIN_FIRST], last = kin[pair * KIN_WORDS + KIN_END];
             f32 parent_side = bits_f32(kin[pair * KIN_WORDS + KIN_PARENT]), own = bits_f32(kin[pair * KIN_WORDS + KIN_OWN]);
             if (last > first + 1u) {
-                sum = splat(0.0f);
+                f32 siblings = 0.0f;
                 for (u32 s = first; s < last; s++) {
                     u32 sibling = samples[2u * s];
                     f32 act = bits_f32(samples[2u * s + 1u]);
                     if (sibling == i || act == 0.0f)
                         continue;
-                    u32 other = FLAG_ROW(flags[sibling]), other_range = RANGE_OF(other), other_at = IN_RANGE(other, other_range) * width;
-                    for (u32 c = LANE; c < width; c += WG)
-                        sum = fma_vf(FETCH(D, range, at + c), splat(act) * FETCH(D, other_range, other_at + c), sum);
+                    u32 other = FLAG_ROW(flags[sibling]), other_range = RANGE_OF(other);
+                    idx other_at = IN_RANGE(other, other_range) * width;
+                    DOT(sum, width, FETCH(D, range, at + c), FETCH(D, other_range, other_at + c))
+                    siblings = fma_f32(act, sum_vf(sum), siblings);
                 }
-                WG_SUM(part, sum_vf(sum));
+                WG_SUM(part, siblings);
                 parent_side -= part[0];
             }
             q += 2.0f * p.rho * (own - parent_side);
@@ -103,14 +127,14 @@ BEGIN(update)
     f32 decay = exp2_f32(p.log2_beta2 * to_f32(control[CONTROL_STEP] - table[i * TABLE_WORDS + TABLE_ROW_STEP]));
     u32 parent = tree[i * TREE_WORDS + TREE_PARENT], children = tree[i * TREE_WORDS + TREE_CHILD_COUNT];
     u32 child_first = tree[i * TREE_WORDS + TREE_CHILD_FIRST];
-    u32 spare = p.spare + rank - p.rank, next = places[spare], next_range = RANGE_OF(next), next_at = IN_RANGE(next, next_range) * width;
-    u32 line = (i - p.base) * width;
-    f32 norm = 0.0f;
+    u32 spare = p.spare + rank - p.rank, next = places[spare], next_range = RANGE_OF(next);
+    idx next_at = IN_RANGE(next, next_range) * width, own = (i - p.base) * width;
+    vf norm = splat(0.0f);
 
     /* Gradients and Adam, a block of columns at a time. */
-    for (u32 column = 0u; column < width; column += WG * COLS) {
+    for (idx column = 0u; column < width; column += WG * COLS) {
         vf dd[COLS], de[COLS];
-        for (u32 k = 0u; k < COLS; k++) {
+        UNROLL for (u32 k = 0u; k < COLS; k++) {
             dd[k] = splat(0.0f);
             de[k] = splat(0.0f);
         }
@@ -120,13 +144,12 @@ BEGIN(update)
             if (value <= threshold)
                 continue;
             f32 q = bits_f32(kin[pair * KIN_WORDS + KIN_SCORE]);
-            for (u32 k = 0u; k < COLS; k++) {
-                u32 c = column + k * WG + LANE;
-                if (c < width) {
-                    dd[k] = fma_vf(splat(value), RESIDUAL(c), dd[k]);
-                    de[k] = fma_vf(splat(q), x[b * width + c], de[k]);
-                }
-            }
+            idx line = b * width;
+            if (plain)
+                EACH_COLUMN(column, width, dd[k] = fma_vf(splat(value), residual[line + c], dd[k]))
+            else
+                EACH_COLUMN(column, width, dd[k] = fma_vf(splat(value), ANSWER(line + c), dd[k]))
+            EACH_COLUMN(column, width, de[k] = fma_vf(splat(q), x[line + c], de[k]))
             if (p.rho == 0.0f)
                 continue;
             u32 first = kin[pair * KIN_WORDS + KIN_FIRST], last = kin[pair * KIN_WORDS + KIN_END];
@@ -149,29 +172,9 @@ BEGIN(update)
             }
         }
         f32 self_weight = p.rho * squares * ((children != 0u ? 1.0f : 0.0f) + (parent != NONE ? 1.0f : 0.0f));
-        for (u32 k = 0u; k < COLS; k++) {
-            u32 c = column + k * WG + LANE;
-            if (c < width) {
-                vf old = FETCH(D, range, at + c);
-                vf gradient = splat(2.0f * share) * fma_vf(splat(self_weight), old, dd[k]);
-                vf encoder_gradient = splat(share) * de[k];
-                if (p.dead != 0u) {
-                    gradient = fma_vf(splat(share), ghosts[ghost_row + c], gradient);
-                    encoder_gradient = fma_vf(splat(share), ghosts[ghost_row + width + tail + c], encoder_gradient);
-                }
-                gradient = fma_vf(splat(-radial), old, gradient);
-                vf v = splat(decay) * decoder_v[line + c] + splat(p.one_minus_beta2) * gradient * gradient;
-                decoder_v[line + c] = v;
-                vf moved = old - splat(rate) * gradient / (sqrt_vf(v * splat(correction)) + splat(p.epsilon));
-                norm += sum_vf(moved * moved);
-                STORE(D, next_range, next_at + c, moved);
-                v = splat(decay) * encoder_v[line + c] + splat(p.one_minus_beta2) * encoder_gradient * encoder_gradient;
-                encoder_v[line + c] = v;
-                encoder[line + c] = encoder[line + c] - splat(rate) * encoder_gradient / (sqrt_vf(v * splat(correction)) + splat(p.epsilon));
-            }
-        }
+        EACH_COLUMN(column, width, STEP_COLUMN(k, c))
     }
-    WG_SUM(part, norm);
+    WG_SUM(part, sum_vf(norm));
     f32 inverse = part[0] > 0.0f ? 1.0f / sqrt_f32(part[0]) : 0.0f;
     for (u32 c = LANE; c < width; c += WG) {
         vf unit = splat(inverse) * FETCH(D, next_range, next_at + c);

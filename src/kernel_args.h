@@ -208,7 +208,7 @@ struct decode_args {
     u32 padded;
     u32 stride;
     u32 range_rows;
-    u32 slices; /* column slices, each with its own part of the loss */
+    u32 slices; /* column slices, of whole 16 floats, each with its own part of the loss */
 };
 
 struct family_dot_args {

@@ -6,6 +6,8 @@
  *   RANGES  how many buffers a large tensor is cut into (1, 2 or 4)
  *   VW      floats in a `vf`: 4 in GLSL; 4, 8 or 16 in OpenCL
  *   TILE_*  encode's tile (device.h); 0 elsewhere
+ * `idx` is the type of an index that walks along rows: u32, but size_t where a CPU runs one work-item a group, whose compiler can't fold
+ * indices that may wrap around into addresses.
  *
  * A kernel reads:
  *   KERNEL_3(rowmax, READ(0, vf, x), READ(1, u32, n), WRITE(2, f32, y))
@@ -38,6 +40,7 @@ layout(constant_id = 6) const uint TILE_PAD = 0;
 layout(constant_id = 7) const uint TILE_PREFETCH = 0;
 
 #define u32 uint
+#define idx uint
 #define i32 int
 #define f32 float
 #define vf vec4
@@ -132,10 +135,12 @@ uint mul_hi_u32(uint a, uint b)
 #define GROUP_Y (to_u32(get_group_id(1)))
 #define GROUPS_X (to_u32(get_num_groups(0)))
 #if WG == 1
+#define idx size_t
 #define LANE 0u
 #define BARRIER()
 #define LOCAL_BARRIER()
 #else
+#define idx uint
 #define LANE (to_u32(get_local_id(0)))
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE | CLK_GLOBAL_MEM_FENCE)
 #define LOCAL_BARRIER() barrier(CLK_LOCAL_MEM_FENCE) /* orders local memory alone */
@@ -206,6 +211,35 @@ static inline uint mul_hi_u32(uint a, uint b) { return mul_hi(a, b); }
         if (LANE < wg_stride)                                                                                \
             part[LANE] += part[LANE + wg_stride];                                                            \
         BARRIER();                                                                                           \
+    }
+
+/* A work-item's COLS vectors of a row, from `column` on: c is each one's place in the row, k its number. A block that `end` does not cut off
+ * has a loop of its own, without the question. */
+#define EACH_COLUMN(column, end, statement)                                                                  \
+    {                                                                                                        \
+        if ((column) + WG * COLS <= (end)) {                                                                 \
+            UNROLL for (u32 k = 0u; k < COLS; k++) {                                                         \
+                idx c = (column) + k * WG + LANE;                                                            \
+                statement;                                                                                   \
+            }                                                                                                \
+        } else {                                                                                             \
+            UNROLL for (u32 k = 0u; k < COLS; k++) {                                                         \
+                idx c = (column) + k * WG + LANE;                                                            \
+                if (c < (end)) {                                                                             \
+                    statement;                                                                               \
+                }                                                                                            \
+            }                                                                                                \
+        }                                                                                                    \
+    }
+
+/* sum = the work-item's part of the sum over c < width of a times b, two expressions in c; four chains, so that none waits for itself. */
+#define DOT(sum, width, a, b)                                                                                \
+    {                                                                                                        \
+        vf chain[4];                                                                                         \
+        chain[0] = chain[1] = chain[2] = chain[3] = splat(0.0f);                                             \
+        for (idx column = 0u; column < (width); column += WG * COLS)                                         \
+            EACH_COLUMN(column, width, chain[k & 3u] = fma_vf(a, b, chain[k & 3u]))                          \
+        sum = (chain[0] + chain[1]) + (chain[2] + chain[3]);                                                 \
     }
 
 /* The linear number of the work-group; a launch may have a few more than it needs. */

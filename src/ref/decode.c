@@ -24,7 +24,7 @@ void hsae_ref_decode(void *const *b, const void *args, const u32 groups[2])
     (void)groups;
     if (ref_halted(control))
         return;
-    u32 share = (p->stride + p->slices - 1) / p->slices;
+    u32 share = (p->stride / 16 + p->slices - 1) / p->slices * 16;
     for (u32 slice = 0; slice < p->slices; slice++) {
         u32 begin = ref_min(slice * share, p->stride), end = ref_min(begin + share, p->stride);
         for (u32 s = 0; s < p->rows; s++) {

@@ -51,7 +51,7 @@ static struct hsae_kernel_shape cpu_shape(enum work work, uint32_t width)
         shape.columns = width == 16 ? 12 : width == 8 ? 3 : 1;
         break;
     case WORK_ROW:
-        shape.columns = width == 16 ? 8 : 4;
+        shape.columns = width == 16 ? 12 : 4; /* `update` has two accumulators a column */
         break;
     case WORK_COLUMN:
         shape.columns = 4;

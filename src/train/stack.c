@@ -8,6 +8,8 @@
 
 /* Kernels index with 32 bits; a range stays well below that. */
 static const uint64_t MAX_RANGE_BYTES = UINT64_C(1) << 33;
+/* Of a level's rows of D that decode works on at a time: a CPU's last cache, or a GPU's, holds it. */
+static const uint64_t SLICE_BYTES = 12 << 20;
 /* Features in a block of the sample lists: few enough for many work-items, enough to keep the tallies small. */
 static const uint32_t BLOCK = 64;
 
@@ -161,7 +163,11 @@ static void choose_sizes(struct stack *stack)
     stack->blocks = 0;
     for (uint32_t l = 0; l < stack->levels; l++)
         stack->blocks += (stack->first[l + 1] - stack->first[l] + BLOCK - 1) / BLOCK;
-    stack->slices = 1;
+    uint64_t largest = 0;
+    for (uint32_t l = 0; l < stack->levels; l++)
+        largest = stack->first[l + 1] - stack->first[l] > largest ? stack->first[l + 1] - stack->first[l] : largest;
+    uint64_t slices = (largest * stack->stride * sizeof(float) + SLICE_BYTES - 1) / SLICE_BYTES, most = stack->stride / 64;
+    stack->slices = (uint32_t)(slices < most ? slices : most ? most : 1);
 }
 
 struct want {

@@ -234,7 +234,7 @@ static const struct world_size sizes[] = {
     {.levels = 3, .features = {7, 16, 37}, .rows = 33, .dim = 17, .chunk = 13, .slices = 2},
     {.levels = 4, .features = {9, 15, 32, 61}, .rows = 32, .dim = 16, .chunk = 29, .slices = 1},
     {.levels = 2, .features = {17, 53}, .rows = 67, .dim = 61, .chunk = 64, .slices = 2},
-    {.levels = 2, .features = {5, 31}, .rows = 5, .dim = 131, .chunk = 17, .slices = 3},
+    {.levels = 2, .features = {5, 31}, .rows = 5, .dim = 131, .chunk = 17, .slices = 4},
     {.levels = 3, .features = {3, 10, 23}, .rows = 40, .dim = 12, .chunk = 64, .slices = 1, .kind = WORLD_HALTED},
     {.levels = 3, .features = {3, 10, 23}, .rows = 40, .dim = 12, .chunk = 64, .slices = 1, .kind = WORLD_SHORT},
 };

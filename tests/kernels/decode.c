@@ -31,14 +31,14 @@ static void bounds(const struct world *w, const struct check_job *job)
 {
     struct decode_args p;
     memcpy(&p, job->args, sizeof p);
-    u32 share = w->stride / p.slices;
+    u32 share = (w->stride / 16 + p.slices - 1) / p.slices * 16;
     if (world_halted(w))
         return;
     for (u32 b = 0; b < p.rows; b++)
         for (u32 slice = 0; slice < p.slices; slice++) {
             double carried = 0;
             u32 loss = (p.level * p.slices + slice) * p.padded + b, terms;
-            for (u32 c = slice * share; c < (slice + 1) * share; c++) {
+            for (u32 c = slice * share; c < (slice + 1) * share && c < w->stride; c++) {
                 u32 at = b * w->stride + c;
                 double scale = magnitude(w, p.level, b, c, &terms), off = bound_sum(terms, scale);
                 job->tolerance[10][at] = (f32)off;
