@@ -142,6 +142,12 @@ struct device_ops {
     void (*close)(struct hsae_device *device);
 };
 
+/* What was measured to be fast on a device (src/tune/store.h); all zero: nothing, defaults are used. */
+struct hsae_tuning {
+    bool loaded;                                       /* the tuning file was looked for */
+    struct hsae_kernel_shape shape[HSAE_KERNEL_COUNT]; /* group_size 0: the default; `ranges` means nothing */
+};
+
 /* First member of every backend's device. `info.limits` may be lowered by tests before anything is made on the device. */
 struct hsae_device {
     hsae_context *context;
@@ -154,7 +160,8 @@ struct hsae_device {
     uint64_t submitted, waited;  /* last ticket given out, last one known to be done; kept by the front */
     uint32_t vendor;             /* PCI id of the maker; set by a backend on opening, 0: unknown */
     bool has_product;            /* set by a backend on opening */
-    bool lost;                   /* set by a backend once the device is lost; the front then refuses everything but destruction */
+    struct hsae_tuning tuning;
+    bool lost; /* set by a backend once the device is lost; the front then refuses everything but destruction */
 };
 
 /* One row of the backend table in device.c. */

@@ -10,5 +10,6 @@
 #include <hsae/model.h>
 #include <hsae/status.h>
 #include <hsae/trainer.h>
+#include <hsae/tune.h>
 
 #endif

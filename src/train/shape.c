@@ -1,5 +1,7 @@
 #include "shape.h"
 
+#include <string.h>
+
 /* What a work-group of a kernel works on. */
 enum work {
     WORK_ROW,    /* one row of d: lanes share its columns */
@@ -121,7 +123,7 @@ static struct hsae_kernel_shape gpu_shape(enum work work, bool software)
     return shape;
 }
 
-struct hsae_kernel_shape hsae_shape(const struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges)
+static struct hsae_kernel_shape default_shape(const struct hsae_device *device, enum hsae_kernel kernel)
 {
     const hsae_device_info *info = &device->info;
     bool cpu = info->type == HSAE_DEVICE_CPU;
@@ -134,6 +136,125 @@ struct hsae_kernel_shape hsae_shape(const struct hsae_device *device, enum hsae_
     }
     while (shape.group_size > info->limits.max_group_size)
         shape.group_size /= 2;
+    return shape;
+}
+
+struct hsae_kernel_shape hsae_shape(const struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges)
+{
+    const struct hsae_kernel_shape *tuned = &device->tuning.shape[kernel];
+    struct hsae_kernel_shape shape = tuned->group_size ? *tuned : default_shape(device, kernel);
     shape.ranges = ranges;
     return shape;
+}
+
+/* ---- the search space ---- */
+
+/* Values of a field, up to the first 0. */
+struct axes {
+    uint32_t groups[8], columns[12], widths[4];
+};
+
+/* Whether work-items without barriers are all that a kernel has: any group size will do. */
+static bool is_items(enum hsae_kernel kernel)
+{
+    return work_of(kernel) == WORK_ITEM && kernel != HSAE_KERNEL_relink_count && kernel != HSAE_KERNEL_relink_best;
+}
+
+/* Kernels whose rows are taken COLS vectors at a time. */
+static bool has_columns(enum hsae_kernel kernel)
+{
+    return kernel == HSAE_KERNEL_decode || kernel == HSAE_KERNEL_update || kernel == HSAE_KERNEL_family_dot;
+}
+
+/* A CPU's rows are a loop of one work-item; with several of them, PoCL 3.1 miscompiles `update`. */
+static struct axes cpu_axes(enum hsae_kernel kernel)
+{
+    if (is_items(kernel))
+        return (struct axes){.groups = {1, 8, 16, 32, 64, 128}};
+    if (has_columns(kernel))
+        return (struct axes){.columns = {1, 2, 3, 4, 6, 8, 12, 16}, .widths = {4, 8, 16}};
+    if (kernel == HSAE_KERNEL_encode)
+        return (struct axes){.columns = {1, 2, 3, 4, 5, 6, 8, 10, 12, 13, 14}, .widths = {4, 8, 16}};
+    return (struct axes){.groups = {0}};
+}
+
+static struct axes gpu_axes(enum hsae_kernel kernel)
+{
+    enum work work = work_of(kernel);
+    if (has_columns(kernel))
+        return (struct axes){.groups = {1, 8, 32, 64, 128, 256}, .columns = {1, 2, 3, 4}};
+    if (is_items(kernel) || work == WORK_SINGLE || (work == WORK_ROW && kernel != HSAE_KERNEL_relink_rows))
+        return (struct axes){.groups = {1, 8, 32, 64, 128, 256}};
+    return (struct axes){.groups = {0}};
+}
+
+struct list {
+    struct hsae_kernel_shape *out;
+    size_t count;
+};
+
+static void add_shape(struct list *list, const struct hsae_kernel_shape *shape)
+{
+    size_t at = 0;
+    while (at < list->count && memcmp(&list->out[at], shape, sizeof *shape) != 0)
+        at++;
+    if (at == list->count && at < HSAE_MOST_SHAPES)
+        list->out[list->count++] = *shape;
+}
+
+/* Registers of encode's sums: more spill even where there are 32. */
+enum { CPU_SUMS = 28 };
+
+static void add_product(struct list *list, enum hsae_kernel kernel, const struct axes *axes, const struct hsae_kernel_shape *first,
+                        const hsae_limits *limits)
+{
+    struct hsae_kernel_shape shape = *first;
+    for (size_t g = 0; g == 0 || axes->groups[g]; g++)
+        for (size_t c = 0; c == 0 || axes->columns[c]; c++)
+            for (size_t w = 0; w == 0 || axes->widths[w]; w++) {
+                shape.group_size = axes->groups[0] ? axes->groups[g] : first->group_size;
+                shape.columns = axes->columns[0] ? axes->columns[c] : first->columns;
+                shape.vector_width = axes->widths[0] ? axes->widths[w] : first->vector_width;
+                bool fit = shape.group_size <= limits->max_group_size && shape.vector_width <= first->vector_width;
+                if (fit && (kernel != HSAE_KERNEL_encode || shape.columns * 32 / shape.vector_width <= CPU_SUMS))
+                    add_shape(list, &shape);
+            }
+}
+
+/* Registers hold columns x tile_vectors vectors of sums: not more than 64 floats, the default's number for large GPUs. */
+static void add_tiles(struct list *list, const hsae_limits *limits)
+{
+    static const uint32_t groups[] = {8, 16, 32, 64, 128, 256}, columns[] = {1, 2, 4, 6, 8}, vectors[] = {0, 1, 2}, words[] = {1, 2, 4},
+                          steps[] = {0, 8, 16};
+    for (size_t at = 0; at < 6 * 5 * 3 * 3 * 3 * 2 * 2; at++) {
+        size_t rest = at / 24;
+        struct hsae_kernel_shape shape = {.group_size = groups[rest % 6],
+                                          .columns = columns[rest / 6 % 5],
+                                          .ranges = 1,
+                                          .vector_width = 4,
+                                          .tile_vectors = vectors[rest / 30 % 3],
+                                          .tile_words = words[at % 3],
+                                          .tile_step = steps[rest / 90],
+                                          .tile_pad = at / 3 % 2,
+                                          .tile_prefetch = at / 6 % 2};
+        if (fits(&shape, limits) && shape.columns * (shape.tile_vectors ? shape.tile_vectors : 8) <= 16)
+            add_shape(list, &shape);
+    }
+}
+
+size_t hsae_shape_space(const struct hsae_device *device, enum hsae_kernel kernel, struct hsae_kernel_shape out[HSAE_MOST_SHAPES])
+{
+    const hsae_device_info *info = &device->info;
+    struct list list = {.out = out};
+    struct hsae_kernel_shape first = default_shape(device, kernel);
+    first.ranges = 1;
+    add_shape(&list, &first);
+    if (info->backend == HSAE_BACKEND_REF)
+        return list.count;
+    bool cpu = info->backend == HSAE_BACKEND_OPENCL && info->type == HSAE_DEVICE_CPU;
+    struct axes axes = cpu ? cpu_axes(kernel) : gpu_axes(kernel);
+    add_product(&list, kernel, &axes, &first, &info->limits);
+    if (kernel == HSAE_KERNEL_encode && !cpu)
+        add_tiles(&list, &info->limits);
+    return list.count;
 }

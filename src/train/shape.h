@@ -4,7 +4,13 @@
 
 #include "../device.h"
 
-/* `ranges`: 1, 2 or 4 where the kernel sees a tensor cut into ranges, else 1. */
+/* What the device's tuning says, else the default of its class. `ranges`: 1, 2 or 4 where the kernel sees a tensor cut into ranges, else 1.
+ */
 struct hsae_kernel_shape hsae_shape(const struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges);
+
+/* The shapes that tuning may choose for `kernel`, its default first, with ranges 1; every one is within the device's limits. Returns how
+ * many there are. */
+enum { HSAE_MOST_SHAPES = 1024 };
+size_t hsae_shape_space(const struct hsae_device *device, enum hsae_kernel kernel, struct hsae_kernel_shape out[HSAE_MOST_SHAPES]);
 
 #endif

@@ -1,6 +1,7 @@
 #include "stack.h"
 
 #include "../context.h"
+#include "../tune/store.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -321,6 +322,7 @@ hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, c
                               const struct stack_params *params)
 {
     uint64_t features = 0;
+    hsae_tuning_load(device);
     stack->device = device;
     stack->context = device->context;
     stack->levels = config->level_count;

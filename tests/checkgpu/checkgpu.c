@@ -240,9 +240,21 @@ static const struct world_size sizes[] = {
 };
 static const struct world_size bench_size = {.levels = 2, .features = {256, 512}, .rows = 128, .dim = 256, .chunk = 512, .slices = 1};
 
-enum { SIZES = sizeof sizes / sizeof *sizes, SHAPES = 3 };
+enum { SIZES = sizeof sizes / sizeof *sizes, SHAPES = 3, SAMPLES = 3 };
 
-/* How a kernel is specialised: as the trainer does it, then with several work-items and tensors in ranges.
+/* One of the shapes that tuning may choose, another for each seed. */
+static struct hsae_kernel_shape sampled_shape(const hsae_device *device, enum hsae_kernel kernel, u32 index, uint64_t seed)
+{
+    static struct hsae_kernel_shape space[HSAE_MOST_SHAPES];
+    size_t count = hsae_shape_space(device, kernel, space);
+    uint64_t random = (seed * SAMPLES + index + 1) * UINT64_C(0x9E3779B97F4A7C15) ^ (uint64_t)kernel * UINT64_C(0xBF58476D1CE4E5B9);
+    random = (random ^ random >> 31) * UINT64_C(0x94D049BB133111EB);
+    struct hsae_kernel_shape shape = space[(random >> 32) % count];
+    shape.ranges = 1u << (random >> 20) % 3;
+    return shape;
+}
+
+/* How a kernel is specialised: as the trainer does it by default, then with several work-items and tensors in ranges.
  * PoCL 3.1 miscompiles `update` with several work-items (values that live across its barriers are lost; Oclgrind, without a race, and
  * lavapipe agree with the reference at the same shape). The trainer never asks a CPU for that. */
 static struct hsae_kernel_shape device_shape(const hsae_device *device, enum hsae_kernel kernel, u32 index)
@@ -256,6 +268,18 @@ static struct hsae_kernel_shape device_shape(const hsae_device *device, enum hsa
         return check_kernels[kernel]->shapes[index - SHAPES];
     return index == 1 ? (struct hsae_kernel_shape){.group_size = group, .columns = 1, .ranges = 4, .vector_width = 4}
                       : (struct hsae_kernel_shape){.group_size = group, .columns = 3, .ranges = 2, .vector_width = opencl ? 8 : 4};
+}
+
+/* How many shapes of the kernel are tested, those of its search space aside, and how many with them. */
+static u32 fixed_shapes(enum hsae_kernel kernel)
+{
+    return SHAPES + check_kernels[kernel]->shape_count;
+}
+
+static u32 all_shapes(const hsae_device *device, enum hsae_kernel kernel)
+{
+    static struct hsae_kernel_shape space[HSAE_MOST_SHAPES];
+    return fixed_shapes(kernel) + (hsae_shape_space(device, kernel, space) > 1 ? SAMPLES : 0);
 }
 
 /* Whether the device can run a shape that its kernel asks for. */
@@ -346,8 +370,10 @@ static void check_kernel_on(hsae_device *reference, hsae_device *device, enum hs
     printf("%s %-13s ", device->info.id, hsae_kernels[kernel].name);
     fflush(stdout);
     for (u32 size = 0; size < SIZES && !status && !verdict.failed; size++)
-        for (u32 index = 0; index < SHAPES + check_kernels[kernel]->shape_count && !status && !verdict.failed; index++) {
-            struct hsae_kernel_shape shape = device_shape(device, kernel, index);
+        for (u32 index = 0; index < all_shapes(device, kernel) && !status && !verdict.failed; index++) {
+            u32 fixed = fixed_shapes(kernel);
+            struct hsae_kernel_shape shape =
+                index < fixed ? device_shape(device, kernel, index) : sampled_shape(device, kernel, index - fixed, options->seed);
             if (index < SHAPES || fits(device, &shape))
                 status =
                     check_case(reference, device, kernel, &sizes[size], &shape, options->seed * 1000 + size * SHAPES + index, &verdict);

@@ -26,6 +26,37 @@ static void test_defaults_fit(void **state)
     }
 }
 
+/* Every shape of the search space is one that the device can run, the default is the first, none is there twice. */
+static void test_space(void **state)
+{
+    (void)state;
+    static const uint32_t vendors[] = {0, 0x1002, 0x10de, 0x8086};
+    static struct hsae_kernel_shape space[HSAE_MOST_SHAPES];
+    for (uint32_t at = 0; at < 4 * 2 * 2 * 3 * 3; at++) {
+        struct hsae_device device = {.vendor = vendors[at % 4]};
+        hsae_limits *limits = &device.info.limits;
+        device.info.type = at / 4 % 2 ? HSAE_DEVICE_CPU : HSAE_DEVICE_DISCRETE;
+        device.info.backend = at / 8 % 2 ? HSAE_BACKEND_OPENCL : HSAE_BACKEND_VULKAN;
+        limits->max_group_size = 1u << 5 * (at / 16 % 3);
+        limits->vector_width = 4u << at / 48;
+        limits->max_local_bytes = 32768;
+        bool cpu = device.info.type == HSAE_DEVICE_CPU && device.info.backend == HSAE_BACKEND_OPENCL;
+        for (int kernel = 0; kernel < HSAE_KERNEL_COUNT; kernel++) {
+            size_t count = hsae_shape_space(&device, (enum hsae_kernel)kernel, space);
+            struct hsae_kernel_shape first = hsae_shape(&device, (enum hsae_kernel)kernel, 1);
+            assert_true(count >= 1 && count < HSAE_MOST_SHAPES);
+            assert_memory_equal(&space[0], &first, sizeof first);
+            for (size_t k = 0; k < count; k++) {
+                struct hsae_tile tile;
+                assert_true(space[k].group_size >= 1 && space[k].group_size <= limits->max_group_size && space[k].columns >= 1);
+                assert_true(space[k].vector_width >= 4 && space[k].vector_width <= (cpu ? limits->vector_width : 4));
+                assert_true(hsae_shape_tile(&space[k], &tile) && tile.local_bytes <= limits->max_local_bytes);
+                assert_false(cpu && kernel == HSAE_KERNEL_update && space[k].group_size != 1);
+            }
+        }
+    }
+}
+
 static void test_tile(void **state)
 {
     (void)state;
@@ -54,6 +85,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults_fit),
+        cmocka_unit_test(test_space),
         cmocka_unit_test(test_tile),
     };
     return cmocka_run_group_tests_name("shape", tests, NULL, NULL);

@@ -1,0 +1,177 @@
+#include "support.h"
+
+#include "train/shape.h"
+#include "tune/store.h"
+
+/* A CPU of OpenCL with 16 floats a vector, as far as shapes go. */
+static struct hsae_device make_device(void)
+{
+    struct hsae_device device = {.context = context};
+    hsae_device_info *info = &device.info;
+    info->backend = HSAE_BACKEND_OPENCL;
+    info->type = HSAE_DEVICE_CPU;
+    info->limits.max_group_size = 256;
+    info->limits.max_local_bytes = 32768;
+    info->limits.vector_width = 16;
+    snprintf(info->id, sizeof info->id, "opencl:0");
+    snprintf(info->name, sizeof info->name, "a \"quoted\" CPU");
+    snprintf(info->driver, sizeof info->driver, "driver 1");
+    return device;
+}
+
+static void parse(struct hsae_device *device, const char *kernels)
+{
+    char text[2048];
+    snprintf(text, sizeof text,
+             "{\"format\": \"hsae tuning 1\", \"devices\": [{\"name\": \"a \\\"quoted\\\" CPU\", \"driver\": \"driver 1\", "
+             "\"backend\": \"opencl\", \"type\": \"cpu\", \"kernels\": %s}]}",
+             kernels);
+    messages[HSAE_LOG_WARNING][0] = '\0';
+    hsae_tuning_parse(device, text, strlen(text), "FILE");
+}
+
+static void assert_warned(const char *text)
+{
+    if (!strstr(messages[HSAE_LOG_WARNING], text) || !strstr(messages[HSAE_LOG_WARNING], "FILE"))
+        fail_msg("\"%s\" lacks \"%s\"", messages[HSAE_LOG_WARNING], text);
+    messages[HSAE_LOG_WARNING][0] = '\0';
+}
+
+static uint32_t columns_of(const struct hsae_device *device, enum hsae_kernel kernel)
+{
+    return hsae_shape(device, kernel, 2).columns;
+}
+
+static void test_lookup(void **state)
+{
+    (void)state;
+    struct hsae_device device = make_device();
+    assert_int_equal(columns_of(&device, HSAE_KERNEL_encode), 12);
+    parse(&device, "{\"encode\": {\"group_size\": 1, \"columns\": 10, \"vector_width\": 16, \"default_ms\": 2.5}}");
+    assert_string_equal(messages[HSAE_LOG_WARNING], "");
+    struct hsae_kernel_shape shape = hsae_shape(&device, HSAE_KERNEL_encode, 2);
+    assert_true(shape.group_size == 1 && shape.columns == 10 && shape.vector_width == 16 && shape.ranges == 2);
+    assert_int_equal(columns_of(&device, HSAE_KERNEL_decode), 12); /* not in the file */
+    parse(&device, "{}");
+    assert_int_equal(columns_of(&device, HSAE_KERNEL_encode), 12);
+}
+
+/* Each is a warning, and what is right beside it counts. */
+static void test_bad_entries(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *kernel, *warning;
+    } cases[] = {
+        {"\"encod\": {\"group_size\": 1, \"columns\": 10, \"vector_width\": 16}", "encod"},
+        {"\"encode\": {\"group_size\": 1, \"vector_width\": 16}", "columns is missing"},
+        {"\"encode\": {\"group_size\": 1, \"columns\": \"10\", \"vector_width\": 16}", "columns is not a number"},
+        {"\"encode\": {\"group_size\": 1, \"columns\": -1, \"vector_width\": 16}", "columns is not a number"},
+        {"\"encode\": {\"group_size\": 1, \"columns\": 1e1, \"vector_width\": 16}", "columns is not a number"},
+        {"\"encode\": {\"group_size\": 1, \"columns\": 4294967297, \"vector_width\": 16}", "columns is not a number"},
+        {"\"encode\": {\"group_size\": 1, \"columns\": 10, \"vector_width\": 16, \"tile_step\": null}", "tile_step"},
+        {"\"encode\": {\"group_size\": 0, \"columns\": 10, \"vector_width\": 16}", "no shape"},
+        {"\"encode\": {\"group_size\": 1, \"columns\": 10, \"vector_width\": 32}", "no shape"},
+        {"\"update\": {\"group_size\": 8, \"columns\": 4, \"vector_width\": 16}", "no shape"},
+        {"\"lists_fill\": {\"group_size\": 512, \"columns\": 1, \"vector_width\": 16}", "no shape"},
+        {"\"encode\": [1, 2]", "group_size is missing"},
+        {"\"encode\": null", "group_size is missing"},
+    };
+    struct hsae_device device = make_device();
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        char text[1024];
+        snprintf(text, sizeof text, "{\"decode\": {\"group_size\": 1, \"columns\": 8, \"vector_width\": 16}, %s}", cases[k].kernel);
+        parse(&device, text);
+        assert_warned(cases[k].warning);
+        assert_int_equal(columns_of(&device, HSAE_KERNEL_encode), 12);
+        assert_int_equal(hsae_shape(&device, HSAE_KERNEL_update, 1).group_size, 1);
+        assert_int_equal(columns_of(&device, HSAE_KERNEL_decode), 8);
+    }
+}
+
+static void test_bad_files(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"",
+                                        "{",
+                                        "[]",
+                                        "{}",
+                                        "null",
+                                        "{\"format\": \"hsae tuning 2\", \"devices\": []}",
+                                        "{\"format\": \"hsae tuning 1\", \"devices\": {}}",
+                                        "{\"format\": 1, \"format\": 1}",
+                                        "\xff\xfe"};
+    struct hsae_device device = make_device();
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {
+        hsae_tuning_parse(&device, texts[k], strlen(texts[k]), "FILE");
+        assert_warned("ignored");
+        assert_int_equal(columns_of(&device, HSAE_KERNEL_encode), 12);
+    }
+    parse(&device, "[]"); /* no object of kernels: no kernels */
+    assert_int_equal(columns_of(&device, HSAE_KERNEL_encode), 12);
+}
+
+/* Written, read again, other devices kept, the device's own entry replaced. */
+static void test_round_trip(void **state)
+{
+    (void)state;
+    const char *path = scratch("tuning.json");
+    struct hsae_device device = make_device(), other = make_device();
+    snprintf(other.info.driver, sizeof other.info.driver, "driver 2");
+    device.tuning.shape[HSAE_KERNEL_update] = (struct hsae_kernel_shape){.group_size = 1, .columns = 8, .ranges = 1, .vector_width = 16};
+    other.tuning.shape[HSAE_KERNEL_update] = (struct hsae_kernel_shape){.group_size = 1, .columns = 6, .ranges = 1, .vector_width = 8};
+    assert_ok(hsae_tuning_save(&device, path));
+    assert_ok(hsae_tuning_save(&other, path));
+    device.tuning.shape[HSAE_KERNEL_update].columns = 3;
+    assert_ok(hsae_tuning_save(&device, path));
+
+    assert_int_equal(setenv("HSAE_TUNING", path, 1), 0);
+    struct hsae_device first = make_device(), second = make_device();
+    snprintf(second.info.driver, sizeof second.info.driver, "driver 2");
+    hsae_tuning_load(&first);
+    hsae_tuning_load(&second);
+    assert_int_equal(columns_of(&first, HSAE_KERNEL_update), 3);
+    assert_int_equal(columns_of(&second, HSAE_KERNEL_update), 6);
+    assert_int_equal(hsae_shape(&second, HSAE_KERNEL_update, 1).vector_width, 8);
+    first.tuning.shape[HSAE_KERNEL_update].columns = 1; /* read once only */
+    hsae_tuning_load(&first);
+    assert_int_equal(columns_of(&first, HSAE_KERNEL_update), 1);
+
+    struct hsae_device third = make_device();
+    assert_int_equal(setenv("HSAE_TUNING", "off", 1), 0);
+    hsae_tuning_load(&third);
+    assert_int_equal(columns_of(&third, HSAE_KERNEL_update), 12);
+    assert_null(hsae_tune_path(context));
+    unsetenv("HSAE_TUNING");
+    assert_null(hsae_tune_path(context)); /* the context has no folder */
+}
+
+static void test_missing_and_foreign_files(void **state)
+{
+    (void)state;
+    const char *path = scratch("none.json"), *foreign = scratch("foreign.json");
+    struct hsae_device device = make_device();
+    assert_int_equal(setenv("HSAE_TUNING", path, 1), 0);
+    hsae_tuning_load(&device);
+    unsetenv("HSAE_TUNING");
+    assert_non_null(strstr(messages[HSAE_LOG_WARNING], "none.json"));
+    write_file(foreign, "{\"mine\": 1}", 11);
+    assert_fails(hsae_tuning_save(&device, foreign), HSAE_ERROR_FORMAT, "foreign.json", "not a tuning file", NULL);
+    size_t size;
+    unsigned char *data = read_file(foreign, &size);
+    assert_string_equal((char *)data, "{\"mine\": 1}");
+    free(data);
+    assert_fails(hsae_tuning_save(&device, scratch("no/such/folder")), HSAE_ERROR_FILE, "no/such/folder", NULL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_lookup),
+        cmocka_unit_test(test_bad_entries),
+        cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_missing_and_foreign_files),
+    };
+    return cmocka_run_group_tests_name("tune", tests, support_setup, support_teardown);
+}
