@@ -15,15 +15,6 @@ _Static_assert(HSAE_KERNEL_COUNT < HSAE_BENCH_KERNELS, "a result has too few pla
 enum { ROUNDS = 5, WARM_STEPS = 2 * HSAE_IN_FLIGHT + 2, MOST_STEPS = 10000 };
 static const uint64_t FOREVER = 1000000000; /* steps of the run whose first ones are timed */
 
-struct bench {
-    hsae_device *device;
-    hsae_context *context;
-    const hsae_bench_params *params;
-    hsae_bench_result *out;
-    hsae_dataset *data;
-    hsae_trainer *trainer;
-};
-
 static double now(void)
 {
     struct timespec time;
@@ -75,18 +66,6 @@ static hsae_status say(const struct bench *bench, const char *what)
     return bench->params->progress && !bench->params->progress(bench->params->user, what) ? HSAE_CANCELLED : HSAE_OK;
 }
 
-/* The configuration of the run: the preset's, with an activity that stays what it is. */
-static hsae_status make_config(const struct bench *bench, hsae_config *config)
-{
-    *config = bench->params->config;
-    config->steps = config->dead_steps = FOREVER;
-    config->lr = 0;
-    config->tree = HSAE_TREE_FOREST;
-    config->order = HSAE_ORDER_SHUFFLE;
-    memcpy(config->init_l0, config->target_l0, sizeof config->init_l0);
-    return hsae_config_resolve(bench->context, config, bench->params->dim);
-}
-
 /* E, D and their second moments at least, beside x and a residual a level. */
 static hsae_status check_memory(const struct bench *bench, const hsae_config *config)
 {
@@ -100,6 +79,18 @@ static hsae_status check_memory(const struct bench *bench, const hsae_config *co
                      "%s: %" PRIu64 " features of width %" PRIu32 " and a batch of %" PRIu32
                      " need at least %.2f GB, the device has %.2f GB; use a smaller preset, levels, dim or batch",
                      bench->device->info.id, features, bench->params->dim, config->batch, bytes * 1e-9, (double)has * 1e-9);
+}
+
+hsae_status hsae_bench_config(const struct bench *bench, hsae_config *config)
+{
+    *config = bench->params->config;
+    config->steps = config->dead_steps = FOREVER;
+    config->lr = 0;
+    config->tree = HSAE_TREE_FOREST;
+    config->order = HSAE_ORDER_SHUFFLE;
+    memcpy(config->init_l0, config->target_l0, sizeof config->init_l0);
+    hsae_status status = hsae_config_resolve(bench->context, config, bench->params->dim);
+    return status ? status : check_memory(bench, config);
 }
 
 /* By the only figures known so far: encode's operations at the measured peak. */
@@ -168,8 +159,7 @@ static hsae_status fed_steps(struct bench *bench, uint64_t steps, double *second
     return status;
 }
 
-/* The same on the batches that the flights hold already. */
-static hsae_status resident_steps(struct bench *bench, uint64_t steps, double *seconds)
+hsae_status hsae_bench_resident_steps(struct bench *bench, uint64_t steps, double *seconds)
 {
     hsae_status status = HSAE_OK;
     double started = now();
@@ -194,7 +184,7 @@ static hsae_status set_hierarchy(struct bench *bench, const hsae_config *config,
     bench->trainer->config.rho = on ? config->rho : 0;
     bench->trainer->config.perturb = on ? config->perturb : 0;
     hsae_status status = hsae_step_record(bench->trainer);
-    return status ? status : resident_steps(bench, 1, &seconds);
+    return status ? status : hsae_bench_resident_steps(bench, 1, &seconds);
 }
 
 /* A batch read, converted and uploaded while nothing else runs. */
@@ -224,14 +214,7 @@ static hsae_status time_reading(struct bench *bench)
 
 /* ---- kernels ---- */
 
-/* The launches of timed steps. */
-struct times {
-    uint32_t launches;
-    enum hsae_kernel *kernels; /* [launches] */
-    double *least, *last;      /* [launches], ns: of all steps, and of one */
-};
-
-static void times_free(struct times *times)
+void hsae_times_free(struct times *times)
 {
     free(times->kernels);
     free(times->least);
@@ -271,8 +254,7 @@ static hsae_status take_times(const struct bench *bench, struct times *times, st
     return status;
 }
 
-/* A block of steps whose launches are timed; the last one of each flight counts. */
-static hsae_status timed_steps(struct bench *bench, struct times *times)
+hsae_status hsae_bench_timed_steps(struct bench *bench, struct times *times)
 {
     hsae_trainer *trainer = bench->trainer;
     uint32_t steps = bench->params->steps > HSAE_IN_FLIGHT ? bench->params->steps : HSAE_IN_FLIGHT;
@@ -280,7 +262,7 @@ static hsae_status timed_steps(struct bench *bench, struct times *times)
     trainer->timed = true;
     hsae_status status = hsae_step_record(trainer);
     if (!status)
-        status = resident_steps(bench, steps, &seconds);
+        status = hsae_bench_resident_steps(bench, steps, &seconds);
     for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++)
         status = take_times(bench, times, trainer->flight[f].sequence);
     trainer->timed = false;
@@ -344,15 +326,15 @@ static hsae_status time_blocks(struct bench *bench, const hsae_config *config, s
         if (!status)
             status = fed_steps(bench, steps, &fed[round]);
         if (!status)
-            status = resident_steps(bench, steps, &resident[round]);
+            status = hsae_bench_resident_steps(bench, steps, &resident[round]);
         if (!status)
-            status = timed_steps(bench, times);
+            status = hsae_bench_timed_steps(bench, times);
         if (!status)
             status = set_hierarchy(bench, config, false);
         if (!status)
-            status = resident_steps(bench, steps, &flat[round]);
+            status = hsae_bench_resident_steps(bench, steps, &flat[round]);
         if (!status)
-            status = timed_steps(bench, flat_times);
+            status = hsae_bench_timed_steps(bench, flat_times);
         if (!status)
             status = set_hierarchy(bench, config, true);
     }
@@ -372,8 +354,8 @@ static hsae_status time_steps(struct bench *bench, const hsae_config *config)
         bench->out->flat_kernel_seconds += 1e-9 * flat.least[k];
     if (!status)
         status = sum_kernels(bench, &times);
-    times_free(&times);
-    times_free(&flat);
+    hsae_times_free(&times);
+    hsae_times_free(&flat);
     return status;
 }
 
@@ -441,12 +423,26 @@ static hsae_status make_trainer(struct bench *bench, const hsae_config *config)
     return status ? status : fed_steps(bench, WARM_STEPS, &seconds);
 }
 
+hsae_status hsae_bench_prepare(struct bench *bench, const hsae_config *config)
+{
+    hsae_status status = say(bench, "making data");
+    if (!status)
+        status = make_data(bench, config);
+    if (!status)
+        status = say(bench, "first parameters");
+    return status ? status : make_trainer(bench, config);
+}
+
+void hsae_bench_release(struct bench *bench)
+{
+    hsae_trainer_destroy(&bench->trainer);
+    hsae_dataset_close(&bench->data);
+}
+
 static hsae_status run(struct bench *bench)
 {
     hsae_config config;
-    hsae_status status = make_config(bench, &config);
-    if (!status)
-        status = check_memory(bench, &config);
+    hsae_status status = hsae_bench_config(bench, &config);
     if (!status)
         status = say(bench, "multiply-adds");
     if (!status)
@@ -454,13 +450,7 @@ static hsae_status run(struct bench *bench)
     if (!status)
         status = check_time(bench, &config);
     if (!status)
-        status = say(bench, "making data");
-    if (!status)
-        status = make_data(bench, &config);
-    if (!status)
-        status = say(bench, "first parameters");
-    if (!status)
-        status = make_trainer(bench, &config);
+        status = hsae_bench_prepare(bench, &config);
     bench->out->level_count = config.level_count;
     bench->out->hierarchy_period = config.hierarchy_period;
     if (!status)
@@ -492,7 +482,6 @@ hsae_status hsae_bench_run(hsae_device *device, const hsae_bench_params *params,
                          params->steps, params->dim, MOST_STEPS);
     device->peak_bytes = device->allocated_bytes + device->staging_bytes;
     hsae_status status = run(&bench);
-    hsae_trainer_destroy(&bench.trainer);
-    hsae_dataset_close(&bench.data);
+    hsae_bench_release(&bench);
     return status ? status : run_copy(&bench);
 }

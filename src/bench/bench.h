@@ -6,6 +6,32 @@
 
 #include "../train/trainer.h"
 
+/* bench.c: a trainer on made-up data, and blocks of its steps. */
+struct bench {
+    hsae_device *device;
+    hsae_context *context;
+    const hsae_bench_params *params;
+    hsae_bench_result *out;
+    hsae_dataset *data;
+    hsae_trainer *trainer;
+};
+/* The configuration of the run: the preset's, with an activity that stays what it is. ERROR_DEVICE_MEMORY where it cannot fit. */
+hsae_status hsae_bench_config(const struct bench *bench, hsae_config *config);
+/* Makes data and trainer and warms it up. */
+hsae_status hsae_bench_prepare(struct bench *bench, const hsae_config *config);
+void hsae_bench_release(struct bench *bench);
+/* A block of steps on the batches that the flights hold already; wall clock seconds a step. */
+hsae_status hsae_bench_resident_steps(struct bench *bench, uint64_t steps, double *seconds);
+/* The launches of timed steps. */
+struct times {
+    uint32_t launches;
+    enum hsae_kernel *kernels; /* [launches] */
+    double *least, *last;      /* [launches], ns: of all steps, and of one */
+};
+/* A block of steps whose launches are timed; the last one of each flight counts. Records the step anew. */
+hsae_status hsae_bench_timed_steps(struct bench *bench, struct times *times);
+void hsae_times_free(struct times *times);
+
 /* count.c: what a step has to work on. Sums over all levels unless said. */
 struct work {
     uint32_t rows, padded, words, dim, stride, levels; /* B, padded B, bitmap words, d, padded d, L */
