@@ -22,11 +22,11 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 case $configuration in
 reference)
-    data=tools/demo/activations-00000.safetensors start=300 warm=25 timed=75 shape=512,576,1920
+    data=tools/demo/activations-00000.safetensors start=300 warm=25 timed=75 every=25 shape=512,576,1920
     options=(--levels 128,256,512,1024 --batch 512 --steps 1500 --target-l0 20 --init-l0 30 --hierarchy-period 75)
     ;;
 paper)
-    data=$work/activations.safetensors start=10 warm=3 timed=5 shape=1024,2304,30720
+    data=$work/activations.safetensors start=10 warm=3 timed=5 every=1 shape=1024,2304,30720
     options=(--levels 2048,4096,8192,16384 --batch 1024 --steps 2000 --target-l0 50 --init-l0 56,62,70,80 --hierarchy-period 10)
     "$venv/bin/python" tests/oracle/synthetic.py "$data"
     ;;
@@ -45,29 +45,30 @@ fi
 LD_PRELOAD=$preload "$venv/bin/python" -W ignore tests/oracle/dense_torch.py \
     --bench "$checkpoint" "$data" --warm "$warm" --steps "$timed" >"$work/dense.json"
 python3 tests/oracle/sgemm.py "$shape" >"$work/sgemm.json"
-python3 - "$program" "$device" "$work" "$checkpoint" "$data" "$warm" "$timed" <<'PY'
+python3 - "$program" "$device" "$work" "$checkpoint" "$data" "$every" <<'PY'
 import json, resource, statistics, subprocess, sys
 
 program, device, work, checkpoint, data = sys.argv[1:6]
-warm, timed = map(int, sys.argv[6:])
+every = int(sys.argv[6])  # steps between lines of the log: asking for figures waits for the step
 dense = json.load(open(work + "/dense.json"))
 first, last = dense["steps"][0]["step"], dense["steps"][-1]["step"]
-subprocess.run([program, "train", "--data", data, "--resume", checkpoint, "--stop-after", str(last), "--log-every", "1",
+subprocess.run([program, "train", "--data", data, "--resume", checkpoint, "--stop-after", str(last), "--log-every", str(every),
                 "--checkpoint-every", "100000", "--device", device, "--out", work + "/run", "--quiet"], check=True, stdout=subprocess.DEVNULL)
 peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 steps = {line["step"]: line for line in map(json.loads, open(work + "/run/metrics.jsonl"))}
-seconds = [steps[t]["seconds"] - steps[t - 1]["seconds"] for t in range(first, last + 1)]
-theirs = [step["seconds"] for step in dense["steps"]]
-print("seconds a step, steps %d to %d   mean     median   fastest" % (first, last))
+logged = range(first - 1 + every, last + 1, every)
+seconds = [(steps[t]["seconds"] - steps[t - every]["seconds"]) / every for t in logged]
+theirs = [statistics.mean(step["seconds"] for step in dense["steps"][t - first - every + 1 : t - first + 1]) for t in logged]
+print("seconds a step, steps %d to %d in blocks of %d   mean     median   fastest" % (first, last, every))
 for name, times in (("dense PyTorch " + dense["torch"], theirs), ("hsae " + device, seconds)):
-    print("  %-31s %.4f   %.4f   %.4f" % (name, statistics.mean(times), statistics.median(times), min(times)))
+    print("  %-44s %.4f   %.4f   %.4f" % (name, statistics.mean(times), statistics.median(times), min(times)))
 print("time: %.2f times faster by the mean, %.2f by the median" % (statistics.mean(theirs) / statistics.mean(seconds),
                                                                    statistics.median(theirs) / statistics.median(seconds)))
 print("peak memory: dense %.0f MB, %.0f MB of them the imports; hsae %.0f MB: %.2f of all, %.2f of what is not imports"
       % (dense["peak_bytes"] / 1e6, dense["imported_bytes"] / 1e6, peak / 1e6, peak / dense["peak_bytes"],
          peak / (dense["peak_bytes"] - dense["imported_bytes"])))
 print("the same work:")
-for step in dense["steps"] if timed <= 10 else (dense["steps"][0], dense["steps"][timed // 2], dense["steps"][-1]):
+for step in (dense["steps"][t - first] for t in logged):
     levels = steps[step["step"]]["levels"]
     for name, l0, constraint, dead in (("dense", step["l0"], step["constraint"], step["dead"]),
                                        ("hsae", *([level[key] for level in levels] for key in ("l0", "constraint", "dead")))):
