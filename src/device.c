@@ -142,6 +142,41 @@ hsae_status hsae_buffer_read(struct hsae_buffer *buffer, uint64_t offset, uint64
     return status || !size ? status : buffer_base(buffer)->device->ops->buffer_read(buffer, offset, size, data);
 }
 
+static hsae_status check_map(const struct hsae_buffer *buffer, bool map)
+{
+    if (!buffer)
+        return HSAE_ERROR_ARGUMENT;
+    const struct hsae_buffer_base *base = buffer_base(buffer);
+    hsae_status status = check_device(base->device);
+    if (!status && (base->kind != HSAE_BUFFER_STAGING || base->mapped == map))
+        status = hsae_fail(base->device->context, HSAE_ERROR_ARGUMENT, "%s: cannot %s buffer %s: it is %s", base->device->info.id,
+                           map ? "map" : "unmap", base->label,
+                           base->kind != HSAE_BUFFER_STAGING ? "no staging buffer"
+                           : map                             ? "mapped already"
+                                                             : "not mapped");
+    return status;
+}
+
+hsae_status hsae_buffer_map(struct hsae_buffer *buffer, void **data)
+{
+    *data = NULL;
+    hsae_status status = check_map(buffer, true);
+    if (!status)
+        status = buffer_base(buffer)->device->ops->buffer_map(buffer, data);
+    if (!status)
+        buffer_base(buffer)->mapped = true;
+    return status;
+}
+
+hsae_status hsae_buffer_unmap(struct hsae_buffer *buffer)
+{
+    hsae_status status = check_map(buffer, false);
+    if (status)
+        return status;
+    buffer_base(buffer)->mapped = false;
+    return buffer_base(buffer)->device->ops->buffer_unmap(buffer);
+}
+
 /* ---- sequences ---- */
 
 hsae_status hsae_sequence_create(struct hsae_device *device, const char *label, bool timed, struct hsae_sequence **out)

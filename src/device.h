@@ -55,6 +55,7 @@ struct hsae_buffer_base {
     struct hsae_device *device;
     uint64_t size; /* bytes, a multiple of 4 */
     enum hsae_buffer_kind kind;
+    bool mapped; /* kept by the front */
     char label[48];
 };
 
@@ -68,6 +69,11 @@ uint64_t hsae_buffer_size(const struct hsae_buffer *buffer);
  * has waited for those that use the buffer. `data` is the caller's and may be reused on return. offset and size are multiples of 4. */
 hsae_status hsae_buffer_write(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, const void *data);
 hsae_status hsae_buffer_read(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data);
+/* A STAGING buffer's own bytes, for the host to write all of them in place: where host and device share memory, nothing is copied. As with
+ * a write, the caller has waited for the sequences that use the buffer. *data is valid until hsae_buffer_unmap, after which kernels see it.
+ */
+hsae_status hsae_buffer_map(struct hsae_buffer *buffer, void **data);
+hsae_status hsae_buffer_unmap(struct hsae_buffer *buffer);
 
 /* ---- sequences: launches recorded once, submitted many times ---- */
 
@@ -130,6 +136,8 @@ struct device_ops {
     void (*buffer_destroy)(struct hsae_buffer *buffer);
     hsae_status (*buffer_write)(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, const void *data);
     hsae_status (*buffer_read)(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data);
+    hsae_status (*buffer_map)(struct hsae_buffer *buffer, void **data);
+    hsae_status (*buffer_unmap)(struct hsae_buffer *buffer);
     hsae_status (*sequence_create)(struct hsae_device *device, bool timed, struct hsae_sequence **out);
     hsae_status (*sequence_launch)(struct hsae_sequence *sequence, const struct hsae_launch *launch);
     /* Optional: NULL or has_product false: no vendor's library. */

@@ -38,7 +38,8 @@ struct opencl_device {
 struct hsae_buffer {
     struct hsae_buffer_base base;
     cl_mem memory;
-    void *host; /* that `memory` uses, or NULL */
+    void *host;   /* that `memory` uses, or NULL */
+    void *mapped; /* while it is mapped */
 };
 
 static inline struct opencl_device *opencl_device(struct hsae_device *device)
@@ -66,6 +67,8 @@ hsae_status hsae_opencl_buffer_create(struct hsae_device *device, uint64_t size,
 void hsae_opencl_buffer_destroy(struct hsae_buffer *buffer);
 hsae_status hsae_opencl_buffer_write(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, const void *data);
 hsae_status hsae_opencl_buffer_read(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data);
+hsae_status hsae_opencl_buffer_map(struct hsae_buffer *buffer, void **data);
+hsae_status hsae_opencl_buffer_unmap(struct hsae_buffer *buffer);
 hsae_status hsae_opencl_sequence_create(struct hsae_device *device, bool timed, struct hsae_sequence **out);
 hsae_status hsae_opencl_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch);
 hsae_status hsae_opencl_sequence_product(struct hsae_sequence *sequence, const struct hsae_product *product);

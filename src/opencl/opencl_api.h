@@ -16,9 +16,11 @@
     X(CreateProgramWithSource)    \
     X(EnqueueBarrierWithWaitList) \
     X(EnqueueFillBuffer)          \
+    X(EnqueueMapBuffer)           \
     X(EnqueueMarkerWithWaitList)  \
     X(EnqueueNDRangeKernel)       \
     X(EnqueueReadBuffer)          \
+    X(EnqueueUnmapMemObject)      \
     X(EnqueueWriteBuffer)         \
     X(Finish)                     \
     X(Flush)                      \

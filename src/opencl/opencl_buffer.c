@@ -83,3 +83,22 @@ hsae_status hsae_opencl_buffer_read(struct hsae_buffer *buffer, uint64_t offset,
     cl_int error = device->cl->EnqueueReadBuffer(queue_of(buffer), buffer->memory, CL_TRUE, offset, size, data, 0, NULL, NULL);
     return error ? hsae_opencl_fail(device, error, "cannot read buffer", buffer->base.label) : HSAE_OK;
 }
+
+hsae_status hsae_opencl_buffer_map(struct hsae_buffer *buffer, void **data)
+{
+    struct opencl_device *device = opencl_device(buffer->base.device);
+    cl_int error;
+    buffer->mapped = device->cl->EnqueueMapBuffer(queue_of(buffer), buffer->memory, CL_TRUE, CL_MAP_WRITE_INVALIDATE_REGION, 0,
+                                                  buffer->base.size, 0, NULL, NULL, &error);
+    *data = buffer->mapped;
+    return error ? hsae_opencl_fail(device, error, "cannot map buffer", buffer->base.label) : HSAE_OK;
+}
+
+hsae_status hsae_opencl_buffer_unmap(struct hsae_buffer *buffer)
+{
+    struct opencl_device *device = opencl_device(buffer->base.device);
+    cl_int error = device->cl->EnqueueUnmapMemObject(queue_of(buffer), buffer->memory, buffer->mapped, 0, NULL, NULL);
+    if (!error)
+        error = device->cl->Finish(queue_of(buffer));
+    return error ? hsae_opencl_fail(device, error, "cannot unmap buffer", buffer->base.label) : HSAE_OK;
+}

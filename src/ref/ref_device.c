@@ -69,6 +69,18 @@ static hsae_status ref_buffer_read(struct hsae_buffer *buffer, uint64_t offset, 
     return HSAE_OK;
 }
 
+static hsae_status ref_buffer_map(struct hsae_buffer *buffer, void **data)
+{
+    *data = buffer->bytes;
+    return HSAE_OK;
+}
+
+static hsae_status ref_buffer_unmap(struct hsae_buffer *buffer)
+{
+    (void)buffer;
+    return HSAE_OK;
+}
+
 static hsae_status ref_sequence_create(struct hsae_device *device, bool timed, struct hsae_sequence **out)
 {
     (void)timed;
@@ -150,6 +162,8 @@ static const struct device_ops ref_ops = {
     .buffer_destroy = ref_buffer_destroy,
     .buffer_write = ref_buffer_write,
     .buffer_read = ref_buffer_read,
+    .buffer_map = ref_buffer_map,
+    .buffer_unmap = ref_buffer_unmap,
     .sequence_create = ref_sequence_create,
     .sequence_launch = ref_sequence_launch,
     .sequence_end = ref_sequence_end,

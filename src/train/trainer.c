@@ -267,14 +267,19 @@ hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step
     return status;
 }
 
-hsae_status hsae_flight_stage(const hsae_trainer *trainer, const hsae_dataset *dataset, struct flight *flight, uint64_t *rows, void *batch)
+hsae_status hsae_flight_stage(const hsae_trainer *trainer, const hsae_dataset *dataset, struct flight *flight, uint64_t *rows)
 {
     const struct stack *stack = &trainer->stack;
     const hsae_config *config = &trainer->config;
     for (uint32_t k = 0; k < stack->rows; k++)
         rows[k] = hsae_order_row(config->order, config->seed, trainer->step * stack->rows + k, hsae_dataset_rows(dataset));
-    hsae_status status = hsae_dataset_gather(dataset, rows, stack->rows, trainer->dtype, batch);
-    return status ? status : hsae_buffer_write(flight->raw, 0, hsae_buffer_size(flight->raw), batch);
+    void *batch;
+    hsae_status status = hsae_buffer_map(flight->raw, &batch);
+    if (status)
+        return status;
+    status = hsae_dataset_gather(dataset, rows, stack->rows, trainer->dtype, batch);
+    hsae_status unmapped = hsae_buffer_unmap(flight->raw);
+    return status ? status : unmapped;
 }
 
 static bool due(uint64_t every, uint64_t step)
@@ -305,7 +310,7 @@ static const double REAL_WAIT = 2e-5;
 
 /* One step of a run. The batch that was read last was read behind the device's back if the oldest step was still at work when all flights
  * were taken and the next was wanted. */
-static hsae_status run_step(hsae_trainer *trainer, const hsae_dataset *dataset, uint64_t *rows, void *batch)
+static hsae_status run_step(hsae_trainer *trainer, const hsae_dataset *dataset, uint64_t *rows)
 {
     struct flight *flight = NULL;
     bool full = true;
@@ -319,7 +324,7 @@ static hsae_status run_step(hsae_trainer *trainer, const hsae_dataset *dataset, 
         trainer->reading.hidden += found - wanted > REAL_WAIT ? trainer->reading.last : 0;
     }
     if (!status)
-        status = hsae_flight_stage(trainer, dataset, flight, rows, batch);
+        status = hsae_flight_stage(trainer, dataset, flight, rows);
     trainer->reading.last = now() - found;
     return status ? status : hsae_flight_launch(trainer, flight);
 }
@@ -336,17 +341,15 @@ hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset,
         return hsae_fail(trainer->context, HSAE_ERROR_DATA, "%" PRIu64 " activation vectors are fewer than a batch of %" PRIu32,
                          hsae_dataset_rows(dataset), stack->rows);
     uint64_t *rows = malloc(stack->rows * sizeof *rows);
-    void *batch = calloc((size_t)stack->rows * stack->dim + 1, sizeof(float));
     hsae_status status = HSAE_OK;
-    if (!rows || !batch)
+    if (!rows)
         status = hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for a batch of %" PRIu32 " rows", stack->rows);
     while (!status && go_on && trainer->step < until) {
-        status = run_step(trainer, dataset, rows, batch);
+        status = run_step(trainer, dataset, rows);
         if (!status)
             status = report(trainer, params, until, &go_on);
     }
     free(rows);
-    free(batch);
     if (status)
         return status;
     status = hsae_step_settle(trainer, 0);

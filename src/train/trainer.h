@@ -71,8 +71,8 @@ hsae_status hsae_step_settle(hsae_trainer *trainer, int leave);
 
 /* trainer.c: the parts of a step, for runs and benchmarks. An idle flight, waiting for one if need be. */
 hsae_status hsae_flight_next(hsae_trainer *trainer, struct flight **out);
-/* The next batch in the configured order, to the flight's staging buffer. rows: [B]; batch: room for B rows. */
-hsae_status hsae_flight_stage(const hsae_trainer *trainer, const hsae_dataset *dataset, struct flight *flight, uint64_t *rows, void *batch);
+/* The next batch in the configured order, to the flight's staging buffer. rows: [B]. */
+hsae_status hsae_flight_stage(const hsae_trainer *trainer, const hsae_dataset *dataset, struct flight *flight, uint64_t *rows);
 /* Submits the next step on the batch that the flight holds, and updates the tree where one is due after it. */
 hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight);
 

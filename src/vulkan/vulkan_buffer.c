@@ -250,3 +250,15 @@ hsae_status hsae_vulkan_buffer_read(struct hsae_buffer *buffer, uint64_t offset,
     }
     return status;
 }
+
+/* Staging memory is mapped all the time. */
+hsae_status hsae_vulkan_buffer_map(struct hsae_buffer *buffer, void **data)
+{
+    *data = buffer->mapped;
+    return HSAE_OK;
+}
+
+hsae_status hsae_vulkan_buffer_unmap(struct hsae_buffer *buffer)
+{
+    return flush(buffer, 0, buffer->base.size);
+}

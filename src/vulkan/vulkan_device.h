@@ -84,6 +84,8 @@ hsae_status hsae_vulkan_buffer_create(struct hsae_device *device, uint64_t size,
 void hsae_vulkan_buffer_destroy(struct hsae_buffer *buffer); /* takes NULL */
 hsae_status hsae_vulkan_buffer_write(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, const void *data);
 hsae_status hsae_vulkan_buffer_read(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data);
+hsae_status hsae_vulkan_buffer_map(struct hsae_buffer *buffer, void **data);
+hsae_status hsae_vulkan_buffer_unmap(struct hsae_buffer *buffer);
 
 /* vulkan_sequence.c: entries of device_ops */
 hsae_status hsae_vulkan_sequence_create(struct hsae_device *device, bool timed, struct hsae_sequence **out);

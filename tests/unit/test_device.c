@@ -304,6 +304,17 @@ static void test_staging(void **state)
     assert_ok(hsae_buffer_write(next, 0, sizeof pattern, pattern));
     assert_ok(hsae_buffer_read(next, 0, sizeof result, result));
     assert_memory_equal(result, pattern, sizeof pattern);
+    void *bytes, *again;
+    assert_ok(hsae_buffer_map(next, &bytes));
+    assert_fails(hsae_buffer_map(next, &again), HSAE_ERROR_ARGUMENT, "next batch", "mapped already", NULL);
+    for (u32 i = 0; i < 4096; i++)
+        pattern[i] = ~i;
+    memcpy(bytes, pattern, sizeof pattern);
+    assert_ok(hsae_buffer_unmap(next));
+    assert_fails(hsae_buffer_unmap(next), HSAE_ERROR_ARGUMENT, "next batch", "not mapped", NULL);
+    assert_fails(hsae_buffer_map(c.buffers[FLAGS], &again), HSAE_ERROR_ARGUMENT, "flags", "no staging buffer", NULL);
+    assert_ok(hsae_buffer_read(next, 0, sizeof result, result));
+    assert_memory_equal(result, pattern, sizeof pattern);
     assert_ok(hsae_sequence_submit(empty, &tickets[1]));
     assert_true(tickets[1] > tickets[0]);
     assert_ok(hsae_device_wait(device, tickets[1]));
