@@ -153,7 +153,7 @@ BEGIN(update)
             if (p.rho == 0.0f)
                 continue;
             u32 first = kin[pair * KIN_WORDS + KIN_FIRST], last = kin[pair * KIN_WORDS + KIN_END];
-            for (u32 s = first; s < last; s++) {
+            for (u32 s = first; s < last && last > first + 1u; s++) { /* a lone child has no siblings to look up */
                 u32 sibling = samples[2u * s];
                 f32 weight = p.rho * value * bits_f32(samples[2u * s + 1u]);
                 if (sibling == i || weight == 0.0f)
