@@ -74,6 +74,8 @@ hsae_status hsae_opencl_buffer_write(struct hsae_buffer *buffer, uint64_t offset
 {
     struct opencl_device *device = opencl_device(buffer->base.device);
     cl_int error = device->cl->EnqueueWriteBuffer(queue_of(buffer), buffer->memory, CL_TRUE, offset, size, data, 0, NULL, NULL);
+    if (!error) /* Intel's CPU runtime comes back before kernels on the other queue see the bytes */
+        error = device->cl->Finish(queue_of(buffer));
     return error ? hsae_opencl_fail(device, error, "cannot write buffer", buffer->base.label) : HSAE_OK;
 }
 
