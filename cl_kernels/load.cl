@@ -1,29 +1,33 @@
-/* x = scale (raw - mean): rows for the sparse kernels, panels of 32 samples (sample fastest) for encode, squared norms. One work-group a sample;
- * rows behind the batch and columns behind d are zero. */
+/* x = scale (raw - mean): rows for the sparse kernels, panels of 32 samples (sample fastest) for encode, squared norms. One work-group a panel and
+ * block of columns, so that no other writes to its lines; rows behind the batch and columns behind d are zero. */
 KERNEL_5(load, READ(0, u32, raw), READ(1, f32, mean), WRITE(2, f32, x), WRITE(3, f32, panels), WRITE(4, f32, norms))
 LOCALS_1(LOCAL(f32, part, WG))
 BEGIN(load)
-    u32 b = GROUP;
-    if (b >= p.padded)
+    u32 blocks = LOAD_BLOCKS(p.stride), panel = GROUP / blocks, first = (GROUP - panel * blocks) * LOAD_COLUMNS;
+    if (panel * 32u >= p.padded)
         return;
+    u32 end = min(first + LOAD_COLUMNS, p.stride);
     f32 sum = 0.0f;
-    for (u32 k = LANE; k < p.stride; k += WG) {
-        f32 value = 0.0f;
-        if (b < p.rows && k < p.dim) {
-            u32 e = b * p.dim + k;
-            if (p.format == FORMAT_F32)
-                value = bits_f32(raw[e]);
-            else if (p.format == FORMAT_F16)
-                value = unpack_f16(raw[e >> 1], (e & 1u) != 0u);
-            else
-                value = bits_f32((e & 1u) != 0u ? raw[e >> 1] & 0xffff0000u : raw[e >> 1] << 16);
-            value = (value - mean[k]) * p.scale;
+    for (u32 s = 0u; s < 32u; s++) {
+        u32 b = panel * 32u + s;
+        for (u32 k = first + LANE; k < end; k += WG) {
+            f32 value = 0.0f;
+            if (b < p.rows && k < p.dim) {
+                u32 e = b * p.dim + k;
+                if (p.format == FORMAT_F32)
+                    value = bits_f32(raw[e]);
+                else if (p.format == FORMAT_F16)
+                    value = unpack_f16(raw[e >> 1], (e & 1u) != 0u);
+                else
+                    value = bits_f32((e & 1u) != 0u ? raw[e >> 1] & 0xffff0000u : raw[e >> 1] << 16);
+                value = (value - mean[k]) * p.scale;
+            }
+            x[b * p.stride + k] = value;
+            panels[(panel * p.stride + k) * 32u + s] = value;
+            sum = fma_f32(value, value, sum);
         }
-        x[b * p.stride + k] = value;
-        panels[((b >> 5) * p.stride + k) * 32u + (b & 31u)] = value;
-        sum = fma_f32(value, value, sum);
     }
     WG_SUM(part, sum);
     if (LANE == 0u)
-        norms[b] = part[0];
+        norms[GROUP] = part[0];
 END

@@ -5,8 +5,8 @@ BEGIN(prepare)
     if (control[CONTROL_HALT] != 0u)
         return;
     f32 sum = 0.0f;
-    for (u32 b = LANE; b < p.rows; b += WG)
-        sum += norms[b];
+    for (u32 k = LANE; k < p.norms; k += WG)
+        sum += norms[k];
     WG_SUM(part, sum);
     f32 mean_norm = part[0] / to_f32(p.rows);
     for (u32 l = 0u; l < p.levels; l++) {

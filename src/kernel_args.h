@@ -129,6 +129,10 @@ static inline u32 bits_u32(f32 value)
 #define FORMAT_F16  1u
 #define FORMAT_BF16 2u
 
+/* norms: f32 [W][LOAD_BLOCKS], |x|^2 of a panel of 32 samples by blocks of LOAD_COLUMNS columns. */
+#define LOAD_COLUMNS        64u
+#define LOAD_BLOCKS(stride) (((stride) + LOAD_COLUMNS - 1u) / LOAD_COLUMNS)
+
 struct load_args {
     u32 rows;   /* B */
     u32 padded; /* 32 ceil(B / 32) */
@@ -146,6 +150,7 @@ struct swap_args {
 struct prepare_args {
     u32 levels;
     u32 rows;
+    u32 norms;  /* how many */
     u32 ghosts; /* 1: dead features get ghost gradients */
     f32 lambda_init;
 };

@@ -33,11 +33,15 @@ void hsae_ref_load(void *const *b, const void *args, const u32 groups[2])
     for (u32 sample = 0; sample < p->padded; sample++) {
         f32 *row = x + (size_t)sample * p->stride;
         f32 *panel = panels + (size_t)(sample / 32) * p->stride * 32 + sample % 32;
+        f32 *norm = norms + (size_t)(sample / 32) * LOAD_BLOCKS(p->stride);
         for (u32 k = 0; k < p->stride; k++) {
             bool inside = sample < p->rows && k < p->dim;
             row[k] = inside ? (element(raw, (size_t)sample * p->dim + k, p->format) - mean[k]) * p->scale : 0.0f;
             panel[(size_t)k * 32] = row[k];
         }
-        norms[sample] = (f32)ref_dot(row, row, p->stride);
+        for (u32 k = 0; k < p->stride; k += LOAD_COLUMNS) {
+            double squares = ref_dot(row + k, row + k, ref_min(LOAD_COLUMNS, p->stride - k));
+            norm[k / LOAD_COLUMNS] = (f32)(squares + (sample % 32 ? norm[k / LOAD_COLUMNS] : 0));
+        }
     }
 }

@@ -10,8 +10,8 @@ void hsae_ref_prepare(void *const *b, const void *args, const u32 groups[2])
     if (ref_halted(control))
         return;
     double mean_norm = 0;
-    for (u32 sample = 0; sample < p->rows; sample++)
-        mean_norm += norms[sample];
+    for (u32 k = 0; k < p->norms; k++)
+        mean_norm += norms[k];
     mean_norm /= p->rows;
     for (u32 l = 0; l < p->levels; l++) {
         u32 first = ref_first(levels, l), end = ref_first(levels, l + 1), dead = 0;

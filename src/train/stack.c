@@ -227,7 +227,7 @@ static hsae_status create_buffers(struct stack *stack, bool history)
         {&stack->mean, "input mean", line},
         {&stack->x, "batch", padded * line},
         {&stack->panels, "batch in panels", padded * line},
-        {&stack->norms, "batch norms", padded},
+        {&stack->norms, "batch norms", w * LOAD_BLOCKS(line)},
         {&stack->levels_table, "levels", (levels + 1) * LEVEL_WORDS},
         {&stack->tree, "tree", n * TREE_WORDS},
         {&stack->table, "feature scalars", n * TABLE_WORDS},
@@ -485,7 +485,8 @@ hsae_status hsae_record_load(const struct stack *stack, struct hsae_sequence *se
                              float scale)
 {
     struct load_args args = {stack->rows, stack->padded, stack->dim, stack->stride, format, scale};
-    return LAUNCH(stack, sequence, load, 1, stack->padded, args, raw, stack->mean, stack->x, stack->panels, stack->norms);
+    return LAUNCH(stack, sequence, load, 1, (uint64_t)stack->words * LOAD_BLOCKS(stack->stride), args, raw, stack->mean, stack->x,
+                  stack->panels, stack->norms);
 }
 
 hsae_status hsae_record_encode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)

@@ -73,7 +73,7 @@ static void create_step_words(struct world *w)
     words_create(w, &w->x, "x", batch);
     words_create(w, &w->peak, "peak", batch);
     words_create(w, &w->panels, "panels", batch);
-    words_create(w, &w->norms, "norms", w->padded);
+    words_create(w, &w->norms, "norms", w->words * LOAD_BLOCKS(w->stride));
     words_create(w, &w->flags, "flags", features);
     words_create(w, &w->status, "status", STATUS_WORDS);
     words_create(w, &w->bits, "bits", features * w->words);

@@ -4,7 +4,8 @@
 static void launch(struct world *w, u32 index, struct check_job *job)
 {
     (void)index;
-    JOB_ARGS(job, prepare, .levels = w->size.levels, .rows = w->size.rows, .ghosts = w->ghosts, .lambda_init = w->lambda_init);
+    JOB_ARGS(job, prepare, .levels = w->size.levels, .rows = w->size.rows, .norms = w->norms.count, .ghosts = w->ghosts,
+             .lambda_init = w->lambda_init);
     JOB_BIND(job, &w->clock, &w->levels, &w->flags, &w->norms, &w->control);
     job_groups_exact(job, 1);
 }
@@ -15,7 +16,7 @@ static void bounds(const struct world *w, const struct check_job *job)
         u32 at = CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA;
         f32 lambda = bits_f32(job->expected[4][at]);
         if (job->expected[4][at] != w->control.at[at])
-            job->tolerance[4][at] = (f32)(bound_sum(w->size.rows, lambda) + bound_ulps(6, lambda));
+            job->tolerance[4][at] = (f32)(bound_sum(w->norms.count, lambda) + bound_ulps(6, lambda));
     }
 }
 
