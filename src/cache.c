@@ -95,13 +95,19 @@ static void make_folders(const char *dir)
     mkdir(path, 0777);
 }
 
+void hsae_cache_make_folder(const hsae_context *context)
+{
+    if (context->cache_dir)
+        make_folders(context->cache_dir);
+}
+
 void hsae_cache_write(const hsae_context *context, const char *kind, const void *key, size_t key_size, const void *data, size_t size)
 {
     char path[PATH_BYTES], temporary[PATH_BYTES];
     if (!blob_path(context, kind, key, key_size, path) ||
         snprintf(temporary, sizeof temporary, "%s/.new-XXXXXX", context->cache_dir) >= (int)sizeof temporary)
         return;
-    make_folders(context->cache_dir);
+    hsae_cache_make_folder(context);
     int descriptor = mkstemp(temporary);
     if (descriptor < 0) {
         hsae_log(context, HSAE_LOG_DEBUG, "compiled kernels are not kept: %s cannot be written", context->cache_dir);

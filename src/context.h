@@ -19,5 +19,7 @@ hsae_status hsae_fail(const hsae_context *context, hsae_status status, const cha
  * a write that fails is forgotten. *data is the caller's, free(). */
 void hsae_cache_read(const hsae_context *context, const char *kind, const void *key, size_t key_size, void **data, size_t *size);
 void hsae_cache_write(const hsae_context *context, const char *kind, const void *key, size_t key_size, const void *data, size_t size);
+/* Makes the cache's folder where it is not there; whether that worked shows when a file in it is opened. */
+void hsae_cache_make_folder(const hsae_context *context);
 
 #endif

@@ -3,7 +3,8 @@
  *     hsae_trainer_create -> hsae_trainer_run (from a data set)  or  hsae_trainer_step, again and again (from your own memory)
  *                         -> hsae_trainer_save_model, hsae_trainer_save_checkpoint
  *
- * Same library, device, driver, seed and data give the same bits, and a run that was stopped and resumed equals one that was not. */
+ * Same library, device, driver, tuning (tune.h), seed and data give the same bits, and a run that was stopped and resumed equals one that
+ * was not. */
 #ifndef HSAE_TRAINER_H
 #define HSAE_TRAINER_H
 

@@ -22,6 +22,52 @@
 extern "C" {
 #endif
 
+/* How the search goes. Every kernel that takes a noticeable part of a training step is tried at one shape after the other, the nearest to
+ * the best so far first. A shape must first prove itself: a few steps of a small model with everything switched on, trained with it from
+ * the same seed, must agree with the reference device and with the device's own default within what rounding may do. Then it is timed
+ * within real steps (bench.h: made-up data, timed launches, the least of several). The fastest ones run against the default once more, in
+ * turn; one that is not faster by HSAE_TUNE_GAIN, or by a thousandth of the step, is not worth other bits. */
+#define HSAE_TUNE_GAIN 0.03
+
+struct hsae_tune_kernel;
+typedef struct hsae_tune_params {
+    hsae_bench_params work; /* hsae_bench_preset: dim, config and steps (in a timed block) count */
+    const char *kernel;     /* only this one, however small; NULL: all */
+    double seconds;         /* for the search; larger parts of the step get more of it; 0: 240 */
+    /* Called often with what is being done; false stops with CANCELLED, and the device's tuning is what it was. May be NULL. */
+    bool (*progress)(void *user, const char *what);
+    /* Called when the search of a kernel is done. May be NULL. */
+    void (*kernel_done)(void *user, const struct hsae_tune_kernel *kernel);
+    void *user;
+} hsae_tune_params;
+
+/* Of one kernel: seconds of all its launches in a step. */
+typedef struct hsae_tune_kernel {
+    const char *name;                      /* static */
+    double default_seconds, tuned_seconds; /* the same where the default stays */
+    uint32_t shapes;                       /* in the search space, the default included */
+    uint32_t tried, rejected;              /* of them: compared with the reference; did not match or cannot run */
+    bool changed;
+    char default_shape[96], shape[96]; /* as text */
+} hsae_tune_kernel;
+
+typedef struct hsae_tune_result {
+    uint32_t kernel_count;
+    hsae_tune_kernel kernels[HSAE_BENCH_KERNELS];
+    double default_step, tuned_step; /* seconds of whole steps: lowest of several blocks, in turn, with all defaults and with all that is
+                                        tuned, what the file said of other kernels included */
+    double seconds;                  /* that it took */
+    bool complete;                   /* every shape of these kernels was tried */
+} hsae_tune_result;
+
+/* Searches. Nothing else may be on the device. Afterwards the device uses what was found; hsae_tune_save keeps it. ERROR_UNSUPPORTED on the
+ * reference device, ERROR_DRIVER where the device's defaults do not match the reference. */
+HSAE_API hsae_status hsae_tune(hsae_device *device, const hsae_tune_params *params, hsae_tune_result *out);
+
+/* Writes the device's tuning to `path` (NULL: hsae_tune_path; its folder is made), beside what it holds of other devices. `result`: its
+ * times go with it; may be NULL. */
+HSAE_API hsae_status hsae_tune_save(hsae_device *device, const hsae_tune_result *result, const char *path);
+
 /* The file that is read, and written by default: free with hsae_free; NULL: there is none, or no memory. */
 HSAE_API char *hsae_tune_path(hsae_context *context);
 

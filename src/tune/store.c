@@ -224,12 +224,25 @@ static json_t *shape_json(const struct hsae_kernel_shape *shape)
     return object;
 }
 
-static json_t *entry_json(const struct hsae_device *device)
+/* The times that led to a shape, for who reads the file. */
+static void add_times(json_t *shape, const char *kernel, const hsae_tune_result *result)
+{
+    for (uint32_t k = 0; result && k < result->kernel_count; k++)
+        if (result->kernels[k].name == kernel) {
+            json_object_set_new(shape, "default_ms", json_real(1e3 * result->kernels[k].default_seconds));
+            json_object_set_new(shape, "tuned_ms", json_real(1e3 * result->kernels[k].tuned_seconds));
+        }
+}
+
+static json_t *entry_json(const struct hsae_device *device, const hsae_tune_result *result)
 {
     json_t *entry = identity(device), *kernels = entry ? json_object() : NULL;
     for (int kernel = 0; kernel < HSAE_KERNEL_COUNT; kernel++)
-        if (device->tuning.shape[kernel].group_size)
-            json_object_set_new(kernels, hsae_kernels[kernel].name, shape_json(&device->tuning.shape[kernel]));
+        if (device->tuning.shape[kernel].group_size) {
+            json_t *shape = shape_json(&device->tuning.shape[kernel]);
+            add_times(shape, hsae_kernels[kernel].name, result);
+            json_object_set_new(kernels, hsae_kernels[kernel].name, shape);
+        }
     json_object_set_new(entry, "kernels", kernels);
     return entry;
 }
@@ -251,23 +264,12 @@ static hsae_status open_file(const hsae_context *context, const char *path, json
                      *out ? "" : ": ", *out ? "" : wrong.text);
 }
 
-hsae_status hsae_tuning_save(struct hsae_device *device, const char *path)
+static hsae_status write_file(const hsae_context *context, const char *path, const json_t *file)
 {
-    const hsae_context *context = device->context;
-    json_t *file = NULL, *entry = entry_json(device), *wanted = identity(device);
     struct hsae_output *output = NULL;
-    hsae_status status = wanted && entry ? open_file(context, path, &file)
-                                         : hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for the tuning of %s", device->info.id);
-    json_t *devices = json_object_get(file, "devices");
-    if (!status) {
-        json_array_remove(devices, find_entry(devices, wanted));
-        json_array_append(devices, entry);
-    }
-    char *text = status ? NULL : json_dumps(file, JSON_INDENT(1));
-    if (!status && !text)
-        status = hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for %s", path);
-    if (!status)
-        status = hsae_output_open(context, path, &output);
+    char *text = json_dumps(file, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
+    hsae_status status =
+        text ? hsae_output_open(context, path, &output) : hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for %s", path);
     if (!status)
         status = hsae_output_write(output, text, strlen(text));
     if (!status)
@@ -276,8 +278,37 @@ hsae_status hsae_tuning_save(struct hsae_device *device, const char *path)
         status = hsae_output_commit(&output);
     hsae_output_discard(&output);
     free(text);
+    return status;
+}
+
+static hsae_status save(struct hsae_device *device, const hsae_tune_result *result, const char *path)
+{
+    json_t *file = NULL, *entry = entry_json(device, result), *wanted = identity(device);
+    hsae_status status = wanted && entry
+                             ? open_file(device->context, path, &file)
+                             : hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for the tuning of %s", device->info.id);
+    json_t *devices = json_object_get(file, "devices");
+    if (!status) {
+        json_array_remove(devices, find_entry(devices, wanted));
+        json_array_append(devices, entry);
+        status = write_file(device->context, path, file);
+    }
     json_decref(wanted);
     json_decref(entry);
     json_decref(file);
+    return status;
+}
+
+hsae_status hsae_tune_save(hsae_device *device, const hsae_tune_result *result, const char *path)
+{
+    char *own = path ? NULL : hsae_tune_path(device->context);
+    if (!path && !own)
+        return hsae_fail(device->context, HSAE_ERROR_FILE,
+                         "there is no tuning file to write: HSAE_TUNING is \"off\", or there is no folder "
+                         "for compiled kernels; name a file");
+    if (own)
+        hsae_cache_make_folder(device->context);
+    hsae_status status = save(device, result, path ? path : own);
+    free(own);
     return status;
 }

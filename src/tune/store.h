@@ -10,8 +10,4 @@
 void hsae_tuning_load(struct hsae_device *device);
 /* The same from text, whether or not it was done before; `origin` names it in messages. */
 void hsae_tuning_parse(struct hsae_device *device, const char *text, size_t size, const char *origin);
-/* Replaces the device's entry in the file at `path` (which need not exist) by device->tuning; entries of other devices stay. ERROR_FORMAT
- * where there is something else at `path`. */
-hsae_status hsae_tuning_save(struct hsae_device *device, const char *path);
-
 #endif

@@ -75,7 +75,7 @@ class Case(unittest.TestCase):
 
 class Usage(Case):
     def test_help_and_version(self):
-        for command in ("devices", "train", "eval", "encode", "decode", "info", "bench"):
+        for command in ("devices", "train", "eval", "encode", "decode", "info", "bench", "tune"):
             text, errors = hsae(command, "--help")
             self.assertIn("Usage: hsae " + command, text)
             self.assertIn("Examples:", text)
@@ -419,6 +419,57 @@ class Bench(Case):
         self.assertIn("batch", hsae("bench", "--batch", "0", "--device", "ref", status=2)[1])
         self.assertIn("need at least", hsae("bench", "--dim", "1000000", "--levels", "1000000,20000000", "--device", "ref", status=1)[1])
         self.assertIn("cannot write", hsae("bench", "--device", "ref", *SMALL_BENCH, "--json", self.folder / "no" / "such", status=1)[1])
+
+
+class Tune(Case):
+    ENTRY = {"group_size": 1, "columns": 1, "vector_width": 4}
+
+    def devices(self):
+        return json.loads(hsae("devices", "--json", environment=DRIVERS)[0])["devices"]
+
+    def test_refused(self):
+        self.assertIn("nothing to tune", hsae("tune", "--device", "ref", status=1)[1])
+        self.assertIn("laptop", hsae("tune", "--preset", "huge", "--device", "ref", status=2)[1])
+        hsae("tune", "--minutes", "0", status=2)
+        if "opencl:0" in [device["id"] for device in self.devices()]:
+            self.assertIn("encode", hsae("tune", "--device", "opencl:0", "--kernel", "encod", status=2, environment=DRIVERS)[1])
+
+    def test_file_is_written_and_used(self):
+        device = next((device for device in self.devices() if device["id"] == "opencl:0"), None)
+        if not device:
+            self.skipTest("there is no OpenCL device")
+        path = self.folder / "tuning.json"
+        other = {"name": "another", "driver": "1", "backend": "opencl", "type": "discrete", "kernels": {"encode": self.ENTRY}}
+        path.write_text(json.dumps({"format": "hsae tuning 1", "devices": [other]}))
+        work = ["tune", "--device", "opencl:0", "--preset", "tiny", "--kernel", "samples_fill", "--steps", "3", "--minutes", "0.2"]
+        before = path.read_bytes()
+        text = hsae(*work, "--out", path, "--dry-run", environment=DRIVERS)[0]
+        self.assertRegex(text, r"samples_fill +[0-9.]+ +[0-9.]+")
+        self.assertEqual(path.read_bytes(), before)
+        found = json.loads(hsae(*work, "--out", path, "--json", environment=DRIVERS)[0])
+        self.assertEqual(found["file"], str(path))
+        kernel, = found["kernels"]
+        self.assertEqual((kernel["name"], kernel["rejected"]), ("samples_fill", 0))
+        self.assertTrue(1 <= kernel["tried"] <= kernel["shapes"])
+        self.assertTrue(kernel["changed"] or kernel["shape"] == kernel["default_shape"])
+        written = json.loads(path.read_text())
+        self.assertEqual(written["devices"][0], other)
+        entry = written["devices"][1]
+        self.assertEqual((entry["name"], entry["driver"], entry["type"]), (device["name"], device["driver"], device["type"]))
+        self.assertEqual(list(entry["kernels"]), ["samples_fill"] if kernel["changed"] else [])
+        self.assert_no_litter()
+
+        entry["kernels"] = {"decode": self.ENTRY, "update": dict(self.ENTRY, group_size=8), "nonsense": {}}
+        path.write_text(json.dumps(written))
+        errors = self.train("--device", "opencl:0", "-v", environment={**DRIVERS, "HSAE_TUNING": str(path)})[1]
+        self.assertIn("shapes of 1 kernels from %s" % path, errors)
+        self.assertIn("update", errors)
+        self.assertIn("nonsense", errors)
+        errors = self.train("--device", "opencl:0", "-v", out=self.folder / "2", environment={**DRIVERS, "HSAE_TUNING": "off"})[1]
+        self.assertNotIn("tuning", errors)
+        path.write_text("{")
+        errors = self.train("--device", "opencl:0", out=self.folder / "3", environment={**DRIVERS, "HSAE_TUNING": str(path)})[1]
+        self.assertRegex(errors, "tuning.json: ignored: not valid JSON")
 
 
 class Full(Case):

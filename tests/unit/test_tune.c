@@ -1,6 +1,7 @@
 #include "support.h"
 
 #include "train/shape.h"
+#include "tune/match.c" /* to change what is compared */
 #include "tune/store.h"
 
 /* A CPU of OpenCL with 16 floats a vector, as far as shapes go. */
@@ -120,10 +121,10 @@ static void test_round_trip(void **state)
     snprintf(other.info.driver, sizeof other.info.driver, "driver 2");
     device.tuning.shape[HSAE_KERNEL_update] = (struct hsae_kernel_shape){.group_size = 1, .columns = 8, .ranges = 1, .vector_width = 16};
     other.tuning.shape[HSAE_KERNEL_update] = (struct hsae_kernel_shape){.group_size = 1, .columns = 6, .ranges = 1, .vector_width = 8};
-    assert_ok(hsae_tuning_save(&device, path));
-    assert_ok(hsae_tuning_save(&other, path));
+    assert_ok(hsae_tune_save(&device, NULL, path));
+    assert_ok(hsae_tune_save(&other, NULL, path));
     device.tuning.shape[HSAE_KERNEL_update].columns = 3;
-    assert_ok(hsae_tuning_save(&device, path));
+    assert_ok(hsae_tune_save(&device, NULL, path));
 
     assert_int_equal(setenv("HSAE_TUNING", path, 1), 0);
     struct hsae_device first = make_device(), second = make_device();
@@ -156,12 +157,102 @@ static void test_missing_and_foreign_files(void **state)
     unsetenv("HSAE_TUNING");
     assert_non_null(strstr(messages[HSAE_LOG_WARNING], "none.json"));
     write_file(foreign, "{\"mine\": 1}", 11);
-    assert_fails(hsae_tuning_save(&device, foreign), HSAE_ERROR_FORMAT, "foreign.json", "not a tuning file", NULL);
+    assert_fails(hsae_tune_save(&device, NULL, foreign), HSAE_ERROR_FORMAT, "foreign.json", "not a tuning file", NULL);
     size_t size;
     unsigned char *data = read_file(foreign, &size);
     assert_string_equal((char *)data, "{\"mine\": 1}");
     free(data);
-    assert_fails(hsae_tuning_save(&device, scratch("no/such/folder")), HSAE_ERROR_FILE, "no/such/folder", NULL);
+    assert_fails(hsae_tune_save(&device, NULL, scratch("no/such/folder")), HSAE_ERROR_FILE, "no/such/folder", NULL);
+}
+
+/* The device that everything is compared with agrees with itself, and not with one that does something else, however little. */
+static void test_match(void **state)
+{
+    (void)state;
+    hsae_device *device = NULL;
+    struct match *match = NULL;
+    double off;
+    assert_ok(hsae_device_open(context, "ref", &device));
+    assert_ok(hsae_match_create(device, &match));
+    assert_ok(hsae_match_check(match, &off));
+    assert_true(off == 0);
+    const struct snapshot *snapshot = &match->reference;
+    int dead = 0, parents = 0;
+    for (int i = 0; i < 103; i++) {
+        dead += snapshot->state->levels[2].last_fired[i] < STEPS - 1;
+        parents += snapshot->model->levels[2].parent[i] >= 0;
+    }
+    assert_true(dead > 0 && parents > 0); /* ghost gradients and families take part */
+
+    match->config.rho *= 1.01;
+    assert_ok(hsae_match_check(match, &off));
+    assert_true(off > 1);
+    match->config = make_config();
+    match->config.ghost = false;
+    assert_ok(hsae_match_check(match, &off));
+    assert_true(off > 1);
+    match->config = make_config();
+    match->rows[(CALIBRATION + BATCH) * DIM + 7] += 0.01f; /* a number of one sample of one step */
+    assert_ok(hsae_match_check(match, &off));
+    assert_true(off > 1);
+    hsae_match_destroy(&match);
+    hsae_device_close(&device);
+}
+
+/* Whatever the search finds on a real device, it is in the search space, and what it says of it is consistent. */
+static void test_search(void **state)
+{
+    (void)state;
+    hsae_device *device = NULL;
+    hsae_tune_params params = {.kernel = "family_dot", .seconds = 4};
+    hsae_tune_result result;
+    assert_ok(hsae_bench_preset(context, "tiny", &params.work));
+    params.work.steps = 3;
+    assert_ok(hsae_device_open(context, "ref", &device));
+    assert_fails(hsae_tune(device, &params, &result), HSAE_ERROR_UNSUPPORTED, "ref", NULL);
+    hsae_device_close(&device);
+    if (hsae_device_open(context, "opencl:0", &device))
+        skip();
+    params.kernel = "family_do";
+    assert_fails(hsae_tune(device, &params, &result), HSAE_ERROR_ARGUMENT, "family_do", "family_dot", NULL);
+    params.kernel = "family_dot";
+    assert_ok(hsae_tune(device, &params, &result));
+    assert_int_equal(result.kernel_count, 1);
+    const hsae_tune_kernel *kernel = &result.kernels[0];
+    assert_string_equal(kernel->name, "family_dot");
+    assert_true(kernel->tried >= 1 && kernel->tried <= kernel->shapes);
+    assert_int_equal(kernel->rejected, 0);
+    assert_true(kernel->tuned_seconds <= kernel->default_seconds && kernel->tuned_seconds > 0);
+    assert_true(result.complete == (kernel->tried == kernel->shapes));
+    assert_int_equal(device->tuning.shape[HSAE_KERNEL_family_dot].group_size != 0, kernel->changed);
+    assert_int_equal(device->tuning.shape[HSAE_KERNEL_encode].group_size, 0);
+    assert_true(device->buffers == 0 && device->sequences == 0);
+    hsae_device_close(&device);
+}
+
+/* A search that is stopped leaves no trace. */
+static bool stop_later(void *user, const char *what)
+{
+    int *left = user;
+    return !strstr(what, "family_dot") || (*left)-- > 0;
+}
+
+static void test_cancel(void **state)
+{
+    (void)state;
+    hsae_device *device = NULL;
+    int left = 7;
+    hsae_tune_params params = {.kernel = "family_dot", .progress = stop_later, .user = &left};
+    hsae_tune_result result;
+    assert_ok(hsae_bench_preset(context, "tiny", &params.work));
+    if (hsae_device_open(context, "opencl:0", &device))
+        skip();
+    struct hsae_kernel_shape known = {.group_size = 1, .columns = 2, .ranges = 1, .vector_width = 4};
+    device->tuning = (struct hsae_tuning){.loaded = true, .shape[HSAE_KERNEL_family_dot] = known};
+    assert_int_equal(hsae_tune(device, &params, &result), HSAE_CANCELLED);
+    assert_memory_equal(&device->tuning.shape[HSAE_KERNEL_family_dot], &known, sizeof known);
+    assert_true(device->buffers == 0 && device->sequences == 0);
+    hsae_device_close(&device);
 }
 
 int main(void)
@@ -172,6 +263,9 @@ int main(void)
         cmocka_unit_test(test_bad_files),
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_missing_and_foreign_files),
+        cmocka_unit_test(test_match),
+        cmocka_unit_test(test_search),
+        cmocka_unit_test(test_cancel),
     };
     return cmocka_run_group_tests_name("tune", tests, support_setup, support_teardown);
 }

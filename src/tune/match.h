@@ -1,0 +1,19 @@
+/* Whether a device with the shapes that it has now computes what the reference device does. */
+#ifndef HSAE_SRC_TUNE_MATCH_H
+#define HSAE_SRC_TUNE_MATCH_H
+
+#include "../device.h"
+
+struct match; /* results of the reference device, and of the device with the shapes that it had */
+
+/* Trains on both devices from the same seed: a few steps of a small model of odd sizes, with a tree that is rebuilt on the way, families,
+ * perturbation and ghost gradients. Destroy it also after a failure. */
+hsae_status hsae_match_create(struct hsae_device *device, struct match **out);
+void hsae_match_destroy(struct match **match);
+
+/* The same steps on the device; *off: the largest difference of any number of the training state from either result, in units of what
+ * rounding may do: matches where <= 1. Integers and bits must be equal, else *off is infinite. An error where the device cannot run them.
+ */
+hsae_status hsae_match_check(struct match *match, double *off);
+
+#endif
