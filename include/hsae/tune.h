@@ -25,8 +25,9 @@ extern "C" {
 /* How the search goes. Every kernel that takes a noticeable part of a training step is tried at one shape after the other, the nearest to
  * the best so far first. A shape must first prove itself: a few steps of a small model with everything switched on, trained with it from
  * the same seed, must agree with the reference device and with the device's own default within what rounding may do. Then it is timed
- * within real steps (bench.h: made-up data, timed launches, the least of several). The fastest ones run against the default once more, in
- * turn; one that is not faster by HSAE_TUNE_GAIN, or by a thousandth of the step, is not worth other bits. */
+ * within real steps (bench.h: made-up data, timed launches, the least of several). The fastest ones run against the default once more,
+ * several rounds in turn; one that is not faster in every round, and by HSAE_TUNE_GAIN and a thousandth of the step, is not worth other
+ * bits. */
 #define HSAE_TUNE_GAIN 0.03
 
 struct hsae_tune_kernel;

@@ -16,11 +16,14 @@ enum { FINALISTS = 4, ROUNDS = 4, DEFAULT_SECONDS = 240 };
 static const double LEAST_SHARE = 0.005;
 /* Nor is less than this share of a step worth other shapes. */
 static const double LEAST_GAIN = 0.001;
+/* Times of one shape that differ by more than this are worth a warning. */
+static const double NOISY = 1.25;
 
 struct candidate {
     struct hsae_kernel_shape shape;
     bool tried;
     double seconds; /* least so far; infinite: not timed, or rejected */
+    int wins;       /* rounds in which it was faster than the default */
 };
 
 struct tuner {
@@ -85,13 +88,14 @@ static double step_seconds(const struct tuner *tuner)
     return sum;
 }
 
-static hsae_status time_candidate(struct tuner *tuner, enum hsae_kernel kernel, struct candidate *candidate)
+static hsae_status time_candidate(struct tuner *tuner, enum hsae_kernel kernel, struct candidate *candidate, double *last)
 {
     double seconds[HSAE_KERNEL_COUNT];
     tuner->bench.device->tuning.shape[kernel] = candidate->shape;
     hsae_status status = time_kernels(tuner, seconds);
+    *last = seconds[kernel];
     if (!status)
-        candidate->seconds = fmin(candidate->seconds, seconds[kernel]);
+        candidate->seconds = fmin(candidate->seconds, *last);
     return status;
 }
 
@@ -106,12 +110,12 @@ static bool is_fatal(hsae_status status)
 static hsae_status try_candidate(struct tuner *tuner, enum hsae_kernel kernel, struct candidate *candidate, hsae_tune_kernel *out)
 {
     hsae_device *device = tuner->bench.device;
-    double off = 0;
+    double off = 0, last;
     candidate->tried = true;
     device->tuning.shape[kernel] = candidate->shape;
     hsae_status status = hsae_match_check(tuner->match, &off);
     if (!status && off <= 1)
-        status = time_candidate(tuner, kernel, candidate);
+        status = time_candidate(tuner, kernel, candidate, &last);
     out->tried++;
     if (status || !(off <= 1)) {
         char text[96];
@@ -180,11 +184,12 @@ static int by_seconds(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The default and the fastest others in turn, timed afresh: the luck of the first time is not to decide. */
+/* The default and the fastest others in turn, timed afresh: the luck of the first time is not to decide, nor what else is running. */
 static hsae_status decide(struct tuner *tuner, enum hsae_kernel kernel, hsae_tune_kernel *out)
 {
     struct candidate *candidates = tuner->candidates, *winner = candidates;
     size_t finalists = tuner->count < FINALISTS ? tuner->count : FINALISTS;
+    double slowest = 0;
     hsae_status status = HSAE_OK;
     qsort(candidates + 1, tuner->count - 1, sizeof *candidates, by_seconds);
     while (finalists > 1 && !isfinite(candidates[finalists - 1].seconds))
@@ -192,14 +197,23 @@ static hsae_status decide(struct tuner *tuner, enum hsae_kernel kernel, hsae_tun
     snprintf(tuner->what, sizeof tuner->what, "%s: the fastest %zu against the default", out->name, finalists - 1);
     for (size_t k = 0; k < finalists; k++)
         candidates[k].seconds = INFINITY;
-    for (int round = 0; round < ROUNDS && !status; round++)
-        for (size_t k = 0; k < finalists && !status; k++)
-            status = time_candidate(tuner, kernel, &candidates[k]);
+    for (int round = 0; round < ROUNDS && !status; round++) {
+        double last[FINALISTS];
+        for (size_t k = 0; k < finalists && !status; k++) {
+            status = time_candidate(tuner, kernel, &candidates[k], &last[k]);
+            candidates[k].wins += !status && last[k] < last[0];
+        }
+        slowest = status ? slowest : fmax(slowest, last[0]);
+    }
     if (status)
         return status;
+    if (slowest > NOISY * candidates[0].seconds)
+        hsae_log(tuner->bench.context, HSAE_LOG_WARNING,
+                 "%s: not quiet: %s took from %.3f to %.3f ms at one shape; close what else is running for a better choice",
+                 tuner->bench.device->info.id, out->name, 1e3 * candidates[0].seconds, 1e3 * slowest);
     double worth = fmax(HSAE_TUNE_GAIN * candidates[0].seconds, LEAST_GAIN * step_seconds(tuner));
     for (size_t k = 1; k < finalists; k++)
-        if (candidates[k].seconds < fmin(winner->seconds, candidates[0].seconds - worth))
+        if (candidates[k].wins == ROUNDS && candidates[k].seconds < fmin(winner->seconds, candidates[0].seconds - worth))
             winner = &candidates[k];
     out->changed = winner != candidates;
     out->default_seconds = candidates[0].seconds;
