@@ -44,16 +44,16 @@ static enum work work_of(enum hsae_kernel kernel)
 }
 
 /* A CPU through OpenCL: one work-item a group with the machine's own vectors in registers; independent items run as a loop. */
-static struct hsae_kernel_shape cpu_shape(enum work work, uint32_t width)
+static struct hsae_kernel_shape cpu_shape(enum hsae_kernel kernel, uint32_t width)
 {
     struct hsae_kernel_shape shape = {.group_size = 1, .columns = 1, .vector_width = width};
-    switch (work) {
+    switch (work_of(kernel)) {
     case WORK_TILE:
         /* columns x 32 / width accumulators: 24 of 32 AVX-512 registers, 12 of 16 AVX ones, 8 narrow ones. */
         shape.columns = width == 16 ? 12 : width == 8 ? 3 : 1;
         break;
     case WORK_ROW:
-        shape.columns = width == 16 ? 12 : 4; /* `update` has two accumulators a column */
+        shape.columns = width < 16 ? 4 : kernel == HSAE_KERNEL_update ? 8 : 12; /* `update` has two accumulators a column */
         break;
     case WORK_COLUMN:
         shape.columns = 4;
@@ -130,7 +130,7 @@ static struct hsae_kernel_shape default_shape(const struct hsae_device *device, 
     struct hsae_kernel_shape shape = {.group_size = 1, .columns = 1, .vector_width = 4};
     if (info->backend == HSAE_BACKEND_OPENCL && cpu) {
         uint32_t width = info->limits.vector_width;
-        shape = cpu_shape(work_of(kernel), width >= 16 ? 16 : width >= 8 ? 8 : 4);
+        shape = cpu_shape(kernel, width >= 16 ? 16 : width >= 8 ? 8 : 4);
     } else if (info->backend != HSAE_BACKEND_REF) {
         shape = kernel == HSAE_KERNEL_encode ? encode_shape(device, cpu) : gpu_shape(work_of(kernel), cpu);
     }
