@@ -68,8 +68,8 @@ void hsae_bench_count(enum hsae_kernel kernel, const struct work *w, double *flo
         *bytes = 5 * n;
         break;
     case HSAE_KERNEL_prepare:
-        *flops = w->rows;
-        *bytes = n + F * w->rows;
+        *flops = w->words * LOAD_BLOCKS(w->stride);
+        *bytes = n + F * w->words * LOAD_BLOCKS(w->stride);
         break;
     case HSAE_KERNEL_encode:
         encode(w, flops, bytes);
