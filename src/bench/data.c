@@ -3,15 +3,11 @@
  */
 #include "bench.h"
 
-#include "../context.h"
-#include <errno.h>
+#include "../data/file.h"
 #include <hsae/file.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { BATCHES = 8, BLOCK_ROWS = 256 };
 static const double PLANTED = 0.5;  /* of the target L0; interference of other features adds the rest */
@@ -170,8 +166,8 @@ static hsae_status next_values(void *user, size_t count, void *out)
 static hsae_status write_and_open(const struct maker *maker, hsae_dataset **out)
 {
     hsae_context *context = maker->trainer->context;
-    const char *temporary = getenv("TMPDIR"), *paths[1];
-    char folder[1024], path[1100];
+    struct hsae_temporary temporary;
+    const char *paths[] = {temporary.path};
     struct cursor cursor = {maker->rows};
     hsae_new_tensor tensor = {.name = "activations",
                               .type = HSAE_TENSOR_BF16,
@@ -179,17 +175,13 @@ static hsae_status write_and_open(const struct maker *maker, hsae_dataset **out)
                               .shape = {maker->samples, maker->trainer->stack.dim},
                               .next = next_values,
                               .user = &cursor};
-    snprintf(folder, sizeof folder, "%.1000s/hsae-bench-XXXXXX", temporary && *temporary ? temporary : "/tmp");
-    if (!mkdtemp(folder))
-        return hsae_fail(context, HSAE_ERROR_FILE, "%s: no folder for made-up activations can be made: %s; set TMPDIR", folder,
-                         strerror(errno));
-    snprintf(path, sizeof path, "%s/data.safetensors", folder);
-    paths[0] = path;
-    hsae_status status = hsae_tensor_file_write(context, path, NULL, 0, &tensor, 1);
+    hsae_status status = hsae_temporary_make(context, "made-up activations", &temporary);
+    if (status)
+        return status;
+    status = hsae_tensor_file_write(context, temporary.path, NULL, 0, &tensor, 1);
     if (!status)
         status = hsae_dataset_open(context, &(hsae_dataset_params){.paths = paths, .path_count = 1}, out);
-    unlink(path);
-    rmdir(folder);
+    hsae_temporary_remove(&temporary);
     return status;
 }
 

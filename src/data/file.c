@@ -199,3 +199,21 @@ void hsae_output_discard(struct hsae_output **handle)
     free(output);
     *handle = NULL;
 }
+
+/* ---- temporary files ---- */
+
+hsae_status hsae_temporary_make(const hsae_context *context, const char *what, struct hsae_temporary *out)
+{
+    const char *parent = getenv("TMPDIR");
+    snprintf(out->folder, sizeof out->folder, "%.1000s/hsae-XXXXXX", parent && *parent ? parent : "/tmp");
+    if (!mkdtemp(out->folder))
+        return hsae_fail(context, HSAE_ERROR_FILE, "%s: no folder for %s can be made: %s; set TMPDIR", out->folder, what, strerror(errno));
+    snprintf(out->path, sizeof out->path, "%s/data.safetensors", out->folder);
+    return HSAE_OK;
+}
+
+void hsae_temporary_remove(const struct hsae_temporary *temporary)
+{
+    unlink(temporary->path);
+    rmdir(temporary->folder);
+}

@@ -29,4 +29,13 @@ hsae_status hsae_output_commit(struct hsae_output **output);
 /* Sets *output to NULL; takes NULL. */
 void hsae_output_discard(struct hsae_output **output);
 
+/* A path that nobody else uses, in a new folder in $TMPDIR or /tmp. `what` (such as "a checkpoint") is what it is for. Remove it after a
+ * success. */
+struct hsae_temporary {
+    char folder[1024], path[1100];
+};
+hsae_status hsae_temporary_make(const hsae_context *context, const char *what, struct hsae_temporary *out);
+/* The folder, and the file if there is one. */
+void hsae_temporary_remove(const struct hsae_temporary *temporary);
+
 #endif

@@ -1,14 +1,11 @@
 #include "match.h"
 
+#include "../data/file.h"
 #include "../model/slots.h"
 #include "../train/trainer.h"
-#include <errno.h>
-#include <inttypes.h>
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { LEVELS = 3, BATCH = 67, DIM = 61, STEPS = 6, CALIBRATION = 4 * BATCH, TENSORS = HSAE_MODEL_SLOTS + HSAE_TRAIN_SLOTS };
 
@@ -40,18 +37,14 @@ static void snapshot_free(struct snapshot *snapshot)
 /* The trainer's whole state, through a file that is taken away at once. */
 static hsae_status take_snapshot(hsae_trainer *trainer, struct snapshot *out)
 {
-    const char *temporary = getenv("TMPDIR");
-    char folder[1024], path[1100];
-    snprintf(folder, sizeof folder, "%.1000s/hsae-tune-XXXXXX", temporary && *temporary ? temporary : "/tmp");
-    if (!mkdtemp(folder))
-        return hsae_fail(trainer->context, HSAE_ERROR_FILE, "%s: no folder for a checkpoint can be made: %s; set TMPDIR", folder,
-                         strerror(errno));
-    snprintf(path, sizeof path, "%s/checkpoint.safetensors", folder);
-    hsae_status status = hsae_trainer_save_checkpoint(trainer, path);
+    struct hsae_temporary temporary;
+    hsae_status status = hsae_temporary_make(trainer->context, "a checkpoint", &temporary);
+    if (status)
+        return status;
+    status = hsae_trainer_save_checkpoint(trainer, temporary.path);
     if (!status)
-        status = hsae_checkpoint_load(trainer->context, path, &out->model, &out->state);
-    unlink(path);
-    rmdir(folder);
+        status = hsae_checkpoint_load(trainer->context, temporary.path, &out->model, &out->state);
+    hsae_temporary_remove(&temporary);
     return status;
 }
 
