@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { LINE_BYTES = 4096 };
 
@@ -90,4 +91,11 @@ hsae_status hsae_fail(const hsae_context *context, hsae_status status, const cha
     log_line(context, HSAE_LOG_ERROR, format, values);
     va_end(values);
     return status;
+}
+
+double hsae_clock(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }

@@ -15,6 +15,9 @@ void hsae_log(const hsae_context *context, hsae_log_level level, const char *for
 /* hsae_log at HSAE_LOG_ERROR, then `status`: `return hsae_fail(context, HSAE_ERROR_FILE, "...", ...)`. */
 hsae_status hsae_fail(const hsae_context *context, hsae_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
+/* Seconds of a clock that only goes forward. */
+double hsae_clock(void);
+
 /* The blob cache (cache.c): opaque bytes under a key that names everything they depend on. Reading a missing or damaged blob gives NULL;
  * a write that fails is forgotten. *data is the caller's, free(). */
 void hsae_cache_read(const hsae_context *context, const char *kind, const void *key, size_t key_size, void **data, size_t *size);

@@ -8,19 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <time.h>
 
 _Static_assert(HSAE_KERNEL_COUNT < HSAE_BENCH_KERNELS, "a result has too few places for kernels");
 
 enum { ROUNDS = 5, WARM_STEPS = 2 * HSAE_IN_FLIGHT + 2, MOST_STEPS = 10000 };
 static const uint64_t FOREVER = 1000000000; /* steps of the run whose first ones are timed */
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 static int compare_doubles(const void *a, const void *b)
 {
@@ -144,7 +136,7 @@ static bool on_step(void *user, uint64_t step, uint64_t until)
     struct stopwatch *watch = user;
     (void)step, (void)until;
     if (watch->started == 0)
-        watch->started = now();
+        watch->started = hsae_clock();
     return !say(watch->bench, "steps");
 }
 
@@ -152,17 +144,17 @@ static bool on_step(void *user, uint64_t step, uint64_t until)
  * only when it is done is timed from the start of the run. */
 static hsae_status fed_steps(struct bench *bench, uint64_t steps, double *seconds)
 {
-    struct stopwatch watch = {bench, bench->device->info.backend == HSAE_BACKEND_REF ? now() : 0};
+    struct stopwatch watch = {bench, bench->device->info.backend == HSAE_BACKEND_REF ? hsae_clock() : 0};
     const hsae_run_params params = {.until = bench->trainer->step + steps, .progress = on_step, .user = &watch};
     hsae_status status = hsae_trainer_run(bench->trainer, bench->data, &params);
-    *seconds = (now() - watch.started) / (double)steps;
+    *seconds = (hsae_clock() - watch.started) / (double)steps;
     return status;
 }
 
 hsae_status hsae_bench_resident_steps(struct bench *bench, uint64_t steps, double *seconds)
 {
     hsae_status status = HSAE_OK;
-    double started = now();
+    double started = hsae_clock();
     for (uint64_t k = 0; k < steps && !status; k++) {
         struct flight *flight = NULL;
         status = hsae_flight_next(bench->trainer, &flight);
@@ -173,7 +165,7 @@ hsae_status hsae_bench_resident_steps(struct bench *bench, uint64_t steps, doubl
     }
     if (!status)
         status = hsae_step_settle(bench->trainer, 0);
-    *seconds = (now() - started) / (double)steps;
+    *seconds = (hsae_clock() - started) / (double)steps;
     return status;
 }
 
@@ -196,9 +188,9 @@ static hsae_status time_reading(struct bench *bench)
     uint64_t *rows = malloc(stack->rows * sizeof *rows);
     hsae_status status = rows ? HSAE_OK : hsae_fail(bench->context, HSAE_ERROR_MEMORY, "out of memory for a batch");
     for (int k = 0; k < READS && !status; k++) {
-        double started = now();
+        double started = hsae_clock();
         status = hsae_flight_stage(bench->trainer, bench->data, &bench->trainer->flight[0], rows);
-        seconds[k] = now() - started;
+        seconds[k] = hsae_clock() - started;
     }
     free(rows);
     if (!status) {
@@ -370,7 +362,7 @@ static bool on_sustained_step(void *user, uint64_t step, uint64_t until)
     struct sustained *run = user;
     hsae_bench_result *out = run->bench->out;
     const hsae_bench_params *params = run->bench->params;
-    double time = now(), interval = params->sustain_interval > 0 ? params->sustain_interval : 10;
+    double time = hsae_clock(), interval = params->sustain_interval > 0 ? params->sustain_interval : 10;
     (void)until;
     if (time - run->last >= interval || time - run->started >= params->sustain_seconds) {
         double speed = (double)((step - run->step) * run->bench->trainer->stack.rows) / (time - run->last);
@@ -389,7 +381,7 @@ static bool on_sustained_step(void *user, uint64_t step, uint64_t until)
 
 static hsae_status sustain(struct bench *bench)
 {
-    double started = now();
+    double started = hsae_clock();
     struct sustained run = {bench, started, started, bench->trainer->step};
     const hsae_run_params params = {.progress = on_sustained_step, .user = &run};
     bench->trainer->config.hierarchy_period = bench->out->hierarchy_period;
@@ -414,10 +406,10 @@ static hsae_status make_trainer(struct bench *bench, const hsae_config *config)
         bench->trainer->config.hierarchy_period = FOREVER; /* no update within a block of steps; sustain sets it right */
         status = hsae_hierarchy_update(bench->trainer);
     }
-    started = now();
+    started = hsae_clock();
     if (!status)
         status = hsae_hierarchy_update(bench->trainer);
-    bench->out->tree_seconds = now() - started;
+    bench->out->tree_seconds = hsae_clock() - started;
     return status ? status : fed_steps(bench, WARM_STEPS, &seconds);
 }
 

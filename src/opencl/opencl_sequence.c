@@ -2,7 +2,6 @@
  * barriers needless. */
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "opencl/opencl.h"
 
@@ -163,22 +162,15 @@ static cl_int submit_timed(struct opencl_device *device, struct hsae_sequence *s
     return error ? error : order_queues(device, device->timed, device->queue);
 }
 
-static double now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
 static cl_int submit_host_timed(struct opencl_device *device, struct hsae_sequence *sequence)
 {
     cl_int error = device->cl->Finish(device->queue);
     for (size_t i = 0; i < sequence->count && !error; i++) {
-        double start = now_ns();
+        double start = hsae_clock();
         error = enqueue(device, device->queue, &sequence->launches[i], NULL);
         if (!error)
             error = device->cl->Finish(device->queue);
-        sequence->launches[i].ns = now_ns() - start;
+        sequence->launches[i].ns = 1e9 * (hsae_clock() - start);
     }
     return error;
 }

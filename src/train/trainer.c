@@ -6,14 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 /* Lists start with room for twice the larger of target and first L0, plus the pairs just under their thresholds. */
 static double first_pairs(const hsae_config *config)
@@ -52,7 +44,7 @@ static hsae_status trainer_alloc(hsae_device *device, const hsae_config *config,
         return hsae_fail(device->context, status, "out of memory for a trainer of width %" PRIu32, dim);
     struct stack_params params = {config->batch, true, config->similarity == HSAE_SIMILARITY_COACTIVATION, first_pairs(config)};
     status = hsae_stack_create(&trainer->stack, device, config, dim, &params);
-    trainer->started = trainer->metrics_time = now();
+    trainer->started = trainer->metrics_time = hsae_clock();
     return status ? status : hsae_step_buffers(trainer);
 }
 
@@ -218,7 +210,7 @@ hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight)
 static void fill_metrics(hsae_trainer *trainer, hsae_step_metrics *metrics)
 {
     const struct stack *stack = &trainer->stack;
-    double time = now(), variance = bits_f32(trainer->status[STATUS_VARIANCE]);
+    double time = hsae_clock(), variance = bits_f32(trainer->status[STATUS_VARIANCE]);
     memset(metrics, 0, sizeof *metrics);
     metrics->step = trainer->step;
     metrics->tokens = trainer->step * stack->rows;
@@ -316,16 +308,16 @@ static hsae_status run_step(hsae_trainer *trainer, const hsae_dataset *dataset, 
     bool full = true;
     for (int f = 0; f < HSAE_IN_FLIGHT; f++)
         full &= trainer->flight[f].ticket != 0;
-    double wanted = now();
+    double wanted = hsae_clock();
     hsae_status status = hsae_flight_next(trainer, &flight);
-    double found = now();
+    double found = hsae_clock();
     if (full) {
         trainer->reading.seconds += trainer->reading.last;
         trainer->reading.hidden += found - wanted > REAL_WAIT ? trainer->reading.last : 0;
     }
     if (!status)
         status = hsae_flight_stage(trainer, dataset, flight, rows);
-    trainer->reading.last = now() - found;
+    trainer->reading.last = hsae_clock() - found;
     return status ? status : hsae_flight_launch(trainer, flight);
 }
 

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { FINALISTS = 4, ROUNDS = 4, DEFAULT_SECONDS = 240 };
 /* Kernels below this share of a step are left alone: nothing there could be seen. */
@@ -39,13 +38,6 @@ struct tuner {
     size_t count;
     char what[160];
 };
-
-static double now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 /* hsae_bench_params.progress: steps go by within something larger that is being done. */
 static bool on_progress(void *user, const char *what)
@@ -164,7 +156,7 @@ static hsae_status screen(struct tuner *tuner, enum hsae_kernel kernel, double d
     hsae_status status = HSAE_OK;
     for (size_t at; !status && (at = next_candidate(tuner)) < tuner->count;) {
         double best = tuner->candidates[fastest(tuner)].seconds;
-        if (out->tried && now() > deadline) { /* the default, with which all begins, is tried in any case */
+        if (out->tried && hsae_clock() > deadline) { /* the default, with which all begins, is tried in any case */
             tuner->out->complete = false;
             break;
         }
@@ -270,7 +262,7 @@ static hsae_status tune_kernels(struct tuner *tuner, double deadline)
         if (largest < 0)
             break;
         wanted[largest] = false;
-        double start = now();
+        double start = hsae_clock();
         status = tune_kernel(tuner, (enum hsae_kernel)largest, start + (deadline - start) * tuner->shares[largest] / left);
     }
     return status;
@@ -352,7 +344,7 @@ static hsae_status run(struct tuner *tuner, double deadline)
 
 hsae_status hsae_tune(hsae_device *device, const hsae_tune_params *params, hsae_tune_result *out)
 {
-    double started = now();
+    double started = hsae_clock();
     *out = (hsae_tune_result){.complete = true};
     if (device->info.backend == HSAE_BACKEND_REF)
         return hsae_fail(device->context, HSAE_ERROR_UNSUPPORTED, "%s: there is nothing to tune on the reference device", device->info.id);
@@ -373,7 +365,7 @@ hsae_status hsae_tune(hsae_device *device, const hsae_tune_params *params, hsae_
     status = run(tuner, started + (params->seconds > 0 ? params->seconds : DEFAULT_SECONDS));
     if (status)
         device->tuning = before;
-    out->seconds = now() - started;
+    out->seconds = hsae_clock() - started;
     hsae_bench_release(&tuner->bench);
     hsae_match_destroy(&tuner->match);
     free(tuner);
