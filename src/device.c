@@ -179,6 +179,13 @@ hsae_status hsae_buffer_unmap(struct hsae_buffer *buffer)
 
 /* ---- sequences ---- */
 
+void hsae_launch_groups(const struct hsae_device *device, uint64_t groups, struct hsae_launch *launch)
+{
+    uint64_t wide = device->info.limits.max_groups[0];
+    launch->groups[0] = (uint32_t)(groups < wide ? groups : wide);
+    launch->groups[1] = (uint32_t)((groups + launch->groups[0] - 1) / launch->groups[0]);
+}
+
 hsae_status hsae_sequence_create(struct hsae_device *device, const char *label, bool timed, struct hsae_sequence **out)
 {
     if (!out)

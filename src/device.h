@@ -85,6 +85,9 @@ struct hsae_launch {
     const void *args;                                /* the kernel's argument struct; copied */
 };
 
+/* Spreads `groups` work-groups over x and y as the device's limits ask; there may be a few more then. */
+void hsae_launch_groups(const struct hsae_device *device, uint64_t groups, struct hsae_launch *launch);
+
 struct hsae_sequence; /* opaque; a backend embeds struct hsae_sequence_base first */
 
 struct hsae_sequence_base {

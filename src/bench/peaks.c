@@ -15,9 +15,7 @@ static hsae_status time_launch(hsae_device *device, enum hsae_kernel kernel, uin
 {
     struct hsae_launch launch = {.kernel = kernel, .shape = hsae_shape(device, kernel, 1), .bindings = {from, to}, .args = args};
     uint64_t tile = (uint64_t)launch.shape.group_size * launch.shape.columns * launch.shape.vector_width;
-    uint64_t groups = (count + tile - 1) / tile, wide = device->info.limits.max_groups[0];
-    launch.groups[0] = (uint32_t)(groups < wide ? groups : wide);
-    launch.groups[1] = (uint32_t)((groups + launch.groups[0] - 1) / launch.groups[0]);
+    hsae_launch_groups(device, (count + tile - 1) / tile, &launch);
     struct hsae_sequence *sequence = NULL;
     hsae_status status = hsae_sequence_create(device, "peak", true, &sequence);
     if (!status)

@@ -55,7 +55,6 @@ static hsae_status cut_ranges(struct stack *stack)
 
 hsae_status hsae_ranged_create(const struct stack *stack, const char *label, uint32_t rows, struct ranged *tensor)
 {
-    tensor->rows = rows;
     for (uint32_t k = 0, left = rows; left; k++) {
         uint32_t count = left < stack->range_rows ? left : stack->range_rows;
         hsae_status status = hsae_buffer_create(stack->device, label, (uint64_t)count * stack->stride * sizeof(float), HSAE_BUFFER_DEVICE,
@@ -313,7 +312,6 @@ hsae_status hsae_stack_grow_spare(struct stack *stack, uint32_t spare)
         status = enlarge(stack, "places of decoder rows", rows * sizeof(u32), &stack->places);
     if (status)
         return status;
-    stack->decoder.rows = rows;
     stack->spare = spare;
     return write_places(stack, first);
 }
@@ -455,10 +453,8 @@ done:
 hsae_status hsae_stack_launch(const struct stack *stack, struct hsae_sequence *sequence, enum hsae_kernel kernel, uint32_t ranges,
                               uint64_t groups, const void *args, struct hsae_buffer *const *bindings, size_t count)
 {
-    uint64_t wide = stack->device->info.limits.max_groups[0];
     struct hsae_launch launch = {.kernel = kernel, .shape = hsae_shape(stack->device, kernel, ranges), .args = args};
-    launch.groups[0] = (uint32_t)(groups < wide ? groups : wide);
-    launch.groups[1] = (uint32_t)((groups + launch.groups[0] - 1) / launch.groups[0]);
+    hsae_launch_groups(stack->device, groups, &launch);
     memcpy(launch.bindings, bindings, count * sizeof *bindings);
     return hsae_sequence_launch(sequence, &launch);
 }

@@ -12,7 +12,6 @@ enum { HSAE_MAX_PAIRS = UINT32_MAX / 8 }; /* 32-bit indices into KIN_WORDS words
 
 struct ranged {
     struct hsae_buffer *range[HSAE_MAX_RANGES];
-    uint32_t rows;
 };
 
 struct stack {
