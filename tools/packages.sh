@@ -12,5 +12,5 @@ need()
     $sudo apt-get update -qq
     $sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
-build_packages="meson ninja-build pkg-config gcc libc6-dev libjansson-dev opencl-headers libvulkan-dev glslc python3"
+build_packages="meson ninja-build pkg-config gcc libc6-dev libjansson-dev zlib1g-dev opencl-headers libvulkan-dev glslc python3"
 run_packages="ocl-icd-libopencl1 libvulkan1 pocl-opencl-icd mesa-vulkan-drivers"
