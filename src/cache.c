@@ -1,9 +1,12 @@
 /* One file a blob: a header, the whole key, the bytes. The file's name is a hash of the key; the key inside settles collisions. Files are
  * replaced by rename, so that any number of processes may share the folder; a torn file fails its checksum. */
+#define _DEFAULT_SOURCE /* flock */
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -125,4 +128,22 @@ void hsae_cache_write(const hsae_context *context, const char *kind, const void 
     whole = !fclose(file) && whole;
     if (!whole || rename(temporary, path))
         unlink(temporary);
+}
+
+int hsae_cache_lock(const hsae_context *context)
+{
+    char path[PATH_BYTES];
+    if (!context->cache_dir || snprintf(path, sizeof path, "%s/lock", context->cache_dir) >= (int)sizeof path)
+        return -1;
+    hsae_cache_make_folder(context);
+    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (file >= 0)
+        flock(file, LOCK_EX);
+    return file;
+}
+
+void hsae_cache_unlock(int lock)
+{
+    if (lock >= 0)
+        close(lock);
 }

@@ -22,6 +22,10 @@ double hsae_clock(void);
  * a write that fails is forgotten. *data is the caller's, free(). */
 void hsae_cache_read(const hsae_context *context, const char *kind, const void *key, size_t key_size, void **data, size_t *size);
 void hsae_cache_write(const hsae_context *context, const char *kind, const void *key, size_t key_size, const void *data, size_t size);
+/* While one process compiles, others that share the folder wait and then read what it made. (Two processes that compiled the same program
+ * at the same time left a broken binary of PoCL 3.1 in the cache, on which it aborts.) -1 where there is no cache: nothing is locked. */
+int hsae_cache_lock(const hsae_context *context);
+void hsae_cache_unlock(int lock);
 /* Makes the cache's folder where it is not there; whether that worked shows when a file in it is opened. */
 void hsae_cache_make_folder(const hsae_context *context);
 

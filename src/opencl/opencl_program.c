@@ -80,6 +80,7 @@ static hsae_status build(struct opencl_device *device, enum hsae_kernel kernel, 
     const char *text[] = {hsae_opencl_prelude, body_of(kernel, shape)}, *name = hsae_kernels[kernel].name;
     hsae_status status = HSAE_OK;
     cl_program program = NULL;
+    int lock = -1;
     char options[256];
     snprintf(options, sizeof options,
              "-cl-std=CL1.2 -DWG=%u -DCOLS=%u -DRANGES=%u -DVW=%u -DTILE_VECTORS=%u -DTILE_WORDS=%u -DTILE_STEP=%u -DTILE_PAD=%u "
@@ -90,6 +91,10 @@ static hsae_status build(struct opencl_device *device, enum hsae_kernel kernel, 
     if (!key)
         return hsae_fail(device->base.context, HSAE_ERROR_MEMORY, "out of memory for kernel %s", name);
     program = build_cached(device, key, options);
+    if (!program) {
+        lock = hsae_cache_lock(device->base.context);
+        program = build_cached(device, key, options);
+    }
     if (!program) {
         cl_int error;
         program = cl->CreateProgramWithSource(device->context, 2, text, NULL, &error);
@@ -107,6 +112,7 @@ static hsae_status build(struct opencl_device *device, enum hsae_kernel kernel, 
     *out = program;
     program = NULL;
 end:
+    hsae_cache_unlock(lock);
     if (program)
         cl->ReleaseProgram(program);
     free(key);
