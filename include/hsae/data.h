@@ -14,7 +14,8 @@ typedef struct hsae_dataset_params {
     const char *tensor;       /* safetensors: the tensor to read; NULL: the first 2-D or 3-D one by offset */
 } hsae_dataset_params;
 
-/* Immutable after opening: any number of threads may read it. Files are mapped and must not change while it is open. */
+/* Immutable after opening: any number of threads may read it. Files stay open, each with a descriptor of its own (`ulimit -n`), and must not
+ * change meanwhile; a row of a file that was cut is ERROR_FILE once it is to be read. */
 typedef struct hsae_dataset hsae_dataset;
 
 /* How the rows lie in the files. */
@@ -30,7 +31,8 @@ HSAE_API void hsae_dataset_close(hsae_dataset **dataset);
 HSAE_API uint64_t hsae_dataset_rows(const hsae_dataset *dataset);
 HSAE_API uint32_t hsae_dataset_dim(const hsae_dataset *dataset);
 
-/* rows[i] (i < count), converted to float, at out + i * d. A value that is not finite: ERROR_DATA with file and row. */
+/* rows[i] (i < count), converted to float, at out + i * d. A value that is not finite: ERROR_DATA with file and row. ERROR_FILE. Where they
+ * are neighbours in rising order the disk begins at once with as many behind them, so reading on from there hardly waits. */
 HSAE_API hsae_status hsae_dataset_read(const hsae_dataset *dataset, const uint64_t *rows, size_t count, float *out);
 
 #ifdef __cplusplus

@@ -2,11 +2,17 @@
 #include "bytes.h"
 #include "shards.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <unistd.h>
+
+enum {
+    BLOCK_BYTES = 1 << 18,     /* read at a time by hsae_dataset_gather, whose caller has no memory for rows as they lie in their files */
+    ANNOUNCED_BYTES = 1 << 17, /* kernels do not fetch more for one call than their read-ahead */
+};
 
 /* What a data set and all its slices share. */
 struct store {
@@ -147,47 +153,138 @@ static uint32_t copy_halves(const unsigned char *data, hsae_dtype dtype, uint32_
     return bad - 1;
 }
 
-/* Has the kernel fetch the rows that are next to be read: all of them at once, each run of neighbours as one piece. */
-static void fetch_ahead(const hsae_dataset *dataset, const uint64_t *rows, size_t count)
+static uint64_t row_size(const struct shards *shards, const struct shard *shard)
+{
+    return hsae_dtype_size(shard->dtype) * (uint64_t)shards->dim;
+}
+
+size_t hsae_dataset_row_bytes(const hsae_dataset *dataset)
+{
+    return hsae_dtype_size(dataset->store->shards.dtype) * dataset->store->shards.dim;
+}
+
+/* Bytes that were read; fewer than `size`: *error as hsae_dataset_fetch says. */
+static size_t read_bytes(int descriptor, uint64_t offset, size_t size, unsigned char *out, int *error)
+{
+    size_t done = 0;
+    *error = 0;
+    while (done < size) {
+        ssize_t more = pread(descriptor, out + done, size - done, (off_t)(offset + done));
+        if (more < 0 && errno == EINTR)
+            continue;
+        if (more < 0)
+            *error = errno;
+        if (more <= 0)
+            break;
+        done += (size_t)more;
+    }
+    return done;
+}
+
+/* How many of the rows lie one behind the other in `shard`, where the first of them does. */
+static size_t run_length(const hsae_dataset *dataset, const struct shard *shard, const uint64_t *rows, size_t count)
+{
+    uint64_t left = shard->first + shard->rows - (dataset->first + rows[0]);
+    size_t length = 1;
+    while (length < count && length < left && rows[length] == rows[length - 1] + 1)
+        length++;
+    return length;
+}
+
+size_t hsae_dataset_fetch(const hsae_dataset *dataset, const uint64_t *rows, size_t count, unsigned char *raw, int *error)
+{
+    const struct shards *shards = &dataset->store->shards;
+    size_t stride = hsae_dataset_row_bytes(dataset), length;
+    for (size_t i = 0; i < count; i += length) {
+        const struct shard *shard = find_shard(shards, dataset->first + rows[i]);
+        uint64_t size = row_size(shards, shard), offset = shard->offset + (dataset->first + rows[i] - shard->first) * size;
+        length = size == stride ? run_length(dataset, shard, rows + i, count - i) : 1;
+        size_t done = read_bytes(shard->descriptor, offset, length * size, raw + i * stride, error);
+        if (done < length * size)
+            return i + done / size;
+    }
+    return count;
+}
+
+hsae_status hsae_dataset_fetch_failed(const hsae_dataset *dataset, uint64_t row, int error)
 {
     const struct store *store = dataset->store;
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    for (size_t i = 0, next; i < count; i = next) {
+    const struct shard *shard = find_shard(&store->shards, dataset->first + row);
+    row += dataset->first - shard->first;
+    if (error)
+        return hsae_fail(store->context, HSAE_ERROR_FILE, "%s: row %" PRIu64 " cannot be read: %s", shard->path, row, strerror(error));
+    return hsae_fail(store->context, HSAE_ERROR_FILE,
+                     "%s: row %" PRIu64 " cannot be read: the file ends before it, so it was cut after it was opened; put it back whole",
+                     shard->path, row);
+}
+
+hsae_status hsae_dataset_unpack(const hsae_dataset *dataset, const uint64_t *rows, size_t count, const unsigned char *raw, hsae_dtype dtype,
+                                void *out)
+{
+    const struct store *store = dataset->store;
+    uint32_t dim = store->shards.dim;
+    size_t stride = hsae_dataset_row_bytes(dataset);
+    for (size_t i = 0; i < count; i++) {
         const struct shard *shard = find_shard(&store->shards, dataset->first + rows[i]);
-        uint64_t row = dataset->first + rows[i] - shard->first, size = hsae_dtype_size(shard->dtype) * (uint64_t)store->shards.dim;
-        for (next = i + 1; next < count && rows[next] == rows[next - 1] + 1 && row + (next - i) < shard->rows;)
-            next++;
-        uintptr_t begin = (uintptr_t)shard->data + row * size, end = begin + (next - i) * size;
-        begin -= begin % page;
-        posix_madvise((void *)begin, end - begin, POSIX_MADV_WILLNEED);
+        size_t at = i * dim;
+        uint32_t finite = dtype == HSAE_DTYPE_F32 ? copy_floats(raw + i * stride, shard->dtype, dim, (float *)out + at)
+                                                  : copy_halves(raw + i * stride, dtype, dim, (uint16_t *)out + at);
+        if (finite < dim)
+            return hsae_fail(store->context, HSAE_ERROR_DATA, "%s: row %" PRIu64 ", column %u (from 0): a value that is not finite",
+                             shard->path, dataset->first + rows[i] - shard->first, finite);
     }
+    return HSAE_OK;
 }
 
 hsae_status hsae_dataset_gather(const hsae_dataset *dataset, const uint64_t *rows, size_t count, hsae_dtype dtype, void *out)
 {
     const struct store *store = dataset->store;
+    hsae_status status = HSAE_OK;
+    size_t stride = hsae_dataset_row_bytes(dataset), row_out = store->shards.dim * hsae_dtype_size(dtype);
+    size_t most = BLOCK_BYTES / stride ? BLOCK_BYTES / stride : 1;
     if (dtype != HSAE_DTYPE_F32 && dtype != store->shards.dtype)
         return hsae_fail(store->context, HSAE_ERROR_ARGUMENT, "hsae_dataset_gather: the rows do not have this dtype");
     for (size_t i = 0; i < count; i++)
         if (rows[i] >= dataset->rows)
             return hsae_fail(store->context, HSAE_ERROR_ARGUMENT, "row %" PRIu64 " of a data set of %" PRIu64 " rows", rows[i],
                              dataset->rows);
-    fetch_ahead(dataset, rows, count);
-    for (size_t i = 0; i < count; i++) {
-        const struct shard *shard = find_shard(&store->shards, dataset->first + rows[i]);
-        uint64_t row = dataset->first + rows[i] - shard->first;
-        const unsigned char *data = shard->data + row * store->shards.dim * hsae_dtype_size(shard->dtype);
-        size_t at = i * store->shards.dim;
-        uint32_t finite = dtype == HSAE_DTYPE_F32 ? copy_floats(data, shard->dtype, store->shards.dim, (float *)out + at)
-                                                  : copy_halves(data, dtype, store->shards.dim, (uint16_t *)out + at);
-        if (finite < store->shards.dim)
-            return hsae_fail(store->context, HSAE_ERROR_DATA, "%s: row %" PRIu64 ", column %u (from 0): a value that is not finite",
-                             shard->path, row, finite);
+    unsigned char *raw = malloc((count < most ? count : most) * stride + 1);
+    if (!raw)
+        return hsae_fail(store->context, HSAE_ERROR_MEMORY, "out of memory for rows of %zu bytes", stride);
+    for (size_t i = 0, block; i < count && !status; i += block) {
+        int error;
+        block = count - i < most ? count - i : most;
+        size_t fetched = hsae_dataset_fetch(dataset, rows + i, block, raw, &error);
+        status = hsae_dataset_unpack(dataset, rows + i, fetched, raw, dtype, (char *)out + i * row_out);
+        if (!status && fetched < block)
+            status = hsae_dataset_fetch_failed(dataset, rows[i + fetched], error);
     }
-    return HSAE_OK;
+    free(raw);
+    return status;
+}
+
+/* Whoever reads rows in their order will want the next as many: the disk may begin with them. */
+static void announce_next(const hsae_dataset *dataset, const uint64_t *rows, size_t count)
+{
+#ifdef POSIX_FADV_WILLNEED
+    const struct shards *shards = &dataset->store->shards;
+    if (count < 2 || rows[count - 1] - rows[0] != count - 1 || rows[count - 1] + 1 >= dataset->rows)
+        return;
+    uint64_t row = dataset->first + rows[count - 1] + 1;
+    const struct shard *shard = find_shard(shards, row);
+    uint64_t size = row_size(shards, shard), begin = shard->offset + (row - shard->first) * size;
+    uint64_t left = shard->rows - (row - shard->first), end = begin + (left < count ? left : count) * size;
+    for (uint64_t at = begin; at < end; at += ANNOUNCED_BYTES)
+        posix_fadvise(shard->descriptor, (off_t)at, (off_t)(end - at < ANNOUNCED_BYTES ? end - at : ANNOUNCED_BYTES), POSIX_FADV_WILLNEED);
+#else
+    (void)dataset, (void)rows, (void)count;
+#endif
 }
 
 hsae_status hsae_dataset_read(const hsae_dataset *dataset, const uint64_t *rows, size_t count, float *out)
 {
-    return hsae_dataset_gather(dataset, rows, count, HSAE_DTYPE_F32, out);
+    hsae_status status = hsae_dataset_gather(dataset, rows, count, HSAE_DTYPE_F32, out);
+    if (!status)
+        announce_next(dataset, rows, count);
+    return status;
 }

@@ -1,4 +1,4 @@
-/* What the trainer needs of a data set beyond the public API. */
+/* What the trainer and the reader need of a data set beyond the public API. */
 #ifndef HSAE_SRC_DATASET_H
 #define HSAE_SRC_DATASET_H
 
@@ -9,5 +9,15 @@ hsae_dtype hsae_dataset_dtype(const hsae_dataset *dataset);
 /* rows[i] (i < count) in `dtype` (hsae_dataset_dtype or F32), packed at out + i * d * size. Checks that all values are finite. */
 hsae_status hsae_dataset_gather(const hsae_dataset *dataset, const uint64_t *rows, size_t count, hsae_dtype dtype, void *out);
 size_t hsae_dtype_size(hsae_dtype dtype);
+
+/* The same in two parts, both with rows below hsae_dataset_rows. The first may wait for a disk and fails quietly: rows as they lie in their
+ * files, hsae_dataset_row_bytes apart, to `raw`. Returns how many were read; where those are not all, *error is the errno, or 0 for a file
+ * that ends too early. */
+size_t hsae_dataset_fetch(const hsae_dataset *dataset, const uint64_t *rows, size_t count, unsigned char *raw, int *error);
+hsae_status hsae_dataset_unpack(const hsae_dataset *dataset, const uint64_t *rows, size_t count, const unsigned char *raw, hsae_dtype dtype,
+                                void *out);
+size_t hsae_dataset_row_bytes(const hsae_dataset *dataset);
+/* Says that this row could not be fetched. ERROR_FILE. */
+hsae_status hsae_dataset_fetch_failed(const hsae_dataset *dataset, uint64_t row, int error);
 
 #endif

@@ -42,6 +42,8 @@ hsae_status hsae_map_open(const hsae_context *context, const char *path, struct 
     }
     map->data = data;
     map->size = (uint64_t)info.st_size;
+    map->file = file;
+    return HSAE_OK;
 end:
     if (file >= 0)
         close(file);
@@ -50,8 +52,10 @@ end:
 
 void hsae_map_close(struct hsae_map *map)
 {
-    if (map->data)
+    if (map->data) {
         munmap((void *)map->data, (size_t)map->size);
+        close(map->file);
+    }
     *map = (struct hsae_map){0};
 }
 

@@ -8,6 +8,7 @@
 struct hsae_map {
     const unsigned char *data; /* NULL where size is 0 */
     uint64_t size;
+    int file; /* where there is data: its descriptor, open as long as it is mapped */
 };
 
 /* ERROR_FILE where `path` is not a readable regular file. */

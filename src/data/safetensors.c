@@ -1,6 +1,5 @@
 #include "safetensors.h"
 #include "bytes.h"
-#include "file.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -208,6 +207,11 @@ void hsae_safetensors_close(struct hsae_safetensors **handle)
     hsae_map_close(&file->map);
     free(file);
     *handle = NULL;
+}
+
+const struct hsae_map *hsae_safetensors_map(const struct hsae_safetensors *file)
+{
+    return &file->map;
 }
 
 size_t hsae_safetensors_count(const struct hsae_safetensors *file)

@@ -3,6 +3,7 @@
 #define HSAE_SRC_SAFETENSORS_H
 
 #include "../context.h"
+#include "file.h"
 #include <hsae/file.h> /* hsae_tensor and the other types */
 
 /* "F32"; "other". */
@@ -25,6 +26,8 @@ size_t hsae_safetensors_count(const struct hsae_safetensors *file);
 const struct hsae_tensor *hsae_safetensors_at(const struct hsae_safetensors *file, size_t index);
 /* NULL: there is none of that name. */
 const struct hsae_tensor *hsae_safetensors_find(const struct hsae_safetensors *file, const char *name);
+/* The mapped file. */
+const struct hsae_map *hsae_safetensors_map(const struct hsae_safetensors *file);
 /* A value of __metadata__; NULL: there is no such key. */
 const char *hsae_safetensors_metadata(const struct hsae_safetensors *file, const char *key);
 

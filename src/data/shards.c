@@ -45,6 +45,17 @@ static void flatten(struct shard *shard, uint32_t rank, const uint64_t *shape)
     shard->rows = rank == 3 ? shape[0] * shape[1] : shape[0];
 }
 
+/* Rows are read from the file, not from the mapping: a file that was cut after opening is an error then and not a SIGBUS. They are read
+ * here and there, so the kernel is not to read on behind them. */
+static void locate(struct shard *shard, const struct hsae_map *map, const unsigned char *data)
+{
+    shard->descriptor = map->file;
+    shard->offset = data ? (uint64_t)(data - map->data) : 0;
+#ifdef POSIX_FADV_RANDOM
+    posix_fadvise(map->file, 0, 0, POSIX_FADV_RANDOM);
+#endif
+}
+
 static hsae_status open_safetensors(const hsae_context *context, const char *name, struct shard *shard)
 {
     char shape[192];
@@ -70,7 +81,7 @@ static hsae_status open_safetensors(const hsae_context *context, const char *nam
     if (!tensor)
         return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: none of its %zu tensors is F32, F16 or BF16 of 2 or 3 dimensions", shard->path,
                          hsae_safetensors_count(shard->file));
-    shard->data = tensor->data;
+    locate(shard, hsae_safetensors_map(shard->file), tensor->data);
     flatten(shard, tensor->rank, tensor->shape);
     return HSAE_OK;
 }
@@ -81,7 +92,7 @@ static hsae_status open_npy(const hsae_context *context, struct shard *shard)
     hsae_status status = hsae_npy_parse(context, shard->path, &shard->map, &npy);
     if (status)
         return status;
-    shard->data = npy.data;
+    locate(shard, &shard->map, npy.data);
     shard->dtype = npy.dtype;
     flatten(shard, npy.rank, npy.shape);
     return HSAE_OK;

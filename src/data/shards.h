@@ -9,9 +9,10 @@
 /* Rows that lie one after the other in one file. */
 struct shard {
     char *path;
-    struct hsae_safetensors *file; /* one of these two keeps the data mapped */
+    struct hsae_safetensors *file; /* one of these two keeps the file open */
     struct hsae_map map;
-    const unsigned char *data;
+    int descriptor;       /* the rows lie in this file */
+    uint64_t offset;      /* from here on, one behind the other; 0 where there is none */
     uint64_t first, rows; /* first: within the data set */
     uint64_t dim;
     hsae_dtype dtype;

@@ -300,6 +300,24 @@ static void test_not_finite(void **state)
     }
 }
 
+/* What was whole on opening and is cut afterwards is an error, at the row that is missing. */
+static void test_cut_file(void **state)
+{
+    (void)state;
+    float out[8];
+    hsae_dataset *dataset;
+    write_counting(scratch("cut"), 4, 2, 0);
+    write_counting(scratch("whole"), 2, 2, 8);
+    const char *paths[] = {scratch("whole"), scratch("cut")};
+    assert_ok(hsae_dataset_open(context, &(hsae_dataset_params){.paths = paths, .path_count = 2}, &dataset));
+    size_t size;
+    free(read_file(scratch("cut"), &size));
+    assert_int_equal(truncate(scratch("cut"), (off_t)size - 7), 0);
+    assert_rows(dataset, (uint64_t[]){4, 1, 3}, 3, (float[]){4, 5, 10, 11, 2, 3});
+    assert_fails(hsae_dataset_read(dataset, (uint64_t[]){2, 3, 4, 5}, 4, out), HSAE_ERROR_FILE, "cut: row 3", "ends before it", NULL);
+    hsae_dataset_close(&dataset);
+}
+
 static void test_golden(void **state)
 {
     (void)state;
@@ -317,7 +335,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_halves),     cmocka_unit_test(test_safetensors),    cmocka_unit_test(test_npy),
         cmocka_unit_test(test_shards),     cmocka_unit_test(test_slice_outlives), cmocka_unit_test(test_unusable),
-        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_not_finite), cmocka_unit_test(test_cut_file),       cmocka_unit_test(test_golden),
     };
     return cmocka_run_group_tests(tests, support_setup, support_teardown);
 }
