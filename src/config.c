@@ -1,5 +1,5 @@
 #include "config.h"
-#include "context.h"
+#include "data/file.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -510,7 +510,7 @@ hsae_status hsae_config_load(hsae_context *context, hsae_config *config, const c
     char *text = NULL;
     FILE *file = fopen(path, "rb");
     if (!file) {
-        hsae_fail(context, status, "%s: cannot be read: %s", path, strerror(errno));
+        status = hsae_fail_reading(context, path, errno);
         goto end;
     }
     text = malloc(MAX_FILE + 1);
@@ -520,7 +520,7 @@ hsae_status hsae_config_load(hsae_context *context, hsae_config *config, const c
     }
     size_t size = fread(text, 1, MAX_FILE + 1, file);
     if (ferror(file)) {
-        hsae_fail(context, status, "%s: cannot be read: %s", path, strerror(errno));
+        status = hsae_fail_reading(context, path, errno);
         goto end;
     }
     if (size > MAX_FILE || memchr(text, '\0', size)) {

@@ -20,7 +20,7 @@ void cli_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2))); /* not with --quiet */
 /* cli_error and a pointer to --help; CLI_USAGE. */
 int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* "cannot ACTION PATH: reason of errno"; CLI_FAILED. */
+/* "cannot ACTION PATH: reason of errno; what to do"; CLI_FAILED. */
 int cli_file_error(const char *action, const char *path);
 int cli_out_of_memory(void);
 

@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <unistd.h>
 
 struct train {
     /* As given. */
@@ -16,6 +16,8 @@ struct train {
     double holdout;
     bool json, force, check;
     struct cli_keys keys;
+    int argc; /* all of that as words */
+    char **argv;
 
     hsae_context *context;
     hsae_device *device;
@@ -23,6 +25,7 @@ struct train {
 
     /* One run. */
     const char *folder;
+    struct run_lock lock;
     hsae_trainer *trainer;
     FILE *metrics;
     hsae_step_metrics figures;  /* the newest; step 0: none yet */
@@ -135,6 +138,13 @@ static bool save_checkpoint(struct train *train)
     uint64_t step = hsae_trainer_step_count(train->trainer);
     if (train->saved_step == step)
         return true;
+    /* A checkpoint is not to outlive the lines before it. */
+    if (fsync(fileno(train->metrics)) && errno != EINVAL) {
+        run_path(path, train->folder, "metrics.jsonl");
+        cli_file_error("write", path);
+        train->failed = true;
+        return false;
+    }
     run_checkpoint_path(path, train->folder, step);
     if (hsae_trainer_save_checkpoint(train->trainer, path) != HSAE_OK || run_prune(train->folder, step, train->keep) != CLI_DONE) {
         train->failed = true;
@@ -150,24 +160,33 @@ static bool on_checkpoint(void *user, hsae_trainer *trainer)
     return save_checkpoint(user);
 }
 
-/* The newest checkpoint of the folder that can be read, to `path`; "" where there is none. */
+/* The newest checkpoint of the folder that is whole, to `path`; "" where there is none. */
 static int newest_checkpoint(const struct train *train, char path[RUN_PATH])
 {
     uint64_t *steps;
     size_t count;
-    int status = run_checkpoints(train->folder, &steps, &count);
+    hsae_status found = HSAE_ERROR_FORMAT;
     *path = 0;
-    cli_soften_errors(true);
-    while (count && !*path) {
-        run_checkpoint_path(path, train->folder, steps[--count]);
-        if (hsae_checkpoint_check(train->context, path) != HSAE_OK)
-            *path = 0;
+    int status = run_checkpoints(train->folder, &steps, &count);
+    size_t left = count;
+    /* Only what is damaged is passed over: going on from an older one would drop a newer one that could not be read just now. */
+    while (status == CLI_DONE && left && found == HSAE_ERROR_FORMAT) {
+        run_checkpoint_path(path, train->folder, steps[--left]);
+        cli_soften_errors(true);
+        found = hsae_checkpoint_check(train->context, path);
+        cli_soften_errors(false);
     }
-    cli_soften_errors(false);
     free(steps);
-    if (*path)
+    if (status != CLI_DONE)
+        return status;
+    if (count && found != HSAE_OK) {
+        cli_error("%s: the warning above says what is wrong with its %s; mend that, or start anew with --force", train->folder,
+                  found == HSAE_ERROR_FORMAT ? "checkpoints, none of which is whole" : "newest checkpoint");
+        return CLI_FAILED;
+    }
+    if (count)
         cli_note("resuming from %s", path);
-    return status;
+    return CLI_DONE;
 }
 
 /* The trainer, fresh or from `resume` (NULL: fresh). */
@@ -185,11 +204,7 @@ static hsae_status make_trainer(struct train *train, const char *resume)
 static int prepare_folder(struct train *train, bool resumed)
 {
     char path[RUN_PATH];
-    int status = run_create(train->folder);
-    if (status == CLI_DONE && !resumed)
-        status = run_remove(train->folder);
-    if (status == CLI_DONE && resumed)
-        status = run_cut_metrics(train->folder, train->first_step);
+    int status = resumed ? run_cut_metrics(train->folder, train->first_step) : run_remove(train->folder);
     char *config = status == CLI_DONE ? hsae_config_json(hsae_trainer_config(train->trainer)) : NULL;
     if (!config)
         return status == CLI_DONE ? cli_out_of_memory() : status;
@@ -261,40 +276,111 @@ static int finish(struct train *train)
     return CLI_DONE;
 }
 
-/* One run into train->folder. */
-static int run_once(struct train *train)
+/* A word as a shell reads it. */
+static void print_word(const char *word)
 {
-    char newest[RUN_PATH];
-    const char *resume = train->resume;
-    int exit_status = CLI_DONE;
-    if (resume && strcmp(resume, "auto") == 0) {
-        exit_status = newest_checkpoint(train, newest);
-        resume = *newest ? newest : NULL;
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,=+@%";
+    if (*word && strspn(word, plain) == strlen(word)) {
+        fputs(word, stderr);
+        return;
     }
-    if (!resume && !train->force && run_exists(train->folder)) {
+    fputc('\'', stderr);
+    for (; *word; word++)
+        if (*word == '\'')
+            fputs("'\\''", stderr);
+        else
+            fputc(*word, stderr);
+    fputc('\'', stderr);
+}
+
+/* The command that goes on with this run: its own words, with --resume auto. */
+static void print_command(const struct train *train)
+{
+    fputs("  hsae train", stderr);
+    for (int i = 0; i < train->argc; i++) {
+        const char *word = train->argv[i];
+        if (strcmp(word, "--resume") == 0)
+            i++;
+        else if (strcmp(word, "--force") != 0 && strncmp(word, "--resume=", 9) != 0) {
+            fputc(' ', stderr);
+            print_word(word);
+        }
+    }
+    fputs(" --resume auto\n", stderr);
+}
+
+/* What is left of a run that broke off after its first step, and how to go on with it. */
+static void say_how_to_go_on(const struct train *train, hsae_status status)
+{
+    uint64_t *steps;
+    size_t count;
+    if (train->check || run_checkpoints(train->folder, &steps, &count) != CLI_DONE)
+        return;
+    const char *first = status == HSAE_ERROR_DEVICE_LOST     ? "the device was lost; "
+                        : status == HSAE_ERROR_DEVICE_MEMORY ? "close what else uses the device's memory or choose another --device; then "
+                        : status == HSAE_ERROR_MEMORY        ? "close other programs; then "
+                        : train->failed                      ? "once the files can be written "
+                                                             : "";
+    if (count) {
+        cli_error("the run broke off; its checkpoint of step %" PRIu64 " is whole: %sgo on with", steps[count - 1], first);
+        print_command(train);
+    } else {
+        cli_error("the run broke off before its first checkpoint: %sstart again (--checkpoint-every N saves more often)", first);
+    }
+    free(steps);
+}
+
+/* The checkpoint to start from, to `path`; "" for a new run. */
+static int choose_start(const struct train *train, char path[RUN_PATH])
+{
+    *path = 0;
+    if (train->resume && strcmp(train->resume, "auto") != 0) {
+        snprintf(path, RUN_PATH, "%s", train->resume);
+        return CLI_DONE;
+    }
+    int status = train->resume ? newest_checkpoint(train, path) : CLI_DONE;
+    if (status != CLI_DONE || *path)
+        return status;
+    if (!train->force && run_exists(train->folder)) {
         cli_error("%s holds a run already: go on with it (--resume auto), replace it (--force), or choose another --out", train->folder);
         return CLI_FAILED;
     }
-    if (train->resume && !resume)
+    if (train->resume)
         cli_note("no checkpoint in %s: starting from the beginning", train->folder);
+    return CLI_DONE;
+}
+
+/* One run into train->folder. */
+static int run_once(struct train *train)
+{
+    char start[RUN_PATH];
+    int exit_status = run_lock(train->context, train->folder, &train->lock);
     if (exit_status == CLI_DONE)
-        exit_status = cli_exit_status(make_trainer(train, resume));
+        exit_status = choose_start(train, start);
+    if (exit_status == CLI_DONE)
+        exit_status = cli_exit_status(make_trainer(train, *start ? start : NULL));
     if (exit_status != CLI_DONE)
         return exit_status;
     train->first_step = hsae_trainer_step_count(train->trainer);
     train->saved_step = UINT64_MAX;
     train->figures = (hsae_step_metrics){0};
     if (train->stop_after < train->first_step) {
-        cli_usage("train", "--stop-after %" PRIu64 ": %s is at step %" PRIu64 " already", train->stop_after, resume, train->first_step);
+        cli_usage("train", "--stop-after %" PRIu64 ": %s is at step %" PRIu64 " already", train->stop_after, start, train->first_step);
         return CLI_USAGE;
     }
-    exit_status = prepare_folder(train, resume != NULL);
+    exit_status = prepare_folder(train, *start);
     if (exit_status != CLI_DONE)
         return exit_status;
     hsae_status status = run_steps(train);
-    /* What a device or the data broke is not worth keeping; the checkpoint before it is whole. */
-    if ((status == HSAE_OK || status == HSAE_CANCELLED) && save_checkpoint(train) && status == HSAE_CANCELLED)
-        cli_note("checkpoint of step %" PRIu64 " in %s; go on with --resume auto", train->saved_step, train->folder);
+    /* What a device or the data broke is not worth keeping, and where a line of metrics is missing an older checkpoint brings it back. */
+    bool whole = (status == HSAE_OK || status == HSAE_CANCELLED) && !train->failed;
+    if (whole && save_checkpoint(train) && status == HSAE_CANCELLED) {
+        cli_note("checkpoint of step %" PRIu64 " in %s; go on with", train->saved_step, train->folder);
+        if (cli_verbose != CLI_QUIET)
+            print_command(train);
+    }
+    if (train->failed || (status != HSAE_OK && status != HSAE_CANCELLED))
+        say_how_to_go_on(train, status);
     if (train->failed)
         return CLI_FAILED;
     return status == HSAE_OK ? finish(train) : cli_exit_status(status);
@@ -309,6 +395,7 @@ static int close_run(struct train *train, int exit_status)
         exit_status = cli_file_error("write", path);
     }
     train->metrics = NULL;
+    run_unlock(train->folder, &train->lock);
     return exit_status;
 }
 
@@ -393,7 +480,8 @@ static int train(struct train *train, const struct cli_command *command)
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    struct train all = {.stop_after = UINT64_MAX, .keep = 2, .log_every = UINT64_MAX, .checkpoint_every = UINT64_MAX};
+    struct train all = {
+        .stop_after = UINT64_MAX, .keep = 2, .log_every = UINT64_MAX, .checkpoint_every = UINT64_MAX, .argc = argc, .argv = argv};
     const struct cli_option options[] = {
         {"data", CLI_PATHS, &all.data_paths, "PATH...", "activations: files or folders"},
         {"tensor", CLI_TEXT, &all.tensor, "NAME", "tensor to read; default: the first with 2 or 3 dimensions"},

@@ -1,10 +1,16 @@
+#ifdef __APPLE__
+#define _DARWIN_C_SOURCE /* flock */
+#endif
+
 #include "run_folder.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -20,10 +26,22 @@ void run_checkpoint_path(char path[RUN_PATH], const char *folder, uint64_t step)
     snprintf(path, RUN_PATH, "%s/checkpoint-%" PRIu64 ".safetensors", folder, step);
 }
 
-int run_create(const char *folder)
+/* Names in a folder survive a power cut once the folder is synced. File systems that cannot do that are left alone. */
+static void sync_folder(const char *folder)
 {
-    char path[RUN_PATH];
+    int file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (file < 0)
+        return;
+    fsync(file);
+    close(file);
+}
+
+/* Makes the folder and those above it. */
+static int make_folders(const char *folder, bool *made)
+{
+    char path[RUN_PATH], above[RUN_PATH] = ".";
     size_t length = strlen(folder);
+    *made = false;
     if (length > RUN_PATH - 64) {
         errno = ENAMETOOLONG;
         return cli_file_error("make the folder", folder);
@@ -32,15 +50,58 @@ int run_create(const char *folder)
         if (folder[i] != '/' && folder[i] != 0)
             continue;
         snprintf(path, sizeof path, "%.*s", (int)i, folder);
-        if (mkdir(path, 0777) && errno != EEXIST)
+        if (mkdir(path, 0777) == 0) {
+            *made = true;
+            sync_folder(above);
+        } else if (errno != EEXIST) {
             return cli_file_error("make the folder", path);
-    }
-    struct stat info;
-    if (stat(folder, &info) == 0 && !S_ISDIR(info.st_mode)) {
-        errno = ENOTDIR;
-        return cli_file_error("use the folder", folder);
+        }
+        snprintf(above, sizeof above, "%s", path);
     }
     return CLI_DONE;
+}
+
+/* Half-written files of this program's own; the library's have other names. */
+static void remove_temporaries(const char *folder)
+{
+    const char *const names[] = {"config.json.tmp", "metrics.jsonl.tmp"};
+    char path[RUN_PATH];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        run_path(path, folder, names[i]);
+        unlink(path);
+    }
+}
+
+int run_lock(hsae_context *context, const char *folder, struct run_lock *lock)
+{
+    *lock = (struct run_lock){.folder = -1};
+    int status = make_folders(folder, &lock->made);
+    if (status != CLI_DONE)
+        return status;
+    lock->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock->folder < 0)
+        return cli_file_error("use the folder", folder);
+    if (flock(lock->folder, LOCK_EX | LOCK_NB) == 0) {
+        remove_temporaries(folder);
+        hsae_folder_sweep(context, folder);
+        return CLI_DONE;
+    }
+    if (errno == EWOULDBLOCK) {
+        cli_error("%s: another process is training into this folder; wait for its end, stop it, or choose another --out", folder);
+        return CLI_FAILED;
+    }
+    cli_warning("%s: its file system has no locks (%s): make sure that no other run uses this folder", folder, strerror(errno));
+    return CLI_DONE;
+}
+
+void run_unlock(const char *folder, struct run_lock *lock)
+{
+    if (lock->folder < 0)
+        return;
+    if (lock->made)
+        rmdir(folder); /* only where it is empty */
+    close(lock->folder);
+    lock->folder = -1;
 }
 
 static int ascending(const void *left, const void *right)
@@ -156,8 +217,12 @@ static int commit_text(const char *path, const char *temporary, FILE *file)
 {
     bool good = fflush(file) == 0 && !ferror(file) && fsync(fileno(file)) == 0;
     good = fclose(file) == 0 && good;
-    if (good && rename(temporary, path) == 0)
+    if (good && rename(temporary, path) == 0) {
+        char folder[RUN_PATH];
+        snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
+        sync_folder(folder);
         return CLI_DONE;
+    }
     int status = cli_file_error("write", path);
     unlink(temporary);
     return status;

@@ -5,14 +5,21 @@
 
 #include "cli.h"
 
-/* Room for every path of a run folder; run_create refuses longer ones. */
+/* Room for every path of a run folder; run_lock refuses longer ones. */
 enum { RUN_PATH = 4096 };
 
 void run_path(char path[RUN_PATH], const char *folder, const char *name);
 void run_checkpoint_path(char path[RUN_PATH], const char *folder, uint64_t step);
 
-/* Makes the folder and those above it. */
-int run_create(const char *folder);
+/* A run folder that no other process trains into, until run_unlock or the end of this process. */
+struct run_lock {
+    int folder; /* open descriptor; -1: none */
+    bool made;  /* the folder was not there before */
+};
+/* Makes the folder and those above it, refuses one that another process holds, and removes what killed processes left half written. */
+int run_lock(hsae_context *context, const char *folder, struct run_lock *lock);
+/* A folder that run_lock made and nothing was put into goes, too. Takes one that holds nothing. */
+void run_unlock(const char *folder, struct run_lock *lock);
 /* Whether it holds a model or a checkpoint. */
 bool run_exists(const char *folder);
 /* Removes the files of a run, and nothing else. */

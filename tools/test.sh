@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing (Debian 12, root or sudo), builds with AddressSanitizer and UndefinedBehaviorSanitizer, and runs all tests: on the
-# reference, on PoCL (OpenCL) and on lavapipe (Vulkan). Arguments are handed to `meson test`, e.g. --suite unit.
+# reference, on PoCL (OpenCL) and on lavapipe (Vulkan); those of the suite `long` only with `meson test -C build-test --suite long`. Arguments are handed to `meson test`, e.g. --suite unit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/packages.sh
@@ -14,5 +14,5 @@ echo "== building in build-clang, with clang"
 ninja -C build-clang >/dev/null
 echo "== testing"
 status=0
-meson test -C build-test --print-errorlogs --no-rebuild "$@" || status=$?
+meson test -C build-test --print-errorlogs --no-rebuild --no-suite long "$@" || status=$?
 exec tests/summary.py build-test/meson-logs/testlog.json $status

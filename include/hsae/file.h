@@ -74,6 +74,14 @@ typedef struct hsae_new_tensor {
 HSAE_API hsae_status hsae_tensor_file_write(hsae_context *context, const char *path, const hsae_metadata *metadata, size_t metadata_count,
                                             const hsae_new_tensor *tensors, size_t tensor_count);
 
+/* Removes the temporary files of writers of this library (of models, checkpoints, tensor files) that were killed at work in this folder.
+ * Files that are being written, by whichever process, stay. */
+HSAE_API void hsae_folder_sweep(hsae_context *context, const char *folder);
+
+/* What a user can do about an errno of a file that was to be opened, read or written: "; make room there ...", to be put behind
+ * strerror's text. "" for those without advice. Static string; any thread. */
+HSAE_API const char *hsae_errno_advice(int error);
+
 #ifdef __cplusplus
 }
 #endif

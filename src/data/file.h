@@ -11,6 +11,9 @@ struct hsae_map {
     int file; /* where there is data: its descriptor, open as long as it is mapped */
 };
 
+/* "PATH: cannot be read: REASON; ADVICE" for an errno. ERROR_FILE, or ERROR_MEMORY where that is the reason. */
+hsae_status hsae_fail_reading(const hsae_context *context, const char *path, int error);
+
 /* ERROR_FILE where `path` is not a readable regular file. */
 hsae_status hsae_map_open(const hsae_context *context, const char *path, struct hsae_map *map);
 /* Takes a zeroed map, and one that is closed already. */

@@ -174,7 +174,7 @@ static hsae_status add_folder(struct shards *shards, const char *tensor, const c
     size_t before = shards->count;
     int count = scandir(folder, &entries, visible, by_name), directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (count < 0 || directory < 0)
-        status = hsae_fail(context, HSAE_ERROR_FILE, "%s: cannot be read: %s", folder, strerror(errno));
+        status = hsae_fail_reading(context, folder, errno);
     for (int i = 0; i < count; i++) {
         struct stat info;
         if (!status && !fstatat(directory, entries[i]->d_name, &info, 0) && S_ISREG(info.st_mode))
@@ -193,7 +193,7 @@ static hsae_status add_path(struct shards *shards, const char *tensor, const cha
 {
     struct stat info;
     if (stat(path, &info))
-        return hsae_fail(shards->context, HSAE_ERROR_FILE, "%s: cannot be read: %s", path, strerror(errno));
+        return hsae_fail_reading(shards->context, path, errno);
     return S_ISDIR(info.st_mode) ? add_folder(shards, tensor, path) : add_file(shards, tensor, NULL, path);
 }
 
