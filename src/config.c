@@ -485,8 +485,8 @@ hsae_status hsae_config_parse(hsae_context *context, hsae_config *config, const 
     hsae_config changed = *config;
     json_t *object = json_loads(json, JSON_REJECT_DUPLICATES, &wrong);
     if (!object)
-        return hsae_fail(context, HSAE_ERROR_CONFIG, "%s: not valid JSON: %s (line %d, column %d)", origin, wrong.text, wrong.line,
-                         wrong.column);
+        return hsae_fail(context, HSAE_ERROR_CONFIG, "%s: not valid JSON: %s (line %d, column %d); mend it there", origin, wrong.text,
+                         wrong.line, wrong.column);
     if (!json_is_object(object))
         status = hsae_fail(context, HSAE_ERROR_CONFIG, "%s: the configuration is not a JSON object", origin);
     json_object_foreach(object, name, value)

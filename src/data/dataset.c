@@ -100,6 +100,11 @@ hsae_dtype hsae_dataset_dtype(const hsae_dataset *dataset)
     return dataset->store->shards.dtype;
 }
 
+const char *hsae_dataset_path(const hsae_dataset *dataset)
+{
+    return dataset->store->shards.items[0].path;
+}
+
 /* Reading */
 
 static const struct shard *find_shard(const struct shards *shards, uint64_t row)
@@ -230,7 +235,8 @@ hsae_status hsae_dataset_unpack(const hsae_dataset *dataset, const uint64_t *row
         uint32_t finite = dtype == HSAE_DTYPE_F32 ? copy_floats(raw + i * stride, shard->dtype, dim, (float *)out + at)
                                                   : copy_halves(raw + i * stride, dtype, dim, (uint16_t *)out + at);
         if (finite < dim)
-            return hsae_fail(store->context, HSAE_ERROR_DATA, "%s: row %" PRIu64 ", column %u (from 0): a value that is not finite",
+            return hsae_fail(store->context, HSAE_ERROR_DATA,
+                             "%s: row %" PRIu64 ", column %u (from 0): a value that is not finite; drop the row, or make it again",
                              shard->path, dataset->first + rows[i] - shard->first, finite);
     }
     return HSAE_OK;

@@ -113,7 +113,8 @@ hsae_status hsae_npy_parse(const hsae_context *context, const char *path, const 
                          version);
     uint64_t header = version == 1 ? hsae_load16(map->data + 8) : hsae_load32(map->data + 8);
     if (header > map->size - start)
-        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: truncated: an npy header of %" PRIu64 " bytes is announced, %" PRIu64 " follow",
+        return hsae_fail(context, HSAE_ERROR_FORMAT,
+                         "%s: truncated: an npy header of %" PRIu64 " bytes is announced, %" PRIu64 " follow; fetch or write it again",
                          path, header, map->size - start);
     char descr[16] = "";
     bool fortran = false;
@@ -133,8 +134,9 @@ hsae_status hsae_npy_parse(const hsae_context *context, const char *path, const 
         if (__builtin_mul_overflow(bytes, npy->shape[i], &bytes))
             return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: the product of the npy array's shape overflows", path);
     if (bytes > found)
-        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: truncated: %" PRIu64 " bytes of data are announced, %" PRIu64 " follow", path,
-                         bytes, found);
+        return hsae_fail(context, HSAE_ERROR_FORMAT,
+                         "%s: truncated: %" PRIu64 " bytes of data are announced, %" PRIu64 " follow; fetch or write it again", path, bytes,
+                         found);
     if (bytes < found)
         hsae_log(context, HSAE_LOG_WARNING, "%s: %" PRIu64 " bytes after the npy array are not read", path, found - bytes);
     npy->data = map->data + start + header;

@@ -81,7 +81,7 @@ static const char *parse_tensor(const json_t *entry, const unsigned char *data, 
     if (from < 0 || to < from)
         return "data_offsets run backwards";
     if ((uint64_t)to > size)
-        return "its data reach beyond the end of the file (is the file truncated?)";
+        return "its data reach beyond the end of the file; the file is truncated: fetch or write it again";
     tensor->bytes = (uint64_t)(to - from);
     tensor->data = data ? data + from : NULL;
     for (size_t i = 0; i < TYPE_COUNT; i++) {
@@ -143,13 +143,14 @@ static hsae_status parse_header(const hsae_context *context, const char *path, s
     for (size_t i = 0; i < file->count; i++) {
         const struct hsae_tensor *tensor = &file->tensors[i];
         if (tensor->data != end)
-            return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\" %s", path, tensor->name,
-                             tensor->data < end ? "overlaps the one before it" : "has a hole before it");
+            return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\" %s; the file is damaged: fetch or write it again", path,
+                             tensor->name, tensor->data < end ? "overlaps the one before it" : "has a hole before it");
         if (data)
             end += tensor->bytes;
     }
     if (size && end != data + size)
-        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: %" PRIu64 " bytes after the last tensor belong to none", path,
+        return hsae_fail(context, HSAE_ERROR_FORMAT,
+                         "%s: %" PRIu64 " bytes after the last tensor belong to none; the file is damaged: fetch or write it again", path,
                          size - (uint64_t)(end - data));
     return HSAE_OK;
 }
@@ -166,14 +167,16 @@ hsae_status hsae_safetensors_open(const hsae_context *context, const char *path,
         goto error;
     status = HSAE_ERROR_FORMAT;
     if (file->map.size < 8) {
-        hsae_fail(context, status, "%s: not a safetensors file: it has %" PRIu64 " bytes", path, file->map.size);
+        hsae_fail(context, status, "%s: not a safetensors file: it has %" PRIu64 " bytes, at least 8 are needed; fetch or write it again",
+                  path, file->map.size);
         goto error;
     }
     uint64_t header_size = hsae_load64(file->map.data), rest = file->map.size - 8;
     if (header_size > rest) {
         hsae_fail(context, status,
-                  "%s: not a safetensors file, or truncated: a header of %" PRIu64 " bytes is announced, %" PRIu64 " follow", path,
-                  header_size, rest);
+                  "%s: not a safetensors file, or truncated: a header of %" PRIu64 " bytes is announced, %" PRIu64
+                  " follow; fetch or write it again",
+                  path, header_size, rest);
         goto error;
     }
     if (header_size > MAX_HEADER) {

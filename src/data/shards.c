@@ -66,11 +66,13 @@ static hsae_status open_safetensors(const hsae_context *context, const char *nam
     if (name) {
         tensor = hsae_safetensors_find(shard->file, name);
         if (!tensor)
-            return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: there is no tensor \"%s\" (it has %zu, the first is \"%s\")", shard->path,
-                             name, hsae_safetensors_count(shard->file),
+            return hsae_fail(context, HSAE_ERROR_FORMAT,
+                             "%s: there is no tensor \"%s\" among its %zu, of which the first is \"%s\"; \"hsae info\" lists them",
+                             shard->path, name, hsae_safetensors_count(shard->file),
                              hsae_safetensors_count(shard->file) ? hsae_safetensors_at(shard->file, 0)->name : "");
         if ((tensor->rank != 2 && tensor->rank != 3) || !readable_type(tensor, &shard->dtype))
-            return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\" is %s %s; F32, F16 or BF16 of 2 or 3 dimensions is read",
+            return hsae_fail(context, HSAE_ERROR_FORMAT,
+                             "%s: tensor \"%s\" is %s %s; F32, F16 or BF16 of 2 or 3 dimensions is read: convert it, or name another",
                              shard->path, name, tensor->type_name, hsae_shape_text(shape, tensor->rank, tensor->shape));
     }
     for (size_t i = 0; !tensor && i < hsae_safetensors_count(shard->file); i++) {
@@ -79,8 +81,9 @@ static hsae_status open_safetensors(const hsae_context *context, const char *nam
             tensor = candidate;
     }
     if (!tensor)
-        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: none of its %zu tensors is F32, F16 or BF16 of 2 or 3 dimensions", shard->path,
-                         hsae_safetensors_count(shard->file));
+        return hsae_fail(context, HSAE_ERROR_FORMAT,
+                         "%s: none of its %zu tensors is F32, F16 or BF16 of 2 or 3 dimensions, as activations must be; convert one",
+                         shard->path, hsae_safetensors_count(shard->file));
     locate(shard, hsae_safetensors_map(shard->file), tensor->data);
     flatten(shard, tensor->rank, tensor->shape);
     return HSAE_OK;
@@ -185,7 +188,8 @@ static hsae_status add_folder(struct shards *shards, const char *tensor, const c
     if (directory >= 0)
         close(directory);
     if (!status && shards->count == before)
-        status = hsae_fail(context, HSAE_ERROR_DATA, "%s: no safetensors or npy file in this folder", folder);
+        status =
+            hsae_fail(context, HSAE_ERROR_DATA, "%s: no safetensors or npy file in this folder; give another folder, or the files", folder);
     return status;
 }
 
@@ -207,7 +211,9 @@ static hsae_status join_shards(struct shards *shards, uint64_t *rows)
     for (size_t i = 0; i < shards->count; i++) {
         struct shard *shard = &shards->items[i];
         if (shard->dim != first->dim)
-            return hsae_fail(shards->context, HSAE_ERROR_DATA, "%s: its vectors have %" PRIu64 " numbers, those of %s have %" PRIu64,
+            return hsae_fail(shards->context, HSAE_ERROR_DATA,
+                             "%s: its vectors have %" PRIu64 " numbers, those of %s have %" PRIu64
+                             "; give files of one width, of the same place in the same model",
                              shard->path, shard->dim, first->path, first->dim);
         if (shard->dtype != first->dtype)
             shards->dtype = HSAE_DTYPE_F32;
@@ -215,7 +221,8 @@ static hsae_status join_shards(struct shards *shards, uint64_t *rows)
         *rows += shard->rows; /* mapped, so far from overflow */
     }
     if (*rows == 0)
-        return hsae_fail(shards->context, HSAE_ERROR_DATA, "%s: the data set is empty: it has no activation vector", first->path);
+        return hsae_fail(shards->context, HSAE_ERROR_DATA,
+                         "%s: the data set is empty: it has no activation vector; give files that hold some", first->path);
     return HSAE_OK;
 }
 

@@ -61,7 +61,9 @@ hsae_status hsae_checkpoint_open(hsae_context *context, const char *path, struct
     *out = (struct checkpoint){.path = path};
     hsae_status status = hsae_model_open(context, path, &out->file, &out->config, &out->dim);
     if (!status && !hsae_safetensors_find(out->file, "train.step"))
-        status = hsae_fail(context, HSAE_ERROR_FORMAT, "%s: a model without the state of its training, which is in checkpoints only", path);
+        status =
+            hsae_fail(context, HSAE_ERROR_FORMAT,
+                      "%s: a model without the state of its training, which is in checkpoints only; give a checkpoint-*.safetensors", path);
     if (!status) {
         struct hsae_model shapes = {.config = out->config, .dim = out->dim};
         size_t count = hsae_model_slots(&shapes, slots);

@@ -54,24 +54,30 @@ hsae_status hsae_model_open(const hsae_context *context, const char *path, struc
     if (status)
         return status;
     const char *format = hsae_safetensors_metadata(*file, "format"), *version = hsae_safetensors_metadata(*file, "version");
-    const char *json = hsae_safetensors_metadata(*file, "config");
+    const char *json = hsae_safetensors_metadata(*file, "config"), *writer = hsae_safetensors_metadata(*file, "library_version");
     if (!format || strcmp(format, "hsae") != 0)
-        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: not a model of this library: its metadata lacks format = \"hsae\"", path);
+        return hsae_fail(
+            context, HSAE_ERROR_FORMAT,
+            "%s: not a model or checkpoint of this library: its metadata lacks format = \"hsae\"; give one that hsae train wrote", path);
     if (!version || strcmp(version, "1") != 0)
-        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: a model of format version %s; this library reads version 1", path,
-                         version ? version : "unknown");
+        return hsae_fail(context, HSAE_ERROR_FORMAT,
+                         "%s: a model of format version %s, written by version %s of this library; version %s reads format version 1: use "
+                         "the one that wrote it, or a newer one",
+                         path, version ? version : "unknown", writer ? writer : "unknown", hsae_version());
     if (!json)
-        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: its metadata lacks the configuration", path);
+        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: its metadata lacks the configuration; take another copy", path);
     hsae_config_defaults(config);
     if (hsae_config_parse((hsae_context *)context, config, json, path) || hsae_config_check(context, config, path))
         return HSAE_ERROR_FORMAT;
     const struct hsae_tensor *mean = hsae_safetensors_find(*file, "input.mean");
     if (!mean || mean->rank != 1 || mean->shape[0] < 1 || mean->shape[0] > UINT32_MAX)
-        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"input.mean\" is missing or not a vector", path);
+        return hsae_fail(context, HSAE_ERROR_FORMAT,
+                         "%s: tensor \"input.mean\" is missing or not a vector; the file is damaged: take another copy", path);
     *dim = (uint32_t)mean->shape[0];
     snprintf(name, sizeof name, "levels.%" PRIu32 ".encoder.weight", config->level_count);
     if (hsae_safetensors_find(*file, name))
-        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: it has more levels than the %" PRIu32 " of its configuration", path,
+        return hsae_fail(context, HSAE_ERROR_FORMAT,
+                         "%s: it has more levels than the %" PRIu32 " of its configuration; it is damaged: take another copy", path,
                          config->level_count);
     return HSAE_OK;
 }

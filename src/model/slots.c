@@ -189,13 +189,19 @@ hsae_status hsae_slots_check(const hsae_context *context, const char *path, cons
         if (!tensor && slot->optional)
             continue;
         if (!tensor)
-            return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\" is missing", path, slot->name);
+            return hsae_fail(context, HSAE_ERROR_FORMAT,
+                             "%s: tensor \"%s\" is missing; the file is damaged: take another copy or an older checkpoint", path,
+                             slot->name);
         if (!type_fits(slot, tensor->type))
-            return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\" is %s; expected %s%s", path, slot->name, tensor->type_name,
-                             hsae_tensor_type_name(slot->type), slot->halves ? ", F16 or BF16" : "");
+            return hsae_fail(context, HSAE_ERROR_FORMAT,
+                             "%s: tensor \"%s\" is %s; expected %s%s; the file is damaged: take another copy or an older checkpoint", path,
+                             slot->name, tensor->type_name, hsae_tensor_type_name(slot->type), slot->halves ? ", F16 or BF16" : "");
         if (tensor->rank != slot->rank || memcmp(tensor->shape, slot->shape, slot->rank * sizeof *slot->shape) != 0)
-            return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\" has shape %s; its configuration wants %s", path, slot->name,
-                             hsae_shape_text(found, tensor->rank, tensor->shape), hsae_shape_text(wanted, slot->rank, slot->shape));
+            return hsae_fail(context, HSAE_ERROR_FORMAT,
+                             "%s: tensor \"%s\" has shape %s; its configuration wants %s; the file contradicts itself: take another copy "
+                             "or an older checkpoint",
+                             path, slot->name, hsae_shape_text(found, tensor->rank, tensor->shape),
+                             hsae_shape_text(wanted, slot->rank, slot->shape));
     }
     return HSAE_OK;
 }

@@ -65,15 +65,24 @@ void hsae_trainer_destroy(hsae_trainer **trainer_pointer)
     *trainer_pointer = NULL;
 }
 
+/* `dataset`: NULL where the rows are in memory. */
+static hsae_status check_rows(const hsae_context *context, const hsae_dataset *dataset, uint64_t rows, uint32_t batch)
+{
+    if (rows >= batch)
+        return HSAE_OK;
+    return hsae_fail(context, HSAE_ERROR_DATA,
+                     "%s: %" PRIu64 " activation vectors are fewer than a batch of %" PRIu32 "; lower batch or give more data",
+                     dataset ? hsae_dataset_path(dataset) : "activations", rows, batch);
+}
+
 static hsae_status create(hsae_device *device, const hsae_config *given, const struct calibration *calibration, hsae_dtype dtype,
                           hsae_trainer **out)
 {
     hsae_config config = *given;
     *out = NULL;
     hsae_status status = hsae_config_resolve(device->context, &config, calibration->dim);
-    if (!status && calibration->rows < config.batch)
-        status = hsae_fail(device->context, HSAE_ERROR_DATA, "%" PRIu64 " activation vectors are fewer than a batch of %" PRIu32,
-                           calibration->rows, config.batch);
+    if (!status)
+        status = check_rows(device->context, calibration->dataset, calibration->rows, config.batch);
     if (!status)
         status = trainer_alloc(device, &config, calibration->dim, dtype, out);
     if (!status)
@@ -327,13 +336,12 @@ hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset,
     uint64_t until = params->until && params->until < trainer->config.steps ? params->until : trainer->config.steps;
     bool go_on = true;
     if (hsae_dataset_dim(dataset) != stack->dim)
-        return hsae_fail(trainer->context, HSAE_ERROR_DATA, "the data has vectors of width %" PRIu32 ", the model of width %" PRIu32,
-                         hsae_dataset_dim(dataset), stack->dim);
-    if (hsae_dataset_rows(dataset) < stack->rows)
-        return hsae_fail(trainer->context, HSAE_ERROR_DATA, "%" PRIu64 " activation vectors are fewer than a batch of %" PRIu32,
-                         hsae_dataset_rows(dataset), stack->rows);
+        return hsae_fail(trainer->context, HSAE_ERROR_DATA, "%s: vectors of width %" PRIu32 ", the model has width %" PRIu32,
+                         hsae_dataset_path(dataset), hsae_dataset_dim(dataset), stack->dim);
+    hsae_status status = check_rows(trainer->context, dataset, hsae_dataset_rows(dataset), stack->rows);
+    if (status)
+        return status;
     uint64_t *rows = malloc(stack->rows * sizeof *rows);
-    hsae_status status = HSAE_OK;
     if (!rows)
         status = hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for a batch of %" PRIu32 " rows", stack->rows);
     while (!status && go_on && trainer->step < until) {
