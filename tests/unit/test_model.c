@@ -325,15 +325,15 @@ static void test_metadata(void **unused)
     bad = good;
     bad.metadata_count = 0;
     put_together(&bad);
-    ASSERT_REFUSED("not a model of this library");
+    ASSERT_REFUSED("not a model or checkpoint of this library");
     bad = good;
     bad.metadata[1].value = "pt";
     put_together(&bad);
-    ASSERT_REFUSED("not a model of this library");
+    ASSERT_REFUSED("not a model or checkpoint of this library");
     bad = good;
     bad.metadata[3].value = "2";
     put_together(&bad);
-    ASSERT_REFUSED("version 2", "reads version 1");
+    ASSERT_REFUSED("version 2", "reads format version 1");
     bad = good;
     bad.metadata[0].key = "configuration";
     put_together(&bad);
