@@ -110,9 +110,9 @@ static json_t *metrics_json(const hsae_step_metrics *metrics)
                                                 cli_json_number(level->l0), "lambda", cli_json_number(level->lambda), "dead",
                                                 (json_int_t)level->dead, "constraint", cli_json_number(level->constraint)));
     }
-    return json_pack("{s:I, s:I, s:o, s:o, s:o, s:o}", "step", (json_int_t)metrics->step, "tokens", (json_int_t)metrics->tokens, "lr",
+    return json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "step", (json_int_t)metrics->step, "tokens", (json_int_t)metrics->tokens, "lr",
                      cli_json_number(metrics->lr), "seconds", cli_json_number(metrics->seconds), "tokens_per_second",
-                     cli_json_number(metrics->tokens_per_second), "levels", levels);
+                     cli_json_number(metrics->tokens_per_second), "data_wait", cli_json_number(metrics->data_wait), "levels", levels);
 }
 
 static bool on_metrics(void *user, const hsae_step_metrics *metrics)

@@ -47,6 +47,8 @@ typedef struct hsae_step_metrics {
     double lr;
     double seconds;           /* since the trainer was made or resumed */
     double tokens_per_second; /* since the last metrics */
+    double data_wait; /* share of the time since the last metrics in which hsae_trainer_run waited for rows that were not read yet; steps in
+                         flight went on meanwhile, so the device waited no longer than that */
     uint32_t level_count;
     hsae_step_level levels[HSAE_MAX_LEVELS];
 } hsae_step_metrics;
@@ -62,7 +64,10 @@ typedef struct hsae_run_params {
     void *user;
 } hsae_run_params;
 
-/* Trains on `dataset` (batch <= rows, same d) from the current step on, in the configured order. */
+/* Trains on `dataset` (batch <= rows, same d) from the current step on, in the configured order. Threads read the coming batches ahead,
+ * into memory of at most 64 MiB or 8 batches as they lie in the files, but 2 batches in any case, whatever the size of the data set; they
+ * never change what is computed, and are gone when this returns. A row that cannot be read (ERROR_FILE) or is not finite (ERROR_DATA) ends
+ * the run before the step that needs it. */
 HSAE_API hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset, const hsae_run_params *params);
 
 /* One step on the caller's own batch, raw [batch, d]. `metrics` may be NULL; asking for them waits for the step. ERROR_ARGUMENT after the

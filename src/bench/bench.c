@@ -2,6 +2,7 @@
 #include "bench.h"
 
 #include "../context.h"
+#include "../train/order.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -179,7 +180,24 @@ static hsae_status set_hierarchy(struct bench *bench, const hsae_config *config,
     return status ? status : hsae_bench_resident_steps(bench, 1, &seconds);
 }
 
-/* A batch read, converted and uploaded while nothing else runs. */
+/* Reads, converts and uploads the next batch of the run. rows: [B]. */
+static hsae_status read_batch(struct bench *bench, uint64_t *rows)
+{
+    const hsae_trainer *trainer = bench->trainer;
+    const hsae_config *config = &trainer->config;
+    struct hsae_buffer *raw = trainer->flight[0].raw;
+    void *batch;
+    for (uint32_t k = 0; k < config->batch; k++)
+        rows[k] = hsae_order_row(config->order, config->seed, trainer->step * config->batch + k, hsae_dataset_rows(bench->data));
+    hsae_status status = hsae_buffer_map(raw, &batch);
+    if (status)
+        return status;
+    status = hsae_dataset_gather(bench->data, rows, config->batch, trainer->dtype, batch);
+    hsae_status unmapped = hsae_buffer_unmap(raw);
+    return status ? status : unmapped;
+}
+
+/* One batch while nothing else runs. */
 static hsae_status time_reading(struct bench *bench)
 {
     enum { READS = 7 };
@@ -189,7 +207,7 @@ static hsae_status time_reading(struct bench *bench)
     hsae_status status = rows ? HSAE_OK : hsae_fail(bench->context, HSAE_ERROR_MEMORY, "out of memory for a batch");
     for (int k = 0; k < READS && !status; k++) {
         double started = hsae_clock();
-        status = hsae_flight_stage(bench->trainer, bench->data, &bench->trainer->flight[0], rows);
+        status = read_batch(bench, rows);
         seconds[k] = hsae_clock() - started;
     }
     free(rows);

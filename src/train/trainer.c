@@ -225,8 +225,10 @@ static void fill_metrics(hsae_trainer *trainer, hsae_step_metrics *metrics)
     metrics->tokens = trainer->step * stack->rows;
     metrics->lr = hsae_step_rate(&trainer->config, trainer->step);
     metrics->seconds = time - trainer->started;
-    if (time > trainer->metrics_time)
+    if (time > trainer->metrics_time) {
         metrics->tokens_per_second = (double)(trainer->step - trainer->metrics_step) * stack->rows / (time - trainer->metrics_time);
+        metrics->data_wait = trainer->reading.waited / (time - trainer->metrics_time);
+    }
     metrics->level_count = stack->levels;
     for (uint32_t l = 0; l < stack->levels; l++) {
         uint32_t at = STATUS_LEVELS + l * STATUS_LEVEL_WORDS;
@@ -238,6 +240,7 @@ static void fill_metrics(hsae_trainer *trainer, hsae_step_metrics *metrics)
         level->constraint = bits_f32(trainer->status[at + STATUS_CONSTRAINT]);
         level->dead = trainer->status[at + STATUS_DEAD];
     }
+    trainer->reading.waited = 0;
     trainer->metrics_time = time;
     trainer->metrics_step = trainer->step;
 }
@@ -268,17 +271,28 @@ hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step
     return status;
 }
 
-hsae_status hsae_flight_stage(const hsae_trainer *trainer, const hsae_dataset *dataset, struct flight *flight, uint64_t *rows)
+/* Where a run is in the stream of samples. */
+struct stream {
+    hsae_order order;
+    uint64_t seed, first, rows;
+};
+
+static uint64_t row_of(const void *user, uint64_t sample)
 {
-    const struct stack *stack = &trainer->stack;
-    const hsae_config *config = &trainer->config;
-    for (uint32_t k = 0; k < stack->rows; k++)
-        rows[k] = hsae_order_row(config->order, config->seed, trainer->step * stack->rows + k, hsae_dataset_rows(dataset));
+    const struct stream *stream = user;
+    return hsae_order_row(stream->order, stream->seed, stream->first + sample, stream->rows);
+}
+
+/* The next batch to the flight's staging buffer. */
+static hsae_status stage(hsae_trainer *trainer, struct hsae_reader *reader, struct flight *flight)
+{
     void *batch;
+    double waited = 0;
     hsae_status status = hsae_buffer_map(flight->raw, &batch);
     if (status)
         return status;
-    status = hsae_dataset_gather(dataset, rows, stack->rows, trainer->dtype, batch);
+    status = hsae_reader_next(reader, trainer->dtype, batch, &waited);
+    trainer->reading.waited += waited;
     hsae_status unmapped = hsae_buffer_unmap(flight->raw);
     return status ? status : unmapped;
 }
@@ -311,7 +325,7 @@ static const double REAL_WAIT = 2e-5;
 
 /* One step of a run. The batch that was read last was read behind the device's back if the oldest step was still at work when all flights
  * were taken and the next was wanted. */
-static hsae_status run_step(hsae_trainer *trainer, const hsae_dataset *dataset, uint64_t *rows)
+static hsae_status run_step(hsae_trainer *trainer, struct hsae_reader *reader)
 {
     struct flight *flight = NULL;
     bool full = true;
@@ -325,7 +339,7 @@ static hsae_status run_step(hsae_trainer *trainer, const hsae_dataset *dataset, 
         trainer->reading.hidden += found - wanted > REAL_WAIT ? trainer->reading.last : 0;
     }
     if (!status)
-        status = hsae_flight_stage(trainer, dataset, flight, rows);
+        status = stage(trainer, reader, flight);
     trainer->reading.last = hsae_clock() - found;
     return status ? status : hsae_flight_launch(trainer, flight);
 }
@@ -341,15 +355,17 @@ hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset,
     hsae_status status = check_rows(trainer->context, dataset, hsae_dataset_rows(dataset), stack->rows);
     if (status)
         return status;
-    uint64_t *rows = malloc(stack->rows * sizeof *rows);
-    if (!rows)
-        status = hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for a batch of %" PRIu32 " rows", stack->rows);
+    struct hsae_reader *reader;
+    uint64_t batches = until > trainer->step ? until - trainer->step : 0;
+    const struct stream stream = {trainer->config.order, trainer->config.seed, trainer->step * stack->rows, hsae_dataset_rows(dataset)};
+    const struct hsae_reader_params reading = {dataset, stack->rows, batches, row_of, &stream};
+    status = hsae_reader_create(trainer->context, &reading, &reader);
     while (!status && go_on && trainer->step < until) {
-        status = run_step(trainer, dataset, rows);
+        status = run_step(trainer, reader);
         if (!status)
             status = report(trainer, params, until, &go_on);
     }
-    free(rows);
+    hsae_reader_destroy(&reader);
     if (status)
         return status;
     status = hsae_step_settle(trainer, 0);

@@ -4,7 +4,7 @@
 
 #include <hsae/trainer.h>
 
-#include "../data/dataset.h"
+#include "../data/reader.h"
 #include "parts.h"
 
 enum { HSAE_IN_FLIGHT = 3 }; /* steps submitted before the host waits for the first of them */
@@ -38,8 +38,9 @@ struct hsae_trainer {
     int32_t *parents[HSAE_MAX_LEVELS];
     u32 status[STATUS_WORDS]; /* of the last step that was waited for */
     struct {
-        double last, seconds,
-            hidden; /* of the last batch; of all that a run read with all flights taken; of those while the device had work */
+        double last;            /* seconds to stage the last batch */
+        double seconds, hidden; /* for all that a run staged with all flights taken; for those of them while the device had work */
+        double waited;          /* for rows that were not read yet, since the last metrics */
     } reading;
     double started; /* clock seconds */
     double metrics_time;
@@ -71,8 +72,6 @@ hsae_status hsae_step_settle(hsae_trainer *trainer, int leave);
 
 /* trainer.c: the parts of a step, for runs and benchmarks. An idle flight, waiting for one if need be. */
 hsae_status hsae_flight_next(hsae_trainer *trainer, struct flight **out);
-/* The next batch in the configured order, to the flight's staging buffer. rows: [B]. */
-hsae_status hsae_flight_stage(const hsae_trainer *trainer, const hsae_dataset *dataset, struct flight *flight, uint64_t *rows);
 /* Submits the next step on the batch that the flight holds, and updates the tree where one is due after it. */
 hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight);
 

@@ -143,7 +143,7 @@ class Training(Case):
                          ["checkpoint-18.safetensors", "checkpoint-20.safetensors", "config.json", "metrics.jsonl", "model.safetensors"])
         self.assertEqual(self.steps(), [5, 10, 15, 20])
         line = json.loads((self.out / "metrics.jsonl").read_text().splitlines()[0])
-        self.assertEqual(set(line), {"step", "tokens", "lr", "seconds", "tokens_per_second", "levels"})
+        self.assertEqual(set(line), {"step", "tokens", "lr", "seconds", "tokens_per_second", "data_wait", "levels"})
         self.assertEqual(set(line["levels"][0]), {"reconstruction", "variance_explained", "l0", "lambda", "dead", "constraint"})
         self.assertEqual((line["tokens"], len(line["levels"])), (40, 2))
         for word in ("level", "pair", "P(p|c)", str(self.out / "model.safetensors")):

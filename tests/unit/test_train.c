@@ -330,6 +330,36 @@ static void test_bad_data(void **unused)
     hsae_dataset_close(&data);
 }
 
+/* A file that is cut during a run ends it at a step that needs what is gone, with all before it done. */
+static bool cut_file(void *user, uint64_t step, uint64_t until)
+{
+    (void)until;
+    if (step == 2)
+        assert_int_equal(truncate(user, 400), 0);
+    return true;
+}
+
+static void test_cut_data(void **unused)
+{
+    (void)unused;
+    hsae_config config = config_of(COACTIVATION);
+    write_rows(scratch("cut.safetensors"), HSAE_TENSOR_F32, rows);
+    hsae_dataset *data = data_of(COACTIVATION), *cut = open_data("cut.safetensors");
+    char path[256];
+    snprintf(path, sizeof path, "%s", scratch("cut.safetensors"));
+    config.steps = 30; /* more than are read ahead */
+    struct bytes expected = undisturbed(&config, data);
+    hsae_trainer *trainer = new_trainer(device, &config, data);
+    assert_fails(hsae_trainer_run(trainer, cut, &(hsae_run_params){.progress = cut_file, .user = path}), HSAE_ERROR_FILE, "cut.safetensors",
+                 "cannot be read", NULL);
+    assert_true(hsae_trainer_step_count(trainer) >= 2 && hsae_trainer_step_count(trainer) < 20);
+    run(trainer, data, 0);
+    assert_same(finish(trainer), expected, "data cut after step", 2);
+    free(expected.data);
+    hsae_dataset_close(&cut);
+    hsae_dataset_close(&data);
+}
+
 /* The model as a file and as a copy. */
 static void assert_same_model(hsae_trainer *trainer)
 {
@@ -458,7 +488,8 @@ int main(void)
     const struct CMUnitTest suite[] = {
         cmocka_unit_test(test_same_seed),   cmocka_unit_test(test_resume),      cmocka_unit_test(test_resume_start),
         cmocka_unit_test(test_short_lists), cmocka_unit_test(test_from_memory), cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_bad_data),    cmocka_unit_test(test_last_step),   cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_bad_data),    cmocka_unit_test(test_cut_data),    cmocka_unit_test(test_last_step),
+        cmocka_unit_test(test_parts),
     };
     hsae_device_info *list;
     size_t count;

@@ -1,0 +1,199 @@
+#include "reader.h"
+#include "../context.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+
+enum {
+    RING_BYTES = 64 << 20,
+    MOST_BATCHES = 8,
+    FEWEST_BATCHES = 2,
+    PIECE_ROWS = 16,
+    FIRST_THREADS = 2,
+    MOST_THREADS = 32,
+};
+/* Seconds: as long as a disk takes. A shorter wait is not for want of threads. */
+static const double REAL_WAIT = 1e-4;
+
+/* A batch: its rows' numbers, and the rows as they lie in the files. */
+struct slot {
+    uint64_t *rows;
+    unsigned char *raw;
+    uint32_t done;   /* pieces */
+    uint32_t failed; /* first row of the batch that could not be read; `batch`: none */
+    int error;       /* why */
+};
+
+struct hsae_reader {
+    struct hsae_reader_params params;
+    size_t row_bytes;
+    uint32_t pieces; /* of a batch */
+    uint32_t slot_count;
+    struct slot slots[MOST_BATCHES]; /* batch b is in slot b % slot_count */
+    uint64_t *rows;                  /* of all slots */
+    unsigned char *raw;
+
+    pthread_mutex_t lock; /* of all that follows and of the slots' state */
+    pthread_cond_t work;  /* there may be a piece to take, or it is time to end */
+    pthread_cond_t ready; /* a batch is complete */
+    uint64_t issued;      /* pieces taken by some thread; piece p belongs to batch p / pieces */
+    uint64_t consumed;    /* batches handed out */
+    bool ending;
+    pthread_t threads[MOST_THREADS];
+    uint32_t thread_count, most_threads;
+};
+
+static bool has_piece(const struct hsae_reader *reader)
+{
+    uint64_t batch = reader->issued / reader->pieces;
+    return batch < reader->params.batches && batch < reader->consumed + reader->slot_count;
+}
+
+/* Takes the next piece, reads it and notes how that went. The lock is held on entry and on return. */
+static void read_piece(struct hsae_reader *reader)
+{
+    uint64_t piece = reader->issued++, batch = piece / reader->pieces;
+    struct slot *slot = &reader->slots[batch % reader->slot_count];
+    uint32_t first = (uint32_t)(piece % reader->pieces) * PIECE_ROWS, left = reader->params.batch - first;
+    uint32_t count = left < PIECE_ROWS ? left : PIECE_ROWS;
+    int error;
+    if (has_piece(reader)) /* the threads wake each other up, as many as there is work for */
+        pthread_cond_signal(&reader->work);
+    pthread_mutex_unlock(&reader->lock);
+    for (uint32_t k = first; k < first + count; k++)
+        slot->rows[k] = reader->params.row(reader->params.user, batch * reader->params.batch + k);
+    uint32_t fetched =
+        (uint32_t)hsae_dataset_fetch(reader->params.dataset, slot->rows + first, count, slot->raw + first * reader->row_bytes, &error);
+    pthread_mutex_lock(&reader->lock);
+    if (fetched < count && first + fetched < slot->failed) {
+        slot->failed = first + fetched;
+        slot->error = error;
+    }
+    if (++slot->done == reader->pieces)
+        pthread_cond_signal(&reader->ready);
+}
+
+static void *run(void *user)
+{
+    struct hsae_reader *reader = user;
+    pthread_mutex_lock(&reader->lock);
+    while (!reader->ending)
+        if (has_piece(reader))
+            read_piece(reader);
+        else
+            pthread_cond_wait(&reader->work, &reader->lock);
+    pthread_mutex_unlock(&reader->lock);
+    return NULL;
+}
+
+/* One thread more, without signals: those are the program's. */
+static void add_thread(struct hsae_reader *reader)
+{
+    sigset_t all, before;
+    if (reader->thread_count >= reader->most_threads)
+        return;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    if (pthread_create(&reader->threads[reader->thread_count], NULL, run, reader))
+        reader->most_threads = reader->thread_count;
+    else
+        reader->thread_count++;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* How many batches the ring holds. */
+static uint32_t count_slots(const struct hsae_reader *reader)
+{
+    uint64_t fit = RING_BYTES / ((uint64_t)reader->params.batch * reader->row_bytes), wanted = reader->params.batches;
+    fit = fit < FEWEST_BATCHES ? FEWEST_BATCHES : fit > MOST_BATCHES ? MOST_BATCHES : fit;
+    return (uint32_t)(wanted < fit ? wanted ? wanted : 1 : fit);
+}
+
+hsae_status hsae_reader_create(hsae_context *context, const struct hsae_reader_params *params, struct hsae_reader **out)
+{
+    struct hsae_reader *reader = calloc(1, sizeof *reader);
+    *out = NULL;
+    if (!reader)
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for reading ahead");
+    reader->params = *params;
+    reader->row_bytes = hsae_dataset_row_bytes(params->dataset);
+    reader->pieces = (params->batch + PIECE_ROWS - 1) / PIECE_ROWS;
+    reader->slot_count = count_slots(reader);
+    reader->most_threads = MOST_THREADS;
+    pthread_mutex_init(&reader->lock, NULL);
+    pthread_cond_init(&reader->work, NULL);
+    pthread_cond_init(&reader->ready, NULL);
+    size_t rows = (size_t)reader->slot_count * params->batch;
+    reader->rows = malloc(rows * sizeof *reader->rows);
+    reader->raw = malloc(rows * reader->row_bytes);
+    if (!reader->rows || !reader->raw) {
+        hsae_reader_destroy(&reader);
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for reading ahead %zu rows", rows);
+    }
+    for (uint32_t s = 0; s < reader->slot_count; s++) {
+        size_t first = (size_t)s * params->batch;
+        reader->slots[s] = (struct slot){reader->rows + first, reader->raw + first * reader->row_bytes, 0, params->batch, 0};
+    }
+    for (int k = 0; k < FIRST_THREADS; k++)
+        add_thread(reader);
+    *out = reader;
+    return HSAE_OK;
+}
+
+/* Until the batch is complete; seconds. The lock is held. */
+static double wait_for(struct hsae_reader *reader, const struct slot *slot)
+{
+    if (slot->done == reader->pieces)
+        return 0;
+    double started = hsae_clock();
+    while (slot->done < reader->pieces)
+        if (reader->issued < (reader->consumed + 1) * reader->pieces)
+            read_piece(reader);
+        else
+            pthread_cond_wait(&reader->ready, &reader->lock);
+    double waited = hsae_clock() - started;
+    if (waited > REAL_WAIT)
+        add_thread(reader);
+    return waited;
+}
+
+hsae_status hsae_reader_next(struct hsae_reader *reader, hsae_dtype dtype, void *out, double *waited)
+{
+    const struct hsae_reader_params *params = &reader->params;
+    struct slot *slot = &reader->slots[reader->consumed % reader->slot_count];
+    pthread_mutex_lock(&reader->lock);
+    *waited = wait_for(reader, slot);
+    pthread_mutex_unlock(&reader->lock);
+    hsae_status status = hsae_dataset_unpack(params->dataset, slot->rows, slot->failed, slot->raw, dtype, out);
+    if (!status && slot->failed < params->batch)
+        status = hsae_dataset_fetch_failed(params->dataset, slot->rows[slot->failed], slot->error);
+    pthread_mutex_lock(&reader->lock);
+    slot->done = 0;
+    slot->failed = params->batch;
+    reader->consumed++;
+    pthread_cond_signal(&reader->work);
+    pthread_mutex_unlock(&reader->lock);
+    return status;
+}
+
+void hsae_reader_destroy(struct hsae_reader **pointer)
+{
+    struct hsae_reader *reader = pointer ? *pointer : NULL;
+    if (!reader)
+        return;
+    pthread_mutex_lock(&reader->lock);
+    reader->ending = true;
+    pthread_cond_broadcast(&reader->work);
+    pthread_mutex_unlock(&reader->lock);
+    for (uint32_t k = 0; k < reader->thread_count; k++)
+        pthread_join(reader->threads[k], NULL);
+    pthread_cond_destroy(&reader->ready);
+    pthread_cond_destroy(&reader->work);
+    pthread_mutex_destroy(&reader->lock);
+    free(reader->rows);
+    free(reader->raw);
+    free(reader);
+    *pointer = NULL;
+}
