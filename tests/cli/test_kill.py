@@ -14,7 +14,7 @@ import unittest
 import program
 from program import DRIVERS, PROGRAM, Case, random_rows, write_safetensors
 
-TIMES = ("seconds", "tokens_per_second")
+TIMES = ("seconds", "tokens_per_second", "data_wait")
 KEYS = ["--levels", "8,16,32", "--batch", "16", "--target-l0", "2", "--similarity", "coactivation", "--hierarchy-period", "7", "--dead-steps", "5"]
 
 
