@@ -1,5 +1,7 @@
 /* hsae train: a run from activations to a model, in a folder of its own. */
-#include "run_folder.h"
+#include "run_record.h"
+#include "run_report.h"
+#include "text.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -31,8 +33,10 @@ struct train {
     hsae_step_metrics figures;  /* the newest; step 0: none yet */
     uint64_t first_step, until; /* where this run begins and ends */
     uint64_t saved_step;        /* of the newest checkpoint; UINT64_MAX: none yet */
-    double began;
-    bool failed; /* a file could not be written */
+    uint64_t last_step;         /* done in the end */
+    double opened, began;       /* the run, its first step */
+    bool complete;              /* all steps of the configuration are done */
+    bool failed;                /* a file could not be written */
 };
 
 static uint64_t or_default(uint64_t value, uint64_t automatic)
@@ -211,6 +215,18 @@ static int prepare_folder(struct train *train, bool resumed)
     run_path(path, train->folder, "config.json");
     status = run_write_text(path, config);
     hsae_free(config);
+    const struct run_part part = {
+        .argc = train->argc,
+        .argv = train->argv,
+        .device = hsae_device_get_info(train->device),
+        .data_paths = &train->data_paths,
+        .eval_paths = &train->eval_paths,
+        .data = train->data,
+        .held_out = train->held_out,
+        .first_step = train->first_step,
+    };
+    if (status == CLI_DONE)
+        status = run_record_begin(train->folder, &part);
     if (status != CLI_DONE)
         return status;
     run_path(path, train->folder, "metrics.jsonl");
@@ -236,6 +252,10 @@ static hsae_status run_steps(struct train *train)
         return HSAE_CANCELLED;
     if (train->first_step >= train->until)
         return HSAE_OK;
+    if (run_remove_file(train->folder, "evaluation.json") != CLI_DONE) { /* of the model as it was */
+        train->failed = true;
+        return HSAE_ERROR_FILE;
+    }
     hsae_status status = hsae_trainer_run(train->trainer, train->data, &params);
     cli_clear_status_line();
     return status;
@@ -262,35 +282,21 @@ static int finish(struct train *train)
         status = hsae_model_load(train->context, path, &model);
         if (status == HSAE_OK)
             status = cli_evaluate(train->device, model, train->held_out, &evaluation);
-        if (status == HSAE_OK && train->json)
+        if (status == HSAE_OK) {
             evaluation_json = cli_evaluation_json(&evaluation, hsae_model_config(model));
-        else if (status == HSAE_OK)
+            train->failed = run_write_json(train->folder, "evaluation.json", json_incref(evaluation_json)) != CLI_DONE;
+        }
+        if (status == HSAE_OK && !train->json)
             cli_print_evaluation(&evaluation, hsae_model_config(model));
     }
     hsae_model_free(&model);
-    if (status != HSAE_OK)
-        return cli_exit_status(status);
-    if (train->json)
+    if (status == HSAE_OK && !train->failed && train->json)
         return cli_print_json(result_json(train, checkpoint, path, evaluation_json));
+    json_decref(evaluation_json);
+    if (status != HSAE_OK || train->failed)
+        return status != HSAE_OK ? cli_exit_status(status) : CLI_FAILED;
     printf("%sModel: %s\n", train->held_out ? "\n" : "", path);
     return CLI_DONE;
-}
-
-/* A word as a shell reads it. */
-static void print_word(const char *word)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:,=+@%";
-    if (*word && strspn(word, plain) == strlen(word)) {
-        fputs(word, stderr);
-        return;
-    }
-    fputc('\'', stderr);
-    for (; *word; word++)
-        if (*word == '\'')
-            fputs("'\\''", stderr);
-        else
-            fputc(*word, stderr);
-    fputc('\'', stderr);
 }
 
 /* The command that goes on with this run: its own words, with --resume auto. */
@@ -303,7 +309,7 @@ static void print_command(const struct train *train)
             i++;
         else if (strcmp(word, "--force") != 0 && strncmp(word, "--resume=", 9) != 0) {
             fputc(' ', stderr);
-            print_word(word);
+            text_shell(stderr, word);
         }
     }
     fputs(" --resume auto\n", stderr);
@@ -330,6 +336,38 @@ static void say_how_to_go_on(const struct train *train, hsae_status status)
     free(steps);
 }
 
+/* Trains, saves and evaluates. */
+static int work(struct train *train)
+{
+    hsae_status status = run_steps(train);
+    /* What a device or the data broke is not worth keeping, and where a line of metrics is missing an older checkpoint brings it back. */
+    bool whole = (status == HSAE_OK || status == HSAE_CANCELLED) && !train->failed;
+    if (whole && save_checkpoint(train) && status == HSAE_CANCELLED) {
+        cli_note("checkpoint of step %" PRIu64 " in %s; go on with", train->saved_step, train->folder);
+        if (cli_verbose != CLI_QUIET)
+            print_command(train);
+    }
+    train->last_step = hsae_trainer_step_count(train->trainer);
+    train->complete = train->last_step == hsae_trainer_config(train->trainer)->steps;
+    if (train->failed || (status != HSAE_OK && status != HSAE_CANCELLED))
+        say_how_to_go_on(train, status);
+    if (train->failed)
+        return CLI_FAILED;
+    return status == HSAE_OK ? finish(train) : cli_exit_status(status);
+}
+
+/* Writes down how the run ended, and the report, whatever came of it. */
+static int conclude(struct train *train, int exit_status)
+{
+    const char *end = exit_status > 128 ? "interrupted" : exit_status ? "failed" : train->complete ? "finished" : "stopped";
+    int written = run_record_end(train->folder, end, train->last_step, cli_seconds() - train->opened);
+    if (written == CLI_DONE)
+        written = run_report_write(train->context, train->folder, NULL);
+    if (written == CLI_DONE && exit_status == CLI_DONE && !train->json)
+        printf("Report: %s/report.html\n", train->folder);
+    return exit_status == CLI_DONE ? written : exit_status;
+}
+
 /* The checkpoint to start from, to `path`; "" for a new run. */
 static int choose_start(const struct train *train, char path[RUN_PATH])
 {
@@ -354,6 +392,7 @@ static int choose_start(const struct train *train, char path[RUN_PATH])
 static int run_once(struct train *train)
 {
     char start[RUN_PATH];
+    train->opened = cli_seconds();
     int exit_status = run_lock(train->context, train->folder, &train->lock);
     if (exit_status == CLI_DONE)
         exit_status = choose_start(train, start);
@@ -371,19 +410,7 @@ static int run_once(struct train *train)
     exit_status = prepare_folder(train, *start);
     if (exit_status != CLI_DONE)
         return exit_status;
-    hsae_status status = run_steps(train);
-    /* What a device or the data broke is not worth keeping, and where a line of metrics is missing an older checkpoint brings it back. */
-    bool whole = (status == HSAE_OK || status == HSAE_CANCELLED) && !train->failed;
-    if (whole && save_checkpoint(train) && status == HSAE_CANCELLED) {
-        cli_note("checkpoint of step %" PRIu64 " in %s; go on with", train->saved_step, train->folder);
-        if (cli_verbose != CLI_QUIET)
-            print_command(train);
-    }
-    if (train->failed || (status != HSAE_OK && status != HSAE_CANCELLED))
-        say_how_to_go_on(train, status);
-    if (train->failed)
-        return CLI_FAILED;
-    return status == HSAE_OK ? finish(train) : cli_exit_status(status);
+    return conclude(train, work(train));
 }
 
 static int close_run(struct train *train, int exit_status)

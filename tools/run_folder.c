@@ -64,7 +64,7 @@ static int make_folders(const char *folder, bool *made)
 /* Half-written files of this program's own; the library's have other names. */
 static void remove_temporaries(const char *folder)
 {
-    const char *const names[] = {"config.json.tmp", "metrics.jsonl.tmp"};
+    const char *const names[] = {"config.json.tmp", "metrics.jsonl.tmp", "run.json.tmp", "evaluation.json.tmp", "report.html.tmp"};
     char path[RUN_PATH];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         run_path(path, folder, names[i]);
@@ -166,9 +166,16 @@ static int remove_file(const char *path)
     return unlink(path) && errno != ENOENT ? cli_file_error("remove", path) : CLI_DONE;
 }
 
+int run_remove_file(const char *folder, const char *name)
+{
+    char path[RUN_PATH];
+    run_path(path, folder, name);
+    return remove_file(path);
+}
+
 int run_remove(const char *folder)
 {
-    const char *const names[] = {"config.json", metrics_name, model_name};
+    const char *const names[] = {"config.json", metrics_name, model_name, "run.json", "evaluation.json", "report.html"};
     char path[RUN_PATH];
     uint64_t *steps;
     size_t count;
@@ -177,10 +184,8 @@ int run_remove(const char *folder)
         run_checkpoint_path(path, folder, steps[i]);
         status = remove_file(path);
     }
-    for (size_t i = 0; i < 3 && status == CLI_DONE; i++) {
-        run_path(path, folder, names[i]);
-        status = remove_file(path);
-    }
+    for (size_t i = 0; i < sizeof names / sizeof *names && status == CLI_DONE; i++)
+        status = run_remove_file(folder, names[i]);
     free(steps);
     return status;
 }
@@ -219,7 +224,8 @@ static int commit_text(const char *path, const char *temporary, FILE *file)
     good = fclose(file) == 0 && good;
     if (good && rename(temporary, path) == 0) {
         char folder[RUN_PATH];
-        snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
+        const char *slash = strrchr(path, '/');
+        snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash + 1 - path) : 1, slash ? path : ".");
         sync_folder(folder);
         return CLI_DONE;
     }

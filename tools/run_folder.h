@@ -1,5 +1,5 @@
-/* The files of a run: DIR/config.json, metrics.jsonl, checkpoint-{step}.safetensors, model.safetensors. Functions that return int give
- * CLI_DONE, or CLI_FAILED after a message. */
+/* The files of a run: DIR/config.json, metrics.jsonl, checkpoint-{step}.safetensors, model.safetensors, evaluation.json, run.json
+ * (run_record.h), report.html (run_report.h). Functions that return int give CLI_DONE, or CLI_FAILED after a message. */
 #ifndef HSAE_TOOLS_RUN_FOLDER_H
 #define HSAE_TOOLS_RUN_FOLDER_H
 
@@ -24,6 +24,8 @@ void run_unlock(const char *folder, struct run_lock *lock);
 bool run_exists(const char *folder);
 /* Removes the files of a run, and nothing else. */
 int run_remove(const char *folder);
+/* Removes one file of the folder, which may be missing. */
+int run_remove_file(const char *folder, const char *name);
 
 /* The steps of the checkpoints, ascending; free(*steps). A folder that does not exist has none. */
 int run_checkpoints(const char *folder, uint64_t **steps, size_t *count);

@@ -14,7 +14,7 @@ from program import (DIM, DRIVERS, EVAL, GOLDEN, PROGRAM, ROWS, TINY, Case, hsae
 
 class Usage(Case):
     def test_help_and_version(self):
-        for command in ("devices", "train", "eval", "encode", "decode", "info", "bench", "tune"):
+        for command in ("devices", "train", "report", "eval", "encode", "decode", "info", "bench", "tune"):
             text, errors = hsae(command, "--help")
             self.assertIn("Usage: hsae " + command, text)
             self.assertIn("Examples:", text)
@@ -140,7 +140,8 @@ class Training(Case):
     def test_folder(self):
         text, errors = self.train("--log-every", "5", "--checkpoint-every", "6", "--holdout", "0.2")
         self.assertEqual(sorted(path.name for path in self.out.iterdir()),
-                         ["checkpoint-18.safetensors", "checkpoint-20.safetensors", "config.json", "metrics.jsonl", "model.safetensors"])
+                         ["checkpoint-18.safetensors", "checkpoint-20.safetensors", "config.json", "evaluation.json", "metrics.jsonl",
+                          "model.safetensors", "report.html", "run.json"])
         self.assertEqual(self.steps(), [5, 10, 15, 20])
         line = json.loads((self.out / "metrics.jsonl").read_text().splitlines()[0])
         self.assertEqual(set(line), {"step", "tokens", "lr", "seconds", "tokens_per_second", "data_wait", "levels"})

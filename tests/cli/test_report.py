@@ -1,0 +1,328 @@
+#!/usr/bin/env python3
+"""The page of a run: well formed, with the run's own figures, harmless and small: test_report.py HSAE [TEST]..."""
+import html.parser
+import json
+import math
+import os
+import re
+import shlex
+import signal
+import subprocess
+import time
+import xml.etree.ElementTree
+
+from program import DIM, PROGRAM, TINY, Case, hsae, main, random_rows, write_safetensors
+
+HTML, SVG = "{http://www.w3.org/1999/xhtml}", "{http://www.w3.org/2000/svg}"
+VOID = {"meta"}
+CURVES = {"Reconstruction error": "reconstruction", "Variance explained": "variance_explained", "L0": "l0", "λ": "lambda",
+          "Constraint": "constraint"}
+
+
+class Balance(html.parser.HTMLParser):
+    """Elements as an HTML parser sees them; fails on a tag that closes nothing."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, (tag, self.open)
+        self.open.pop()
+
+
+def text_of(element):
+    return "".join(element.itertext())
+
+
+def number(text):
+    """A tick: 0.5, 20k, 1.5M, 2e-5."""
+    return float(text.replace("k", "e3").replace("M", "e6"))
+
+
+class Chart:
+    """The curves of a <figure>, back in the figures' own units by means of its ticks."""
+
+    def __init__(self, figure):
+        self.logarithmic = "logarithmic" in text_of(figure.find(HTML + "figcaption"))
+        ticks = {axis: [(float(text.get(axis)), number(text.text)) for text in figure.iter(SVG + "text") if text.get("class") == axis]
+                 for axis in "xy"}
+        self.x, self.y = self.scale(ticks["x"], False), self.scale([(place - 4, value) for place, value in ticks["y"]], self.logarithmic)
+        lines = [path for path in figure.iter(SVG + "path") if path.get("class", "").startswith("l l")]
+        self.lines = {int(path.get("class").split()[1][1:]): self.points(path.get("d")) for path in lines}
+        bands = [path for path in figure.iter(SVG + "path") if path.get("class", "").startswith("b l")]
+        self.bands = {int(path.get("class")[3:]): self.points(path.get("d")) for path in bands}
+        self.marks = [self.y(float(re.match(r"M\S+ (\S+)h", path.get("d"))[1])) for path in figure.iter(SVG + "path")
+                      if path.get("class", "").split()[:1] == ["m"]]
+
+    @staticmethod
+    def scale(ticks, logarithmic):
+        (first, low), (last, high) = ticks[0], ticks[-1]
+        forth, back = (math.log10, lambda value: 10 ** value) if logarithmic else (float, float)
+        return lambda place: back(forth(low) + (place - first) / (last - first) * (forth(high) - forth(low)))
+
+    def points(self, path):
+        x = y = 0
+        points = []
+        for command, a, b in re.findall(r"([Ml])(-?\d+) ?(-?\d+)", path):
+            x, y = (int(a), int(b)) if command == "M" else (x + int(a), y + int(b))
+            points.append((self.x(x / 10), self.y(y / 10)))
+        return points
+
+
+class Report(Case):
+    def page(self, path=None):
+        text = (path or self.out / "report.html").read_text(encoding="utf-8")
+        balance = Balance()
+        balance.feed(text)
+        self.assertEqual(balance.open, [])
+        tags = {tag for tag, _ in balance.seen}
+        self.assertFalse(tags & {"script", "link", "img", "iframe", "object", "embed", "a", "base", "form"}, tags)
+        for tag, attributes in balance.seen:
+            self.assertFalse([name for name in attributes if name.startswith("on") or name in ("src", "href", "style")], (tag, attributes))
+        policies = [attributes["content"] for tag, attributes in balance.seen if attributes.get("http-equiv") == "Content-Security-Policy"]
+        self.assertEqual(policies, ["default-src 'none'; style-src 'unsafe-inline'"])
+        self.assertNotIn("url(", text)
+        self.assertNotIn("@import", text)
+        self.assertNotRegex(text, r"[>\s](nan|inf|-nan|-inf)[<\s]")
+        self.text, self.root = text, xml.etree.ElementTree.fromstring(text)
+        self.words = text_of(self.root.find(HTML + "body"))
+        return self.root
+
+    def chart(self, title):
+        for figure in self.root.iter(HTML + "figure"):
+            if figure.find(HTML + "figcaption/" + HTML + "b").text == title:
+                return Chart(figure)
+        raise AssertionError(title)
+
+    def table(self, name):
+        table = next(table for table in self.root.iter(HTML + "table") if table.get("id") == name)
+        return [[text_of(cell) for cell in row] for row in table.find(HTML + "tbody")]
+
+    def lines(self):
+        return [json.loads(line) for line in (self.out / "metrics.jsonl").read_text().splitlines()]
+
+    def check_curve(self, points, expected):
+        """Within a tenth of a pixel, or what a tick is rounded to."""
+        points = sorted(set(points))
+        self.assertEqual(len(points), len(expected), (points, expected))
+        span = max(value for _, value in expected) - min(value for _, value in expected)
+        for (x, y), (step, value) in zip(points, sorted(expected)):
+            self.assertAlmostEqual(x, step, delta=0.002 * expected[-1][0])
+            self.assertAlmostEqual(y, value, delta=0.005 * max(span, abs(value)))
+
+    def check_curves(self):
+        lines = self.lines()
+        for title, key in CURVES.items():
+            chart = self.chart(title)
+            levels = (0,) if title == "Constraint" else (0, 1)
+            self.assertEqual(sorted(chart.lines), list(levels))
+            self.assertFalse(chart.bands)
+            for level in levels:
+                floor = 0 if title == "Variance explained" else -math.inf
+                self.check_curve([point for point in chart.lines[level] if point[1] >= floor],
+                                 [(line["step"], line["levels"][level][key]) for line in lines if line["levels"][level][key] >= floor])
+        self.check_curve(self.chart("Loss").lines[0],
+                         [(line["step"], sum(level["reconstruction"] + level["lambda"] * level["l0"] + level["constraint"]
+                                             for level in line["levels"])) for line in lines])
+        self.check_curve(self.chart("Speed").lines[0], [(line["step"], line["tokens_per_second"]) for line in lines])
+        self.check_curve(self.chart("Waiting for data").lines[0], [(line["step"], 100 * line["data_wait"]) for line in lines])
+        mark, = self.chart("L0").marks
+        self.assertAlmostEqual(mark, 2, delta=0.02)
+
+    def test_figures_are_those_of_the_run(self):
+        self.train("--log-every", "1", "--holdout", "0.2", "--rho", "0.5", "--dead-steps", "3")
+        self.page()
+        self.check_curves()
+        evaluation = json.loads((self.out / "evaluation.json").read_text())
+        write_safetensors(self.folder / "rest.safetensors", "activations", random_rows()[64:])
+        found = hsae("eval", "--model", self.out / "model.safetensors", "--data", self.folder / "rest.safetensors", "--device", "ref", "--json")
+        self.assertEqual(evaluation, json.loads(found[0]))
+        levels, pairs, mean = evaluation["levels"], evaluation["pairs"], evaluation["mean"]
+        shown = [[str(i), str(level["features"]), level] for i, level in enumerate(levels)] + [["mean", "", mean]]
+        self.assertEqual(self.table("levels"), [
+            [name, features, "%.2f" % level["l0"], "%.4f" % level["variance_explained"], "%.4f" % level["variance_explained_legacy"],
+             "%.2f" % (100 * level["dead_fraction"])] for name, features, level in shown])
+        shown = [["0–1", pairs[0], str(pairs[0]["assigned"])], ["mean", mean, ""]]
+        self.assertEqual(self.table("pairs"), [
+            [name, "%.2f" % pair["hamming"], "%.4f" % pair["p_parent_given_child"], "%.4f" % pair["p_child_given_parent"], assigned]
+            for name, pair, assigned in shown])
+        last = self.lines()[-1]["levels"]
+        self.assertEqual(self.table("newest"), [
+            [str(i), *("%.5g" % value for value in (level["reconstruction"], level["variance_explained"], level["l0"], 2, level["lambda"],
+                                                    level["dead"], level["constraint"]))] for i, level in enumerate(last)])
+        for word in ("Finished at step 20 of 20", "reference (plain C)", "64 vectors of %d values" % DIM, "16 vectors of %d values" % DIM, str(self.data),
+                     "hsae train --data"):
+            self.assertIn(word, self.words)
+        keys = next(element for element in self.root.iter(HTML + "dl") if element.get("id") == "configuration")
+        shown = {entry[0].text: entry[1].text for entry in keys}
+        config = json.loads((self.out / "config.json").read_text())
+        self.assertEqual(set(shown), set(config))
+        for key, value in config.items():
+            text = shown[key] if isinstance(value, str) else json.loads("[%s]" % shown[key] if isinstance(value, list) else shown[key])
+            self.assertEqual(text, value)
+
+    def test_made_again(self):
+        self.train("--holdout", "0.2")
+        first = (self.out / "report.html").read_bytes()
+        (self.out / "report.html").unlink()
+        self.assertEqual(hsae("report", self.out)[0], "Report: %s/report.html\n" % self.out)
+        self.assertEqual((self.out / "report.html").read_bytes(), first)
+        hsae("report", self.out, "--out", self.folder / "other.html")
+        self.assertEqual((self.folder / "other.html").read_bytes(), first)
+        self.assert_no_litter()
+
+    def test_one_step_and_nothing(self):
+        self.train("--steps", "1")
+        self.page()
+        self.assertEqual(len(set(self.chart("L0").lines[0])), 1)
+        self.assertIn("None: it is made at the end", self.words)
+        self.train("--force", "--stop-after", "0")
+        self.page()
+        self.assertIn("Stopped as asked, to be gone on with, at step 0 of 20", self.words)
+        self.assertIn("No figures were logged", self.words)
+        self.train("--force", "--levels", "8", "--holdout", "0.5")
+        self.page()
+        self.assertEqual(len(self.table("levels")), 2)
+        self.assertIn("No figures.", self.words)  # a level alone has no constraint
+
+    def test_repeats_from_its_own_command(self):
+        self.train("--holdout", "0.2")
+        self.page()
+        command = shlex.split(next(self.root.iter(HTML + "pre")).text)
+        while "=" in command[0]:
+            command.pop(0)
+        before = (self.out / "model.safetensors").read_bytes()
+        self.assertEqual(command[:2], ["hsae", "train"])
+        hsae(*command[1:], "--force")
+        self.assertEqual((self.out / "model.safetensors").read_bytes(), before)
+
+    def test_resumed(self):
+        self.train("--log-every", "1", "--stop-after", "7", "--checkpoint-every", "5", "--keep", "9", "--holdout", "0.2")
+        self.page()
+        self.assertIn("at step 7 of 20", self.words)
+        again = ["train", "--data", self.data, "--out", self.out, "--log-every", "1", "--device", "ref", "--keep", "9", "--resume"]
+        hsae(*again, "auto", "--stop-after", "9")
+        self.assertFalse((self.out / "evaluation.json").exists())
+        hsae(*again, self.out / "checkpoint-5.safetensors", "--holdout", "0.2")
+        parts = json.loads((self.out / "run.json").read_text())["parts"]
+        self.assertEqual([(part["first_step"], part["step"], part["end"]) for part in parts], [(0, 5, "stopped"), (5, 20, "finished")])
+        self.page()
+        self.check_curves()
+        self.assertIn("Steps 1 to 5", self.words)
+        self.assertIn("Steps 6 to 20", self.words)
+        hsae(*again, "auto")  # nothing left to do: what is known of the model stays
+        self.assertTrue((self.out / "evaluation.json").exists())
+
+    def test_interrupted(self):
+        command = [PROGRAM, "train", "--data", self.data, "--out", self.out, *TINY, "--steps", "1000000", "--log-every", "1"]
+        process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        metrics = self.out / "metrics.jsonl"
+        for _ in range(600):
+            if metrics.exists() and metrics.stat().st_size:
+                break
+            time.sleep(0.05)
+        hsae("report", self.out, "--out", self.folder / "meanwhile.html")
+        self.page(self.folder / "meanwhile.html")
+        self.assertIn("Still running, or killed", self.words)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130)
+        self.page()
+        self.assertIn("Interrupted at step %d of 1000000" % self.steps()[-1], self.words)
+        self.assert_no_litter()
+
+    def test_failed(self):
+        rows = random_rows() * 900
+        rows[70000] = [math.nan] * DIM  # past those that set the scale
+        write_safetensors(self.data, "activations", rows)
+        self.train("--order", "sequential", "--batch", "4096", "--log-every", "1", status=1)
+        self.page()
+        self.assertIn("Failed at step %d of 20" % json.loads((self.out / "run.json").read_text())["parts"][0]["step"], self.words)
+        self.assertTrue(self.chart("L0").lines)
+
+    def test_hostile_names(self):
+        for name in ("</title><script>alert(1)</script>", "a\"b'c&amp;<!--", "new\nline\ttab\x01\x1b[31m", "\u202ertl\ufffe", "it's",
+                     os.fsdecode(b"\xff\xc0\x80\xed\xa0\x80")):
+            folder = self.folder / name.replace("/", "∕")
+            folder.mkdir()
+            data = folder / "data.safetensors"
+            write_safetensors(data, "activations", random_rows())
+            self.out = folder / "run ]]>"
+            arguments = ["train", "--data", data, "--out", self.out, *TINY, "--stop-after", "2"]
+            subprocess.run([PROGRAM, *map(str, arguments)], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.page()
+            # The command means the same path to a shell, byte by byte.
+            words = subprocess.run(["bash", "-c", "printf '%s\\0' " + next(self.root.iter(HTML + "pre")).text.split("hsae train", 1)[1]],
+                                   stdout=subprocess.PIPE, check=True).stdout.split(b"\0")
+            self.assertEqual(words[:4], [b"--data", os.fsencode(data), b"--out", os.fsencode(self.out)])
+
+    def test_torn_and_strange_files(self):
+        self.train("--log-every", "1", "--holdout", "0.2")
+        metrics = self.out / "metrics.jsonl"
+        whole = metrics.read_text()
+        lines = whole.splitlines()
+        gap = json.loads(lines[9])
+        for level in gap["levels"]:
+            level.update(dict.fromkeys(level))
+        lines[9] = json.dumps(gap)
+        metrics.write_text("\n".join([*lines[:12], "[1, 2]", '{"step": "x"}', '{"step": 3}', "", *lines[12:-1], lines[-1][:40]]))
+        hsae("report", self.out)
+        self.page()
+        steps = sorted({round(x) for x, _ in self.chart("L0").lines[0]})
+        self.assertEqual(steps, [step for step in range(1, 20) if step != 10])
+        for name in ("evaluation.json", "run.json"):
+            (self.out / name).write_text("[[{")
+        self.assertIn("run.json", hsae("report", self.out)[1])
+        self.page()
+        self.assertIn("were not recorded", self.words)
+        for name in ("evaluation.json", "run.json"):
+            (self.out / name).write_text('{"parts": [3, {"command": 4, "data": {"paths": [null]}}], "levels": 7, "pairs": [0], "mean": []}')
+        hsae("report", self.out)
+        self.page()
+        metrics.unlink()
+        hsae("report", self.out)
+        self.page()
+        self.assertIn("No figures were logged", self.words)
+
+    def test_no_run(self):
+        self.assertIn("is not the folder of a run", hsae("report", self.folder, status=1)[1])
+        hsae("report", status=2)
+        hsae("report", self.folder, self.folder, status=2)
+        self.train()
+        before = (self.out / "report.html").read_bytes()
+        self.assertIn("none", hsae("report", self.out, "--out", self.folder / "none" / "report.html", status=1)[1])
+        (self.out / "config.json").write_text('{"levels": "many"}')
+        hsae("report", self.out, status=1)
+        self.assertEqual((self.out / "report.html").read_bytes(), before)
+
+    def test_long_runs_stay_small(self):
+        levels = [8 * 2 ** l for l in range(8)]
+        self.train("--levels", ",".join(map(str, levels)), "--stop-after", "0")
+        with open(self.out / "metrics.jsonl", "w") as file:
+            for step in range(1, 20001):
+                noise = step * 7919 % 1000 / 1000
+                level = {"reconstruction": 2 + noise, "variance_explained": noise, "l0": 50 * noise, "lambda": 0.1 + noise, "dead": step % 8,
+                         "constraint": 1 + noise if step != 12345 else 99}
+                file.write(json.dumps({"step": step, "tokens": step, "lr": 1, "seconds": step, "tokens_per_second": 1000 * noise,
+                                       "levels": [level] * 8}) + "\n")
+        hsae("report", self.out)
+        self.assertLess((self.out / "report.html").stat().st_size, 500000)
+        self.page()
+        # Not one step's peak is lost.
+        self.assertAlmostEqual(max(y for _, y in self.chart("Constraint").bands[0]), 99, delta=0.5)
+        mean = [y for x, y in self.chart("L0").lines[0]]
+        self.assertLess(max(abs(y - 25) for y in mean), 2)
+        self.assertEqual(len(mean), 350)
+
+
+if __name__ == "__main__":
+    main(__doc__)

@@ -1,0 +1,38 @@
+/* hsae report: the page of a run, made again. */
+#include "run_report.h"
+
+#include <stdlib.h>
+
+static int run(const struct cli_command *command, int argc, char **argv)
+{
+    const char *out = NULL;
+    struct cli_paths words = {0};
+    const struct cli_option options[] = {
+        {"out", CLI_TEXT, &out, "FILE", "page to write; default: report.html in the run's folder"},
+        {0},
+    };
+    int exit_status = cli_parse(command, argc, argv, options, NULL, &words);
+    if (exit_status == CLI_CONTINUE && words.count != 1)
+        exit_status = cli_usage(command->name, "one folder of a run is needed");
+    if (exit_status == CLI_CONTINUE) {
+        hsae_context *context = cli_context();
+        exit_status = context ? run_report_write(context, words.items[0], out) : CLI_FAILED;
+        if (exit_status == CLI_DONE && out)
+            printf("Report: %s\n", out);
+        else if (exit_status == CLI_DONE)
+            printf("Report: %s/report.html\n", words.items[0]);
+        hsae_context_destroy(&context);
+    }
+    free(words.items);
+    return exit_status;
+}
+
+const struct cli_command cli_report = {
+    .name = "report",
+    .summary = "Writes the page of a run: curves, evaluation, configuration, how to repeat it.",
+    .synopsis = "DIR [--out FILE]",
+    .examples = "  hsae report runs/first\n"
+                "  hsae report runs/first --out first.html\n\n"
+                "`hsae train` writes the page by itself when it ends or is interrupted; this makes it again, or while the run goes on.\n",
+    .run = run,
+};

@@ -1,0 +1,604 @@
+/* report.html of a run. */
+#include "run_report.h"
+
+#include "chart.h"
+#include "run_record.h"
+#include "text.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum chart_name { LOSS, RECONSTRUCTION, VARIANCE, L0, LAMBDA, DEAD, CONSTRAINT, SPEED, DATA_WAIT, CHART_COUNT };
+
+struct report {
+    FILE *file;
+    const char *folder;
+    hsae_config config;
+    json_t *record, *evaluation; /* run.json, evaluation.json, or NULL */
+    const json_t *part;          /* the newest of run.json, or NULL */
+    json_t *newest;              /* the last whole line of metrics.jsonl, or NULL */
+    struct chart *charts;
+};
+
+/* --- what the files hold --- */
+
+/* NaN where there is no number. */
+static double number(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : NAN;
+}
+
+/* "" where there is no string. */
+static const char *string(const json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    return value ? value : "";
+}
+
+static const json_t *level_of(const json_t *object, uint32_t l)
+{
+    return json_array_get(json_object_get(object, "levels"), l);
+}
+
+/* Calls `use` with every whole line of metrics.jsonl, in ascending order of steps; what is torn or out of order is left out. */
+static int read_metrics(struct report *report, void (*use)(struct report *report, json_t *line))
+{
+    char path[RUN_PATH], *line = NULL;
+    size_t capacity = 0;
+    double last = 0;
+    run_path(path, report->folder, "metrics.jsonl");
+    FILE *file = fopen(path, "r");
+    if (!file)
+        return CLI_DONE;
+    while (getline(&line, &capacity, file) > 0) {
+        json_t *object = json_loads(line, 0, NULL);
+        double step = number(object, "step");
+        if (step > last) {
+            last = step;
+            use(report, object);
+        }
+        json_decref(object);
+    }
+    int status = ferror(file) ? cli_file_error("read", path) : CLI_DONE;
+    free(line);
+    fclose(file);
+    return status;
+}
+
+static void keep_newest(struct report *report, json_t *line)
+{
+    json_decref(report->newest);
+    report->newest = json_incref(line);
+}
+
+static void add_to_charts(struct report *report, json_t *line)
+{
+    static const struct {
+        enum chart_name chart;
+        const char *key;
+    } curves[] = {{RECONSTRUCTION, "reconstruction"}, {VARIANCE, "variance_explained"}, {L0, "l0"}, {LAMBDA, "lambda"}};
+    double step = number(line, "step"), loss = 0;
+    for (uint32_t l = 0; l < report->config.level_count; l++) {
+        const json_t *level = level_of(line, l);
+        for (size_t i = 0; i < sizeof curves / sizeof *curves; i++)
+            chart_add(&report->charts[curves[i].chart], l, step, number(level, curves[i].key));
+        chart_add(&report->charts[DEAD], l, step, 100 * number(level, "dead") / report->config.levels[l]);
+        if (l + 1 < report->config.level_count) /* the last has no children */
+            chart_add(&report->charts[CONSTRAINT], l, step, number(level, "constraint"));
+        loss += number(level, "reconstruction") + number(level, "lambda") * number(level, "l0") + number(level, "constraint");
+    }
+    chart_add(&report->charts[LOSS], 0, step, loss);
+    chart_add(&report->charts[SPEED], 0, step, number(line, "tokens_per_second"));
+    chart_add(&report->charts[DATA_WAIT], 0, step, 100 * number(line, "data_wait"));
+}
+
+static int make_charts(struct report *report)
+{
+    static const struct {
+        const char *title, *note;
+        bool by_level;
+    } kinds[CHART_COUNT] = {
+        [LOSS] = {"Loss", "all levels: reconstruction + λ L0 + constraint", false},
+        [RECONSTRUCTION] = {"Reconstruction error", "squared, perturbed, normalised units", true},
+        [VARIANCE] = {"Variance explained", "of the batch, perturbed", true},
+        [L0] = {"L0", "active features per token; dashed: target", true},
+        [LAMBDA] = {"λ", "penalty of an active feature", true},
+        [DEAD] = {"Dead features", "% of the level", true},
+        [CONSTRAINT] = {"Constraint", "with the children of the level, ρ included", true},
+        [SPEED] = {"Speed", "tokens per second", false},
+        [DATA_WAIT] = {"Waiting for data", "% of the time", false},
+    };
+    report->charts = calloc(CHART_COUNT, sizeof *report->charts);
+    if (!report->charts)
+        return cli_out_of_memory();
+    for (int k = 0; k < CHART_COUNT; k++) {
+        struct chart *chart = &report->charts[k];
+        chart->title = kinds[k].title;
+        chart->note = kinds[k].note;
+        chart->line_count = kinds[k].by_level ? report->config.level_count : 1;
+        chart->length = report->newest ? number(report->newest, "step") : 1;
+    }
+    report->charts[VARIANCE].has_floor = true; /* the first steps explain less than nothing, by far */
+    report->charts[L0].mark_count = report->config.level_count;
+    memcpy(report->charts[L0].marks, report->config.target_l0, report->config.level_count * sizeof *report->config.target_l0);
+    return read_metrics(report, add_to_charts);
+}
+
+/* --- how figures are shown --- */
+
+/* A cell of a table; "–" for a figure that does not exist. */
+static void cell(FILE *file, double value, int digits)
+{
+    if (isfinite(value))
+        fprintf(file, "<td>%.*f</td>", digits, value);
+    else
+        fputs("<td>–</td>", file);
+}
+
+static void short_cell(FILE *file, double value)
+{
+    if (isfinite(value))
+        fprintf(file, "<td>%.5g</td>", value);
+    else
+        fputs("<td>–</td>", file);
+}
+
+/* "98,304" */
+static void grouped(double value, char text[32])
+{
+    char digits[32];
+    size_t used = 0;
+    if (!isfinite(value) || value < 0 || value > 1e15) {
+        strcpy(text, "–");
+        return;
+    }
+    size_t count = (size_t)snprintf(digits, sizeof digits, "%.0f", value);
+    for (size_t i = 0; i < count; i++) {
+        if (i && (count - i) % 3 == 0)
+            text[used++] = ',';
+        text[used++] = digits[i];
+    }
+    text[used] = 0;
+}
+
+static void duration(double seconds, char text[48])
+{
+    if (!isfinite(seconds) || seconds < 0 || seconds > 1e9)
+        strcpy(text, "–");
+    else if (seconds < 60)
+        snprintf(text, 48, "%.1f s", seconds);
+    else if (seconds < 3600)
+        snprintf(text, 48, "%d min %d s", (int)seconds / 60, (int)seconds % 60);
+    else
+        snprintf(text, 48, "%d h %d min", (int)(seconds / 3600), (int)seconds / 60 % 60);
+}
+
+/* --- the page --- */
+
+/* Plasma (matplotlib) from dark to bright: an order that colour-blind eyes see, too. */
+static void write_colour(FILE *file, double share)
+{
+    static const unsigned char stops[][3] = {{13, 8, 135},   {65, 4, 157},   {106, 0, 168},  {143, 13, 164}, {177, 42, 144}, {204, 71, 120},
+                                             {225, 100, 98}, {242, 132, 75}, {252, 166, 54}, {252, 206, 37}, {240, 249, 33}};
+    double at = share * 10;
+    size_t below = at < 9 ? (size_t)at : 9;
+    fputc('#', file);
+    for (int i = 0; i < 3; i++)
+        fprintf(file, "%02x", (unsigned)lround(stops[below][i] + (at - (double)below) * (stops[below + 1][i] - stops[below][i])));
+}
+
+/* The part of the ramp that stands out from the theme's background. */
+static void write_ramp(const struct report *report, double first, double last)
+{
+    uint32_t count = report->config.level_count;
+    for (uint32_t l = 0; l < count; l++) {
+        fprintf(report->file, "--c%u:", l);
+        write_colour(report->file, count < 2 ? (first + last) / 2 : first + (last - first) * l / (count - 1));
+        fputc(';', report->file);
+    }
+}
+
+static void write_style(const struct report *report)
+{
+    FILE *file = report->file;
+    fputs("<style>\n:root{color-scheme:light dark;--back:#fff;--fore:#1b1d21;--soft:#5b616b;--rule:#dfe2e7;--panel:#f5f6f8;", file);
+    write_ramp(report, 0, 0.62);
+    fputs("}\n@media (prefers-color-scheme:dark){:root{--back:#131519;--fore:#e7e9ec;--soft:#a0a7b2;--rule:#32363e;--panel:#1c1f25;", file);
+    write_ramp(report, 0.42, 1);
+    fputs("}}\n", file);
+    for (uint32_t l = 0; l < report->config.level_count; l++)
+        fprintf(file, ".l%u{stroke:var(--c%u);background:var(--c%u)}", l, l, l);
+    fputs("\n*{box-sizing:border-box}\n"
+          "body{margin:0 auto;max-width:1400px;padding:24px;background:var(--back);color:var(--fore);font:15px/1.5 system-ui,sans-serif}\n"
+          "h1{font-size:26px;line-height:1.2;margin:0 0 4px;overflow-wrap:anywhere}h2{font-size:19px;margin:36px 0 10px}\n"
+          "p{margin:6px 0;max-width:75ch}.soft,figcaption,dt,.none{color:var(--soft)}\n"
+          "code,pre{font:13px/1.5 ui-monospace,monospace;unicode-bidi:isolate;overflow-wrap:anywhere}\n"
+          "pre{background:var(--panel);padding:10px 12px;border-radius:6px;white-space:pre-wrap;margin:8px 0}\n"
+          ".tiles{display:flex;flex-wrap:wrap;gap:10px;margin:18px 0 0;padding:0}\n"
+          ".tiles div{background:var(--panel);border-radius:6px;padding:8px 14px;min-width:130px;flex:1}\n"
+          ".tiles dt{font-size:13px}.tiles dd{margin:0;font-size:20px;font-variant-numeric:tabular-nums}\n"
+          ".legend{display:flex;flex-wrap:wrap;gap:4px 18px;margin:0 0 10px;padding:0;list-style:none}\n"
+          ".legend i{display:inline-block;width:22px;height:4px;border-radius:2px;margin-right:7px;vertical-align:middle}\n",
+          file);
+    fputs(".charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr));gap:18px 26px}\n"
+          "figure{margin:0;min-width:0}figcaption{font-size:13.5px}figcaption b{color:var(--fore);font-size:15px}\n"
+          "figure>svg{display:block;width:100%;height:auto}\n"
+          "text{font:12.5px "
+          "system-ui,sans-serif;fill:var(--fore)}.y{text-anchor:end;fill:var(--soft)}.x{text-anchor:middle;fill:var(--soft)}\n"
+          ".g,.a,.m,.l,.b,.d{fill:none;background:none}.g{stroke:var(--rule);stroke-width:.7}.a{stroke:var(--soft);stroke-width:.8}\n"
+          ".l{stroke-width:1.8px;stroke-linejoin:round;stroke-linecap:round;vector-effect:non-scaling-stroke}\n"
+          ".b{opacity:.3;stroke-width:1.2px;stroke-linejoin:round;vector-effect:non-scaling-stroke}\n"
+          ".l.p{stroke-width:6px}.m{stroke-width:1.3;stroke-dasharray:5 4}.s{stroke:var(--soft)}.d{stroke-width:1}\n"
+          ".tables{display:flex;flex-wrap:wrap;gap:14px 48px;margin:12px 0}.wide{overflow-x:auto;min-width:0;max-width:100%}\n"
+          "table{border-collapse:collapse;font-variant-numeric:tabular-nums}\n"
+          "th,td{text-align:right;padding:4px 14px 4px 0;border-bottom:1px solid var(--rule);white-space:nowrap}\n"
+          "th:first-child{text-align:left}thead th{font-weight:600;color:var(--soft);white-space:normal;vertical-align:bottom}tbody "
+          "th{font-weight:400}.mean *{font-weight:600}\n"
+          ".keys{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,260px),1fr));gap:0 28px;margin:0}\n"
+          ".keys div{display:flex;justify-content:space-between;gap:12px;border-bottom:1px solid var(--rule);padding:3px 0}\n"
+          ".keys dd{margin:0;text-align:right;overflow-wrap:anywhere}.facts{display:grid;grid-template-columns:max-content 1fr;gap:4px "
+          "18px;margin:0}\n"
+          ".facts dd{margin:0;min-width:0}footer{margin-top:36px;border-top:1px solid var(--rule);padding-top:10px}\n"
+          "@media (max-width:520px){body{padding:14px}.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:8px}"
+          "table{font-size:13.5px}th,td{padding-right:9px}.tiles "
+          "dd{font-size:17px}}\n"
+          "</style>\n",
+          file);
+}
+
+/* What became of the run, as a sentence without its end. */
+static void state_text(const struct report *report, char text[160])
+{
+    static const char *const ends[][2] = {{"finished", "Finished"},
+                                          {"stopped", "Stopped as asked, to be gone on with,"},
+                                          {"interrupted", "Interrupted"},
+                                          {"failed", "Failed"},
+                                          {"running", "Still running, or killed, after the last figures"}};
+    const char *end = string(report->part, "end"), *sentence = "No record of its end; last figures";
+    double step = number(report->part, "step");
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (strcmp(end, ends[i][0]) == 0)
+            sentence = ends[i][1];
+    if (!isfinite(step))
+        step = report->newest ? number(report->newest, "step") : 0;
+    snprintf(text, 160, "%s at step %.0f of %" PRIu64, sentence, step, report->config.steps);
+}
+
+static double total_seconds(const struct report *report)
+{
+    const json_t *parts = json_object_get(report->record, "parts");
+    double sum = json_array_size(parts) ? 0 : NAN;
+    for (size_t i = 0; i < json_array_size(parts); i++)
+        sum += number(json_array_get(parts, i), "seconds");
+    return sum;
+}
+
+static void write_tile(FILE *file, const char *name, const char *value)
+{
+    fprintf(file, "<div><dt>%s</dt><dd>%s</dd></div>\n", name, value);
+}
+
+static void write_head(const struct report *report)
+{
+    FILE *file = report->file;
+    char text[160], tokens[32], seconds[48], speed[32], explained[24] = "–", l0[24] = "–";
+    const json_t *mean = json_object_get(report->evaluation, "mean");
+    const char *name = strrchr(report->folder, '/');
+    name = name && name[1] ? name + 1 : report->folder;
+    fputs("<!DOCTYPE html>\n<html xmlns=\"http://www.w3.org/1999/xhtml\" lang=\"en\"><head><meta charset=\"utf-8\"/>\n"
+          "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n"
+          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>",
+          file);
+    text_html(file, name);
+    fputs(" – HSAE run</title>\n", file);
+    write_style(report);
+    fputs("</head><body><header><h1>", file);
+    text_html(file, name);
+    state_text(report, text);
+    fprintf(file, "</h1>\n<p class=\"soft\">Hierarchical sparse autoencoder. %s.</p>\n<dl class=\"tiles\">\n", text);
+    grouped(number(report->newest, "tokens"), tokens);
+    grouped(number(report->newest, "tokens_per_second"), speed);
+    duration(total_seconds(report), seconds);
+    if (isfinite(number(mean, "variance_explained")))
+        snprintf(explained, sizeof explained, "%.4f", number(mean, "variance_explained"));
+    if (isfinite(number(mean, "l0")))
+        snprintf(l0, sizeof l0, "%.2f", number(mean, "l0"));
+    if (report->evaluation) {
+        write_tile(file, "Variance explained, mean", explained);
+        write_tile(file, "L0, mean", l0);
+    }
+    write_tile(file, "Tokens trained on", tokens);
+    write_tile(file, "Time, evaluation included", seconds);
+    write_tile(file, "Tokens per second, at last", speed);
+    fputs("</dl></header>\n<main>\n", file);
+}
+
+static void write_curves(const struct report *report)
+{
+    FILE *file = report->file;
+    fputs("<h2>Curves</h2>\n", file);
+    if (!report->newest) {
+        fputs("<p class=\"none\">No figures were logged.</p>\n", file);
+        return;
+    }
+    fputs("<ul class=\"legend\">\n", file);
+    for (uint32_t l = 0; l < report->config.level_count; l++) {
+        char features[32];
+        grouped(report->config.levels[l], features);
+        fprintf(file, "<li><i class=\"l%u\"></i>level %u: %s features</li>\n", l, l, features);
+    }
+    fputs("</ul>\n<div class=\"charts\">\n", file);
+    for (int k = 0; k < CHART_COUNT; k++)
+        chart_write(file, &report->charts[k]);
+    fputs("</div>\n<p class=\"soft\">Over steps; as logged during training, each figure of one batch. Where a pixel holds several, the "
+          "line is their mean and the "
+          "band reaches from the lowest to the highest.</p>\n",
+          file);
+}
+
+static void write_level(FILE *file, const json_t *level)
+{
+    cell(file, number(level, "l0"), 2);
+    cell(file, number(level, "variance_explained"), 4);
+    cell(file, number(level, "variance_explained_legacy"), 4);
+    cell(file, 100 * number(level, "dead_fraction"), 2);
+    fputs("</tr>\n", file);
+}
+
+static void write_pair(FILE *file, const json_t *pair)
+{
+    cell(file, number(pair, "hamming"), 2);
+    cell(file, number(pair, "p_parent_given_child"), 4);
+    cell(file, number(pair, "p_child_given_parent"), 4);
+}
+
+static void write_evaluation(const struct report *report)
+{
+    FILE *file = report->file;
+    const json_t *mean = json_object_get(report->evaluation, "mean"), *pairs = json_object_get(report->evaluation, "pairs");
+    char tokens[32];
+    fputs("<h2>Evaluation</h2>\n", file);
+    if (!report->evaluation) {
+        fputs("<p class=\"none\">None: it is made at the end of a run with <code>--holdout</code> or <code>--eval-data</code>.</p>\n",
+              file);
+        return;
+    }
+    grouped(number(report->evaluation, "tokens"), tokens);
+    fprintf(file,
+            "<p>Of <code>model.safetensors</code>, on %s activation vectors.</p>\n<div class=\"tables\"><div class=\"wide\"><table "
+            "id=\"levels\"><thead><tr>"
+            "<th>level</th><th>features</th><th>L0</th><th>variance explained</th><th>by token</th><th>dead, %%</th></tr></thead><tbody>\n",
+            tokens);
+    for (uint32_t l = 0; l < report->config.level_count; l++) {
+        fprintf(file, "<tr><th>%u</th>", l);
+        cell(file, number(level_of(report->evaluation, l), "features"), 0);
+        write_level(file, level_of(report->evaluation, l));
+    }
+    fputs("<tr class=\"mean\"><th>mean</th><td></td>", file);
+    write_level(file, mean);
+    fputs("</tbody></table></div>\n", file);
+    if (json_array_size(pairs) == 0) {
+        fputs("</div>\n", file);
+        return;
+    }
+    fputs("<div class=\"wide\"><table id=\"pairs\"><thead><tr><th>pair</th><th>Hamming</th><th>P(p|c)</th>"
+          "<th>P(c|p)</th><th>assigned</th></tr></thead><tbody>\n",
+          file);
+    for (size_t k = 0; k < json_array_size(pairs); k++) {
+        const json_t *pair = json_array_get(pairs, k);
+        fprintf(file, "<tr><th>%zu–%zu</th>", k, k + 1);
+        write_pair(file, pair);
+        cell(file, number(pair, "assigned"), 0);
+        fputs("</tr>\n", file);
+    }
+    fputs("<tr class=\"mean\"><th>mean</th>", file);
+    write_pair(file, mean);
+    fputs(
+        "<td></td></tr>\n</tbody></table></div></div>\n"
+        "<p class=\"soft\">By token: the mean over tokens of each one's variance explained. Hamming: features with children whose activity "
+        "differs from the OR of the children's, per token. P(p|c), P(c|p): of the parent given the child and the other way round, means "
+        "over the pairs of the tree. Assigned: features with a parent.</p>\n",
+        file);
+}
+
+static void write_newest(const struct report *report)
+{
+    static const char *const keys[] = {"reconstruction", "variance_explained", "l0", "lambda", "dead", "constraint"};
+    FILE *file = report->file;
+    if (!report->newest)
+        return;
+    fprintf(file,
+            "<h2>Last figures of training</h2>\n<p>Step %.0f.</p>\n<div class=\"wide\"><table id=\"newest\"><thead><tr>"
+            "<th>level</th><th>reconstruction error</th><th>variance explained</th><th>L0</th><th>target</th><th>λ</th><th>dead</th>"
+            "<th>constraint</th></tr></thead><tbody>\n",
+            number(report->newest, "step"));
+    for (uint32_t l = 0; l < report->config.level_count; l++) {
+        fprintf(file, "<tr><th>%u</th>", l);
+        for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+            if (strcmp(keys[i], "lambda") == 0)
+                short_cell(file, report->config.target_l0[l]);
+            short_cell(file, number(level_of(report->newest, l), keys[i]));
+        }
+        fputs("</tr>\n", file);
+    }
+    fputs("</tbody></table></div>\n", file);
+}
+
+static void write_fact(FILE *file, const char *name, const char *value)
+{
+    fprintf(file, "<dt>%s</dt><dd>", name);
+    text_html(file, *value ? value : "–");
+    fputs("</dd>\n", file);
+}
+
+/* "98,304 vectors of 576 values" and the paths. */
+static void write_data(FILE *file, const char *name, const json_t *data)
+{
+    const json_t *paths = json_object_get(data, "paths");
+    char rows[32], dim[32];
+    grouped(number(data, "rows"), rows);
+    grouped(number(data, "dim"), dim);
+    fprintf(file, "<dt>%s</dt><dd>%s vectors of %s values", name, rows, dim);
+    for (size_t i = 0; i < json_array_size(paths); i++) {
+        const char *path = json_string_value(json_array_get(paths, i));
+        fputs(i ? ", <code>" : " from <code>", file);
+        text_html(file, path ? path : "");
+        fputs("</code>", file);
+    }
+    fputs("</dd>\n", file);
+}
+
+static void write_part(FILE *file, const json_t *part)
+{
+    const json_t *device = json_object_get(part, "device"), *evaluation = json_object_get(part, "evaluation_data");
+    char text[48];
+    double first = number(part, "first_step"), last = number(part, "step");
+    if (last > first)
+        fprintf(file, "<h3>Steps %.0f to %.0f</h3>\n", first + 1, last);
+    else if (isfinite(first))
+        fprintf(file, "<h3>From step %.0f on</h3>\n", first + 1);
+    fputs("<dl class=\"facts\">\n", file);
+    write_fact(file, "Began (UTC)", string(part, "began"));
+    duration(number(part, "seconds"), text);
+    write_fact(file, "Took", text);
+    fputs("<dt>Device</dt><dd><code>", file);
+    text_html(file, string(device, "id"));
+    fputs("</code>, ", file);
+    text_html(file, string(device, "name"));
+    fputs("</dd>\n", file);
+    write_fact(file, "Driver", string(device, "driver"));
+    write_fact(file, "Library", string(part, "library_version"));
+    write_data(file, "Trained on", json_object_get(part, "data"));
+    if (json_is_object(evaluation))
+        write_data(file, "Evaluated on", evaluation);
+    fputs("<dt>Working directory</dt><dd><code>", file);
+    text_html(file, string(part, "directory"));
+    fputs("</code></dd>\n</dl>\n<pre>", file);
+    text_html(file, string(part, "command"));
+    fputs("</pre>\n", file);
+}
+
+static void write_repeat(const struct report *report)
+{
+    FILE *file = report->file;
+    const json_t *parts = json_object_get(report->record, "parts");
+    fputs("<h2>How to repeat it</h2>\n", file);
+    if (json_array_size(parts) == 0)
+        fputs("<p class=\"none\">Device, data and command were not recorded: there is no <code>run.json</code>.</p>\n", file);
+    else
+        fputs(
+            "<p>The same library, device, driver, tuning, data and configuration give the same bytes, whatever the number of parts.</p>\n",
+            file);
+    for (size_t i = 0; i < json_array_size(parts); i++)
+        write_part(file, json_array_get(parts, i));
+}
+
+/* A value of the configuration; numbers with as many digits as they need. */
+static void write_value(FILE *file, const json_t *value)
+{
+    char text[32];
+    if (json_is_array(value)) {
+        for (size_t i = 0; i < json_array_size(value); i++) {
+            fputs(i ? ", " : "", file);
+            write_value(file, json_array_get(value, i));
+        }
+    } else if (json_is_real(value)) {
+        for (int digits = 6; digits <= 17; digits++) {
+            snprintf(text, sizeof text, "%.*g", digits, json_real_value(value));
+            if (strtod(text, NULL) == json_real_value(value))
+                break;
+        }
+        fputs(text, file);
+    } else if (json_is_integer(value)) {
+        fprintf(file, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    } else {
+        text_html(file, json_is_string(value) ? json_string_value(value) : json_is_true(value) ? "true" : "false");
+    }
+}
+
+static int write_config(const struct report *report)
+{
+    FILE *file = report->file;
+    const char *key;
+    json_t *value;
+    char *text = hsae_config_json(&report->config);
+    json_t *object = text ? json_loads(text, 0, NULL) : NULL;
+    hsae_free(text);
+    if (!object)
+        return cli_out_of_memory();
+    fputs("<h2>Configuration</h2>\n<dl class=\"keys\" id=\"configuration\">\n", file);
+    json_object_foreach(object, key, value)
+    {
+        fprintf(file, "<div><dt>%s</dt><dd>", key);
+        write_value(file, value);
+        fputs("</dd></div>\n", file);
+    }
+    fputs("</dl>\n", file);
+    json_decref(object);
+    return CLI_DONE;
+}
+
+static int write_page(struct report *report)
+{
+    write_head(report);
+    write_curves(report);
+    write_evaluation(report);
+    write_newest(report);
+    write_repeat(report);
+    int status = write_config(report);
+    fputs("</main>\n<footer class=\"soft\">Written by hsae ", report->file);
+    text_html(report->file, hsae_version());
+    fputs(" from <code>", report->file);
+    text_html(report->file, report->folder);
+    fputs("</code>; <code>hsae report</code> makes it again.</footer>\n</body></html>\n", report->file);
+    return status;
+}
+
+static int load(hsae_context *context, struct report *report)
+{
+    char path[RUN_PATH];
+    run_path(path, report->folder, "config.json");
+    hsae_config_defaults(&report->config);
+    if (hsae_config_load(context, &report->config, path) != HSAE_OK) {
+        cli_error("%s is not the folder of a run", report->folder);
+        return CLI_FAILED;
+    }
+    report->evaluation = run_read_json(report->folder, "evaluation.json");
+    report->record = run_read_json(report->folder, "run.json");
+    const json_t *parts = json_object_get(report->record, "parts");
+    if (json_array_size(parts))
+        report->part = json_array_get(parts, json_array_size(parts) - 1);
+    int status = read_metrics(report, keep_newest);
+    return status == CLI_DONE ? make_charts(report) : status;
+}
+
+int run_report_write(hsae_context *context, const char *folder, const char *out)
+{
+    struct report report = {.folder = folder};
+    char path[RUN_PATH], *page = NULL;
+    size_t size;
+    if (strlen(folder) > RUN_PATH - 64) {
+        cli_error("the path of the folder is too long");
+        return CLI_FAILED;
+    }
+    int status = load(context, &report);
+    if (status == CLI_DONE && !(report.file = open_memstream(&page, &size)))
+        status = cli_out_of_memory();
+    if (status == CLI_DONE) {
+        status = write_page(&report);
+        if (fclose(report.file) && status == CLI_DONE)
+            status = cli_out_of_memory();
+    }
+    run_path(path, folder, "report.html");
+    if (status == CLI_DONE)
+        status = run_write_text(out ? out : path, page);
+    free(page);
+    free(report.charts);
+    json_decref(report.newest);
+    json_decref(report.evaluation);
+    json_decref(report.record);
+    return status;
+}
