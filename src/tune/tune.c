@@ -190,7 +190,7 @@ static hsae_status decide(struct tuner *tuner, enum hsae_kernel kernel, hsae_tun
     for (size_t k = 0; k < finalists; k++)
         candidates[k].seconds = INFINITY;
     for (int round = 0; round < ROUNDS && !status; round++) {
-        double last[FINALISTS];
+        double last[FINALISTS] = {0}; /* gcc 12 takes it for used unset */
         for (size_t k = 0; k < finalists && !status; k++) {
             status = time_candidate(tuner, kernel, &candidates[k], &last[k]);
             candidates[k].wins += !status && last[k] < last[0];
