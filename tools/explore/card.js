@@ -1,0 +1,219 @@
+/* A feature's card: its figures, its family, the contexts it fires in. */
+
+const MEANINGS = {
+  density: 'Share of the tokens on which the feature is active',
+  mean: 'Mean activation over the tokens on which it is active',
+  max: 'Largest activation',
+  p_parent: 'P(p|c): of the tokens on which this feature is active, the share on which its parent is active, too',
+  p_child: 'P(c|p): of the tokens on which its parent is active, the share on which this feature is active',
+  siblings: 'Share of this feature\u2019s tokens on which the sibling is active, too',
+};
+
+function figure(label, value, meaning) {
+  return make('div', {className: 'figure', title: meaning}, make('dt', {}, label), make('dd', {}, value));
+}
+
+function breadcrumb(g) {
+  const line = lineage(g);
+  return make('nav', {className: 'crumbs', 'aria-label': 'Ancestors'}, make('ol', {}, ...line.map(at => at === g
+    ? make('li', {'aria-current': 'true', className: 'feature ' + levelClass(forest.level[at])}, make('span', {className: 'dot', 'aria-hidden': 'true'}), nameOf(at))
+    : make('li', {}, featureLink(at, chips(at, 1))))));
+}
+
+/* One line of a family: link, tokens, two shares. */
+function relativeRow(g, cells) {
+  return make('li', {className: 'relative'}, featureLink(g, isDead(g) ? make('span', {className: 'dead'}, 'dead') : chips(g, 4)), ...cells);
+}
+
+/* A list that shows its first few, with a button for the rest. */
+function longList(features, row, few = 8) {
+  const list = make('ul', {className: 'family'}, ...features.slice(0, few).map(row));
+  if (features.length <= few)
+    return list;
+  const rest = make('button', {type: 'button', className: 'more', onclick: () => {
+    list.append(...features.slice(few).map(row));
+    list.children[few].querySelector('a').focus();
+    rest.remove();
+  }}, 'Show all ' + number(features.length));
+  return make('div', {}, list, rest);
+}
+
+const both = g => [meter(forest.p_parent[g], MEANINGS.p_parent), meter(forest.p_child[g], MEANINGS.p_child)];
+
+function familySection(g, siblings) {
+  const section = make('section', {}, make('h3', {}, 'Family'));
+  const head = (title, ...columns) => make('div', {className: 'family-head'}, make('h4', {}, title), ...columns.map(text => make('span', {className: 'meter-head'}, text)));
+  const parent = forest.parent[g], children = Array.from(childrenOf(g)).sort((a, b) => (forest.p_child[b] || 0) - (forest.p_child[a] || 0));
+  if (parent >= 0)
+    section.append(head('Parent'), make('ul', {className: 'family'}, relativeRow(parent, [])));
+  else if (forest.level[g] > 0)
+    section.append(make('p', {className: 'quiet'}, 'No parent: the tree leaves the least similar features of a level out.'));
+  if (children.length)
+    section.append(head(plural(children.length, 'child', 'children'), 'P(p|c)', 'P(c|p)'), longList(children, child => relativeRow(child, both(child))));
+  else if (forest.level[g] + 1 < forest.levels)
+    section.append(make('p', {className: 'quiet'}, 'No children.'));
+  const all = parent >= 0 ? childrenOf(parent).length - 1 : 0;
+  if (all > 0) {
+    section.append(head(plural(all, 'sibling'), 'together'));
+    if (siblings.length)
+      section.append(longList(siblings, ([i, share]) => relativeRow(forest.base[forest.level[g]] + i, [meter(share, MEANINGS.siblings)])));
+    const rest = Array.from(childrenOf(parent)).filter(other => other !== g && !siblings.some(([i]) => forest.base[forest.level[g]] + i === other));
+    if (rest.length)
+      section.append(make('details', {}, make('summary', {}, siblings.length ? plural(rest.length, 'other') : 'Never active together with this one'),
+        longList(rest, other => relativeRow(other, []))));
+  }
+  return section;
+}
+
+/* A window's text, coloured by a feature's activations: spans that say their value and lead to the path view. */
+function coloured(ids, start, values, g, peak) {
+  const at = new Map(values), top = forest.max[g] > 0 ? forest.max[g] : 1;
+  const text = make('p', {className: 'text ' + levelClass(forest.level[g]), role: 'group', 'aria-label': 'Text coloured by ' + nameOf(g)});
+  ids.forEach((id, offset) => {
+    const value = at.get(offset);
+    const token = make('bdi', {className: 'token' + (value ? ' lit' : '') + (offset === peak ? ' peak' : '') + (/^ ?\u23ce+$/.test(tokenText(id)) ? ' break' : ''),
+      'data-position': start + offset, 'data-feature': nameOf(g), role: 'link', tabindex: offset === Math.max(0, peak) ? '0' : '-1',
+      'aria-label': tokenText(id) + ', ' + (value ? 'activation ' + number(value) : 'not active')}, tokenText(id));
+    if (value) {
+      token.style.setProperty('--heat', (8 + 56 * Math.min(1, value / top)).toFixed(1) + '%');
+      token.dataset.value = number(value);
+    }
+    text.append(token);
+  });
+  return text;
+}
+
+/* The same window for every feature of the branch: ancestors, this one, children. */
+async function branchRows(g, context, ids) {
+  const [start, length, , , values, relatives] = context;
+  let found = new Map(), exact = Boolean(relatives);
+  if (exact)
+    for (const [level, i, flat] of relatives)
+      found.set(featureAt(level, i), pairs(flat));
+  else
+    for (let offset = 0; offset < length; offset++) {
+      const path = await pathOf(start + offset);
+      for (const {g: other, value} of path ? path.levels.flat() : [])
+        found.set(other, [...(found.get(other) || []), [offset, value]]);
+    }
+  const strongest = child => Math.max(...found.get(child).map(([, value]) => value));
+  const children = Array.from(childrenOf(g)).filter(child => found.has(child)).sort((a, b) => strongest(b) - strongest(a));
+  const rows = [...lineage(g), ...children].map(at => {
+    const shown = at === g ? pairs(values) : found.get(at) || [];
+    const peak = shown.reduce((best, entry) => entry[1] > best[1] ? entry : best, [-1, 0])[0];
+    return make('div', {className: 'branch-row', '--depth': String(forest.level[at])}, at === g ? make('strong', {className: 'feature ' + levelClass(forest.level[at])}, make('span', {className: 'dot'}), nameOf(at))
+      : featureLink(at), shown.length ? coloured(ids, start, shown, at, peak) : make('p', {className: 'quiet'}, 'not active in this window'));
+  });
+  const note = forest.childCount[g] && !children.length ? 'None of its children is active here.' : '';
+  if (note || !exact)
+    rows.push(make('p', {className: 'quiet'}, note + (exact ? '' : ' Taken from the strongest features of each token: weaker activations may be missing.')));
+  return rows;
+}
+
+async function contextElement(g, context) {
+  const [start, length, peak, , values] = context;
+  const ids = await windowIds(start, length), rows = make('div', {className: 'branch', hidden: true});
+  const button = make('button', {type: 'button', className: 'all-levels', 'aria-expanded': 'false', onclick: async () => {
+    const on = rows.hidden;
+    if (on && !rows.children.length)
+      rows.append(...await branchRows(g, context, ids));
+    rows.hidden = !on;
+    button.setAttribute('aria-expanded', String(on));
+  }}, 'All levels');
+  const most = values.length ? pairs(values).find(([offset]) => offset === peak)?.[1] : undefined;
+  return make('li', {className: 'context'}, make('div', {className: 'context-line'}, make('span', {className: 'strength', title: 'activation at the peak'}, number(most)),
+    coloured(ids, start, pairs(values), g, peak), forest.levels > 1 ? button : null), rows);
+}
+
+async function contextSections(g, contexts) {
+  if (!contexts.length)
+    return [make('p', {className: 'quiet'}, isDead(g) ? 'This feature is never active on these data.' : 'No context was kept.')];
+  const elements = await Promise.all(contexts.map(context => contextElement(g, context)));
+  const strongest = elements.filter((_, k) => contexts[k][3] === null), sampled = elements.filter((_, k) => contexts[k][3] !== null);
+  elements.forEach((element, k) => {
+    if (contexts[k][3] !== null)
+      element.querySelector('.strength').after(make('span', {className: 'quantile', title: 'share of its activations that are at most this strong'}, 'q ' + number(contexts[k][3])));
+  });
+  const part = (title, list) => list.length ? make('section', {}, make('h3', {}, title), make('ol', {className: 'contexts'}, ...list)) : null;
+  return [part('Strongest contexts', strongest), part('From strong to weak', sampled)].filter(Boolean);
+}
+
+async function showFeature(g) {
+  const details = await detailsOf(g);
+  if (view.target.kind !== 'feature' || view.target.g !== g)
+    return;
+  const copy = make('button', {type: 'button', 'aria-label': 'Copy a link to ' + nameOf(g), onclick: async () => {
+    try {
+      await navigator.clipboard.writeText(location.href);
+      copy.textContent = 'Copied';
+    } catch {
+      copy.textContent = 'See the address bar';
+    }
+  }}, 'Copy link');
+  const hasParent = forest.parent[g] >= 0;
+  const figures = make('dl', {className: 'figures'}, figure('density', percent(forest.density[g]), MEANINGS.density), figure('mean', number(forest.mean[g]), MEANINGS.mean),
+    figure('max', number(forest.max[g]), MEANINGS.max), hasParent ? figure('P(p|c)', number(forest.p_parent[g]), MEANINGS.p_parent) : null,
+    hasParent ? figure('P(c|p)', number(forest.p_child[g]), MEANINGS.p_child) : null, figure('children', number(forest.childCount[g]), 'Features of the next level that have it as their parent'));
+  const contexts = await contextSections(g, details.contexts);
+  if (view.target.kind !== 'feature' || view.target.g !== g)
+    return;
+  const card = $('card');
+  card.className = levelClass(forest.level[g]);
+  card.setAttribute('aria-label', 'Feature ' + nameOf(g));
+  card.replaceChildren(backButton(), breadcrumb(g),
+    make('div', {className: 'title'}, make('h2', {}, make('span', {className: 'dot', 'aria-hidden': 'true'}), nameOf(g)), isDead(g) ? make('span', {className: 'dead'}, 'dead') : chips(g), copy),
+    make('p', {className: 'quiet'}, 'Level ' + forest.level[g] + ', feature ' + number(indexOf(g)) + ' of ' + number(forest.index.levels[forest.level[g]].features)),
+    figures, details.histogram.length ? histogramPicture(details.histogram, forest.max[g]) : '',
+    make('div', {className: 'columns'}, familySection(g, details.siblings), make('div', {className: 'all-contexts'}, ...contexts)));
+  card.scrollTop = 0;
+}
+
+/* On a narrow screen the card covers the tree. */
+function backButton() {
+  return make('button', {type: 'button', className: 'back', onclick: () => go({kind: 'home'})}, '\u2039 Forest');
+}
+
+/* Tokens anywhere: what they say, and where they lead. */
+function startTokens() {
+  let touched = null;
+  const tell = token => {
+    const box = token.getBoundingClientRect(), value = token.dataset.value;
+    showTip([make('bdi', {}, token.textContent), value ? 'activation ' + value : token.dataset.value === undefined && token.dataset.feature ? 'not active' : 'path'], box.left + box.width / 2, box.top);
+  };
+  const open = token => go({kind: 'token', position: +token.dataset.position, from: token.dataset.feature ? featureNamed(token.dataset.feature) : view.target.from});
+  document.addEventListener('pointerover', event => {
+    const token = event.target.closest?.('.token');
+    if (token)
+      tell(token);
+    else if (!event.target.closest?.('#canvases'))
+      hideTip();
+  });
+  document.addEventListener('focusin', event => event.target.matches('.token') ? tell(event.target) : hideTip());
+  document.addEventListener('scroll', hideTip, true);
+  $('card').addEventListener('click', event => {
+    const token = event.target.closest('.token');
+    if (!token)
+      return;
+    /* A first tap shows the value, as there is no hovering. */
+    if (event.pointerType === 'touch' && touched !== token) {
+      touched = token;
+      tell(token);
+    } else
+      open(token);
+  });
+  $('card').addEventListener('keydown', event => {
+    const token = event.target.closest('.token');
+    if (!token)
+      return;
+    const to = {ArrowRight: token.nextElementSibling, ArrowLeft: token.previousElementSibling, Home: token.parentElement.firstElementChild, End: token.parentElement.lastElementChild}[event.key];
+    if (to) {
+      token.tabIndex = -1;
+      to.tabIndex = 0;
+      to.focus();
+    } else if (event.key === 'Enter')
+      open(token);
+    else
+      return;
+    event.preventDefault();
+  });
+}

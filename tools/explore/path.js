@@ -1,0 +1,96 @@
+/* The path view: one token, the strongest features of every level on it, and the lines of the forest between them. */
+
+const REACH = 24;
+
+/* Features of the levels in the order of the tree: under their parents, else by activation. */
+function pathOrder(levels) {
+  const place = new Map();
+  return levels.map(features => {
+    const rank = ({g}) => place.has(forest.parent[g]) ? place.get(forest.parent[g]) : Infinity;
+    const ordered = [...features].sort((a, b) => rank(a) - rank(b) || b.value - a.value);
+    ordered.forEach(({g}, k) => place.set(g, k));
+    return ordered;
+  });
+}
+
+function pathColumn(features, l, more, linked, from) {
+  const most = Math.max(...features.map(({value}) => value), 1e-9);
+  const items = features.map(({g, value}) => {
+    const alone = !linked.has(g);
+    const link = featureLink(g, chips(g, 2), make('span', {className: 'value'}, number(value)));
+    link.classList.add('step');
+    link.dataset.g = g;
+    if (alone)
+      link.classList.add('alone');
+    if (g === from)
+      link.classList.add('from');
+    link.style.setProperty('--share', (value / most).toFixed(3));
+    const above = forest.parent[g];
+    return make('li', {}, link, l > 0 && !alone && above >= 0 && linked.has(above) ? make('span', {className: 'under'}, '\u21b3 under ' + nameOf(above)) : null);
+  });
+  return make('section', {className: 'path-level ' + levelClass(l)}, make('h3', {}, 'Level ' + l), make('ol', {}, ...items),
+    make('p', {className: 'quiet'}, more ? 'and ' + plural(more, 'weaker one') : features.length ? '' : 'none is active'));
+}
+
+function drawLines(box, lines) {
+  const area = box.getBoundingClientRect();
+  const at = new Map();
+  for (const step of box.querySelectorAll('.step'))
+    at.set(+step.dataset.g, step.getBoundingClientRect());
+  lines.setAttribute('viewBox', `0 0 ${area.width} ${area.height}`);
+  lines.replaceChildren();
+  for (const [g, mine] of at) {
+    const above = at.get(forest.parent[g]);
+    if (!above || above.right > mine.left)
+      continue;
+    const x0 = above.right - area.left, y0 = above.top + above.height / 2 - area.top, x1 = mine.left - area.left, y1 = mine.top + mine.height / 2 - area.top, bend = (x1 - x0) / 2;
+    lines.append(svg('path', {d: `M${x0} ${y0}C${x0 + bend} ${y0} ${x1 - bend} ${y1} ${x1} ${y1}`, class: levelClass(forest.level[g])}));
+  }
+}
+
+async function showPath(position, from) {
+  const [run, path] = await Promise.all([runAt(position), pathOf(position)]);
+  if (view.target.kind !== 'token' || view.target.position !== position)
+    return;
+  const card = $('card'), parts = [backButton()];
+  card.className = 'path';
+  card.setAttribute('aria-label', 'Path of token ' + position);
+  if (from >= 0)
+    parts.push(make('p', {className: 'came'}, 'From ', featureLink(from, chips(from, 2))));
+  const k = run ? position - run.first : -1;
+  const step = by => make('button', {type: 'button', disabled: !run || k + by < 0 || k + by >= run.ids.length, 'aria-label': by < 0 ? 'Previous token' : 'Next token', 'data-step': by,
+    onclick: () => go({kind: 'token', position: position + by, from}, true)}, by < 0 ? '\u2039' : '\u203a');
+  parts.push(make('div', {className: 'title'}, make('h2', {}, 'Path of ', make('bdi', {className: 'chip'}, run ? tokenText(run.ids[k]) : '?')), step(-1), step(1)),
+    make('p', {className: 'quiet'}, 'Token ' + number(position) + (run ? ' of the data, in sequence ' + number(run.sequence) : '')));
+  if (run) {
+    const first = Math.max(0, k - REACH), text = make('p', {className: 'text large', role: 'group', 'aria-label': 'Text around the token'});
+    run.ids.slice(first, k + REACH + 1).forEach((id, offset) => {
+      const here = first + offset === k;
+      text.append(make('bdi', {className: 'token' + (here ? ' here' : '') + (/^ ?\u23ce+$/.test(tokenText(id)) ? ' break' : ''), 'data-position': run.first + first + offset, role: 'link',
+        tabindex: here ? '0' : '-1', 'aria-current': here ? 'true' : null, 'aria-label': tokenText(id) + (here ? ', this token' : '')}, tokenText(id)));
+    });
+    parts.push(text);
+  } else
+    parts.push(make('p', {className: 'quiet'}, 'The text around this token is not kept in the page.'));
+  if (path)
+    parts.push(...pathParts(path, from));
+  else
+    parts.push(make('p', {className: 'quiet'}, 'The features of this token are not kept in the page.'));
+  card.replaceChildren(...parts);
+  card.scrollTop = 0;
+  const box = card.querySelector('.levels');
+  if (box) {
+    const lines = box.querySelector('svg');
+    new ResizeObserver(() => drawLines(box, lines)).observe(box);
+  }
+}
+
+function pathParts(path, from) {
+  const ordered = pathOrder(path.levels), here = new Set(path.levels.flat().map(({g}) => g)), linked = new Set();
+  for (const g of here)
+    if (here.has(forest.parent[g]))
+      linked.add(g).add(forest.parent[g]);
+  const columns = ordered.map((features, l) => pathColumn(features, l, path.more[l] || 0, linked, from));
+  return [make('div', {className: 'levels', '--levels': String(forest.levels)}, svg('svg', {class: 'lines', 'aria-hidden': 'true', preserveAspectRatio: 'none'}), ...columns),
+    make('p', {className: 'quiet'}, 'Bars: activation against the level\u2019s strongest on this token. Lines: parent and child, both active. Without a line: the parent is silent, or weaker than the ones shown, or there is none.')];
+}
