@@ -133,7 +133,7 @@ void hsae_cache_write(const hsae_context *context, const char *kind, const void 
 int hsae_cache_lock(const hsae_context *context)
 {
     char path[PATH_BYTES];
-    if (!context->cache_dir || snprintf(path, sizeof path, "%s/lock", context->cache_dir) >= (int)sizeof path)
+    if (!context->cache_dir || snprintf(path, sizeof path, "%s/.lock", context->cache_dir) >= (int)sizeof path)
         return -1;
     hsae_cache_make_folder(context);
     int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
