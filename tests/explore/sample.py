@@ -36,8 +36,8 @@ def forest(sizes, rng):
 
 
 def single(value):
-    """A float32's shortest decimal that reads back."""
-    return float("%.6g" % value)
+    """As the program writes activations."""
+    return float("%.4g" % value)
 
 
 def activate(sequences, sizes, parent, paper, rng):
