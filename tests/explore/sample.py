@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 HOSTILE = ["<script>window.hacked=1</script>", "</script><script>window.hacked=2</script>", "<img src=x onerror=window.hacked=3>", "\u202egnirts", "\u2067rtl\u2069",
            "\x00\x01\x1b[31m", "\ufffd", "&lt;b&gt;", "'\"`${window.hacked=4}", "\r\n\t", "\u200b\u2028", "javascript:window.hacked=5", "<!--", "]]>", "\u05e9\u05dc\u05d5\u05dd",
            "\U0001f333", "__proto__", "e\u0301", "\ud800", "a\udc00b", "\xa0"]
-CHUNK, TEXT_CHUNK, PATHS_CHUNK, REACH, TOP, SAMPLED, STRONGEST = 256, 4096, 1024, 12, 10, 10, 10
+CHUNK, TEXT_CHUNK, PATHS_CHUNK, REACH, TOP, SAMPLED, STRONGEST, EXACT = 256, 4096, 1024, 12, 10, 10, 10, 1
 
 
 def text(paper, hostile, rng):
@@ -121,7 +121,7 @@ class Sample:
         start = max(first, position - REACH)
         end = min(first + len(self.sequences[self.sequence_of[position]]), position + REACH + 1)
         self.kept.update(range(start, end))
-        return [start, end - start, position - start, share, self.values(level, feature, start, end), self.relatives(level, feature, start, end)]
+        return [start, end - start, position - start, share, self.values(level, feature, start, end)]
 
     def relatives(self, level, feature, start, end):
         """The window at the other levels of the branch: ancestors, then the strongest children."""
@@ -143,6 +143,8 @@ class Sample:
     def feature(self, level, feature):
         mine = sorted(self.fired[level].get(feature, []), reverse=True)
         contexts = [self.context(level, feature, position, None) for _, position in mine[:TOP]]
+        for context in contexts[:EXACT]:
+            context.append(self.relatives(level, feature, context[0], context[0] + context[1]))
         for k in range(SAMPLED if len(mine) > TOP + SAMPLED else 0):
             rank = len(mine) * (k + 1) // (SAMPLED + 1)
             contexts.append(self.context(level, feature, mine[rank][1], single(1 - rank / len(mine))))

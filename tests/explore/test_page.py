@@ -197,6 +197,26 @@ class Page(unittest.TestCase):
         self.assertLessEqual({named(level, feature) for level, feature, _ in relatives}, set(rows))
         self.assertEqual(self.browser.js("document.querySelector('.all-levels').getAttribute('aria-expanded')"), "true")
 
+    def test_all_levels_from_what_is_kept(self):
+        """Where a context does not say what the rest of the branch does, the page finds it in paths and other contexts: never a wrong value."""
+        target = named(2, self.grandchild)
+        self.open("#" + target)
+        self.shown(target)
+        self.browser.js("document.querySelectorAll('.all-levels')[1].click()")
+        self.browser.until("document.querySelectorAll('.branch-row').length > 0")
+        rows = self.browser.js("""[...document.querySelectorAll('.branch-row')].map(row => [row.querySelector('.feature').textContent,
+            [...row.querySelectorAll('.token')].filter(token => token.dataset.value).map(token => [+token.dataset.position, +token.dataset.value])])""")
+        self.assertEqual([name for name, _ in rows[:3]], [named(0, self.root), named(1, self.child), target])
+        self.assertTrue(rows[0][1])
+        start, length = self.detail(2, self.grandchild)["contexts"][1][:2]
+        for name, values in rows:
+            level, feature = map(int, name[1:].split("/"))
+            truth = {at: self.sample.active[level][at].get(feature) for at in range(start, start + length)}
+            for at, value in values:
+                self.assertAlmostEqual(value, truth[at], delta=1e-3)
+            if all(len(self.sample.active[level][at]) <= 10 for at in truth):
+                self.assertEqual({at for at, _ in values}, {at for at, value in truth.items() if value})
+
     def test_activations_by_hover_and_focus(self):
         self.open("#" + named(0, self.root))
         self.shown(named(0, self.root))

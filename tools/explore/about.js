@@ -77,7 +77,7 @@ function showAbout() {
   card.setAttribute('aria-label', 'About this page');
   card.replaceChildren(backButton(), make('h2', {}, 'About this page'),
     make('p', {}, 'One file, made by ' + index.created_by + ' (hsae explore): it ran the model over the data once and kept, for each feature, its strongest contexts and some sampled from strong to weak. The page asks for no network. It opened in '
-      + Math.round(opened.ready) + ' ms.'),
+      + Math.round(opened.ready || performance.now()) + ' ms.'),
     facts('Model', [['file', text(index.model.path)], ['width of an activation vector', number(index.model.dim)]]),
     facts('Data', [['files', index.data.paths.map(text).join(', ')], ['tokens', number(index.data.tokens)], ['sequences', number(index.data.sequences)]]),
     make('h3', {}, 'Evaluation'), ...evaluationTables(index.evaluation),

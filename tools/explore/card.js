@@ -83,31 +83,55 @@ function coloured(ids, start, values, g, peak) {
   return text;
 }
 
+/* What the page knows of a feature's activations in a window: [[offset, value]..] and at how many tokens it may be active, but weaker than
+ * the ones kept of its level. Sources: the strongest features of each token, and the feature's own contexts where they overlap. */
+async function knownValues(g, start, paths) {
+  const values = new Map(), known = paths.map(path => path && !path.more[forest.level[g]]);
+  paths.forEach((path, offset) => {
+    const entry = path && path.levels[forest.level[g]].find(one => one.g === g);
+    if (entry)
+      values.set(offset, entry.value);
+  });
+  for (const [first, length, , , flat] of (await detailsOf(g)).contexts) {
+    for (let at = Math.max(first, start); at < Math.min(first + length, start + paths.length); at++)
+      known[at - start] = true;
+    for (const [offset, value] of pairs(flat))
+      if (first + offset >= start && first + offset < start + paths.length)
+        values.set(first + offset - start, value);
+  }
+  return {values: [...values].sort((a, b) => a[0] - b[0]), unknown: known.filter((sure, offset) => !sure && !values.has(offset)).length};
+}
+
+/* Ancestors and active children of g in a window: Map of g to {values, unknown}. */
+async function relativesIn(g, [start, length, , , , relatives]) {
+  const found = new Map();
+  if (relatives) {
+    for (const [level, i, flat] of relatives)
+      found.set(featureAt(level, i), {values: pairs(flat), unknown: 0});
+    return found;
+  }
+  const paths = await Promise.all(Array.from({length}, (_, offset) => pathOf(start + offset)));
+  const here = new Set(paths.flatMap(path => path ? path.levels.flat().map(one => one.g) : []));
+  for (const at of [...lineage(g).slice(0, -1), ...childrenOf(g).filter(child => here.has(child))])
+    found.set(at, await knownValues(at, start, paths));
+  return found;
+}
+
 /* The same window for every feature of the branch: ancestors, this one, children. */
 async function branchRows(g, context, ids) {
-  const [start, length, , , values, relatives] = context;
-  let found = new Map(), exact = Boolean(relatives);
-  if (exact)
-    for (const [level, i, flat] of relatives)
-      found.set(featureAt(level, i), pairs(flat));
-  else
-    for (let offset = 0; offset < length; offset++) {
-      const path = await pathOf(start + offset);
-      for (const {g: other, value} of path ? path.levels.flat() : [])
-        found.set(other, [...(found.get(other) || []), [offset, value]]);
-    }
-  const strongest = child => Math.max(...found.get(child).map(([, value]) => value));
-  const children = Array.from(childrenOf(g)).filter(child => found.has(child)).sort((a, b) => strongest(b) - strongest(a));
+  const start = context[0], found = await relativesIn(g, context);
+  const valuesOf = at => at === g ? pairs(context[4]) : found.get(at)?.values || [];
+  const strongest = at => Math.max(0, ...valuesOf(at).map(([, value]) => value));
+  const children = Array.from(childrenOf(g)).filter(child => valuesOf(child).length).sort((a, b) => strongest(b) - strongest(a));
   const rows = [...lineage(g), ...children].map(at => {
-    const shown = at === g ? pairs(values) : found.get(at) || [];
-    const peak = shown.reduce((best, entry) => entry[1] > best[1] ? entry : best, [-1, 0])[0];
-    return make('div', {className: 'branch-row', '--depth': String(forest.level[at])}, at === g ? make('strong', {className: 'feature ' + levelClass(forest.level[at])}, make('span', {className: 'dot'}), nameOf(at))
-      : featureLink(at), shown.length ? coloured(ids, start, shown, at, peak) : make('p', {className: 'quiet'}, 'not active in this window'));
+    const shown = valuesOf(at), peak = shown.reduce((best, entry) => entry[1] > best[1] ? entry : best, [-1, 0])[0];
+    const head = at === g ? make('strong', {className: 'feature ' + levelClass(forest.level[at])}, make('span', {className: 'dot'}), nameOf(at)) : featureLink(at);
+    return make('div', {className: 'branch-row', '--depth': String(forest.level[at])}, head,
+      shown.length ? coloured(ids, start, shown, at, peak) : make('p', {className: 'quiet'}, found.get(at)?.unknown ? 'not among the strongest here' : 'not active in this window'));
   });
-  const note = forest.childCount[g] && !children.length ? 'None of its children is active here.' : '';
-  if (note || !exact)
-    rows.push(make('p', {className: 'quiet'}, note + (exact ? '' : ' Taken from the strongest features of each token: weaker activations may be missing.')));
-  return rows;
+  const silent = forest.childCount[g] && !children.length, weak = !context[5] && [...found.values()].some(({unknown}) => unknown);
+  const notes = [silent ? 'None of its children is ' + (context[5] ? 'active here.' : 'among the strongest here.') : '', weak ? 'Only the strongest features of each token are kept: weaker activations are missing here.' : ''].filter(Boolean);
+  return notes.length ? [...rows, make('p', {className: 'quiet'}, notes.join(' '))] : rows;
 }
 
 async function contextElement(g, context) {
