@@ -141,6 +141,16 @@ class Page(unittest.TestCase):
         self.browser.press("Enter")
         self.shown("l2/17")
 
+    def test_find_in_the_text(self):
+        self.open("#?q=SQLite")
+        self.browser.click("#find")
+        self.shown("find")
+        whole = ["".join(self.sample.strings[token] for token in run[2]).lower() for name, block in self.blocks.items() if name.startswith("text-") for run in block["runs"]]
+        self.assertEqual(len(self.texts(".context")), min(100, sum(text.count("sqlite") for text in whole)))
+        self.assertIn("sqlite", "".join(self.browser.js("[...document.querySelectorAll('.context')[0].querySelectorAll('.sought')].map(token => token.textContent)")).lower())
+        self.browser.click(".sought")
+        self.browser.until("document.body.dataset.shown.startsWith('t/')")
+
     def test_filter_and_sort(self):
         self.open("#?view=list&sort=density")
         density = [(share, -level, -feature) for level, row in enumerate(self.blocks["index"]["levels"]) for feature, share in enumerate(row["density"])]
@@ -335,7 +345,7 @@ class Page(unittest.TestCase):
             self.browser.dark(dark)
             for width, mobile in ((1280, False), (360, True)):
                 self.browser.size(width, 800, mobile)
-                for fragment in ("", "?view=list", "?view=picture&q=a", named(0, self.root), named(2, self.grandchild), "t/5", "about"):
+                for fragment in ("", "?view=list", "?view=picture&q=a", named(0, self.root), named(2, self.grandchild), "t/5", "find?q=the", "about"):
                     with self.subTest(dark=dark, width=width, fragment=fragment):
                         self.open("#" + fragment)
                         self.shown(fragment.split("?")[0])

@@ -1,4 +1,5 @@
-/* The page's state is its address: #TARGET?VIEW, where TARGET is l2/1234 (a feature), t/4711 (a token's path), about or nothing. */
+/* The page's state is its address: #TARGET?VIEW, where TARGET is l2/1234 (a feature), t/4711 (a token's path), find (q in the text), about or
+ * nothing. */
 
 const view = {target: {kind: 'home'}, mode: 'tree'};
 const opened = {script: performance.now(), ready: 0};
@@ -6,7 +7,7 @@ const isNarrow = () => matchMedia('(max-width: 760px)').matches;
 const FILTERS = [['levels', 'level'], ['state', 'state'], ['place', 'place'], ['denseFrom', 'dense-from'], ['denseTo', 'dense-to'], ['kidsFrom', 'kids-from'], ['kidsTo', 'kids-to']];
 
 function targetText(target) {
-  return {feature: () => nameOf(target.g), token: () => 't/' + target.position, about: () => 'about', home: () => ''}[target.kind]();
+  return {feature: () => nameOf(target.g), token: () => 't/' + target.position, about: () => 'about', find: () => 'find', home: () => ''}[target.kind]();
 }
 
 function linkTo(target) {
@@ -33,7 +34,7 @@ function parseTarget(text, query) {
     return {kind: 'feature', g};
   if (token)
     return {kind: 'token', position: +token[1], from: featureNamed(query.get('from') || '')};
-  return {kind: text === 'about' ? 'about' : 'home'};
+  return {kind: ['about', 'find'].includes(text) ? text : 'home'};
 }
 
 /* Follows the address. */
@@ -75,6 +76,8 @@ function showControls() {
   $('picture').hidden = view.mode !== 'picture';
   const filters = FILTERS.filter(([key]) => wanted[key] !== null && wanted[key] !== '').length;
   $('filter').textContent = 'Filter' + (filters ? ' (' + filters + ')' : '');
+  $('find').hidden = !wanted.q || view.target.kind === 'find';
+  $('find').href = linkTo({kind: 'find'});
   document.body.dataset.view = view.mode;
   document.body.dataset.target = view.target.kind;
   $('to-about').setAttribute('aria-pressed', String(view.target.kind === 'about'));
@@ -94,6 +97,8 @@ async function showTarget(first) {
     await showFeature(target.g);
   else if (target.kind === 'token')
     await showPath(target.position, target.from);
+  else if (target.kind === 'find')
+    await showFound(wanted.q);
   else if (target.kind === 'about')
     showAbout();
   else
@@ -148,6 +153,8 @@ function wantedChanged() {
   showControls();
   refreshTree(true);
   picture.draw();
+  if (view.target.kind === 'find')
+    showTarget(false);
 }
 
 function readFilters() {

@@ -1,4 +1,4 @@
-/* The path view: one token, the strongest features of every level on it, and the lines of the forest between them. */
+/* The path view, and how to get there by words: one token, the strongest features of every level on it, and the lines of the forest between them. */
 
 const REACH = 24;
 
@@ -83,6 +83,50 @@ async function showPath(position, from) {
     const lines = box.querySelector('svg');
     new ResizeObserver(() => drawLines(box, lines)).observe(box);
   }
+}
+
+const MOST_FOUND = 100;
+
+/* Where a text occurs in the kept text, in order: [{run, first, last}..] with offsets of tokens, at most MOST_FOUND. */
+async function occurrences(query) {
+  const needle = query.replace(/^"(.+)"$/, '$1').toLowerCase(), found = [];
+  const names = Array.from(document.querySelectorAll('script[id^="text-"]'), element => element.id).sort((a, b) => a.slice(5) - b.slice(5));
+  for (const name of needle ? names : [])
+    for (const [start, sequence, ids] of (await load(name)).runs) {
+      const ends = [];
+      let text = '';
+      for (const id of ids) {
+        text += forest.strings[id].toLowerCase();
+        ends.push(text.length);
+      }
+      for (let at = text.indexOf(needle); at >= 0; at = text.indexOf(needle, at + 1)) {
+        const first = ends.findIndex(end => end > at), last = ends.findIndex(end => end >= at + needle.length);
+        found.push({start, sequence, ids, first, last});
+        if (found.length === MOST_FOUND)
+          return found;
+      }
+    }
+  return found;
+}
+
+async function showFound(query) {
+  const found = await occurrences(query);
+  if (view.target.kind !== 'find' || wanted.q !== query)
+    return;
+  const card = $('card');
+  card.className = 'find';
+  card.setAttribute('aria-label', 'Found in the text');
+  const items = found.map(({start, ids, first, last}) => {
+    const from = Math.max(0, first - REACH / 2), text = make('p', {className: 'text', role: 'group', 'aria-label': 'Found at token ' + (start + first)});
+    ids.slice(from, last + 1 + REACH / 2).forEach((id, k) => {
+      const sought = from + k >= first && from + k <= last;
+      text.append(make('bdi', {className: 'token' + (sought ? ' sought' : ''), 'data-position': start + from + k, role: 'link', tabindex: from + k === last ? '0' : '-1', 'aria-label': tokenText(id)}, tokenText(id)));
+    });
+    return make('li', {className: 'context'}, text);
+  });
+  card.replaceChildren(backButton(), make('h2', {}, 'In the text: ', make('bdi', {className: 'chip'}, visible(query))),
+    make('p', {className: 'quiet'}, (found.length === MOST_FOUND ? 'The first ' + MOST_FOUND + ' places' : plural(found.length, 'place')) + ' in the text that the page keeps. A token leads to its features.'), make('ol', {className: 'contexts'}, ...items));
+  card.scrollTop = 0;
 }
 
 function pathParts(path, from) {
