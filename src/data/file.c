@@ -226,8 +226,11 @@ hsae_status hsae_output_commit(struct hsae_output **handle)
 {
     struct hsae_output *output = *handle;
     hsae_status status = HSAE_OK;
-    int error = 0, folder = -1;
+    int error = 0, folder = -1, held = -1;
     if (fflush(output->stream) || fsync(fileno(output->stream)))
+        error = errno;
+    /* The lock goes with the last descriptor, and is needed until the file has its name. */
+    if (!error && (held = fcntl(fileno(output->stream), F_DUPFD_CLOEXEC, 0)) < 0)
         error = errno;
     if (fclose(output->stream) && !error)
         error = errno;
@@ -247,6 +250,8 @@ hsae_status hsae_output_commit(struct hsae_output **handle)
     if (error)
         status = output_error(output, error);
     hsae_output_discard(handle);
+    if (held >= 0)
+        close(held);
     return status;
 }
 
@@ -278,14 +283,15 @@ void hsae_folder_sweep(hsae_context *context, const char *folder)
 {
     DIR *directory = opendir(folder);
     for (struct dirent *entry; directory && (entry = readdir(directory));) {
-        struct stat info;
+        struct stat info, named;
         if (!is_temporary(entry->d_name))
             continue;
         int file = openat(dirfd(directory), entry->d_name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         if (file < 0)
             continue;
-        /* A writer at work holds the lock. */
+        /* A writer at work holds the lock. One that is done may have given the name up, and another have taken it. */
         if (!fstat(file, &info) && S_ISREG(info.st_mode) && !flock(file, LOCK_EX | LOCK_NB) &&
+            !fstatat(dirfd(directory), entry->d_name, &named, AT_SYMLINK_NOFOLLOW) && named.st_ino == info.st_ino &&
             !unlinkat(dirfd(directory), entry->d_name, 0))
             hsae_log(context, HSAE_LOG_DEBUG, "%s/%s: removed; whoever wrote it was stopped", folder, entry->d_name);
         close(file);
