@@ -1,4 +1,5 @@
 /* Which devices exist, and which one to open. */
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,11 +28,16 @@ hsae_status hsae_device_info_append(hsae_context *context, hsae_device_info **li
     return HSAE_OK;
 }
 
+/* Drivers set themselves up when they are first asked, and not all of them can be asked by several threads then: PoCL 3.1 crashes. */
+static pthread_mutex_t drivers = PTHREAD_MUTEX_INITIALIZER;
+
 /* Appends one backend's devices, ids filled. */
 static hsae_status append_backend(hsae_context *context, const struct backend *backend, hsae_device_info **list, size_t *count)
 {
     size_t first = *count;
+    pthread_mutex_lock(&drivers);
     hsae_status status = backend->enumerate(context, list, count);
+    pthread_mutex_unlock(&drivers);
     for (size_t i = first; i < *count; i++) {
         hsae_device_info *info = *list + i;
         info->backend = backend->backend;
@@ -168,7 +174,9 @@ hsae_status hsae_device_open(hsae_context *context, const char *id, hsae_device 
             return status;
         if (i == count)
             break;
+        pthread_mutex_lock(&drivers);
         status = backends[b]->open(context, i, out);
+        pthread_mutex_unlock(&drivers);
         if (status) {
             *out = NULL;
             return status;
