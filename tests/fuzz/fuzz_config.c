@@ -1,24 +1,13 @@
 /* Any text as a configuration; what is accepted must survive being written and read again. */
 #include "config.h"
+#include "fuzz.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-/* Without a callback no message would be formatted. */
-static void drop(void *user, hsae_log_level level, const char *message)
-{
-    (void)user;
-    (void)level;
-    (void)message;
-}
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static hsae_context *context;
+    hsae_context *context = fuzz_context();
     hsae_config config, again;
-    if (!context && hsae_context_create(&(hsae_context_params){.log = drop, .cache_dir = ""}, &context))
-        abort();
     char *text = malloc(size + 1);
     if (!text)
         return 0;

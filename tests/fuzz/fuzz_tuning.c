@@ -1,17 +1,9 @@
 /* Any text as a tuning file; whatever is taken from it must be a shape of the search space. */
+#include "fuzz.h"
 #include "train/shape.h"
 #include "tune/store.h"
 
-#include <stdlib.h>
 #include <string.h>
-
-/* Without a callback no message would be formatted. */
-static void drop(void *user, hsae_log_level level, const char *message)
-{
-    (void)user;
-    (void)level;
-    (void)message;
-}
 
 static struct hsae_device make_device(hsae_context *context, uint32_t kind)
 {
@@ -26,13 +18,10 @@ static struct hsae_device make_device(hsae_context *context, uint32_t kind)
     return device;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static hsae_context *context;
+    hsae_context *context = fuzz_context();
     static struct hsae_kernel_shape space[HSAE_MOST_SHAPES];
-    if (!context && hsae_context_create(&(hsae_context_params){.log = drop, .cache_dir = ""}, &context))
-        abort();
     for (uint32_t kind = 0; kind < 4; kind++) {
         struct hsae_device device = make_device(context, kind);
         hsae_tuning_parse(&device, (const char *)data, size, "fuzz");

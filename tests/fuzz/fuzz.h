@@ -1,0 +1,44 @@
+/* What the fuzz targets share. A target takes any bytes: fuzz_NAME.c is run by libFuzzer, and by replay.c on corpus/NAME in the tests. */
+#ifndef HSAE_TESTS_FUZZ_H
+#define HSAE_TESTS_FUZZ_H
+
+#include <hsae/hsae.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Without a callback no message would be formatted. */
+static inline void fuzz_drop(void *user, hsae_log_level level, const char *message)
+{
+    (void)user;
+    (void)level;
+    (void)message;
+}
+
+static inline hsae_context *fuzz_context(void)
+{
+    static hsae_context *context;
+    if (!context && hsae_context_create(&(hsae_context_params){.log = fuzz_drop, .cache_dir = ""}, &context))
+        abort();
+    return context;
+}
+
+/* The path of a file in memory (memfd_create, a GNU function) that holds these bytes, until the next call. */
+static inline const char *fuzz_file(const uint8_t *data, size_t size)
+{
+    static char path[64];
+    static int file = -1;
+    if (file < 0) {
+        file = memfd_create("fuzz", MFD_CLOEXEC);
+        snprintf(path, sizeof path, "/proc/self/fd/%d", file);
+    }
+    if (file < 0 || ftruncate(file, 0) || ftruncate(file, (off_t)size) || pwrite(file, data, size, 0) != (ssize_t)size)
+        abort();
+    return path;
+}
+
+#endif

@@ -1,0 +1,80 @@
+#!/usr/bin/env python3
+"""Makes the seeds of the fuzz targets anew with the real libraries (numpy, safetensors) and programs: make_corpus.py HSAE."""
+import json
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import numpy
+from safetensors.numpy import save_file
+
+CORPUS = pathlib.Path(__file__).resolve().parent / "corpus"
+RUN = ["--levels", "2,4", "--batch", "4", "--steps", "4", "--target-l0", "1", "--hierarchy-period", "2", "--device", "ref", "--quiet"]
+
+
+def folder(name):
+    (CORPUS / name).mkdir(parents=True, exist_ok=True)
+    return CORPUS / name
+
+
+def npy(rows):
+    out = folder("npy")
+    numpy.save(out / "f4.npy", rows)
+    numpy.save(out / "f2-3d.npy", rows.reshape(4, 4, 3).astype(numpy.float16))
+    numpy.save(out / "f8.npy", rows.astype(numpy.float64))
+    numpy.save(out / "fortran.npy", numpy.asfortranarray(rows))
+    numpy.save(out / "object.npy", numpy.array([{}, None], dtype=object))
+    for version in (2, 0), (3, 0):
+        with open(out / ("version-%d.npy" % version[0]), "wb") as file:
+            numpy.lib.format.write_array(file, rows, version=version)
+
+
+def safetensors(rows):
+    out = folder("safetensors")
+    save_file({"activations": rows}, out / "f32.safetensors", metadata={"format": "np"})
+    save_file({"a": rows.astype(numpy.float16), "b": numpy.arange(5), "c": rows.astype(numpy.int32), "d": numpy.zeros((0, 3), numpy.float32)},
+              out / "many.safetensors")
+
+
+def runs(hsae, rows):
+    out = folder("checkpoint")
+    with tempfile.TemporaryDirectory() as name:
+        data = pathlib.Path(name) / "data.npy"
+        numpy.save(data, rows)
+        for kind in "encoder", "coactivation":
+            run = pathlib.Path(name) / kind
+            subprocess.run([hsae, "train", "--data", data, "--out", run, "--similarity", kind, *RUN], check=True, stdout=subprocess.DEVNULL)
+            for path in run.glob("checkpoint-4.safetensors"):
+                (out / (kind + ".safetensors")).write_bytes(path.read_bytes())
+        (out / "model.safetensors").write_bytes((run / "model.safetensors").read_bytes())
+        config = json.loads((run / "config.json").read_text())
+        (folder("config") / "resolved.json").write_text(json.dumps(config))
+        (folder("config") / "lists.json").write_text('{"levels": [4, 8], "target_l0": [1, 2.5], "tree": "binary", "seed": 9223372036854775807}')
+        (folder("config") / "option").write_text("target_l0=1,2")
+
+
+def tuning():
+    """What `hsae tune` writes, for the devices of the target."""
+    shape = {"group_size": 1, "columns": 8, "vector_width": 8}
+    tile = {"group_size": 64, "columns": 1, "vector_width": 1, "tile_vectors": 2, "tile_words": 2, "tile_step": 16, "tile_pad": 0, "tile_prefetch": 1}
+    devices = [{"name": "n", "driver": "d", "backend": backend, "type": kind, "kernels": {"decode": shape, "update": shape, "encode": tile}}
+               for backend in ("opencl", "vulkan") for kind in ("cpu", "discrete")]
+    (folder("tuning") / "four.json").write_text(json.dumps({"format": "hsae tuning 1", "devices": devices}))
+
+
+def main():
+    rows = numpy.random.default_rng(1).standard_normal((16, 3)).astype(numpy.float32)
+    npy(rows)
+    safetensors(rows)
+    runs(sys.argv[1], rows)
+    tuning()
+    for name in "npy/f2-3d.npy", "npy/f4.npy", "safetensors/f32.safetensors", "safetensors/many.safetensors":
+        path = CORPUS / name
+        (folder("dataset") / path.name).write_bytes(path.read_bytes())
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    main()
