@@ -6,6 +6,7 @@
 #include <hsae/config.h>
 #include <hsae/data.h>
 #include <hsae/device.h>
+#include <hsae/exchange.h>
 #include <hsae/file.h>
 #include <hsae/model.h>
 #include <hsae/status.h>

@@ -55,4 +55,29 @@ static inline float hsae_f16_to_float(uint16_t bits)
     return hsae_bits_to_float(sign | (exponent == 31 ? 0xffu : exponent + 112) << 23 | mantissa << 13);
 }
 
+/* To nearest, ties to even; what is beyond the range becomes infinite. Not for NaN. */
+
+static inline uint16_t hsae_float_to_bf16(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return (uint16_t)((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
+static inline uint16_t hsae_float_to_f16(float value)
+{
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    uint16_t sign = (uint16_t)(bits >> 16 & 0x8000u);
+    bits &= 0x7fffffffu;
+    if (bits >= 0x47800000u) /* 65536 */
+        return sign | 0x7c00u;
+    if (bits < 0x38800000u) { /* below the smallest normal, 2^-14: a sum that float rounds to multiples of 2^-24 */
+        float sum = hsae_bits_to_float(bits) + 0.5f;
+        memcpy(&bits, &sum, sizeof bits);
+        return (uint16_t)(sign | (bits - 0x3f000000u));
+    }
+    return (uint16_t)(sign | ((bits - 0x38000000u + 0xfffu + (bits >> 13 & 1u)) >> 13));
+}
+
 #endif

@@ -222,6 +222,14 @@ static int sync_folder(int folder)
     return folder >= 0 && fsync(folder) && errno != EINVAL && errno != ENOTSUP ? errno : 0;
 }
 
+void hsae_sync_parent(const char *path)
+{
+    int folder = open_folder(path);
+    (void)sync_folder(folder);
+    if (folder >= 0)
+        close(folder);
+}
+
 hsae_status hsae_output_commit(struct hsae_output **handle)
 {
     struct hsae_output *output = *handle;

@@ -32,6 +32,8 @@ hsae_status hsae_output_write(struct hsae_output *output, const void *data, size
 hsae_status hsae_output_commit(struct hsae_output **output);
 /* Sets *output to NULL; takes NULL. */
 void hsae_output_discard(struct hsae_output **output);
+/* Makes the rename of a folder to `path` survive a power cut, where the file system can. */
+void hsae_sync_parent(const char *path);
 
 /* A path that nobody else uses, in a new folder in $TMPDIR or /tmp. `what` (such as "a checkpoint") is what it is for. Remove it after a
  * success. */

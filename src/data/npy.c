@@ -103,22 +103,23 @@ static const char *parse_dictionary(struct cursor *c, char descr[16], bool *fort
     return seen == (DESCR | FORTRAN | SHAPE) ? NULL : "its header lacks descr, fortran_order or shape";
 }
 
-hsae_status hsae_npy_parse(const hsae_context *context, const char *path, const struct hsae_map *map, struct hsae_npy *npy)
+hsae_status hsae_npy_parse_header(const hsae_context *context, const char *path, const struct hsae_map *map, struct hsae_npy *npy,
+                                  uint64_t *start, uint64_t *bytes)
 {
     *npy = (struct hsae_npy){0};
-    unsigned version = map->size >= 12 ? map->data[6] : 0;
-    uint64_t start = version == 1 ? 10 : 12;
+    unsigned version = map->size >= 12 && hsae_npy_is(map) ? map->data[6] : 0;
+    uint64_t begin = version == 1 ? 10 : 12;
     if (version < 1 || version > 3)
         return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: an npy file of version %u, or truncated; versions 1 to 3 are read", path,
                          version);
     uint64_t header = version == 1 ? hsae_load16(map->data + 8) : hsae_load32(map->data + 8);
-    if (header > map->size - start)
+    if (header > map->size - begin)
         return hsae_fail(context, HSAE_ERROR_FORMAT,
                          "%s: truncated: an npy header of %" PRIu64 " bytes is announced, %" PRIu64 " follow; fetch or write it again",
-                         path, header, map->size - start);
+                         path, header, map->size - begin);
     char descr[16] = "";
     bool fortran = false;
-    struct cursor cursor = {(const char *)map->data + start, (const char *)map->data + start + header};
+    struct cursor cursor = {(const char *)map->data + begin, (const char *)map->data + begin + header};
     const char *wrong = parse_dictionary(&cursor, descr, &fortran, npy);
     if (wrong)
         return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: a damaged or unusual npy file: %s", path, wrong);
@@ -126,19 +127,32 @@ hsae_status hsae_npy_parse(const hsae_context *context, const char *path, const 
         return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: npy data of type '%s'; '<f4' and '<f2' are read", path, descr);
     if (fortran)
         return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: npy data in Fortran order; C order is read (numpy.ascontiguousarray)", path);
-    if (npy->rank != 2 && npy->rank != 3)
+    if (npy->rank > 3)
         return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: an npy array of %u dimensions; 2 or 3 are read", path, npy->rank);
     npy->dtype = descr[2] == '4' ? HSAE_DTYPE_F32 : HSAE_DTYPE_F16;
-    uint64_t bytes = descr[2] == '4' ? 4 : 2, found = map->size - start - header;
+    *bytes = descr[2] == '4' ? 4 : 2;
     for (uint32_t i = 0; i < npy->rank; i++)
-        if (__builtin_mul_overflow(bytes, npy->shape[i], &bytes))
+        if (__builtin_mul_overflow(*bytes, npy->shape[i], bytes))
             return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: the product of the npy array's shape overflows", path);
+    *start = begin + header;
+    return HSAE_OK;
+}
+
+hsae_status hsae_npy_parse(const hsae_context *context, const char *path, const struct hsae_map *map, struct hsae_npy *npy)
+{
+    uint64_t start, bytes;
+    hsae_status status = hsae_npy_parse_header(context, path, map, npy, &start, &bytes);
+    if (status)
+        return status;
+    if (npy->rank != 2 && npy->rank != 3)
+        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: an npy array of %u dimensions; 2 or 3 are read", path, npy->rank);
+    uint64_t found = map->size - start;
     if (bytes > found)
         return hsae_fail(context, HSAE_ERROR_FORMAT,
                          "%s: truncated: %" PRIu64 " bytes of data are announced, %" PRIu64 " follow; fetch or write it again", path, bytes,
                          found);
     if (bytes < found)
         hsae_log(context, HSAE_LOG_WARNING, "%s: %" PRIu64 " bytes after the npy array are not read", path, found - bytes);
-    npy->data = map->data + start + header;
+    npy->data = map->data + start;
     return HSAE_OK;
 }

@@ -1,5 +1,6 @@
 #include "../config.h"
 #include "slots.h"
+#include <hsae/exchange.h>
 
 #include <inttypes.h>
 #include <math.h>
@@ -124,6 +125,17 @@ hsae_status hsae_model_save_rows(hsae_context *context, const hsae_model *model,
 hsae_status hsae_model_save(hsae_context *context, const hsae_model *model, const char *path)
 {
     return hsae_model_save_rows(context, model, NULL, path);
+}
+
+hsae_status hsae_model_save_as(hsae_context *context, const hsae_model *model, hsae_dtype dtype, const char *path)
+{
+    struct slot slots[HSAE_MODEL_SLOTS];
+    struct hsae_model copy = *model;
+    size_t count = hsae_model_slots(&copy, slots);
+    for (size_t i = 0; i < count && dtype != HSAE_DTYPE_F32; i++)
+        if (slots[i].matrix)
+            slots[i].stored = dtype == HSAE_DTYPE_F16 ? HSAE_TENSOR_F16 : HSAE_TENSOR_BF16;
+    return hsae_slots_write(context, path, &model->config, slots, count, NULL);
 }
 
 uint32_t hsae_model_dim(const hsae_model *model)

@@ -1,4 +1,5 @@
 #include "slots.h"
+#include "../data/bytes.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -365,6 +366,31 @@ static hsae_status next_elements(void *user, size_t count, void *out)
     return HSAE_OK;
 }
 
+/* A matrix in memory on its way to a file of half precision. */
+struct halves {
+    const hsae_context *context;
+    const char *path;
+    const struct slot *slot;
+    uint64_t at;
+};
+
+static hsae_status next_halves(void *user, size_t count, void *out)
+{
+    struct halves *halves = user;
+    const float *values = (const float *)hsae_slot_data(halves->slot) + halves->at;
+    bool f16 = halves->slot->stored == HSAE_TENSOR_F16;
+    for (size_t i = 0; i < count; i++) {
+        uint16_t half = f16 ? hsae_float_to_f16(values[i]) : hsae_float_to_bf16(values[i]);
+        if (!isfinite(f16 ? hsae_f16_to_float(half) : hsae_bf16_to_float(half)))
+            return hsae_fail(halves->context, HSAE_ERROR_DATA, "%s: tensor \"%s\": element %" PRIu64 " is %g, which %s cannot hold%s",
+                             halves->path, halves->slot->name, halves->at + i, (double)values[i], f16 ? "F16" : "BF16",
+                             f16 ? "; take BF16" : "");
+        memcpy((unsigned char *)out + 2 * i, &half, sizeof half);
+    }
+    halves->at += count;
+    return HSAE_OK;
+}
+
 /* Bytes of the largest block of a matrix that is not in memory. */
 static size_t block_bytes(const struct slot *slots, size_t count)
 {
@@ -382,6 +408,7 @@ hsae_status hsae_slots_write(const hsae_context *context, const char *path, cons
 {
     struct hsae_new_tensor tensors[HSAE_MODEL_SLOTS + HSAE_TRAIN_SLOTS];
     struct stream streams[HSAE_MODEL_SLOTS + HSAE_TRAIN_SLOTS];
+    struct halves halves[HSAE_MODEL_SLOTS + HSAE_TRAIN_SLOTS];
     char *json = hsae_config_json(config);
     unsigned char *block = malloc(block_bytes(slots, count));
     if (!json || !block) {
@@ -402,6 +429,12 @@ hsae_status hsae_slots_write(const hsae_context *context, const char *path, cons
             streams[i] = (struct stream){.rows = rows, .slot = slot, .block = block};
             tensors[i].next = next_elements;
             tensors[i].user = &streams[i];
+        } else if (slot->stored) {
+            halves[i] = (struct halves){context, path, slot, 0};
+            tensors[i].type = slot->stored;
+            tensors[i].data = NULL;
+            tensors[i].next = next_halves;
+            tensors[i].user = &halves[i];
         }
         memcpy(tensors[i].shape, slot->shape, sizeof slot->shape);
     }

@@ -35,9 +35,10 @@ struct slot {
     uint64_t shape[3];
     enum slot_rule rule;
     int64_t limit;
-    bool halves;   /* F16 and BF16 are read too */
-    bool optional; /* zeros where the file lacks it */
-    void *place;   /* where the values are; owned: where the pointer to them is */
+    bool halves;                  /* F16 and BF16 are read too */
+    enum hsae_tensor_type stored; /* F16 or BF16: written as that; 0: as `type` */
+    bool optional;                /* zeros where the file lacks it */
+    void *place;                  /* where the values are; owned: where the pointer to them is */
     bool owned;
 };
 

@@ -1,0 +1,46 @@
+/* Models in the files of other tools.
+ *
+ * Other tools take raw activations and know no normalisation, so it is folded on export: with x = s (raw - mean), the encoder's and the
+ * decoder's rows stay as they are (decoder rows of unit norm), bias' = bias / s - E mean, threshold' = threshold / s, decoder bias' =
+ * c / s + mean. Activations then are a / s, reconstructions are in raw units. */
+#ifndef HSAE_EXCHANGE_H
+#define HSAE_EXCHANGE_H
+
+#include <hsae/file.h>
+#include <hsae/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum hsae_export_format {
+    HSAE_EXPORT_SAELENS,    /* level-{l}/sae_weights.safetensors and cfg.json: SAE.load_from_disk of SAELens 6 */
+    HSAE_EXPORT_GEMMA_SCOPE /* level-{l}/params.npz */
+} hsae_export_format;
+
+/* Writes a new folder: one folder inside for each level, level 0 the coarsest, and the tree beside them: tree.safetensors
+ * (levels.{l}.parent, as in a model) and tree.json (parents and children as lists). The folder appears when all of it is written; `path`
+ * must not exist, or be an empty folder. `metadata` becomes part of cfg.json's metadata (model_name, hook_name, context_size, prepend_bos,
+ * dataset_path ...; SAELens only): a value that is JSON keeps its type (128, true, null), all others are text. ERROR_ARGUMENT for keys that
+ * are written anyway. */
+HSAE_API hsae_status hsae_model_export(hsae_context *context, const hsae_model *model, hsae_export_format format, const char *path,
+                                       const hsae_metadata *metadata, size_t metadata_count);
+
+/* One model of SAEs that were trained elsewhere on the same activations, as levels from the fewest features to the most (sizes must
+ * differ). A path is a folder of SAELens (cfg.json, architecture jumprelu), a params.npz of Gemma Scope or the folder that holds it, or a
+ * folder of such folders. Where all lie in one folder with a tree.safetensors of these levels, that becomes the tree; else no feature has a
+ * parent.
+ *
+ * The model has mean 0 and scale 1. Decoder rows get unit norm: the norm |D_i| goes to encoder, bias and threshold of the feature, so that
+ * reconstructions are the same and activations become |D_i| a_i. A decoder bias that is taken from the input (apply_b_dec_to_input) goes to
+ * the encoder's bias. What cannot be represented is refused: other architectures, normalised activations, activations below 0. */
+HSAE_API hsae_status hsae_model_import(hsae_context *context, const char *const *paths, size_t path_count, hsae_model **out);
+
+/* hsae_model_save with the encoder's and the decoder's rows in `dtype`, rounded to nearest, ties to even; all else stays F32. ERROR_DATA
+ * where a weight is beyond F16. */
+HSAE_API hsae_status hsae_model_save_as(hsae_context *context, const hsae_model *model, hsae_dtype dtype, const char *path);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

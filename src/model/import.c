@@ -1,0 +1,254 @@
+/* Models from the SAEs of other tools: exchange.h says what becomes of their parameters. */
+#include "../config.h"
+#include "../context.h"
+#include "foreign.h"
+#include "tree_file.h"
+#include <hsae/exchange.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <float.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Rows as close as this to norm 1 stay as they are: float32 does not get closer. */
+static const double UNIT = 1e-6;
+
+struct import {
+    hsae_context *context;
+    struct foreign saes[HSAE_MAX_LEVELS];
+    uint32_t count;
+};
+
+/* ---- what there is ---- */
+
+static hsae_status add(struct import *import, const char *path)
+{
+    if (import->count == HSAE_MAX_LEVELS)
+        return hsae_fail(import->context, HSAE_ERROR_ARGUMENT, "%s: more than %d SAEs, which is the most levels that a model can have",
+                         path, HSAE_MAX_LEVELS);
+    return hsae_foreign_open(import->context, path, &import->saes[import->count++]);
+}
+
+static int visible(const struct dirent *entry)
+{
+    return entry->d_name[0] != '.';
+}
+
+/* A folder of folders. */
+static hsae_status add_folder(struct import *import, const char *path)
+{
+    struct dirent **entries = NULL;
+    uint32_t before = import->count;
+    hsae_status status = HSAE_OK;
+    int count = scandir(path, &entries, visible, alphasort);
+    for (int i = 0; i < count; i++) {
+        char inner[4096];
+        int length = snprintf(inner, sizeof inner, "%s/%s", path, entries[i]->d_name);
+        if (!status && length < (int)sizeof inner && hsae_foreign_is(inner))
+            status = add(import, inner);
+        free(entries[i]);
+    }
+    free(entries);
+    return status || import->count > before ? status : add(import, path); /* whose message says what is expected */
+}
+
+static int by_features(const void *left, const void *right)
+{
+    const struct foreign *a = left, *b = right;
+    return a->features < b->features ? -1 : a->features > b->features;
+}
+
+static hsae_status find(struct import *import, const char *const *paths, size_t path_count)
+{
+    hsae_status status = HSAE_OK;
+    for (size_t i = 0; i < path_count && !status; i++)
+        status = hsae_foreign_is(paths[i]) ? add(import, paths[i]) : add_folder(import, paths[i]);
+    if (!status && !import->count)
+        status = hsae_fail(import->context, HSAE_ERROR_ARGUMENT, "no SAE to import");
+    if (status)
+        return status;
+    qsort(import->saes, import->count, sizeof *import->saes, by_features);
+    for (uint32_t l = 1; l < import->count; l++) {
+        const struct foreign *above = &import->saes[l - 1], *below = &import->saes[l];
+        if (below->dim != above->dim)
+            return hsae_fail(import->context, HSAE_ERROR_DATA,
+                             "%s: of width %" PRIu32 ", but %s is of width %" PRIu32 "; levels are SAEs of the same activations",
+                             below->path, below->dim, above->path, above->dim);
+        if (below->features == above->features)
+            return hsae_fail(import->context, HSAE_ERROR_DATA,
+                             "%s and %s have %" PRIu32 " features each; levels must differ in size: import them into models of their own",
+                             above->path, below->path, below->features);
+    }
+    return HSAE_OK;
+}
+
+/* ---- one level ---- */
+
+struct target {
+    float *values;
+    uint64_t length; /* of a row, in the target */
+    uint64_t columns;
+};
+
+static void take_rows(void *user, uint64_t first_row, uint64_t rows, const float *values)
+{
+    const struct target *target = user;
+    memcpy(target->values + first_row * target->length, values, rows * target->length * sizeof *values);
+}
+
+/* Rows of W_enc are columns of E. */
+static void take_columns(void *user, uint64_t first_row, uint64_t rows, const float *values)
+{
+    const struct target *target = user;
+    for (uint64_t i = 0; i < target->columns; i++)
+        for (uint64_t k = 0; k < rows; k++)
+            target->values[i * target->length + first_row + k] = values[k * target->columns + i];
+}
+
+static hsae_status read_level(const struct foreign *sae, struct level_tensors *level)
+{
+    uint64_t n = sae->features, d = sae->dim;
+    struct target encoder = {level->encoder_weight, d, n}, decoder = {level->decoder_weight, d, 0}, bias = {level->encoder_bias, n, 0};
+    struct target threshold = {level->threshold, n, 0}, offset = {level->decoder_bias, d, 0};
+    hsae_status status = hsae_foreign_read(sae, FOREIGN_W_ENC, take_columns, &encoder);
+    if (!status)
+        status = hsae_foreign_read(sae, FOREIGN_W_DEC, take_rows, &decoder);
+    if (!status)
+        status = hsae_foreign_read(sae, FOREIGN_B_ENC, take_rows, &bias);
+    if (!status)
+        status = hsae_foreign_read(sae, FOREIGN_B_DEC, take_rows, &offset);
+    return status ? status : hsae_foreign_read(sae, FOREIGN_THRESHOLD, take_rows, &threshold);
+}
+
+/* What had to be changed on the way. */
+struct changes {
+    uint64_t raised; /* thresholds of 0 and below */
+    uint64_t empty;  /* decoder rows of zeros */
+};
+
+/* Thresholds must be above 0. With one at or below it an SAE that rectifies is active where p > 0: the smallest normal number does the
+ * same. Without, activations below 0 would be lost. */
+static hsae_status raise_threshold(const struct foreign *sae, uint32_t i, float *threshold, struct changes *changes)
+{
+    if (*threshold >= FLT_MIN)
+        return HSAE_OK;
+    if (*threshold < 0 && !sae->rectifies)
+        return hsae_fail(sae->context, HSAE_ERROR_FORMAT,
+                         "%s: tensor \"threshold\": element %" PRIu32 " is %g: the feature's activations would be below 0, which cannot be "
+                         "represented; expected 0 or more",
+                         sae->path, i, (double)*threshold);
+    *threshold = FLT_MIN;
+    changes->raised++;
+    return HSAE_OK;
+}
+
+/* Gives the decoder's row unit norm. */
+static void normalise(struct level_tensors *level, uint32_t i, uint32_t d, struct changes *changes)
+{
+    float *encoder = level->encoder_weight + (size_t)i * d, *decoder = level->decoder_weight + (size_t)i * d;
+    double squares = 0;
+    for (uint32_t k = 0; k < d; k++)
+        squares += (double)decoder[k] * decoder[k];
+    double norm = sqrt(squares);
+    if (fabs(norm - 1) <= UNIT)
+        return;
+    for (uint32_t k = 0; k < d; k++) {
+        encoder[k] = (float)(encoder[k] * norm);
+        decoder[k] = norm > 0 ? (float)(decoder[k] / norm) : k == i % d;
+    }
+    level->encoder_bias[i] = (float)(level->encoder_bias[i] * norm);
+    level->threshold[i] = norm > 0 ? (float)(level->threshold[i] * norm) : 1; /* of zeros: never active */
+    if (level->threshold[i] < FLT_MIN)
+        level->threshold[i] = FLT_MIN;
+    changes->empty += norm == 0;
+}
+
+static hsae_status fold(const struct foreign *sae, struct level_tensors *level)
+{
+    struct changes changes = {0};
+    uint32_t d = sae->dim;
+    for (uint32_t i = 0; i < level->features; i++) {
+        const float *encoder = level->encoder_weight + (size_t)i * d;
+        hsae_status status = raise_threshold(sae, i, &level->threshold[i], &changes);
+        if (status)
+            return status;
+        double bias = level->encoder_bias[i];
+        for (uint32_t k = 0; k < d && sae->subtracts; k++)
+            bias -= (double)encoder[k] * level->decoder_bias[k];
+        level->encoder_bias[i] = (float)bias;
+        normalise(level, i, d, &changes);
+        bool good = isfinite(level->encoder_bias[i]) && isfinite(level->threshold[i]);
+        for (uint32_t k = 0; k < d; k++)
+            good &= isfinite(encoder[k]);
+        if (!good)
+            return hsae_fail(sae->context, HSAE_ERROR_FORMAT,
+                             "%s: feature %" PRIu32 ": with the norm of its decoder row folded, float32 cannot hold its parameters",
+                             sae->path, i);
+    }
+    if (changes.raised)
+        hsae_log(sae->context, HSAE_LOG_INFO,
+                 "%s: %" PRIu64 " of %" PRIu32
+                 " thresholds are not above 0: the features are active where their pre-activations are above 0",
+                 sae->path, changes.raised, level->features);
+    if (changes.empty)
+        hsae_log(sae->context, HSAE_LOG_WARNING,
+                 "%s: %" PRIu64 " of %" PRIu32 " decoder rows are zero: the features add nothing and are never active in the model",
+                 sae->path, changes.empty, level->features);
+    return HSAE_OK;
+}
+
+/* ---- all ---- */
+
+static hsae_status make_model(struct import *import, hsae_model **out)
+{
+    hsae_config config;
+    hsae_config_defaults(&config);
+    config.level_count = import->count;
+    config.center = HSAE_CENTER_NONE;
+    config.tree = HSAE_TREE_POSTHOC;
+    for (uint32_t l = 0; l < import->count; l++) {
+        config.levels[l] = import->saes[l].features;
+        config.target_l0[l] = config.target_l0[l] < config.levels[l] ? config.target_l0[l] : config.levels[l];
+    }
+    if (hsae_config_check(import->context, &config, import->saes[0].path))
+        return HSAE_ERROR_DATA;
+    hsae_status status = hsae_model_alloc(import->context, &config, import->saes[0].dim, out);
+    if (status)
+        return status;
+    hsae_model *model = *out;
+    model->scale = 1;
+    for (uint32_t l = 0; l < import->count && !status; l++) {
+        status = read_level(&import->saes[l], &model->levels[l]);
+        if (!status)
+            status = fold(&import->saes[l], &model->levels[l]);
+    }
+    bool together = import->saes[0].parent[0] != '\0';
+    for (uint32_t l = 1; l < import->count; l++)
+        together &= strcmp(import->saes[l].parent, import->saes[0].parent) == 0;
+    if (!status && together)
+        return hsae_tree_read(import->context, model, import->saes[0].parent);
+    hsae_tree_clear(model);
+    return status;
+}
+
+hsae_status hsae_model_import(hsae_context *context, const char *const *paths, size_t path_count, hsae_model **out)
+{
+    struct import *import = calloc(1, sizeof *import);
+    *out = NULL;
+    if (!import)
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for an import");
+    import->context = context;
+    hsae_status status = find(import, paths, path_count);
+    if (!status)
+        status = make_model(import, out);
+    if (status)
+        hsae_model_free(out);
+    for (uint32_t l = 0; l < HSAE_MAX_LEVELS; l++)
+        hsae_foreign_close(&import->saes[l]);
+    free(import);
+    return status;
+}
