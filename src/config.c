@@ -1,9 +1,9 @@
 #include "config.h"
 #include "data/file.h"
+#include "json.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <locale.h>
 #include <math.h>
 #include <stdarg.h>
@@ -466,35 +466,40 @@ static const struct key *find_key(const hsae_context *context, const char *name,
     return NULL;
 }
 
-static hsae_status set_value(const hsae_context *context, hsae_config *config, const struct key *key, const json_t *value,
-                             const char *found, const char *origin)
+static bool set_value(hsae_config *config, const struct key *key, const json_t *value)
 {
     hsae_config changed = *config;
     if (!store(&changed, key, value) || !in_range(&changed, key))
-        return fail_value(context, origin, key, found);
+        return false;
     *config = changed;
-    return HSAE_OK;
+    return true;
 }
 
 hsae_status hsae_config_parse(hsae_context *context, hsae_config *config, const char *json, const char *origin)
 {
     const char *name;
     json_t *value;
-    json_error_t wrong;
+    struct hsae_json_error wrong;
     hsae_status status = HSAE_OK;
     hsae_config changed = *config;
-    json_t *object = json_loads(json, JSON_REJECT_DUPLICATES, &wrong);
+    json_t *object = hsae_json_read(json, strlen(json), &wrong);
+    if (!object && wrong.no_memory)
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", origin);
     if (!object)
-        return hsae_fail(context, HSAE_ERROR_CONFIG, "%s: not valid JSON: %s (line %d, column %d); mend it there", origin, wrong.text,
+        return hsae_fail(context, HSAE_ERROR_CONFIG, "%s: not valid JSON: %s (line %u, column %u); mend it there", origin, wrong.text,
                          wrong.line, wrong.column);
     if (!json_is_object(object))
         status = hsae_fail(context, HSAE_ERROR_CONFIG, "%s: the configuration is not a JSON object", origin);
     json_object_foreach(object, name, value)
     {
         const struct key *key = find_key(context, name, origin);
-        char *found = key ? json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15)) : NULL;
-        status = key ? set_value(context, &changed, key, value, found ? found : "?", origin) : HSAE_ERROR_CONFIG;
-        free(found);
+        if (!key) {
+            status = HSAE_ERROR_CONFIG;
+        } else if (!set_value(&changed, key, value)) {
+            char *found = json_dumps(value, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15));
+            status = fail_value(context, origin, key, found ? found : "of a size beyond memory");
+            free(found);
+        }
         if (status)
             break;
     }
@@ -537,13 +542,13 @@ end:
     return status;
 }
 
-/* Command-line text as JSON; NULL: it is none. */
+/* Command-line text as JSON; null, which no key takes: it is none; NULL: out of memory. */
 static json_t *integer_from_text(const char *text)
 {
     size_t length = strlen(text);
     errno = 0;
     long long value = strtoll(text, NULL, 10);
-    return length && strspn(text, "0123456789") == length && errno == 0 ? json_integer(value) : NULL;
+    return length && strspn(text, "0123456789") == length && errno == 0 ? json_integer(value) : json_null();
 }
 
 static json_t *real_from_text(const char *text)
@@ -552,12 +557,12 @@ static json_t *real_from_text(const char *text)
     const char *point = strchr(text, '.');
     size_t length = strlen(text);
     if (!length || strspn(text, "0123456789+-.eE") != length || length > sizeof number / 2)
-        return NULL;
+        return json_null();
     /* strtod wants the locale's decimal point. */
     snprintf(number, sizeof number, "%.*s%s%s", point ? (int)(point - text) : (int)length, text, point ? localeconv()->decimal_point : "",
              point ? point + 1 : "");
     double value = strtod(number, &end);
-    return *end ? NULL : json_real(value);
+    return *end || !isfinite(value) ? json_null() : json_real(value);
 }
 
 static json_t *list_from_text(const char *text, json_t *(*element)(const char *text))
@@ -587,9 +592,9 @@ static json_t *value_from_text(const struct key *key, const char *text)
     case REAL:
         return real_from_text(text);
     case BOOL:
-        return strcmp(text, "true") == 0 ? json_true() : strcmp(text, "false") == 0 ? json_false() : NULL;
+        return strcmp(text, "true") == 0 ? json_true() : strcmp(text, "false") == 0 ? json_false() : json_null();
     case CHOICE:
-        return json_string(text);
+        return hsae_is_utf8(text, strlen(text)) ? json_string(text) : json_null();
     case LEVELS:
         return list_from_text(text, integer_from_text);
     case LIST:
@@ -607,7 +612,11 @@ hsae_status hsae_config_set(hsae_context *context, hsae_config *config, const ch
     json_t *value = value_from_text(known, text);
     char quoted[MAX_FOUND + 8];
     snprintf(quoted, sizeof quoted, "\"%.*s\"", MAX_FOUND, text);
-    hsae_status status = value ? set_value(context, config, known, value, quoted, origin) : fail_value(context, origin, known, quoted);
+    hsae_status status = HSAE_OK;
+    if (!value)
+        status = hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", origin);
+    else if (!set_value(config, known, value))
+        status = fail_value(context, origin, known, quoted);
     json_decref(value);
     return status;
 }

@@ -1,8 +1,8 @@
 #include "safetensors.h"
+#include "../json.h"
 #include "bytes.h"
 
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -157,7 +157,7 @@ static hsae_status parse_header(const hsae_context *context, const char *path, s
 
 hsae_status hsae_safetensors_open(const hsae_context *context, const char *path, struct hsae_safetensors **out)
 {
-    json_error_t wrong;
+    struct hsae_json_error wrong;
     *out = NULL;
     struct hsae_safetensors *file = calloc(1, sizeof *file);
     if (!file)
@@ -183,7 +183,11 @@ hsae_status hsae_safetensors_open(const hsae_context *context, const char *path,
         hsae_fail(context, status, "%s: a header of %" PRIu64 " bytes; at most %d are read", path, header_size, MAX_HEADER);
         goto error;
     }
-    file->header = json_loadb((const char *)file->map.data + 8, (size_t)header_size, JSON_REJECT_DUPLICATES, &wrong);
+    file->header = hsae_json_read((const char *)file->map.data + 8, (size_t)header_size, &wrong);
+    if (!file->header && wrong.no_memory) {
+        status = hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
+        goto error;
+    }
     if (!json_is_object(file->header)) {
         hsae_fail(context, status, "%s: not a safetensors file: its header is not a JSON object%s%s", path, file->header ? "" : ": ",
                   file->header ? "" : wrong.text);
@@ -290,42 +294,59 @@ static bool count_elements(const struct hsae_new_tensor *tensor, uint64_t *count
     return bytes <= INT64_MAX;
 }
 
-/* Length and text of the header, in one piece; NULL: out of memory, a name that is not unique or not UTF-8, or a shape beyond all sizes. */
-static char *make_header(const struct hsae_metadata *metadata, size_t metadata_count, const struct hsae_new_tensor *const *tensors,
-                         size_t tensor_count, size_t *size)
+/* Adds one tensor to the header. ERROR_ARGUMENT: its name is not unique or not UTF-8, or its shape is beyond all sizes. */
+static hsae_status add_tensor(json_t *header, const struct hsae_new_tensor *tensor, json_int_t *offset)
 {
-    char *text = NULL;
+    uint64_t count;
+    int bad = 0;
+    if (!hsae_is_utf8(tensor->name, strlen(tensor->name)) || json_object_get(header, tensor->name) || !count_elements(tensor, &count))
+        return HSAE_ERROR_ARGUMENT;
+    json_t *shape = json_array();
+    for (uint32_t k = 0; k < tensor->rank; k++)
+        bad |= json_array_append_new(shape, json_integer((json_int_t)tensor->shape[k]));
+    json_int_t end = *offset + (json_int_t)(count * hsae_tensor_type_size(tensor->type));
+    bad |= json_object_set_new(header, tensor->name, json_object());
+    json_t *entry = json_object_get(header, tensor->name), *offsets = json_array();
+    bad |= json_object_set_new(entry, "dtype", json_string(hsae_tensor_type_name(tensor->type)));
+    bad |= json_object_set_new(entry, "shape", shape);
+    bad |= json_array_append_new(offsets, json_integer(*offset));
+    bad |= json_array_append_new(offsets, json_integer(end));
+    bad |= json_object_set_new(entry, "data_offsets", offsets);
+    *offset = end;
+    return bad ? HSAE_ERROR_MEMORY : HSAE_OK;
+}
+
+/* Length and text of the header, in one piece. ERROR_ARGUMENT, ERROR_MEMORY. */
+static hsae_status make_header(const struct hsae_metadata *metadata, size_t metadata_count, const struct hsae_new_tensor *const *tensors,
+                               size_t tensor_count, char **out, size_t *size)
+{
+    hsae_status status = HSAE_OK;
     json_int_t offset = 0;
     json_t *header = json_object(), *values = metadata_count ? json_object() : NULL;
-    int bad = metadata_count ? json_object_set_new(header, "__metadata__", values) : 0;
-    for (size_t i = 0; i < metadata_count; i++)
-        bad |= json_object_set_new(values, metadata[i].key, json_string(metadata[i].value));
-    for (size_t i = 0; i < tensor_count && !bad; i++) {
-        const struct hsae_new_tensor *tensor = tensors[i];
-        uint64_t count = 0;
-        json_t *shape = json_array();
-        for (uint32_t k = 0; k < tensor->rank; k++)
-            bad |= json_array_append_new(shape, json_integer((json_int_t)tensor->shape[k]));
-        bad |= json_object_get(header, tensor->name) != NULL || !count_elements(tensor, &count);
-        json_int_t end = bad ? 0 : offset + (json_int_t)(count * hsae_tensor_type_size(tensor->type));
-        bad |= json_object_set_new(
-            header, tensor->name,
-            json_pack("{s:s, s:o, s:[I, I]}", "dtype", hsae_tensor_type_name(tensor->type), "shape", shape, "data_offsets", offset, end));
-        offset = end;
-    }
-    size_t length = bad ? 0 : json_dumpb(header, NULL, 0, JSON_COMPACT);
-    size_t padded = (length + 7) / 8 * 8;
-    if (length)
-        text = malloc(8 + padded);
-    if (text) {
+    if ((metadata_count && json_object_set_new(header, "__metadata__", values)) || !header)
+        status = HSAE_ERROR_MEMORY;
+    for (size_t i = 0; i < metadata_count && !status; i++)
+        if (!hsae_is_utf8(metadata[i].key, strlen(metadata[i].key)) || !hsae_is_utf8(metadata[i].value, strlen(metadata[i].value)))
+            status = HSAE_ERROR_ARGUMENT;
+        else if (json_object_set_new(values, metadata[i].key, json_string(metadata[i].value)))
+            status = HSAE_ERROR_MEMORY;
+    for (size_t i = 0; i < tensor_count && !status; i++)
+        status = add_tensor(header, tensors[i], &offset);
+    size_t length = status ? 0 : json_dumpb(header, NULL, 0, JSON_COMPACT), padded = (length + 7) / 8 * 8;
+    char *text = length ? malloc(8 + padded) : NULL;
+    /* Writing takes memory, too. */
+    if (text && json_dumpb(header, text + 8, length, JSON_COMPACT) == length) {
         uint64_t announced = HSAE_LITTLE(64, (uint64_t)padded);
         memcpy(text, &announced, 8);
-        json_dumpb(header, text + 8, length, JSON_COMPACT);
         memset(text + 8 + length, ' ', padded - length);
         *size = 8 + padded;
+        *out = text;
+    } else {
+        free(text);
+        status = status ? status : HSAE_ERROR_MEMORY;
     }
     json_decref(header);
-    return text;
+    return status;
 }
 
 /* In place between the machine's byte order and the file's. */
@@ -382,9 +403,10 @@ hsae_status hsae_safetensors_write(const hsae_context *context, const char *path
     for (size_t i = 0; i < tensor_count; i++)
         sorted[i] = &tensors[i];
     qsort(sorted, tensor_count, sizeof *sorted, by_type_and_name);
-    header = make_header(metadata, metadata_count, sorted, tensor_count, &header_size);
-    if (!header) {
-        status = hsae_fail(context, HSAE_ERROR_ARGUMENT, "%s: its header cannot be made: tensor names or shapes are not valid", path);
+    status = make_header(metadata, metadata_count, sorted, tensor_count, &header, &header_size);
+    if (status) {
+        hsae_fail(context, status, "%s: its header cannot be made: %s", path,
+                  status == HSAE_ERROR_MEMORY ? "out of memory" : "names or shapes of tensors are not valid");
         goto end;
     }
     status = hsae_output_open(context, path, &output);

@@ -68,8 +68,11 @@ hsae_status hsae_model_open(const hsae_context *context, const char *path, struc
     if (!json)
         return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: its metadata lacks the configuration; take another copy", path);
     hsae_config_defaults(config);
-    if (hsae_config_parse((hsae_context *)context, config, json, path) || hsae_config_check(context, config, path))
-        return HSAE_ERROR_FORMAT;
+    status = hsae_config_parse((hsae_context *)context, config, json, path);
+    if (!status)
+        status = hsae_config_check(context, config, path);
+    if (status)
+        return status == HSAE_ERROR_MEMORY ? status : HSAE_ERROR_FORMAT;
     const struct hsae_tensor *mean = hsae_safetensors_find(*file, "input.mean");
     if (!mean || mean->rank != 1 || mean->shape[0] < 1 || mean->shape[0] > UINT32_MAX)
         return hsae_fail(context, HSAE_ERROR_FORMAT,

@@ -1,10 +1,10 @@
 #include "store.h"
 
 #include "../data/file.h"
+#include "../json.h"
 #include "../train/shape.h"
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -159,13 +159,15 @@ static void read_file(struct hsae_device *device, const json_t *file, const char
 
 void hsae_tuning_parse(struct hsae_device *device, const char *text, size_t size, const char *origin)
 {
-    json_error_t wrong;
+    struct hsae_json_error wrong;
     device->tuning = (struct hsae_tuning){.loaded = true};
-    json_t *file = json_loadb(text, size, JSON_REJECT_DUPLICATES, &wrong);
+    json_t *file = hsae_json_read(text, size, &wrong);
     if (file)
         read_file(device, file, origin);
+    else if (wrong.no_memory)
+        hsae_log(device->context, HSAE_LOG_WARNING, "%s: ignored: out of memory", origin);
     else
-        hsae_log(device->context, HSAE_LOG_WARNING, "%s: ignored: not valid JSON: %s (line %d, column %d)", origin, wrong.text, wrong.line,
+        hsae_log(device->context, HSAE_LOG_WARNING, "%s: ignored: not valid JSON: %s (line %u, column %u)", origin, wrong.text, wrong.line,
                  wrong.column);
     json_decref(file);
 }
@@ -250,13 +252,20 @@ static json_t *entry_json(const struct hsae_device *device, const hsae_tune_resu
 /* What is at `path`, or a file without devices. */
 static hsae_status open_file(const hsae_context *context, const char *path, json_t **out)
 {
-    json_error_t wrong;
+    struct hsae_json_error wrong;
     *out = NULL;
     if (access(path, F_OK) && errno == ENOENT) {
         *out = json_pack("{s:s, s:[]}", "format", FORMAT, "devices");
         return *out ? HSAE_OK : hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for %s", path);
     }
-    *out = json_load_file(path, JSON_REJECT_DUPLICATES, &wrong);
+    size_t size = 0;
+    char *text = read_text(path, &size);
+    if (!text)
+        return hsae_fail_reading(context, path, errno);
+    *out = hsae_json_read(text, size, &wrong);
+    free(text);
+    if (wrong.no_memory)
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for %s", path);
     const char *format = json_string_value(json_object_get(*out, "format"));
     if (format && strcmp(format, FORMAT) == 0 && json_is_array(json_object_get(*out, "devices")))
         return HSAE_OK;

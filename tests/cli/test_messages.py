@@ -133,8 +133,8 @@ class Data(Messages):
 class Configuration(Messages):
     def test_json(self):
         config = self.folder / "config.json"
-        for text, message in (('{"seed": 1, "seed": 2}', "not valid JSON: duplicate object key near '\"seed\"' (line 1, column 18); mend it there"),
-                              ('{"seed" 1}', "not valid JSON: ':' expected near '1' (line 1, column 9); mend it there"),
+        for text, message in (('{"seed": 1, "seed": 2}', "not valid JSON: duplicate key \"seed\" (line 1, column 19); mend it there"),
+                              ('{"seed" 1}', "not valid JSON: a colon is missing (line 1, column 9); mend it there"),
                               ('{"tagret_l0": 1}', "unknown key \"tagret_l0\"; did you mean \"target_l0\"?"),
                               ('{"batch": 0}', "batch is 0; allowed: an integer from 1 to 4294967295")):
             config.write_text(text)
