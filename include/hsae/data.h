@@ -8,20 +8,30 @@
 extern "C" {
 #endif
 
-typedef struct hsae_dataset_params {
-    const char *const *paths; /* files or folders (a folder: its data files in name order); all of one width d */
-    size_t path_count;        /* >= 1 */
-    const char *tensor;       /* safetensors: the tensor to read; NULL: the first 2-D or 3-D one by offset */
-} hsae_dataset_params;
-
-/* Immutable after opening: any number of threads may read it. Files stay open, each with a descriptor of its own (`ulimit -n`), and must not
- * change meanwhile; a row of a file that was cut is ERROR_FILE once it is to be read. */
-typedef struct hsae_dataset hsae_dataset;
-
 /* How the rows lie in the files. */
 typedef enum hsae_dtype { HSAE_DTYPE_F32, HSAE_DTYPE_F16, HSAE_DTYPE_BF16 } hsae_dtype;
 
-/* Reads headers only. ERROR_FILE, ERROR_FORMAT, ERROR_DATA (no rows; shards of different widths or dtypes mix freely, widths may not). */
+/* Of a file, the content tells the format, not the name:
+ *   safetensors   a tensor [vectors, d] or [sequences, context, d] of F32, F16 or BF16
+ *   npy           the same of '<f4' or '<f2', in C order
+ *   Arrow         IPC stream or file, not compressed: a column of vectors, list<float>, or of sequences, list<list<float>>, of float or
+ *                 halffloat; all sequences of one length, nothing null
+ *   raw           numbers only, little endian, row by row; read only where `dim` is given
+ * Of a folder: what HuggingFace datasets saved (the Arrow files that its state.json lists, in that order; so SAELens' activation caches),
+ * or else all data files in name order; raw ones are those named .bin or .raw. */
+typedef struct hsae_dataset_params {
+    const char *const *paths; /* files or folders; all of one width d */
+    size_t path_count;        /* >= 1 */
+    const char *tensor;       /* safetensors: the tensor to read; Arrow: the column; NULL: the first that fits (tensors by offset) */
+    uint32_t dim;             /* raw files: numbers of a vector; other files must have the same; 0: there are no raw files */
+    hsae_dtype dtype;         /* raw files: of their numbers */
+} hsae_dataset_params;
+
+/* Immutable after opening: any number of threads may read it. Files stay open, each with a descriptor of its own (`ulimit -n`), and must
+ * not change meanwhile; a row of a file that was cut is ERROR_FILE once it is to be read. */
+typedef struct hsae_dataset hsae_dataset;
+
+/* Reads headers only. ERROR_FILE, ERROR_FORMAT, ERROR_DATA (no rows; files of different formats and dtypes mix freely, widths may not). */
 HSAE_API hsae_status hsae_dataset_open(hsae_context *context, const hsae_dataset_params *params, hsae_dataset **out);
 /* Rows first .. first + count - 1 of `dataset` as a data set of its own; keeps what it needs of `dataset` alive. count >= 1. */
 HSAE_API hsae_status hsae_dataset_slice(hsae_dataset *dataset, uint64_t first, uint64_t count, hsae_dataset **out);
@@ -30,6 +40,29 @@ HSAE_API void hsae_dataset_close(hsae_dataset **dataset);
 
 HSAE_API uint64_t hsae_dataset_rows(const hsae_dataset *dataset);
 HSAE_API uint32_t hsae_dataset_dim(const hsae_dataset *dataset);
+
+/* A tensor of a safetensors file, or a column of an Arrow file. */
+typedef struct hsae_data_part {
+    const char *name;
+    const char *type; /* "F16 [1000, 128, 2304]", "list<list<halffloat>>" */
+} hsae_data_part;
+
+typedef struct hsae_data_file {
+    const char *path;
+    const char *format; /* "safetensors", "npy", "arrow", "raw" */
+    const char *tensor; /* the part that is read; NULL: the format has no names */
+    hsae_dtype dtype;
+    uint32_t dim;
+    uint64_t rows;               /* vectors */
+    uint64_t sequences, context; /* where the file tells sequences apart; 0: it does not */
+    uint64_t bytes;              /* of the file */
+    size_t part_count;
+    const hsae_data_part *parts; /* all parts, also those that are not read */
+} hsae_data_file;
+
+/* The files of the whole data set in their order, of a slice too; pointers live as long as the data set. */
+HSAE_API size_t hsae_dataset_file_count(const hsae_dataset *dataset);
+HSAE_API const hsae_data_file *hsae_dataset_file(const hsae_dataset *dataset, size_t index);
 
 /* rows[i] (i < count), converted to float, at out + i * d. A value that is not finite: ERROR_DATA with file and row. ERROR_FILE. Where they
  * are neighbours in rising order the disk begins at once with as many behind them, so reading on from there hardly waits. */

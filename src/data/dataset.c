@@ -95,6 +95,16 @@ uint32_t hsae_dataset_dim(const hsae_dataset *dataset)
     return dataset->store->shards.dim;
 }
 
+size_t hsae_dataset_file_count(const hsae_dataset *dataset)
+{
+    return dataset->store->shards.source_count;
+}
+
+const hsae_data_file *hsae_dataset_file(const hsae_dataset *dataset, size_t index)
+{
+    return &dataset->store->shards.sources[index].about;
+}
+
 hsae_dtype hsae_dataset_dtype(const hsae_dataset *dataset)
 {
     return dataset->store->shards.dtype;

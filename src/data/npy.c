@@ -124,7 +124,7 @@ hsae_status hsae_npy_parse_header(const hsae_context *context, const char *path,
     if (wrong)
         return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: a damaged or unusual npy file: %s", path, wrong);
     if (strcmp(descr, "<f4") != 0 && strcmp(descr, "<f2") != 0)
-        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: npy data of type '%s'; '<f4' and '<f2' are read", path, descr);
+        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: npy data of type '%s'; '<f4' and '<f2' are read (numpy's astype)", path, descr);
     if (fortran)
         return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: npy data in Fortran order; C order is read (numpy.ascontiguousarray)", path);
     if (npy->rank > 3)

@@ -2,19 +2,28 @@
 #ifndef HSAE_SRC_SHARDS_H
 #define HSAE_SRC_SHARDS_H
 
+#include "arrow.h"
 #include "file.h"
 #include "safetensors.h"
 #include <hsae/data.h>
 
+/* An open file. */
+struct source {
+    char *path;
+    struct hsae_safetensors *file; /* one of these two keeps it open */
+    struct hsae_map map;
+    struct hsae_arrow arrow;
+    char (*types)[192]; /* of about.parts, where they are tensors */
+    hsae_data_part *parts;
+    hsae_data_file about;
+};
+
 /* Rows that lie one after the other in one file. */
 struct shard {
-    char *path;
-    struct hsae_safetensors *file; /* one of these two keeps the file open */
-    struct hsae_map map;
+    const char *path;     /* the source's */
     int descriptor;       /* the rows lie in this file */
     uint64_t offset;      /* from here on, one behind the other; 0 where there is none */
     uint64_t first, rows; /* first: within the data set */
-    uint64_t dim;
     hsae_dtype dtype;
 };
 
@@ -22,6 +31,8 @@ struct shards {
     const hsae_context *context;
     size_t count, capacity;
     struct shard *items; /* by their first row */
+    size_t source_count, source_capacity;
+    struct source *sources;
     uint32_t dim;
     hsae_dtype dtype; /* F32 where they differ */
 };

@@ -239,9 +239,10 @@ static void test_unusable(void **state)
     hsae_dataset *dataset;
     assert_fails(open_one(scratch("missing"), &dataset), HSAE_ERROR_FILE, "missing", "No such file", NULL);
     assert_int_equal(mkdir(scratch("u"), 0700), 0);
-    assert_fails(open_one(scratch("u"), &dataset), HSAE_ERROR_DATA, scratch("u"), "no safetensors or npy file", NULL);
+    assert_fails(open_one(scratch("u"), &dataset), HSAE_ERROR_DATA, scratch("u"), "no safetensors, npy or Arrow file", NULL);
     write_file(scratch("text"), "some text, long enough", 22);
-    assert_fails(open_one(scratch("text"), &dataset), HSAE_ERROR_FORMAT, "text", "neither a safetensors nor an npy file", NULL);
+    assert_fails(open_one(scratch("text"), &dataset), HSAE_ERROR_FORMAT, "text", "neither a safetensors nor an npy nor an Arrow file",
+                 NULL);
     write_file(scratch("zero"), "", 0);
     assert_fails(open_one(scratch("zero"), &dataset), HSAE_ERROR_FORMAT, "zero", "neither", NULL);
     write_file(scratch("u/x.safetensors"), "", 0); /* named as data, so not passed over */

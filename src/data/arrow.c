@@ -1,0 +1,420 @@
+#include "arrow.h"
+#include "flat.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A schema of more fields, or deeper ones, is not a data set's: a small buffer can pretend to hold very many. */
+enum { MOST_FIELDS = 4096, MOST_NAME = 1024, MOST_DEEP = 16, MOST_LISTS = 2 };
+
+static const char file_magic[6] = "ARROW1";
+
+/* Schema.fbs, Message.fbs */
+enum { HEADER_SCHEMA = 1, HEADER_BATCH = 3 };
+enum { TYPE_FLOAT = 3, TYPE_LIST = 12, TYPE_FIXED_LIST = 16, TYPE_LARGE_LIST = 21 };
+enum { MESSAGE_VERSION, MESSAGE_TYPE, MESSAGE_HEADER, MESSAGE_BODY };
+enum { SCHEMA_ENDIANNESS, SCHEMA_FIELDS };
+enum { FIELD_NAME, FIELD_TYPE = 2, FIELD_TYPE_TABLE, FIELD_DICTIONARY, FIELD_CHILDREN };
+enum { BATCH_LENGTH, BATCH_NODES, BATCH_BUFFERS, BATCH_COMPRESSION };
+enum { VERSION_4 = 3, VERSION_5 = 4 };
+
+/* By type: its name, and how many buffers an array of it has besides those of its children (-1: they cannot be counted). */
+static const struct {
+    const char *name;
+    int buffers;
+} types[] = {
+    {"none", -1},    {"null", 0},         {"int", 2},        {"float", 2},        {"binary", 3},     {"utf8", 3},
+    {"bool", 2},     {"decimal", 2},      {"date", 2},       {"time", 2},         {"timestamp", 2},  {"interval", 2},
+    {"list", 2},     {"struct", 1},       {"union", -1},     {"fixed_binary", 2}, {"fixed_list", 1}, {"map", 2},
+    {"duration", 2}, {"large_binary", 3}, {"large_utf8", 3}, {"large_list", 2},
+};
+
+/* The column that is read. */
+struct layout {
+    uint64_t node, buffer; /* its first ones in a record batch */
+    uint32_t lists;
+    int kind[MOST_LISTS];      /* outermost first */
+    uint64_t size[MOST_LISTS]; /* of a fixed list; of the others once known */
+    bool known[MOST_LISTS];
+    bool half;
+};
+
+struct stream {
+    const hsae_context *context;
+    const char *path, *column;
+    struct hsae_arrow *arrow;
+    struct layout layout;
+    bool found, lost; /* lost: the buffers of the columns that follow cannot be counted */
+    uint64_t nodes, buffers;
+};
+
+/* One record batch: where it lies, and its tables. */
+struct batch {
+    struct hsae_flat flat;
+    const unsigned char *file, *body;
+    uint64_t body_size;
+    struct hsae_flat_vector nodes, buffers;
+};
+
+bool hsae_arrow_is(const struct hsae_map *map)
+{
+    if (map->size >= 8 && memcmp(map->data, file_magic, sizeof file_magic) == 0)
+        return true;
+    return map->size >= 8 && hsae_load32(map->data) == UINT32_MAX && (int32_t)hsae_load32(map->data + 4) > 0;
+}
+
+void hsae_arrow_free(struct hsae_arrow *arrow)
+{
+    for (size_t i = 0; i < arrow->column_count; i++)
+        free(arrow->columns[i].name);
+    free(arrow->columns);
+    free(arrow->batches);
+    *arrow = (struct hsae_arrow){0};
+}
+
+static hsae_status damaged(const struct stream *stream, const char *what)
+{
+    return hsae_fail(stream->context, HSAE_ERROR_FORMAT, "%s: a damaged Arrow file: %s; fetch or write it again", stream->path, what);
+}
+
+static hsae_status out_of_memory(const struct stream *stream)
+{
+    return hsae_fail(stream->context, HSAE_ERROR_MEMORY, "%s: out of memory", stream->path);
+}
+
+/* ---- schema ---- */
+
+/* Counts the field's nodes and buffers, and those of all below it. */
+static void count_field(struct stream *stream, struct hsae_flat *flat, const struct hsae_flat_table *field, uint32_t depth)
+{
+    struct hsae_flat_table dictionary;
+    int64_t type = hsae_flat_int(flat, field, FIELD_TYPE, 1);
+    bool indexed = hsae_flat_child(flat, field, FIELD_DICTIONARY, &dictionary);
+    if (depth > MOST_DEEP || ++stream->nodes > MOST_FIELDS)
+        flat->broken = true;
+    if (type >= (int64_t)(sizeof types / sizeof *types) || types[type].buffers < 0)
+        stream->lost = true;
+    else
+        stream->buffers += indexed ? 2 : (uint64_t)types[type].buffers;
+    struct hsae_flat_vector children = hsae_flat_vector(flat, field, FIELD_CHILDREN, 4);
+    for (uint64_t i = 0; !indexed && i < children.count && !flat->broken; i++) {
+        struct hsae_flat_table child = hsae_flat_table_at(flat, hsae_flat_follow(flat, children.at + 4 * i));
+        count_field(stream, flat, &child, depth + 1);
+    }
+}
+
+/* The type in words; whether it is one of vectors, as *layout then says. */
+static bool read_type(struct hsae_flat *flat, struct hsae_flat_table field, struct layout *layout, char *text, size_t size)
+{
+    size_t used = 0;
+    struct hsae_flat_table parameters, dictionary;
+    for (uint32_t depth = 0; !flat->broken && used + 32 < size; depth++) {
+        int64_t type = hsae_flat_int(flat, &field, FIELD_TYPE, 1);
+        struct hsae_flat_vector children = hsae_flat_vector(flat, &field, FIELD_CHILDREN, 4);
+        bool list = type == TYPE_LIST || type == TYPE_FIXED_LIST || type == TYPE_LARGE_LIST, leaf = !list || children.count != 1;
+        const char *name = type < (int64_t)(sizeof types / sizeof *types) ? types[type].name : "unknown";
+        bool indexed = hsae_flat_child(flat, &field, FIELD_DICTIONARY, &dictionary);
+        hsae_flat_child(flat, &field, FIELD_TYPE_TABLE, &parameters);
+        int64_t precision = type == TYPE_FLOAT ? hsae_flat_int(flat, &parameters, 0, 2) : -1;
+        if (type == TYPE_FLOAT)
+            name = precision == 0 ? "halffloat" : precision == 1 ? "float" : "double";
+        used += (size_t)snprintf(text + used, size - used, "%s%s%s", indexed ? "dictionary of " : "", name, leaf ? "" : "<");
+        if (leaf || indexed) {
+            for (uint32_t i = 0; i < depth && used + 1 < size; i++)
+                used += (size_t)snprintf(text + used, size - used, ">");
+            layout->half = precision == 0;
+            return !indexed && leaf && (precision == 0 || precision == 1) && layout->lists == depth && depth > 0;
+        }
+        int64_t length = type == TYPE_FIXED_LIST ? hsae_flat_int(flat, &parameters, 0, 4) : 0;
+        if (depth < MOST_LISTS && length >= 0) {
+            layout->kind[depth] = (int)type;
+            layout->size[depth] = (uint64_t)length;
+            layout->known[depth] = type == TYPE_FIXED_LIST;
+            layout->lists = depth + 1;
+        }
+        field = hsae_flat_table_at(flat, hsae_flat_follow(flat, children.at));
+    }
+    return false;
+}
+
+static hsae_status read_schema(struct stream *stream, struct hsae_flat *flat, const struct hsae_flat_table *schema)
+{
+    struct hsae_arrow *arrow = stream->arrow;
+    struct hsae_flat_vector fields = hsae_flat_vector(flat, schema, SCHEMA_FIELDS, 4);
+    bool named = false;
+    if (hsae_flat_int(flat, schema, SCHEMA_ENDIANNESS, 2) != 0)
+        return hsae_fail(stream->context, HSAE_ERROR_FORMAT, "%s: big-endian Arrow data; write it on a little-endian machine",
+                         stream->path);
+    if (fields.count > MOST_FIELDS)
+        return damaged(stream, "its schema has more fields than any");
+    arrow->columns = calloc((size_t)fields.count + 1, sizeof *arrow->columns);
+    if (!arrow->columns)
+        return out_of_memory(stream);
+    for (uint64_t i = 0; i < fields.count && !flat->broken; i++) {
+        struct layout layout = {.node = stream->nodes, .buffer = stream->buffers};
+        struct hsae_arrow_column *column = &arrow->columns[arrow->column_count];
+        struct hsae_flat_table field = hsae_flat_table_at(flat, hsae_flat_follow(flat, fields.at + 4 * i));
+        struct hsae_flat_vector name = hsae_flat_vector(flat, &field, FIELD_NAME, 1);
+        if (name.count > MOST_NAME)
+            return damaged(stream, "the name of a column is longer than any");
+        column->name = strndup(name.at ? (const char *)flat->data + name.at : "", (size_t)name.count);
+        if (!column->name)
+            return out_of_memory(stream);
+        arrow->column_count++;
+        bool fits = read_type(flat, field, &layout, column->type, sizeof column->type), lost = stream->lost;
+        bool wanted = !stream->found && (!stream->column || strcmp(stream->column, column->name) == 0);
+        count_field(stream, flat, &field, 0);
+        named |= wanted;
+        if (!wanted || !fits || flat->broken)
+            continue;
+        if (lost)
+            return hsae_fail(stream->context, HSAE_ERROR_FORMAT,
+                             "%s: column \"%s\" stands behind one of a type that is not read; write it again without that one",
+                             stream->path, column->name);
+        stream->found = true;
+        stream->layout = layout;
+        arrow->chosen = (size_t)i;
+        arrow->dtype = layout.half ? HSAE_DTYPE_F16 : HSAE_DTYPE_F32;
+    }
+    if (flat->broken)
+        return damaged(stream, "its schema points outside itself");
+    if (stream->found)
+        return HSAE_OK;
+    const struct hsae_arrow_column *first = arrow->columns;
+    for (size_t i = 0; named && stream->column && strcmp(first->name, stream->column) != 0; i++)
+        first++;
+    if (stream->column && !named)
+        return hsae_fail(stream->context, HSAE_ERROR_FORMAT,
+                         "%s: there is no column \"%s\" among its %zu, of which the first is \"%s\"; \"hsae info\" lists them",
+                         stream->path, stream->column, arrow->column_count, arrow->column_count ? first->name : "");
+    return hsae_fail(stream->context, HSAE_ERROR_FORMAT,
+                     "%s: %s is \"%s\", %s; list<float> or list<list<float>> of float or halffloat is read: cast it%s", stream->path,
+                     stream->column ? "the column" : "none of its columns fits; the first", arrow->column_count ? first->name : "",
+                     arrow->column_count ? first->type : "none", stream->column ? ", or name another" : "");
+}
+
+/* ---- record batches ---- */
+
+static uint64_t rows_so_far(const struct stream *stream)
+{
+    return stream->arrow->sequences;
+}
+
+/* The bytes of a buffer; false: they reach outside. */
+static bool find_buffer(const struct batch *batch, uint64_t index, const unsigned char **data, uint64_t *size)
+{
+    if (index >= batch->buffers.count)
+        return false;
+    const unsigned char *entry = batch->flat.data + batch->buffers.at + 16 * index;
+    uint64_t offset = hsae_load64(entry);
+    *size = hsae_load64(entry + 8);
+    if (offset > batch->body_size || *size > batch->body_size - offset)
+        return false;
+    *data = batch->body + offset;
+    return true;
+}
+
+/* Elements first .. first + count - 1 of this node must be there and none null; `share`: how many of them make a row of the column. */
+static hsae_status check_node(const struct stream *stream, const struct batch *batch, uint64_t node, uint64_t buffer, uint64_t first,
+                              uint64_t count, uint64_t share)
+{
+    const unsigned char *bits;
+    uint64_t size, end;
+    if (node >= batch->nodes.count)
+        return damaged(stream, "a record batch has fewer arrays than its schema");
+    const unsigned char *entry = batch->flat.data + batch->nodes.at + 16 * node;
+    if (__builtin_add_overflow(first, count, &end) || end > hsae_load64(entry) || end > INT64_MAX)
+        return damaged(stream, "an array is shorter than its lists need");
+    if (!find_buffer(batch, buffer, &bits, &size))
+        return damaged(stream, "a buffer lies outside its record batch");
+    if (hsae_load64(entry + 8) == 0)
+        return HSAE_OK;
+    if (size < end / 8 + (end % 8 != 0))
+        return damaged(stream, "a validity bitmap is shorter than its array");
+    for (uint64_t i = first; i < end; i++)
+        if (!(bits[i / 8] >> i % 8 & 1))
+            return hsae_fail(stream->context, HSAE_ERROR_DATA,
+                             "%s: row %" PRIu64 " of column \"%s\" is null or holds a null; drop such rows", stream->path,
+                             rows_so_far(stream) + (i - first) / share, stream->arrow->columns[stream->arrow->chosen].name);
+    return HSAE_OK;
+}
+
+static hsae_status ragged(const struct stream *stream, uint64_t row, uint64_t found, uint64_t expected)
+{
+    return hsae_fail(stream->context, HSAE_ERROR_DATA,
+                     "%s: row %" PRIu64 " of column \"%s\" has a list of %" PRIu64 " where the others have %" PRIu64
+                     "; cut or pad them to one length",
+                     stream->path, row, stream->arrow->columns[stream->arrow->chosen].name, found, expected);
+}
+
+/* From lists first .. first + count - 1 to their elements. */
+static hsae_status enter_list(struct stream *stream, const struct batch *batch, uint32_t depth, uint64_t buffer, uint64_t share,
+                              uint64_t *first, uint64_t *count)
+{
+    struct layout *layout = &stream->layout;
+    const unsigned char *offsets;
+    uint64_t size, width = layout->kind[depth] == TYPE_LARGE_LIST ? 8 : 4, needed;
+    if (!find_buffer(batch, buffer, &offsets, &size))
+        return damaged(stream, "a buffer lies outside its record batch");
+    if (*count == 0)
+        return HSAE_OK;
+    if (__builtin_mul_overflow(*first + *count + 1, width, &needed) || needed > size)
+        return damaged(stream, "a list has fewer offsets than elements");
+    int64_t begin = 0, before = 0;
+    for (uint64_t i = 0; i <= *count; i++) {
+        const unsigned char *entry = offsets + width * (*first + i);
+        int64_t at = width == 8 ? (int64_t)hsae_load64(entry) : (int64_t)(int32_t)hsae_load32(entry);
+        if (at < before)
+            return damaged(stream, "offsets of a list run backwards");
+        if (i && !layout->known[depth]) {
+            layout->known[depth] = true;
+            layout->size[depth] = (uint64_t)(at - before);
+        }
+        if (i && (uint64_t)(at - before) != layout->size[depth])
+            return ragged(stream, rows_so_far(stream) + (i - 1) / share, (uint64_t)(at - before), layout->size[depth]);
+        begin = i ? begin : at;
+        before = at;
+    }
+    *first = (uint64_t)begin;
+    *count = (uint64_t)(before - begin);
+    return HSAE_OK;
+}
+
+static hsae_status add_batch(struct stream *stream, uint64_t offset, uint64_t rows)
+{
+    struct hsae_arrow *arrow = stream->arrow;
+    if (arrow->batch_count == arrow->capacity) {
+        size_t capacity = arrow->capacity ? 2 * arrow->capacity : 8;
+        struct hsae_arrow_batch *batches = realloc(arrow->batches, capacity * sizeof *batches);
+        if (!batches)
+            return out_of_memory(stream);
+        arrow->batches = batches;
+        arrow->capacity = capacity;
+    }
+    arrow->batches[arrow->batch_count++] = (struct hsae_arrow_batch){offset, rows};
+    return HSAE_OK;
+}
+
+/* The chosen column of a batch of `rows`. */
+static hsae_status read_column(struct stream *stream, const struct batch *batch, uint64_t rows)
+{
+    struct layout *layout = &stream->layout;
+    const unsigned char *data;
+    uint64_t first = 0, count = rows, node = layout->node, buffer = layout->buffer, share = 1, vectors = rows, size, needed;
+    hsae_status status = HSAE_OK;
+    for (uint32_t depth = 0; depth < layout->lists && count; depth++) {
+        status = check_node(stream, batch, node++, buffer++, first, count, share);
+        if (status)
+            return status;
+        vectors = count;
+        if (layout->kind[depth] != TYPE_FIXED_LIST)
+            status = enter_list(stream, batch, depth, buffer++, share, &first, &count);
+        else if (__builtin_mul_overflow(first, layout->size[depth], &first) || __builtin_mul_overflow(count, layout->size[depth], &count))
+            status = damaged(stream, "its lists are longer than can be");
+        if (status)
+            return status;
+        share *= layout->size[depth]; /* at most count, where there is any */
+    }
+    if (!count)
+        return HSAE_OK;
+    status = check_node(stream, batch, node, buffer++, first, count, share);
+    if (status)
+        return status;
+    uint64_t width = layout->half ? 2 : 4;
+    if (!find_buffer(batch, buffer, &data, &size) || __builtin_mul_overflow(first + count, width, &needed) || needed > size)
+        return damaged(stream, "a record batch has fewer numbers than its lists need");
+    return add_batch(stream, (uint64_t)(data - batch->file) + first * width, vectors);
+}
+
+static hsae_status read_batch(struct stream *stream, struct batch *batch, const struct hsae_flat_table *header)
+{
+    struct hsae_flat_table compression;
+    int64_t rows = hsae_flat_int(&batch->flat, header, BATCH_LENGTH, 8);
+    batch->nodes = hsae_flat_vector(&batch->flat, header, BATCH_NODES, 16);
+    batch->buffers = hsae_flat_vector(&batch->flat, header, BATCH_BUFFERS, 16);
+    bool compressed = hsae_flat_child(&batch->flat, header, BATCH_COMPRESSION, &compression);
+    if (batch->flat.broken || rows < 0)
+        return damaged(stream, "the header of a record batch points outside itself");
+    if (compressed)
+        return hsae_fail(stream->context, HSAE_ERROR_FORMAT,
+                         "%s: its record batches are compressed (%s), which is not read; write it again without compression "
+                         "(pyarrow.ipc.IpcWriteOptions(compression=None))",
+                         stream->path, hsae_flat_int(&batch->flat, &compression, 0, 1) ? "ZSTD" : "LZ4");
+    hsae_status status = rows ? read_column(stream, batch, (uint64_t)rows) : HSAE_OK;
+    if (__builtin_add_overflow(stream->arrow->sequences, (uint64_t)rows, &stream->arrow->sequences))
+        return damaged(stream, "it announces more rows than can be counted");
+    return status;
+}
+
+/* ---- messages ---- */
+
+/* The message at *at, and *at behind it; *end: there is no further one. */
+static hsae_status read_message(struct stream *stream, const struct hsae_map *map, uint64_t *at, bool *end)
+{
+    uint64_t left = map->size - *at;
+    *end = left == 0 || (left >= 8 && hsae_load64(map->data + *at) == UINT32_MAX);
+    if (*end) {
+        if (!left)
+            hsae_log(stream->context, HSAE_LOG_WARNING, "%s: this Arrow stream lacks its end mark; it may have been cut", stream->path);
+        return HSAE_OK;
+    }
+    if (left < 8 || hsae_load32(map->data + *at) != UINT32_MAX)
+        return damaged(stream, "a message does not begin where it should");
+    int64_t size = (int32_t)hsae_load32(map->data + *at + 4), body;
+    left -= 8;
+    if (size <= 0 || (uint64_t)size > left)
+        return hsae_fail(stream->context, HSAE_ERROR_FORMAT,
+                         "%s: truncated: a message of %" PRId64 " bytes is announced, %" PRIu64 " follow; fetch or write it again",
+                         stream->path, size, left);
+    struct batch batch = {.flat = {.data = map->data + *at + 8, .size = (uint64_t)size}, .file = map->data};
+    struct hsae_flat_table message = hsae_flat_table_at(&batch.flat, hsae_flat_follow(&batch.flat, 0)), header;
+    int64_t version = hsae_flat_int(&batch.flat, &message, MESSAGE_VERSION, 2),
+            type = hsae_flat_int(&batch.flat, &message, MESSAGE_TYPE, 1);
+    bool headed = hsae_flat_child(&batch.flat, &message, MESSAGE_HEADER, &header);
+    body = hsae_flat_int(&batch.flat, &message, MESSAGE_BODY, 8);
+    left -= (uint64_t)size;
+    if (batch.flat.broken || !headed || body < 0)
+        return damaged(stream, "a message points outside itself");
+    if (version != VERSION_4 && version != VERSION_5)
+        return hsae_fail(stream->context, HSAE_ERROR_FORMAT,
+                         "%s: Arrow metadata of version V%" PRId64 "; V4 and V5 are read: write it again", stream->path, version + 1);
+    if ((uint64_t)body > left)
+        return hsae_fail(stream->context, HSAE_ERROR_FORMAT,
+                         "%s: truncated: a record batch of %" PRId64 " bytes is announced, %" PRIu64 " follow; fetch or write it again",
+                         stream->path, body, left);
+    batch.body = batch.flat.data + size;
+    batch.body_size = (uint64_t)body;
+    *at += 8 + (uint64_t)size + (uint64_t)body;
+    if (!stream->arrow->columns)
+        return type == HEADER_SCHEMA ? read_schema(stream, &batch.flat, &header) : damaged(stream, "it does not begin with a schema");
+    return type == HEADER_BATCH ? read_batch(stream, &batch, &header) : HSAE_OK; /* dictionaries are of no use here */
+}
+
+hsae_status hsae_arrow_parse(const hsae_context *context, const char *path, const struct hsae_map *map, const char *column,
+                             struct hsae_arrow *arrow)
+{
+    struct stream stream = {.context = context, .path = path, .column = column, .arrow = arrow};
+    const struct layout *layout = &stream.layout;
+    bool file = memcmp(map->data, file_magic, sizeof file_magic) == 0, end = false;
+    uint64_t at = file ? 8 : 0;
+    hsae_status status = HSAE_OK;
+    *arrow = (struct hsae_arrow){0};
+    if (file && memcmp(map->data + map->size - sizeof file_magic, file_magic, sizeof file_magic) != 0)
+        status = damaged(&stream, "it is truncated: its end mark is missing");
+    while (!status && !end)
+        status = read_message(&stream, map, &at, &end);
+    if (!status && !arrow->columns)
+        status = damaged(&stream, "it has no schema");
+    if (!status) {
+        arrow->dim = layout->size[layout->lists - 1];
+        arrow->context = layout->lists == 2 ? layout->size[0] : 0;
+        if (arrow->sequences && arrow->dim == 0 && layout->known[layout->lists - 1])
+            status = hsae_fail(context, HSAE_ERROR_DATA, "%s: the vectors of column \"%s\" have no numbers; name another column", path,
+                               arrow->columns[arrow->chosen].name);
+    }
+    if (status)
+        hsae_arrow_free(arrow);
+    return status;
+}
