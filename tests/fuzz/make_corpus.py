@@ -2,6 +2,7 @@
 """Makes the seeds of the fuzz targets anew with the real libraries (numpy, safetensors) and programs: make_corpus.py HSAE."""
 import json
 import pathlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -63,13 +64,23 @@ def tuning():
     (folder("tuning") / "four.json").write_text(json.dumps({"format": "hsae tuning 1", "devices": devices}))
 
 
+def arrow():
+    """Of the files that pyarrow, datasets and SAELens wrote for the tests."""
+    data = CORPUS.parent.parent / "data"
+    for name in "lists", "flat", "large", "file", "sliced", "lz4", "ragged", "null-value", "dictionary":
+        shutil.copy(data / (name + ".arrow"), folder("arrow"))
+    shutil.copy(data / "datasets" / "data-00000-of-00003.arrow", folder("arrow") / "datasets.arrow")
+    shutil.copy(data / "saelens-float16" / "data-00000-of-00002.arrow", folder("arrow") / "saelens.arrow")
+
+
 def main():
     rows = numpy.random.default_rng(1).standard_normal((16, 3)).astype(numpy.float32)
     npy(rows)
     safetensors(rows)
     runs(sys.argv[1], rows)
     tuning()
-    for name in "npy/f2-3d.npy", "npy/f4.npy", "safetensors/f32.safetensors", "safetensors/many.safetensors":
+    arrow()
+    for name in "arrow/flat.arrow", "npy/f2-3d.npy", "npy/f4.npy", "safetensors/f32.safetensors", "safetensors/many.safetensors":
         path = CORPUS / name
         (folder("dataset") / path.name).write_bytes(path.read_bytes())
 

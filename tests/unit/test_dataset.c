@@ -250,7 +250,7 @@ static void test_unusable(void **state)
     write_counting(scratch("u/x.safetensors"), 0, 2, 0);
     assert_fails(open_one(scratch("u"), &dataset), HSAE_ERROR_DATA, "u/x.safetensors", "empty", NULL);
     write_counting(scratch("u/x.safetensors"), 1, 0, 0);
-    assert_fails(open_one(scratch("u"), &dataset), HSAE_ERROR_DATA, "u/x.safetensors", "have 0 numbers", NULL);
+    assert_fails(open_one(scratch("u"), &dataset), HSAE_ERROR_DATA, "u/x.safetensors", "have no numbers", NULL);
     write_counting(scratch("u/x.safetensors"), 1, 2, 0);
     write_counting(scratch("u/y.safetensors"), 1, 3, 0);
     assert_fails(open_one(scratch("u"), &dataset), HSAE_ERROR_DATA, "u/y.safetensors: its vectors have 3 numbers", "u/x.safetensors have 2",
