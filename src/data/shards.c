@@ -1,4 +1,5 @@
 #include "shards.h"
+#include "../json.h"
 #include "bytes.h"
 #include "dataset.h"
 #include "npy.h"
@@ -7,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -291,7 +291,13 @@ static hsae_status add_saved(struct shards *shards, const hsae_dataset_params *p
     status = hsae_map_open(context, path, &map);
     if (status)
         goto end;
-    state = map.size <= MOST_STATE ? json_loadb((const char *)map.data, (size_t)map.size, 0, NULL) : NULL;
+    struct hsae_json_error wrong = {0};
+    if (map.size <= MOST_STATE)
+        state = hsae_json_read((const char *)map.data, (size_t)map.size, &wrong);
+    if (wrong.no_memory) {
+        status = hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
+        goto end;
+    }
     if (!json_is_object(state)) {
         status = hsae_fail(context, HSAE_ERROR_FORMAT, "%s: not the list of files that HuggingFace datasets write; save the data set again",
                            path);
