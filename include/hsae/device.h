@@ -43,7 +43,9 @@ typedef struct hsae_device_info {
  * are independent. */
 typedef struct hsae_device hsae_device;
 
-/* Every device of every backend that is built in and whose loader and drivers are present, the reference last. *list is an array of *count
+/* Listing, choosing and opening: any number of threads at a time.
+ *
+ * Every device of every backend that is built in and whose loader and drivers are present, the reference last. *list is an array of *count
  * (>= 1); free with hsae_free. A driver that fails is logged as a warning and left out. */
 HSAE_API hsae_status hsae_device_list(hsae_context *context, hsae_device_info **list, size_t *count);
 
