@@ -1,4 +1,4 @@
-/* Models in the files of other tools.
+/* Models in the files of other tools, and trees over models that were trained without one.
  *
  * Other tools take raw activations and know no normalisation, so it is folded on export: with x = s (raw - mean), the encoder's and the
  * decoder's rows stay as they are (decoder rows of unit norm), bias' = bias / s - E mean, threshold' = threshold / s, decoder bias' =
@@ -39,6 +39,18 @@ HSAE_API hsae_status hsae_model_import(hsae_context *context, const char *const 
 /* hsae_model_save with the encoder's and the decoder's rows in `dtype`, rounded to nearest, ties to even; all else stays F32. ERROR_DATA
  * where a weight is beyond F16. */
 HSAE_API hsae_status hsae_model_save_as(hsae_context *context, const hsae_model *model, hsae_dtype dtype, const char *path);
+
+/* How features find their parents: section 3 of the paper. */
+typedef struct hsae_link_params {
+    hsae_tree tree;             /* FULL: every feature has a parent; BINARY: at most two children a parent; others: the best parent each */
+    hsae_similarity similarity; /* of encoder rows, of decoder rows, or co-activation on `data` */
+    double exclude;             /* share of features left without a parent, those least similar to any; 0 to below 1; FULL: not used */
+    const hsae_dataset *data;   /* COACTIVATION only: the first 64 batches count (whole ones; a batch has config.batch rows, or all) */
+} hsae_link_params;
+
+/* A copy of the model with a new tree, by the rules that training with tree = "posthoc" has: on the same device, the very same tree. The
+ * copy's configuration has these parameters. ERROR_ARGUMENT: one level only, or co-activation without data. */
+HSAE_API hsae_status hsae_model_link(hsae_device *device, const hsae_model *model, const hsae_link_params *params, hsae_model **out);
 
 #ifdef __cplusplus
 }

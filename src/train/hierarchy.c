@@ -1,7 +1,7 @@
 /* Hierarchy update: new parents from similarities (algorithm: argmax with exclusion, or the greedy binary tree). The similarity matrix is
  * made in blocks of children (columns, as the samples of encode) and chunks of parents (rows), and only each child's best candidates are
  * kept. */
-#include "trainer.h"
+#include "hierarchy.h"
 
 #include "../context.h"
 #include <inttypes.h>
@@ -18,8 +18,8 @@ struct candidate {
 
 /* One update of one pair of levels. */
 struct relink {
-    hsae_trainer *trainer;
     const struct stack *stack;
+    const hsae_config *config;
     uint32_t level; /* of the children */
     uint32_t children, parents, candidates;
     struct hsae_buffer *rows, *table, *best, *cursor;
@@ -33,7 +33,7 @@ static hsae_status record_rows(const struct relink *relink, struct hsae_sequence
                                struct hsae_buffer *out)
 {
     const struct stack *stack = relink->stack;
-    bool decoder = relink->trainer->config.similarity == HSAE_SIMILARITY_DECODER;
+    bool decoder = relink->config->similarity == HSAE_SIMILARITY_DECODER;
     const struct ranged *source = decoder ? &stack->decoder : &stack->encoder;
     struct relink_rows_args args = {first, count, padded, stack->stride, stack->range_rows, decoder, out == stack->panels};
     return LAUNCH(stack, sequence, relink_rows, stack->ranges, padded, args, RANGES4(stack, *source), stack->flags, out);
@@ -44,7 +44,7 @@ static hsae_status record_similarity(struct relink *relink, struct hsae_sequence
 {
     const struct stack *stack = relink->stack;
     uint32_t above = stack->first[relink->level - 1] + parent;
-    if (relink->trainer->config.similarity == HSAE_SIMILARITY_COACTIVATION) {
+    if (relink->config->similarity == HSAE_SIMILARITY_COACTIVATION) {
         struct relink_count_args count = {
             stack->first[relink->level] + child, children, stack->padded, above, parents, stack->features, stack->words};
         return LAUNCH(stack, sequence, relink_count, 1, hsae_groups_for(stack, HSAE_KERNEL_relink_count, (uint64_t)parents * stack->padded),
@@ -68,7 +68,7 @@ static hsae_status record_block(struct relink *relink, struct hsae_sequence *seq
 {
     const struct stack *stack = relink->stack;
     hsae_status status = HSAE_OK;
-    if (relink->trainer->config.similarity != HSAE_SIMILARITY_COACTIVATION)
+    if (relink->config->similarity != HSAE_SIMILARITY_COACTIVATION)
         status = record_rows(relink, sequence, stack->first[relink->level] + child, children, stack->padded,
                              relink->columns ? relink->columns : stack->panels);
     for (uint32_t parent = 0, count; parent < relink->parents && !status; parent += count) {
@@ -123,7 +123,7 @@ static hsae_status link_best(struct relink *relink, uint32_t excluded, int32_t *
     struct ranked *ranked = malloc(relink->children * sizeof *ranked);
     hsae_status status =
         ranked ? search(relink)
-               : hsae_fail(relink->trainer->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " features", relink->children);
+               : hsae_fail(relink->stack->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " features", relink->children);
     for (uint32_t j = 0; j < relink->children && !status; j++) {
         parent[j] = (int32_t)relink->list[j].parent;
         ranked[j] = (struct ranked){relink->list[j].similarity, j};
@@ -197,7 +197,7 @@ static hsae_status link_binary(struct relink *relink, uint32_t excluded, int32_t
     queue.next = calloc(relink->children, sizeof *queue.next);
     hsae_status status = HSAE_OK;
     if (!taken || !queue.heap || !queue.next)
-        status = hsae_fail(relink->trainer->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " features", relink->children);
+        status = hsae_fail(relink->stack->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " features", relink->children);
     for (uint32_t j = 0; j < relink->children && !status; j++) {
         parent[j] = -1;
         queue.heap[j] = j;
@@ -247,13 +247,11 @@ static hsae_status plain_table(struct relink *relink)
     return status;
 }
 
-static hsae_status relink_pair(hsae_trainer *trainer, uint32_t level)
+static hsae_status relink_pair(const struct stack *stack, const hsae_config *config, uint32_t level, int32_t *parent)
 {
-    const struct stack *stack = &trainer->stack;
-    const hsae_config *config = &trainer->config;
     bool binary = config->tree == HSAE_TREE_BINARY;
-    struct relink relink = {.trainer = trainer,
-                            .stack = stack,
+    struct relink relink = {.stack = stack,
+                            .config = config,
                             .level = level,
                             .children = config->levels[level],
                             .parents = config->levels[level - 1],
@@ -274,12 +272,11 @@ static hsae_status relink_pair(hsae_trainer *trainer, uint32_t level)
     relink.list = malloc(entries * sizeof *relink.list);
     relink.last = malloc(relink.children * sizeof *relink.last);
     if (!status && (!relink.list || !relink.last))
-        status =
-            hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for the candidates of %" PRIu32 " features", relink.children);
+        status = hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for the candidates of %" PRIu32 " features", relink.children);
     if (!status) {
         for (uint32_t j = 0; j < relink.children; j++)
             relink.last[j] = (struct candidate){INFINITY, NONE};
-        status = binary ? link_binary(&relink, excluded, trainer->parents[level]) : link_best(&relink, excluded, trainer->parents[level]);
+        status = binary ? link_binary(&relink, excluded, parent) : link_best(&relink, excluded, parent);
     }
     hsae_buffer_destroy(&relink.rows);
     hsae_buffer_destroy(&relink.columns);
@@ -291,26 +288,10 @@ static hsae_status relink_pair(hsae_trainer *trainer, uint32_t level)
     return status;
 }
 
-/* The flags tell where each decoder row lies; those of the last step are from before its update. */
-static hsae_status refresh_flags(hsae_trainer *trainer)
+hsae_status hsae_hierarchy_link(const struct stack *stack, const hsae_config *config, int32_t *const *parents)
 {
-    const struct stack *stack = &trainer->stack;
-    struct swap_args args = {stack->features, stack->levels};
-    struct hsae_sequence *sequence = NULL;
-    hsae_status status = hsae_sequence_create(stack->device, "flags", false, &sequence);
-    if (!status)
-        status = LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), args, trainer->flight[0].clock,
-                        stack->levels_table, stack->tree, trainer->last_fired, stack->places, stack->flags);
-    status = hsae_stack_run_once(stack, &sequence, status);
+    hsae_status status = HSAE_OK;
+    for (uint32_t l = 1; l < stack->levels && !status; l++)
+        status = relink_pair(stack, config, l, parents[l]);
     return status;
-}
-
-hsae_status hsae_hierarchy_update(hsae_trainer *trainer)
-{
-    hsae_status status = refresh_flags(trainer);
-    for (uint32_t l = 1; l < trainer->stack.levels && !status; l++)
-        status = relink_pair(trainer, l);
-    if (!status)
-        status = hsae_trainer_upload_tree(trainer);
-    return status ? status : hsae_step_refresh(trainer);
 }

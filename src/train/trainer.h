@@ -85,7 +85,7 @@ struct calibration {
 /* Fills everything of a new trainer: mean, scale, all parameters; uses its stack (not its sequences) for pre-activations. */
 hsae_status hsae_trainer_init(hsae_trainer *trainer, const struct calibration *calibration);
 
-/* hierarchy.c: new parents of every level from the parameters on the device (all steps settled), into parents[]. */
+/* relink.c: new parents of every level from the parameters on the device (all steps settled), into parents[]. */
 hsae_status hsae_hierarchy_update(hsae_trainer *trainer);
 
 #endif

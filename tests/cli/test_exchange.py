@@ -351,5 +351,78 @@ class Import(Exchange):
         self.assertEqual([level["assigned"] for level in text["levels"]], [0, 0])
 
 
+class Tree(Exchange):
+    POSTHOC = ["--batch", "16", "--steps", "12", "--target-l0", "3", "--levels", "8,20,33"]
+
+    def parents(self, model):
+        tensors, _ = read_tensors(model)
+        return [list(struct.unpack("<%di" % n, content)) for name, (_, (n, *_), content) in sorted(tensors.items()) if name.endswith("parent")]
+
+    def linked(self, model, *arguments, device="ref"):
+        out = self.folder / "linked.safetensors"
+        return out, hsae("tree", "--model", *(model if isinstance(model, list) else [model]), "--out", out, "--device", device, *arguments,
+                         environment={} if device == "ref" else DRIVERS)
+
+    def test_as_training_makes_it(self):
+        for device in ("ref", "opencl:0", "vulkan:0"):
+            for tree in ("posthoc", "full", "binary"):
+                for similarity in ("encoder", "decoder"):
+                    out = self.folder / ("%s-%s-%s" % (device, tree, similarity))
+                    hsae("train", "--data", self.data, "--out", out, *self.POSTHOC, "--tree", tree, "--similarity", similarity,
+                         "--hierarchy-period", "12", "--device", device, environment=DRIVERS)
+                    other, _ = self.linked(out / "model.safetensors", "--exclude", "0.6")
+                    linked, _ = self.linked(other, "--similarity", similarity, "--tree", "forest" if tree == "posthoc" else tree, device=device)
+                    self.assertEqual(self.parents(linked), self.parents(out / "model.safetensors"), (device, tree, similarity))
+                    first, second = read_tensors(out / "model.safetensors")[0], read_tensors(linked)[0]
+                    self.assertEqual(first, second)
+                    config = json.loads(read_tensors(linked)[1]["config"])
+                    self.assertEqual((config["tree"], config["similarity"], config["exclude"]), (tree, similarity, 0.2))
+
+    def test_coactivation(self):
+        self.train("--tree", "posthoc", "--target-l0", "4")
+        model = self.out / "model.safetensors"
+        above, below = (self.reconstructions(model, level)[0] for level in (0, 1))
+        best = []
+        for j in range(16):
+            both = [sum(j in low and i in high for low, high in zip(below, above)) for i in range(8)]
+            best.append((max(both), both.index(max(both))))
+        expected = [parent for _, parent in best]
+        for _, j in sorted((count, j) for j, (count, _) in enumerate(best))[:3]:
+            expected[j] = -1
+        for device in ("ref", "opencl:0", "vulkan:0"):
+            linked, _ = self.linked(model, "--similarity", "coactivation", "--data", self.data, device=device)
+            self.assertEqual(self.parents(linked), [expected], device)
+        self.fails("--data", "tree", "--model", model, "--out", self.folder / "no", "--similarity", "coactivation", status=2)
+
+    def test_figures(self):
+        self.train()
+        linked, (text, _) = self.linked(self.out / "model.safetensors", "--data", self.data, "--json", "--exclude", "0.5")
+        found = json.loads(text)
+        self.assertEqual(found["pairs"], [{"features": 16, "assigned": 8}])
+        evaluated = json.loads(hsae("eval", "--model", linked, "--data", self.data, "--device", "ref", "--json")[0])
+        self.assertEqual(found["evaluation"], evaluated)
+        text = self.linked(self.out / "model.safetensors")[1][0]
+        self.assertIn("13 of 16 features have a parent", text)
+
+    def test_over_imported_saes(self):
+        saes = [write_sae(self.folder / ("sae-%d" % n), random_sae(n, seed=n)) for n in (9, 17)]
+        linked, _ = self.linked(saes, "--tree", "full")
+        hsae("import", *saes, "--out", self.folder / "imported.safetensors")
+        self.assertEqual(self.parents(linked), self.parents(self.linked(self.folder / "imported.safetensors", "--tree", "full")[0]))
+        tensors, _ = read_tensors(linked)
+        rows = lambda level, n: [values(tensors, "levels.%d.encoder.weight" % level)[i * DIM:(i + 1) * DIM] for i in range(n)]
+        cosine = lambda a, b: sum(x * y for x, y in zip(a, b)) / (sum(x * x for x in a) * sum(y * y for y in b))**0.5
+        expected = [max(range(9), key=lambda i: cosine(child, rows(0, 9)[i])) for child in rows(1, 17)]
+        self.assertEqual(self.parents(linked), [expected])
+
+    def test_refusals(self):
+        sae = write_sae(self.folder / "sae", random_sae(8))
+        self.fails("one level", "tree", "--model", sae, "--out", self.folder / "no", "--device", "ref")
+        self.fails("forest, full or binary", "tree", "--model", sae, "--out", self.folder / "no", "--tree", "posthoc", status=2)
+        self.fails("exclude", "tree", "--model", self.model, "--out", self.folder / "no", "--exclude", "1.5", status=2)
+        self.fails("oak", "tree", "--model", self.model, "--out", self.folder / "no", "--tree", "oak", status=2)
+        self.fails("--out", "tree", "--model", self.model, status=2)
+
+
 if __name__ == "__main__":
     main(__doc__)

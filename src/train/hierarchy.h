@@ -1,0 +1,11 @@
+/* The hierarchy's rules: who is whose parent. */
+#ifndef HSAE_SRC_HIERARCHY_H
+#define HSAE_SRC_HIERARCHY_H
+
+#include "stack.h"
+
+/* New parents of every level but the first, to parents[1] .. [levels - 1], from the parameters (or, for co-activation, the activity
+ * history) in the stack, by config's tree, similarity and exclude. The flags must tell where each decoder row lies. */
+hsae_status hsae_hierarchy_link(const struct stack *stack, const hsae_config *config, int32_t *const *parents);
+
+#endif

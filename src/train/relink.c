@@ -1,0 +1,160 @@
+/* New trees: of a trainer between two steps, and of a finished model. */
+#include "hierarchy.h"
+#include "trainer.h"
+
+#include "../context.h"
+#include "../model/slots.h"
+#include <hsae/exchange.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The flags tell where each decoder row lies; those of the last step are from before its update. */
+static hsae_status refresh_flags(hsae_trainer *trainer)
+{
+    const struct stack *stack = &trainer->stack;
+    struct swap_args args = {stack->features, stack->levels};
+    struct hsae_sequence *sequence = NULL;
+    hsae_status status = hsae_sequence_create(stack->device, "flags", false, &sequence);
+    if (!status)
+        status = LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), args, trainer->flight[0].clock,
+                        stack->levels_table, stack->tree, trainer->last_fired, stack->places, stack->flags);
+    status = hsae_stack_run_once(stack, &sequence, status);
+    return status;
+}
+
+hsae_status hsae_hierarchy_update(hsae_trainer *trainer)
+{
+    hsae_status status = refresh_flags(trainer);
+    if (!status)
+        status = hsae_hierarchy_link(&trainer->stack, &trainer->config, trainer->parents);
+    if (!status)
+        status = hsae_trainer_upload_tree(trainer);
+    return status ? status : hsae_step_refresh(trainer);
+}
+
+/* ---- finished models ---- */
+
+enum { FIRST_PAIRS = 128 /* for each sample and level */ };
+
+static hsae_status copy_model(hsae_context *context, const hsae_model *model, const hsae_config *config, hsae_model **out)
+{
+    struct slot from[HSAE_MODEL_SLOTS], to[HSAE_MODEL_SLOTS];
+    struct hsae_model source = *model;
+    hsae_status status = hsae_model_alloc(context, config, model->dim, out);
+    if (status)
+        return status;
+    size_t count = hsae_model_slots(&source, from);
+    hsae_model_slots(*out, to);
+    for (size_t i = 0; i < count; i++)
+        memcpy(hsae_slot_data(&to[i]), hsae_slot_data(&from[i]),
+               hsae_slot_rows(&to[i]) * hsae_slot_row_length(&to[i]) * hsae_tensor_type_size(to[i].type));
+    return HSAE_OK;
+}
+
+static hsae_status record_activity(const struct stack *stack, struct hsae_buffer *raw, float scale, struct hsae_sequence **out)
+{
+    hsae_status status = hsae_sequence_create(stack->device, "activity", false, out);
+    if (!status)
+        status = hsae_record_load(stack, *out, raw, FORMAT_F32, scale);
+    if (!status)
+        status = hsae_record_lists(stack, *out);
+    return status ? status : hsae_sequence_end(*out);
+}
+
+/* One batch's activity to the history, where that of step `step` belongs. Lists that are too short are made longer. */
+static hsae_status run_activity(struct stack *stack, struct hsae_buffer *raw, float scale, struct hsae_sequence **sequence, u32 step)
+{
+    u32 control[CONTROL_LEVELS];
+    hsae_status status = hsae_buffer_write(stack->control, CONTROL_STEP * sizeof step, sizeof step, &step);
+    while (!status) {
+        if (!*sequence && (status = record_activity(stack, raw, scale, sequence)))
+            break;
+        if ((status = hsae_sequence_submit(*sequence, NULL)) || (status = hsae_device_wait(stack->device, 0)) ||
+            (status = hsae_buffer_read(stack->control, 0, sizeof control, control)) || !control[CONTROL_HALT])
+            break;
+        hsae_sequence_destroy(sequence);
+        status = hsae_stack_grow(stack, control[CONTROL_PAIRS]);
+        if (!status)
+            status = hsae_stack_clear_halt(stack);
+    }
+    return status;
+}
+
+/* Who is active on the first batches of the data, as after that many steps of training. */
+static hsae_status fill_history(struct stack *stack, const hsae_model *model, const hsae_dataset *data)
+{
+    uint64_t values = (uint64_t)stack->rows * stack->dim, batches = hsae_dataset_rows(data) / stack->rows;
+    struct hsae_buffer *raw = NULL;
+    struct hsae_sequence *sequence = NULL;
+    float *batch = malloc(values * sizeof *batch);
+    uint64_t *rows = malloc(stack->rows * sizeof *rows);
+    hsae_status status = hsae_buffer_create(stack->device, "raw batch", values * sizeof *batch, HSAE_BUFFER_STAGING, &raw);
+    if (!status && (!batch || !rows))
+        status = hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for a batch of %" PRIu32 " rows", stack->rows);
+    for (uint32_t k = 0; k < HSAE_ACTIVITY_STEPS && k < batches && !status; k++) {
+        for (uint32_t r = 0; r < stack->rows; r++)
+            rows[r] = (uint64_t)k * stack->rows + r;
+        status = hsae_dataset_read(data, rows, stack->rows, batch);
+        if (!status)
+            status = hsae_buffer_write(raw, 0, values * sizeof *batch, batch);
+        if (!status)
+            status = run_activity(stack, raw, model->scale, &sequence, k + 1);
+    }
+    hsae_sequence_destroy(&sequence);
+    hsae_buffer_destroy(&raw);
+    free(batch);
+    free(rows);
+    return status;
+}
+
+static hsae_status check_link(hsae_context *context, const hsae_model *model, const hsae_link_params *params)
+{
+    bool counts = params->similarity == HSAE_SIMILARITY_COACTIVATION;
+    if (model->config.level_count < 2)
+        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "a model of one level has no tree; import several SAEs into one model");
+    if (!(params->exclude >= 0 && params->exclude < 1))
+        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "exclude is %g; expected at least 0 and below 1", params->exclude);
+    if (counts && !params->data)
+        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "co-activation is counted on data: give some");
+    if (counts && hsae_dataset_dim(params->data) != model->dim)
+        return hsae_fail(context, HSAE_ERROR_DATA, "the data has vectors of width %" PRIu32 ", the model of width %" PRIu32,
+                         hsae_dataset_dim(params->data), model->dim);
+    return HSAE_OK;
+}
+
+hsae_status hsae_model_link(hsae_device *device, const hsae_model *model, const hsae_link_params *params, hsae_model **out)
+{
+    struct stack stack = {0};
+    int32_t *parents[HSAE_MAX_LEVELS];
+    hsae_config config = model->config;
+    bool counts = params->similarity == HSAE_SIMILARITY_COACTIVATION;
+    *out = NULL;
+    hsae_status status = check_link(device->context, model, params);
+    if (status)
+        return status;
+    config.tree = params->tree == HSAE_TREE_FULL || params->tree == HSAE_TREE_BINARY ? params->tree : HSAE_TREE_POSTHOC;
+    config.similarity = params->similarity;
+    config.exclude = params->exclude;
+    uint32_t rows = config.batch;
+    if (counts && hsae_dataset_rows(params->data) < rows)
+        rows = (uint32_t)hsae_dataset_rows(params->data);
+    struct stack_params sizes = {.rows = rows, .history = counts, .pairs = counts ? (double)rows * config.level_count * FIRST_PAIRS : 1024};
+    status = copy_model(device->context, model, &config, out);
+    if (!status)
+        status = hsae_stack_create(&stack, device, &config, model->dim, &sizes);
+    if (!status)
+        status = hsae_stack_upload(&stack, model, 0, NULL);
+    if (!status)
+        status = hsae_stack_upload_tree(&stack, NULL, NULL);
+    if (!status && counts)
+        status = fill_history(&stack, model, params->data);
+    for (uint32_t l = 0; l < config.level_count && !status; l++)
+        parents[l] = (*out)->levels[l].parent;
+    if (!status)
+        status = hsae_hierarchy_link(&stack, &config, parents);
+    hsae_stack_destroy(&stack);
+    if (status)
+        hsae_model_free(out);
+    return status;
+}

@@ -1,0 +1,144 @@
+/* hsae tree: a hierarchy over a model that was trained without one, or over SAEs of other tools. */
+#include "cli.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct request {
+    struct cli_paths models, data;
+    const char *out, *tensor, *device;
+    bool json;
+    hsae_link_params link;
+};
+
+/* One model of this library, or SAEs to be imported. */
+static hsae_status load(hsae_context *context, const struct cli_paths *paths, hsae_model **out)
+{
+    static const char end[] = ".safetensors";
+    size_t length = strlen(paths->items[0]);
+    if (paths->count == 1 && length > strlen(end) && strcmp(paths->items[0] + length - strlen(end), end) == 0)
+        return hsae_model_load(context, paths->items[0], out);
+    return hsae_model_import(context, paths->items, paths->count, out);
+}
+
+static hsae_status link_model(hsae_context *context, struct request *request, hsae_model **linked, hsae_evaluation *evaluation)
+{
+    hsae_device *device = NULL;
+    hsae_dataset *dataset = NULL;
+    hsae_model *model = NULL;
+    hsae_status status = load(context, &request->models, &model);
+    if (status == HSAE_OK && request->data.count)
+        status = cli_open_data(context, &request->data, request->tensor, &dataset);
+    if (status == HSAE_OK)
+        status = cli_open_device(context, request->device, &device);
+    request->link.data = dataset;
+    if (status == HSAE_OK)
+        status = hsae_model_link(device, model, &request->link, linked);
+    if (status == HSAE_OK)
+        status = hsae_model_save(context, *linked, request->out);
+    if (status == HSAE_OK && dataset)
+        status = cli_evaluate(device, *linked, dataset, evaluation);
+    hsae_model_free(&model);
+    hsae_dataset_close(&dataset);
+    hsae_device_close(&device);
+    return status;
+}
+
+static int print(const struct request *request, const hsae_model *model, const hsae_evaluation *evaluation)
+{
+    const hsae_config *config = hsae_model_config(model);
+    json_t *pairs = json_array();
+    for (uint32_t l = 1; l < config->level_count; l++) {
+        hsae_level level = hsae_model_level(model, l);
+        json_int_t assigned = 0;
+        for (uint32_t i = 0; i < level.features; i++)
+            assigned += level.parent[i] >= 0;
+        if (!request->json)
+            printf("levels %u-%u: %llu of %u features have a parent\n", l - 1, l, (unsigned long long)assigned, level.features);
+        json_array_append_new(pairs, json_pack("{s:I, s:I}", "features", (json_int_t)level.features, "assigned", assigned));
+    }
+    if (request->json)
+        return cli_print_json(json_pack("{s:s, s:o, s:o}", "out", request->out, "pairs", pairs, "evaluation",
+                                        request->data.count ? cli_evaluation_json(evaluation, config) : json_null()));
+    json_decref(pairs);
+    if (request->data.count) {
+        putchar('\n');
+        cli_print_evaluation(evaluation, config);
+    }
+    printf("%sModel: %s\n", request->data.count ? "\n" : "", request->out);
+    return CLI_DONE;
+}
+
+/* The keys of the configuration, by their own names and rules; CLI_CONTINUE: all are good. */
+static int read_keys(hsae_context *context, const struct cli_command *command, const char *const keys[3], hsae_link_params *link)
+{
+    static const char *const names[] = {"similarity", "exclude", "tree"};
+    hsae_config config;
+    hsae_config_defaults(&config);
+    for (int k = 0; k < 3; k++)
+        if (keys[k] && hsae_config_set(context, &config, names[k], keys[k]) != HSAE_OK)
+            return CLI_USAGE;
+    if (config.tree == HSAE_TREE_FIXED || config.tree == HSAE_TREE_POSTHOC)
+        return cli_usage(command->name, "--tree %s: it can be forest, full or binary", keys[2]);
+    *link = (hsae_link_params){.tree = config.tree, .similarity = config.similarity, .exclude = config.exclude};
+    return CLI_CONTINUE;
+}
+
+static int run(const struct cli_command *command, int argc, char **argv)
+{
+    struct request request = {0};
+    const char *keys[3] = {NULL, NULL, NULL};
+    const struct cli_option options[] = {
+        {"model", CLI_PATHS, &request.models, "PATH...", "model.safetensors or a checkpoint; or SAEs as hsae import takes them"},
+        {"out", CLI_TEXT, &request.out, "FILE", "model to write"},
+        {"similarity", CLI_TEXT, &keys[0], "NAME", "encoder (default), decoder or coactivation: what makes a parent"},
+        {"exclude", CLI_TEXT, &keys[1], "SHARE", "share of features left without a parent (0.2)"},
+        {"tree", CLI_TEXT, &keys[2], "NAME", "forest (default), full (all have a parent) or binary (two children at most)"},
+        {"data", CLI_PATHS, &request.data, "PATH...", "activations: for co-activation, and to evaluate the tree"},
+        {"tensor", CLI_TEXT, &request.tensor, "NAME", "tensor to read; default: the first with 2 or 3 dimensions"},
+        {"device", CLI_TEXT, &request.device, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
+        {"json", CLI_FLAG, &request.json, NULL, "one JSON object on standard output"},
+        {0},
+    };
+    hsae_context *context = NULL;
+    hsae_model *linked = NULL;
+    hsae_evaluation evaluation;
+    int exit_status = cli_parse(command, argc, argv, options, NULL, NULL);
+    if (exit_status != CLI_CONTINUE)
+        goto end;
+    if (!request.models.count || !request.out) {
+        exit_status = cli_usage(command->name, "--model and --out are needed");
+        goto end;
+    }
+    exit_status = CLI_FAILED;
+    context = cli_context();
+    if (!context)
+        goto end;
+    exit_status = read_keys(context, command, keys, &request.link);
+    if (exit_status == CLI_CONTINUE && request.link.similarity == HSAE_SIMILARITY_COACTIVATION && !request.data.count)
+        exit_status = cli_usage(command->name, "--similarity coactivation: --data is needed, on which it is counted");
+    if (exit_status != CLI_CONTINUE)
+        goto end;
+    exit_status = cli_exit_status(link_model(context, &request, &linked, &evaluation));
+    if (exit_status == CLI_DONE)
+        exit_status = print(&request, linked, &evaluation);
+end:
+    hsae_model_free(&linked);
+    hsae_context_destroy(&context);
+    free(request.models.items);
+    free(request.data.items);
+    return exit_status;
+}
+
+const struct cli_command cli_tree = {
+    .name = "tree",
+    .summary = "Builds a tree over a trained model, or over SAEs of other tools.",
+    .synopsis = "--model PATH... --out FILE [--similarity NAME] [--exclude SHARE] [--tree NAME] [--data PATH...]",
+    .examples =
+        "  hsae tree --model runs/flat/model.safetensors --out tree.safetensors --data held-out/\n"
+        "  hsae tree --model sae-16k sae-32k sae-65k --out tree.safetensors --similarity decoder --exclude 0.3\n"
+        "  hsae tree --model m.safetensors --out tree.safetensors --similarity coactivation --data activations/ --json\n\n"
+        "Every feature gets the most similar one of the level above as its parent, then the least similar lose theirs: what training\n"
+        "with --tree posthoc does after its last step. Parameters do not change. With --data the tree is evaluated, as hsae eval does.\n",
+    .run = run,
+};
