@@ -48,7 +48,7 @@ struct cli_command {
     int (*run)(const struct cli_command *command, int argc, char **argv);
 };
 extern const struct cli_command cli_devices, cli_train, cli_report, cli_eval, cli_encode, cli_decode, cli_export, cli_import, cli_tree,
-    cli_info, cli_bench, cli_tune;
+    cli_explore, cli_info, cli_bench, cli_tune;
 
 /* Options. `value` points to what `kind` says and is left alone when the option is not given. */
 enum cli_kind {

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the kernels' code as C tables (src/kernel_code.h).
+"""Writes the kernels' code (src/kernel_code.h) and the explorer's page as C tables.
 
 embed.py opencl OUT.c DIALECT.h ARGS.h NAME.cl...    a common prelude and one text a kernel (NAME_cpu.cl: its body for CPU devices)
 embed.py vulkan OUT.c NAME.spv...                    SPIR-V words
+embed.py page OUT.c PAGE.html                        the explorer's page (tools/explore.h): before and after <!--DATA-->
 """
 import struct
 import sys
@@ -34,8 +35,17 @@ def table(declaration, rows):
     return f"const {declaration}[HSAE_KERNEL_COUNT] = {{\n{entries}}};\n"
 
 
+def page(path):
+    head, tail = Path(path).read_bytes().decode("ascii").split("<!--DATA-->")
+    parts = [array(f"char explore_page_{name}", [str(ord(c)) for c in part] + ["0"]).removeprefix("static ") for name, part in (("head", head), ("tail", tail))]
+    return '#include "explore.h"\n' + "".join(parts)
+
+
 def main():
     language, out, *paths = sys.argv[1:]
+    if language == "page":
+        Path(out).write_text(page(*paths))
+        return
     parts = ['#include "kernel_code.h"\n']
     if language == "opencl":
         dialect, args, *paths = paths

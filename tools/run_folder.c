@@ -36,8 +36,7 @@ static void sync_folder(const char *folder)
     close(file);
 }
 
-/* Makes the folder and those above it. */
-static int make_folders(const char *folder, bool *made)
+int run_make_folders(const char *folder, bool *made)
 {
     char path[RUN_PATH], above[RUN_PATH] = ".";
     size_t length = strlen(folder);
@@ -75,7 +74,7 @@ static void remove_temporaries(const char *folder)
 int run_lock(hsae_context *context, const char *folder, struct run_lock *lock)
 {
     *lock = (struct run_lock){.folder = -1};
-    int status = make_folders(folder, &lock->made);
+    int status = run_make_folders(folder, &lock->made);
     if (status != CLI_DONE)
         return status;
     lock->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -208,52 +207,65 @@ int run_prune(const char *folder, uint64_t step, uint64_t keep)
     return status;
 }
 
-/* A file beside `path` that becomes it with commit_text. */
-static FILE *open_text(const char *path, char temporary[RUN_PATH + 8])
+FILE *run_output_open(struct run_output *output, const char *path)
 {
-    snprintf(temporary, RUN_PATH + 8, "%s.tmp", path);
-    FILE *file = fopen(temporary, "w");
-    if (!file)
+    struct stat info;
+    output->path = path;
+    output->file = NULL;
+    errno = strlen(path) < RUN_PATH ? 0 : ENAMETOOLONG;
+    if (!errno && stat(path, &info) == 0 && !S_ISREG(info.st_mode)) /* renaming over /dev/null would replace the device */
+        errno = S_ISDIR(info.st_mode) ? EISDIR : EINVAL;
+    else if (!errno || errno == ENOENT) {
+        snprintf(output->temporary, sizeof output->temporary, "%s.tmp", path);
+        output->file = fopen(output->temporary, "w");
+    }
+    if (!output->file)
         cli_file_error("write", path);
-    return file;
+    return output->file;
 }
 
-static int commit_text(const char *path, const char *temporary, FILE *file)
+int run_output_commit(struct run_output *output)
 {
-    bool good = fflush(file) == 0 && !ferror(file) && fsync(fileno(file)) == 0;
-    good = fclose(file) == 0 && good;
-    if (good && rename(temporary, path) == 0) {
+    bool good = fflush(output->file) == 0 && !ferror(output->file) && fsync(fileno(output->file)) == 0;
+    good = fclose(output->file) == 0 && good;
+    if (good && rename(output->temporary, output->path) == 0) {
         char folder[RUN_PATH];
-        const char *slash = strrchr(path, '/');
-        snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash + 1 - path) : 1, slash ? path : ".");
+        const char *slash = strrchr(output->path, '/');
+        snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash + 1 - output->path) : 1, slash ? output->path : ".");
         sync_folder(folder);
         return CLI_DONE;
     }
-    int status = cli_file_error("write", path);
-    unlink(temporary);
+    int status = cli_file_error("write", output->path);
+    unlink(output->temporary);
+    return status;
+}
+
+int run_output_discard(struct run_output *output, int status)
+{
+    fclose(output->file);
+    unlink(output->temporary);
     return status;
 }
 
 int run_write_text(const char *path, const char *text)
 {
-    char temporary[RUN_PATH + 8];
-    FILE *file = open_text(path, temporary);
-    if (!file)
+    struct run_output output;
+    if (!run_output_open(&output, path))
         return CLI_FAILED;
-    fputs(text, file);
-    return commit_text(path, temporary, file);
+    fputs(text, output.file);
+    return run_output_commit(&output);
 }
 
 int run_cut_metrics(const char *folder, uint64_t step)
 {
-    char path[RUN_PATH], temporary[RUN_PATH + 8], *line = NULL;
+    char path[RUN_PATH], *line = NULL;
     size_t capacity = 0;
+    struct run_output output;
     run_path(path, folder, metrics_name);
     FILE *old = fopen(path, "r");
     if (!old)
         return errno == ENOENT ? CLI_DONE : cli_file_error("read", path);
-    FILE *file = open_text(path, temporary);
-    if (!file) {
+    if (!run_output_open(&output, path)) {
         fclose(old);
         return CLI_FAILED;
     }
@@ -261,12 +273,12 @@ int run_cut_metrics(const char *folder, uint64_t step)
         json_t *object = line[length - 1] == '\n' ? json_loads(line, 0, NULL) : NULL;
         const json_t *at = json_object_get(object, "step");
         if (json_is_integer(at) && json_integer_value(at) >= 0 && (uint64_t)json_integer_value(at) <= step)
-            fputs(line, file);
+            fputs(line, output.file);
         json_decref(object);
     }
     free(line);
     fclose(old);
-    return commit_text(path, temporary, file);
+    return run_output_commit(&output);
 }
 
 int run_compare(const char *path, const char *other)

@@ -32,6 +32,19 @@ int run_checkpoints(const char *folder, uint64_t **steps, size_t *count);
 /* After checkpoint-{step} is whole: keeps it and the `keep` - 1 before it, and none of later steps, which are of a course now left. */
 int run_prune(const char *folder, uint64_t step, uint64_t keep);
 
+/* A new file that becomes `path` when it is committed; until then it lies beside it, and an old file stays whole. */
+struct run_output {
+    FILE *file;
+    const char *path;
+    char temporary[RUN_PATH + 8];
+};
+/* NULL after a message. */
+FILE *run_output_open(struct run_output *output, const char *path);
+int run_output_commit(struct run_output *output);
+/* Removes what was written; gives `status`. */
+int run_output_discard(struct run_output *output, int status);
+/* Makes the folder and those above it; *made: it was not there. */
+int run_make_folders(const char *folder, bool *made);
 /* Replaces a file by `text`. */
 int run_write_text(const char *path, const char *text);
 /* Drops the lines of metrics.jsonl whose step is above `step` or that are not whole. */

@@ -7,6 +7,7 @@
 #include <hsae/data.h>
 #include <hsae/device.h>
 #include <hsae/exchange.h>
+#include <hsae/explore.h>
 #include <hsae/file.h>
 #include <hsae/model.h>
 #include <hsae/status.h>

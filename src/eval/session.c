@@ -1,4 +1,5 @@
 /* A finished model on a device: the first lines of a training step (load, encode, lists, decode) without perturbation. */
+#include "session.h"
 #include "../context.h"
 #include "../train/stack.h"
 #include "metrics.h"
@@ -279,12 +280,30 @@ struct evaluation {
     uint64_t *rows;
 };
 
-static hsae_status read_batch(struct hsae_session *session, const hsae_dataset *dataset, struct evaluation *evaluation, uint64_t first,
-                              uint32_t count)
+/* Rows first .. first + count - 1 to the batch; `rows` has room for their numbers. */
+static hsae_status read_batch(struct hsae_session *session, const hsae_dataset *dataset, uint64_t *rows, uint64_t first, uint32_t count)
 {
     for (uint32_t r = 0; r < count; r++)
-        evaluation->rows[r] = first + r;
-    return hsae_dataset_read(dataset, evaluation->rows, count, session->batch);
+        rows[r] = first + r;
+    return hsae_dataset_read(dataset, rows, count, session->batch);
+}
+
+static hsae_status check_width(const struct hsae_session *session, const hsae_dataset *dataset)
+{
+    return hsae_dataset_dim(dataset) == session->stack.dim
+               ? HSAE_OK
+               : hsae_fail(session->context, HSAE_ERROR_DATA, "the data has vectors of width %" PRIu32 ", the model of width %" PRIu32,
+                           hsae_dataset_dim(dataset), session->stack.dim);
+}
+
+/* Shows the lists of the batch that was run last. */
+static hsae_status show_batch(const struct hsae_session *session, uint64_t first, uint32_t rows, hsae_visit_fn visit, void *user)
+{
+    const struct stack *stack = &session->stack;
+    struct hsae_batch batch = {first, rows, stack->levels, {NULL}, stack->first, session->samples};
+    for (uint32_t l = 0; l < stack->levels; l++)
+        batch.starts[l] = session->starts + (size_t)l * stack->rows;
+    return visit(user, &batch);
 }
 
 static hsae_status mean_of_set(struct hsae_session *session, const hsae_dataset *dataset, struct evaluation *evaluation)
@@ -294,7 +313,7 @@ static hsae_status mean_of_set(struct hsae_session *session, const hsae_dataset 
     hsae_status status = HSAE_OK;
     for (uint64_t first = 0; first < total && !status; first += stack->rows) {
         uint32_t count = total - first < stack->rows ? (uint32_t)(total - first) : stack->rows;
-        status = read_batch(session, dataset, evaluation, first, count);
+        status = read_batch(session, dataset, evaluation->rows, first, count);
         for (size_t k = 0; k < (size_t)count * stack->dim && !status; k++)
             evaluation->mean[k % stack->dim] += session->batch[k];
     }
@@ -349,16 +368,16 @@ static hsae_status evaluate_batch(struct hsae_session *session, struct evaluatio
     return HSAE_OK;
 }
 
-hsae_status hsae_session_evaluate(hsae_session *session, const hsae_dataset *dataset, hsae_progress_fn progress, void *user,
-                                  hsae_evaluation *out)
+hsae_status hsae_session_evaluate_visit(hsae_session *session, const hsae_dataset *dataset, hsae_progress_fn progress, void *user,
+                                        hsae_visit_fn visit, void *visit_user, hsae_evaluation *out)
 {
     const struct stack *stack = &session->stack;
     struct evaluation evaluation = {0};
     uint64_t total = hsae_dataset_rows(dataset), losses = (uint64_t)stack->levels * stack->slices * stack->padded;
-    if (hsae_dataset_dim(dataset) != stack->dim)
-        return hsae_fail(session->context, HSAE_ERROR_DATA, "the data has vectors of width %" PRIu32 ", the model of width %" PRIu32,
-                         hsae_dataset_dim(dataset), stack->dim);
-    hsae_status status = hsae_metrics_create(session->context, session->model, &evaluation.metrics);
+    hsae_status status = check_width(session, dataset);
+    if (status)
+        return status;
+    status = hsae_metrics_create(session->context, session->model, &evaluation.metrics);
     evaluation.mean = calloc(stack->dim, sizeof *evaluation.mean);
     evaluation.deviation = calloc(stack->rows, sizeof *evaluation.deviation);
     evaluation.residual = calloc((size_t)stack->levels * stack->rows, sizeof *evaluation.residual);
@@ -370,9 +389,11 @@ hsae_status hsae_session_evaluate(hsae_session *session, const hsae_dataset *dat
         status = mean_of_set(session, dataset, &evaluation);
     for (uint64_t first = 0; first < total && !status; first += stack->rows) {
         uint32_t count = total - first < stack->rows ? (uint32_t)(total - first) : stack->rows;
-        status = read_batch(session, dataset, &evaluation, first, count);
+        status = read_batch(session, dataset, evaluation.rows, first, count);
         if (!status)
             status = evaluate_batch(session, &evaluation, count);
+        if (!status && visit)
+            status = show_batch(session, first, count, visit, visit_user);
         if (!status && progress && !progress(user, first + count, total))
             status = HSAE_CANCELLED;
     }
@@ -386,4 +407,42 @@ hsae_status hsae_session_evaluate(hsae_session *session, const hsae_dataset *dat
     free(evaluation.loss);
     free(evaluation.rows);
     return status;
+}
+
+hsae_status hsae_session_evaluate(hsae_session *session, const hsae_dataset *dataset, hsae_progress_fn progress, void *user,
+                                  hsae_evaluation *out)
+{
+    return hsae_session_evaluate_visit(session, dataset, progress, user, NULL, NULL, out);
+}
+
+hsae_status hsae_session_visit(hsae_session *session, const hsae_dataset *dataset, hsae_progress_fn progress, void *user,
+                               hsae_visit_fn visit, void *visit_user)
+{
+    const struct stack *stack = &session->stack;
+    uint64_t total = hsae_dataset_rows(dataset), *rows = NULL;
+    hsae_status status = check_width(session, dataset);
+    if (!status && !(rows = malloc(stack->rows * sizeof *rows)))
+        status = hsae_fail(session->context, HSAE_ERROR_MEMORY, "out of memory for a batch of %" PRIu32 " rows", stack->rows);
+    for (uint64_t first = 0; first < total && !status; first += stack->rows) {
+        uint32_t count = total - first < stack->rows ? (uint32_t)(total - first) : stack->rows;
+        status = read_batch(session, dataset, rows, first, count);
+        if (!status)
+            status = run_batch(session, count, false);
+        if (!status)
+            status = show_batch(session, first, count, visit, visit_user);
+        if (!status && progress && !progress(user, first + count, total))
+            status = HSAE_CANCELLED;
+    }
+    free(rows);
+    return status;
+}
+
+const hsae_model *hsae_session_model(const hsae_session *session)
+{
+    return session->model;
+}
+
+hsae_context *hsae_session_context(const hsae_session *session)
+{
+    return session->context;
 }

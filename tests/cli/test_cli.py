@@ -14,7 +14,7 @@ from program import (DIM, DRIVERS, EVAL, GOLDEN, PROGRAM, ROWS, TINY, Case, hsae
 
 class Usage(Case):
     def test_help_and_version(self):
-        for command in ("devices", "train", "report", "eval", "encode", "decode", "export", "import", "tree", "info", "bench", "tune"):
+        for command in ("devices", "train", "report", "eval", "encode", "decode", "export", "import", "tree", "explore", "info", "bench", "tune"):
             text, errors = hsae(command, "--help")
             self.assertIn("Usage: hsae " + command, text)
             self.assertIn("Examples:", text)

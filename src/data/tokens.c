@@ -1,0 +1,448 @@
+#include "tokens.h"
+#include "file.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEEPEST = 64, FORGET_BYTES = 1 << 24, FIRST_BYTES = 256 };
+
+struct hsae_tokens {
+    const hsae_context *context;
+    const char *const *paths;
+    size_t path_count, path; /* path: of the file that is read */
+    struct hsae_map map;
+    const unsigned char *next, *end, *forgotten; /* in the map */
+    uint64_t line, sequence;                     /* sequence: of the next line */
+    bool open, in_array, in_first;
+    char *text;
+    size_t size, capacity;
+};
+
+/* ---- errors ---- */
+
+/* What stands at the cursor, for messages. */
+static const char *found(const struct hsae_tokens *t, char text[32])
+{
+    if (t->next == t->end)
+        return "the end of the file";
+    if (*t->next == '\n')
+        return "the end of the line";
+    snprintf(text, 32, *t->next > ' ' && *t->next < 0x7f ? "'%c'" : "byte 0x%02x", *t->next);
+    return text;
+}
+
+static hsae_status unexpected(const struct hsae_tokens *t, const char *expected)
+{
+    char text[32];
+    return hsae_fail(t->context, HSAE_ERROR_FORMAT, "%s: line %" PRIu64 ": expected %s, found %s", t->paths[t->path], t->line, expected,
+                     found(t, text));
+}
+
+static hsae_status wrong(const struct hsae_tokens *t, const char *what)
+{
+    return hsae_fail(t->context, HSAE_ERROR_FORMAT, "%s: line %" PRIu64 ": %s", t->paths[t->path], t->line, what);
+}
+
+/* ---- pieces of JSON ---- */
+
+static void skip_space(struct hsae_tokens *t)
+{
+    while (t->next < t->end && (*t->next == ' ' || *t->next == '\t' || *t->next == '\r'))
+        t->next++;
+}
+
+static bool take(struct hsae_tokens *t, char wanted)
+{
+    skip_space(t);
+    if (t->next == t->end || *t->next != (unsigned char)wanted)
+        return false;
+    t->next++;
+    return true;
+}
+
+static hsae_status put(struct hsae_tokens *t, const void *bytes, size_t size)
+{
+    if (t->size + size > HSAE_TOKEN_BYTES)
+        return hsae_fail(t->context, HSAE_ERROR_FORMAT, "%s: line %" PRIu64 ": a token or key of more than %d bytes", t->paths[t->path],
+                         t->line, HSAE_TOKEN_BYTES);
+    if (t->size + size > t->capacity) {
+        size_t capacity = t->capacity ? 2 * t->capacity : FIRST_BYTES;
+        char *text = realloc(t->text, capacity);
+        if (!text)
+            return hsae_fail(t->context, HSAE_ERROR_MEMORY, "%s: out of memory", t->paths[t->path]);
+        t->text = text;
+        t->capacity = capacity;
+    }
+    memcpy(t->text + t->size, bytes, size);
+    t->size += size;
+    return HSAE_OK;
+}
+
+static hsae_status put_character(struct hsae_tokens *t, uint32_t c)
+{
+    unsigned char bytes[4];
+    if (c < 0x80)
+        return put(t, &(unsigned char){(unsigned char)c}, 1);
+    size_t size = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = size - 1; i > 0; i--, c >>= 6)
+        bytes[i] = (unsigned char)(0x80 | (c & 0x3f));
+    bytes[0] = (unsigned char)(c | (0xf00u >> size & 0xf0u));
+    return put(t, bytes, size);
+}
+
+/* The bytes of the UTF-8 character at the cursor (Unicode, table 3-7); 0: it is none. */
+static size_t utf8_size(const struct hsae_tokens *t)
+{
+    const unsigned char *c = t->next;
+    size_t left = (size_t)(t->end - c), size = c[0] < 0x80 ? 1 : c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : c[0] < 0xf5 ? 4 : 0;
+    if (size > left)
+        return 0;
+    for (size_t i = 1; i < size; i++)
+        if ((c[i] & 0xc0) != 0x80)
+            return 0;
+    bool good = c[0] == 0xe0 ? c[1] >= 0xa0 : c[0] == 0xed ? c[1] < 0xa0 : c[0] == 0xf0 ? c[1] >= 0x90 : c[0] == 0xf4 ? c[1] < 0x90 : true;
+    return good ? size : 0;
+}
+
+/* Four hexadecimal digits at the cursor; false: they are not there. */
+static bool hex(struct hsae_tokens *t, uint32_t *out)
+{
+    *out = 0;
+    for (int i = 0; i < 4; i++, t->next++) {
+        unsigned char c = t->next < t->end ? *t->next : 0;
+        uint32_t digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : 16;
+        if (digit > 15)
+            return false;
+        *out = *out << 4 | digit;
+    }
+    return true;
+}
+
+/* What follows \u: a character, or two halves of one. */
+static hsae_status read_hex_escape(struct hsae_tokens *t, uint32_t *out)
+{
+    uint32_t low;
+    if (!hex(t, out))
+        return unexpected(t, "four hexadecimal digits after \\u");
+    bool high = *out >= 0xd800 && *out < 0xdc00;
+    if (high && t->end - t->next >= 6 && t->next[0] == '\\' && t->next[1] == 'u') {
+        const unsigned char *before = t->next;
+        t->next += 2;
+        if (!hex(t, &low))
+            return unexpected(t, "four hexadecimal digits after \\u");
+        if (low >= 0xdc00 && low < 0xe000) {
+            *out = 0x10000 + ((*out - 0xd800) << 10) + (low - 0xdc00);
+            return HSAE_OK;
+        }
+        t->next = before;
+    }
+    if (*out >= 0xd800 && *out < 0xe000)
+        *out = 0xfffd;
+    return HSAE_OK;
+}
+
+static hsae_status read_escape(struct hsae_tokens *t, uint32_t *out)
+{
+    static const char names[] = "\"\\/bfnrt", characters[] = "\"\\/\b\f\n\r\t";
+    const char *name = t->next < t->end && *t->next ? strchr(names, *t->next) : NULL;
+    if (name) {
+        t->next++;
+        *out = (unsigned char)characters[name - names];
+        return HSAE_OK;
+    }
+    if (t->next == t->end || *t->next != 'u')
+        return unexpected(t, "one of \" \\ / b f n r t u after a backslash");
+    t->next++;
+    return read_hex_escape(t, out);
+}
+
+/* A string whose opening quote is read; to t->text where `keep`. */
+static hsae_status read_string(struct hsae_tokens *t, bool keep)
+{
+    hsae_status status = HSAE_OK;
+    t->size = 0;
+    while (!status) {
+        uint32_t c;
+        if (t->next == t->end || *t->next == '\n')
+            return unexpected(t, "the end of a string");
+        if (*t->next == '"') {
+            t->next++;
+            return HSAE_OK;
+        }
+        if (*t->next < ' ')
+            return unexpected(t, "no control character in a string (they are written as \\u0000)");
+        if (*t->next == '\\') {
+            t->next++;
+            status = read_escape(t, &c);
+            if (!status && keep)
+                status = put_character(t, c);
+            continue;
+        }
+        size_t size = utf8_size(t);
+        if (!size)
+            return unexpected(t, "UTF-8");
+        if (keep)
+            status = put(t, t->next, size);
+        t->next += size;
+    }
+    return status;
+}
+
+static size_t digits(struct hsae_tokens *t)
+{
+    const unsigned char *begin = t->next;
+    while (t->next < t->end && *t->next >= '0' && *t->next <= '9')
+        t->next++;
+    return (size_t)(t->next - begin);
+}
+
+static hsae_status skip_number(struct hsae_tokens *t)
+{
+    if (*t->next == '-')
+        t->next++;
+    bool zero = t->next < t->end && *t->next == '0';
+    size_t whole = digits(t);
+    if (whole == 0 || (zero && whole > 1))
+        return unexpected(t, "a value");
+    if (t->next < t->end && *t->next == '.') {
+        t->next++;
+        if (!digits(t))
+            return unexpected(t, "a digit");
+    }
+    if (t->next < t->end && (*t->next == 'e' || *t->next == 'E')) {
+        t->next++;
+        if (t->next < t->end && (*t->next == '+' || *t->next == '-'))
+            t->next++;
+        if (!digits(t))
+            return unexpected(t, "a digit");
+    }
+    return HSAE_OK;
+}
+
+static hsae_status skip_value(struct hsae_tokens *t, int depth);
+
+/* The members of an object or the elements of an array whose opening bracket is read. */
+static hsae_status skip_members(struct hsae_tokens *t, bool object, int depth)
+{
+    hsae_status status = HSAE_OK;
+    char close = object ? '}' : ']';
+    if (depth > DEEPEST)
+        return wrong(t, "values are nested deeper than 64");
+    if (take(t, close))
+        return HSAE_OK;
+    do {
+        if (object && !take(t, '"'))
+            return unexpected(t, "a key");
+        if (object)
+            status = read_string(t, false);
+        if (!status && object && !take(t, ':'))
+            return unexpected(t, "':'");
+        if (!status)
+            status = skip_value(t, depth);
+    } while (!status && take(t, ','));
+    if (!status && !take(t, close))
+        return unexpected(t, object ? "',' or '}'" : "',' or ']'");
+    return status;
+}
+
+static hsae_status skip_value(struct hsae_tokens *t, int depth)
+{
+    static const char *const words[] = {"true", "false", "null"};
+    skip_space(t);
+    if (take(t, '"'))
+        return read_string(t, false);
+    if (take(t, '{'))
+        return skip_members(t, true, depth + 1);
+    if (take(t, '['))
+        return skip_members(t, false, depth + 1);
+    for (size_t i = 0; i < 3; i++) {
+        size_t size = strlen(words[i]);
+        if ((size_t)(t->end - t->next) >= size && memcmp(t->next, words[i], size) == 0) {
+            t->next += size;
+            return HSAE_OK;
+        }
+    }
+    return t->next < t->end ? skip_number(t) : unexpected(t, "a value");
+}
+
+/* ---- lines ---- */
+
+static bool is_tokens(const struct hsae_tokens *t)
+{
+    return t->size == 6 && memcmp(t->text, "tokens", 6) == 0;
+}
+
+/* A key and its colon; keys too long to be stored are none that matter. */
+static hsae_status read_key(struct hsae_tokens *t)
+{
+    if (!take(t, '"'))
+        return unexpected(t, "a key");
+    hsae_status status = read_string(t, true);
+    if (!status && !take(t, ':'))
+        return unexpected(t, "':'");
+    return status;
+}
+
+/* The keys of a line's object up to the list of tokens (t->in_array then), or, where that was read already, to the line's end. */
+static hsae_status read_members(struct hsae_tokens *t, bool had_tokens)
+{
+    bool more = had_tokens ? take(t, ',') : !take(t, '}'), closed = !had_tokens && !more;
+    while (more) {
+        hsae_status status = read_key(t);
+        if (status)
+            return status;
+        if (is_tokens(t)) {
+            if (had_tokens)
+                return wrong(t, "expected one key \"tokens\", found a second one");
+            if (!take(t, '['))
+                return unexpected(t, "a list of tokens after \"tokens\"");
+            t->in_array = t->in_first = true;
+            return HSAE_OK;
+        }
+        status = skip_value(t, 1);
+        if (status)
+            return status;
+        more = take(t, ',');
+    }
+    if (!closed && !take(t, '}'))
+        return unexpected(t, "',' or '}'");
+    if (!had_tokens)
+        return wrong(t, "expected a key \"tokens\", found none");
+    skip_space(t);
+    return t->next == t->end || *t->next == '\n' ? HSAE_OK : unexpected(t, "the end of the line");
+}
+
+/* Opens the file at t->path. */
+static hsae_status open_file(struct hsae_tokens *t)
+{
+    hsae_status status = hsae_map_open(t->context, t->paths[t->path], &t->map);
+    if (status)
+        return status;
+    t->open = true;
+    t->line = 1;
+    t->next = t->forgotten = t->map.data;
+    t->end = t->next ? t->next + t->map.size : NULL;
+    return HSAE_OK;
+}
+
+static void close_file(struct hsae_tokens *t)
+{
+    hsae_map_close(&t->map);
+    t->open = false;
+}
+
+/* To the first character of the next line that has any, opening files as needed; false: there is none. */
+static hsae_status find_line(struct hsae_tokens *t, bool *found_one)
+{
+    *found_one = false;
+    for (;;) {
+        if (!t->open) {
+            if (t->path == t->path_count)
+                return HSAE_OK;
+            hsae_status status = open_file(t);
+            if (status)
+                return status;
+        }
+        for (skip_space(t); t->next < t->end && *t->next == '\n'; skip_space(t)) {
+            t->next++;
+            t->line++;
+        }
+        if (t->next < t->end) {
+            *found_one = true;
+            return HSAE_OK;
+        }
+        close_file(t);
+        t->path++;
+    }
+}
+
+hsae_status hsae_tokens_next(struct hsae_tokens *t, struct hsae_token *out, bool *more)
+{
+    *more = false;
+    for (;;) {
+        hsae_status status = HSAE_OK;
+        if (!t->in_array) {
+            bool line;
+            status = find_line(t, &line);
+            if (status || !line)
+                return status;
+            if (!take(t, '{'))
+                return unexpected(t, "an object such as {\"tokens\": [\"The\", \" cat\"]}");
+            status = read_members(t, false);
+            if (status)
+                return status;
+        }
+        bool closed = take(t, ']');
+        if (closed || (!t->in_first && !take(t, ','))) {
+            if (!closed)
+                return unexpected(t, "',' or ']' after a token");
+            t->in_array = false;
+            t->sequence++;
+            status = read_members(t, true);
+            if (status)
+                return status;
+            continue;
+        }
+        if (!take(t, '"'))
+            return unexpected(t, "a token, which is a string");
+        status = read_string(t, true);
+        *out = (struct hsae_token){t->text ? t->text : "", (uint32_t)t->size, t->sequence, t->in_first};
+        t->in_first = false;
+        if (t->next - t->forgotten > FORGET_BYTES) {
+            hsae_map_forget(t->forgotten, (uint64_t)(t->next - t->forgotten));
+            t->forgotten = t->next;
+        }
+        *more = !status;
+        return status;
+    }
+}
+
+hsae_status hsae_tokens_open(const hsae_context *context, const char *const *paths, size_t count, struct hsae_tokens **out)
+{
+    struct hsae_tokens *tokens = calloc(1, sizeof *tokens);
+    *out = tokens;
+    if (!tokens)
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for tokens");
+    tokens->context = context;
+    tokens->paths = paths;
+    tokens->path_count = count;
+    return HSAE_OK;
+}
+
+void hsae_tokens_close(struct hsae_tokens **tokens)
+{
+    if (!*tokens)
+        return;
+    close_file(*tokens);
+    free((*tokens)->text);
+    free(*tokens);
+    *tokens = NULL;
+}
+
+hsae_status hsae_tokens_check(const hsae_context *context, const char *const *paths, size_t count, uint64_t rows, uint64_t *sequences)
+{
+    struct hsae_tokens *tokens;
+    struct hsae_token token;
+    bool more = true;
+    uint64_t total = 0;
+    hsae_status status = hsae_tokens_open(context, paths, count, &tokens);
+    while (!status && more) {
+        status = hsae_tokens_next(tokens, &token, &more);
+        if (!status && more && total++ == rows)
+            status = hsae_fail(context, HSAE_ERROR_DATA,
+                               "%s: line %" PRIu64 ": expected %" PRIu64 " tokens in all, one for each activation vector, found more; are "
+                               "these the tokens of this data?",
+                               paths[tokens->path], tokens->line, rows);
+    }
+    if (!status && total < rows)
+        status = hsae_fail(context, HSAE_ERROR_DATA,
+                           "%s: line %" PRIu64 ": expected %" PRIu64 " tokens in all, one for each activation vector, found the end after "
+                           "%" PRIu64 "; are these the tokens of this data?",
+                           paths[count - 1], tokens->line, rows, total);
+    if (!status)
+        *sequences = tokens->sequence;
+    hsae_tokens_close(&tokens);
+    return status;
+}

@@ -1,0 +1,139 @@
+/* The explorer's insides: peaks of the first pass (collect.c), contexts of the second (excerpts.c). */
+#ifndef HSAE_SRC_EXPLORER_H
+#define HSAE_SRC_EXPLORER_H
+
+#include "../context.h"
+#include "../data/tokens.h"
+#include "../eval/session.h"
+
+#include <hsae/explore.h>
+
+enum { HSAE_EXPLORE_POOL = 32 /* candidates from which the sampled contexts are taken */ };
+
+/* A peak with what its window reaches before and after it. value 0: none. */
+struct peak {
+    uint64_t row;
+    float value;
+    uint16_t before, after;
+};
+
+/* One level: arrays of [features] unless said otherwise. */
+struct explore_level {
+    uint32_t features;
+    int32_t *parent;                  /* NULL at level 0 */
+    uint32_t *first_child, *children; /* [features + 1], of the next level; NULL at the last */
+    uint64_t *active, *joint;         /* tokens: it; it and its parent */
+    double *sum;
+    float *max;
+    uint64_t *stamp; /* 1 + the last row on which it was active */
+    /* Siblings: pair (a, b), a < b by place among the children, of a family of at most HSAE_EXPLORE_FAMILY is number b (b - 1) / 2 + a. */
+    uint32_t *place;       /* among the parent's children */
+    uint64_t *family;      /* [features of the level above] first pair */
+    uint32_t *together;    /* pairs */
+    uint64_t *last_row;    /* [features of the level above] 1 + the row of last_active */
+    uint32_t *last_active; /* [features of the level above] place in the row's list */
+    uint32_t *before;      /* [features] place in the row's list of the sibling that was active before */
+    /* Peaks of the first pass. */
+    struct peak *pending;             /* of the sequence that is read */
+    uint32_t *touched, touched_count; /* those that have one */
+    struct peak *top;                 /* [features, contexts] heap, the weakest first */
+    struct peak *pool;                /* [features, POOL] heap, the highest hash first */
+    uint32_t *top_count, *pool_count;
+    /* Contexts. */
+    hsae_excerpt *excerpts; /* [features, contexts + samples] */
+    uint32_t *excerpt_count;
+    uint32_t *heads, *tails; /* [features, contexts + samples] first and last value, 1 + place in values */
+    uint16_t *order;         /* [features, contexts + samples] excerpts by start */
+    uint16_t *cursor;        /* the first in `order` that is not over */
+    uint64_t *at_most;       /* [features, samples] activations not above a sampled peak */
+    uint64_t *histogram;     /* [features, BINS] */
+};
+
+struct excerpt_value {
+    uint32_t next; /* 1 + place; 0: the last */
+    uint32_t offset;
+    float value;
+};
+
+struct span {
+    uint64_t start, end, first; /* first: kept tokens before it */
+};
+
+struct kept_run {
+    uint64_t start, sequence, first; /* first: in `text` */
+    uint32_t length;
+};
+
+struct hsae_explorer {
+    hsae_context *context;
+    uint64_t rows, sequences;
+    uint32_t level_count, contexts, samples, slots; /* slots: contexts + samples */
+    uint32_t length, most_before, most_after;       /* of a window */
+    uint64_t path_limit;
+    hsae_evaluation evaluation;
+    struct explore_level levels[HSAE_MAX_LEVELS];
+    /* Tokens as they are read. */
+    struct hsae_tokens *tokens;
+    uint64_t sequence_start, sequence;
+    bool more;
+    /* Kept text. */
+    struct span *spans;                    /* union of all windows, ascending */
+    uint64_t span_count, span, kept, seen; /* span: the first that is not over; kept: tokens in all of them; seen: so far */
+    uint32_t *text;                        /* [kept] */
+    struct kept_run *runs;
+    uint64_t run_count, run_capacity;
+    struct excerpt_value *values;
+    uint32_t value_count, value_capacity;
+    /* Distinct token strings. */
+    char *strings;
+    uint64_t strings_size, strings_capacity;
+    uint64_t *string_starts; /* [string_count + 1] */
+    uint32_t string_count, string_capacity;
+    uint32_t *buckets; /* 1 + token; 0: empty */
+    uint32_t bucket_count;
+    /* Paths. */
+    uint32_t *path_bits; /* [kept] bits: keep this token's path */
+    uint64_t path_count, path_total;
+    uint64_t *path_rows;              /* [path_total] */
+    uint32_t *path_active;            /* [path_total, levels] */
+    hsae_path_feature *path_features; /* [path_total, levels, STRONGEST] */
+};
+
+/* The first pass: `batch` after the tokens of its rows. */
+hsae_status hsae_explore_collect_create(hsae_explorer *explorer, const hsae_model *model, bool peaks);
+hsae_status hsae_explore_collect(void *explorer, const struct hsae_batch *batch);
+/* The end of the last sequence. */
+void hsae_explore_collect_end(hsae_explorer *explorer);
+
+/* Chooses the contexts, and what the second pass is to keep; frees what only the first needs. */
+hsae_status hsae_explore_choose(hsae_explorer *explorer);
+/* The second pass. */
+hsae_status hsae_explore_excerpts(void *explorer, const struct hsae_batch *batch);
+void hsae_explore_excerpts_end(hsae_explorer *explorer);
+/* The number of a token string, which is added where it is new. */
+hsae_status hsae_explore_intern(hsae_explorer *explorer, const struct hsae_token *token, uint32_t *id);
+/* Reads the token of a row and keeps sequence_start and sequence; *first: it begins a sequence. */
+hsae_status hsae_explore_read_token(hsae_explorer *explorer, uint64_t row, struct hsae_token *token);
+
+/* Zeroed memory for at least one element; *good becomes false where there is none. */
+void *hsae_explore_zeros(bool *good, uint64_t count, size_t size);
+
+/* a before b: the stronger, then the earlier. */
+static inline bool peak_before(const struct peak *a, const struct peak *b)
+{
+    return a->value > b->value || (a->value == b->value && a->row < b->row);
+}
+
+static inline float batch_value(const struct hsae_batch *batch, uint32_t pair)
+{
+    float value;
+    __builtin_memcpy(&value, &batch->pairs[2 * (uint64_t)pair + 1], sizeof value);
+    return value;
+}
+
+static inline uint32_t batch_feature(const struct hsae_batch *batch, uint32_t level, uint32_t pair)
+{
+    return batch->pairs[2 * (uint64_t)pair] - batch->first_feature[level];
+}
+
+#endif
