@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # run.sh [SECONDS [NAME...]]: builds all fuzz targets with clang, AddressSanitizer and UndefinedBehaviorSanitizer and runs each for that long
-# (1800) or 10 million inputs, two at a time, from a copy of its corpus. Findings are kept in build-fuzz/findings.
+# (1800) or 10 million inputs, $JOBS (2) at a time, from a copy of its corpus. Findings are kept in build-fuzz/findings.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seconds=${1:-1800}
@@ -21,4 +21,4 @@ one()
 }
 export -f one
 export build seconds
-printf '%s\n' "$@" | xargs -P 2 -I NAME bash -c 'one NAME'
+printf '%s\n' "$@" | xargs -P "${JOBS:-2}" -I NAME bash -c 'one NAME'
