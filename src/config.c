@@ -455,12 +455,17 @@ static int distance(const char *left, const char *right)
 /* NULL where there is no such key, which is logged. */
 static const struct key *find_key(const hsae_context *context, const char *name, const char *origin)
 {
-    const struct key *nearest = keys;
-    for (int i = 0; i < KEY_COUNT; i++) {
+    const struct key *nearest = NULL;
+    int least = 0;
+    for (int i = 0; i < KEY_COUNT; i++)
         if (strcmp(keys[i].name, name) == 0)
             return &keys[i];
-        if (distance(keys[i].name, name) < distance(nearest->name, name))
+    for (int i = 0; i < KEY_COUNT; i++) {
+        int edits = distance(keys[i].name, name);
+        if (!nearest || edits < least) {
             nearest = &keys[i];
+            least = edits;
+        }
     }
     hsae_fail(context, HSAE_ERROR_CONFIG, "%s: unknown key \"%.*s\"; did you mean \"%s\"?", origin, MAX_FOUND, name, nearest->name);
     return NULL;
