@@ -132,7 +132,7 @@ class Browser:
             raise RuntimeError(expression + "\n" + details["text"] + " " + details.get("exception", {}).get("description", ""))
         return answer["result"].get("value")
 
-    def until(self, expression, seconds=30):
+    def until(self, expression, seconds=60):
         """Waits until the expression is true; its value."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
