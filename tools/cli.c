@@ -2,6 +2,7 @@
 #include "cli.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <math.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -202,9 +203,33 @@ hsae_status cli_open_device(hsae_context *context, const char *id, hsae_device *
     return status;
 }
 
-hsae_status cli_open_data(hsae_context *context, const struct cli_paths *paths, const char *tensor, hsae_dataset **out)
+static const char *const dtype_names[] = {[HSAE_DTYPE_F32] = "f32", [HSAE_DTYPE_F16] = "f16", [HSAE_DTYPE_BF16] = "bf16"};
+enum { DTYPE_COUNT = sizeof dtype_names / sizeof *dtype_names };
+
+const char *cli_dtype_name(hsae_dtype dtype)
 {
-    hsae_dataset_params params = {.paths = paths->items, .path_count = paths->count, .tensor = tensor};
+    return dtype_names[dtype];
+}
+
+hsae_status cli_open_data(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, hsae_dataset **out)
+{
+    int dtype = 0;
+    while (input->dtype && dtype < DTYPE_COUNT && strcmp(input->dtype, dtype_names[dtype]) != 0)
+        dtype++;
+    if (dtype == DTYPE_COUNT || (input->dtype && !input->dim) || input->dim > UINT32_MAX) {
+        if (dtype == DTYPE_COUNT)
+            cli_error("--dtype takes f32, f16 or bf16, not '%s'", input->dtype);
+        else if (!input->dim)
+            cli_error("--dtype is of raw files, which need --dim");
+        else
+            cli_error("--dim %" PRIu64 " is more than can be; at most %u", input->dim, UINT32_MAX);
+        return HSAE_ERROR_CONFIG;
+    }
+    hsae_dataset_params params = {.paths = paths->items,
+                                  .path_count = paths->count,
+                                  .tensor = input->tensor,
+                                  .dim = (uint32_t)input->dim,
+                                  .dtype = (hsae_dtype)dtype};
     return hsae_dataset_open(context, &params, out);
 }
 

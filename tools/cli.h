@@ -90,7 +90,20 @@ hsae_context *cli_context(void);
 void cli_soften_errors(bool on);
 /* Opens `id`, or the default device, and says which and why. */
 hsae_status cli_open_device(hsae_context *context, const char *id, hsae_device **out);
-hsae_status cli_open_data(hsae_context *context, const struct cli_paths *paths, const char *tensor, hsae_dataset **out);
+/* How data sets are read, and the options that say so. */
+struct cli_input {
+    const char *tensor, *dtype;
+    uint64_t dim;
+};
+#define CLI_INPUT_OPTIONS(input)                                                                                               \
+    {"tensor", CLI_TEXT, &(input).tensor, "NAME", "safetensors: tensor, Arrow: column to read; default: the first that fits"}, \
+        {"dim", CLI_COUNT, &(input).dim, "D", "raw files: numbers of a vector"},                                               \
+    {                                                                                                                          \
+        "dtype", CLI_TEXT, &(input).dtype, "TYPE", "raw files: f32 (the default), f16 or bf16"                                 \
+    }
+hsae_status cli_open_data(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, hsae_dataset **out);
+/* "f32" */
+const char *cli_dtype_name(hsae_dtype dtype);
 
 /* NaN becomes null. */
 json_t *cli_json_number(double value);

@@ -180,15 +180,15 @@ static void print_result(const struct encoder *encoder, bool json)
         json_decref(levels);
 }
 
-static int encode(struct encoder *encoder, const char *model_path, const char *device_id, const struct cli_paths *data, const char *tensor,
-                  bool json)
+static int encode(struct encoder *encoder, const char *model_path, const char *device_id, const struct cli_paths *data,
+                  const struct cli_input *input, bool json)
 {
     encoder->context = cli_context();
     if (!encoder->context)
         return CLI_FAILED;
     hsae_status status = hsae_model_load(encoder->context, model_path, &encoder->model);
     if (status == HSAE_OK)
-        status = cli_open_data(encoder->context, data, tensor, &encoder->dataset);
+        status = cli_open_data(encoder->context, data, input, &encoder->dataset);
     if (status == HSAE_OK && hsae_dataset_dim(encoder->dataset) != hsae_model_dim(encoder->model)) {
         cli_error("%s: vectors of %u values; the model takes %u", data->items[0], hsae_dataset_dim(encoder->dataset),
                   hsae_model_dim(encoder->model));
@@ -225,21 +225,22 @@ static void release(struct encoder *encoder)
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     struct encoder encoder = {0};
-    const char *model_path = NULL, *tensor = NULL, *device_id = NULL;
+    const char *model_path = NULL, *device_id = NULL;
+    struct cli_input input = {0};
     struct cli_paths data = {0};
     bool json = false;
     const struct cli_option options[] = {
         {"model", CLI_TEXT, &model_path, "FILE", "model.safetensors or a checkpoint"},
         {"data", CLI_PATHS, &data, "PATH...", "activations: files or folders"},
         {"out", CLI_TEXT, &encoder.out, "FILE", "safetensors file to write"},
-        {"tensor", CLI_TEXT, &tensor, "NAME", "tensor to read; default: the first with 2 or 3 dimensions"},
+        CLI_INPUT_OPTIONS(input),
         {"device", CLI_TEXT, &device_id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
         {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
         {0},
     };
     int exit_status = cli_parse(command, argc, argv, options, NULL, NULL);
     if (exit_status == CLI_CONTINUE)
-        exit_status = model_path && data.count && encoder.out ? encode(&encoder, model_path, device_id, &data, tensor, json)
+        exit_status = model_path && data.count && encoder.out ? encode(&encoder, model_path, device_id, &data, &input, json)
                                                               : cli_usage(command->name, "--model, --data and --out are needed");
     release(&encoder);
     free(data.items);

@@ -4,13 +4,13 @@
 #include <stdlib.h>
 
 static hsae_status evaluate(hsae_context *context, const char *model_path, const char *device_id, const struct cli_paths *data,
-                            const char *tensor, hsae_model **model, hsae_evaluation *evaluation)
+                            const struct cli_input *input, hsae_model **model, hsae_evaluation *evaluation)
 {
     hsae_device *device = NULL;
     hsae_dataset *dataset = NULL;
     hsae_status status = hsae_model_load(context, model_path, model);
     if (status == HSAE_OK)
-        status = cli_open_data(context, data, tensor, &dataset);
+        status = cli_open_data(context, data, input, &dataset);
     if (status == HSAE_OK)
         status = cli_open_device(context, device_id, &device);
     if (status == HSAE_OK)
@@ -22,13 +22,14 @@ static hsae_status evaluate(hsae_context *context, const char *model_path, const
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    const char *model_path = NULL, *tensor = NULL, *device_id = NULL;
+    const char *model_path = NULL, *device_id = NULL;
+    struct cli_input input = {0};
     struct cli_paths data = {0};
     bool json = false;
     const struct cli_option options[] = {
         {"model", CLI_TEXT, &model_path, "FILE", "model.safetensors or a checkpoint"},
         {"data", CLI_PATHS, &data, "PATH...", "activations: files or folders"},
-        {"tensor", CLI_TEXT, &tensor, "NAME", "tensor to read; default: the first with 2 or 3 dimensions"},
+        CLI_INPUT_OPTIONS(input),
         {"device", CLI_TEXT, &device_id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
         {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
         {0},
@@ -47,7 +48,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     context = cli_context();
     if (!context)
         goto end;
-    exit_status = cli_exit_status(evaluate(context, model_path, device_id, &data, tensor, &model, &evaluation));
+    exit_status = cli_exit_status(evaluate(context, model_path, device_id, &data, &input, &model, &evaluation));
     if (exit_status == CLI_DONE && json)
         exit_status = cli_print_json(cli_evaluation_json(&evaluation, hsae_model_config(model)));
     else if (exit_status == CLI_DONE)

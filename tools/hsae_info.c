@@ -83,29 +83,60 @@ static json_t *features_json(const hsae_tensor_file *file)
     return json_pack("{s:s, s:I, s:o}", "kind", "features", "tokens", tokens, "levels", levels);
 }
 
-static hsae_status data_json(hsae_context *context, const char *path, const char *tensor, json_t **out)
+static json_t *data_file_json(const hsae_data_file *file)
 {
-    const char *items[] = {path};
+    json_t *parts = json_array();
+    json_t *object =
+        json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "path", file->path, "format", file->format, "dtype", cli_dtype_name(file->dtype), "dim",
+                  (json_int_t)file->dim, "tokens", (json_int_t)file->rows, "bytes", (json_int_t)file->bytes);
+    if (file->context) {
+        json_object_set_new(object, "sequences", json_integer((json_int_t)file->sequences));
+        json_object_set_new(object, "context", json_integer((json_int_t)file->context));
+    }
+    if (file->tensor)
+        json_object_set_new(object, "tensor", json_string(file->tensor));
+    for (size_t i = 0; i < file->part_count; i++)
+        json_array_append_new(parts, json_pack("{s:s, s:s}", "name", file->parts[i].name, "type", file->parts[i].type));
+    json_object_set_new(object, "parts", parts);
+    return object;
+}
+
+static hsae_status data_json(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, json_t **out)
+{
     hsae_dataset *dataset = NULL;
-    hsae_status status = cli_open_data(context, &(struct cli_paths){.items = items, .count = 1}, tensor, &dataset);
-    if (status == HSAE_OK)
-        *out = json_pack("{s:s, s:I, s:I}", "kind", "data", "tokens", (json_int_t)hsae_dataset_rows(dataset), "dim",
-                         (json_int_t)hsae_dataset_dim(dataset));
+    json_int_t bytes = 0;
+    hsae_status status = cli_open_data(context, paths, input, &dataset);
+    if (status == HSAE_OK) {
+        json_t *files = json_array();
+        for (size_t i = 0; i < hsae_dataset_file_count(dataset); i++) {
+            json_array_append_new(files, data_file_json(hsae_dataset_file(dataset, i)));
+            bytes += (json_int_t)hsae_dataset_file(dataset, i)->bytes;
+        }
+        *out = json_pack("{s:s, s:I, s:I, s:I, s:o}", "kind", "data", "tokens", (json_int_t)hsae_dataset_rows(dataset), "dim",
+                         (json_int_t)hsae_dataset_dim(dataset), "bytes", bytes, "files", files);
+    }
     hsae_dataset_close(&dataset);
     return status;
 }
 
-static bool ends_with(const char *text, const char *end)
+/* Whether this is a safetensors file: by its content, whatever its name. One that is broken is, too. */
+static bool is_safetensors(const char *path)
 {
-    size_t length = strlen(text), end_length = strlen(end);
-    return length >= end_length && strcmp(text + length - end_length, end) == 0;
+    unsigned char start[9];
+    FILE *file = fopen(path, "rb");
+    bool is = file && fread(start, 1, sizeof start, file) == sizeof start && start[8] == '{';
+    if (file)
+        fclose(file);
+    return is;
 }
 
 /* *out stays NULL where memory ran out. */
-static hsae_status describe(hsae_context *context, const char *path, const char *tensor, json_t **out)
+static hsae_status describe(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, json_t **out)
 {
+    const char *path = paths->items[0];
     hsae_tensor_file *file = NULL;
-    hsae_status status = ends_with(path, ".safetensors") ? hsae_tensor_file_open(context, path, &file) : HSAE_OK;
+    bool single = paths->count == 1 && !input->dim && is_safetensors(path);
+    hsae_status status = single ? hsae_tensor_file_open(context, path, &file) : HSAE_OK;
     if (status != HSAE_OK)
         return status;
     const char *format = file ? hsae_tensor_file_metadata(file, "format") : NULL;
@@ -114,7 +145,7 @@ static hsae_status describe(hsae_context *context, const char *path, const char 
     else if (file && hsae_tensor_file_find(file, "levels.0.indptr"))
         *out = features_json(file);
     else
-        status = data_json(context, path, tensor, out);
+        status = data_json(context, paths, input, out);
     if (*out) {
         json_object_set_new(*out, "path", json_string(path));
         if (file)
@@ -133,6 +164,24 @@ static void print_number(const json_t *object, const char *key, const char *labe
         printf("  %-22s %g\n", label, json_real_value(value));
 }
 
+static void print_file(const json_t *file)
+{
+    size_t index;
+    const json_t *part, *read = json_object_get(file, "tensor");
+    printf("  file %s: %s, %s\n", json_string_value(json_object_get(file, "path")), json_string_value(json_object_get(file, "format")),
+           json_string_value(json_object_get(file, "dtype")));
+    print_number(file, "tokens", "  activation vectors");
+    print_number(file, "sequences", "  sequences");
+    print_number(file, "context", "  of vectors each");
+    print_number(file, "bytes", "  bytes");
+    json_array_foreach(json_object_get(file, "parts"), index, part)
+    {
+        const char *name = json_string_value(json_object_get(part, "name"));
+        bool chosen = read && strcmp(name, json_string_value(read)) == 0;
+        printf("    %c %-40s %s\n", chosen ? '*' : ' ', name, json_string_value(json_object_get(part, "type")));
+    }
+}
+
 static void print_text(json_t *object)
 {
     size_t index;
@@ -142,7 +191,9 @@ static void print_text(json_t *object)
     print_number(object, "step", "steps done");
     print_number(object, "tokens", "activation vectors");
     print_number(object, "dim", "width d");
+    print_number(object, "bytes", "bytes");
     print_number(object, "scale", "scale of the input");
+    json_array_foreach(json_object_get(object, "files"), index, value) print_file(value);
     json_array_foreach(json_object_get(object, "levels"), index, value)
     {
         printf("  level %zu\n", index);
@@ -159,9 +210,10 @@ static void print_text(json_t *object)
         printf("    %-20s %s\n", key, text ? text : "");
         free(text);
     }
-    if (json_object_get(object, "tensors"))
+    bool listed = json_object_get(object, "files") != NULL;
+    if (json_object_get(object, "tensors") && !listed)
         puts("  tensors");
-    json_array_foreach(json_object_get(object, "tensors"), index, value)
+    json_array_foreach(listed ? NULL : json_object_get(object, "tensors"), index, value)
     {
         char *shape = json_dumps(json_object_get(value, "shape"), 0);
         printf("    %-44s %-5s %s\n", json_string_value(json_object_get(value, "name")), json_string_value(json_object_get(value, "dtype")),
@@ -172,11 +224,11 @@ static void print_text(json_t *object)
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    const char *tensor = NULL;
+    struct cli_input input = {0};
     struct cli_paths words = {0};
     bool json = false;
     const struct cli_option options[] = {
-        {"tensor", CLI_TEXT, &tensor, "NAME", "data set: the tensor to read"},
+        CLI_INPUT_OPTIONS(input),
         {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
         {0},
     };
@@ -185,15 +237,15 @@ static int run(const struct cli_command *command, int argc, char **argv)
     int exit_status = cli_parse(command, argc, argv, options, NULL, &words);
     if (exit_status != CLI_CONTINUE)
         goto end;
-    if (words.count != 1) {
-        exit_status = cli_usage(command->name, "one file or folder is needed");
+    if (!words.count) {
+        exit_status = cli_usage(command->name, "a file or folder is needed");
         goto end;
     }
     exit_status = CLI_FAILED;
     context = cli_context();
     if (!context)
         goto end;
-    exit_status = cli_exit_status(describe(context, words.items[0], tensor, &object));
+    exit_status = cli_exit_status(describe(context, &words, &input, &object));
     if (exit_status == CLI_DONE && !object)
         exit_status = cli_out_of_memory();
     else if (exit_status == CLI_DONE && json)
@@ -210,9 +262,10 @@ end:
 const struct cli_command cli_info = {
     .name = "info",
     .summary = "Says what a model, a checkpoint, a file of features or a data set holds.",
-    .synopsis = "FILE [--tensor NAME] [--json]",
+    .synopsis = "PATH... [--tensor NAME] [--dim D [--dtype TYPE]] [--json]",
     .examples = "  hsae info runs/first/model.safetensors\n"
                 "  hsae info activations/\n"
+                "  hsae info raw.bin --dim 2304 --dtype bf16\n"
                 "  hsae info runs/first/checkpoint-5000.safetensors --json | jq .step\n",
     .run = run,
 };

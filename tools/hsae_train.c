@@ -13,7 +13,8 @@
 struct train {
     /* As given. */
     struct cli_paths data_paths, eval_paths;
-    const char *tensor, *out, *config_path, *resume, *device_id;
+    struct cli_input input;
+    const char *out, *config_path, *resume, *device_id;
     uint64_t stop_after, log_every, checkpoint_every, keep;
     double holdout;
     bool json, force, check;
@@ -452,9 +453,9 @@ static int run_twice(struct train *train)
 /* Data, held-out share, and what can be known to be wrong before a device is opened. */
 static hsae_status open_inputs(struct train *train)
 {
-    hsae_status status = cli_open_data(train->context, &train->data_paths, train->tensor, &train->data);
+    hsae_status status = cli_open_data(train->context, &train->data_paths, &train->input, &train->data);
     if (status == HSAE_OK && train->eval_paths.count)
-        status = cli_open_data(train->context, &train->eval_paths, train->tensor, &train->held_out);
+        status = cli_open_data(train->context, &train->eval_paths, &train->input, &train->held_out);
     if (status != HSAE_OK)
         return status;
     if (train->holdout > 0) {
@@ -511,7 +512,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         .stop_after = UINT64_MAX, .keep = 2, .log_every = UINT64_MAX, .checkpoint_every = UINT64_MAX, .argc = argc, .argv = argv};
     const struct cli_option options[] = {
         {"data", CLI_PATHS, &all.data_paths, "PATH...", "activations: files or folders"},
-        {"tensor", CLI_TEXT, &all.tensor, "NAME", "tensor to read; default: the first with 2 or 3 dimensions"},
+        CLI_INPUT_OPTIONS(all.input),
         {"out", CLI_TEXT, &all.out, "DIR", "folder of the run; made if it is not there"},
         {"force", CLI_FLAG, &all.force, NULL, "replace the run that --out holds"},
         {"config", CLI_TEXT, &all.config_path, "FILE", "JSON object of configuration keys; options win"},

@@ -1,4 +1,5 @@
 #include "arrow.h"
+#include "../json.h"
 #include "flat.h"
 
 #include <inttypes.h>
@@ -159,6 +160,8 @@ static hsae_status read_schema(struct stream *stream, struct hsae_flat *flat, co
         struct hsae_flat_vector name = hsae_flat_vector(flat, &field, FIELD_NAME, 1);
         if (name.count > MOST_NAME)
             return damaged(stream, "the name of a column is longer than any");
+        if (name.at && !hsae_is_utf8((const char *)flat->data + name.at, (size_t)name.count))
+            return damaged(stream, "the name of a column is not UTF-8");
         column->name = strndup(name.at ? (const char *)flat->data + name.at : "", (size_t)name.count);
         if (!column->name)
             return out_of_memory(stream);
