@@ -30,7 +30,7 @@ class Usage(Case):
 
     def test_wrong_usage(self):
         for arguments in ([], ["nonsense"], ["train"], ["train", "--data", self.data], ["eval", "--model"], ["eval", "stray"],
-                          ["info"], ["info", "a", "b"], ["encode", "--model", "m"], ["devices", "-x"], ["devices", "--json=yes"],
+                          ["info"], ["encode", "--model", "m"], ["devices", "-x"], ["devices", "--json=yes"],
                           ["train", "--data", self.data, "--out", self.out, "--holdout", "1"],
                           ["train", "--data", self.data, "--out", self.out, "--keep", "0"],
                           ["train", "--data", self.data, "--out", self.out, "--log-every", "-1"],
