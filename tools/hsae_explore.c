@@ -7,7 +7,8 @@
 #include <sys/stat.h>
 
 struct request {
-    const char *model_path, *tensor, *device_id, *out, *figure, *neuronpedia;
+    const char *model_path, *device_id, *out, *figure, *neuronpedia;
+    struct cli_input input;
     struct cli_paths data, tokens;
     uint64_t contexts, context_length, pairs;
     uint32_t level, feature; /* of the figure */
@@ -45,7 +46,7 @@ static hsae_status explore(const struct request *request, const struct cli_paths
                                   .token_path_count = tokens->count,
                                   .contexts = (uint32_t)request->contexts,
                                   .context_length = (uint32_t)request->context_length};
-    hsae_status status = cli_open_data(context, &request->data, request->tensor, &dataset);
+    hsae_status status = cli_open_data(context, &request->data, &request->input, &dataset);
     if (status == HSAE_OK)
         status = hsae_session_create(device, model, 0, &session);
     if (status == HSAE_OK)
@@ -154,7 +155,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"neuronpedia", CLI_TEXT, &request.neuronpedia, "DIR", "batches of features as SAEDashboard writes them, in place of --out"},
         {"contexts", CLI_COUNT, &request.contexts, "N", "strongest contexts of a feature (20)"},
         {"context-length", CLI_COUNT, &request.context_length, "N", "tokens of a context (32)"},
-        {"tensor", CLI_TEXT, &request.tensor, "NAME", "tensor to read; default: the first with 2 or 3 dimensions"},
+        CLI_INPUT_OPTIONS(request.input),
         {"device", CLI_TEXT, &request.device_id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
         {"json", CLI_FLAG, &request.json, NULL, "one JSON object on standard output"},
         {0},

@@ -6,7 +6,8 @@
 
 struct request {
     struct cli_paths models, data;
-    const char *out, *tensor, *device;
+    struct cli_input input;
+    const char *out, *device;
     bool json;
     hsae_link_params link;
 };
@@ -28,7 +29,7 @@ static hsae_status link_model(hsae_context *context, struct request *request, hs
     hsae_model *model = NULL;
     hsae_status status = load(context, &request->models, &model);
     if (status == HSAE_OK && request->data.count)
-        status = cli_open_data(context, &request->data, request->tensor, &dataset);
+        status = cli_open_data(context, &request->data, &request->input, &dataset);
     if (status == HSAE_OK)
         status = cli_open_device(context, request->device, &device);
     request->link.data = dataset;
@@ -95,7 +96,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"exclude", CLI_TEXT, &keys[1], "SHARE", "share of features left without a parent (0.2)"},
         {"tree", CLI_TEXT, &keys[2], "NAME", "forest (default), full (all have a parent) or binary (two children at most)"},
         {"data", CLI_PATHS, &request.data, "PATH...", "activations: for co-activation, and to evaluate the tree"},
-        {"tensor", CLI_TEXT, &request.tensor, "NAME", "tensor to read; default: the first with 2 or 3 dimensions"},
+        CLI_INPUT_OPTIONS(request.input),
         {"device", CLI_TEXT, &request.device, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
         {"json", CLI_FLAG, &request.json, NULL, "one JSON object on standard output"},
         {0},
