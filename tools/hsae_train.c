@@ -125,13 +125,18 @@ static bool on_metrics(void *user, const hsae_step_metrics *metrics)
     struct train *train = user;
     char path[RUN_PATH];
     json_t *object = metrics_json(metrics);
+    char *line = json_dumps(object, JSON_COMPACT); /* json_dumpf passes over some errors of the file */
+    json_decref(object);
     train->figures = *metrics;
-    if (json_dumpf(object, train->metrics, JSON_COMPACT) || fputc('\n', train->metrics) == EOF || fflush(train->metrics)) {
+    if (!line) {
+        cli_out_of_memory();
+        train->failed = true;
+    } else if (fprintf(train->metrics, "%s\n", line) < 0 || fflush(train->metrics)) {
         run_path(path, train->folder, "metrics.jsonl");
         cli_file_error("write", path);
         train->failed = true;
     }
-    json_decref(object);
+    free(line);
     if (!cli_has_status_line())
         show_progress(train, metrics->step, true);
     return !train->failed;

@@ -226,18 +226,21 @@ FILE *run_output_open(struct run_output *output, const char *path)
 
 int run_output_commit(struct run_output *output)
 {
-    bool good = fflush(output->file) == 0 && !ferror(output->file) && fsync(fileno(output->file)) == 0;
-    good = fclose(output->file) == 0 && good;
-    if (good && rename(output->temporary, output->path) == 0) {
+    int error = ferror(output->file) || fflush(output->file) || fsync(fileno(output->file)) ? errno : 0;
+    if (fclose(output->file) && !error)
+        error = errno;
+    if (!error && rename(output->temporary, output->path))
+        error = errno;
+    if (!error) {
         char folder[RUN_PATH];
         const char *slash = strrchr(output->path, '/');
         snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash + 1 - output->path) : 1, slash ? output->path : ".");
         sync_folder(folder);
         return CLI_DONE;
     }
-    int status = cli_file_error("write", output->path);
     unlink(output->temporary);
-    return status;
+    errno = error;
+    return cli_file_error("write", output->path);
 }
 
 int run_output_discard(struct run_output *output, int status)

@@ -164,7 +164,7 @@ static hsae_status read_string(struct hsae_tokens *t, bool keep)
     hsae_status status = HSAE_OK;
     t->size = 0;
     while (!status) {
-        uint32_t c;
+        uint32_t c = 0;
         if (t->next == t->end || *t->next == '\n')
             return unexpected(t, "the end of a string");
         if (*t->next == '"') {
