@@ -1,10 +1,60 @@
 /* hsae eval: the figures of a model on a data set. */
 #include "cli.h"
+#include "run_folder.h"
 
+#include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 
+/* A figure and a comma; an empty cell where it does not exist. */
+static void put_figure(FILE *file, double value)
+{
+    if (isfinite(value))
+        fprintf(file, "%.9g", value);
+    fputc(',', file);
+}
+
+/* One line a feature; children are separated by spaces. */
+static int write_features(const hsae_explorer *explorer, const hsae_config *config, const char *path)
+{
+    struct run_output output;
+    FILE *file = run_output_open(&output, path);
+    if (!file)
+        return CLI_FAILED;
+    fputs("level,index,parent,density,mean,max,p_parent_given_child,p_child_given_parent,children\n", file);
+    for (uint32_t l = 0; l < config->level_count; l++)
+        for (uint32_t i = 0; i < config->levels[l]; i++) {
+            hsae_feature_report report;
+            hsae_explorer_feature(explorer, l, i, &report);
+            fprintf(file, "%" PRIu32 ",%" PRIu32 ",", l, i);
+            put_figure(file, report.parent >= 0 ? (double)report.parent : (double)NAN);
+            put_figure(file, report.density);
+            put_figure(file, report.mean);
+            put_figure(file, report.max);
+            put_figure(file, report.p_parent_given_child);
+            put_figure(file, report.p_child_given_parent);
+            for (uint32_t k = 0; k < report.child_count; k++)
+                fprintf(file, "%s%" PRIu32, k ? " " : "", report.children[k]);
+            fputc('\n', file);
+        }
+    return run_output_commit(&output);
+}
+
+/* cli_evaluate that also counts feature by feature. */
+static hsae_status evaluate_features(hsae_device *device, const hsae_model *model, const hsae_dataset *dataset, hsae_explorer **explorer)
+{
+    hsae_session *session = NULL;
+    hsae_status status = hsae_session_create(device, model, 0, &session);
+    if (status == HSAE_OK)
+        status = hsae_explore(session, dataset, NULL, cli_progress, "evaluating", explorer);
+    hsae_session_destroy(&session);
+    cli_clear_status_line();
+    return status;
+}
+
+/* `explorer` NULL: the figures of the model only. */
 static hsae_status evaluate(hsae_context *context, const char *model_path, const char *device_id, const struct cli_paths *data,
-                            const struct cli_input *input, hsae_model **model, hsae_evaluation *evaluation)
+                            const struct cli_input *input, hsae_model **model, hsae_evaluation *evaluation, hsae_explorer **explorer)
 {
     hsae_device *device = NULL;
     hsae_dataset *dataset = NULL;
@@ -14,7 +64,9 @@ static hsae_status evaluate(hsae_context *context, const char *model_path, const
     if (status == HSAE_OK)
         status = cli_open_device(context, device_id, &device);
     if (status == HSAE_OK)
-        status = cli_evaluate(device, *model, dataset, evaluation);
+        status = explorer ? evaluate_features(device, *model, dataset, explorer) : cli_evaluate(device, *model, dataset, evaluation);
+    if (status == HSAE_OK && explorer)
+        *evaluation = *hsae_explorer_evaluation(*explorer);
     hsae_dataset_close(&dataset);
     hsae_device_close(&device);
     return status;
@@ -22,7 +74,7 @@ static hsae_status evaluate(hsae_context *context, const char *model_path, const
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    const char *model_path = NULL, *device_id = NULL;
+    const char *model_path = NULL, *device_id = NULL, *per_feature = NULL;
     struct cli_input input = {0};
     struct cli_paths data = {0};
     bool json = false;
@@ -31,11 +83,13 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"data", CLI_PATHS, &data, "PATH...", "activations: files or folders"},
         CLI_INPUT_OPTIONS(input),
         {"device", CLI_TEXT, &device_id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
+        {"per-feature", CLI_TEXT, &per_feature, "FILE", "also a table of all features, as CSV"},
         {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
         {0},
     };
     hsae_context *context = NULL;
     hsae_model *model = NULL;
+    hsae_explorer *explorer = NULL;
     hsae_evaluation evaluation;
     int exit_status = cli_parse(command, argc, argv, options, NULL, NULL);
     if (exit_status != CLI_CONTINUE)
@@ -48,12 +102,16 @@ static int run(const struct cli_command *command, int argc, char **argv)
     context = cli_context();
     if (!context)
         goto end;
-    exit_status = cli_exit_status(evaluate(context, model_path, device_id, &data, &input, &model, &evaluation));
+    exit_status =
+        cli_exit_status(evaluate(context, model_path, device_id, &data, &input, &model, &evaluation, per_feature ? &explorer : NULL));
+    if (exit_status == CLI_DONE && per_feature)
+        exit_status = write_features(explorer, hsae_model_config(model), per_feature);
     if (exit_status == CLI_DONE && json)
         exit_status = cli_print_json(cli_evaluation_json(&evaluation, hsae_model_config(model)));
     else if (exit_status == CLI_DONE)
         cli_print_evaluation(&evaluation, hsae_model_config(model));
 end:
+    hsae_explorer_free(&explorer);
     hsae_model_free(&model);
     hsae_context_destroy(&context);
     free(data.items);
@@ -63,7 +121,7 @@ end:
 const struct cli_command cli_eval = {
     .name = "eval",
     .summary = "Evaluates a model: L0, variance explained, dead features, figures of the hierarchy.",
-    .synopsis = "--model FILE --data PATH... [--device ID] [--json]",
+    .synopsis = "--model FILE --data PATH... [--device ID] [--per-feature FILE.csv] [--json]",
     .examples = "  hsae eval --model runs/first/model.safetensors --data held-out/\n"
                 "  hsae eval --model runs/first/checkpoint-5000.safetensors --data a.npy b.npy --device ref\n"
                 "  hsae eval --model m.safetensors --data held-out/ --json | jq .mean.variance_explained\n",

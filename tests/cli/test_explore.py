@@ -229,6 +229,26 @@ class Exports(Exploring):
                 self.assertEqual(len(context["tokens"]), len(context["activations"]))
                 self.assertGreater(context["activations"][context["peak"]], 0)
 
+    def test_table_of_features(self):
+        table = self.folder / "features.csv"
+        self.explore()
+        index = blocks(self.page)["index"]
+        text = hsae("eval", "--model", self.model, "--data", self.data, "--device", "ref", "--per-feature", table, "--json")[0]
+        self.assertEqual(json.loads(text), index["evaluation"])
+        with open(table, newline="") as file:
+            rows = list(csv.DictReader(file))
+        self.assertEqual([(int(row["level"]), int(row["index"])) for row in rows], [(0, i) for i in range(8)] + [(1, i) for i in range(16)])
+        figure = lambda text: float(text) if text else None
+        for row in rows:
+            level, i = int(row["level"]), int(row["index"])
+            columns = index["levels"][level]
+            for ours, theirs in (("density", "density"), ("mean", "mean"), ("max", "max"), ("p_parent", "p_parent_given_child"),
+                                 ("p_child", "p_child_given_parent")):
+                self.assertEqual(columns[ours][i] if columns[ours] else None, figure(row[theirs]))
+            self.assertEqual(int(row["parent"] or -1), columns["parent"][i] if columns["parent"] else -1)
+            below = index["levels"][1]["parent"] if level == 0 else []
+            self.assertEqual([int(child) for child in row["children"].split()], [j for j, parent in enumerate(below) if parent == i])
+
     def test_wrong_usage(self):
         for arguments in (["--pairs", "3", "--figure", "0/0"], ["--neuronpedia", "x"], ["--contexts", "1001"], ["--context-length", "1025"]):
             self.explore(*arguments, status=2)

@@ -73,11 +73,20 @@ def arrow():
     shutil.copy(data / "saelens-float16" / "data-00000-of-00002.arrow", folder("arrow") / "saelens.arrow")
 
 
+def tokens():
+    out = folder("tokens")
+    (out / "plain.jsonl").write_text('{"tokens": ["The", " cat"], "source": "a"}\n\n{"source": {"b": [1, -2.5e3, true, null]}, "tokens": []}\n')
+    (out / "escapes.jsonl").write_text('{"tokens": ["\\ud83c\\udf33", "\\ud800", "x\\udc00", "\\u0000\\n\\/", "\u00e9\u4e2d\U0001f333"]}\r\n', encoding="utf-8")
+    (out / "deep.jsonl").write_text('{"a": %s%s, "tokens": ["t"]}' % ("[" * 60, "]" * 60))
+    (out / "twice.jsonl").write_text('{"tokens": ["a"], "tokens": ["b"]}')
+
+
 def main():
     rows = numpy.random.default_rng(1).standard_normal((16, 3)).astype(numpy.float32)
     npy(rows)
     safetensors(rows)
     runs(sys.argv[1], rows)
+    tokens()
     tuning()
     arrow()
     for name in "arrow/flat.arrow", "npy/f2-3d.npy", "npy/f4.npy", "safetensors/f32.safetensors", "safetensors/many.safetensors":
