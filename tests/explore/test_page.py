@@ -438,11 +438,11 @@ def measure(page):
             times = json.loads(browser.js("document.body.dataset.ready"))
             browser.call("HeapProfiler.collectGarbage")
             heap = browser.metrics()["JSHeapUsedSize"] / 1e6
-            browser.js("location.hash = 'l3/1000'")
-            browser.until("document.body.dataset.shown === 'l3/1000'")
+            browser.js("location.hash = 'l0/1'")
+            browser.until("document.body.dataset.shown === 'l0/1'")
             began = browser.js("performance.now()")
-            browser.js("location.hash = 'l2/5000'")
-            browser.until("document.body.dataset.shown === 'l2/5000'")
+            browser.js("location.hash = 'l0/2'")
+            browser.until("document.body.dataset.shown === 'l0/2'")
             card = browser.js("performance.now()") - began
             draw = browser.js("new Promise(done => { const began = performance.now(); document.querySelector('[data-view=picture]').click(); requestAnimationFrame(() => done(performance.now() - began)); })")
             resident = sum(memory(process["id"]) for process in renderers(browser))
