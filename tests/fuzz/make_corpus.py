@@ -55,6 +55,27 @@ def runs(hsae, rows):
         (folder("config") / "option").write_text("target_l0=1,2")
 
 
+def exported(hsae, rows):
+    """Gemma Scope's files by numpy and by the program; what lies beside the weights of SAELens."""
+    out = folder("npz")
+    arrays = {"W_enc": rows.T, "W_dec": rows, "b_enc": rows[:, 0], "b_dec": rows[0], "threshold": numpy.abs(rows[:, 1]) + 1}
+    arrays["W_enc"] = numpy.ascontiguousarray(arrays["W_enc"])
+    numpy.savez(out / "stored.npz", **arrays)
+    numpy.savez_compressed(out / "deflated.npz", **{name: array.astype(numpy.float16) for name, array in arrays.items()})
+    with tempfile.TemporaryDirectory() as name:
+        path = pathlib.Path(name)
+        model = ["--model", CORPUS / "checkpoint" / "model.safetensors", "--quiet"]
+        subprocess.run([hsae, "export", *model, path / "saelens", "--meta", "model_name=m", "context_size=8"], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run([hsae, "export", *model, "--format", "gemma-scope", path / "scope"], check=True, stdout=subprocess.DEVNULL)
+        (out / "zip64.npz").write_bytes((path / "scope" / "level-0" / "params.npz").read_bytes())
+        cfg = json.loads((path / "saelens" / "level-0" / "cfg.json").read_text())
+        cfg.update(d_in=2, d_sae=2)  # those of the target
+        tree = (path / "saelens" / "tree.safetensors").read_bytes()
+        (folder("saelens") / "tree").write_bytes(json.dumps(cfg).encode() + b"\0" + tree)
+        cfg.update(apply_b_dec_to_input=True, normalize_activations="layer_norm")
+        (folder("saelens") / "normalised").write_bytes(json.dumps(cfg).encode())
+
+
 def tuning():
     """What `hsae tune` writes, for the devices of the target."""
     shape = {"group_size": 1, "columns": 8, "vector_width": 8}
@@ -87,6 +108,7 @@ def main():
     safetensors(rows)
     runs(sys.argv[1], rows)
     tokens()
+    exported(sys.argv[1], rows)
     tuning()
     arrow()
     for name in "arrow/flat.arrow", "npy/f2-3d.npy", "npy/f4.npy", "safetensors/f32.safetensors", "safetensors/many.safetensors":
