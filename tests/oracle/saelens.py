@@ -134,7 +134,7 @@ def bench(what, sae, raw):
 def trained(raw, steps, **settings):
     """A jumprelu SAE by their training code."""
     torch.manual_seed(1)
-    settings = {"d_in": raw.shape[1], "jumprelu_init_threshold": 8.0, "jumprelu_bandwidth": 4.0, "l0_coefficient": 20.0, **settings}
+    settings = {"d_in": raw.shape[1], "jumprelu_init_threshold": 2.0, "jumprelu_bandwidth": 2.0, "l0_coefficient": 5.0, **settings}
     sae = JumpReLUTrainingSAE(JumpReLUTrainingSAEConfig(**settings))
     optimizer = torch.optim.Adam(sae.parameters(), lr=2e-3)
     x = torch.from_numpy(raw)
