@@ -1,5 +1,6 @@
 /* hsae explore: what the features of a model respond to, as a page, a figure, or files for other tools. */
 #include "explore.h"
+#include "run_folder.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -67,6 +68,16 @@ static int check_figure(const struct request *request, const hsae_config *config
     return CLI_DONE;
 }
 
+/* Whether the result can be written: better known before the work than after it. */
+static int check_output(const struct request *request)
+{
+    struct run_output output;
+    bool made;
+    if (request->neuronpedia)
+        return run_make_folders(request->neuronpedia, &made);
+    return run_output_open(&output, request->out) ? run_output_discard(&output, CLI_DONE) : CLI_FAILED;
+}
+
 static int write_result(const struct request *request, const struct exploration *exploration, uint64_t *bytes)
 {
     if (request->figure)
@@ -108,6 +119,8 @@ static int run_request(const struct request *request, const struct cli_paths *to
     int status = cli_exit_status(hsae_model_load(context, request->model_path, &model));
     if (status == CLI_DONE)
         status = check_figure(request, hsae_model_config(model));
+    if (status == CLI_DONE)
+        status = check_output(request);
     if (status == CLI_DONE)
         status = cli_exit_status(cli_open_device(context, request->device_id, &device));
     if (status == CLI_DONE)
