@@ -1,5 +1,6 @@
 /* hsae info: what a model, a checkpoint, a file of features or a data set holds. */
 #include "cli.h"
+#include "text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -86,9 +87,9 @@ static json_t *features_json(const hsae_tensor_file *file)
 static json_t *data_file_json(const hsae_data_file *file)
 {
     json_t *parts = json_array();
-    json_t *object =
-        json_pack("{s:s, s:s, s:s, s:I, s:I, s:I}", "path", file->path, "format", file->format, "dtype", cli_dtype_name(file->dtype), "dim",
-                  (json_int_t)file->dim, "tokens", (json_int_t)file->rows, "bytes", (json_int_t)file->bytes);
+    json_t *object = json_pack("{s:o, s:s, s:s, s:I, s:I, s:I}", "path", text_json(file->path), "format", file->format, "dtype",
+                               cli_dtype_name(file->dtype), "dim", (json_int_t)file->dim, "tokens", (json_int_t)file->rows, "bytes",
+                               (json_int_t)file->bytes);
     if (file->context) {
         json_object_set_new(object, "sequences", json_integer((json_int_t)file->sequences));
         json_object_set_new(object, "context", json_integer((json_int_t)file->context));
@@ -147,7 +148,7 @@ static hsae_status describe(hsae_context *context, const struct cli_paths *paths
     else
         status = data_json(context, paths, input, out);
     if (*out) {
-        json_object_set_new(*out, "path", json_string(path));
+        json_object_set_new(*out, "path", text_json(path));
         if (file)
             json_object_set_new(*out, "tensors", tensors_json(file));
     }

@@ -67,6 +67,14 @@ class Inputs(Case):
             shutil.copy(DATA / "f32.bin", folder / name)
         self.assertEqual(json.loads(hsae("info", folder, "--dim", 3, "--json")[0])["tokens"], 48)
 
+    def test_name_that_is_not_utf8(self):
+        path = self.folder / "\udcff.npy"  # the byte 0xff
+        shutil.copy(DATA / "f4.npy", path)
+        told = json.loads(hsae("info", path, "--json")[0])
+        self.assertEqual([file["path"] for file in told["files"]], [told["path"]])
+        self.assertTrue(told["path"].endswith("/\ufffd.npy"))
+        self.assertIn("/\ufffd.npy: data", hsae("info", path)[0])
+
     def test_columns(self):
         text = hsae("info", DATA / "saelens-float16")[0]
         self.assertIn("* transformer.h.0", text)

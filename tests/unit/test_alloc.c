@@ -179,6 +179,20 @@ static hsae_status read_dataset(void)
     return status;
 }
 
+/* Arrow files that a list names. */
+static hsae_status read_saved(void)
+{
+    hsae_dataset *saved = NULL;
+    float out[3];
+    hsae_status status =
+        hsae_dataset_open(context, &(hsae_dataset_params){.paths = &(const char *){HSAE_INPUTS "/datasets"}, .path_count = 1}, &saved);
+    assert_true(!status == (saved != NULL));
+    if (!status)
+        status = hsae_dataset_read(saved, (const uint64_t[]){23}, 1, out);
+    hsae_dataset_close(&saved);
+    return status;
+}
+
 static hsae_status copy_tensors(void)
 {
     hsae_tensor_file *file = NULL;
@@ -334,8 +348,9 @@ static void fail_in_turn(hsae_status (*work)(void))
     assert_ok(run(work, 0, false));
 }
 
-#define TESTS(X) \
-    X(make_context) X(read_config) X(read_dataset) X(copy_tensors) X(copy_model) X(check_checkpoint) X(train) X(step) X(resume) X(encode)
+#define TESTS(X)    \
+    X(make_context) \
+    X(read_config) X(read_dataset) X(read_saved) X(copy_tensors) X(copy_model) X(check_checkpoint) X(train) X(step) X(resume) X(encode)
 #define TEST(work)                        \
     static void test_##work(void **state) \
     {                                     \

@@ -3,7 +3,9 @@
 
 #include "data/dataset.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 static const char *input(const char *name)
 {
@@ -207,11 +209,77 @@ static void test_cut(void **state)
     }
 }
 
+/* All offsets of a list (int64: 0, 3, 6 ...) moved by as much: the lists keep their length and lie outside the numbers. */
+static void test_offsets_outside(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t by;
+        const char *expected;
+    } cases[] = {{1, "an array is shorter than its lists need"},
+                 {INT64_MAX - 72, "an array is shorter than its lists need"},
+                 {-3, "offsets of a list run backwards"}};
+    const char *path = scratch("moved");
+    int64_t offsets[25], moved[25];
+    size_t size, at = 0;
+    unsigned char *bytes = read_file(input("large.arrow"), &size);
+    for (int i = 0; i < 25; i++)
+        offsets[i] = 3 * i;
+    while (at + sizeof offsets <= size && memcmp(bytes + at, offsets, sizeof offsets) != 0)
+        at += 8;
+    assert_true(at + sizeof offsets <= size);
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        hsae_dataset *dataset;
+        for (int k = 0; k < 25; k++)
+            moved[k] = offsets[k] + cases[i].by;
+        memcpy(bytes + at, moved, sizeof moved);
+        write_file(path, bytes, size);
+        assert_fails(hsae_dataset_open(context, &(hsae_dataset_params){.paths = &path, .path_count = 1}, &dataset), HSAE_ERROR_FORMAT, path,
+                     cases[i].expected, "again", NULL);
+    }
+    free(bytes);
+}
+
+/* Any one byte of a file changed: an error that names the file, or rows that can be read. */
+static void test_damaged(void **state)
+{
+    (void)state;
+    static const unsigned char changes[] = {0x01, 0x80, 0xff};
+    static const char *const names[] = {"lists.arrow", "large.arrow", "datasets/data-00000-of-00003.arrow"};
+    const char *path = scratch("damaged");
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t size;
+        unsigned char *bytes = read_file(input(names[i]), &size);
+        write_file(path, bytes, size);
+        int file = open(path, O_WRONLY);
+        for (size_t k = 0; k < size * sizeof changes; k++) {
+            hsae_dataset *dataset;
+            float found[256];
+            const off_t at = (off_t)(k / sizeof changes);
+            const unsigned char changed = bytes[at] ^ changes[k % sizeof changes];
+            assert_int_equal(pwrite(file, &changed, 1, at), 1);
+            hsae_status status = hsae_dataset_open(context, &(hsae_dataset_params){.paths = &path, .path_count = 1}, &dataset);
+            for (uint64_t row = 0; !status && row < hsae_dataset_rows(dataset); row++) {
+                assert_in_range(hsae_dataset_dim(dataset), 1, 256);
+                status = hsae_dataset_read(dataset, &row, 1, found);
+            }
+            assert_true(!status || status == HSAE_ERROR_FORMAT || status == HSAE_ERROR_DATA);
+            assert_true(!status || strstr(messages[HSAE_LOG_ERROR], path));
+            hsae_dataset_close(&dataset);
+            assert_int_equal(pwrite(file, bytes + at, 1, at), 1);
+        }
+        close(file);
+        free(bytes);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values), cmocka_unit_test(test_saelens),  cmocka_unit_test(test_order_of_files),
-        cmocka_unit_test(test_raw),    cmocka_unit_test(test_refusals), cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_values),          cmocka_unit_test(test_saelens),
+        cmocka_unit_test(test_order_of_files),  cmocka_unit_test(test_raw),
+        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_offsets_outside), cmocka_unit_test(test_damaged),
     };
     return cmocka_run_group_tests(tests, support_setup, support_teardown);
 }
