@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing (Debian 12, root or sudo), builds with AddressSanitizer and UndefinedBehaviorSanitizer, and runs all tests: on the
-# reference, on PoCL (OpenCL) and on lavapipe (Vulkan); those of the suite `long` only with `meson test -C build-test --suite long`. Arguments are handed to `meson test`, e.g. --suite unit.
+# reference, on PoCL (OpenCL) and on lavapipe (Vulkan); those of the suite `long` only with `meson test -C build-test --suite long`. Arguments are
+# handed to `meson test`, e.g. --suite unit.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/packages.sh
@@ -12,6 +13,9 @@ ninja -C build-test >/dev/null
 echo "== building in build-clang, with clang"
 [ -d build-clang ] || CC=clang meson setup build-clang >/dev/null
 ninja -C build-clang >/dev/null
+echo "== building in build-demo, as tools/demo.sh does"
+[ -d build-demo ] || meson setup build-demo --buildtype=release -Dtests=false >/dev/null
+ninja -C build-demo >/dev/null
 echo "== testing"
 status=0
 meson test -C build-test --print-errorlogs --no-rebuild --no-suite long "$@" || status=$?
