@@ -2,6 +2,7 @@
 #include "../data/file.h"
 #include "../data/npz.h"
 #include "../data/safetensors.h"
+#include "../json.h"
 #include "tree_file.h"
 #include <hsae/exchange.h>
 
@@ -102,8 +103,9 @@ static hsae_status fold(const struct export *export, uint32_t level, struct fold
 /* A value that is JSON keeps its type. */
 static json_t *typed_value(const char *text)
 {
-    json_t *value = json_loads(text, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES, NULL);
-    return value ? value : json_string(text);
+    struct hsae_json_error wrong;
+    json_t *value = hsae_json_read(text, strlen(text), &wrong);
+    return value || wrong.no_memory ? value : json_string(text);
 }
 
 static const char *const fixed_keys[] = {"sae_lens_version", "sae_lens_training_version", "hsae_level", "hsae_levels", "hsae_tree"};
@@ -117,9 +119,13 @@ static json_t *metadata_json(const struct export *export, uint32_t level)
         json_pack("{s:s, s:n, s:n, s:n, s:n, s:n, s:n, s:[n], s:n, s:I, s:o, s:s}", "sae_lens_version", SAELENS_VERSION,
                   "sae_lens_training_version", "model_name", "hook_name", "hook_head_index", "context_size", "prepend_bos", "seqpos_slice",
                   "dataset_path", "hsae_level", (json_int_t)level, "hsae_levels", levels, "hsae_tree", "../" HSAE_TREE_TENSORS);
-    for (size_t i = 0; i < export->metadata_count; i++)
-        json_object_set_new(metadata, export->metadata[i].key, typed_value(export->metadata[i].value));
-    return metadata;
+    bool good = metadata != NULL;
+    for (size_t i = 0; i < export->metadata_count && good; i++)
+        good = !json_object_set_new(metadata, export->metadata[i].key, typed_value(export->metadata[i].value));
+    if (good)
+        return metadata;
+    json_decref(metadata);
+    return NULL;
 }
 
 static hsae_status write_saelens(const struct export *export, const char *folder, uint32_t level, const struct hsae_new_tensor *tensors,

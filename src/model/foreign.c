@@ -7,6 +7,7 @@
 #include "../data/file.h"
 #include "../data/npz.h"
 #include "../data/safetensors.h"
+#include "../json.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -152,25 +153,29 @@ static hsae_status check_shapes(struct foreign *foreign)
 
 /* ---- SAELens ---- */
 
-static json_t *read_json(const hsae_context *context, const char *path)
+static hsae_status read_json(const hsae_context *context, const char *path, json_t **out)
 {
     struct hsae_map map;
-    json_error_t wrong;
-    json_t *json = NULL;
-    if (hsae_map_open(context, path, &map))
-        return NULL;
+    struct hsae_json_error wrong = {0};
+    *out = NULL;
+    hsae_status status = hsae_map_open(context, path, &map);
+    if (status)
+        return status;
     if (map.size <= MAX_JSON)
-        json = json_loadb((const char *)map.data, (size_t)map.size, JSON_REJECT_DUPLICATES, &wrong);
-    if (!json_is_object(json)) {
-        hsae_fail(context, HSAE_ERROR_FORMAT, "%s: not the configuration of an SAE: %s", path,
-                  map.size > MAX_JSON ? "it has more than 1 MiB"
-                  : json              ? "it is not a JSON object"
-                                      : wrong.text);
-        json_decref(json);
-        json = NULL;
-    }
+        *out = hsae_json_read(map.size ? (const char *)map.data : "", (size_t)map.size, &wrong);
+    if (wrong.no_memory)
+        status = hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
+    else if (!json_is_object(*out))
+        status = hsae_fail(context, HSAE_ERROR_FORMAT, "%s: not the configuration of an SAE: %s", path,
+                           map.size > MAX_JSON ? "it has more than 1 MiB"
+                           : *out              ? "it is not a JSON object"
+                                               : wrong.text);
     hsae_map_close(&map);
-    return json;
+    if (status) {
+        json_decref(*out);
+        *out = NULL;
+    }
+    return status;
 }
 
 /* "none"; or missing, null, false, as older versions have it. */
@@ -239,10 +244,10 @@ static hsae_status open_saelens(const char *folder, struct foreign *foreign)
     char path[4096];
     snprintf(path, sizeof path, "%s/cfg.json", folder);
     snprintf(foreign->path, sizeof foreign->path, "%s/sae_weights.safetensors", folder);
-    json_t *cfg = read_json(foreign->context, path);
-    if (!cfg)
-        return HSAE_ERROR_FORMAT;
-    hsae_status status = check_configuration(foreign, path, cfg);
+    json_t *cfg;
+    hsae_status status = read_json(foreign->context, path, &cfg);
+    if (!status)
+        status = check_configuration(foreign, path, cfg);
     if (!status)
         status = hsae_safetensors_open(foreign->context, foreign->path, &foreign->tensors);
     if (!status)
