@@ -400,7 +400,7 @@ static bool store_list(double *values, const json_t *value)
         const json_t *number = json_is_array(value) ? json_array_get(value, l) : value;
         if (number && !json_is_number(number))
             return false;
-        values[l] = number ? json_number_value(number) : NAN;
+        values[l] = number ? json_number_value(number) + 0.0 : NAN; /* no -0: it is written as an integer */
     }
     return true;
 }
@@ -413,7 +413,7 @@ static bool store(hsae_config *config, const struct key *key, const json_t *valu
     case U64:
         return store_integer(config, key, value);
     case REAL:
-        *(double *)field(config, key) = json_number_value(value);
+        *(double *)field(config, key) = json_number_value(value) + 0.0;
         return json_is_number(value);
     case BOOL:
         *(bool *)field(config, key) = json_is_true(value);

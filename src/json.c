@@ -94,8 +94,10 @@ static long read_code_point(struct reader *reader)
     if (code > 0xdbff || reader->end - reader->at < 2 || reader->at[0] != '\\' || reader->at[1] != 'u')
         return -1;
     long low = read_hex(reader->at + 2, reader->end);
+    if (low < 0xdc00 || low > 0xdfff)
+        return -1;
     reader->at += 6;
-    return low < 0xdc00 || low > 0xdfff ? -1 : 0x10000 + (code - 0xd800) * 0x400 + (low - 0xdc00);
+    return 0x10000 + (code - 0xd800) * 0x400 + (low - 0xdc00);
 }
 
 static char *put_code_point(char *out, long code)
