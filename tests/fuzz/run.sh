@@ -14,7 +14,7 @@ one()
 {
     local name=$1 corpus=$build/corpora/$1 log=$build/findings/$1.log status=0
     mkdir -p "$corpus"
-    "$build/tests/fuzz_$name" "$corpus" "tests/fuzz/corpus/$name" -max_total_time="$seconds" -runs=10000000 -timeout=60 -rss_limit_mb=2048 \
+    "$build/tests/fuzz_$name" "$corpus" "tests/fuzz/corpus/$name" -max_total_time="$seconds" -runs=10000000 -timeout=60 -report_slow_units=60 -rss_limit_mb=2048 \
         -max_len=16384 -print_final_stats=1 -artifact_prefix="$build/findings/$name-" >"$log" 2>&1 || status=$?
     echo "$name: $(sed -n 's/^stat::number_of_executed_units: *//p' "$log") inputs, $(sed -n 's/^Done .* in \([0-9]*\) second.*/\1/p' "$log") s," \
         "$(find "$build/findings" -name "$name-*" | wc -l) findings, status $status"
