@@ -37,17 +37,35 @@ static void *no_memory(struct reader *reader)
     return NULL;
 }
 
+size_t hsae_utf8_size(const char *text, size_t size)
+{
+    const unsigned char *c = (const unsigned char *)text;
+    size_t length = c[0] < 0x80 ? 1 : c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : c[0] < 0xf5 ? 4 : 0;
+    if (length > size)
+        return 0;
+    for (size_t i = 1; i < length; i++)
+        if ((c[i] & 0xc0) != 0x80)
+            return 0;
+    bool good = c[0] == 0xe0 ? c[1] >= 0xa0 : c[0] == 0xed ? c[1] < 0xa0 : c[0] == 0xf0 ? c[1] >= 0x90 : c[0] == 0xf4 ? c[1] < 0x90 : true;
+    return good ? length : 0;
+}
+
+size_t hsae_utf8_put(uint32_t code, char *out)
+{
+    static const unsigned char leads[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    size_t length = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+    for (size_t i = length - 1; i > 0; i--, code >>= 6)
+        out[i] = (char)(0x80 | (code & 0x3f));
+    out[0] = (char)(leads[length] | code);
+    return length;
+}
+
 bool hsae_is_utf8(const char *text, size_t size)
 {
-    const unsigned char *c = (const unsigned char *)text, *end = c + size;
-    while (c < end) {
-        unsigned first = *c++, more = first < 0x80 ? 0 : first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
-        unsigned least = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80, most = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
-        if (!first || (first >= 0x80 && first < 0xc2) || first > 0xf4)
+    for (size_t at = 0, length; at < size; at += length) {
+        length = hsae_utf8_size(text + at, size - at);
+        if (!length || !text[at])
             return false;
-        for (; more; more--, c++, least = 0x80, most = 0xbf)
-            if (c == end || *c < least || *c > most)
-                return false;
     }
     return true;
 }
@@ -100,20 +118,6 @@ static long read_code_point(struct reader *reader)
     return 0x10000 + (code - 0xd800) * 0x400 + (low - 0xdc00);
 }
 
-static char *put_code_point(char *out, long code)
-{
-    if (code < 0x80) {
-        *out++ = (char)code;
-        return out;
-    }
-    int more = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-    static const unsigned char lead[] = {0, 0xc0, 0xe0, 0xf0};
-    *out++ = (char)(lead[more] | code >> 6 * more);
-    while (more--)
-        *out++ = (char)(0x80 | (code >> 6 * more & 0x3f));
-    return out;
-}
-
 /* What a backslash and the next character (reader->at) stand for, to *out; false: nothing. */
 static bool read_escape(struct reader *reader, char **out)
 {
@@ -127,7 +131,7 @@ static bool read_escape(struct reader *reader, char **out)
     long code = name == 'u' ? read_code_point(reader) : -1;
     if (code <= 0)
         return false;
-    *out = put_code_point(*out, code);
+    *out += hsae_utf8_put((uint32_t)code, *out);
     return true;
 }
 

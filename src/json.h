@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* What is wrong with a text, and where; no_memory: nothing is known to be. */
 struct hsae_json_error {
@@ -17,7 +18,11 @@ struct hsae_json_error {
  * bits, numbers of more than 100 characters, more than 32 levels. NULL: *wrong says why. */
 json_t *hsae_json_read(const char *text, size_t size, struct hsae_json_error *wrong);
 
-/* Well-formed UTF-8 (RFC 3629) without U+0000. */
+/* Bytes of the UTF-8 character (RFC 3629) that a text of `size` >= 1 bytes begins with; 0: it begins with none. */
+size_t hsae_utf8_size(const char *text, size_t size);
+/* The bytes of a character up to U+10FFFF; how many. */
+size_t hsae_utf8_put(uint32_t code, char *out);
+/* UTF-8 without U+0000. */
 bool hsae_is_utf8(const char *text, size_t size);
 
 #endif

@@ -1,4 +1,5 @@
 #include "tokens.h"
+#include "../json.h"
 #include "file.h"
 
 #include <inttypes.h>
@@ -80,32 +81,6 @@ static hsae_status put(struct hsae_tokens *t, const void *bytes, size_t size)
     return HSAE_OK;
 }
 
-static hsae_status put_character(struct hsae_tokens *t, uint32_t c)
-{
-    unsigned char bytes[4];
-    if (c < 0x80)
-        return put(t, &(unsigned char){(unsigned char)c}, 1);
-    size_t size = c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-    for (size_t i = size - 1; i > 0; i--, c >>= 6)
-        bytes[i] = (unsigned char)(0x80 | (c & 0x3f));
-    bytes[0] = (unsigned char)(c | (0xf00u >> size & 0xf0u));
-    return put(t, bytes, size);
-}
-
-/* The bytes of the UTF-8 character at the cursor (Unicode, table 3-7); 0: it is none. */
-static size_t utf8_size(const struct hsae_tokens *t)
-{
-    const unsigned char *c = t->next;
-    size_t left = (size_t)(t->end - c), size = c[0] < 0x80 ? 1 : c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : c[0] < 0xf5 ? 4 : 0;
-    if (size > left)
-        return 0;
-    for (size_t i = 1; i < size; i++)
-        if ((c[i] & 0xc0) != 0x80)
-            return 0;
-    bool good = c[0] == 0xe0 ? c[1] >= 0xa0 : c[0] == 0xed ? c[1] < 0xa0 : c[0] == 0xf0 ? c[1] >= 0x90 : c[0] == 0xf4 ? c[1] < 0x90 : true;
-    return good ? size : 0;
-}
-
 /* Four hexadecimal digits at the cursor; false: they are not there. */
 static bool hex(struct hsae_tokens *t, uint32_t *out)
 {
@@ -165,6 +140,7 @@ static hsae_status read_string(struct hsae_tokens *t, bool keep)
     t->size = 0;
     while (!status) {
         uint32_t c = 0;
+        char bytes[4];
         if (t->next == t->end || *t->next == '\n')
             return unexpected(t, "the end of a string");
         if (*t->next == '"') {
@@ -177,10 +153,10 @@ static hsae_status read_string(struct hsae_tokens *t, bool keep)
             t->next++;
             status = read_escape(t, &c);
             if (!status && keep)
-                status = put_character(t, c);
+                status = put(t, bytes, hsae_utf8_put(c, bytes));
             continue;
         }
-        size_t size = utf8_size(t);
+        size_t size = hsae_utf8_size((const char *)t->next, (size_t)(t->end - t->next));
         if (!size)
             return unexpected(t, "UTF-8");
         if (keep)
