@@ -1,4 +1,5 @@
 #include "json.h"
+#include "data/file.h"
 
 #include <errno.h>
 #include <locale.h>
@@ -319,4 +320,23 @@ json_t *hsae_json_read(const char *text, size_t size, struct hsae_json_error *wr
         return value;
     json_decref(value);
     return fail(&reader, "something follows the value");
+}
+
+hsae_status hsae_json_write(const hsae_context *context, const char *path, json_t *json, size_t flags)
+{
+    struct hsae_output *output = NULL;
+    char *text = json ? json_dumps(json, flags) : NULL;
+    json_decref(json);
+    if (!text)
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
+    hsae_status status = hsae_output_open(context, path, &output);
+    if (!status)
+        status = hsae_output_write(output, text, strlen(text));
+    if (!status)
+        status = hsae_output_write(output, "\n", 1);
+    if (!status)
+        status = hsae_output_commit(&output);
+    hsae_output_discard(&output);
+    free(text);
+    return status;
 }

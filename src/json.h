@@ -1,6 +1,8 @@
-/* Reading JSON to jansson's values. Its own reader aborts or drops characters where memory runs out. */
+/* JSON files in jansson's values. Its own reader aborts or drops characters where memory runs out, so there is one here. */
 #ifndef HSAE_SRC_JSON_H
 #define HSAE_SRC_JSON_H
+
+#include "context.h"
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -17,6 +19,9 @@ struct hsae_json_error {
 /* One value (RFC 8259), nothing but white space around it. Refused beyond that: an object with a key twice, U+0000, integers beyond 64
  * bits, numbers of more than 100 characters, more than 32 levels. NULL: *wrong says why. */
 json_t *hsae_json_read(const char *text, size_t size, struct hsae_json_error *wrong);
+
+/* `json` (NULL: out of memory) as a text file, in jansson's `flags`; takes the reference. Replaces `path` as hsae_output does. */
+hsae_status hsae_json_write(const hsae_context *context, const char *path, json_t *json, size_t flags);
 
 /* Bytes of the UTF-8 character (RFC 3629) that a text of `size` >= 1 bytes begins with; 0: it begins with none. */
 size_t hsae_utf8_size(const char *text, size_t size);

@@ -141,7 +141,7 @@ static hsae_status write_saelens(const struct export *export, const char *folder
                   "d_sae", (json_int_t) export->model->levels[level].features, "dtype", "float32", "device", "cpu", "apply_b_dec_to_input",
                   0, "normalize_activations", "none", "reshape_activations", "none", "metadata", metadata_json(export, level));
     snprintf(path, sizeof path, "%s/cfg.json", folder);
-    return hsae_json_write(export->context, path, cfg);
+    return hsae_json_write(export->context, path, cfg, JSON_REAL_PRECISION(17));
 }
 
 static hsae_status export_level(const struct export *export, hsae_export_format format, uint32_t level)

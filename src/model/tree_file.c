@@ -1,31 +1,11 @@
 #include "tree_file.h"
-#include "../data/file.h"
+#include "../json.h"
 #include "slots.h"
 
 #include <jansson.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-hsae_status hsae_json_write(const hsae_context *context, const char *path, json_t *json)
-{
-    struct hsae_output *output = NULL;
-    char *text = json ? json_dumps(json, JSON_REAL_PRECISION(17)) : NULL;
-    json_decref(json);
-    if (!text)
-        return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
-    hsae_status status = hsae_output_open(context, path, &output);
-    if (!status)
-        status = hsae_output_write(output, text, strlen(text));
-    if (!status)
-        status = hsae_output_write(output, "\n", 1);
-    if (!status)
-        status = hsae_output_commit(&output);
-    hsae_output_discard(&output);
-    free(text);
-    return status;
-}
 
 /* "8,16": what a tree is of. */
 static void sizes_text(const hsae_model *model, char text[16 * HSAE_MAX_LEVELS])
@@ -86,7 +66,7 @@ hsae_status hsae_tree_write(const hsae_context *context, const hsae_model *model
     json_t *tree = json_pack("{s:s, s:i, s:o}", "format", "hsae tree", "version", 1, "levels", levels);
     snprintf(path, sizeof path, "%s/" HSAE_TREE_JSON, folder);
     if (!status)
-        return hsae_json_write(context, path, tree);
+        return hsae_json_write(context, path, tree, JSON_REAL_PRECISION(17));
     json_decref(tree);
     return status;
 }

@@ -3,7 +3,6 @@
 #define HSAE_SRC_TREE_FILE_H
 
 #include "model.h"
-#include <jansson.h>
 
 #define HSAE_TREE_TENSORS "tree.safetensors"
 #define HSAE_TREE_JSON    "tree.json"
@@ -14,8 +13,5 @@ hsae_status hsae_tree_write(const hsae_context *context, const hsae_model *model
 hsae_status hsae_tree_read(const hsae_context *context, hsae_model *model, const char *folder);
 /* No feature has a parent. */
 void hsae_tree_clear(hsae_model *model);
-
-/* `json` as a text file; takes the reference. NULL: out of memory. */
-hsae_status hsae_json_write(const hsae_context *context, const char *path, json_t *json);
 
 #endif

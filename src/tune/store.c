@@ -273,23 +273,6 @@ static hsae_status open_file(const hsae_context *context, const char *path, json
                      *out ? "" : ": ", *out ? "" : wrong.text);
 }
 
-static hsae_status write_file(const hsae_context *context, const char *path, const json_t *file)
-{
-    struct hsae_output *output = NULL;
-    char *text = json_dumps(file, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
-    hsae_status status =
-        text ? hsae_output_open(context, path, &output) : hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for %s", path);
-    if (!status)
-        status = hsae_output_write(output, text, strlen(text));
-    if (!status)
-        status = hsae_output_write(output, "\n", 1);
-    if (!status)
-        status = hsae_output_commit(&output);
-    hsae_output_discard(&output);
-    free(text);
-    return status;
-}
-
 static hsae_status save(struct hsae_device *device, const hsae_tune_result *result, const char *path)
 {
     json_t *file = NULL, *entry = entry_json(device, result), *wanted = identity(device);
@@ -300,7 +283,7 @@ static hsae_status save(struct hsae_device *device, const hsae_tune_result *resu
     if (!status) {
         json_array_remove(devices, find_entry(devices, wanted));
         json_array_append(devices, entry);
-        status = write_file(device->context, path, file);
+        status = hsae_json_write(device->context, path, json_incref(file), JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     }
     json_decref(wanted);
     json_decref(entry);
