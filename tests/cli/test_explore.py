@@ -10,7 +10,7 @@ import struct
 import xml.etree.ElementTree
 import zlib
 
-from program import DIM, ROWS, Case, hsae, main, random_rows, write_safetensors
+from program import DIM, DRIVERS, ROWS, Case, hsae, main, random_rows, write_safetensors
 
 HOSTILE = ["<script>alert(1)</script>", "</script><script>x", "<!--", "]]>", "&lt;", '"', "\\", "\x00", "\x1b[31m", "\u202egnirts", "\u2028", "\ufffd",
            "\U0001f333", "a\nb", ""]
@@ -68,10 +68,10 @@ class Exploring(Case):
     def write_tokens(self, texts):
         self.tokens.write_text("".join(json.dumps({"source": "made up", "tokens": text}) + "\n" for text in texts))
 
-    def explore(self, *arguments, out=None, **more):
+    def explore(self, *arguments, out=None, device="ref", **more):
         if not self.model.exists():
             self.train()
-        return hsae("explore", "--model", self.model, "--data", self.data, "--out", out or self.page, "--device", "ref", *arguments, **more)
+        return hsae("explore", "--model", self.model, "--data", self.data, "--out", out or self.page, "--device", device, *arguments, **more)
 
 
 class Page(Exploring):
@@ -125,11 +125,16 @@ class Page(Exploring):
                 self.assertEqual([strings[t] for t in page["index"]["levels"][level]["top"][i]], list(dict.fromkeys(strongest))[:5])
 
     def test_figures_are_those_of_eval_and_encode(self):
-        self.explore("--contexts", "3", "--context-length", "6", "--quiet")
+        for device in ("ref", "opencl:0", "vulkan:0"):
+            with self.subTest(device):
+                self.check_figures(device)
+
+    def check_figures(self, device):
+        self.explore("--contexts", "3", "--context-length", "6", "--quiet", device=device, environment=DRIVERS)
         page = blocks(self.page)
         features = self.folder / "features.safetensors"
-        hsae("encode", "--model", self.model, "--data", self.data, "--out", features, "--device", "ref")
-        evaluation = json.loads(hsae("eval", "--model", self.model, "--data", self.data, "--device", "ref", "--json")[0])
+        hsae("encode", "--model", self.model, "--data", self.data, "--out", features, "--device", device, environment=DRIVERS)
+        evaluation = json.loads(hsae("eval", "--model", self.model, "--data", self.data, "--device", device, "--json", environment=DRIVERS)[0])
         self.assertEqual(page["index"]["evaluation"], evaluation)
         self.assertEqual((page["index"]["data"]["tokens"], page["index"]["data"]["sequences"]), (ROWS, len(self.lengths)))
         found = encoded(features, 2)
