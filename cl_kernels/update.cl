@@ -6,13 +6,23 @@
 /* G, the residual that the feature answers to, where perturbation plays a part. */
 #define ANSWER(at)                                                                                                                    \
     ((flag & FLAG_SWAPPED) != 0u ? ((flag & FLAG_PARENT_SWAPPED) != 0u ? above[at] : splat(0.0f)) : residual[at] + above[at])
-/* The block's columns of a relative's row of D, onto the gradient. */
-#define ADD_ROW(feature, weight)                                                                                                     \
+/* sum = D_i . the row whose vector c is `term`; on the way, the first block's columns of the row, times `weight`, onto the gradient. */
+#define SCORE_ROW(sum, term, weight)                                                                                                  \
     {                                                                                                                                 \
-        u32 other = FLAG_ROW(flags[feature]), other_range = RANGE_OF(other);                                                                   \
-        idx other_at = IN_RANGE(other, other_range) * width;                                                                          \
-        EACH_COLUMN(column, width, dd[k] = fma_vf(splat(weight), FETCH(D, other_range, other_at + c), dd[k]))                         \
+        vf chain[4];                                                                                                                  \
+        chain[0] = chain[1] = chain[2] = chain[3] = splat(0.0f);                                                                      \
+        EACH_COLUMN(0u, width, vf row_part = term; chain[k & 3u] = fma_vf(FETCH(D, range, at + c), row_part, chain[k & 3u]);          \
+                    dd[k] = fma_vf(splat(weight), row_part, dd[k]))                                                                   \
+        for (idx rest = WG * COLS; rest < width; rest += WG * COLS)                                                                   \
+            EACH_COLUMN(rest, width, chain[k & 3u] = fma_vf(FETCH(D, range, at + c), term, chain[k & 3u]))                            \
+        sum = (chain[0] + chain[1]) + (chain[2] + chain[3]);                                                                          \
     }
+/* The block's columns of such a row onto the gradient. */
+#define ADD_ROW(term, weight) EACH_COLUMN(column, width, dd[k] = fma_vf(splat(weight), term, dd[k]))
+/* Where a relative's row of D is: other_range, other_at. */
+#define FIND_ROW(feature)                                                                                                             \
+    u32 other = FLAG_ROW(flags[feature]), other_range = RANGE_OF(other);                                                              \
+    idx other_at = IN_RANGE(other, other_range) * width;
 
 /* Adam of element vector c, whose sums over the batch are in dd[k] and de[k]; D before its renormalisation. */
 #define STEP_COLUMN(k, c)                                                                                                             \
@@ -71,95 +81,90 @@ BEGIN(update)
     f32 lambda = bits_f32(control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA]);
     f32 radial = 0.0f, bias_gradient = 0.0f, threshold_gradient = 0.0f, squares = 0.0f;
     f32 own_term = 0.0f, parent_term = 0.0f, product = 0.0f;
-
-    /* Scores: q = 2 D_i . G + 2 rho D_i . (u_i - u_parent). */
-    for (u32 pair = begin; pair < end; pair++) {
-        u32 b = pairs[2u * pair];
-        f32 value = bits_f32(pairs[2u * pair + 1u]), a = value > threshold ? value : 0.0f;
-        idx line = b * width;
-        vf sum;
-        if (plain)
-            DOT(sum, width, FETCH(D, range, at + c), residual[line + c])
-        else
-            DOT(sum, width, FETCH(D, range, at + c), ANSWER(line + c))
-        WG_SUM(part, sum_vf(sum));
-        f32 q = 2.0f * part[0];
-        if (p.rho != 0.0f) {
-            u32 first = kin[pair * KIN_WORDS + KIN_FIRST], last = kin[pair * KIN_WORDS + KIN_END];
-            f32 parent_side = bits_f32(kin[pair * KIN_WORDS + KIN_PARENT]), own = bits_f32(kin[pair * KIN_WORDS + KIN_OWN]);
-            if (last > first + 1u) {
-                f32 siblings = 0.0f;
-                for (u32 s = first; s < last; s++) {
-                    u32 sibling = samples[2u * s];
-                    f32 act = bits_f32(samples[2u * s + 1u]);
-                    if (sibling == i || act == 0.0f)
-                        continue;
-                    u32 other = FLAG_ROW(flags[sibling]), other_range = RANGE_OF(other);
-                    idx other_at = IN_RANGE(other, other_range) * width;
-                    DOT(sum, width, FETCH(D, range, at + c), FETCH(D, other_range, other_at + c))
-                    siblings = fma_f32(act, sum_vf(sum), siblings);
-                }
-                WG_SUM(part, siblings);
-                parent_side -= part[0];
-            }
-            q += 2.0f * p.rho * (own - parent_side);
-            own_term = fma_f32(a, own, own_term);
-            parent_term = fma_f32(a, parent_side, parent_term);
-            product = fma_f32(a, bits_f32(kin[pair * KIN_WORDS + KIN_PARENT_ACT]), product);
-        }
-        if (LANE == 0u)
-            kin[pair * KIN_WORDS + KIN_SCORE] = bits_u32(q);
-        radial = fma_f32(a, q, radial);
-        squares = fma_f32(a, a, squares);
-        bias_gradient += a > 0.0f ? q : 0.0f;
-        threshold_gradient -= abs_f32(value - threshold) < 0.5f * p.bandwidth ? fma_f32(threshold, q, lambda) : 0.0f;
-    }
-    BARRIER();
-
     f32 share = 1.0f / to_f32(p.rows);
-    u32 tail = 16u / VW, ghost_row = 2u * GROUP * (width + tail);
-    if (p.dead != 0u) {
-        radial += sum_vf(ghosts[ghost_row + width]) / to_f32(VW);
-        bias_gradient += sum_vf(ghosts[ghost_row + 2u * width + tail]) / to_f32(VW);
-    }
-    radial = p.project != 0u ? radial * share : 0.0f;
     f32 rate = bits_f32(control[CONTROL_RATE]), correction = bits_f32(control[CONTROL_CORRECTION]);
     f32 decay = exp2_f32(p.log2_beta2 * to_f32(control[CONTROL_STEP] - table[i * TABLE_WORDS + TABLE_ROW_STEP]));
     u32 parent = tree[i * TREE_WORDS + TREE_PARENT], children = tree[i * TREE_WORDS + TREE_CHILD_COUNT];
     u32 child_first = tree[i * TREE_WORDS + TREE_CHILD_FIRST];
     u32 spare = p.spare + rank - p.rank, next = places[spare], next_range = RANGE_OF(next);
     idx next_at = IN_RANGE(next, next_range) * width, own = (i - p.base) * width;
+    u32 tail = 16u / VW, ghost_row = 2u * GROUP * (width + tail);
     vf norm = splat(0.0f);
 
-    /* Gradients and Adam, a block of columns at a time. */
+    /* Gradients and Adam, a block of columns at a time; with the first one the scores, q = 2 D_i . G + 2 rho D_i . (u_i - u_parent), so that its
+     * rows are read once. */
     for (idx column = 0u; column < width; column += WG * COLS) {
         vf dd[COLS], de[COLS];
-        UNROLL for (u32 k = 0u; k < COLS; k++) {
-            dd[k] = splat(0.0f);
-            de[k] = splat(0.0f);
-        }
+        CLEAR_COLUMNS(dd, column, width)
+        CLEAR_COLUMNS(de, column, width)
         for (u32 pair = begin; pair < end; pair++) {
-            u32 b = pairs[2u * pair];
-            f32 value = bits_f32(pairs[2u * pair + 1u]);
-            if (value <= threshold)
-                continue;
-            f32 q = bits_f32(kin[pair * KIN_WORDS + KIN_SCORE]);
-            idx line = b * width;
-            if (plain)
-                EACH_COLUMN(column, width, dd[k] = fma_vf(splat(value), residual[line + c], dd[k]))
-            else
-                EACH_COLUMN(column, width, dd[k] = fma_vf(splat(value), ANSWER(line + c), dd[k]))
-            EACH_COLUMN(column, width, de[k] = fma_vf(splat(q), x[line + c], de[k]))
-            if (p.rho == 0.0f)
-                continue;
-            u32 first = kin[pair * KIN_WORDS + KIN_FIRST], last = kin[pair * KIN_WORDS + KIN_END];
-            for (u32 s = first; s < last && last > first + 1u; s++) { /* a lone child has no siblings to look up */
-                u32 sibling = samples[2u * s];
-                f32 weight = p.rho * value * bits_f32(samples[2u * s + 1u]);
-                if (sibling == i || weight == 0.0f)
-                    continue;
-                ADD_ROW(sibling, weight)
+            idx line = pairs[2u * pair] * width;
+            f32 value = bits_f32(pairs[2u * pair + 1u]), a = value > threshold ? value : 0.0f, q = 0.0f, siblings = 0.0f;
+            u32 first = 0u, last = 0u;
+            vf sum;
+            if (p.rho != 0.0f) {
+                first = kin[pair * KIN_WORDS + KIN_FIRST];
+                last = kin[pair * KIN_WORDS + KIN_END];
+                last = last > first + 1u ? last : first; /* a lone child has no siblings to look up */
             }
+            if (column != 0u) {
+                if (a == 0.0f)
+                    continue;
+                q = bits_f32(kin[pair * KIN_WORDS + KIN_SCORE]);
+                if (plain)
+                    ADD_ROW(residual[line + c], a)
+                else
+                    ADD_ROW(ANSWER(line + c), a)
+            } else {
+                if (plain)
+                    SCORE_ROW(sum, residual[line + c], a)
+                else
+                    SCORE_ROW(sum, ANSWER(line + c), a)
+                WG_SUM(part, sum_vf(sum));
+                q = 2.0f * part[0];
+            }
+            for (u32 s = first; s < last; s++) {
+                u32 sibling = samples[2u * s];
+                f32 act = bits_f32(samples[2u * s + 1u]);
+                if (sibling == i || act == 0.0f)
+                    continue;
+                FIND_ROW(sibling)
+                if (column != 0u) {
+                    ADD_ROW(FETCH(D, other_range, other_at + c), p.rho * a * act)
+                } else {
+                    SCORE_ROW(sum, FETCH(D, other_range, other_at + c), p.rho * a * act)
+                    siblings = fma_f32(act, sum_vf(sum), siblings);
+                }
+            }
+            if (column == 0u) {
+                if (p.rho != 0.0f) {
+                    f32 parent_side = bits_f32(kin[pair * KIN_WORDS + KIN_PARENT]), own_side = bits_f32(kin[pair * KIN_WORDS + KIN_OWN]);
+                    if (last > first) {
+                        WG_SUM(part, siblings);
+                        parent_side -= part[0];
+                    }
+                    q += 2.0f * p.rho * (own_side - parent_side);
+                    own_term = fma_f32(a, own_side, own_term);
+                    parent_term = fma_f32(a, parent_side, parent_term);
+                    product = fma_f32(a, bits_f32(kin[pair * KIN_WORDS + KIN_PARENT_ACT]), product);
+                }
+                if (LANE == 0u)
+                    kin[pair * KIN_WORDS + KIN_SCORE] = bits_u32(q);
+                radial = fma_f32(a, q, radial);
+                squares = fma_f32(a, a, squares);
+                bias_gradient += a > 0.0f ? q : 0.0f;
+                threshold_gradient -= abs_f32(value - threshold) < 0.5f * p.bandwidth ? fma_f32(threshold, q, lambda) : 0.0f;
+            }
+            if (a > 0.0f)
+                EACH_COLUMN(column, width, de[k] = fma_vf(splat(q), x[line + c], de[k]))
+        }
+        if (column == 0u) { /* the sums over the batch are whole */
+            BARRIER();
+            if (p.dead != 0u) {
+                radial += sum_vf(ghosts[ghost_row + width]) / to_f32(VW);
+                bias_gradient += sum_vf(ghosts[ghost_row + 2u * width + tail]) / to_f32(VW);
+            }
+            radial = p.project != 0u ? radial * share : 0.0f;
         }
         if (p.rho != 0.0f) {
             u32 relatives = children + (parent != NONE ? 1u : 0u);
@@ -168,7 +173,8 @@ BEGIN(update)
                 f32 weight = -p.rho * (r < children ? terms[relative * TERM_WORDS + TERM_PRODUCT] : product);
                 if (weight == 0.0f)
                     continue;
-                ADD_ROW(relative, weight)
+                FIND_ROW(relative)
+                ADD_ROW(FETCH(D, other_range, other_at + c), weight)
             }
         }
         f32 self_weight = p.rho * squares * ((children != 0u ? 1.0f : 0.0f) + (parent != NONE ? 1.0f : 0.0f));

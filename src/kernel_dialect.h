@@ -136,6 +136,7 @@ uint mul_hi_u32(uint a, uint b)
 #define GROUPS_X (to_u32(get_num_groups(0)))
 #if WG == 1
 #define idx size_t
+#define to_idx(x) ((size_t)(x))
 #define LANE 0u
 #define BARRIER()
 #define LOCAL_BARRIER()
@@ -213,9 +214,9 @@ static inline uint mul_hi_u32(uint a, uint b) { return mul_hi(a, b); }
         BARRIER();                                                                                           \
     }
 
-/* A work-item's COLS vectors of a row, from `column` on: c is each one's place in the row, k its number. A block that `end` does not cut off
- * has a loop of its own, without the question. */
-#define EACH_COLUMN(column, end, statement)                                                                  \
+/* A work-item's COLS vectors of a row, from `column` on: c is each one's place in the row, k its number. Up to 16 of them are registers: a block
+ * that `end` does not cut off has a loop of its own, without the question. More are memory that the first cache holds. */
+#define EACH_REGISTER(column, end, statement)                                                                \
     {                                                                                                        \
         if ((column) + WG * COLS <= (end)) {                                                                 \
             UNROLL for (u32 k = 0u; k < COLS; k++) {                                                         \
@@ -231,6 +232,34 @@ static inline uint mul_hi_u32(uint a, uint b) { return mul_hi(a, b); }
             }                                                                                                \
         }                                                                                                    \
     }
+#define EACH_COLUMN(column, end, statement) EACH_REGISTER(column, end, statement)
+#define CLEAR_COLUMNS(array, column, end)                                                                    \
+    UNROLL for (u32 k = 0u; k < COLS; k++)                                                                   \
+        array[k] = splat(0.0f);
+#ifndef HSAE_GLSL
+#if COLS > 16
+#undef EACH_COLUMN
+#undef CLEAR_COLUMNS
+#define CLEAR_COLUMNS(array, column, end)                                                                    \
+    for (idx k = 0u; k < COLS && (column) + k < (end); k++)                                                  \
+        array[k] = splat(0.0f);
+#define EACH_COLUMN(column, end, statement)                                                                  \
+    {                                                                                                        \
+        idx each_count = min(to_idx(COLS), to_idx((end) - (column))), each_whole = each_count / 4u * 4u;             \
+        for (idx each = 0u; each < each_whole; each += 4u)                                                   \
+            UNROLL for (u32 each_k = 0u; each_k < 4u; each_k++) {                                            \
+                idx k = each + each_k, c = (column) + k;                                                     \
+                statement;                                                                                   \
+            }                                                                                                \
+        UNROLL for (u32 each_k = 0u; each_k < 3u; each_k++) {                                                \
+            idx k = each_whole + each_k, c = (column) + k;                                                   \
+            if (k < each_count) {                                                                            \
+                statement;                                                                                   \
+            }                                                                                                \
+        }                                                                                                    \
+    }
+#endif
+#endif
 
 /* sum = the work-item's part of the sum over c < width of a times b, two expressions in c; four chains, so that none waits for itself. */
 #define DOT(sum, width, a, b)                                                                                \

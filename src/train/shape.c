@@ -53,7 +53,8 @@ static struct hsae_kernel_shape cpu_shape(enum hsae_kernel kernel, uint32_t widt
         shape.columns = width == 16 ? 12 : width == 8 ? 3 : 1;
         break;
     case WORK_ROW:
-        shape.columns = width < 16 ? 4 : kernel == HSAE_KERNEL_update ? 8 : 12; /* `update` has two accumulators a column */
+        /* `update` keeps the sums of a whole row of up to 4096 columns in the first cache, so that it reads the samples' rows once. */
+        shape.columns = kernel == HSAE_KERNEL_update ? 4096 / width : width < 16 ? 4 : 12;
         break;
     case WORK_COLUMN:
         shape.columns = 4;
@@ -172,7 +173,7 @@ static struct axes cpu_axes(enum hsae_kernel kernel)
     if (is_items(kernel))
         return (struct axes){.groups = {1, 8, 16, 32, 64, 128}};
     if (has_columns(kernel))
-        return (struct axes){.columns = {1, 2, 3, 4, 6, 8, 12, 16}, .widths = {4, 8, 16}};
+        return (struct axes){.columns = {1, 2, 3, 4, 6, 8, 12, 16, 32, 256, 1024}, .widths = {4, 8, 16}};
     if (kernel == HSAE_KERNEL_encode)
         return (struct axes){.columns = {1, 2, 3, 4, 5, 6, 8, 10, 12, 13, 14}, .widths = {4, 8, 16}};
     return (struct axes){.groups = {0}};

@@ -19,6 +19,7 @@ TEXT = {".c", ".h", ".cl", ".comp", ".py", ".sh", ".md", ".build", ".txt", ".1",
 MAX_LINES = 800
 TILES = ("TILE_VECTORS", "TILE_WORDS", "TILE_STEP", "TILE_PAD", "TILE_PREFETCH")
 SHAPES = [{"WG": 1, "VW": 16, "COLS": 2, "RANGES": 1, **dict.fromkeys(TILES, 0)},
+          {"WG": 1, "VW": 8, "COLS": 512, "RANGES": 1, **dict.fromkeys(TILES, 0)},
           {"WG": 64, "VW": 4, "COLS": 1, "RANGES": 4, **dict(zip(TILES, (2, 2, 16, 1, 1)))}]
 VULKAN_TESTS = {"tests/unit/test_vulkan.c", "tests/offline/shapes.c"}
 LETTERS = {"READ": "r", "READ4": "rrrr", "WRITE": "w", "MODIFY": "m", "MODIFY4": "mmmm"}

@@ -141,7 +141,7 @@ static void test_round_trip(void **state)
     struct hsae_device third = make_device();
     assert_int_equal(setenv("HSAE_TUNING", "off", 1), 0);
     hsae_tuning_load(&third);
-    assert_int_equal(columns_of(&third, HSAE_KERNEL_update), 8);
+    assert_int_equal(columns_of(&third, HSAE_KERNEL_update), 256);
     assert_null(hsae_tune_path(context));
     unsetenv("HSAE_TUNING");
     assert_null(hsae_tune_path(context)); /* the context has no folder */
