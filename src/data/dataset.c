@@ -178,24 +178,6 @@ size_t hsae_dataset_row_bytes(const hsae_dataset *dataset)
     return hsae_dtype_size(dataset->store->shards.dtype) * dataset->store->shards.dim;
 }
 
-/* Bytes that were read; fewer than `size`: *error as hsae_dataset_fetch says. */
-static size_t read_bytes(int descriptor, uint64_t offset, size_t size, unsigned char *out, int *error)
-{
-    size_t done = 0;
-    *error = 0;
-    while (done < size) {
-        ssize_t more = pread(descriptor, out + done, size - done, (off_t)(offset + done));
-        if (more < 0 && errno == EINTR)
-            continue;
-        if (more < 0)
-            *error = errno;
-        if (more <= 0)
-            break;
-        done += (size_t)more;
-    }
-    return done;
-}
-
 /* How many of the rows lie one behind the other in `shard`, where the first of them does. */
 static size_t run_length(const hsae_dataset *dataset, const struct shard *shard, const uint64_t *rows, size_t count)
 {
@@ -214,7 +196,7 @@ size_t hsae_dataset_fetch(const hsae_dataset *dataset, const uint64_t *rows, siz
         const struct shard *shard = find_shard(shards, dataset->first + rows[i]);
         uint64_t size = row_size(shards, shard), offset = shard->offset + (dataset->first + rows[i] - shard->first) * size;
         length = size == stride ? run_length(dataset, shard, rows + i, count - i) : 1;
-        size_t done = read_bytes(shard->descriptor, offset, length * size, raw + i * stride, error);
+        size_t done = hsae_read_at(shard->descriptor, offset, length * size, raw + i * stride, error);
         if (done < length * size)
             return i + done / size;
     }

@@ -109,6 +109,23 @@ void hsae_map_forget(const void *data, uint64_t size)
         madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
+size_t hsae_read_at(int file, uint64_t offset, size_t size, void *out, int *error)
+{
+    size_t done = 0;
+    *error = 0;
+    while (done < size) {
+        ssize_t more = pread(file, (unsigned char *)out + done, size - done, (off_t)(offset + done));
+        if (more < 0 && errno == EINTR)
+            continue;
+        if (more < 0)
+            *error = errno;
+        if (more <= 0)
+            break;
+        done += (size_t)more;
+    }
+    return done;
+}
+
 struct hsae_output {
     const hsae_context *context;
     char *path;      /* as the caller named it, for messages */

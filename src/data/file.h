@@ -23,6 +23,9 @@ void hsae_map_close(struct hsae_map *map);
  * soon. */
 void hsae_map_forget(const void *data, uint64_t size);
 
+/* Bytes of an open file, which may change meanwhile; how many were read. Fewer than `size`: *error is an errno, 0 at the file's end. */
+size_t hsae_read_at(int file, uint64_t offset, size_t size, void *out, int *error);
+
 /* A new file that becomes `path` on commit: until then it lies beside it under another name, and whatever was at `path` stays whole.
  * Symbolic links are followed. On an error everything that was written is removed; one message is logged. */
 struct hsae_output;

@@ -7,18 +7,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEEPEST = 64, FORGET_BYTES = 1 << 24, FIRST_BYTES = 256 };
+enum {
+    DEEPEST = 64,
+    FIRST_BYTES = 256,
+    BLOCK_BYTES = 4096,
+    AHEAD = 16, /* bytes that are looked at together: two halves of a character are 12 */
+};
 
 struct hsae_tokens {
     const hsae_context *context;
     const char *const *paths;
-    size_t path_count, path; /* path: of the file that is read */
-    struct hsae_map map;
-    const unsigned char *next, *end, *forgotten; /* in the map */
-    uint64_t line, sequence;                     /* sequence: of the next line */
-    bool open, in_array, in_first;
+    size_t path_count, path;              /* path: of the file that is read */
+    struct hsae_map map;                  /* keeps the file open; it is read through its descriptor, since it may change meanwhile */
+    uint64_t offset;                      /* in the file, of `end` */
+    int error;                            /* an errno that ended the file */
+    const unsigned char *next, *end;      /* in the block */
+    uint64_t line, sequence;              /* sequence: of the next line */
+    bool open, whole, in_array, in_first; /* whole: the block ends where the file does */
     char *text;
     size_t size, capacity;
+    unsigned char block[BLOCK_BYTES];
 };
 
 /* ---- errors ---- */
@@ -37,6 +45,8 @@ static const char *found(const struct hsae_tokens *t, char text[32])
 static hsae_status unexpected(const struct hsae_tokens *t, const char *expected)
 {
     char text[32];
+    if (t->error && t->next == t->end)
+        return hsae_fail_reading(t->context, t->paths[t->path], t->error);
     return hsae_fail(t->context, HSAE_ERROR_FORMAT, "%s: line %" PRIu64 ": expected %s, found %s", t->paths[t->path], t->line, expected,
                      found(t, text));
 }
@@ -48,9 +58,23 @@ static hsae_status wrong(const struct hsae_tokens *t, const char *what)
 
 /* ---- pieces of JSON ---- */
 
+/* Afterwards there are AHEAD bytes from the cursor on, or all that the file has. */
+static void look_ahead(struct hsae_tokens *t)
+{
+    size_t left = (size_t)(t->end - t->next);
+    if (left >= AHEAD || t->whole)
+        return;
+    memmove(t->block, t->next, left);
+    size_t wanted = BLOCK_BYTES - left, more = hsae_read_at(t->map.file, t->offset, wanted, t->block + left, &t->error);
+    t->next = t->block;
+    t->end = t->block + left + more;
+    t->offset += more;
+    t->whole = more < wanted;
+}
+
 static void skip_space(struct hsae_tokens *t)
 {
-    while (t->next < t->end && (*t->next == ' ' || *t->next == '\t' || *t->next == '\r'))
+    for (look_ahead(t); t->next < t->end && (*t->next == ' ' || *t->next == '\t' || *t->next == '\r'); look_ahead(t))
         t->next++;
 }
 
@@ -141,6 +165,7 @@ static hsae_status read_string(struct hsae_tokens *t, bool keep)
     while (!status) {
         uint32_t c = 0;
         char bytes[4];
+        look_ahead(t);
         if (t->next == t->end || *t->next == '\n')
             return unexpected(t, "the end of a string");
         if (*t->next == '"') {
@@ -168,10 +193,10 @@ static hsae_status read_string(struct hsae_tokens *t, bool keep)
 
 static size_t digits(struct hsae_tokens *t)
 {
-    const unsigned char *begin = t->next;
-    while (t->next < t->end && *t->next >= '0' && *t->next <= '9')
+    size_t count = 0;
+    for (look_ahead(t); t->next < t->end && *t->next >= '0' && *t->next <= '9'; look_ahead(t), count++)
         t->next++;
-    return (size_t)(t->next - begin);
+    return count;
 }
 
 static hsae_status skip_number(struct hsae_tokens *t)
@@ -298,8 +323,10 @@ static hsae_status open_file(struct hsae_tokens *t)
         return status;
     t->open = true;
     t->line = 1;
-    t->next = t->forgotten = t->map.data;
-    t->end = t->next ? t->next + t->map.size : NULL;
+    t->next = t->end = t->block;
+    t->offset = 0;
+    t->error = 0;
+    t->whole = t->map.size == 0;
     return HSAE_OK;
 }
 
@@ -329,6 +356,8 @@ static hsae_status find_line(struct hsae_tokens *t, bool *found_one)
             *found_one = true;
             return HSAE_OK;
         }
+        if (t->error)
+            return hsae_fail_reading(t->context, t->paths[t->path], t->error);
         close_file(t);
         t->path++;
     }
@@ -366,10 +395,6 @@ hsae_status hsae_tokens_next(struct hsae_tokens *t, struct hsae_token *out, bool
         status = read_string(t, true);
         *out = (struct hsae_token){t->text ? t->text : "", (uint32_t)t->size, t->sequence, t->in_first};
         t->in_first = false;
-        if (t->next - t->forgotten > FORGET_BYTES) {
-            hsae_map_forget(t->forgotten, (uint64_t)(t->next - t->forgotten));
-            t->forgotten = t->next;
-        }
         *more = !status;
         return status;
     }

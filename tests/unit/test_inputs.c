@@ -2,6 +2,7 @@
 #include "support.h"
 
 #include "data/dataset.h"
+#include "data/tokens.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -273,13 +274,81 @@ static void test_damaged(void **state)
     }
 }
 
+/* Escapes, characters and numbers of several bytes where one block of a file ends and the next one begins. */
+static void test_tokens_between_blocks(void **state)
+{
+    (void)state;
+    enum { TOKENS = 400 };
+    static const char tree[] = "\xf0\x9f\x8c\xb3";
+    char name[1100];
+    const char *path = name;
+    snprintf(name, sizeof name, "%s/tokens.jsonl", folder);
+    for (int shift = 0; shift < 48; shift++) {
+        FILE *file = fopen(path, "wb");
+        assert_non_null(file);
+        fprintf(file, "%*s{\"tokens\": [", shift, "");
+        for (int k = 0; k < TOKENS; k++)
+            fprintf(file, "%s\"\\ud83c\\udf33%s\"", k ? ", " : "", tree);
+        fprintf(file, "], \"numbers\": [");
+        for (int k = 0; k < TOKENS; k++)
+            fprintf(file, "-1.25e+07, {\"%s\": false}, ", tree);
+        fprintf(file, "null]}\n");
+        fclose(file);
+        struct hsae_tokens *tokens;
+        struct hsae_token token;
+        bool more;
+        assert_ok(hsae_tokens_open(context, &path, 1, &tokens));
+        for (int k = 0; k < TOKENS; k++) {
+            assert_ok(hsae_tokens_next(tokens, &token, &more));
+            assert_true(more && token.size == 8 && !memcmp(token.text, tree, 4) && !memcmp(token.text + 4, tree, 4));
+        }
+        assert_ok(hsae_tokens_next(tokens, &token, &more));
+        assert_false(more);
+        hsae_tokens_close(&tokens);
+    }
+}
+
+/* A file that is cut short while it is read ends there, with a message. */
+static void test_tokens_cut(void **state)
+{
+    (void)state;
+    char name[1100];
+    const char *path = name;
+    struct hsae_tokens *tokens;
+    struct hsae_token token;
+    bool more = true;
+    hsae_status status = HSAE_OK;
+    snprintf(name, sizeof name, "%s/tokens.jsonl", folder);
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    fprintf(file, "{\"tokens\": [");
+    for (int k = 0; k < 10000; k++)
+        fprintf(file, "%s\"%d\"", k ? ", " : "", k);
+    fprintf(file, "]}\n");
+    fclose(file);
+    assert_ok(hsae_tokens_open(context, &path, 1, &tokens));
+    assert_ok(hsae_tokens_next(tokens, &token, &more));
+    assert_int_equal(truncate(path, 5000), 0);
+    while (!status && more)
+        status = hsae_tokens_next(tokens, &token, &more);
+    assert_int_equal(status, HSAE_ERROR_FORMAT);
+    assert_non_null(strstr(messages[HSAE_LOG_ERROR], "found the end of the file"));
+    hsae_tokens_close(&tokens);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),          cmocka_unit_test(test_saelens),
-        cmocka_unit_test(test_order_of_files),  cmocka_unit_test(test_raw),
-        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_cut),
-        cmocka_unit_test(test_offsets_outside), cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_saelens),
+        cmocka_unit_test(test_order_of_files),
+        cmocka_unit_test(test_raw),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_cut),
+        cmocka_unit_test(test_offsets_outside),
+        cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_tokens_between_blocks),
+        cmocka_unit_test(test_tokens_cut),
     };
     return cmocka_run_group_tests(tests, support_setup, support_teardown);
 }
