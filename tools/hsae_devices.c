@@ -1,7 +1,6 @@
 /* hsae devices: what there is to compute on. */
 #include "cli.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,58 +16,15 @@ static const char *type_name(hsae_device_type type)
     return names[type];
 }
 
-/* The self-test: a few steps of a tiny run, whose figures must be those of the reference. */
-enum { TEST_DIM = 24, TEST_BATCH = 32, TEST_STEPS = 6 };
-
-static hsae_status test_run(hsae_context *context, const char *id, hsae_step_metrics metrics[TEST_STEPS])
-{
-    float rows[TEST_BATCH * TEST_DIM];
-    uint32_t state = 1;
-    for (size_t i = 0; i < TEST_BATCH * TEST_DIM; i++) {
-        state = state * 1664525u + 1013904223u;
-        rows[i] = (float)(state >> 8) * (1.0f / (1 << 24)) - 0.5f;
-    }
-    hsae_config config;
-    hsae_device *device = NULL;
-    hsae_trainer *trainer = NULL;
-    hsae_config_defaults(&config);
-    config.level_count = 2;
-    config.levels[0] = 24;
-    config.levels[1] = 48;
-    config.target_l0[0] = config.target_l0[1] = 4;
-    config.batch = TEST_BATCH;
-    config.steps = TEST_STEPS;
-    config.hierarchy_period = 2;
-    hsae_status status = hsae_device_open(context, id, &device);
-    if (status == HSAE_OK)
-        status = hsae_trainer_create_from_memory(device, &config, rows, TEST_BATCH, TEST_DIM, &trainer);
-    for (int i = 0; i < TEST_STEPS && status == HSAE_OK; i++)
-        status = hsae_trainer_step(trainer, rows, &metrics[i]);
-    hsae_trainer_destroy(&trainer);
-    hsae_device_close(&device);
-    return status;
-}
-
-static bool near(double a, double b)
-{
-    return fabs(a - b) <= 1e-3 * fmax(fabs(b), 1);
-}
-
+/* Whether the device computes what the reference does; the reason is logged where it does not. */
 static bool self_test(hsae_context *context, const char *id)
 {
-    hsae_step_metrics expected[TEST_STEPS], found[TEST_STEPS];
-    if (test_run(context, "ref", expected) != HSAE_OK || test_run(context, id, found) != HSAE_OK)
-        return false;
-    for (int i = 0; i < TEST_STEPS; i++)
-        for (int l = 0; l < 2; l++) {
-            const hsae_step_level *a = &found[i].levels[l], *b = &expected[i].levels[l];
-            if (!near(a->reconstruction, b->reconstruction) || !near(a->l0, b->l0) || !near(a->constraint, b->constraint)) {
-                cli_warning("%s, step %d, level %d: reconstruction %g, L0 %g, constraint %g; expected %g, %g, %g", id, i + 1, l,
-                            a->reconstruction, a->l0, a->constraint, b->reconstruction, b->l0, b->constraint);
-                return false;
-            }
-        }
-    return true;
+    hsae_device *device = NULL;
+    hsae_status status = hsae_device_open(context, id, &device);
+    if (status == HSAE_OK)
+        status = hsae_device_test(device, true);
+    hsae_device_close(&device);
+    return status == HSAE_OK;
 }
 
 static json_t *device_json(const hsae_device_info *device, const char *tested)
@@ -137,7 +93,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 {
     bool json = false, test = false;
     const struct cli_option options[] = {
-        {"test", CLI_FLAG, &test, NULL, "train a few steps on every device and compare with the reference"},
+        {"test", CLI_FLAG, &test, NULL, "train a few steps on every device and compare all of the result with the reference"},
         {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
         {0},
     };

@@ -3,6 +3,7 @@
 #define HSAE_DEVICE_H
 
 #include <hsae/status.h>
+#include <stdbool.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -59,6 +60,12 @@ HSAE_API hsae_status hsae_device_open(hsae_context *context, const char *id, hsa
 HSAE_API void hsae_device_close(hsae_device **device);
 /* Valid while the device is open. */
 HSAE_API const hsae_device_info *hsae_device_get_info(const hsae_device *device);
+
+/* Whether the device computes what the reference device does: trains a small model of odd sizes for a few steps on both, with everything
+ * switched on, and compares the whole training state; a second or two, more where kernels must be compiled. A success is kept in the cache
+ * folder, and known from there for the same library, device, driver and tuning unless `again`. ERROR_DRIVER says what is off, and by how
+ * much; any other error is one of training. Thread-safety: as any use of the device. */
+HSAE_API hsae_status hsae_device_test(hsae_device *device, bool again);
 
 #ifdef __cplusplus
 }

@@ -145,7 +145,7 @@ static size_t list_tensors(const struct snapshot *snapshot, struct slot slots[TE
     return count + hsae_train_slots(snapshot->model, snapshot->state, slots + count);
 }
 
-static double snapshots_off(const struct snapshot *expected, const struct snapshot *found)
+static double snapshots_off(const struct snapshot *expected, const struct snapshot *found, char tensor[64])
 {
     struct slot a[TENSORS], b[TENSORS];
     size_t count = list_tensors(expected, a);
@@ -158,21 +158,33 @@ static double snapshots_off(const struct snapshot *expected, const struct snapsh
         const void *x = hsae_slot_data(&a[k]), *y = hsae_slot_data(&b[k]);
         if (!x || !y)
             continue;
-        if (a[k].type == HSAE_TENSOR_F32)
-            worst = fmax(worst, floats_off(x, y, elements));
-        else if (memcmp(x, y, elements * (a[k].type == HSAE_TENSOR_I64 ? sizeof(int64_t) : sizeof(int32_t))) != 0)
-            worst = INFINITY;
+        size_t bytes = elements * (a[k].type == HSAE_TENSOR_I64 ? sizeof(int64_t) : sizeof(int32_t));
+        double off = a[k].type == HSAE_TENSOR_F32 ? floats_off(x, y, elements) : memcmp(x, y, bytes) ? INFINITY : 0;
+        if (off > worst) {
+            worst = off;
+            memcpy(tensor, a[k].name, sizeof a[k].name);
+        }
     }
     return worst;
+}
+
+double hsae_match_agreement(const struct match *match, char *tensor)
+{
+    char name[64] = "";
+    double off = snapshots_off(&match->reference, &match->own, name);
+    if (tensor)
+        memcpy(tensor, name, sizeof name);
+    return off;
 }
 
 hsae_status hsae_match_check(struct match *match, double *off)
 {
     struct snapshot found = {0};
+    char tensor[64];
     *off = INFINITY;
     hsae_status status = train(match, match->device, &found);
     if (!status)
-        *off = fmax(snapshots_off(&match->reference, &found), snapshots_off(&match->own, &found));
+        *off = fmax(snapshots_off(&match->reference, &found, tensor), snapshots_off(&match->own, &found, tensor));
     snapshot_free(&found);
     return status;
 }

@@ -11,6 +11,10 @@ struct match; /* results of the reference device, and of the device with the sha
 hsae_status hsae_match_create(struct hsae_device *device, struct match **out);
 void hsae_match_destroy(struct match **match);
 
+/* The largest difference between the device's first result and the reference device's, as hsae_match_check gives it; `tensor` (NULL, or
+ * room for 64 characters) gets the name of what differs most, "" where nothing does. */
+double hsae_match_agreement(const struct match *match, char *tensor);
+
 /* The same steps on the device; *off: the largest difference of any number of the training state from either result, in units of what
  * rounding may do: matches where <= 1. Integers and bits must be equal, else *off is infinite. An error where the device cannot run them.
  */

@@ -73,6 +73,16 @@ class Devices(Case):
         self.assertIn("ref", ids)
         self.assertIn(found["default"], ids)
 
+    def test_self_test(self):
+        found = json.loads(hsae("devices", "--test", "--json", environment=DRIVERS)[0])
+        self.assertEqual({device["self_test"] for device in found["devices"]}, {"passed"})
+
+    def test_a_device_is_tested_once(self):
+        tested = {**DRIVERS, "HSAE_SELF_TEST": "", "HSAE_CACHE_DIR": str(self.folder / "cache")}
+        for _ in range(2):
+            self.train("--device", "opencl:0", "--force", environment=tested)
+            self.assertEqual(len(list((self.folder / "cache").glob("selftest-*"))), 1)
+
     def test_unknown_device_lists_those_that_exist(self):
         self.assertIn("ref", self.train("--device", "opencl:99", status=1)[1])
         self.assertFalse(self.out.exists())

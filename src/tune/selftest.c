@@ -1,0 +1,70 @@
+/* hsae_device_test: whether a device computes what the reference device does. */
+#include "../train/shape.h"
+#include "match.h"
+#include "store.h"
+#include <hsae/hsae.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* What a verdict depends on: library, device, driver, and the shapes that kernels have. */
+struct key {
+    char version[32], name[256], driver[256];
+    uint32_t backend;
+    struct hsae_kernel_shape shapes[HSAE_KERNEL_COUNT];
+};
+
+static struct key *make_key(const struct hsae_device *device)
+{
+    struct key *key = calloc(1, sizeof *key);
+    if (!key)
+        return NULL;
+    memcpy(key->version, hsae_version(), strlen(hsae_version()));
+    memcpy(key->name, device->info.name, strlen(device->info.name));
+    memcpy(key->driver, device->info.driver, strlen(device->info.driver));
+    key->backend = device->info.backend;
+    for (size_t k = 0; k < HSAE_KERNEL_COUNT; k++)
+        key->shapes[k] = hsae_shape(device, (enum hsae_kernel)k, 1);
+    return key;
+}
+
+static hsae_status test(struct hsae_device *device)
+{
+    const hsae_device_info *info = &device->info;
+    struct match *match = NULL;
+    char tensor[64];
+    hsae_status status = hsae_match_create(device, &match);
+    double off = status ? 0 : hsae_match_agreement(match, tensor);
+    hsae_match_destroy(&match);
+    if (off > 1)
+        status =
+            hsae_fail(device->context, HSAE_ERROR_DRIVER,
+                      "%s (%s; %s) computes wrong: after a few training steps of a small model its %s is off by %.3g times what rounding "
+                      "may do, against the reference device; update the driver or choose another device (hsae devices --test)",
+                      info->id, info->name, info->driver, tensor, off);
+    return status;
+}
+
+hsae_status hsae_device_test(hsae_device *device, bool again)
+{
+    static const char kind[] = "selftest", passed[] = "passed";
+    if (!device)
+        return HSAE_ERROR_ARGUMENT;
+    hsae_tuning_load(device);
+    struct key *key = make_key(device);
+    void *known = NULL;
+    size_t size;
+    if (!key)
+        return hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for a test of %s", device->info.id);
+    if (!again)
+        hsae_cache_read(device->context, kind, key, sizeof *key, &known, &size);
+    hsae_status status = known ? HSAE_OK : test(device);
+    if (status == HSAE_ERROR_FILE) {
+        hsae_log(device->context, HSAE_LOG_WARNING, "%s is used without a test", device->info.id);
+        status = HSAE_OK;
+    } else if (!known && !status) {
+        hsae_cache_write(device->context, kind, key, sizeof *key, passed, sizeof passed);
+    }
+    free(known);
+    free(key);
+    return status;
+}
