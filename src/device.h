@@ -171,6 +171,7 @@ struct hsae_device {
     uint64_t submitted, waited;  /* last ticket given out, last one known to be done; kept by the front */
     uint32_t vendor;             /* PCI id of the maker; set by a backend on opening, 0: unknown */
     bool has_product;            /* set by a backend on opening */
+    uint32_t quirks;             /* quirks.h */
     struct hsae_tuning tuning;
     bool lost; /* set by a backend once the device is lost; the front then refuses everything but destruction */
 };
@@ -186,6 +187,10 @@ struct backend {
 };
 /* Grows a malloc'd array (NULL at first) by one. ERROR_MEMORY. */
 hsae_status hsae_device_info_append(hsae_context *context, hsae_device_info **list, size_t *count, const hsae_device_info *info);
+
+/* What a backend knows of the hardware; a UUID of zeros is none. */
+void hsae_device_set_pci(hsae_device_info *info, uint32_t domain, uint32_t bus, uint32_t device, uint32_t function);
+void hsae_device_set_uuid(hsae_device_info *info, const unsigned char uuid[16]);
 
 extern const struct backend hsae_backend_ref;
 #ifdef HSAE_HAVE_OPENCL

@@ -1,10 +1,12 @@
-/* Which devices exist, and which one to open. */
+/* Which devices exist, and opening one. */
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "device.h"
+#include "device_choice.h"
+#include "quirks.h"
 
 static const struct backend *const backends[] = {
 #ifdef HSAE_HAVE_OPENCL
@@ -26,6 +28,22 @@ hsae_status hsae_device_info_append(hsae_context *context, hsae_device_info **li
     *list = grown;
     (*count)++;
     return HSAE_OK;
+}
+
+void hsae_device_set_pci(hsae_device_info *info, uint32_t domain, uint32_t bus, uint32_t device, uint32_t function)
+{
+    snprintf(info->pci, sizeof info->pci, "%04x:%02x:%02x.%x", domain & 0xffff, bus & 0xff, device & 0xff, function & 0xf);
+}
+
+void hsae_device_set_uuid(hsae_device_info *info, const unsigned char uuid[16])
+{
+    unsigned any = 0;
+    for (size_t i = 0; i < 16; i++) {
+        snprintf(info->uuid + 2 * i, sizeof info->uuid - 2 * i, "%02x", uuid[i]);
+        any |= uuid[i];
+    }
+    if (!any)
+        info->uuid[0] = 0;
 }
 
 /* Drivers set themselves up when they are first asked, and not all of them can be asked by several threads then: PoCL 3.1 crashes. */
@@ -68,45 +86,13 @@ hsae_status hsae_device_list(hsae_context *context, hsae_device_info **list, siz
             return status;
         }
     }
+    hsae_devices_pair(*list, *count);
     return HSAE_OK;
-}
-
-/* A device's place in the order of preference, lower is better; the reference is last, CPU devices of Vulkan are for asking by id only. */
-static int rank(const hsae_device_info *info)
-{
-    if (info->backend == HSAE_BACKEND_REF)
-        return 3;
-    switch (info->type) {
-    case HSAE_DEVICE_DISCRETE:
-        return 0;
-    case HSAE_DEVICE_INTEGRATED:
-    case HSAE_DEVICE_VIRTUAL:
-        return 1;
-    case HSAE_DEVICE_CPU:
-        break;
-    }
-    return info->backend == HSAE_BACKEND_OPENCL ? 2 : 4;
-}
-
-/* Says why list[best] is the default: how many there are of its rank. The same GPU may be there once for each backend. */
-static void explain(const hsae_device_info *list, size_t count, size_t best, char *reason, size_t capacity)
-{
-    static const char *const names[] = {"discrete GPU", "GPU", "OpenCL CPU device"};
-    int best_rank = rank(&list[best]);
-    size_t peers = 0;
-    for (size_t i = 0; i < count; i++)
-        peers += list[i].backend == list[best].backend && rank(&list[i]) == best_rank;
-    if (best_rank == 3)
-        snprintf(reason, capacity, "no other device was found");
-    else if (peers == 1)
-        snprintf(reason, capacity, "the only %s", names[best_rank]);
-    else
-        snprintf(reason, capacity, "the first of %zu %ss", peers, names[best_rank]);
 }
 
 hsae_status hsae_device_default(hsae_context *context, char id[32], char *reason)
 {
-    enum { REASON_BYTES = 128, ID_BYTES = 32 };
+    enum { ID_BYTES = 32 };
     if (!id)
         return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_device_default: id is NULL");
     const char *wanted = getenv("HSAE_DEVICE");
@@ -114,7 +100,7 @@ hsae_status hsae_device_default(hsae_context *context, char id[32], char *reason
         if (snprintf(id, ID_BYTES, "%s", wanted) >= ID_BYTES)
             return hsae_fail(context, HSAE_ERROR_NO_DEVICE, "HSAE_DEVICE=%s is not the id of a device", wanted);
         if (reason)
-            snprintf(reason, REASON_BYTES, "HSAE_DEVICE says so");
+            snprintf(reason, HSAE_REASON_BYTES, "HSAE_DEVICE says so");
         return HSAE_OK;
     }
     hsae_device_info *list;
@@ -122,13 +108,8 @@ hsae_status hsae_device_default(hsae_context *context, char id[32], char *reason
     hsae_status status = hsae_device_list(context, &list, &count);
     if (status)
         return status;
-    size_t best = 0;
-    for (size_t i = 1; i < count; i++)
-        if (rank(&list[i]) < rank(&list[best]))
-            best = i;
+    size_t best = hsae_devices_best(list, count, reason);
     snprintf(id, ID_BYTES, "%s", list[best].id);
-    if (reason)
-        explain(list, count, best, reason, REASON_BYTES);
     free(list);
     return HSAE_OK;
 }
@@ -183,6 +164,7 @@ hsae_status hsae_device_open(hsae_context *context, const char *id, hsae_device 
         }
         (*out)->info.backend = found.backend;
         memcpy((*out)->info.id, found.id, sizeof found.id);
+        (*out)->quirks = hsae_quirks(context, &(*out)->info);
         return HSAE_OK;
     }
     return fail_unknown(context, id);

@@ -36,6 +36,10 @@ static json_t *device_json(const hsae_device_info *device, const char *tested)
                                (json_int_t)limits->max_allocation_bytes, "max_binding_bytes", (json_int_t)limits->max_binding_bytes,
                                "max_bindings", (json_int_t)limits->max_bindings, "max_group_size", (json_int_t)limits->max_group_size,
                                "max_local_bytes", (json_int_t)limits->max_local_bytes, "compute_units", (json_int_t)limits->compute_units);
+    if (object && *device->pci)
+        json_object_set_new(object, "pci", json_string(device->pci));
+    if (object && *device->same_as)
+        json_object_set_new(object, "same_as", json_string(device->same_as));
     if (tested && object)
         json_object_set_new(object, "self_test", json_string(tested));
     return object;
@@ -52,6 +56,8 @@ static void print_device(const hsae_device_info *device, const char *tested)
     printf("%12s%s, %s, memory %.1f GiB, largest buffer %.1f GiB, work-groups up to %u, local memory %u KiB", "", type_name(device->type),
            device->driver, gib(device->limits.memory_bytes), gib(device->limits.max_allocation_bytes), device->limits.max_group_size,
            device->limits.max_local_bytes / 1024);
+    if (*device->same_as)
+        printf(", the same GPU as %s", device->same_as);
     if (tested)
         printf(", self-test %s", tested);
     putchar('\n');

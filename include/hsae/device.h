@@ -38,6 +38,9 @@ typedef struct hsae_device_info {
     hsae_backend backend;
     hsae_device_type type;
     hsae_limits limits;
+    char pci[16];     /* "0000:03:00.0", "" where the driver does not tell */
+    char uuid[40];    /* of the hardware, the same in all drivers that tell; 32 hexadecimal digits, or "" */
+    char same_as[32]; /* id of the device that is the same GPU through a driver that is preferred (hsae_device_list); "": there is none */
 } hsae_device_info;
 
 /* An open device. Several can be open at once. One thread at a time may use a device and the objects made on it; different devices
@@ -51,7 +54,8 @@ typedef struct hsae_device hsae_device;
 HSAE_API hsae_status hsae_device_list(hsae_context *context, hsae_device_info **list, size_t *count);
 
 /* The device that a NULL id opens: $HSAE_DEVICE if set, else the first discrete GPU, else integrated or virtual GPU, else an OpenCL CPU
- * device, else "ref". `reason` (may be NULL, capacity >= 128) gets a phrase such as "the only GPU". */
+ * device, else "ref"; of a GPU's drivers, the maker's own before Mesa's OpenCL and layers over others, and OpenCL before Vulkan. Software
+ * Vulkan and simulators are for asking by id only. `reason` (may be NULL, capacity >= 128) gets a phrase such as "the only GPU". */
 HSAE_API hsae_status hsae_device_default(hsae_context *context, char id[32], char *reason);
 
 /* Opens a device; NULL: the default one. ERROR_NO_DEVICE lists the ids that exist. */

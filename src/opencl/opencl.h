@@ -26,7 +26,6 @@ struct opencl_device {
     cl_command_queue queue;    /* in order: sequences, DEVICE buffers */
     cl_command_queue transfer; /* in order: STAGING buffers */
     cl_command_queue timed;    /* in order, profiling: timed sequences, kept in order with `queue` by barriers; NULL until the first */
-    bool host_timers;          /* the driver's profiling does not tell the truth: launches of timed sequences run one by one */
     char identity[1024];       /* device, driver and platform, with their versions: what a binary depends on */
     struct opencl_program *programs;
     size_t program_count;

@@ -169,10 +169,35 @@ static uint32_t vector_width(const struct opencl_api *cl, cl_device_id id, hsae_
     return native >= 16 ? 16 : native >= 8 ? 8 : native >= 4 ? 4 : 1;
 }
 
+/* PCI address and UUID, from whichever extension the driver has. */
+static void describe_hardware(const struct opencl_api *cl, cl_device_id id, hsae_device_info *info)
+{
+    enum { PCI_BUS_INFO_KHR = 0x410f, UUID_KHR = 0x106a, PCI_BUS_NV = 0x4008, PCI_SLOT_NV = 0x4009, PCI_DOMAIN_NV = 0x400a };
+    enum { TOPOLOGY_AMD = 0x4037, TOPOLOGY_PCIE = 1, AMD_BUS = 21 }; /* bytes of its type, 17 unused ones, then bus, device, function */
+    char extensions[8192] = "";
+    cl_uint address[4], bus, slot, domain = 0;
+    unsigned char bytes[24], uuid[16];
+    cl->GetDeviceInfo(id, CL_DEVICE_EXTENSIONS, sizeof extensions - 1, extensions, NULL);
+    if (strstr(extensions, "cl_khr_pci_bus_info") && !cl->GetDeviceInfo(id, PCI_BUS_INFO_KHR, sizeof address, address, NULL)) {
+        hsae_device_set_pci(info, address[0], address[1], address[2], address[3]);
+    } else if (strstr(extensions, "cl_nv_device_attribute_query") && !cl->GetDeviceInfo(id, PCI_BUS_NV, sizeof bus, &bus, NULL) &&
+               !cl->GetDeviceInfo(id, PCI_SLOT_NV, sizeof slot, &slot, NULL)) {
+        cl->GetDeviceInfo(id, PCI_DOMAIN_NV, sizeof domain, &domain, NULL);
+        hsae_device_set_pci(info, domain, bus, slot >> 3, slot & 7);
+    } else if (strstr(extensions, "cl_amd_device_attribute_query") && !cl->GetDeviceInfo(id, TOPOLOGY_AMD, sizeof bytes, bytes, NULL)) {
+        cl_uint type;
+        memcpy(&type, bytes, sizeof type);
+        if (type == TOPOLOGY_PCIE)
+            hsae_device_set_pci(info, 0, bytes[AMD_BUS], bytes[AMD_BUS + 1], bytes[AMD_BUS + 2]);
+    }
+    if (strstr(extensions, "cl_khr_device_uuid") && !cl->GetDeviceInfo(id, UUID_KHR, sizeof uuid, uuid, NULL))
+        hsae_device_set_uuid(info, uuid);
+}
+
 static hsae_device_info describe(const struct opencl_api *cl, const struct found_device *found)
 {
     cl_device_id id = found->id;
-    hsae_device_info info = {.type = type_of(cl, id)};
+    hsae_device_info info = {.backend = HSAE_BACKEND_OPENCL, .type = type_of(cl, id)};
     hsae_limits *limits = &info.limits;
     char platform[80], version[80], driver[80];
     platform_text(cl, found->platform, CL_PLATFORM_NAME, platform, sizeof platform);
@@ -195,6 +220,7 @@ static hsae_device_info describe(const struct opencl_api *cl, const struct found
     limits->max_local_bytes = clamp_u32(device_number(cl, id, CL_DEVICE_LOCAL_MEM_SIZE), UINT32_MAX);
     limits->vector_width = vector_width(cl, id, info.type);
     limits->compute_units = clamp_u32(device_number(cl, id, CL_DEVICE_MAX_COMPUTE_UNITS), UINT32_MAX);
+    describe_hardware(cl, id, &info);
     return info;
 }
 
@@ -251,16 +277,6 @@ static const struct device_ops ops = {
     .close = close_device,
 };
 
-/* Quirks of drivers, all of them. */
-static void find_quirks(struct opencl_device *device)
-{
-    const char *driver = device->base.info.driver;
-    bool intel_cpu = strstr(driver, "Intel(R) OpenCL") && device->base.info.type == HSAE_DEVICE_CPU;
-    /* rusticl's profiling says 1 ns for everything, Oclgrind's is noise, that of Intel's CPU runtime said twice the time on an AMD
-     * processor. */
-    device->host_timers = strstr(driver, "rusticl") || strstr(driver, "Oclgrind") || intel_cpu;
-}
-
 static hsae_status open_device(hsae_context *context, size_t index, struct hsae_device **out)
 {
     struct found_device *found = NULL;
@@ -290,7 +306,6 @@ static hsae_status open_device(hsae_context *context, size_t index, struct hsae_
     snprintf(device->base.info.id, sizeof device->base.info.id, "opencl:%zu", index);
     platform_text(device->cl, found[index].platform, CL_PLATFORM_VERSION, platform_version, sizeof platform_version);
     snprintf(device->identity, sizeof device->identity, "%s\n%s\n%s", device->base.info.name, device->base.info.driver, platform_version);
-    find_quirks(device);
     const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)found[index].platform, 0};
     device->context = device->cl->CreateContext(properties, 1, &device->id, NULL, NULL, &error);
     if (!error)

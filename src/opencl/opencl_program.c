@@ -5,6 +5,7 @@
 
 #include "kernel_code.h"
 #include "opencl/opencl.h"
+#include "quirks.h"
 
 enum { BUILD_LOG_BYTES = 2000 };
 
@@ -88,10 +89,11 @@ static hsae_status build(struct opencl_device *device, enum hsae_kernel kernel, 
              shape->group_size, shape->columns, shape->ranges, shape->vector_width, shape->tile_vectors, shape->tile_words,
              shape->tile_step, shape->tile_pad, shape->tile_prefetch);
     char *key = binary_key(device, text[1], options);
+    bool binaries = !(device->base.quirks & HSAE_QUIRK_NO_BINARIES);
     if (!key)
         return hsae_fail(device->base.context, HSAE_ERROR_MEMORY, "out of memory for kernel %s", name);
-    program = build_cached(device, key, options);
-    if (!program) {
+    program = binaries ? build_cached(device, key, options) : NULL;
+    if (!program && binaries) {
         lock = hsae_cache_lock(device->base.context);
         program = build_cached(device, key, options);
     }
@@ -107,7 +109,8 @@ static hsae_status build(struct opencl_device *device, enum hsae_kernel kernel, 
             status = fail_build(device, program, name, options, error);
             goto end;
         }
-        keep_binary(device, program, key);
+        if (binaries)
+            keep_binary(device, program, key);
     }
     *out = program;
     program = NULL;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "opencl/opencl.h"
+#include "quirks.h"
 
 struct opencl_launch {
     cl_kernel kernel; /* NULL: a dense product */
@@ -24,6 +25,12 @@ static void release_event(const struct opencl_device *device, cl_event *event)
     if (*event)
         device->cl->ReleaseEvent(*event);
     *event = NULL;
+}
+
+/* Whether the driver's profiling does not tell the truth. */
+static bool host_timed(const struct opencl_device *device)
+{
+    return device->base.quirks & HSAE_QUIRK_HOST_TIMERS;
 }
 
 /* ---- recording ---- */
@@ -185,7 +192,7 @@ hsae_status hsae_opencl_sequence_submit(struct hsae_sequence *sequence, uint64_t
     device->pending = grown;
     cl_event event = NULL;
     cl_int error = !sequence->base.timed ? submit_plain(device, sequence)
-                   : device->host_timers ? submit_host_timed(device, sequence)
+                   : host_timed(device)  ? submit_host_timed(device, sequence)
                                          : submit_timed(device, sequence);
     if (!error)
         error = device->cl->EnqueueMarkerWithWaitList(device->queue, 0, NULL, &event);
@@ -243,7 +250,7 @@ hsae_status hsae_opencl_sequence_times(struct hsae_sequence *sequence, double *n
     for (size_t i = 0; i < sequence->count; i++) {
         const struct opencl_launch *launch = &sequence->launches[i];
         ns[i] = launch->ns;
-        if (device->host_timers)
+        if (host_timed(device))
             continue;
         cl_ulong start = 0, end = 0;
         cl_int error = device->cl->GetEventProfilingInfo(launch->event, CL_PROFILING_COMMAND_START, sizeof start, &start, NULL);

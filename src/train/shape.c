@@ -167,7 +167,7 @@ static bool has_columns(enum hsae_kernel kernel)
     return kernel == HSAE_KERNEL_decode || kernel == HSAE_KERNEL_update || kernel == HSAE_KERNEL_family_dot;
 }
 
-/* A CPU's rows are a loop of one work-item; with several of them, PoCL 3.1 miscompiles `update`. */
+/* A CPU's rows are a loop of one work-item. */
 static struct axes cpu_axes(enum hsae_kernel kernel)
 {
     if (is_items(kernel))

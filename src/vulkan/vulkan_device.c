@@ -164,9 +164,19 @@ static hsae_device_info describe(const struct vulkan_instance *instance, VkPhysi
     VkPhysicalDeviceDriverProperties driver = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
     VkPhysicalDeviceMaintenance3Properties maintenance3 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES};
     VkPhysicalDeviceProperties2 properties2 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &maintenance3};
+    VkPhysicalDeviceIDProperties identity = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES};
+    VkPhysicalDevicePCIBusInfoPropertiesEXT pci = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PCI_BUS_INFO_PROPERTIES_EXT};
     bool has_driver = hsae_vulkan_has_extension(instance, physical, VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME);
-    if (has_driver)
+    bool has_pci = hsae_vulkan_has_extension(instance, physical, VK_EXT_PCI_BUS_INFO_EXTENSION_NAME);
+    maintenance3.pNext = &identity;
+    if (has_driver) {
+        driver.pNext = maintenance3.pNext;
         maintenance3.pNext = &driver;
+    }
+    if (has_pci) {
+        pci.pNext = maintenance3.pNext;
+        maintenance3.pNext = &pci;
+    }
     instance->GetPhysicalDeviceProperties2(physical, &properties2);
     const VkPhysicalDeviceProperties *properties = &properties2.properties;
     const VkPhysicalDeviceLimits *limits = &properties->limits;
@@ -193,6 +203,9 @@ static hsae_device_info describe(const struct vulkan_instance *instance, VkPhysi
         snprintf(info.driver, sizeof info.driver, "%.100s %.150s", driver.driverName, driver.driverInfo);
     else
         snprintf(info.driver, sizeof info.driver, "Vulkan driver 0x%x", properties->driverVersion);
+    if (has_pci)
+        hsae_device_set_pci(&info, pci.pciDomain, pci.pciBus, pci.pciDevice, pci.pciFunction);
+    hsae_device_set_uuid(&info, identity.deviceUUID);
     return info;
 }
 

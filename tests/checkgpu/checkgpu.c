@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "quirks.h"
 #include "train/shape.h"
 #include "world.h"
 
@@ -254,14 +255,12 @@ static struct hsae_kernel_shape sampled_shape(const hsae_device *device, enum hs
     return shape;
 }
 
-/* How a kernel is specialised: as the trainer does it by default, then with several work-items and tensors in ranges.
- * PoCL 3.1 miscompiles `update` with several work-items (values that live across its barriers are lost; Oclgrind, without a race, and
- * lavapipe agree with the reference at the same shape). The trainer never asks a CPU for that. */
+/* How a kernel is specialised: as the trainer does it by default, then with several work-items and tensors in ranges. */
 static struct hsae_kernel_shape device_shape(const hsae_device *device, enum hsae_kernel kernel, u32 index)
 {
     bool opencl = device->info.backend == HSAE_BACKEND_OPENCL, cpu = device->info.type == HSAE_DEVICE_CPU;
     u32 group = cpu ? 8 : 64, most = device->info.limits.max_group_size;
-    group = opencl && cpu && kernel == HSAE_KERNEL_update ? 1 : group < most ? group : most;
+    group = device->quirks & HSAE_QUIRK_ONE_ITEM_UPDATE && kernel == HSAE_KERNEL_update ? 1 : group < most ? group : most;
     if (index == 0)
         return hsae_shape(device, kernel, 1);
     if (index >= SHAPES)

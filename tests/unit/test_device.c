@@ -3,6 +3,8 @@
 #include "support.h"
 
 #include "device.h"
+#include "device_choice.h"
+#include "quirks.h"
 
 enum { FEATURES = 1000, CHILDREN = 700, GROUP_SIZE = 64 };
 
@@ -571,6 +573,99 @@ static void test_default(void **state)
     print_message("default device: %s, %s\n", id, reason);
 }
 
+/* Made-up machines: what is one GPU, which device is the default, and why. */
+static hsae_device_info made_up(const char *id, hsae_device_type type, const char *name, const char *driver, const char *pci)
+{
+    hsae_device_info info = {.type = type};
+    info.backend = id[0] == 'o' ? HSAE_BACKEND_OPENCL : id[0] == 'v' ? HSAE_BACKEND_VULKAN : HSAE_BACKEND_REF;
+    snprintf(info.id, sizeof info.id, "%s", id);
+    snprintf(info.name, sizeof info.name, "%s", name);
+    snprintf(info.driver, sizeof info.driver, "%s", driver);
+    snprintf(info.pci, sizeof info.pci, "%s", pci);
+    return info;
+}
+
+static void test_choice(void **state)
+{
+    (void)state;
+    const hsae_device_info ref = made_up("ref", HSAE_DEVICE_CPU, "reference", "libhsae", "");
+    const struct {
+        hsae_device_info list[6];
+        const char *same_as[6], *best, *reason;
+    } machines[] = {
+        {{ref}, {""}, "ref", "no other device was found"},
+        /* A laptop: a small and a large GPU, two drivers each. */
+        {{made_up("opencl:0", HSAE_DEVICE_INTEGRATED, "Intel(R) Iris(R) Xe", "Intel NEO", "0000:00:02.0"),
+          made_up("opencl:1", HSAE_DEVICE_DISCRETE, "RTX 4060", "NVIDIA CUDA", "0000:01:00.0"),
+          made_up("vulkan:0", HSAE_DEVICE_INTEGRATED, "Intel(R) Xe Graphics (TGL GT2)", "Mesa", "0000:00:02.0"),
+          made_up("vulkan:1", HSAE_DEVICE_DISCRETE, "NVIDIA GeForce RTX 4060", "NVIDIA", "0000:01:00.0"),
+          made_up("vulkan:2", HSAE_DEVICE_CPU, "llvmpipe", "llvmpipe", ""), ref},
+         {"", "", "opencl:0", "opencl:1", "", ""},
+         "opencl:1",
+         "the only discrete GPU, by a driver preferred to that of vulkan:1"},
+        /* Two cards of one model, two drivers; one tells no address. */
+        {{made_up("opencl:0", HSAE_DEVICE_DISCRETE, "MI50", "AMD", "0000:03:00.0"),
+          made_up("opencl:1", HSAE_DEVICE_DISCRETE, "MI50", "AMD", "0000:04:00.0"),
+          made_up("vulkan:0", HSAE_DEVICE_DISCRETE, "MI50", "radv", "0000:04:00.0"),
+          made_up("vulkan:1", HSAE_DEVICE_DISCRETE, "MI50", "radv", ""), ref},
+         {"", "", "opencl:1", "", ""},
+         "opencl:0",
+         "the first of 3 discrete GPUs"},
+        /* One name, no addresses. */
+        {{made_up("opencl:0", HSAE_DEVICE_INTEGRATED, "Apple M1", "Apple", ""),
+          made_up("vulkan:0", HSAE_DEVICE_INTEGRATED, "Apple M1", "MoltenVK", ""), ref},
+         {"", "opencl:0", ""},
+         "opencl:0",
+         "the only GPU, by a driver preferred to that of vulkan:0"},
+        /* Vulkan before an experimental OpenCL. */
+        {{made_up("opencl:0", HSAE_DEVICE_INTEGRATED, "AMD Radeon 780M", "rusticl, OpenCL 3.0", "0000:c1:00.0"),
+          made_up("vulkan:0", HSAE_DEVICE_INTEGRATED, "AMD Radeon 780M (RADV)", "radv Mesa", "0000:c1:00.0"), ref},
+         {"vulkan:0", "", ""},
+         "vulkan:0",
+         "the only GPU, by a driver preferred to that of opencl:0"},
+        /* Processors only: what renders in software, and simulators, are left to those who ask. */
+        {{made_up("opencl:0", HSAE_DEVICE_CPU, "llvmpipe", "rusticl, OpenCL 3.0", ""),
+          made_up("opencl:1", HSAE_DEVICE_CPU, "EPYC", "PoCL", ""), made_up("opencl:2", HSAE_DEVICE_CPU, "EPYC", "Intel(R) OpenCL", ""),
+          made_up("vulkan:0", HSAE_DEVICE_CPU, "llvmpipe", "llvmpipe", ""), ref},
+         {"", "", "", "", ""},
+         "opencl:1",
+         "the first of 2 OpenCL CPU devices"},
+        {{made_up("opencl:0", HSAE_DEVICE_VIRTUAL, "Oclgrind Simulator", "Oclgrind", ""), ref},
+         {"", ""},
+         "ref",
+         "no other device was found"},
+    };
+    for (size_t m = 0; m < sizeof machines / sizeof *machines; m++) {
+        hsae_device_info list[6];
+        size_t count = 0;
+        char reason[HSAE_REASON_BYTES];
+        while (count < 6 && machines[m].list[count].id[0])
+            count++;
+        memcpy(list, machines[m].list, sizeof list);
+        hsae_devices_pair(list, count);
+        for (size_t i = 0; i < count; i++)
+            assert_string_equal(list[i].same_as, machines[m].same_as[i]);
+        assert_string_equal(list[hsae_devices_best(list, count, reason)].id, machines[m].best);
+        assert_string_equal(reason, machines[m].reason);
+    }
+}
+
+static void test_quirks(void **state)
+{
+    (void)state;
+    hsae_device_info info = made_up("opencl:0", HSAE_DEVICE_CPU, "EPYC", "Intel(R) OpenCL, OpenCL 3.0", "");
+    assert_int_equal(hsae_quirks(context, &info), HSAE_QUIRK_HOST_TIMERS);
+    setenv("HSAE_QUIRKS", "off", 1);
+    assert_int_equal(hsae_quirks(context, &info), 0);
+    unsetenv("HSAE_QUIRKS");
+    info.type = HSAE_DEVICE_INTEGRATED; /* the same platform's GPU */
+    assert_int_equal(hsae_quirks(context, &info), 0);
+    info = made_up("vulkan:0", HSAE_DEVICE_CPU, "llvmpipe", "rusticl", ""); /* another backend */
+    assert_int_equal(hsae_quirks(context, &info), 0);
+    info = made_up("opencl:0", HSAE_DEVICE_CPU, "llvmpipe", "rusticl", "");
+    assert_int_equal(hsae_quirks(context, &info), HSAE_QUIRK_HOST_TIMERS | HSAE_QUIRK_ON_REQUEST | HSAE_QUIRK_SECOND_CHOICE);
+}
+
 static void test_list(void **state)
 {
     (void)state;
@@ -589,9 +684,8 @@ static void test_list(void **state)
 int main(void)
 {
     const struct CMUnitTest choice[] = {
-        cmocka_unit_test(test_list),
-        cmocka_unit_test(test_open_refusals),
-        cmocka_unit_test(test_default),
+        cmocka_unit_test(test_list),   cmocka_unit_test(test_open_refusals), cmocka_unit_test(test_default),
+        cmocka_unit_test(test_choice), cmocka_unit_test(test_quirks),
     };
     const struct CMUnitTest suite[] = {
         cmocka_unit_test(test_info),

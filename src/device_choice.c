@@ -1,0 +1,106 @@
+#include "device_choice.h"
+#include "quirks.h"
+
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- one GPU, several drivers ---- */
+
+static bool is_gpu(const hsae_device_info *info)
+{
+    return info->type != HSAE_DEVICE_CPU;
+}
+
+static bool same_driver(const hsae_device_info *a, const hsae_device_info *b)
+{
+    return a->backend == b->backend && strcmp(a->driver, b->driver) == 0;
+}
+
+/* Whether no driver of the list has two GPUs of that name. */
+static bool name_tells(const hsae_device_info *list, size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++)
+        for (size_t j = 0; j < i; j++)
+            if (!strcmp(list[i].name, name) && !strcmp(list[j].name, name) && same_driver(&list[i], &list[j]))
+                return false;
+    return true;
+}
+
+static bool same_gpu(const hsae_device_info *list, size_t count, const hsae_device_info *a, const hsae_device_info *b)
+{
+    if (!is_gpu(a) || !is_gpu(b) || same_driver(a, b))
+        return false;
+    if (*a->pci && *b->pci)
+        return strcmp(a->pci, b->pci) == 0;
+    if (*a->uuid && *b->uuid)
+        return strcmp(a->uuid, b->uuid) == 0;
+    return strcmp(a->name, b->name) == 0 && name_tells(list, count, a->name);
+}
+
+/* Of two drivers for one GPU, lower is better: the maker's own; OpenCL has a vendor's library for dense products. */
+static int driver_rank(const hsae_device_info *info)
+{
+    return 2 * ((hsae_quirks(NULL, info) & HSAE_QUIRK_SECOND_CHOICE) != 0) + (info->backend != HSAE_BACKEND_OPENCL);
+}
+
+void hsae_devices_pair(hsae_device_info *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        size_t best = i;
+        for (size_t j = 0; j < count; j++)
+            if (same_gpu(list, count, &list[i], &list[j]) &&
+                (driver_rank(&list[j]) < driver_rank(&list[best]) || (driver_rank(&list[j]) == driver_rank(&list[best]) && j < best)))
+                best = j;
+        snprintf(list[i].same_as, sizeof list[i].same_as, "%s", best == i ? "" : list[best].id);
+    }
+}
+
+/* ---- the default ---- */
+
+enum rank { DISCRETE, GPU, OPENCL_CPU, REFERENCE, ON_REQUEST };
+
+static enum rank rank(const hsae_device_info *info)
+{
+    if (info->backend == HSAE_BACKEND_REF)
+        return REFERENCE;
+    if (hsae_quirks(NULL, info) & HSAE_QUIRK_ON_REQUEST || *info->same_as)
+        return ON_REQUEST;
+    if (info->type == HSAE_DEVICE_CPU)
+        return info->backend == HSAE_BACKEND_OPENCL ? OPENCL_CPU : ON_REQUEST;
+    return info->type == HSAE_DEVICE_DISCRETE ? DISCRETE : GPU;
+}
+
+static void explain(const hsae_device_info *list, size_t count, size_t best, char *reason)
+{
+    static const char *const names[] = {"discrete GPU", "GPU", "OpenCL CPU device"};
+    enum rank best_rank = rank(&list[best]);
+    size_t peers = 0;
+    const char *twin = NULL;
+    for (size_t i = 0; i < count; i++) {
+        peers += rank(&list[i]) == best_rank;
+        if (!twin && strcmp(list[i].same_as, list[best].id) == 0)
+            twin = list[i].id;
+    }
+    if (best_rank >= REFERENCE) {
+        snprintf(reason, HSAE_REASON_BYTES, "no other device was found");
+        return;
+    }
+    char which[64];
+    if (peers == 1)
+        snprintf(which, sizeof which, "the only %s", names[best_rank]);
+    else
+        snprintf(which, sizeof which, "the first of %zu %ss", peers, names[best_rank]);
+    snprintf(reason, HSAE_REASON_BYTES, twin ? "%s, by a driver preferred to that of %s" : "%s", which, twin);
+}
+
+size_t hsae_devices_best(const hsae_device_info *list, size_t count, char *reason)
+{
+    size_t best = 0;
+    for (size_t i = 1; i < count; i++)
+        if (rank(&list[i]) < rank(&list[best]))
+            best = i;
+    if (reason)
+        explain(list, count, best, reason);
+    return best;
+}

@@ -1,0 +1,20 @@
+/* What drivers do wrong, and what the library does about it. */
+#ifndef HSAE_SRC_QUIRKS_H
+#define HSAE_SRC_QUIRKS_H
+
+#include <hsae/device.h>
+
+/* Effects; bits of struct hsae_device's `quirks`. */
+enum {
+    HSAE_QUIRK_HOST_TIMERS = 1,     /* launches of timed sequences run one by one and are timed on the host */
+    HSAE_QUIRK_NO_BINARIES = 2,     /* compiled kernels are not kept */
+    HSAE_QUIRK_ONE_ITEM_UPDATE = 4, /* `update` has one work-item a group */
+    HSAE_QUIRK_ON_REQUEST = 8,      /* never the default device */
+    HSAE_QUIRK_SECOND_CHOICE = 16,  /* of a GPU's drivers, not the first to be taken */
+};
+
+/* The effects of all quirks that apply to a device, of which backend, name, driver and type are filled; 0 with HSAE_QUIRKS=off. Each is
+ * logged at HSAE_LOG_DEBUG with its reason. */
+uint32_t hsae_quirks(const hsae_context *context, const hsae_device_info *info);
+
+#endif
