@@ -1,6 +1,8 @@
 /* The front of every device: all checks of arguments, sizes and limits, and the messages that go with them. */
 #include "device.h"
+#include "speed.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -211,7 +213,7 @@ void hsae_sequence_destroy(struct hsae_sequence **sequence)
         return;
     struct hsae_device *device = sequence_base(*sequence)->device;
     device->sequences--;
-    free(sequence_base(*sequence)->kernels);
+    free(sequence_base(*sequence)->recorded);
     device->ops->sequence_destroy(*sequence);
     *sequence = NULL;
 }
@@ -326,23 +328,60 @@ static hsae_status check_launch(const struct hsae_sequence_base *sequence, const
     return status;
 }
 
-/* Room for the kernel of one more launch of a timed sequence. */
-static hsae_status reserve_kernel(struct hsae_sequence_base *base)
+/* Room to note one more launch of a timed sequence. */
+static hsae_status reserve_launch(struct hsae_sequence_base *base)
 {
-    enum hsae_kernel *grown = base->timed ? realloc(base->kernels, (base->launch_count + 1) * sizeof *grown) : NULL;
+    struct hsae_recorded *grown = base->timed ? realloc(base->recorded, (base->launch_count + 1) * sizeof *grown) : NULL;
     if (grown)
-        base->kernels = grown;
+        base->recorded = grown;
     return grown || !base->timed ? HSAE_OK
                                  : hsae_fail(base->device->context, HSAE_ERROR_MEMORY, "%s: out of memory for sequence %s",
                                              base->device->info.id, base->label);
 }
 
 /* Counts a launch that the backend has taken. */
-static void keep_kernel(struct hsae_sequence_base *base, enum hsae_kernel kernel)
+static void keep_launch(struct hsae_sequence_base *base, enum hsae_kernel kernel, double work, double seconds)
 {
     if (base->timed)
-        base->kernels[base->launch_count] = kernel;
+        base->recorded[base->launch_count] = (struct hsae_recorded){kernel, base->submissions, work};
     base->launch_count++;
+    base->seconds += seconds;
+    base->expected += seconds;
+}
+
+/* Begins a new submission where this one would get too long. */
+static hsae_status cut_submission(struct hsae_sequence *sequence, double seconds)
+{
+    struct hsae_sequence_base *base = sequence_base(sequence);
+    if (base->seconds <= 0 || base->seconds + seconds <= hsae_submission_seconds())
+        return HSAE_OK;
+    hsae_status status = base->device->ops->sequence_cut(sequence);
+    if (!status) {
+        base->seconds = 0;
+        base->submissions++;
+    }
+    return status;
+}
+
+/* Whole rows of groups where there are several, else groups; the numbers that a kernel's groups have stay the same. */
+static hsae_status launch_part(struct hsae_sequence *sequence, const struct hsae_launch *launch, uint32_t part, uint32_t parts)
+{
+    struct hsae_sequence_base *base = sequence_base(sequence);
+    struct hsae_launch piece = *launch;
+    int axis = launch->groups[1] > 1;
+    uint64_t groups = launch->groups[axis], first = groups * part / parts;
+    piece.first[axis] = (uint32_t)first;
+    piece.groups[axis] = (uint32_t)(groups * (part + 1) / parts - first);
+    piece.work = launch->work * piece.groups[axis] / (double)groups;
+    double seconds = hsae_launch_seconds(base->device, &piece);
+    hsae_status status = cut_submission(sequence, seconds);
+    if (!status)
+        status = reserve_launch(base);
+    if (!status)
+        status = base->device->ops->sequence_launch(sequence, &piece);
+    if (!status)
+        keep_launch(base, launch->kernel, piece.work, seconds);
+    return status;
 }
 
 hsae_status hsae_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch)
@@ -353,12 +392,14 @@ hsae_status hsae_sequence_launch(struct hsae_sequence *sequence, const struct hs
     hsae_status status = check_device(base->device);
     if (!status)
         status = check_launch(base, launch);
-    if (!status)
-        status = reserve_kernel(base);
-    if (!status)
-        status = base->device->ops->sequence_launch(sequence, launch);
-    if (!status)
-        keep_kernel(base, launch->kernel);
+    if (status)
+        return status;
+    uint32_t most = launch->groups[launch->groups[1] > 1], parts = 1;
+    double wanted = hsae_launch_seconds(base->device, launch) / hsae_dispatch_seconds();
+    if (wanted > 1)
+        parts = wanted < most ? (uint32_t)ceil(wanted) : most;
+    for (uint32_t part = 0; part < parts && !status; part++)
+        status = launch_part(sequence, launch, part, parts);
     return status;
 }
 
@@ -401,11 +442,11 @@ hsae_status hsae_sequence_product(struct hsae_sequence *sequence, const struct h
     if (!status)
         status = check_product(base, product);
     if (!status)
-        status = reserve_kernel(base);
+        status = reserve_launch(base);
     if (!status)
         status = base->device->ops->sequence_product(sequence, product);
     if (!status)
-        keep_kernel(base, HSAE_KERNEL_COUNT);
+        keep_launch(base, HSAE_KERNEL_COUNT, 0, 0);
     return status;
 }
 
@@ -472,7 +513,13 @@ uint32_t hsae_sequence_launches(const struct hsae_sequence *sequence)
 enum hsae_kernel hsae_sequence_kernel(const struct hsae_sequence *sequence, uint32_t launch)
 {
     const struct hsae_sequence_base *base = (const struct hsae_sequence_base *)sequence;
-    return base && base->kernels && launch < base->launch_count ? base->kernels[launch] : HSAE_KERNEL_COUNT;
+    return base && base->recorded && launch < base->launch_count ? base->recorded[launch].kernel : HSAE_KERNEL_COUNT;
+}
+
+uint32_t hsae_sequence_submission(const struct hsae_sequence *sequence, uint32_t launch)
+{
+    const struct hsae_sequence_base *base = (const struct hsae_sequence_base *)sequence;
+    return base && base->recorded && launch < base->launch_count ? base->recorded[launch].submission : 0;
 }
 
 hsae_status hsae_sequence_times(struct hsae_sequence *sequence, double *ns)

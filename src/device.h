@@ -81,8 +81,10 @@ struct hsae_launch {
     enum hsae_kernel kernel;
     struct hsae_kernel_shape shape;
     uint32_t groups[2];                              /* work-groups in x and y, >= 1 */
+    uint32_t first[2];                               /* number of the first one; 0 but for parts of a launch that the front has cut */
     struct hsae_buffer *bindings[HSAE_MAX_BINDINGS]; /* in the order of the kernel; whole buffers; all set */
     const void *args;                                /* the kernel's argument struct; copied */
+    double work; /* multiply-adds or floats moved, roughly (speed.h); 0: not known, the launch is never cut */
 };
 
 /* Spreads `groups` work-groups over x and y as the device's limits ask; there may be a few more then. */
@@ -96,13 +98,23 @@ struct hsae_sequence_base {
     bool ended, timed;
     uint64_t ticket; /* of the last submission; 0: never submitted */
     char label[48];
-    enum hsae_kernel *kernels; /* timed: of each launch */
+    double seconds;                 /* that the submission which is being recorded will take (speed.h) */
+    uint32_t submissions;           /* before that one */
+    double expected;                /* seconds of all of them */
+    struct hsae_recorded *recorded; /* timed: each launch */
+};
+
+struct hsae_recorded {
+    enum hsae_kernel kernel; /* HSAE_KERNEL_COUNT: a vendor's product */
+    uint32_t submission;
+    double work;
 };
 
 /* An empty sequence. `timed`: every launch is timed. */
 hsae_status hsae_sequence_create(struct hsae_device *device, const char *label, bool timed, struct hsae_sequence **out);
-/* Adds a launch after those recorded. Launches run as if one after the other: what one writes the next reads; barriers follow from the
- * access letters of kernel_list.h. No buffer that is written may be bound twice in one launch. Compiles the kernel if need be. */
+/* Adds a launch after those recorded, in several dispatches and submissions where it would take long (speed.h). Launches run as if one
+ * after the other: what one writes the next reads; barriers follow from the access letters of kernel_list.h. No buffer that is written may
+ * be bound twice in one launch. Compiles the kernel if need be. */
 hsae_status hsae_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch);
 /* A dense product by a vendor's library, where there is one: c[r ldc + s] = sum over k < depth of a[r lda + k] b[s ldb + k], r < rows, s <
  * columns. a, b and c are three buffers of floats. */
@@ -124,6 +136,8 @@ hsae_status hsae_device_wait(struct hsae_device *device, uint64_t ticket);
 /* How many launches a sequence has, and, of a timed one, which kernel a launch runs; HSAE_KERNEL_COUNT: a vendor's product. */
 uint32_t hsae_sequence_launches(const struct hsae_sequence *sequence);
 enum hsae_kernel hsae_sequence_kernel(const struct hsae_sequence *sequence, uint32_t launch);
+/* Of a timed one: the submission that a launch is in, from 0. */
+uint32_t hsae_sequence_submission(const struct hsae_sequence *sequence, uint32_t launch);
 /* Nanoseconds of each launch of the last, waited for, submission: `ns` has launch_count entries. */
 hsae_status hsae_sequence_times(struct hsae_sequence *sequence, double *ns);
 void hsae_sequence_destroy(struct hsae_sequence **sequence);
@@ -145,6 +159,8 @@ struct device_ops {
     hsae_status (*sequence_launch)(struct hsae_sequence *sequence, const struct hsae_launch *launch);
     /* Optional: NULL or has_product false: no vendor's library. */
     hsae_status (*sequence_product)(struct hsae_sequence *sequence, const struct hsae_product *product);
+    /* What follows is a submission of its own; there are launches before it. */
+    hsae_status (*sequence_cut)(struct hsae_sequence *sequence);
     hsae_status (*sequence_end)(struct hsae_sequence *sequence);
     hsae_status (*sequence_submit)(struct hsae_sequence *sequence, uint64_t *ticket);
     hsae_status (*sequence_times)(struct hsae_sequence *sequence, double *ns);
@@ -171,8 +187,11 @@ struct hsae_device {
     uint64_t submitted, waited;  /* last ticket given out, last one known to be done; kept by the front */
     uint32_t vendor;             /* PCI id of the maker; set by a backend on opening, 0: unknown */
     bool has_product;            /* set by a backend on opening */
+    bool can_time;               /* launches; set by a backend on opening */
     uint32_t quirks;             /* quirks.h */
     struct hsae_tuning tuning;
+    double speed[HSAE_KERNEL_COUNT]; /* work in a second, measured; 0: not known (speed.h) */
+    bool knows_speed;
     bool lost; /* set by a backend once the device is lost; the front then refuses everything but destruction */
 };
 

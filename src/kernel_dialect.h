@@ -131,9 +131,10 @@ uint mul_hi_u32(uint a, uint b)
 #define ARG ,
 #define FUNCTION static inline
 
-#define GROUP_X (to_u32(get_group_id(0)))
-#define GROUP_Y (to_u32(get_group_id(1)))
-#define GROUPS_X (to_u32(get_num_groups(0)))
+/* A launch may be run in parts; a part's first group is not 0. */
+#define GROUP_X (to_u32(get_group_id(0) + get_global_offset(0) / WG))
+#define GROUP_Y (to_u32(get_group_id(1) + get_global_offset(1)))
+#define GROUPS_X (to_u32(get_num_groups(0))) /* of the part; it counts only where there are several rows, and those are not cut */
 #if WG == 1
 #define idx size_t
 #define to_idx(x) ((size_t)(x))

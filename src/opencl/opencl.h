@@ -71,6 +71,7 @@ hsae_status hsae_opencl_buffer_unmap(struct hsae_buffer *buffer);
 hsae_status hsae_opencl_sequence_create(struct hsae_device *device, bool timed, struct hsae_sequence **out);
 hsae_status hsae_opencl_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch);
 hsae_status hsae_opencl_sequence_product(struct hsae_sequence *sequence, const struct hsae_product *product);
+hsae_status hsae_opencl_sequence_cut(struct hsae_sequence *sequence);
 hsae_status hsae_opencl_sequence_end(struct hsae_sequence *sequence);
 hsae_status hsae_opencl_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket);
 hsae_status hsae_opencl_sequence_times(struct hsae_sequence *sequence, double *ns);

@@ -269,6 +269,7 @@ static const struct device_ops ops = {
     .sequence_create = hsae_opencl_sequence_create,
     .sequence_launch = hsae_opencl_sequence_launch,
     .sequence_product = hsae_opencl_sequence_product,
+    .sequence_cut = hsae_opencl_sequence_cut,
     .sequence_end = hsae_opencl_sequence_end,
     .sequence_submit = hsae_opencl_sequence_submit,
     .sequence_times = hsae_opencl_sequence_times,
@@ -302,6 +303,7 @@ static hsae_status open_device(hsae_context *context, size_t index, struct hsae_
     device->base.ops = &ops;
     device->base.info = describe(device->cl, &found[index]);
     device->base.vendor = clamp_u32(device_number(device->cl, device->id, CL_DEVICE_VENDOR_ID), UINT32_MAX);
+    device->base.can_time = true;
     device->base.has_product = hsae_opencl_has_product(device);
     snprintf(device->base.info.id, sizeof device->base.info.id, "opencl:%zu", index);
     platform_text(device->cl, found[index].platform, CL_PLATFORM_VERSION, platform_version, sizeof platform_version);

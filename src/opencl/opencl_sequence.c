@@ -9,9 +9,10 @@
 struct opencl_launch {
     cl_kernel kernel; /* NULL: a dense product */
     struct hsae_product product;
-    size_t global[2], local[2]; /* work-items */
-    cl_event event;             /* timed sequences: of the last submission */
-    double ns;                  /* timed on the host */
+    size_t offset[2], global[2], local[2]; /* work-items */
+    bool cut;                              /* the last one of its submission */
+    cl_event event;                        /* timed sequences: of the last submission */
+    double ns;                             /* timed on the host */
 };
 
 struct hsae_sequence {
@@ -99,7 +100,11 @@ hsae_status hsae_opencl_sequence_launch(struct hsae_sequence *sequence, const st
         return status;
     struct opencl_launch *recorded = &sequence->launches[sequence->count];
     size_t group_size = launch->shape.group_size;
-    *recorded = (struct opencl_launch){.global = {launch->groups[0] * group_size, launch->groups[1]}, .local = {group_size, 1}};
+    *recorded = (struct opencl_launch){
+        .offset = {launch->first[0] * group_size, launch->first[1]},
+        .global = {launch->groups[0] * group_size, launch->groups[1]},
+        .local = {group_size, 1},
+    };
     status = hsae_opencl_kernel(device, launch->kernel, &launch->shape, &recorded->kernel);
     if (status)
         return status;
@@ -109,6 +114,12 @@ hsae_status hsae_opencl_sequence_launch(struct hsae_sequence *sequence, const st
     else
         sequence->count++;
     return status;
+}
+
+hsae_status hsae_opencl_sequence_cut(struct hsae_sequence *sequence)
+{
+    sequence->launches[sequence->count - 1].cut = true;
+    return HSAE_OK;
 }
 
 hsae_status hsae_opencl_sequence_end(struct hsae_sequence *sequence)
@@ -135,7 +146,9 @@ static cl_int enqueue(struct opencl_device *device, cl_command_queue queue, stru
 {
     if (!launch->kernel)
         return hsae_opencl_product(&launch->product, queue, event);
-    return device->cl->EnqueueNDRangeKernel(queue, launch->kernel, 2, NULL, launch->global, launch->local, 0, NULL, event);
+    cl_int error =
+        device->cl->EnqueueNDRangeKernel(queue, launch->kernel, 2, launch->offset, launch->global, launch->local, 0, NULL, event);
+    return !error && launch->cut ? device->cl->Flush(queue) : error;
 }
 
 static cl_int submit_plain(struct opencl_device *device, struct hsae_sequence *sequence)

@@ -108,6 +108,12 @@ static hsae_status ref_sequence_launch(struct hsae_sequence *sequence, const str
     return HSAE_OK;
 }
 
+static hsae_status ref_sequence_cut(struct hsae_sequence *sequence)
+{
+    (void)sequence;
+    return HSAE_OK;
+}
+
 static hsae_status ref_sequence_end(struct hsae_sequence *sequence)
 {
     (void)sequence;
@@ -166,6 +172,7 @@ static const struct device_ops ref_ops = {
     .buffer_unmap = ref_buffer_unmap,
     .sequence_create = ref_sequence_create,
     .sequence_launch = ref_sequence_launch,
+    .sequence_cut = ref_sequence_cut,
     .sequence_end = ref_sequence_end,
     .sequence_submit = ref_sequence_submit,
     .sequence_times = ref_sequence_times,

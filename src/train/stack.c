@@ -1,7 +1,9 @@
 #include "stack.h"
 
 #include "../context.h"
+#include "../speed.h"
 #include "../tune/store.h"
+#include "work.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -321,6 +323,7 @@ hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, c
 {
     uint64_t features = 0;
     hsae_tuning_load(device);
+    hsae_speed_load(device);
     stack->device = device;
     stack->context = device->context;
     stack->levels = config->level_count;
@@ -454,6 +457,7 @@ hsae_status hsae_stack_launch(const struct stack *stack, struct hsae_sequence *s
                               uint64_t groups, const void *args, struct hsae_buffer *const *bindings, size_t count)
 {
     struct hsae_launch launch = {.kernel = kernel, .shape = hsae_shape(stack->device, kernel, ranges), .args = args};
+    launch.work = hsae_launch_work(stack, kernel, groups, args);
     hsae_launch_groups(stack->device, groups, &launch);
     memcpy(launch.bindings, bindings, count * sizeof *bindings);
     return hsae_sequence_launch(sequence, &launch);

@@ -278,6 +278,7 @@ hsae_status hsae_step_record(hsae_trainer *trainer)
 {
     const struct stack *stack = &trainer->stack;
     hsae_step_forget(trainer);
+    trainer->learning = stack->device->can_time && !stack->device->knows_speed;
     hsae_status status = ghost_buffers(trainer);
     if (status)
         return status;
@@ -286,7 +287,7 @@ hsae_status hsae_step_record(hsae_trainer *trainer)
                                 HSAE_BUFFER_DEVICE, &trainer->kin);
     for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++) {
         struct flight *flight = &trainer->flight[f];
-        status = hsae_sequence_create(stack->device, "training step", trainer->timed, &flight->sequence);
+        status = hsae_sequence_create(stack->device, "training step", trainer->timed || trainer->learning, &flight->sequence);
         if (!status)
             status = record_forward(trainer, flight->sequence, flight);
         if (!status)

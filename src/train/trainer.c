@@ -1,6 +1,7 @@
 #include "trainer.h"
 
 #include "../context.h"
+#include "../speed.h"
 #include "order.h"
 #include <inttypes.h>
 #include <math.h>
@@ -202,6 +203,15 @@ hsae_status hsae_flight_next(hsae_trainer *trainer, struct flight **out)
     return status;
 }
 
+/* After the first step on a device: the others are recorded anew, in parts as large as its speed allows. */
+static hsae_status learn_speed(hsae_trainer *trainer, struct flight *flight)
+{
+    hsae_status status = hsae_step_settle(trainer, 0);
+    if (!status)
+        status = hsae_speed_learn(trainer->stack.device, flight->sequence);
+    return status ? status : hsae_step_record(trainer);
+}
+
 hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight)
 {
     flight->step = trainer->step + 1;
@@ -209,6 +219,10 @@ hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight)
     if (status)
         return status;
     trainer->step++;
+    if (trainer->learning)
+        status = learn_speed(trainer, flight);
+    if (status)
+        return status;
     if (!relinks_after(&trainer->config, trainer->step))
         return HSAE_OK;
     status = hsae_step_settle(trainer, 0);

@@ -42,7 +42,7 @@
     X(CmdBindDescriptorSets)        \
     X(CmdBindPipeline)              \
     X(CmdCopyBuffer)                \
-    X(CmdDispatch)                  \
+    X(CmdDispatchBase)              \
     X(CmdFillBuffer)                \
     X(CmdPipelineBarrier)           \
     X(CmdPushConstants)             \

@@ -116,7 +116,7 @@ static hsae_status run_transfer(struct vulkan_device *device)
     uint64_t ticket;
     hsae_status status = hsae_vulkan_commands_end(device, device->transfer);
     if (!status)
-        status = hsae_vulkan_submit(device, device->transfer, &ticket);
+        status = hsae_vulkan_submit(device, &device->transfer, 1, &ticket);
     return status ? status : hsae_vulkan_wait(&device->base, ticket);
 }
 

@@ -86,7 +86,7 @@ hsae_status hsae_vulkan_commands_end(struct vulkan_device *device, VkCommandBuff
     return hsae_vulkan_check(device, device->vk.EndCommandBuffer(commands), "vkEndCommandBuffer");
 }
 
-hsae_status hsae_vulkan_submit(struct vulkan_device *device, VkCommandBuffer commands, uint64_t *ticket)
+hsae_status hsae_vulkan_submit(struct vulkan_device *device, const VkCommandBuffer *commands, uint32_t count, uint64_t *ticket)
 {
     uint64_t next = device->submitted + 1;
     struct vulkan_fence *fence = &device->fences[next % VULKAN_IN_FLIGHT];
@@ -102,8 +102,12 @@ hsae_status hsae_vulkan_submit(struct vulkan_device *device, VkCommandBuffer com
         if (device->completed < next - VULKAN_IN_FLIGHT)
             device->completed = next - VULKAN_IN_FLIGHT;
     }
-    VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &commands};
-    hsae_status status = hsae_vulkan_check(device, device->vk.QueueSubmit(device->queue, 1, &info, fence->handle), "vkQueueSubmit");
+    hsae_status status = HSAE_OK;
+    for (uint32_t i = 0; i < count && !status; i++) {
+        VkSubmitInfo info = {.sType = VK_STRUCTURE_TYPE_SUBMIT_INFO, .commandBufferCount = 1, .pCommandBuffers = &commands[i]};
+        VkFence last = i + 1 == count ? fence->handle : VK_NULL_HANDLE;
+        status = hsae_vulkan_check(device, device->vk.QueueSubmit(device->queue, 1, &info, last), "vkQueueSubmit");
+    }
     if (status)
         return status;
     fence->submitted = true;
@@ -255,6 +259,7 @@ static hsae_status create_device(struct vulkan_device *device)
     device->timestamp_period = properties.limits.timestampPeriod;
     if (family.timestampValidBits)
         device->timestamp_mask = UINT64_MAX >> (64 - family.timestampValidBits);
+    device->base.can_time = device->timestamp_mask != 0;
     /* HSAE_VULKAN_UNIFIED=0 copies through staging buffers where it need not, as a discrete GPU must. */
     const char *unified = getenv("HSAE_VULKAN_UNIFIED");
     device->unified = (device->base.info.type == HSAE_DEVICE_CPU || device->base.info.type == HSAE_DEVICE_INTEGRATED) &&
@@ -343,6 +348,7 @@ static const struct device_ops vulkan_ops = {
     .buffer_unmap = hsae_vulkan_buffer_unmap,
     .sequence_create = hsae_vulkan_sequence_create,
     .sequence_launch = hsae_vulkan_sequence_launch,
+    .sequence_cut = hsae_vulkan_sequence_cut,
     .sequence_end = hsae_vulkan_sequence_end,
     .sequence_submit = hsae_vulkan_sequence_submit,
     .sequence_times = hsae_vulkan_sequence_times,

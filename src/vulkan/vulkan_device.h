@@ -73,7 +73,8 @@ hsae_status hsae_vulkan_commands_create(struct vulkan_device *device, VkCommandB
 /* Every command buffer begins with a barrier after all earlier work and ends with one that shows its writes to the host. */
 hsae_status hsae_vulkan_commands_begin(struct vulkan_device *device, VkCommandBuffer commands);
 hsae_status hsae_vulkan_commands_end(struct vulkan_device *device, VkCommandBuffer commands);
-hsae_status hsae_vulkan_submit(struct vulkan_device *device, VkCommandBuffer commands, uint64_t *ticket);
+/* Command buffers one after the other, each a submission of its own; the ticket is that of all. */
+hsae_status hsae_vulkan_submit(struct vulkan_device *device, const VkCommandBuffer *commands, uint32_t count, uint64_t *ticket);
 hsae_status hsae_vulkan_wait(struct hsae_device *device, uint64_t ticket);
 /* With HSAE_VULKAN_VALIDATION=1 messages call the object by this name. `object` is its handle. */
 void hsae_vulkan_name(struct vulkan_device *device, VkObjectType type, uint64_t object, const char *name);
@@ -90,6 +91,7 @@ hsae_status hsae_vulkan_buffer_unmap(struct hsae_buffer *buffer);
 /* vulkan_sequence.c: entries of device_ops */
 hsae_status hsae_vulkan_sequence_create(struct hsae_device *device, bool timed, struct hsae_sequence **out);
 hsae_status hsae_vulkan_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch);
+hsae_status hsae_vulkan_sequence_cut(struct hsae_sequence *sequence);
 hsae_status hsae_vulkan_sequence_end(struct hsae_sequence *sequence);
 hsae_status hsae_vulkan_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket);
 hsae_status hsae_vulkan_sequence_times(struct hsae_sequence *sequence, double *ns);

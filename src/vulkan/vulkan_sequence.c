@@ -19,7 +19,9 @@ struct use {
 
 struct hsae_sequence {
     struct hsae_sequence_base base;
-    VkCommandBuffer commands;
+    VkCommandBuffer commands; /* the last one of: */
+    VkCommandBuffer *submissions;
+    uint32_t submission_count;
     struct block *blocks; /* launch i has its things in block i / 64 */
     uint32_t block_count;
     struct use *uses;
@@ -167,6 +169,22 @@ static hsae_status create_set(struct hsae_sequence *sequence, const struct hsae_
 
 /* ---- entries of device_ops ---- */
 
+/* One more command buffer, which is begun. */
+static hsae_status add_submission(struct hsae_sequence *sequence)
+{
+    struct vulkan_device *device = device_of(sequence);
+    VkCommandBuffer *grown = realloc(sequence->submissions, (sequence->submission_count + 1) * sizeof *grown);
+    if (!grown)
+        return fail_memory(sequence);
+    sequence->submissions = grown;
+    hsae_status status = hsae_vulkan_commands_create(device, &grown[sequence->submission_count]);
+    if (status)
+        return status;
+    sequence->commands = grown[sequence->submission_count++];
+    sequence->use_count = 0; /* it begins with a barrier */
+    return hsae_vulkan_commands_begin(device, sequence->commands);
+}
+
 hsae_status hsae_vulkan_sequence_create(struct hsae_device *base, bool timed, struct hsae_sequence **out)
 {
     struct vulkan_device *device = (struct vulkan_device *)base;
@@ -176,9 +194,7 @@ hsae_status hsae_vulkan_sequence_create(struct hsae_device *base, bool timed, st
     if (!sequence)
         return hsae_fail(base->context, HSAE_ERROR_MEMORY, "out of memory for a sequence");
     sequence->base = (struct hsae_sequence_base){.device = base, .timed = timed};
-    hsae_status status = hsae_vulkan_commands_create(device, &sequence->commands);
-    if (!status)
-        status = hsae_vulkan_commands_begin(device, sequence->commands);
+    hsae_status status = add_submission(sequence);
     if (status) {
         hsae_vulkan_sequence_destroy(sequence);
         return status;
@@ -207,7 +223,8 @@ hsae_status hsae_vulkan_sequence_launch(struct hsae_sequence *sequence, const st
     const uint32_t in_block = sequence->base.launch_count % BLOCK_LAUNCHES;
     VkQueryPool times = sequence->blocks[sequence->base.launch_count / BLOCK_LAUNCHES].times;
     /* Launches that overlap have no times of their own. */
-    if (sequence->base.timed || needs_barrier(sequence, launch, kernel->access))
+    bool more = launch->first[0] || launch->first[1]; /* of the launch before */
+    if (sequence->base.timed || (!more && needs_barrier(sequence, launch, kernel->access)))
         barrier(sequence);
     note_uses(sequence, launch, kernel->access);
     vk->CmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline);
@@ -215,10 +232,16 @@ hsae_status hsae_vulkan_sequence_launch(struct hsae_sequence *sequence, const st
     vk->CmdPushConstants(commands, layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, kernel->args_bytes, launch->args);
     if (sequence->base.timed)
         vk->CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, times, 2 * in_block);
-    vk->CmdDispatch(commands, launch->groups[0], launch->groups[1], 1);
+    vk->CmdDispatchBase(commands, launch->first[0], launch->first[1], 0, launch->groups[0], launch->groups[1], 1);
     if (sequence->base.timed)
         vk->CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, times, 2 * in_block + 1);
     return HSAE_OK;
+}
+
+hsae_status hsae_vulkan_sequence_cut(struct hsae_sequence *sequence)
+{
+    hsae_status status = hsae_vulkan_commands_end(device_of(sequence), sequence->commands);
+    return status ? status : add_submission(sequence);
 }
 
 hsae_status hsae_vulkan_sequence_end(struct hsae_sequence *sequence)
@@ -228,7 +251,7 @@ hsae_status hsae_vulkan_sequence_end(struct hsae_sequence *sequence)
 
 hsae_status hsae_vulkan_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket)
 {
-    return hsae_vulkan_submit(device_of(sequence), sequence->commands, ticket);
+    return hsae_vulkan_submit(device_of(sequence), sequence->submissions, sequence->submission_count, ticket);
 }
 
 hsae_status hsae_vulkan_sequence_times(struct hsae_sequence *sequence, double *ns)
@@ -260,8 +283,9 @@ void hsae_vulkan_sequence_destroy(struct hsae_sequence *sequence)
         vk->DestroyQueryPool(device->handle, sequence->blocks[i].times, NULL);
         vk->DestroyDescriptorPool(device->handle, sequence->blocks[i].sets, NULL);
     }
-    if (sequence->commands)
-        vk->FreeCommandBuffers(device->handle, device->commands, 1, &sequence->commands);
+    if (sequence->submission_count)
+        vk->FreeCommandBuffers(device->handle, device->commands, sequence->submission_count, sequence->submissions);
+    free(sequence->submissions);
     free(sequence->blocks);
     free(sequence->uses);
     free(sequence);

@@ -25,6 +25,7 @@ struct check_job {
     enum hsae_kernel kernel;
     struct hsae_kernel_shape shape;
     u32 groups[2];
+    bool cut; /* run in parts */
     u32 args[HSAE_MAX_ARGS / sizeof(u32)];
     struct check_words *bindings[HSAE_MAX_BINDINGS];
     /* Of written bindings, as long as the binding: the reference's result, and how far the device may be off it (set to CHECK_EXACT before
