@@ -108,7 +108,8 @@ void hsae_buffer_destroy(struct hsae_buffer **buffer)
     struct hsae_device *device = base->device;
     device->buffers--;
     *bytes_in_use(device, base->kind) -= base->size;
-    device->ops->buffer_destroy(*buffer);
+    if (!device->hung)
+        device->ops->buffer_destroy(*buffer);
     *buffer = NULL;
 }
 
@@ -132,15 +133,27 @@ static hsae_status check_transfer(const struct hsae_buffer *buffer, const char *
     return HSAE_OK;
 }
 
+/* Transfers of DEVICE buffers come after all that was submitted, which is waited for with patience first. */
+static hsae_status settle(const struct hsae_buffer *buffer)
+{
+    const struct hsae_buffer_base *base = (const struct hsae_buffer_base *)buffer;
+    bool idle = base->kind != HSAE_BUFFER_DEVICE || base->device->waited == base->device->submitted;
+    return idle ? HSAE_OK : hsae_device_wait(base->device, 0);
+}
+
 hsae_status hsae_buffer_write(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, const void *data)
 {
     hsae_status status = check_transfer(buffer, "write", offset, size, data);
+    if (!status && size)
+        status = settle(buffer);
     return status || !size ? status : buffer_base(buffer)->device->ops->buffer_write(buffer, offset, size, data);
 }
 
 hsae_status hsae_buffer_read(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data)
 {
     hsae_status status = check_transfer(buffer, "read", offset, size, data);
+    if (!status && size)
+        status = settle(buffer);
     return status || !size ? status : buffer_base(buffer)->device->ops->buffer_read(buffer, offset, size, data);
 }
 
@@ -214,7 +227,8 @@ void hsae_sequence_destroy(struct hsae_sequence **sequence)
     struct hsae_device *device = sequence_base(*sequence)->device;
     device->sequences--;
     free(sequence_base(*sequence)->recorded);
-    device->ops->sequence_destroy(*sequence);
+    if (!device->hung)
+        device->ops->sequence_destroy(*sequence);
     *sequence = NULL;
 }
 
@@ -484,9 +498,44 @@ hsae_status hsae_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticke
         return status;
     base->ticket = submitted;
     device->submitted = submitted;
+    device->expected += base->expected;
     if (ticket)
         *ticket = submitted;
     return HSAE_OK;
+}
+
+/* Seconds after which a wait is given up. */
+static double patience(const struct hsae_device *device)
+{
+    const char *wanted = getenv("HSAE_WAIT_SECONDS");
+    double seconds = wanted && *wanted ? strtod(wanted, NULL) : 120;
+    return seconds > 0 ? seconds + 10 * device->expected : INFINITY;
+}
+
+hsae_status hsae_device_await(struct hsae_device *device, uint64_t ticket)
+{
+    const double start = hsae_clock(), most = patience(device);
+    bool done = false, warned = false;
+    hsae_status status = HSAE_OK;
+    while (!status && !done) {
+        status = device->ops->wait(device, ticket, most < 1 ? most : 1, &done);
+        double waited = hsae_clock() - start;
+        if (status || done)
+            break;
+        if (waited >= most) {
+            device->lost = device->hung = true;
+            status = hsae_fail(
+                device->context, HSAE_ERROR_DEVICE_LOST,
+                "%s (%s): its work has not ended after %.0f s; it is given up as lost. Resume from a checkpoint, on another device or "
+                "after a restart of this one; HSAE_WAIT_SECONDS sets how long is waited",
+                device->info.id, device->info.name, waited);
+        } else if (!warned && waited >= most / 12) {
+            warned = true;
+            hsae_log(device->context, HSAE_LOG_WARNING, "%s (%s): its work has not ended after %.0f s; it is given up after %.0f s",
+                     device->info.id, device->info.name, waited, most);
+        }
+    }
+    return status;
 }
 
 hsae_status hsae_device_wait(struct hsae_device *device, uint64_t ticket)
@@ -499,10 +548,13 @@ hsae_status hsae_device_wait(struct hsae_device *device, uint64_t ticket)
                          ULL(ticket), ULL(device->submitted));
     if (ticket && ticket <= device->waited)
         return HSAE_OK;
-    status = device->ops->wait(device, ticket);
-    if (!status)
-        device->waited = ticket ? ticket : device->submitted;
-    return status;
+    status = hsae_device_await(device, ticket);
+    if (status)
+        return status;
+    device->waited = ticket ? ticket : device->submitted;
+    if (device->waited == device->submitted)
+        device->expected = 0;
+    return HSAE_OK;
 }
 
 uint32_t hsae_sequence_launches(const struct hsae_sequence *sequence)

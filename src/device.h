@@ -131,7 +131,9 @@ hsae_status hsae_sequence_end(struct hsae_sequence *sequence);
 /* Starts it after all that was submitted before, and returns at once (the reference device: when it is done). A sequence may be
  * submitted again only after a wait for its last ticket. *ticket may be NULL. */
 hsae_status hsae_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket);
-/* Waits until the submission of that ticket, and all before it, are done; their writes are visible to the host. 0: everything. */
+/* Waits until the submission of that ticket, and all before it, are done; their writes are visible to the host. 0: everything. A wait that
+ * does not end within $HSAE_WAIT_SECONDS (120; 0: never mind) and ten times what the work should take is ERROR_DEVICE_LOST; after a twelfth
+ * of that a warning says what is waited for. */
 hsae_status hsae_device_wait(struct hsae_device *device, uint64_t ticket);
 /* How many launches a sequence has, and, of a timed one, which kernel a launch runs; HSAE_KERNEL_COUNT: a vendor's product. */
 uint32_t hsae_sequence_launches(const struct hsae_sequence *sequence);
@@ -165,7 +167,9 @@ struct device_ops {
     hsae_status (*sequence_submit)(struct hsae_sequence *sequence, uint64_t *ticket);
     hsae_status (*sequence_times)(struct hsae_sequence *sequence, double *ns);
     void (*sequence_destroy)(struct hsae_sequence *sequence);
-    hsae_status (*wait)(struct hsae_device *device, uint64_t ticket);
+    /* False: it is not done after `seconds` (<= 1). */
+    hsae_status (*wait)(struct hsae_device *device, uint64_t ticket, double seconds, bool *done);
+    /* Of a device that is `hung`, what the driver holds is left to it: to give it back might wait for ever. */
     void (*close)(struct hsae_device *device);
 };
 
@@ -192,7 +196,9 @@ struct hsae_device {
     struct hsae_tuning tuning;
     double speed[HSAE_KERNEL_COUNT]; /* work in a second, measured; 0: not known (speed.h) */
     bool knows_speed;
-    bool lost; /* set by a backend once the device is lost; the front then refuses everything but destruction */
+    double expected; /* seconds that the submissions which were not waited for will take (speed.h) */
+    bool lost;       /* set by a backend once the device is lost; the front then refuses everything but destruction */
+    bool hung;       /* lost, since a wait did not end */
 };
 
 /* One row of the backend table in device.c. */
@@ -204,6 +210,8 @@ struct backend {
     /* Opens the index-th device of that enumeration: context, ops and info are filled, as before. The index exists. */
     hsae_status (*open)(hsae_context *context, size_t index, struct hsae_device **out);
 };
+/* A wait with patience, for backends: hsae_device_wait without its checks. */
+hsae_status hsae_device_await(struct hsae_device *device, uint64_t ticket);
 /* Grows a malloc'd array (NULL at first) by one. ERROR_MEMORY. */
 hsae_status hsae_device_info_append(hsae_context *context, hsae_device_info **list, size_t *count, const hsae_device_info *info);
 

@@ -108,11 +108,13 @@ static json_t *time_json(const hsae_bench_time *time)
 
 static json_t *step_json(const hsae_bench_result *result, uint32_t batch)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "seconds", time_json(&result->step), "fed_seconds",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "seconds", time_json(&result->step), "fed_seconds",
                      time_json(&result->fed), "flat_seconds", time_json(&result->flat), "read_seconds",
                      cli_json_number(result->read_seconds), "tree_seconds", cli_json_number(result->tree_seconds), "kernel_seconds",
                      cli_json_number(result->kernel_seconds), "flat_kernel_seconds", cli_json_number(result->flat_kernel_seconds),
-                     "tokens_per_second", cli_json_number(ratio(batch, result->fed.median)));
+                     "tokens_per_second", cli_json_number(ratio(batch, result->fed.median)), "submissions", (json_int_t)result->submissions,
+                     "longest_dispatch_seconds", cli_json_number(result->longest_dispatch), "longest_submission_seconds",
+                     cli_json_number(result->longest_submission));
 }
 
 static json_t *shares_json(const hsae_bench_result *result)
@@ -247,6 +249,8 @@ static void print_result(const hsae_device_info *device, const hsae_bench_params
     printf("%-18s%10.3f ms for a batch alone; %.1f %% hidden behind the step; by difference %.1f %%%s\n", "reading",
            1e3 * result->read_seconds, 100 * result->read_hidden, 100 * hidden_by_difference(result),
            result->step.highest - result->step.lowest > result->read_seconds ? ", less than blocks differ" : "");
+    printf("%-18s%10.3f ms; longest submission, of %u a step, %.3f ms\n", "longest dispatch", 1e3 * result->longest_dispatch,
+           result->submissions, 1e3 * result->longest_submission);
     printf("%-18s%10.3f ms every %llu steps\n", "tree update", 1e3 * result->tree_seconds, (unsigned long long)result->hierarchy_period);
     printf("%-18s%10.2f %% more time than flat by kernels, %.2f %% by whole steps, the tree update included\n", "hierarchy",
            100 * kernel_extra(result), 100 * step_extra(result));

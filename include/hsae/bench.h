@@ -90,6 +90,9 @@ typedef struct hsae_bench_result {
     uint32_t kernel_count;
     hsae_bench_kernel kernels[HSAE_BENCH_KERNELS];
     double kernel_seconds;      /* their sum */
+    uint32_t submissions;       /* of a step: several where one would keep a driver's watchdog waiting */
+    double longest_dispatch;    /* seconds; a kernel may be run in several (HSAE_DISPATCH_MS) */
+    double longest_submission;  /* sum of its dispatches */
     double flat_kernel_seconds; /* the same of steps with neither constraint nor perturbation */
 
     /* Wall clock of whole steps, several in flight. */

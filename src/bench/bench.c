@@ -225,6 +225,7 @@ static hsae_status time_reading(struct bench *bench)
 void hsae_times_free(struct times *times)
 {
     free(times->kernels);
+    free(times->submissions);
     free(times->least);
     free(times->last);
 }
@@ -239,13 +240,15 @@ static hsae_status times_fit(const struct bench *bench, struct times *times, con
                    : hsae_fail(bench->context, HSAE_ERROR_DRIVER, "%s: a step has %" PRIu32 " launches, and then %" PRIu32,
                                bench->device->info.id, times->launches, launches);
     times->kernels = malloc(launches * sizeof *times->kernels);
+    times->submissions = malloc(launches * sizeof *times->submissions);
     times->least = malloc(launches * sizeof *times->least);
     times->last = malloc(launches * sizeof *times->last);
-    if (!times->kernels || !times->least || !times->last)
+    if (!times->kernels || !times->submissions || !times->least || !times->last)
         return hsae_fail(bench->context, HSAE_ERROR_MEMORY, "out of memory for the times of %" PRIu32 " launches", launches);
     times->launches = launches;
     for (uint32_t k = 0; k < launches; k++) {
         times->kernels[k] = hsae_sequence_kernel(sequence, k);
+        times->submissions[k] = hsae_sequence_submission(sequence, k);
         times->least[k] = INFINITY;
     }
     return HSAE_OK;
@@ -291,6 +294,19 @@ static void add_launch(hsae_bench_result *out, enum hsae_kernel kernel, double s
     out->kernel_seconds += seconds;
 }
 
+/* The longest launch, and the longest submission. */
+static void find_longest(hsae_bench_result *out, const struct times *times)
+{
+    double submission = 0;
+    for (uint32_t k = 0; k < times->launches; k++) {
+        double seconds = 1e-9 * times->least[k];
+        submission = k && times->submissions[k] == times->submissions[k - 1] ? submission + seconds : seconds;
+        out->longest_dispatch = fmax(out->longest_dispatch, seconds);
+        out->longest_submission = fmax(out->longest_submission, submission);
+        out->submissions = times->submissions[k] + 1;
+    }
+}
+
 /* The kernels of the last timed step and of what they had to do. */
 static hsae_status sum_kernels(struct bench *bench, struct times *times)
 {
@@ -298,6 +314,7 @@ static hsae_status sum_kernels(struct bench *bench, struct times *times)
     struct work work;
     for (uint32_t k = 0; k < times->launches; k++)
         add_launch(out, times->kernels[k], 1e-9 * times->least[k]);
+    find_longest(out, times);
     hsae_status status = hsae_bench_work(bench->trainer, &work, out->levels);
     for (uint32_t k = 0; k < HSAE_KERNEL_COUNT && !status; k++)
         for (uint32_t at = 0; at < out->kernel_count; at++)

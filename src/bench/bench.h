@@ -26,6 +26,7 @@ hsae_status hsae_bench_resident_steps(struct bench *bench, uint64_t steps, doubl
 struct times {
     uint32_t launches;
     enum hsae_kernel *kernels; /* [launches] */
+    uint32_t *submissions;     /* [launches] */
     double *least, *last;      /* [launches], ns: of all steps, and of one */
 };
 /* A block of steps whose launches are timed; the last one of each flight counts. Records the step anew. */

@@ -13,9 +13,12 @@ struct opencl_program {
 };
 
 /* A submission that was not waited for. */
+struct opencl_signal;
+
 struct opencl_pending {
     uint64_t ticket;
-    cl_event event; /* done when the submission and all before it are */
+    cl_event event;               /* done when the submission and all before it are */
+    struct opencl_signal *signal; /* told so by the driver */
 };
 
 struct opencl_device {
@@ -76,6 +79,9 @@ hsae_status hsae_opencl_sequence_end(struct hsae_sequence *sequence);
 hsae_status hsae_opencl_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket);
 hsae_status hsae_opencl_sequence_times(struct hsae_sequence *sequence, double *ns);
 void hsae_opencl_sequence_destroy(struct hsae_sequence *sequence);
-hsae_status hsae_opencl_wait(struct hsae_device *device, uint64_t ticket);
+hsae_status hsae_opencl_wait(struct hsae_device *device, uint64_t ticket, double seconds, bool *done);
+
+/* Forgets the submissions up to `ticket`. */
+void hsae_opencl_drop_pending(struct opencl_device *device, uint64_t ticket);
 
 #endif

@@ -39,6 +39,7 @@
     X(ReleaseKernel)              \
     X(ReleaseMemObject)           \
     X(ReleaseProgram)             \
+    X(SetEventCallback)           \
     X(SetKernelArg)               \
     X(WaitForEvents)
 

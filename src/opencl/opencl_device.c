@@ -245,13 +245,14 @@ static void close_device(struct hsae_device *base)
     struct opencl_device *device = opencl_device(base);
     const struct opencl_api *cl = device->cl;
     cl_command_queue queues[] = {device->queue, device->transfer, device->timed};
+    if (base->hung)
+        return;
     for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
         if (queues[i]) {
             cl->Finish(queues[i]);
             cl->ReleaseCommandQueue(queues[i]);
         }
-    for (size_t i = 0; i < device->pending_count; i++)
-        cl->ReleaseEvent(device->pending[i].event);
+    hsae_opencl_drop_pending(device, UINT64_MAX);
     free(device->pending);
     hsae_opencl_free_programs(device);
     if (device->context)

@@ -1,7 +1,10 @@
 /* Sequences: each recorded launch owns a cl_kernel with its arguments set, so that a submission only enqueues. In-order queues make
  * barriers needless. */
+#include <math.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "opencl/opencl.h"
 #include "quirks.h"
@@ -195,66 +198,146 @@ static cl_int submit_host_timed(struct opencl_device *device, struct hsae_sequen
     return error;
 }
 
-hsae_status hsae_opencl_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket)
+/* ---- waiting ---- */
+
+/* The end of a submission, as the driver's thread tells it; clWaitForEvents could not be given up. */
+struct opencl_signal {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    int holders; /* the driver until it has called back, and the list of pending submissions */
+    bool done;
+    cl_int state; /* CL_COMPLETE, or an error */
+};
+
+/* Leaves the lock and takes one holder away. */
+static void release_signal(struct opencl_signal *signal)
 {
-    struct opencl_device *device = opencl_device(sequence->base.device);
-    struct opencl_pending *grown = realloc(device->pending, (device->pending_count + 1) * sizeof *grown);
-    if (!grown)
-        return hsae_fail(device->base.context, HSAE_ERROR_MEMORY, "%s: out of memory to submit %s", device->base.info.id,
-                         sequence->base.label);
-    device->pending = grown;
-    cl_event event = NULL;
-    cl_int error = !sequence->base.timed ? submit_plain(device, sequence)
-                   : host_timed(device)  ? submit_host_timed(device, sequence)
-                                         : submit_timed(device, sequence);
-    if (!error)
-        error = device->cl->EnqueueMarkerWithWaitList(device->queue, 0, NULL, &event);
-    if (!error)
-        error = device->cl->Flush(device->queue);
-    if (error) {
-        release_event(device, &event);
-        return hsae_opencl_fail(device, error, "cannot submit", sequence->base.label);
-    }
-    *ticket = ++device->ticket;
-    grown[device->pending_count++] = (struct opencl_pending){*ticket, event};
-    return HSAE_OK;
+    bool last = --signal->holders == 0;
+    pthread_mutex_unlock(&signal->lock);
+    if (!last)
+        return;
+    pthread_cond_destroy(&signal->changed);
+    pthread_mutex_destroy(&signal->lock);
+    free(signal);
 }
 
-/* Takes the submissions up to `ticket` off the list. */
-static void drop_pending(struct opencl_device *device, uint64_t ticket)
+static void CL_CALLBACK event_done(cl_event event, cl_int state, void *user)
+{
+    struct opencl_signal *signal = user;
+    (void)event;
+    pthread_mutex_lock(&signal->lock);
+    signal->state = state;
+    signal->done = true;
+    pthread_cond_signal(&signal->changed);
+    release_signal(signal);
+}
+
+/* NULL: out of memory. */
+static struct opencl_signal *make_signal(void)
+{
+    struct opencl_signal *signal = calloc(1, sizeof *signal);
+    pthread_condattr_t clock;
+    if (!signal || pthread_condattr_init(&clock)) {
+        free(signal);
+        return NULL;
+    }
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&signal->changed, &clock);
+    pthread_condattr_destroy(&clock);
+    pthread_mutex_init(&signal->lock, NULL);
+    signal->holders = 1;
+    return signal;
+}
+
+/* Whether it is done within `seconds`. */
+static bool wait_for_signal(struct opencl_signal *signal, double seconds)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += (time_t)seconds;
+    until.tv_nsec += (long)(1e9 * (seconds - floor(seconds)));
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    pthread_mutex_lock(&signal->lock);
+    while (!signal->done && !pthread_cond_timedwait(&signal->changed, &signal->lock, &until))
+        ;
+    bool done = signal->done;
+    pthread_mutex_unlock(&signal->lock);
+    return done;
+}
+
+void hsae_opencl_drop_pending(struct opencl_device *device, uint64_t ticket)
 {
     size_t done = 0;
-    while (done < device->pending_count && device->pending[done].ticket <= ticket)
-        release_event(device, &device->pending[done++].event);
+    for (; done < device->pending_count && device->pending[done].ticket <= ticket; done++) {
+        release_event(device, &device->pending[done].event);
+        pthread_mutex_lock(&device->pending[done].signal->lock);
+        release_signal(device->pending[done].signal);
+    }
     device->pending_count -= done;
     memmove(device->pending, device->pending + done, device->pending_count * sizeof *device->pending);
 }
 
-/* What became of an event that could not be waited for. */
-static cl_int event_error(const struct opencl_device *device, cl_event event, cl_int error)
-{
-    cl_int state = 0;
-    if (!device->cl->GetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof state, &state, NULL) && state < 0)
-        return state;
-    return error;
-}
-
-hsae_status hsae_opencl_wait(struct hsae_device *base, uint64_t ticket)
+hsae_status hsae_opencl_wait(struct hsae_device *base, uint64_t ticket, double seconds, bool *done)
 {
     struct opencl_device *device = opencl_device(base);
     cl_int error = CL_SUCCESS;
-    if (!ticket) {
-        error = device->cl->Finish(device->queue);
+    if (!ticket)
         ticket = device->ticket;
-    }
-    for (size_t i = 0; i < device->pending_count && !error; i++)
+    for (size_t i = 0; i < device->pending_count; i++)
         if (device->pending[i].ticket == ticket) {
-            error = device->cl->WaitForEvents(1, &device->pending[i].event);
-            if (error)
-                error = event_error(device, device->pending[i].event, error);
+            struct opencl_signal *signal = device->pending[i].signal;
+            if (!wait_for_signal(signal, seconds))
+                return HSAE_OK;
+            /* Comes back at once, and lets the host see what was written. */
+            error = signal->state < 0 ? signal->state : device->cl->WaitForEvents(1, &device->pending[i].event);
         }
-    drop_pending(device, ticket);
+    hsae_opencl_drop_pending(device, ticket);
+    *done = true;
     return error ? hsae_opencl_fail(device, error, "submitted work failed", "while it was waited for") : HSAE_OK;
+}
+
+/* A marker behind all that is enqueued, and the signal that it gives. */
+static cl_int mark(struct opencl_device *device, struct opencl_pending *pending)
+{
+    cl_int error = device->cl->EnqueueMarkerWithWaitList(device->queue, 0, NULL, &pending->event);
+    if (error)
+        return error;
+    pending->signal->holders = 2;
+    error = device->cl->SetEventCallback(pending->event, CL_COMPLETE, event_done, pending->signal);
+    if (error)
+        pending->signal->holders = 1;
+    return error ? error : device->cl->Flush(device->queue);
+}
+
+hsae_status hsae_opencl_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket)
+{
+    struct opencl_device *device = opencl_device(sequence->base.device);
+    struct opencl_pending *grown = realloc(device->pending, (device->pending_count + 1) * sizeof *grown);
+    if (grown)
+        device->pending = grown;
+    struct opencl_pending *pending = grown ? &grown[device->pending_count] : NULL;
+    if (pending)
+        *pending = (struct opencl_pending){.ticket = device->ticket + 1, .signal = make_signal()};
+    if (!pending || !pending->signal)
+        return hsae_fail(device->base.context, HSAE_ERROR_MEMORY, "%s: out of memory to submit %s", device->base.info.id,
+                         sequence->base.label);
+    cl_int error = !sequence->base.timed ? submit_plain(device, sequence)
+                   : host_timed(device)  ? submit_host_timed(device, sequence)
+                                         : submit_timed(device, sequence);
+    if (!error)
+        error = mark(device, pending);
+    if (error) {
+        release_event(device, &pending->event);
+        pthread_mutex_lock(&pending->signal->lock);
+        release_signal(pending->signal);
+        return hsae_opencl_fail(device, error, "cannot submit", sequence->base.label);
+    }
+    *ticket = ++device->ticket;
+    device->pending_count++;
+    return HSAE_OK;
 }
 
 hsae_status hsae_opencl_sequence_times(struct hsae_sequence *sequence, double *ns)

@@ -117,7 +117,7 @@ static hsae_status run_transfer(struct vulkan_device *device)
     hsae_status status = hsae_vulkan_commands_end(device, device->transfer);
     if (!status)
         status = hsae_vulkan_submit(device, &device->transfer, 1, &ticket);
-    return status ? status : hsae_vulkan_wait(&device->base, ticket);
+    return status ? status : hsae_device_await(&device->base, ticket);
 }
 
 static hsae_status copy(struct vulkan_device *device, const struct hsae_buffer *from, uint64_t from_offset, const struct hsae_buffer *to,
@@ -206,10 +206,6 @@ hsae_status hsae_vulkan_buffer_write(struct hsae_buffer *buffer, uint64_t offset
     struct vulkan_device *device = device_of(buffer);
     hsae_status status = HSAE_OK;
     if (buffer->mapped) {
-        if (buffer->base.kind == HSAE_BUFFER_DEVICE)
-            status = hsae_vulkan_wait(&device->base, 0);
-        if (status)
-            return status;
         memcpy(buffer->mapped + offset, data, size);
         return flush(buffer, offset, size);
     }
@@ -230,10 +226,7 @@ hsae_status hsae_vulkan_buffer_read(struct hsae_buffer *buffer, uint64_t offset,
     struct vulkan_device *device = device_of(buffer);
     hsae_status status = HSAE_OK;
     if (buffer->mapped) {
-        if (buffer->base.kind == HSAE_BUFFER_DEVICE)
-            status = hsae_vulkan_wait(&device->base, 0);
-        if (!status)
-            status = invalidate(buffer, offset, size);
+        status = invalidate(buffer, offset, size);
         if (!status)
             memcpy(data, buffer->mapped + offset, size);
         return status;

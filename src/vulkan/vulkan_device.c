@@ -91,9 +91,10 @@ hsae_status hsae_vulkan_submit(struct vulkan_device *device, const VkCommandBuff
     uint64_t next = device->submitted + 1;
     struct vulkan_fence *fence = &device->fences[next % VULKAN_IN_FLIGHT];
     if (fence->submitted) {
-        /* The fence itself, even if a later ticket was waited for: only then may it be reset. */
-        hsae_status status =
-            hsae_vulkan_check(device, device->vk.WaitForFences(device->handle, 1, &fence->handle, VK_TRUE, UINT64_MAX), "vkWaitForFences");
+        hsae_status status = hsae_device_await(&device->base, next - VULKAN_IN_FLIGHT);
+        if (!status) /* the fence itself, even if a later ticket was waited for: only then may it be reset */
+            status = hsae_vulkan_check(device, device->vk.WaitForFences(device->handle, 1, &fence->handle, VK_TRUE, UINT64_MAX),
+                                       "vkWaitForFences");
         if (!status)
             status = hsae_vulkan_check(device, device->vk.ResetFences(device->handle, 1, &fence->handle), "vkResetFences");
         if (status)
@@ -116,17 +117,21 @@ hsae_status hsae_vulkan_submit(struct vulkan_device *device, const VkCommandBuff
     return HSAE_OK;
 }
 
-hsae_status hsae_vulkan_wait(struct hsae_device *base, uint64_t ticket)
+hsae_status hsae_vulkan_wait(struct hsae_device *base, uint64_t ticket, double seconds, bool *done)
 {
     struct vulkan_device *device = (struct vulkan_device *)base;
+    hsae_status status = HSAE_OK;
+    *done = true;
     if (!ticket)
         ticket = device->submitted;
     if (ticket <= device->completed)
         return HSAE_OK;
     const VkFence *fence = &device->fences[ticket % VULKAN_IN_FLIGHT].handle;
-    hsae_status status =
-        hsae_vulkan_check(device, device->vk.WaitForFences(device->handle, 1, fence, VK_TRUE, UINT64_MAX), "vkWaitForFences");
-    if (!status)
+    VkResult result = device->vk.WaitForFences(device->handle, 1, fence, VK_TRUE, (uint64_t)(1e9 * seconds));
+    *done = result != VK_TIMEOUT;
+    if (*done)
+        status = hsae_vulkan_check(device, result, "vkWaitForFences");
+    if (*done && !status)
         device->completed = ticket;
     return status;
 }
@@ -232,6 +237,8 @@ static void vulkan_close(struct hsae_device *base)
 {
     struct vulkan_device *device = (struct vulkan_device *)base;
     const struct vulkan_api *vk = &device->vk;
+    if (base->hung)
+        return;
     if (device->handle && vk->DestroyDevice) {
         vk->DeviceWaitIdle(device->handle);
         hsae_vulkan_pipelines_destroy(device);

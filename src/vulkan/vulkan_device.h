@@ -75,7 +75,7 @@ hsae_status hsae_vulkan_commands_begin(struct vulkan_device *device, VkCommandBu
 hsae_status hsae_vulkan_commands_end(struct vulkan_device *device, VkCommandBuffer commands);
 /* Command buffers one after the other, each a submission of its own; the ticket is that of all. */
 hsae_status hsae_vulkan_submit(struct vulkan_device *device, const VkCommandBuffer *commands, uint32_t count, uint64_t *ticket);
-hsae_status hsae_vulkan_wait(struct hsae_device *device, uint64_t ticket);
+hsae_status hsae_vulkan_wait(struct hsae_device *device, uint64_t ticket, double seconds, bool *done);
 /* With HSAE_VULKAN_VALIDATION=1 messages call the object by this name. `object` is its handle. */
 void hsae_vulkan_name(struct vulkan_device *device, VkObjectType type, uint64_t object, const char *name);
 

@@ -278,7 +278,9 @@ void hsae_vulkan_sequence_destroy(struct hsae_sequence *sequence)
     struct vulkan_device *device = device_of(sequence);
     const struct vulkan_api *vk = &device->vk;
     if (sequence->base.ticket && !device->base.lost)
-        hsae_vulkan_wait(&device->base, sequence->base.ticket);
+        hsae_device_await(&device->base, sequence->base.ticket);
+    if (device->base.hung)
+        return;
     for (uint32_t i = 0; i < sequence->block_count; i++) {
         vk->DestroyQueryPool(device->handle, sequence->blocks[i].times, NULL);
         vk->DestroyDescriptorPool(device->handle, sequence->blocks[i].sets, NULL);
