@@ -279,6 +279,8 @@ void hsae_vulkan_sequence_destroy(struct hsae_sequence *sequence)
     const struct vulkan_api *vk = &device->vk;
     if (sequence->base.ticket && !device->base.lost)
         hsae_device_await(&device->base, sequence->base.ticket);
+    else if (sequence->base.ticket && !device->base.hung)
+        vk->DeviceWaitIdle(device->handle); /* ends on a lost device, too, and then nothing is in use */
     if (device->base.hung)
         return;
     for (uint32_t i = 0; i < sequence->block_count; i++) {
