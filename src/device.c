@@ -518,7 +518,7 @@ hsae_status hsae_device_await(struct hsae_device *device, uint64_t ticket)
     bool done = false, warned = false;
     hsae_status status = HSAE_OK;
     while (!status && !done) {
-        status = device->ops->wait(device, ticket, most < 1 ? most : 1, &done);
+        status = device->ops->wait(device, ticket, most < 12 ? most / 12 : 1, &done);
         double waited = hsae_clock() - start;
         if (status || done)
             break;
