@@ -306,7 +306,7 @@ static hsae_status check_binding(const struct hsae_sequence_base *sequence, cons
                          sequence->label, slot, buffer ? "is a buffer of another device" : "is not set");
     if (buffer->size > device->info.limits.max_binding_bytes)
         return hsae_fail(device->context, HSAE_ERROR_LIMIT,
-                         "%s: %s in %s: buffer %s has %llu bytes, a kernel of this device sees at most %llu; cut it into ranges",
+                         "%s: %s in %s: buffer %s has %llu bytes, a kernel of this device sees at most %llu; use a smaller batch or smaller levels",
                          device->info.id, kernel->name, sequence->label, buffer->label, ULL(buffer->size),
                          ULL(device->info.limits.max_binding_bytes));
     for (size_t other = 0; other < slot; other++)

@@ -16,7 +16,7 @@ static const uint64_t SLICE_BYTES = 12 << 20;
 /* Features in a block of the sample lists: few enough for many work-items, enough to keep the tallies small. */
 static const uint32_t BLOCK = 64;
 
-static uint64_t binding_limit(const struct hsae_device *device)
+uint64_t hsae_binding_limit(const struct hsae_device *device)
 {
     const hsae_limits *limits = &device->info.limits;
     uint64_t limit = limits->max_binding_bytes < limits->max_allocation_bytes ? limits->max_binding_bytes : limits->max_allocation_bytes;
@@ -28,7 +28,7 @@ static uint64_t binding_limit(const struct hsae_device *device)
 static uint32_t first_spare(const struct stack *stack)
 {
     uint64_t row_bytes = stack->stride * sizeof(float), few = stack->device->info.limits.memory_bytes / 128 / row_bytes;
-    uint64_t fit = binding_limit(stack->device) / row_bytes * HSAE_MAX_RANGES;
+    uint64_t fit = hsae_binding_limit(stack->device) / row_bytes * HSAE_MAX_RANGES;
     return stack->features <= few && 2 * (uint64_t)stack->features <= fit ? stack->features : (stack->features + 7) / 8;
 }
 
@@ -39,14 +39,14 @@ static hsae_status fail_decoder(const struct stack *stack, uint32_t spare)
                      "%s: the decoder needs %" PRIu64 " bytes in at most %d buffers, %" PRIu64
                      " of them for rows that are being updated, but a buffer that a kernel sees may have only %" PRIu64
                      " bytes; at most %" PRIu64 " rows of width %" PRIu32 " fit",
-                     stack->device->info.id, rows * row_bytes, HSAE_MAX_RANGES, spare * row_bytes, binding_limit(stack->device),
-                     binding_limit(stack->device) / row_bytes * HSAE_MAX_RANGES, stack->dim);
+                     stack->device->info.id, rows * row_bytes, HSAE_MAX_RANGES, spare * row_bytes, hsae_binding_limit(stack->device),
+                     hsae_binding_limit(stack->device) / row_bytes * HSAE_MAX_RANGES, stack->dim);
 }
 
 /* Cuts the largest tensor, D, into as few ranges as the device's limits allow, with room for as many free rows as there may ever be. */
 static hsae_status cut_ranges(struct stack *stack)
 {
-    uint64_t fit = binding_limit(stack->device) / (stack->stride * sizeof(float));
+    uint64_t fit = hsae_binding_limit(stack->device) / (stack->stride * sizeof(float));
     uint64_t rows = (uint64_t)stack->features + stack->spare, most = stack->spare ? 2 * (uint64_t)stack->features : rows;
     for (stack->ranges = 1; stack->ranges < HSAE_MAX_RANGES && stack->ranges * fit < most;)
         stack->ranges *= 2;
@@ -155,7 +155,7 @@ static void choose_sizes(struct stack *stack)
 {
     uint64_t scratch = stack->device->info.type == HSAE_DEVICE_CPU ? UINT64_C(2) << 20 : UINT64_C(32) << 20;
     uint64_t unit = encode_tile(stack).features;
-    uint64_t limit = binding_limit(stack->device), rows = limit / (stack->stride * sizeof(float));
+    uint64_t limit = hsae_binding_limit(stack->device), rows = limit / (stack->stride * sizeof(float));
     uint64_t chunk = (scratch < limit ? scratch : limit) / (stack->padded * sizeof(float));
     chunk = (chunk < rows ? chunk : rows) / unit * unit; /* `rows`: a hierarchy update has a chunk's rows in one buffer */
     stack->chunk = (uint32_t)(chunk < unit ? unit : chunk);

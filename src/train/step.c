@@ -5,7 +5,14 @@
 #include <string.h>
 
 /* Dead features served by one ghost_rows launch. */
-enum { GHOST_CHUNK = 1024 };
+enum { MOST_GHOSTS = 1024 };
+
+/* Fewer where a buffer of their rows would be larger than a kernel may see. */
+static uint32_t ghost_chunk(const struct stack *stack)
+{
+    uint64_t fit = hsae_binding_limit(stack->device) / (2 * (uint64_t)(stack->stride + 16) * sizeof(f32));
+    return fit >= MOST_GHOSTS ? MOST_GHOSTS : fit ? (uint32_t)fit : 1;
+}
 
 double hsae_step_rate(const hsae_config *config, uint64_t step)
 {
@@ -143,7 +150,7 @@ static hsae_status record_update(const hsae_trainer *trainer, struct hsae_sequen
         .ranks = part->ranks[l],
         .spare = stack->features,
         .ghosts = config->ghost,
-        .dead = chunk >= 0 ? GHOST_CHUNK : 0,
+        .dead = chunk >= 0 ? ghost_chunk(stack) : 0,
         .chunk = chunk >= 0 ? (u32)chunk : 0,
         .rows = stack->rows,
         .stride = stack->stride,
@@ -162,8 +169,8 @@ static hsae_status record_update(const hsae_trainer *trainer, struct hsae_sequen
     uint32_t last = (stack->first[l + 1] - 1) / stack->range_rows;
     for (uint32_t range = stack->first[l] / stack->range_rows; range <= last && part->ranks[l] && !status; range++) {
         args.base = range * stack->range_rows;
-        status = LAUNCH(stack, sequence, update, stack->ranges, chunk >= 0 ? GHOST_CHUNK : args.ranks, args, stack->control, stack->tree,
-                        stack->flags, stack->starts, stack->pairs, stack->samples, trainer->kin, trainer->terms,
+        status = LAUNCH(stack, sequence, update, stack->ranges, chunk >= 0 ? ghost_chunk(stack) : args.ranks, args, stack->control,
+                        stack->tree, stack->flags, stack->starts, stack->pairs, stack->samples, trainer->kin, trainer->terms,
                         RANGES4(stack, stack->decoder), stack->encoder.range[range], trainer->encoder_v.range[range],
                         trainer->decoder_v.range[range], stack->table, stack->places, stack->x, stack->residual[l],
                         stack->residual[l ? l - 1 : 0], trainer->ghost_rows ? trainer->ghost_rows : stack->nil[0]);
@@ -190,12 +197,13 @@ static hsae_status record_ghosts(const hsae_trainer *trainer, struct hsae_sequen
 static hsae_status record_part(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct part *part)
 {
     const struct stack *stack = &trainer->stack;
+    const uint32_t ghosts = ghost_chunk(stack);
     hsae_status status = HSAE_OK;
     for (uint32_t l = stack->levels; l-- && !status;) {
-        for (uint32_t chunk = 0; chunk < trainer->ghost_capacity[l] && !status; chunk += GHOST_CHUNK) {
+        for (uint32_t chunk = 0; chunk < trainer->ghost_capacity[l] && !status; chunk += ghosts) {
             struct ghost_rows_args rows = {
-                l, stack->first[l], chunk, GHOST_CHUNK, part->rank[l], part->ranks[l], stack->rows, stack->stride, stack->range_rows};
-            status = LAUNCH(stack, sequence, ghost_rows, stack->ranges, GHOST_CHUNK, rows, stack->x, RANGES4(stack, stack->encoder),
+                l, stack->first[l], chunk, ghosts, part->rank[l], part->ranks[l], stack->rows, stack->stride, stack->range_rows};
+            status = LAUNCH(stack, sequence, ghost_rows, stack->ranges, ghosts, rows, stack->x, RANGES4(stack, stack->encoder),
                             RANGES4(stack, stack->decoder), stack->flags, stack->control, stack->table, trainer->ghost[l],
                             trainer->ghost_weights[l], stack->tree, trainer->ghost_rows);
             if (!status)
@@ -257,7 +265,7 @@ static hsae_status ghost_buffers(hsae_trainer *trainer)
     }
     /* One more vector a row; 16 floats is the widest. */
     if (!status && uses_ghosts(trainer) && !trainer->ghost_rows)
-        status = hsae_buffer_create(stack->device, "ghost gradient rows", 2 * GHOST_CHUNK * (line + 16) * word, HSAE_BUFFER_DEVICE,
+        status = hsae_buffer_create(stack->device, "ghost gradient rows", 2 * ghost_chunk(stack) * (line + 16) * word, HSAE_BUFFER_DEVICE,
                                     &trainer->ghost_rows);
     for (uint32_t l = 0; l < stack->levels && !status; l++) {
         if (!trainer->ghost_capacity[l] || trainer->ghost[l])
@@ -334,7 +342,7 @@ static hsae_status mend(hsae_trainer *trainer, const u32 status_words[STATUS_WOR
         for (uint32_t l = 0; l < stack->levels; l++) {
             u32 dead = status_words[STATUS_LEVELS + l * STATUS_LEVEL_WORDS + STATUS_DEAD];
             while (trainer->ghost_capacity[l] < dead)
-                trainer->ghost_capacity[l] += GHOST_CHUNK;
+                trainer->ghost_capacity[l] += ghost_chunk(stack);
         }
     if (!status)
         status = hsae_step_record(trainer);
