@@ -212,6 +212,9 @@ static hsae_device_info describe(const struct opencl_api *cl, const struct found
     limits->max_args_bytes = clamp_u32(parameter_bytes, HSAE_MAX_ARGS);
     limits->max_bindings = clamp_u32((parameter_bytes - limits->max_args_bytes) / 8, HSAE_MAX_BINDINGS);
     limits->max_group_size = clamp_u32(device_number(cl, id, CL_DEVICE_MAX_WORK_GROUP_SIZE), UINT32_MAX);
+    size_t wide[8] = {0}; /* work-items of a group in each dimension */
+    if (!cl->GetDeviceInfo(id, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof wide, wide, NULL) && wide[0])
+        limits->max_group_size = clamp_u32(wide[0], limits->max_group_size);
     /* OpenCL cannot tell; this is what CUDA hardware has, and what a 32-bit size_t holds. */
     limits->max_groups[0] = INT32_MAX;
     if (device_number(cl, id, CL_DEVICE_ADDRESS_BITS) < 64 && limits->max_group_size)

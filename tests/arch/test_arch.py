@@ -185,6 +185,23 @@ def spirv_valid():
         yield from (f"{path.name}: {fault}" for fault in complaints("spirv-val", "--target-env", "vulkan1.1", path))
 
 
+def spirv_needs():
+    """Half or 64-bit numbers, atomics on floats, subgroups: devices may lack what these capabilities say."""
+    for path in SPIRV:
+        text = subprocess.run(["spirv-dis", path], stdout=subprocess.PIPE, text=True, check=True).stdout
+        for needed in re.findall(r"OpCapability (\w+)|OpExtension \"(\w+)\"", text):
+            if needed != ("Shader", ""):
+                yield f"{path.name} needs {''.join(needed)}"
+
+
+def opencl_needs():
+    """The same for OpenCL C; half numbers are read from memory, which needs no extension."""
+    words = re.compile(r"\b(cl_khr_\w+|sub_group_\w+|get_sub_group_\w+|double\d*|long\d*|ulong\d*|atomic_\w*float\w*|atom_\w+)\b")
+    for name in ["src/kernel_dialect.h", *(f"cl_kernels/{name}.cl" for name in BODIES)]:
+        for word in words.findall(re.sub(r"/\*.*?\*/", "", FILES[name], flags=re.S)):
+            yield f"{name}: {word}"
+
+
 def opencl_c_valid(shape):
     defines = [f"-D{key}={value}" for key, value in shape.items()]
     prelude = ["-include", ROOT / "src/kernel_dialect.h", "-include", ROOT / "src/kernel_args.h"]
@@ -221,6 +238,8 @@ for compiler, language, standard in (("gcc", "c", "c11"), ("g++", "c++", "c++17"
         check(f"public headers compile alone: {compiler} {standard}", headers_alone(compiler, language, standard))
 if have("spirv-val"):
     check("every shader is valid SPIR-V for Vulkan 1.1", spirv_valid())
+    check("no shader needs more than the capability Shader", spirv_needs())
+check("no kernel of OpenCL C needs an extension, doubles or 64-bit integers", opencl_needs())
 if have("clang"):
     for shape in SHAPES:
         check("every kernel is OpenCL C 1.2 at " + " ".join(f"{key}={value}" for key, value in shape.items()), opencl_c_valid(shape))
