@@ -386,7 +386,7 @@ static void test_launch_refusals(void **state)
     REFUSED(launch.shape.tile_step = 16; device->info.limits.max_local_bytes = 8, ERROR_LIMIT, "local memory", "allows 8");
     REFUSED(launch.groups[0] = device->info.limits.max_groups[0] = 7; launch.groups[0] = 8, ERROR_LIMIT, "8 groups in x", "allows 7");
     REFUSED(launch.groups[1] = device->info.limits.max_groups[1] = 7; launch.groups[1] = 8, ERROR_LIMIT, "8 groups in y", "allows 7");
-    REFUSED(device->info.limits.max_binding_bytes = 4000, ERROR_LIMIT, "swap", "tree", "4000", "ranges");
+    REFUSED(device->info.limits.max_binding_bytes = 4000, ERROR_LIMIT, "swap", "tree", "4000", "smaller levels");
 #undef REFUSED
     device->info.limits.max_bindings = 5;
     assert_fails(hsae_sequence_launch(sequence, &c.launch), HSAE_ERROR_LIMIT, device_id, "swap", "6 buffers", "allows 5", NULL);
