@@ -254,6 +254,35 @@ bool hsae_shape_tile(const struct hsae_kernel_shape *shape, struct hsae_tile *ti
     return !step || ((uint64_t)tile->features * step / vw % group == 0 && (uint64_t)words * parts * step % group == 0);
 }
 
+/* Arrays of one word a work-item (LOCALS_n in cl_kernels; a test compares). */
+static uint32_t local_arrays(enum hsae_kernel kernel)
+{
+    switch (kernel) {
+    case HSAE_KERNEL_prepare:
+    case HSAE_KERNEL_control:
+        return 2;
+    case HSAE_KERNEL_load:
+    case HSAE_KERNEL_scan:
+    case HSAE_KERNEL_decode:
+    case HSAE_KERNEL_family_dot:
+    case HSAE_KERNEL_ghost:
+    case HSAE_KERNEL_ghost_scale:
+    case HSAE_KERNEL_ghost_rows:
+    case HSAE_KERNEL_update:
+    case HSAE_KERNEL_relink_rows:
+        return 1;
+    default:
+        return 0;
+    }
+}
+
+uint32_t hsae_local_bytes(enum hsae_kernel kernel, const struct hsae_kernel_shape *shape)
+{
+    struct hsae_tile tile;
+    hsae_shape_tile(shape, &tile);
+    return tile.local_bytes + local_arrays(kernel) * shape->group_size * 4;
+}
+
 static hsae_status check_tile(const struct hsae_sequence_base *sequence, const struct hsae_launch *launch)
 {
     const struct hsae_device *device = sequence->device;
@@ -266,10 +295,12 @@ static hsae_status check_tile(const struct hsae_sequence_base *sequence, const s
             "columns %u, vector width %u (device.h)",
             device->info.id, hsae_kernels[launch->kernel].name, sequence->label, shape->tile_vectors, shape->tile_words, shape->tile_step,
             shape->tile_pad, shape->tile_prefetch, shape->group_size, shape->columns, shape->vector_width);
-    if (tile.local_bytes > device->info.limits.max_local_bytes)
+    uint32_t local = hsae_local_bytes(launch->kernel, shape);
+    if (local > device->info.limits.max_local_bytes)
         return hsae_fail(device->context, HSAE_ERROR_LIMIT,
-                         "%s: %s in %s: a tile with %u bytes of local memory, the device allows %u; use a smaller one", device->info.id,
-                         hsae_kernels[launch->kernel].name, sequence->label, tile.local_bytes, device->info.limits.max_local_bytes);
+                         "%s: %s in %s: a work-group of %u needs %u bytes of local memory, the device allows %u; %s", device->info.id,
+                         hsae_kernels[launch->kernel].name, sequence->label, shape->group_size, local, device->info.limits.max_local_bytes,
+                         shape->group_size > 1 ? "use a smaller one" : "use another device");
     return HSAE_OK;
 }
 
@@ -305,10 +336,10 @@ static hsae_status check_binding(const struct hsae_sequence_base *sequence, cons
         return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "%s: %s in %s: binding %zu %s", device->info.id, kernel->name,
                          sequence->label, slot, buffer ? "is a buffer of another device" : "is not set");
     if (buffer->size > device->info.limits.max_binding_bytes)
-        return hsae_fail(device->context, HSAE_ERROR_LIMIT,
-                         "%s: %s in %s: buffer %s has %llu bytes, a kernel of this device sees at most %llu; use a smaller batch or smaller levels",
-                         device->info.id, kernel->name, sequence->label, buffer->label, ULL(buffer->size),
-                         ULL(device->info.limits.max_binding_bytes));
+        return hsae_fail(
+            device->context, HSAE_ERROR_LIMIT,
+            "%s: %s in %s: buffer %s has %llu bytes, a kernel of this device sees at most %llu; use a smaller batch or smaller levels",
+            device->info.id, kernel->name, sequence->label, buffer->label, ULL(buffer->size), ULL(device->info.limits.max_binding_bytes));
     for (size_t other = 0; other < slot; other++)
         if (launch->bindings[other] == launch->bindings[slot] && (kernel->access[slot] != 'r' || kernel->access[other] != 'r'))
             return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "%s: %s in %s: buffer %s is written and bound twice, at %zu and %zu",

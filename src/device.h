@@ -41,6 +41,8 @@ struct hsae_tile {
 /* False where the fields do not fit together: the lanes of a bitmap word must be adjacent in one work-group, and each work-item must load
  * as much as the others. Shapes without TILE_* fields fit. */
 bool hsae_shape_tile(const struct hsae_kernel_shape *shape, struct hsae_tile *tile);
+/* Bytes of local memory that a work-group of any kernel has. */
+uint32_t hsae_local_bytes(enum hsae_kernel kernel, const struct hsae_kernel_shape *shape);
 
 /* ---- buffers ---- */
 

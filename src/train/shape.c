@@ -77,10 +77,11 @@ static struct hsae_kernel_shape cpu_shape(enum hsae_kernel kernel, uint32_t widt
 /* Makers, by PCI id. */
 enum { AMD = 0x1002, NVIDIA = 0x10de, INTEL = 0x8086 };
 
-static bool fits(const struct hsae_kernel_shape *shape, const hsae_limits *limits)
+static bool fits(enum hsae_kernel kernel, const struct hsae_kernel_shape *shape, const hsae_limits *limits)
 {
     struct hsae_tile tile;
-    return hsae_shape_tile(shape, &tile) && shape->group_size <= limits->max_group_size && tile.local_bytes <= limits->max_local_bytes;
+    return hsae_shape_tile(shape, &tile) && shape->group_size <= limits->max_group_size &&
+           hsae_local_bytes(kernel, shape) <= limits->max_local_bytes;
 }
 
 /* encode on a GPU or a software Vulkan device: the first tile that fits, from the maker's row of the ladder on. The rows were chosen by
@@ -106,7 +107,7 @@ static struct hsae_kernel_shape encode_shape(const struct hsae_device *device, b
         row = 3;
     if (software)
         row = last;
-    while (row < last && !fits(&ladder[row], &device->info.limits))
+    while (row < last && !fits(HSAE_KERNEL_encode, &ladder[row], &device->info.limits))
         row++;
     return ladder[row];
 }
@@ -135,7 +136,7 @@ static struct hsae_kernel_shape default_shape(const struct hsae_device *device, 
     } else if (info->backend != HSAE_BACKEND_REF) {
         shape = kernel == HSAE_KERNEL_encode ? encode_shape(device, cpu) : gpu_shape(work_of(kernel), cpu);
     }
-    while (shape.group_size > info->limits.max_group_size)
+    while (shape.group_size > 1 && !fits(kernel, &shape, &info->limits))
         shape.group_size /= 2;
     return shape;
 }
@@ -216,7 +217,7 @@ static void add_product(struct list *list, enum hsae_kernel kernel, const struct
                 shape.group_size = axes->groups[0] ? axes->groups[g] : first->group_size;
                 shape.columns = axes->columns[0] ? axes->columns[c] : first->columns;
                 shape.vector_width = axes->widths[0] ? axes->widths[w] : first->vector_width;
-                bool fit = shape.group_size <= limits->max_group_size && shape.vector_width <= first->vector_width;
+                bool fit = fits(kernel, &shape, limits) && shape.vector_width <= first->vector_width;
                 if (fit && (kernel != HSAE_KERNEL_encode || shape.columns * 32 / shape.vector_width <= CPU_SUMS))
                     add_shape(list, &shape);
             }
@@ -238,7 +239,7 @@ static void add_tiles(struct list *list, const hsae_limits *limits)
                                           .tile_step = steps[rest / 90],
                                           .tile_pad = at / 3 % 2,
                                           .tile_prefetch = at / 6 % 2};
-        if (fits(&shape, limits) && shape.columns * (shape.tile_vectors ? shape.tile_vectors : 8) <= 16)
+        if (fits(HSAE_KERNEL_encode, &shape, limits) && shape.columns * (shape.tile_vectors ? shape.tile_vectors : 8) <= 16)
             add_shape(list, &shape);
     }
 }

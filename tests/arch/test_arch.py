@@ -143,6 +143,21 @@ def access_letters():
             yield f'cl_kernels/{name}.cl declares "{letters}", kernel_list.h "{access}"'
 
 
+def local_arrays():
+    """What device.c says of a kernel's local memory; encode's is its tile."""
+    table = re.search(r"static uint32_t local_arrays\(.*?\n}", FILES["src/device.c"], flags=re.S)
+    said, waiting = {}, []
+    for kernel, count in re.findall(r"case HSAE_KERNEL_(\w+):|return (\d+);", table[0] if table else ""):
+        waiting += [kernel] if kernel else []
+        if count:
+            said |= dict.fromkeys(waiting, int(count))
+            waiting = []
+    for name, (kernel, _) in BODIES.items():
+        arrays = re.findall(r"\bLOCAL\(\s*(\w+)\s*,\s*\w+\s*,\s*([^)]*)\)", without_comments(FILES.get(f"cl_kernels/{name}.cl", "")))
+        if kernel != "encode" and (any(array not in (("f32", "WG"), ("u32", "WG")) for array in arrays) or len(arrays) != said.get(kernel, 0)):
+            yield f"cl_kernels/{name}.cl has {arrays}, src/device.c counts {said.get(kernel, 0)} arrays of a word a work-item"
+
+
 def symbols(*options):
     """Global names that an object defines; the address sanitizer's own are not meant."""
     result = run("nm", "--defined-only", *options)
@@ -231,6 +246,7 @@ check("the trainer knows no backend, public headers nothing but the C library", 
 check("tools use the public headers only", tools_are_users())
 check("every kernel of the list has its files, and there are no others", kernel_files())
 check("access letters of the list are those of the kernels", access_letters())
+check("device.c knows the local memory of every kernel", local_arrays())
 check("libhsae.so exports what the public headers declare", exported_names())
 check("all global names of libhsae.a start with hsae_", global_names())
 for compiler, language, standard in (("gcc", "c", "c11"), ("g++", "c++", "c++17"), ("clang", "c", "c11"), ("clang++", "c++", "c++17")):

@@ -285,12 +285,13 @@ static u32 all_shapes(const hsae_device *device, enum hsae_kernel kernel)
 }
 
 /* Whether the device can run a shape that its kernel asks for. */
-static bool fits(const hsae_device *device, const struct hsae_kernel_shape *shape)
+static bool fits(const hsae_device *device, enum hsae_kernel kernel, const struct hsae_kernel_shape *shape)
 {
     const hsae_limits *limits = &device->info.limits;
     struct hsae_tile tile;
-    return !hsae_shape_tile(shape, &tile) || (shape->group_size <= limits->max_group_size && tile.local_bytes <= limits->max_local_bytes &&
-                                              (device->info.backend == HSAE_BACKEND_OPENCL || shape->vector_width == 4));
+    return !hsae_shape_tile(shape, &tile) ||
+           (shape->group_size <= limits->max_group_size && hsae_local_bytes(kernel, shape) <= limits->max_local_bytes &&
+            (device->info.backend == HSAE_BACKEND_OPENCL || shape->vector_width == 4));
 }
 
 /* One launch on both devices. */
@@ -376,7 +377,7 @@ static void check_kernel_on(hsae_device *reference, hsae_device *device, enum hs
             u32 fixed = fixed_shapes(kernel);
             struct hsae_kernel_shape shape =
                 index < fixed ? device_shape(device, kernel, index) : sampled_shape(device, kernel, index - fixed, options->seed);
-            if (index < SHAPES || fits(device, &shape))
+            if (index < SHAPES || fits(device, kernel, &shape))
                 status =
                     check_case(reference, device, kernel, &sizes[size], &shape, options->seed * 1000 + size * SHAPES + index, &verdict);
         }

@@ -36,6 +36,8 @@ static const struct row rows[] = {
     {"local memory", 16384, SAME, NULL},
     {"local memory", 2048, SAME, NULL},
     {"local memory", 256, SAME, NULL},
+    {"local memory", 8, SAME, NULL},
+    {"local memory", 0, REFUSED, "bytes of local memory, the device allows 0; use another device"},
     {"groups", 64, SAME, NULL},
     {"groups", 7, REFUSED, "groups in y, the device allows 7; use a smaller batch"},
     {"groups, y 1", 65536, SAME, NULL},

@@ -6,7 +6,7 @@
 static void test_defaults_fit(void **state)
 {
     (void)state;
-    static const uint32_t vendors[] = {0, 0x1002, 0x10de, 0x8086}, locals[] = {512, 4096, 16384, 65536};
+    static const uint32_t vendors[] = {0, 0x1002, 0x10de, 0x8086}, locals[] = {8, 512, 16384, 65536};
     static const hsae_device_type types[] = {HSAE_DEVICE_CPU, HSAE_DEVICE_INTEGRATED, HSAE_DEVICE_DISCRETE, HSAE_DEVICE_VIRTUAL};
     for (uint32_t at = 0; at < 4 * 4 * 4 * 2 * 3; at++) {
         struct hsae_device device = {.vendor = vendors[at % 4]};
@@ -21,7 +21,7 @@ static void test_defaults_fit(void **state)
                 struct hsae_tile tile;
                 assert_true(shape.group_size >= 1 && shape.group_size <= group && shape.columns >= 1 && shape.ranges == 2);
                 assert_true(hsae_shape_tile(&shape, &tile) && tile.features >= 1 && tile.words >= 1);
-                assert_true(tile.local_bytes <= device.info.limits.max_local_bytes);
+                assert_true(hsae_local_bytes((enum hsae_kernel)kernel, &shape) <= device.info.limits.max_local_bytes);
             }
     }
 }
@@ -50,7 +50,8 @@ static void test_space(void **state)
                 struct hsae_tile tile;
                 assert_true(space[k].group_size >= 1 && space[k].group_size <= limits->max_group_size && space[k].columns >= 1);
                 assert_true(space[k].vector_width >= 4 && space[k].vector_width <= (cpu ? limits->vector_width : 4));
-                assert_true(hsae_shape_tile(&space[k], &tile) && tile.local_bytes <= limits->max_local_bytes);
+                assert_true(hsae_shape_tile(&space[k], &tile) &&
+                            hsae_local_bytes((enum hsae_kernel)kernel, &space[k]) <= limits->max_local_bytes);
                 assert_false(cpu && kernel == HSAE_KERNEL_update && space[k].group_size != 1);
             }
         }
