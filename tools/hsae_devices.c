@@ -27,15 +27,30 @@ static bool self_test(hsae_context *context, const char *id)
     return status == HSAE_OK;
 }
 
+/* Every field of hsae_limits, by its name. */
+static void add_limits(json_t *object, const hsae_limits *limits)
+{
+    const struct {
+        const char *name;
+        uint64_t value;
+    } numbers[] = {
+        {"memory_bytes", limits->memory_bytes},           {"max_allocation_bytes", limits->max_allocation_bytes},
+        {"max_binding_bytes", limits->max_binding_bytes}, {"max_bindings", limits->max_bindings},
+        {"max_args_bytes", limits->max_args_bytes},       {"max_group_size", limits->max_group_size},
+        {"max_local_bytes", limits->max_local_bytes},     {"vector_width", limits->vector_width},
+        {"compute_units", limits->compute_units},
+    };
+    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
+        json_object_set_new(object, numbers[k].name, json_integer((json_int_t)numbers[k].value));
+    json_object_set_new(object, "max_groups", json_pack("[I, I]", (json_int_t)limits->max_groups[0], (json_int_t)limits->max_groups[1]));
+}
+
 static json_t *device_json(const hsae_device_info *device, const char *tested)
 {
-    const hsae_limits *limits = &device->limits;
-    json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "id", device->id, "backend",
-                               backend_name(device->backend), "name", device->name, "driver", device->driver, "type",
-                               type_name(device->type), "memory_bytes", (json_int_t)limits->memory_bytes, "max_allocation_bytes",
-                               (json_int_t)limits->max_allocation_bytes, "max_binding_bytes", (json_int_t)limits->max_binding_bytes,
-                               "max_bindings", (json_int_t)limits->max_bindings, "max_group_size", (json_int_t)limits->max_group_size,
-                               "max_local_bytes", (json_int_t)limits->max_local_bytes, "compute_units", (json_int_t)limits->compute_units);
+    json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", device->id, "backend", backend_name(device->backend), "name",
+                               device->name, "driver", device->driver, "type", type_name(device->type));
+    if (object)
+        add_limits(object, &device->limits);
     if (object && *device->pci)
         json_object_set_new(object, "pci", json_string(device->pci));
     if (object && *device->same_as)
@@ -53,9 +68,12 @@ static double gib(uint64_t bytes)
 static void print_device(const hsae_device_info *device, const char *tested)
 {
     printf("%-10s  %s\n", device->id, device->name);
-    printf("%12s%s, %s, memory %.1f GiB, largest buffer %.1f GiB, work-groups up to %u, local memory %u KiB", "", type_name(device->type),
-           device->driver, gib(device->limits.memory_bytes), gib(device->limits.max_allocation_bytes), device->limits.max_group_size,
-           device->limits.max_local_bytes / 1024);
+    const hsae_limits *limits = &device->limits;
+    printf("%12s%s, %s, memory %.1f GiB, largest buffer %.1f GiB", "", type_name(device->type), device->driver, gib(limits->memory_bytes),
+           gib(limits->max_allocation_bytes));
+    if (limits->max_binding_bytes < limits->max_allocation_bytes)
+        printf(" (%.3g GiB of it in a kernel)", gib(limits->max_binding_bytes));
+    printf(", work-groups up to %u, local memory %u KiB", limits->max_group_size, limits->max_local_bytes / 1024);
     if (*device->same_as)
         printf(", the same GPU as %s", device->same_as);
     if (tested)

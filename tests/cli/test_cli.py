@@ -11,6 +11,9 @@ import time
 
 from program import (DIM, DRIVERS, EVAL, GOLDEN, PROGRAM, ROWS, TINY, Case, hsae, main, random_rows, read_rows, write_safetensors)
 
+LIMITS = ("memory_bytes", "max_allocation_bytes", "max_binding_bytes", "max_bindings", "max_args_bytes", "max_group_size", "max_local_bytes",
+          "vector_width")
+
 
 class Usage(Case):
     def test_help_and_version(self):
@@ -69,6 +72,8 @@ class Devices(Case):
             self.assertIn(device["type"], ("cpu", "integrated", "discrete", "virtual"))
             self.assertGreater(device["memory_bytes"], 0)
             self.assertTrue(device["name"] and device["driver"])
+            limits = [*device["max_groups"], *(device[name] for name in LIMITS)]
+            self.assertTrue(all(value > 0 for value in limits), device)
         ids = [device["id"] for device in found["devices"]]
         self.assertIn("ref", ids)
         self.assertIn(found["default"], ids)
