@@ -44,8 +44,11 @@ static hsae_status allocate(struct hsae_buffer *buffer, const char *label)
     struct vulkan_device *device = device_of(buffer);
     const struct vulkan_api *vk = &device->vk;
     if (device->memory_count >= device->max_memories)
-        return hsae_fail(device->base.context, HSAE_ERROR_LIMIT, "%s: buffer %s would be more than the %u that the driver allows",
-                         device->base.info.id, label, device->max_memories);
+        return hsae_fail(
+            device->base.context, HSAE_ERROR_LIMIT,
+            "%s: buffer %s would be more than the %u allocations that the driver allows; close what else is open on the device, or "
+            "train fewer levels",
+            device->base.info.id, label, device->max_memories);
     VkMemoryRequirements needs;
     vk->GetBufferMemoryRequirements(device->handle, buffer->handle, &needs);
     uint32_t type = memory_type(device, needs.memoryTypeBits, buffer->base.kind);

@@ -175,12 +175,18 @@ static hsae_device_info describe(const struct vulkan_instance *instance, VkPhysi
     VkPhysicalDeviceProperties2 properties2 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PROPERTIES_2, .pNext = &maintenance3};
     VkPhysicalDeviceIDProperties identity = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES};
     VkPhysicalDevicePCIBusInfoPropertiesEXT pci = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_PCI_BUS_INFO_PROPERTIES_EXT};
+    VkPhysicalDeviceMaintenance4Properties maintenance4 = {.sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES,
+                                                           .maxBufferSize = UINT64_MAX};
     bool has_driver = hsae_vulkan_has_extension(instance, physical, VK_KHR_DRIVER_PROPERTIES_EXTENSION_NAME);
     bool has_pci = hsae_vulkan_has_extension(instance, physical, VK_EXT_PCI_BUS_INFO_EXTENSION_NAME);
     maintenance3.pNext = &identity;
     if (has_driver) {
         driver.pNext = maintenance3.pNext;
         maintenance3.pNext = &driver;
+    }
+    if (hsae_vulkan_has_extension(instance, physical, VK_KHR_MAINTENANCE_4_EXTENSION_NAME)) {
+        maintenance4.pNext = maintenance3.pNext;
+        maintenance3.pNext = &maintenance4;
     }
     if (has_pci) {
         pci.pNext = maintenance3.pNext;
@@ -196,7 +202,9 @@ static hsae_device_info describe(const struct vulkan_instance *instance, VkPhysi
         .limits =
             {
                 .memory_bytes = device_memory(instance, physical),
-                .max_allocation_bytes = maintenance3.maxMemoryAllocationSize,
+                .max_allocation_bytes = maintenance3.maxMemoryAllocationSize < maintenance4.maxBufferSize
+                                            ? maintenance3.maxMemoryAllocationSize
+                                            : maintenance4.maxBufferSize,
                 .max_binding_bytes = limits->maxStorageBufferRange,
                 .max_bindings = min_u32(limits->maxPerStageDescriptorStorageBuffers,
                                         min_u32(limits->maxDescriptorSetStorageBuffers, limits->maxPerStageResources)),
