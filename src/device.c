@@ -322,8 +322,9 @@ static hsae_status check_shape(const struct hsae_sequence_base *sequence, const 
                          kernel->name, sequence->label, shape->group_size, limits->max_group_size);
     for (int i = 0; i < 2; i++)
         if (launch->groups[i] > limits->max_groups[i])
-            return hsae_fail(device->context, HSAE_ERROR_LIMIT, "%s: %s in %s: %u groups in %c, the device allows %u; use a smaller batch",
-                             device->info.id, kernel->name, sequence->label, launch->groups[i], i ? 'y' : 'x', limits->max_groups[i]);
+            return hsae_fail(device->context, HSAE_ERROR_LIMIT,
+                             "%s: %s in %s: %u groups in %c, the device allows %u; use a smaller batch or smaller levels", device->info.id,
+                             kernel->name, sequence->label, launch->groups[i], i ? 'y' : 'x', limits->max_groups[i]);
     return check_tile(sequence, launch);
 }
 

@@ -263,7 +263,7 @@ static hsae_status relink_pair(const struct stack *stack, const hsae_config *con
         status = hsae_buffer_create(stack->device, "unit rows", (uint64_t)stack->chunk * stack->stride * sizeof(float), HSAE_BUFFER_DEVICE,
                                     &relink.rows);
     if (!status)
-        status = hsae_buffer_create(stack->device, "best parents", entries * sizeof *relink.list, HSAE_BUFFER_DEVICE, &relink.best);
+        status = hsae_stack_buffer(stack, "best parents", 2 * (uint64_t)entries, GROWS_WITH_FEATURES, &relink.best);
     if (!status)
         status = hsae_buffer_create(stack->device, "cursors", relink.children * sizeof *relink.last, HSAE_BUFFER_DEVICE, &relink.cursor);
     if (!status && hsae_device_has_product(stack->device))

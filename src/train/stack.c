@@ -6,6 +6,7 @@
 #include "work.h"
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -172,17 +173,36 @@ static void choose_sizes(struct stack *stack)
     stack->slices = (uint32_t)(slices < most ? slices : most ? most : 1);
 }
 
+hsae_status hsae_stack_buffer(const struct stack *stack, const char *label, uint64_t words, enum growth growth, struct hsae_buffer **out)
+{
+    uint64_t bytes = words * sizeof(u32), limit = hsae_binding_limit(stack->device);
+    if (bytes <= limit)
+        return hsae_buffer_create(stack->device, label, bytes, HSAE_BUFFER_DEVICE, out);
+    char hint[64] = "use another device";
+    double share = (double)limit / (double)bytes;
+    uint64_t batch = 32 * (uint64_t)(share * stack->words); /* buffers have whole words of samples */
+    uint64_t features = (uint64_t)(share * stack->features);
+    if (growth == GROWS_WITH_BATCH && batch)
+        snprintf(hint, sizeof hint, "with a batch of at most %" PRIu64 " it fits", batch);
+    else if (growth == GROWS_WITH_FEATURES && features)
+        snprintf(hint, sizeof hint, "with at most %" PRIu64 " features in all it fits", features);
+    return hsae_fail(stack->context, HSAE_ERROR_LIMIT,
+                     "%s: buffer %s needs %" PRIu64 " bytes, a buffer that a kernel of this device sees may have %" PRIu64 "; %s",
+                     stack->device->info.id, label, bytes, limit, hint);
+}
+
 struct want {
     struct hsae_buffer **buffer;
     const char *label;
     uint64_t words;
+    enum growth growth;
 };
 
 static hsae_status create_all(struct stack *stack, const struct want *want, size_t count)
 {
     hsae_status status = HSAE_OK;
     for (size_t k = 0; k < count && !status; k++)
-        status = hsae_buffer_create(stack->device, want[k].label, want[k].words * sizeof(u32), HSAE_BUFFER_DEVICE, want[k].buffer);
+        status = hsae_stack_buffer(stack, want[k].label, want[k].words, want[k].growth, want[k].buffer);
     return status;
 }
 
@@ -190,11 +210,20 @@ static hsae_status create_lists(struct stack *stack, uint32_t pairs)
 {
     stack->capacity = pairs;
     struct want want[] = {
-        {&stack->pairs, "pairs by feature", 2 * (uint64_t)pairs},
-        {&stack->samples, "pairs by sample", 2 * (uint64_t)pairs},
-        {&stack->positions, "pair positions", pairs},
+        {&stack->pairs, "pairs by feature", 2 * (uint64_t)pairs, GROWS_WITH_BATCH},
+        {&stack->samples, "pairs by sample", 2 * (uint64_t)pairs, GROWS_WITH_BATCH},
+        {&stack->positions, "pair positions", pairs, GROWS_WITH_BATCH},
     };
     return create_all(stack, want, sizeof want / sizeof *want);
+}
+
+/* How long lists are that need room for `needed` pairs and had better have room for `wanted`. */
+static uint32_t list_length(const struct stack *stack, uint64_t needed, double wanted)
+{
+    uint64_t fit = hsae_binding_limit(stack->device) / (KIN_WORDS * sizeof(u32));
+    fit = fit > needed ? fit : needed;
+    fit = fit < HSAE_MAX_PAIRS ? fit : HSAE_MAX_PAIRS;
+    return wanted < (double)fit ? (uint32_t)wanted : (uint32_t)fit;
 }
 
 hsae_status hsae_stack_grow(struct stack *stack, uint64_t pairs)
@@ -207,8 +236,7 @@ hsae_status hsae_stack_grow(struct stack *stack, uint64_t pairs)
     hsae_buffer_destroy(&stack->pairs);
     hsae_buffer_destroy(&stack->samples);
     hsae_buffer_destroy(&stack->positions);
-    pairs += pairs / 4;
-    return create_lists(stack, pairs < HSAE_MAX_PAIRS ? (uint32_t)pairs : HSAE_MAX_PAIRS);
+    return create_lists(stack, list_length(stack, pairs, (double)(pairs + pairs / 4)));
 }
 
 hsae_status hsae_stack_clear_halt(struct stack *stack)
@@ -221,36 +249,36 @@ static hsae_status create_buffers(struct stack *stack, bool history)
 {
     uint64_t n = stack->features, w = stack->words, padded = stack->padded, line = stack->stride, levels = stack->levels;
     struct want want[] = {
-        {&stack->nil[0], "nothing", 16},
-        {&stack->nil[1], "nothing", 16},
-        {&stack->nil[2], "nothing", 16},
-        {&stack->nil[3], "nothing", 16},
-        {&stack->mean, "input mean", line},
-        {&stack->x, "batch", padded * line},
-        {&stack->panels, "batch in panels", padded * line},
-        {&stack->norms, "batch norms", w * LOAD_BLOCKS(line)},
-        {&stack->levels_table, "levels", (levels + 1) * LEVEL_WORDS},
-        {&stack->tree, "tree", n * TREE_WORDS},
-        {&stack->table, "feature scalars", n * TABLE_WORDS},
-        {&stack->flags, "feature flags", n},
-        {&stack->places, "places of decoder rows", n + stack->spare},
-        {&stack->control, "control", CONTROL_WORDS(n)},
-        {&stack->bits, "activity bitmap", n * w},
-        {&stack->scratch, "pre-activations of a chunk", stack->chunk * padded},
-        {&stack->counts, "pairs of each feature", n},
-        {&stack->starts, "starts by feature", n + 1},
-        {&stack->fired, "active samples of each feature", n},
-        {&stack->word_starts, "starts by bitmap word", n * w},
-        {&stack->history, "activity history", history ? HSAE_ACTIVITY_STEPS * n * w : 16},
-        {&stack->tally, "block tallies", stack->blocks * padded},
-        {&stack->totals, "pairs of each sample", levels * stack->rows},
-        {&stack->sample_starts, "starts by sample", levels * stack->rows + 1},
-        {&stack->bias, "decoder bias", levels * line},
-        {&stack->loss, "loss", levels * stack->slices * padded},
+        {&stack->nil[0], "nothing", 16, GROWS_NOT},
+        {&stack->nil[1], "nothing", 16, GROWS_NOT},
+        {&stack->nil[2], "nothing", 16, GROWS_NOT},
+        {&stack->nil[3], "nothing", 16, GROWS_NOT},
+        {&stack->mean, "input mean", line, GROWS_NOT},
+        {&stack->x, "batch", padded * line, GROWS_WITH_BATCH},
+        {&stack->panels, "batch in panels", padded * line, GROWS_WITH_BATCH},
+        {&stack->norms, "batch norms", w * LOAD_BLOCKS(line), GROWS_WITH_BATCH},
+        {&stack->levels_table, "levels", (levels + 1) * LEVEL_WORDS, GROWS_NOT},
+        {&stack->tree, "tree", n * TREE_WORDS, GROWS_WITH_FEATURES},
+        {&stack->table, "feature scalars", n * TABLE_WORDS, GROWS_WITH_FEATURES},
+        {&stack->flags, "feature flags", n, GROWS_WITH_FEATURES},
+        {&stack->places, "places of decoder rows", n + stack->spare, GROWS_WITH_FEATURES},
+        {&stack->control, "control", CONTROL_WORDS(n), GROWS_WITH_FEATURES},
+        {&stack->bits, "activity bitmap", n * w, GROWS_WITH_BATCH},
+        {&stack->scratch, "pre-activations of a chunk", stack->chunk * padded, GROWS_WITH_BATCH},
+        {&stack->counts, "pairs of each feature", n, GROWS_WITH_FEATURES},
+        {&stack->starts, "starts by feature", n + 1, GROWS_WITH_FEATURES},
+        {&stack->fired, "active samples of each feature", n, GROWS_WITH_FEATURES},
+        {&stack->word_starts, "starts by bitmap word", n * w, GROWS_WITH_BATCH},
+        {&stack->history, "activity history", history ? HSAE_ACTIVITY_STEPS * n * w : 16, GROWS_WITH_BATCH},
+        {&stack->tally, "block tallies", stack->blocks * padded, GROWS_WITH_BATCH},
+        {&stack->totals, "pairs of each sample", levels * stack->rows, GROWS_WITH_BATCH},
+        {&stack->sample_starts, "starts by sample", levels * stack->rows + 1, GROWS_WITH_BATCH},
+        {&stack->bias, "decoder bias", levels * line, GROWS_NOT},
+        {&stack->loss, "loss", levels * stack->slices * padded, GROWS_WITH_BATCH},
     };
     hsae_status status = create_all(stack, want, sizeof want / sizeof *want);
     for (uint32_t l = 0; l < levels && !status; l++)
-        status = hsae_buffer_create(stack->device, "residual", padded * line * sizeof(float), HSAE_BUFFER_DEVICE, &stack->residual[l]);
+        status = hsae_stack_buffer(stack, "residual", padded * line, GROWS_WITH_BATCH, &stack->residual[l]);
     return status;
 }
 
@@ -346,8 +374,7 @@ hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, c
     if (status)
         return status;
     choose_sizes(stack);
-    if ((status = create_buffers(stack, params->history)) ||
-        (status = create_lists(stack, params->pairs < HSAE_MAX_PAIRS ? (uint32_t)params->pairs : HSAE_MAX_PAIRS)) ||
+    if ((status = create_buffers(stack, params->history)) || (status = create_lists(stack, list_length(stack, 0, params->pairs))) ||
         (status = hsae_ranged_create(stack, "encoder", stack->features, &stack->encoder)) ||
         (status = hsae_ranged_create(stack, "decoder", stack->features + stack->spare, &stack->decoder)) ||
         (status = write_places(stack, 0)))

@@ -96,6 +96,10 @@ hsae_status hsae_stack_launch(const struct stack *stack, struct hsae_sequence *s
 hsae_status hsae_stack_run_once(const struct stack *stack, struct hsae_sequence **sequence, hsae_status status);
 /* Bytes of the largest buffer that kernels can see. */
 uint64_t hsae_binding_limit(const struct hsae_device *device);
+/* What a buffer's size is proportional to. */
+enum growth { GROWS_NOT, GROWS_WITH_BATCH, GROWS_WITH_FEATURES };
+/* A DEVICE buffer that kernels see whole; ERROR_LIMIT says what would fit. */
+hsae_status hsae_stack_buffer(const struct stack *stack, const char *label, uint64_t words, enum growth growth, struct hsae_buffer **out);
 /* Groups of a kernel whose lanes are independent. */
 uint64_t hsae_groups_for(const struct stack *stack, enum hsae_kernel kernel, uint64_t items);
 /* Groups of encode over `count` features. */

@@ -44,16 +44,15 @@ hsae_status hsae_step_buffers(hsae_trainer *trainer)
     if (!status)
         status = hsae_ranged_create(stack, "decoder second moments", stack->features, &trainer->decoder_v);
     if (!status)
-        status =
-            hsae_buffer_create(device, "decoder bias second moments", stack->levels * line * word, HSAE_BUFFER_DEVICE, &trainer->bias_v);
+        status = hsae_stack_buffer(stack, "decoder bias second moments", stack->levels * line, GROWS_NOT, &trainer->bias_v);
     if (!status)
-        status = hsae_buffer_create(device, "last fired", n * word, HSAE_BUFFER_DEVICE, &trainer->last_fired);
+        status = hsae_stack_buffer(stack, "last fired", n, GROWS_WITH_FEATURES, &trainer->last_fired);
     if (!status)
-        status = hsae_buffer_create(device, "constraint terms", n * TERM_WORDS * word, HSAE_BUFFER_DEVICE, &trainer->terms);
+        status = hsae_stack_buffer(stack, "constraint terms", n * TERM_WORDS, GROWS_WITH_FEATURES, &trainer->terms);
     if (!status)
-        status = hsae_buffer_create(device, "parent-child products", n * word, HSAE_BUFFER_DEVICE, &trainer->dots);
+        status = hsae_stack_buffer(stack, "parent-child products", n, GROWS_WITH_FEATURES, &trainer->dots);
     if (!status)
-        status = hsae_buffer_create(device, "column squares", line * word, HSAE_BUFFER_DEVICE, &trainer->squares);
+        status = hsae_stack_buffer(stack, "column squares", line, GROWS_NOT, &trainer->squares);
     for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++) {
         struct flight *flight = &trainer->flight[f];
         uint64_t raw = ((uint64_t)stack->rows * stack->dim * hsae_dtype_size(trainer->dtype) + 3) / 4 * 4;
@@ -265,19 +264,15 @@ static hsae_status ghost_buffers(hsae_trainer *trainer)
     }
     /* One more vector a row; 16 floats is the widest. */
     if (!status && uses_ghosts(trainer) && !trainer->ghost_rows)
-        status = hsae_buffer_create(stack->device, "ghost gradient rows", 2 * ghost_chunk(stack) * (line + 16) * word, HSAE_BUFFER_DEVICE,
-                                    &trainer->ghost_rows);
+        status = hsae_stack_buffer(stack, "ghost gradient rows", 2 * ghost_chunk(stack) * (line + 16), GROWS_NOT, &trainer->ghost_rows);
     for (uint32_t l = 0; l < stack->levels && !status; l++) {
         if (!trainer->ghost_capacity[l] || trainer->ghost[l])
             continue;
-        status = hsae_buffer_create(stack->device, "ghost losses", 2 * (uint64_t)stack->padded * word, HSAE_BUFFER_DEVICE,
-                                    &trainer->ghost_losses[l]);
+        status = hsae_stack_buffer(stack, "ghost losses", 2 * (uint64_t)stack->padded, GROWS_WITH_BATCH, &trainer->ghost_losses[l]);
         if (!status)
-            status =
-                hsae_buffer_create(stack->device, "ghost weights", stack->padded * word, HSAE_BUFFER_DEVICE, &trainer->ghost_weights[l]);
+            status = hsae_stack_buffer(stack, "ghost weights", stack->padded, GROWS_WITH_BATCH, &trainer->ghost_weights[l]);
         if (!status)
-            status =
-                hsae_buffer_create(stack->device, "ghost residual", stack->padded * line * word, HSAE_BUFFER_DEVICE, &trainer->ghost[l]);
+            status = hsae_stack_buffer(stack, "ghost residual", stack->padded * line, GROWS_WITH_BATCH, &trainer->ghost[l]);
     }
     return status;
 }
@@ -291,8 +286,7 @@ hsae_status hsae_step_record(hsae_trainer *trainer)
     if (status)
         return status;
     hsae_buffer_destroy(&trainer->kin);
-    status = hsae_buffer_create(stack->device, "constraint scalars", (uint64_t)stack->capacity * KIN_WORDS * sizeof(u32),
-                                HSAE_BUFFER_DEVICE, &trainer->kin);
+    status = hsae_stack_buffer(stack, "constraint scalars", (uint64_t)stack->capacity * KIN_WORDS, GROWS_WITH_BATCH, &trainer->kin);
     for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++) {
         struct flight *flight = &trainer->flight[f];
         status = hsae_sequence_create(stack->device, "training step", trainer->timed || trainer->learning, &flight->sequence);

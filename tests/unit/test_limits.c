@@ -22,11 +22,15 @@ struct row {
 static const struct row rows[] = {
     {"binding", 83456, SAME, NULL},
     {"binding", 66000, SAME, NULL}, /* D in two buffers */
-    {"binding", 65536, REFUSED, "constraint scalars has 65928 bytes, a kernel of this device sees at most 65536; use a smaller batch"},
-    {"binding", 20000, REFUSED, "buffer batch has 24576 bytes, a kernel of this device sees at most 20000"},
+    {"binding", 65536, SAME, NULL}, /* and shorter lists of pairs at first */
+    {"binding", 30000, SAME, NULL},
+    {"binding", 20000, REFUSED,
+     "buffer batch needs 24576 bytes, a buffer that a kernel of this device sees may have 20000; with a batch of at most 64 it fits"},
     {"binding", 4096, REFUSED, "may have only 4096 bytes; at most 64 rows of width 61 fit"},
     {"allocation", 66000, SAME, NULL},
-    {"allocation", 65536, REFUSED, "constraint scalars needs 65928 bytes, the device's largest buffer has 65536"},
+    {"allocation", 30000, SAME, NULL},
+    {"allocation", 20000, REFUSED,
+     "buffer batch needs 24576 bytes, a buffer that a kernel of this device sees may have 20000; with a batch of at most 64 it fits"},
     {"allocation", 4096, REFUSED, "may have only 4096 bytes; at most 64 rows of width 61 fit"},
     {"memory", 4 << 20, SAME, NULL},
     {"memory", 100000, REFUSED, "of 100000 in use"},
@@ -169,6 +173,169 @@ static void test_four_buffers(void **state)
     check_pieces("opencl:0", 1024, 2048, 10240, 16 << 20);
 }
 
+/* ---- what a refusal says would fit does, and no more ---- */
+
+static void small_config(hsae_config *config, uint32_t batch, uint32_t features)
+{
+    hsae_config_defaults(config);
+    config->level_count = 2;
+    config->levels[0] = features / 4;
+    config->levels[1] = features - features / 4;
+    config->target_l0[0] = config->target_l0[1] = 3;
+    config->batch = batch;
+    config->steps = 4;
+}
+
+enum { SMALL_DIM = 40, SMALL_ROWS = 512 };
+
+static float small_rows[SMALL_ROWS * SMALL_DIM];
+
+static hsae_status try_training(uint32_t batch, uint32_t features, uint32_t dim, uint64_t binding_bytes)
+{
+    hsae_device *device = NULL;
+    hsae_trainer *trainer = NULL;
+    hsae_config config;
+    small_config(&config, batch, features);
+    messages[HSAE_LOG_ERROR][0] = '\0';
+    assert_ok(hsae_device_open(context, "ref", &device));
+    device->info.limits.max_binding_bytes = binding_bytes;
+    hsae_status status = hsae_trainer_create_from_memory(device, &config, small_rows, SMALL_ROWS, dim, &trainer);
+    if (!status)
+        status = hsae_trainer_step(trainer, small_rows, NULL);
+    hsae_trainer_destroy(&trainer);
+    hsae_device_close(&device);
+    return status;
+}
+
+static uint32_t number_after(const char *text)
+{
+    const char *at = strstr(messages[HSAE_LOG_ERROR], text);
+    if (!at)
+        fail_msg("\"%s\" lacks \"%s\"", messages[HSAE_LOG_ERROR], text);
+    return (uint32_t)strtoul(at + strlen(text), NULL, 10);
+}
+
+/* What refusals say, one buffer after the other, until all of them fit 40,000 bytes. */
+static uint32_t follow(uint32_t batch, uint32_t features, uint32_t dim, const char *text)
+{
+    uint32_t *changed = strstr(text, "batch") ? &batch : &features;
+    hsae_status status = HSAE_ERROR_LIMIT;
+    for (int buffer = 0; buffer < 4 && status == HSAE_ERROR_LIMIT; buffer++) {
+        status = try_training(batch, features, dim, 40000);
+        assert_true(status || buffer > 0);
+        *changed = status ? number_after(text) : *changed;
+    }
+    assert_ok(status);
+    return *changed;
+}
+
+static void test_what_fits(void **state)
+{
+    (void)state;
+    static const char batch[] = "with a batch of at most ", features[] = "with at most ";
+    for (size_t k = 0; k < SMALL_ROWS * SMALL_DIM; k++)
+        small_rows[k] = (float)((k * 7919 + k / SMALL_DIM * 104729) % 1009) / 1009 - 0.5f;
+    uint32_t fits = follow(300, 64, SMALL_DIM, batch);
+    assert_int_equal(fits, 160);
+    assert_int_equal(try_training(fits + 32, 64, SMALL_DIM, 40000), HSAE_ERROR_LIMIT);
+    fits = follow(32, 1400, 12, features);
+    assert_int_equal(try_training(32, fits + 2, 12, 40000), HSAE_ERROR_LIMIT);
+    assert_int_equal(try_training(32, 64, SMALL_DIM, 5000), HSAE_ERROR_LIMIT); /* no batch is small enough */
+    assert_non_null(strstr(messages[HSAE_LOG_ERROR], "use another device"));
+}
+
+/* ---- a finished model on lesser devices: the bits of what it finds on the same device without the limit ---- */
+
+static void assert_same_features(const hsae_features *a, const hsae_features *b)
+{
+    uint64_t count = a->indptr[a->rows];
+    assert_true(a->rows == b->rows && count > 0);
+    assert_memory_equal(a->indptr, b->indptr, (a->rows + 1) * sizeof *a->indptr);
+    assert_memory_equal(a->indices, b->indices, count * sizeof *a->indices);
+    assert_memory_equal(a->values, b->values, count * sizeof *a->values);
+}
+
+struct use {
+    hsae_features features[2];
+    hsae_evaluation evaluation;
+};
+
+/* False: there is no such device. */
+static bool use_model(const char *id, const struct row *row, const hsae_model *model, const hsae_dataset *dataset, struct use *out)
+{
+    hsae_device *device = NULL;
+    hsae_session *session = NULL;
+    if (hsae_device_open(context, id, &device))
+        return false;
+    if (row)
+        lower(&device->info.limits, row);
+    assert_ok(hsae_session_create(device, model, 48, &session));
+    assert_ok(hsae_session_encode(session, small_rows, SMALL_ROWS, out->features));
+    assert_ok(hsae_session_evaluate(session, dataset, NULL, NULL, &out->evaluation));
+    hsae_session_destroy(&session);
+    hsae_device_close(&device);
+    return true;
+}
+
+static void free_use(struct use *use)
+{
+    hsae_features_free(&use->features[0]);
+    hsae_features_free(&use->features[1]);
+}
+
+static hsae_dataset *small_dataset(void)
+{
+    char *paths = (char *)scratch("rows.npy");
+    unsigned char *file = calloc(1, 128 + sizeof small_rows);
+    hsae_dataset *dataset = NULL;
+    assert_non_null(file);
+    memcpy(file, "\x93NUMPY\x01\x00\x76\x00", 10);
+    int used = snprintf((char *)file + 10, 118, "{'descr': '<f4', 'fortran_order': False, 'shape': (%d, %d), }", SMALL_ROWS, SMALL_DIM);
+    memset(file + 10 + used, ' ', 117 - (size_t)used);
+    file[127] = '\n';
+    memcpy(file + 128, small_rows, sizeof small_rows);
+    write_file(paths, file, 128 + sizeof small_rows);
+    free(file);
+    assert_ok(hsae_dataset_open(context, &(hsae_dataset_params){.paths = (const char *const *)&paths, .path_count = 1}, &dataset));
+    return dataset;
+}
+
+static void test_use(void **state)
+{
+    (void)state;
+    static const char *const ids[] = {"ref", "opencl:0", "vulkan:0"};
+    static const struct row limits[] = {{"binding", 13000, SAME, NULL}, /* E and D in four buffers */
+                                        {"binding", 20000, SAME, NULL}, /* in two or four */
+                                        {"group size", 1, SAME, NULL},
+                                        {"local memory", 8, SAME, NULL},
+                                        {"groups", 64, SAME, NULL}};
+    hsae_device *device = NULL;
+    hsae_trainer *trainer = NULL;
+    hsae_model *model = NULL;
+    hsae_config config;
+    small_config(&config, 64, 240);
+    hsae_dataset *dataset = small_dataset();
+    assert_ok(hsae_device_open(context, "ref", &device));
+    assert_ok(hsae_trainer_create_from_memory(device, &config, small_rows, SMALL_ROWS, SMALL_DIM, &trainer));
+    assert_ok(hsae_trainer_step(trainer, small_rows, NULL));
+    assert_ok(hsae_trainer_model(trainer, &model));
+    hsae_trainer_destroy(&trainer);
+    hsae_device_close(&device);
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
+        struct use whole = {0}, lesser = {0};
+        for (size_t r = 0; r < sizeof limits / sizeof *limits && use_model(ids[i], NULL, model, dataset, &whole); r++) {
+            use_model(ids[i], &limits[r], model, dataset, &lesser);
+            assert_same_features(&whole.features[0], &lesser.features[0]);
+            assert_same_features(&whole.features[1], &lesser.features[1]);
+            assert_memory_equal(&whole.evaluation, &lesser.evaluation, sizeof whole.evaluation);
+            free_use(&lesser);
+            free_use(&whole);
+        }
+    }
+    hsae_model_free(&model);
+    hsae_dataset_close(&dataset);
+}
+
 /* Kernels of many shapes are compiled: they are kept. */
 static int setup(void **state)
 {
@@ -180,6 +347,7 @@ static int setup(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_limits), cmocka_unit_test(test_four_buffers)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_limits), cmocka_unit_test(test_four_buffers), cmocka_unit_test(test_what_fits),
+                                       cmocka_unit_test(test_use)};
     return cmocka_run_group_tests(tests, setup, support_teardown);
 }
