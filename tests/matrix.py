@@ -183,6 +183,7 @@ class Runner:
 def sources_key():
     """What results depend on: library, program, kernels, checks."""
     digest = hashlib.sha256()
+    digest.update(pathlib.Path(__file__).read_bytes())
     for folder in ("src", "include", "cl_kernels", "shaders", "tests/checkgpu", "tests/kernels", "tests/golden"):
         for path in sorted((ROOT / folder).rglob("*")):
             if path.is_file():

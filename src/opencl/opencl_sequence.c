@@ -277,7 +277,8 @@ void hsae_opencl_drop_pending(struct opencl_device *device, uint64_t ticket)
         release_signal(device->pending[done].signal);
     }
     device->pending_count -= done;
-    memmove(device->pending, device->pending + done, device->pending_count * sizeof *device->pending);
+    if (device->pending_count)
+        memmove(device->pending, device->pending + done, device->pending_count * sizeof *device->pending);
 }
 
 hsae_status hsae_opencl_wait(struct hsae_device *base, uint64_t ticket, double seconds, bool *done)

@@ -1,76 +1,126 @@
-/* To be preloaded: with HSAE_FAULT="N ERROR" the N-th (from 1) and all later OpenCL calls that give the device work, wait for it or take
- * memory from it return this error, as those of a device that was lost do. */
-#define _GNU_SOURCE
+/* libOpenCL.so.1 between the library and the real loader: any call that gives an error can be made to fail (faults.h). */
 #define CL_TARGET_OPENCL_VERSION 120
 #include <CL/cl.h>
-#include <dlfcn.h>
-#include <stdatomic.h>
-#include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-static int at, error;
-static atomic_int calls;
+#define LOADER "OpenCL"
+#include "faults.h"
 
-__attribute__((constructor)) static void read_fault(void)
+enum { MOST_QUEUES = 64 };
+static cl_command_queue queues[MOST_QUEUES];
+static atomic_int queue_count;
+
+static cl_int error(void)
 {
-    const char *text = getenv("HSAE_FAULT");
-    if (text && sscanf(text, "%d %d", &at, &error) != 2)
-        abort();
+    static const cl_int errors[] = {CL_DEVICE_NOT_AVAILABLE, CL_MEM_OBJECT_ALLOCATION_FAILURE, CL_OUT_OF_HOST_MEMORY,
+                                    CL_BUILD_PROGRAM_FAILURE};
+    return errors[fault_kind];
 }
 
-static bool fails(void)
-{
-    return at && atomic_fetch_add(&calls, 1) + 1 >= at;
-}
-
-#define FAULT(name, parameters, arguments)              \
-    static __typeof__(cl##name) *real_##name;           \
-    static cl_int name parameters                       \
-    {                                                   \
-        return fails() ? error : real_##name arguments; \
+#define REAL(name)              \
+    __typeof__(cl##name) *real; \
+    find("cl" #name, &real, sizeof real)
+#define FAULT(name, builds, parameters, arguments)       \
+    cl_int cl##name parameters                           \
+    {                                                    \
+        REAL(name);                                      \
+        return fails(builds) ? error() : real arguments; \
     }
-FAULT(EnqueueNDRangeKernel,
-      (cl_command_queue q, cl_kernel k, cl_uint n, const size_t *o, const size_t *g, const size_t *l, cl_uint c, const cl_event *w,
-       cl_event *e),
-      (q, k, n, o, g, l, c, w, e))
-FAULT(EnqueueReadBuffer, (cl_command_queue q, cl_mem m, cl_bool b, size_t o, size_t s, void *p, cl_uint c, const cl_event *w, cl_event *e),
-      (q, m, b, o, s, p, c, w, e))
-FAULT(EnqueueWriteBuffer,
-      (cl_command_queue q, cl_mem m, cl_bool b, size_t o, size_t s, const void *p, cl_uint c, const cl_event *w, cl_event *e),
-      (q, m, b, o, s, p, c, w, e))
-FAULT(Finish, (cl_command_queue q), (q))
-FAULT(WaitForEvents, (cl_uint n, const cl_event *e), (n, e))
-
-static cl_mem (*real_CreateBuffer)(cl_context, cl_mem_flags, size_t, void *, cl_int *);
-static cl_mem CreateBuffer(cl_context c, cl_mem_flags f, size_t s, void *p, cl_int *e)
-{
-    if (!fails())
-        return real_CreateBuffer(c, f, s, p, e);
-    if (e)
-        *e = error;
-    return NULL;
-}
-
-/* The library asks for its functions by name. */
-void *dlsym(void *library, const char *name)
-{
-    static void *(*real)(void *, const char *);
-    if (!real)
-        *(void **)&real = dlvsym(RTLD_NEXT, "dlsym", "GLIBC_2.2.5");
-    void *symbol = real(library, name);
-#define WRAPPED(function)                             \
-    if (symbol && !strcmp(name, "cl" #function)) {    \
-        __typeof__(cl##function) *wrapper = function; \
-        *(void **)&real_##function = symbol;          \
-        memcpy(&symbol, &wrapper, sizeof symbol);     \
+/* The last argument is where the error goes. */
+#define FAULT_OBJECT(type, name, builds, parameters, arguments) \
+    type cl##name parameters                                    \
+    {                                                           \
+        REAL(name);                                             \
+        if (!fails(builds))                                     \
+            return real arguments;                              \
+        if (e)                                                  \
+            *e = error();                                       \
+        return NULL;                                            \
     }
-    WRAPPED(EnqueueNDRangeKernel)
-    WRAPPED(EnqueueReadBuffer)
-    WRAPPED(EnqueueWriteBuffer)
-    WRAPPED(Finish)
-    WRAPPED(WaitForEvents)
-    WRAPPED(CreateBuffer)
-    return symbol;
+#define PASS(name, parameters, arguments) \
+    cl_int cl##name parameters            \
+    {                                     \
+        REAL(name);                       \
+        return real arguments;            \
+    }
+#define WAITS cl_uint c, const cl_event *w, cl_event *v
+
+static void drain(void)
+{
+    REAL(Finish);
+    for (int k = 0; k < atomic_load(&queue_count) && k < MOST_QUEUES; k++)
+        real(queues[k]);
 }
+
+cl_command_queue clCreateCommandQueue(cl_context x, cl_device_id d, cl_command_queue_properties p, cl_int *e)
+{
+    REAL(CreateCommandQueue);
+    if (fails(false)) {
+        *e = error();
+        return NULL;
+    }
+    cl_command_queue queue = real(x, d, p, e);
+    int at = queue ? atomic_fetch_add(&queue_count, 1) : MOST_QUEUES;
+    if (at < MOST_QUEUES)
+        queues[at] = queue;
+    return queue;
+}
+
+/* A queue that is gone is not drained. */
+cl_int clReleaseCommandQueue(cl_command_queue q)
+{
+    REAL(ReleaseCommandQueue);
+    for (int k = 0; k < atomic_load(&queue_count) && k < MOST_QUEUES; k++)
+        if (queues[k] == q) {
+            queues[k] = queues[atomic_fetch_sub(&queue_count, 1) - 1];
+            break;
+        }
+    return real(q);
+}
+
+typedef void(CL_CALLBACK *build_done)(cl_program, void *);
+typedef void(CL_CALLBACK *event_done)(cl_event, cl_int, void *);
+typedef void(CL_CALLBACK *context_error)(const char *, const void *, size_t, void *);
+
+FAULT(BuildProgram, true, (cl_program p, cl_uint n, const cl_device_id *d, const char *o, build_done f, void *u), (p, n, d, o, f, u))
+FAULT_OBJECT(cl_mem, CreateBuffer, false, (cl_context x, cl_mem_flags f, size_t s, void *h, cl_int *e), (x, f, s, h, e))
+FAULT_OBJECT(cl_context, CreateContext, false,
+             (const cl_context_properties *p, cl_uint n, const cl_device_id *d, context_error f, void *u, cl_int *e), (p, n, d, f, u, e))
+FAULT_OBJECT(cl_kernel, CreateKernel, false, (cl_program p, const char *n, cl_int *e), (p, n, e))
+FAULT_OBJECT(cl_program, CreateProgramWithBinary, true,
+             (cl_context x, cl_uint n, const cl_device_id *d, const size_t *l, const unsigned char **b, cl_int *s, cl_int *e),
+             (x, n, d, l, b, s, e))
+FAULT_OBJECT(cl_program, CreateProgramWithSource, true, (cl_context x, cl_uint n, const char **s, const size_t *l, cl_int *e),
+             (x, n, s, l, e))
+FAULT(EnqueueBarrierWithWaitList, false, (cl_command_queue q, WAITS), (q, c, w, v))
+FAULT(EnqueueFillBuffer, false, (cl_command_queue q, cl_mem m, const void *p, size_t n, size_t o, size_t s, WAITS),
+      (q, m, p, n, o, s, c, w, v))
+FAULT_OBJECT(void *, EnqueueMapBuffer, false,
+             (cl_command_queue q, cl_mem m, cl_bool b, cl_map_flags f, size_t o, size_t s, WAITS, cl_int *e),
+             (q, m, b, f, o, s, c, w, v, e))
+FAULT(EnqueueMarkerWithWaitList, false, (cl_command_queue q, WAITS), (q, c, w, v))
+FAULT(EnqueueNDRangeKernel, false, (cl_command_queue q, cl_kernel k, cl_uint n, const size_t *o, const size_t *g, const size_t *l, WAITS),
+      (q, k, n, o, g, l, c, w, v))
+FAULT(EnqueueReadBuffer, false, (cl_command_queue q, cl_mem m, cl_bool b, size_t o, size_t s, void *p, WAITS), (q, m, b, o, s, p, c, w, v))
+FAULT(EnqueueUnmapMemObject, false, (cl_command_queue q, cl_mem m, void *p, WAITS), (q, m, p, c, w, v))
+FAULT(EnqueueWriteBuffer, false, (cl_command_queue q, cl_mem m, cl_bool b, size_t o, size_t s, const void *p, WAITS),
+      (q, m, b, o, s, p, c, w, v))
+FAULT(Finish, false, (cl_command_queue q), (q))
+FAULT(Flush, false, (cl_command_queue q), (q))
+FAULT(GetDeviceIDs, false, (cl_platform_id p, cl_device_type t, cl_uint n, cl_device_id *d, cl_uint *c), (p, t, n, d, c))
+FAULT(GetDeviceInfo, false, (cl_device_id d, cl_device_info i, size_t s, void *v, size_t *r), (d, i, s, v, r))
+FAULT(GetEventInfo, false, (cl_event v, cl_event_info i, size_t s, void *p, size_t *r), (v, i, s, p, r))
+FAULT(GetEventProfilingInfo, false, (cl_event v, cl_profiling_info i, size_t s, void *p, size_t *r), (v, i, s, p, r))
+FAULT(GetKernelWorkGroupInfo, false, (cl_kernel k, cl_device_id d, cl_kernel_work_group_info i, size_t s, void *v, size_t *r),
+      (k, d, i, s, v, r))
+FAULT(GetPlatformIDs, false, (cl_uint n, cl_platform_id *p, cl_uint *c), (n, p, c))
+FAULT(GetPlatformInfo, false, (cl_platform_id p, cl_platform_info i, size_t s, void *v, size_t *r), (p, i, s, v, r))
+FAULT(GetProgramBuildInfo, false, (cl_program p, cl_device_id d, cl_program_build_info i, size_t s, void *v, size_t *r), (p, d, i, s, v, r))
+FAULT(GetProgramInfo, false, (cl_program p, cl_program_info i, size_t s, void *v, size_t *r), (p, i, s, v, r))
+FAULT(SetEventCallback, false, (cl_event v, cl_int t, event_done f, void *u), (v, t, f, u))
+FAULT(SetKernelArg, false, (cl_kernel k, cl_uint i, size_t s, const void *v), (k, i, s, v))
+FAULT(WaitForEvents, false, (cl_uint n, const cl_event *v), (n, v))
+PASS(ReleaseContext, (cl_context x), (x))
+PASS(ReleaseEvent, (cl_event v), (v))
+PASS(ReleaseKernel, (cl_kernel k), (k))
+PASS(ReleaseMemObject, (cl_mem m), (m))
+PASS(ReleaseProgram, (cl_program p), (p))

@@ -1,0 +1,73 @@
+/* What the proxies of the OpenCL and Vulkan loaders share. HSAE_FAULT="LOADER N KIND": the N-th call (from 1; 0: none) of this one, OpenCL
+ * or vulkan, that can fail does so. KIND: lost    the device is lost: all later calls fail, too memory  out of device memory host    out of
+ * host memory build   the driver's compiler fails; only calls that compile are counted HSAE_FAULT_COUNT=FILE: how many calls were counted,
+ * written at the end. The real loaders are $HSAE_REAL_OpenCL and $HSAE_REAL_vulkan. */
+#ifndef HSAE_TESTS_FAULTS_H
+#define HSAE_TESTS_FAULTS_H
+
+#include <dlfcn.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum kind { LOST, MEMORY, HOST, BUILD, KINDS };
+
+static const char *const kind_names[] = {"lost", "memory", "host", "build"};
+static void *real_library;
+static bool counts; /* not the other loader's proxy */
+static int fault_at;
+static enum kind fault_kind;
+static atomic_int calls;
+static atomic_bool gone;
+
+static void drain(void); /* what is under way on the real device ends before it is lost */
+
+__attribute__((constructor)) static void read_fault(void)
+{
+    const char *text = getenv("HSAE_FAULT"), *path = getenv("HSAE_REAL_" LOADER);
+    char loader[16] = "", name[16] = "";
+    real_library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
+    if (!real_library || !text || sscanf(text, "%15s %d %15s", loader, &fault_at, name) != 3)
+        abort();
+    counts = strcmp(loader, LOADER) == 0;
+    for (int kind = 0; kind < KINDS; kind++)
+        if (strcmp(name, kind_names[kind]) == 0)
+            fault_kind = (enum kind)kind;
+}
+
+__attribute__((destructor)) static void write_count(void)
+{
+    const char *path = counts ? getenv("HSAE_FAULT_COUNT") : NULL;
+    FILE *file = path ? fopen(path, "w") : NULL;
+    if (!file)
+        return;
+    fprintf(file, "%d\n", atomic_load(&calls));
+    fclose(file);
+}
+
+/* Whether this call fails. */
+static bool fails(bool builds)
+{
+    if (atomic_load(&gone))
+        return true;
+    if (!counts || (fault_kind == BUILD && !builds) || atomic_fetch_add(&calls, 1) + 1 != fault_at)
+        return false;
+    if (fault_kind == LOST) {
+        drain();
+        atomic_store(&gone, true);
+    }
+    return true;
+}
+
+/* ISO C has no cast from an object pointer to a function pointer. */
+static void find(const char *name, void *function, size_t size)
+{
+    void *symbol = dlsym(real_library, name);
+    if (!symbol)
+        abort();
+    memcpy(function, &symbol, size);
+}
+
+#endif
