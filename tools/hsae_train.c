@@ -17,7 +17,7 @@ struct train {
     const char *out, *config_path, *resume, *device_id;
     uint64_t stop_after, log_every, checkpoint_every, keep;
     double holdout;
-    bool json, force, check;
+    bool json, force, check, dry_run;
     struct cli_keys keys;
     int argc; /* all of that as words */
     char **argv;
@@ -199,6 +199,31 @@ static int newest_checkpoint(const struct train *train, char path[RUN_PATH])
     return CLI_DONE;
 }
 
+static double mib(uint64_t bytes)
+{
+    return (double)bytes / (1 << 20);
+}
+
+/* After a run that did not fit: what would. */
+static void say_what_fits(const struct train *train, const hsae_config *config)
+{
+    hsae_memory_plan *plan = NULL;
+    const char *id = hsae_device_get_info(train->device)->id;
+    cli_soften_errors(true);
+    hsae_status status = hsae_memory_plan_make(train->device, config, train->data, 0, &plan);
+    cli_soften_errors(false);
+    if (status != HSAE_OK)
+        return;
+    if (plan->fits)
+        cli_warning("the run needs %.0f MiB of %s, which has %.0f MiB: other programs hold too much of it", mib(plan->start_bytes), id,
+                    mib(plan->available_bytes));
+    else if (plan->fitting_batch)
+        cli_warning("with --batch %u it would fit %s (--dry-run shows what is needed)", plan->fitting_batch, id);
+    else
+        cli_warning("it does not fit %s, whatever the batch; use smaller levels or another device", id);
+    hsae_memory_plan_free(&plan);
+}
+
 /* The trainer, fresh or from `resume` (NULL: fresh). */
 static hsae_status make_trainer(struct train *train, const char *resume)
 {
@@ -207,7 +232,11 @@ static hsae_status make_trainer(struct train *train, const char *resume)
         return hsae_trainer_resume(train->device, resume, apply_options, train, &train->trainer);
     hsae_config_defaults(&config);
     hsae_status status = apply_options(train, &config);
-    return status == HSAE_OK ? hsae_trainer_create(train->device, &config, train->data, &train->trainer) : status;
+    if (status == HSAE_OK)
+        status = hsae_trainer_create(train->device, &config, train->data, &train->trainer);
+    if (status == HSAE_ERROR_DEVICE_MEMORY || status == HSAE_ERROR_LIMIT)
+        say_what_fits(train, &config);
+    return status;
 }
 
 /* Everything the folder needs before the first step. */
@@ -489,10 +518,63 @@ static hsae_status open_inputs(struct train *train)
     return status == HSAE_OK ? hsae_config_resolve(train->context, &config, dim) : status;
 }
 
+static json_t *plan_json(const hsae_memory_plan *plan)
+{
+    json_t *rows = json_array();
+    for (size_t k = 0; k < plan->row_count; k++) {
+        const hsae_plan_row *row = &plan->rows[k];
+        json_array_append_new(rows, json_pack("{s:s, s:I, s:I, s:b, s:b}", "label", row->label, "buffers", (json_int_t)row->buffers,
+                                              "bytes", (json_int_t)row->bytes, "later", row->later, "host", row->host));
+    }
+    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:b, s:I}", "buffers", rows, "start_bytes", (json_int_t)plan->start_bytes, "most_bytes",
+                     (json_int_t)plan->most_bytes, "host_bytes", (json_int_t)plan->host_bytes, "available_bytes",
+                     (json_int_t)plan->available_bytes, "fits", plan->fits, "fitting_batch", (json_int_t)plan->fitting_batch);
+}
+
+static void print_plan(const hsae_memory_plan *plan)
+{
+    printf("%-34s%9s%14s\n", "buffer", "number", "MiB");
+    for (size_t k = 0; k < plan->row_count; k++)
+        printf("%-34s%9u%14.2f%s%s\n", plan->rows[k].label, plan->rows[k].buffers, mib(plan->rows[k].bytes),
+               plan->rows[k].host ? "  host" : "", plan->rows[k].later ? "  later" : "");
+    if (plan->fits)
+        printf("\non the device   %12.2f MiB at the start, at most %.2f MiB; it has %.2f MiB\nin host memory  %12.2f MiB, with rows read "
+               "ahead\n",
+               mib(plan->start_bytes), mib(plan->most_bytes), mib(plan->available_bytes), mib(plan->host_bytes));
+    else
+        printf("\nIt does not fit.\n");
+}
+
+/* --dry-run: the exit status. */
+static int show_plan(struct train *train)
+{
+    hsae_memory_plan *plan = NULL;
+    hsae_config config;
+    hsae_config_defaults(&config);
+    hsae_status status = apply_options(train, &config);
+    if (status == HSAE_OK)
+        status = hsae_memory_plan_make(train->device, &config, train->data, 0, &plan);
+    if (status != HSAE_OK)
+        return cli_exit_status(status);
+    int exit_status = plan->fits ? CLI_DONE : CLI_FAILED;
+    if (train->json && cli_print_json(plan_json(plan)))
+        exit_status = CLI_FAILED;
+    if (!train->json)
+        print_plan(plan);
+    if (!plan->fits && plan->fitting_batch)
+        cli_error("it does not fit %s; with --batch %u it would", hsae_device_get_info(train->device)->id, plan->fitting_batch);
+    else if (!plan->fits)
+        cli_error("it does not fit %s, whatever the batch; use smaller levels or another device", hsae_device_get_info(train->device)->id);
+    hsae_memory_plan_free(&plan);
+    return exit_status;
+}
+
 static int train(struct train *train, const struct cli_command *command)
 {
-    if (!train->data_paths.count || !train->out)
+    if (!train->data_paths.count || (!train->out && !train->dry_run))
         return cli_usage(command->name, "--data and --out are needed");
+    if (train->dry_run && train->resume)
+        return cli_usage(command->name, "--dry-run plans a new run: without --resume");
     if (train->eval_paths.count && train->holdout > 0)
         return cli_usage(command->name, "--eval-data and --holdout exclude each other");
     if (train->keep == 0)
@@ -505,6 +587,8 @@ static int train(struct train *train, const struct cli_command *command)
         status = cli_open_device(train->context, train->device_id, &train->device);
     if (status != HSAE_OK)
         return cli_exit_status(status);
+    if (train->dry_run)
+        return show_plan(train);
     if (train->check)
         return run_twice(train);
     train->folder = train->out;
@@ -529,6 +613,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"keep", CLI_COUNT, &all.keep, "N", "checkpoints to keep (2)"},
         {"eval-data", CLI_PATHS, &all.eval_paths, "PATH...", "evaluate on these activations at the end"},
         {"holdout", CLI_SHARE, &all.holdout, "SHARE", "keep the last share of the vectors out and evaluate on it"},
+        {"dry-run", CLI_FLAG, &all.dry_run, NULL, "print what the run would take of memory, and end"},
         {"deterministic-check", CLI_FLAG, &all.check, NULL, "run twice, into DIR/first and DIR/second, and compare"},
         {"json", CLI_FLAG, &all.json, NULL, "one JSON object on standard output"},
         {0},

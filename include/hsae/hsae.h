@@ -10,6 +10,7 @@
 #include <hsae/explore.h>
 #include <hsae/file.h>
 #include <hsae/model.h>
+#include <hsae/plan.h>
 #include <hsae/status.h>
 #include <hsae/trainer.h>
 #include <hsae/tune.h>

@@ -104,11 +104,21 @@ static void add_thread(struct hsae_reader *reader)
 }
 
 /* How many batches the ring holds. */
+static uint64_t most_slots(uint64_t batch_bytes)
+{
+    uint64_t fit = RING_BYTES / batch_bytes;
+    return fit < FEWEST_BATCHES ? FEWEST_BATCHES : fit > MOST_BATCHES ? MOST_BATCHES : fit;
+}
+
 static uint32_t count_slots(const struct hsae_reader *reader)
 {
-    uint64_t fit = RING_BYTES / ((uint64_t)reader->params.batch * reader->row_bytes), wanted = reader->params.batches;
-    fit = fit < FEWEST_BATCHES ? FEWEST_BATCHES : fit > MOST_BATCHES ? MOST_BATCHES : fit;
+    uint64_t fit = most_slots((uint64_t)reader->params.batch * reader->row_bytes), wanted = reader->params.batches;
     return (uint32_t)(wanted < fit ? wanted ? wanted : 1 : fit);
+}
+
+uint64_t hsae_reader_bytes(uint32_t batch, uint64_t row_bytes)
+{
+    return most_slots(batch * row_bytes) * batch * (row_bytes + sizeof(uint64_t));
 }
 
 hsae_status hsae_reader_create(hsae_context *context, const struct hsae_reader_params *params, struct hsae_reader **out)

@@ -32,6 +32,8 @@ struct hsae_reader_params {
 
 /* Begins to read. ERROR_MEMORY. */
 hsae_status hsae_reader_create(hsae_context *context, const struct hsae_reader_params *params, struct hsae_reader **out);
+/* Bytes that a reader takes for batches of rows of that size. */
+uint64_t hsae_reader_bytes(uint32_t batch, uint64_t row_bytes);
 /* The next batch to out [batch, d] in `dtype`, as hsae_dataset_gather gives it, the errors included. *waited: seconds until it was there.
  */
 hsae_status hsae_reader_next(struct hsae_reader *reader, hsae_dtype dtype, void *out, double *waited);

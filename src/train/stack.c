@@ -75,13 +75,10 @@ void hsae_ranged_destroy(struct ranged *tensor)
         hsae_buffer_destroy(&tensor->range[k]);
 }
 
-/* Rows go through a padded copy of at most this many bytes. */
-enum { COPY_BYTES = 1 << 22 };
-
 static hsae_status copy_rows(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, float *read,
                              const float *write)
 {
-    uint32_t step = COPY_BYTES / (stack->stride * (uint32_t)sizeof(float));
+    uint32_t step = HSAE_COPY_BYTES / (stack->stride * (uint32_t)sizeof(float));
     if (!step)
         step = 1;
     if (step > count)
@@ -305,11 +302,11 @@ static hsae_status enlarge(const struct stack *stack, const char *label, uint64_
 {
     struct hsae_buffer *grown = NULL;
     uint64_t old = *buffer ? hsae_buffer_size(*buffer) : 0;
-    void *copy = malloc(COPY_BYTES);
+    void *copy = malloc(HSAE_COPY_BYTES);
     hsae_status status = copy ? hsae_buffer_create(stack->device, label, size, HSAE_BUFFER_DEVICE, &grown)
                               : hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for a copy of %s", label);
     for (uint64_t done = 0, now; done < old && !status; done += now) {
-        now = old - done < COPY_BYTES ? old - done : COPY_BYTES;
+        now = old - done < HSAE_COPY_BYTES ? old - done : HSAE_COPY_BYTES;
         status = hsae_buffer_read(*buffer, done, now, copy);
         if (!status)
             status = hsae_buffer_write(grown, done, now, copy);

@@ -94,6 +94,8 @@ hsae_status hsae_stack_launch(const struct stack *stack, struct hsae_sequence *s
                       sizeof((struct hsae_buffer *[]){__VA_ARGS__}) / sizeof(struct hsae_buffer *))
 /* Ends a sequence, runs it once, waits for it and destroys it; with an error in `status`, only destroys it and passes the error on. */
 hsae_status hsae_stack_run_once(const struct stack *stack, struct hsae_sequence **sequence, hsae_status status);
+/* Rows go between host and device through a padded copy of at most so many bytes. */
+enum { HSAE_COPY_BYTES = 1 << 22 };
 /* Bytes of the largest buffer that kernels can see. */
 uint64_t hsae_binding_limit(const struct hsae_device *device);
 /* What a buffer's size is proportional to. */

@@ -253,7 +253,7 @@ static hsae_status record_backward(const hsae_trainer *trainer, struct hsae_sequ
 }
 
 /* Ghost buffers and the capacities that the device compares its dead lists with. */
-static hsae_status ghost_buffers(hsae_trainer *trainer)
+hsae_status hsae_ghost_buffers(hsae_trainer *trainer)
 {
     const struct stack *stack = &trainer->stack;
     uint64_t line = stack->stride, word = sizeof(u32);
@@ -282,7 +282,7 @@ hsae_status hsae_step_record(hsae_trainer *trainer)
     const struct stack *stack = &trainer->stack;
     hsae_step_forget(trainer);
     trainer->learning = stack->device->can_time && !stack->device->knows_speed;
-    hsae_status status = ghost_buffers(trainer);
+    hsae_status status = hsae_ghost_buffers(trainer);
     if (status)
         return status;
     hsae_buffer_destroy(&trainer->kin);

@@ -20,7 +20,7 @@ static double first_pairs(const hsae_config *config)
     return pairs;
 }
 
-static hsae_status trainer_alloc(hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype, hsae_trainer **out)
+hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype, hsae_trainer **out)
 {
     hsae_trainer *trainer = calloc(1, sizeof *trainer);
     hsae_status status = HSAE_OK;
@@ -85,7 +85,7 @@ static hsae_status create(hsae_device *device, const hsae_config *given, const s
     if (!status)
         status = check_rows(device->context, calibration->dataset, calibration->rows, config.batch);
     if (!status)
-        status = trainer_alloc(device, &config, calibration->dim, dtype, out);
+        status = hsae_trainer_alloc(device, &config, calibration->dim, dtype, out);
     if (!status)
         status = hsae_trainer_init(*out, calibration);
     if (!status)
@@ -168,7 +168,7 @@ hsae_status hsae_trainer_resume(hsae_device *device, const char *path, hsae_over
         status = hsae_fail(device->context, HSAE_ERROR_CONFIG, "%s is at step %" PRId64 ", behind the last of steps = %" PRIu64, path,
                            checkpoint.step, config.steps);
     if (!status)
-        status = trainer_alloc(device, &config, checkpoint.dim, HSAE_DTYPE_F32, out);
+        status = hsae_trainer_alloc(device, &config, checkpoint.dim, HSAE_DTYPE_F32, out);
     if (!status)
         status = hsae_trainer_load(*out, &checkpoint);
     if (!status)

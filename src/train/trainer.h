@@ -60,6 +60,8 @@ hsae_status hsae_trainer_load(hsae_trainer *trainer, const struct checkpoint *ch
 hsae_status hsae_step_buffers(hsae_trainer *trainer);
 void hsae_step_release(hsae_trainer *trainer);
 hsae_status hsae_step_record(hsae_trainer *trainer);
+/* Buffers for as many dead features as ghost_capacity says. */
+hsae_status hsae_ghost_buffers(hsae_trainer *trainer);
 /* Drops what was recorded; no step may be in flight. */
 void hsae_step_forget(hsae_trainer *trainer);
 /* Does so only if the tree asks for other launches than were recorded. */
@@ -70,6 +72,9 @@ double hsae_step_rate(const hsae_config *config, uint64_t step);
 hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight);
 /* Waits until at most `leave` steps are in flight. Steps that were halted are mended (longer lists, ghost launches) and done again. */
 hsae_status hsae_step_settle(hsae_trainer *trainer, int leave);
+
+/* trainer.c: a trainer with all its buffers, not initialised. *out is to be destroyed after a failure, too. */
+hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype, hsae_trainer **out);
 
 /* trainer.c: the parts of a step, for runs and benchmarks. An idle flight, waiting for one if need be. */
 hsae_status hsae_flight_next(hsae_trainer *trainer, struct flight **out);

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import resource
 import signal
 import struct
@@ -62,6 +63,27 @@ class Usage(Case):
         self.train("--config", config, "--rho", "0.25", "--stop-after", "0")
         found = json.loads((self.out / "config.json").read_text())
         self.assertEqual((found["seed"], found["rho"], found["levels"]), (9223372036854775807, 0.25, [8, 16]))
+
+
+class Plan(Case):
+    def test_dry_run(self):
+        text = hsae("train", "--data", self.data, *TINY, "--dry-run", "--quiet")[0]
+        self.assertRegex(text, r"decoder second moments +1 +0\.\d\d")
+        self.assertRegex(text, r"on the device +\d+\.\d\d MiB at the start")
+        plan = json.loads(hsae("train", "--data", self.data, *TINY, "--dry-run", "--json")[0])
+        self.assertTrue(plan["fits"])
+        self.assertEqual(sum(row["bytes"] for row in plan["buffers"] if not row["later"] and not row["host"]), plan["start_bytes"])
+        self.assertFalse(self.out.exists())
+
+    def test_what_does_not_fit(self):
+        large = ["--levels", "8,16", "--batch", "100000000", "--steps", "1", "--target-l0", "2", "--device", "ref"]
+        text, errors = hsae("train", "--data", self.data, *large, "--dry-run", status=1)
+        self.assertIn("It does not fit.", text)
+        batch = re.search(r"with --batch (\d+) it would", errors).group(1)
+        hsae("train", "--data", self.data, *large, "--batch", batch, "--dry-run")
+
+    def test_usage(self):
+        hsae("train", "--data", self.data, "--dry-run", "--resume", "auto", "--out", self.out, status=2)
 
 
 class Devices(Case):

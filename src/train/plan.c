@@ -1,0 +1,286 @@
+/* Memory plans: a trainer's own code makes its buffers, on a device whose backend only notes them. */
+#include <hsae/plan.h>
+
+#include "../data/dataset.h"
+#include "../device.h"
+#include "trainer.h"
+#include <stdlib.h>
+#include <string.h>
+
+struct hsae_buffer {
+    struct hsae_buffer_base base;
+    size_t row; /* of the plan */
+    void *mapped;
+};
+
+struct hsae_sequence {
+    struct hsae_sequence_base base;
+};
+
+struct plan_device {
+    struct hsae_device base;
+    hsae_memory_plan *plan;
+    struct alive { /* of each row of the plan */
+        uint32_t buffers;
+        uint64_t bytes;
+    } * alive;
+    bool later;
+};
+
+static struct plan_device *plan_device(struct hsae_device *device)
+{
+    return (struct plan_device *)device;
+}
+
+/* ---- a backend that keeps nothing ---- */
+
+static bool add_row(struct plan_device *own, const char *label, bool host)
+{
+    hsae_memory_plan *plan = own->plan;
+    hsae_plan_row *rows = realloc(plan->rows, (plan->row_count + 1) * sizeof *rows);
+    plan->rows = rows ? rows : plan->rows;
+    struct alive *alive = realloc(own->alive, (plan->row_count + 1) * sizeof *alive);
+    own->alive = alive ? alive : own->alive;
+    if (!rows || !alive)
+        return false;
+    alive[plan->row_count] = (struct alive){0};
+    rows[plan->row_count] = (hsae_plan_row){.later = own->later, .host = host};
+    memcpy(rows[plan->row_count++].label, label, strlen(label));
+    return true;
+}
+
+static hsae_status note_buffer(struct hsae_device *device, uint64_t size, enum hsae_buffer_kind kind, const char *label,
+                               struct hsae_buffer **out)
+{
+    struct plan_device *own = plan_device(device);
+    hsae_memory_plan *plan = own->plan;
+    size_t at = 0;
+    *out = calloc(1, sizeof **out);
+    while (at < plan->row_count && strcmp(plan->rows[at].label, label) != 0)
+        at++;
+    if (!*out || (at == plan->row_count && !add_row(own, label, kind == HSAE_BUFFER_STAGING))) {
+        free(*out);
+        return hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for a memory plan");
+    }
+    (*out)->row = at;
+    struct alive *alive = &own->alive[at];
+    alive->buffers++;
+    alive->bytes += size;
+    if (alive->bytes > plan->rows[at].bytes && (plan->rows[at].later || !own->later)) { /* what grows later is in most_bytes */
+        plan->rows[at].buffers = alive->buffers;
+        plan->rows[at].bytes = alive->bytes;
+    }
+    return HSAE_OK;
+}
+
+static void forget_buffer(struct hsae_buffer *buffer)
+{
+    struct alive *alive = &plan_device(buffer->base.device)->alive[buffer->row];
+    alive->buffers--;
+    alive->bytes -= buffer->base.size;
+    free(buffer);
+}
+
+static hsae_status write_nothing(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, const void *data)
+{
+    (void)buffer, (void)offset, (void)size, (void)data;
+    return HSAE_OK;
+}
+
+static hsae_status read_zeros(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data)
+{
+    (void)buffer, (void)offset;
+    memset(data, 0, size);
+    return HSAE_OK;
+}
+
+static hsae_status map_scratch(struct hsae_buffer *buffer, void **data)
+{
+    *data = buffer->mapped = calloc(1, buffer->base.size);
+    return *data ? HSAE_OK : hsae_fail(buffer->base.device->context, HSAE_ERROR_MEMORY, "out of memory for a memory plan");
+}
+
+static hsae_status unmap_scratch(struct hsae_buffer *buffer)
+{
+    free(buffer->mapped);
+    buffer->mapped = NULL;
+    return HSAE_OK;
+}
+
+static hsae_status make_sequence(struct hsae_device *device, bool timed, struct hsae_sequence **out)
+{
+    (void)timed;
+    *out = calloc(1, sizeof **out);
+    return *out ? HSAE_OK : hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for a memory plan");
+}
+
+static hsae_status launch_nothing(struct hsae_sequence *sequence, const struct hsae_launch *launch)
+{
+    (void)sequence, (void)launch;
+    return HSAE_OK;
+}
+
+static hsae_status multiply_nothing(struct hsae_sequence *sequence, const struct hsae_product *product)
+{
+    (void)sequence, (void)product;
+    return HSAE_OK;
+}
+
+static hsae_status nothing(struct hsae_sequence *sequence)
+{
+    (void)sequence;
+    return HSAE_OK;
+}
+
+static hsae_status submit_nothing(struct hsae_sequence *sequence, uint64_t *ticket)
+{
+    *ticket = sequence->base.device->submitted + 1;
+    return HSAE_OK;
+}
+
+static hsae_status no_times(struct hsae_sequence *sequence, double *ns)
+{
+    memset(ns, 0, sequence->base.launch_count * sizeof *ns);
+    return HSAE_OK;
+}
+
+static void forget_sequence(struct hsae_sequence *sequence)
+{
+    free(sequence);
+}
+
+static hsae_status wait_for_nothing(struct hsae_device *device, uint64_t ticket, double seconds, bool *done)
+{
+    (void)device, (void)ticket, (void)seconds;
+    *done = true;
+    return HSAE_OK;
+}
+
+static void close_nothing(struct hsae_device *device)
+{
+    (void)device;
+}
+
+static const struct device_ops plan_ops = {
+    .buffer_create = note_buffer,
+    .buffer_destroy = forget_buffer,
+    .buffer_write = write_nothing,
+    .buffer_read = read_zeros,
+    .buffer_map = map_scratch,
+    .buffer_unmap = unmap_scratch,
+    .sequence_create = make_sequence,
+    .sequence_launch = launch_nothing,
+    .sequence_product = multiply_nothing,
+    .sequence_cut = nothing,
+    .sequence_end = nothing,
+    .sequence_submit = submit_nothing,
+    .sequence_times = no_times,
+    .sequence_destroy = forget_sequence,
+    .wait = wait_for_nothing,
+    .close = close_nothing,
+};
+
+static struct plan_device stand_in(const hsae_device *device, hsae_memory_plan *plan)
+{
+    struct plan_device own = {.base = *device, .plan = plan};
+    own.base.ops = &plan_ops;
+    own.base.allocated_bytes = own.base.staging_bytes = own.base.peak_bytes = 0;
+    own.base.buffers = own.base.sequences = 0;
+    own.base.submitted = own.base.waited = 0;
+    own.base.knows_speed = true; /* nothing is to be learned */
+    return own;
+}
+
+/* ---- the plan ---- */
+
+/* What the host needs for itself: rows read ahead, vectors, trees. */
+static uint64_t host_bytes(const hsae_trainer *trainer)
+{
+    const struct stack *stack = &trainer->stack;
+    uint64_t sum = hsae_reader_bytes(stack->rows, (uint64_t)stack->dim * hsae_dtype_size(trainer->dtype));
+    sum += HSAE_COPY_BYTES + stack->dim * sizeof *trainer->mean + (uint64_t)stack->features * (sizeof **trainer->parents + 8 * sizeof(u32));
+    return sum + stack->device->staging_bytes;
+}
+
+/* What a trainer makes at the start, for dead features, and for an update of the tree. */
+static hsae_status make_buffers(struct plan_device *own, const hsae_config *config, uint32_t dim, hsae_dtype dtype)
+{
+    hsae_trainer *trainer = NULL;
+    hsae_status status = hsae_trainer_alloc(&own->base, config, dim, dtype, &trainer);
+    if (!status)
+        status = hsae_step_record(trainer);
+    if (!status) {
+        own->plan->start_bytes = own->base.allocated_bytes;
+        own->plan->host_bytes = host_bytes(trainer);
+        own->later = true;
+        uint64_t memory = own->base.info.limits.memory_bytes;
+        own->base.info.limits.memory_bytes = UINT64_MAX; /* that it may not fit later is said, but no error */
+        for (uint32_t l = 0; l < config->level_count; l++)
+            trainer->ghost_capacity[l] = config->ghost ? config->levels[l] : 0;
+        status = hsae_ghost_buffers(trainer);
+        if (!status && config->hierarchy_period)
+            status = hsae_hierarchy_update(trainer);
+        own->base.info.limits.memory_bytes = memory;
+        own->plan->most_bytes = own->base.peak_bytes - own->base.staging_bytes;
+    }
+    hsae_trainer_destroy(&trainer);
+    free(own->alive);
+    return status;
+}
+
+static bool is_too_large(hsae_status status)
+{
+    return status == HSAE_ERROR_DEVICE_MEMORY || status == HSAE_ERROR_LIMIT;
+}
+
+/* The largest batch that fits, found by halving; without messages. */
+static uint32_t find_batch(const hsae_device *device, hsae_config config, uint32_t dim, hsae_dtype dtype)
+{
+    hsae_context quiet = *device->context;
+    quiet.log = NULL;
+    for (config.batch /= 2; config.batch; config.batch /= 2) {
+        hsae_memory_plan plan = {0};
+        struct plan_device own = stand_in(device, &plan);
+        own.base.context = &quiet;
+        hsae_status status = make_buffers(&own, &config, dim, dtype);
+        free(plan.rows);
+        if (!is_too_large(status))
+            return status ? 0 : config.batch;
+    }
+    return 0;
+}
+
+hsae_status hsae_memory_plan_make(const hsae_device *device, const hsae_config *given, const hsae_dataset *dataset, uint32_t dim,
+                                  hsae_memory_plan **out)
+{
+    hsae_dtype dtype = dataset ? hsae_dataset_dtype(dataset) : HSAE_DTYPE_F32;
+    hsae_config config = *given;
+    dim = dataset ? hsae_dataset_dim(dataset) : dim;
+    hsae_memory_plan *plan = *out = calloc(1, sizeof *plan);
+    if (!plan)
+        return hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for a memory plan");
+    hsae_status status = hsae_config_resolve(device->context, &config, dim);
+    if (!status) {
+        struct plan_device own = stand_in(device, plan);
+        status = make_buffers(&own, &config, dim, dtype);
+        plan->start_bytes = plan->start_bytes ? plan->start_bytes : own.base.allocated_bytes;
+        plan->available_bytes = device->info.limits.memory_bytes;
+        plan->fits = !status;
+    }
+    if (is_too_large(status)) {
+        plan->fitting_batch = find_batch(device, config, dim, dtype);
+        status = HSAE_OK;
+    }
+    if (status)
+        hsae_memory_plan_free(out);
+    return status;
+}
+
+void hsae_memory_plan_free(hsae_memory_plan **plan)
+{
+    if (!plan || !*plan)
+        return;
+    free((*plan)->rows);
+    free(*plan);
+    *plan = NULL;
+}
