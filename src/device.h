@@ -169,6 +169,8 @@ struct device_ops {
     hsae_status (*sequence_submit)(struct hsae_sequence *sequence, uint64_t *ticket);
     hsae_status (*sequence_times)(struct hsae_sequence *sequence, double *ns);
     void (*sequence_destroy)(struct hsae_sequence *sequence);
+    /* Compiles the kernel; how many work-items a group of it may have, 0 where that fails. NULL: as many as limits.max_group_size. */
+    uint32_t (*kernel_items)(struct hsae_device *device, enum hsae_kernel kernel, const struct hsae_kernel_shape *shape);
     /* False: it is not done after `seconds` (<= 1). */
     hsae_status (*wait)(struct hsae_device *device, uint64_t ticket, double seconds, bool *done);
     /* Of a device that is `hung`, what the driver holds is left to it: to give it back might wait for ever. */
@@ -196,7 +198,8 @@ struct hsae_device {
     bool can_time;               /* launches; set by a backend on opening */
     uint32_t quirks;             /* quirks.h */
     struct hsae_tuning tuning;
-    double speed[HSAE_KERNEL_COUNT]; /* work in a second, measured; 0: not known (speed.h) */
+    uint32_t most_items[HSAE_KERNEL_COUNT]; /* of a group of a compiled kernel (shape.h); 0: was not asked for */
+    double speed[HSAE_KERNEL_COUNT];        /* work in a second, measured; 0: not known (speed.h) */
     bool knows_speed;
     double expected; /* seconds that the submissions which were not waited for will take (speed.h) */
     bool lost;       /* set by a backend once the device is lost; the front then refuses everything but destruction */

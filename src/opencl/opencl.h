@@ -79,6 +79,7 @@ hsae_status hsae_opencl_sequence_end(struct hsae_sequence *sequence);
 hsae_status hsae_opencl_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket);
 hsae_status hsae_opencl_sequence_times(struct hsae_sequence *sequence, double *ns);
 void hsae_opencl_sequence_destroy(struct hsae_sequence *sequence);
+uint32_t hsae_opencl_kernel_items(struct hsae_device *device, enum hsae_kernel kernel, const struct hsae_kernel_shape *shape);
 hsae_status hsae_opencl_wait(struct hsae_device *device, uint64_t ticket, double seconds, bool *done);
 
 /* Forgets the submissions up to `ticket`. */

@@ -278,6 +278,7 @@ static const struct device_ops ops = {
     .sequence_submit = hsae_opencl_sequence_submit,
     .sequence_times = hsae_opencl_sequence_times,
     .sequence_destroy = hsae_opencl_sequence_destroy,
+    .kernel_items = hsae_opencl_kernel_items,
     .wait = hsae_opencl_wait,
     .close = close_device,
 };

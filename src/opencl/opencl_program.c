@@ -155,9 +155,11 @@ static hsae_status check_needs(struct opencl_device *device, cl_kernel kernel, c
     if (error)
         return hsae_opencl_fail(device, error, "cannot ask about kernel", name);
     if (group_size > allowed || local > limits->max_local_bytes)
-        return hsae_fail(device->base.context, HSAE_ERROR_LIMIT,
-                         "%s: kernel %s with %u work-items and %llu bytes of local memory in a group; the device allows %zu and %u",
-                         device->base.info.id, name, group_size, (unsigned long long)local, allowed, limits->max_local_bytes);
+        return hsae_fail(
+            device->base.context, HSAE_ERROR_LIMIT,
+            "%s: kernel %s as compiled has %u work-items and %llu bytes of local memory in a group, the device allows it %zu and "
+            "%u; use HSAE_TUNING=off or another device",
+            device->base.info.id, name, group_size, (unsigned long long)local, allowed, limits->max_local_bytes);
     return HSAE_OK;
 }
 
@@ -176,6 +178,23 @@ hsae_status hsae_opencl_kernel(struct opencl_device *device, enum hsae_kernel ke
     if (status)
         device->cl->ReleaseKernel(*out);
     return status;
+}
+
+uint32_t hsae_opencl_kernel_items(struct hsae_device *base, enum hsae_kernel kernel, const struct hsae_kernel_shape *shape)
+{
+    struct opencl_device *device = opencl_device(base);
+    const struct opencl_api *cl = device->cl;
+    cl_program program = NULL;
+    cl_int error;
+    size_t allowed = 0;
+    if (find_program(device, kernel, shape, &program))
+        return 0;
+    cl_kernel made = cl->CreateKernel(program, hsae_kernels[kernel].name, &error);
+    if (error)
+        return 0;
+    error = cl->GetKernelWorkGroupInfo(made, device->id, CL_KERNEL_WORK_GROUP_SIZE, sizeof allowed, &allowed, NULL);
+    cl->ReleaseKernel(made);
+    return error || allowed > UINT32_MAX ? 0 : (uint32_t)allowed;
 }
 
 void hsae_opencl_free_programs(struct opencl_device *device)

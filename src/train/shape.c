@@ -77,10 +77,12 @@ static struct hsae_kernel_shape cpu_shape(enum hsae_kernel kernel, uint32_t widt
 /* Makers, by PCI id. */
 enum { AMD = 0x1002, NVIDIA = 0x10de, INTEL = 0x8086 };
 
-static bool fits(enum hsae_kernel kernel, const struct hsae_kernel_shape *shape, const hsae_limits *limits)
+static bool fits(const struct hsae_device *device, enum hsae_kernel kernel, const struct hsae_kernel_shape *shape)
 {
+    const hsae_limits *limits = &device->info.limits;
     struct hsae_tile tile;
     return hsae_shape_tile(shape, &tile) && shape->group_size <= limits->max_group_size &&
+           (!device->most_items[kernel] || shape->group_size <= device->most_items[kernel]) &&
            hsae_local_bytes(kernel, shape) <= limits->max_local_bytes;
 }
 
@@ -107,7 +109,7 @@ static struct hsae_kernel_shape encode_shape(const struct hsae_device *device, b
         row = 3;
     if (software)
         row = last;
-    while (row < last && !fits(HSAE_KERNEL_encode, &ladder[row], &device->info.limits))
+    while (row < last && !fits(device, HSAE_KERNEL_encode, &ladder[row]))
         row++;
     return ladder[row];
 }
@@ -136,7 +138,7 @@ static struct hsae_kernel_shape default_shape(const struct hsae_device *device, 
     } else if (info->backend != HSAE_BACKEND_REF) {
         shape = kernel == HSAE_KERNEL_encode ? encode_shape(device, cpu) : gpu_shape(work_of(kernel), cpu);
     }
-    while (shape.group_size > 1 && !fits(kernel, &shape, &info->limits))
+    while (shape.group_size > 1 && !fits(device, kernel, &shape))
         shape.group_size /= 2;
     return shape;
 }
@@ -146,6 +148,20 @@ struct hsae_kernel_shape hsae_shape(const struct hsae_device *device, enum hsae_
     const struct hsae_kernel_shape *tuned = &device->tuning.shape[kernel];
     struct hsae_kernel_shape shape = tuned->group_size ? *tuned : default_shape(device, kernel);
     shape.ranges = ranges;
+    return shape;
+}
+
+struct hsae_kernel_shape hsae_shape_compiled(struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges)
+{
+    struct hsae_kernel_shape shape = hsae_shape(device, kernel, ranges);
+    bool ask = device->ops->kernel_items && !device->most_items[kernel] && !device->tuning.shape[kernel].group_size;
+    while (ask && shape.group_size > 1) {
+        uint32_t allowed = device->ops->kernel_items(device, kernel, &shape), *most = &device->most_items[kernel];
+        ask = allowed && allowed < shape.group_size;
+        if (allowed && (!*most || allowed < *most))
+            *most = allowed;
+        shape = hsae_shape(device, kernel, ranges);
+    }
     return shape;
 }
 
@@ -207,8 +223,8 @@ static void add_shape(struct list *list, const struct hsae_kernel_shape *shape)
 /* Registers of encode's sums: more spill even where there are 32. */
 enum { CPU_SUMS = 28 };
 
-static void add_product(struct list *list, enum hsae_kernel kernel, const struct axes *axes, const struct hsae_kernel_shape *first,
-                        const hsae_limits *limits)
+static void add_product(struct list *list, const struct hsae_device *device, enum hsae_kernel kernel, const struct axes *axes,
+                        const struct hsae_kernel_shape *first)
 {
     struct hsae_kernel_shape shape = *first;
     for (size_t g = 0; g == 0 || axes->groups[g]; g++)
@@ -217,14 +233,14 @@ static void add_product(struct list *list, enum hsae_kernel kernel, const struct
                 shape.group_size = axes->groups[0] ? axes->groups[g] : first->group_size;
                 shape.columns = axes->columns[0] ? axes->columns[c] : first->columns;
                 shape.vector_width = axes->widths[0] ? axes->widths[w] : first->vector_width;
-                bool fit = fits(kernel, &shape, limits) && shape.vector_width <= first->vector_width;
+                bool fit = fits(device, kernel, &shape) && shape.vector_width <= first->vector_width;
                 if (fit && (kernel != HSAE_KERNEL_encode || shape.columns * 32 / shape.vector_width <= CPU_SUMS))
                     add_shape(list, &shape);
             }
 }
 
 /* Registers hold columns x tile_vectors vectors of sums: not more than 64 floats, the default's number for large GPUs. */
-static void add_tiles(struct list *list, const hsae_limits *limits)
+static void add_tiles(struct list *list, const struct hsae_device *device)
 {
     static const uint32_t groups[] = {8, 16, 32, 64, 128, 256}, columns[] = {1, 2, 4, 6, 8}, vectors[] = {0, 1, 2}, words[] = {1, 2, 4},
                           steps[] = {0, 8, 16};
@@ -239,7 +255,7 @@ static void add_tiles(struct list *list, const hsae_limits *limits)
                                           .tile_step = steps[rest / 90],
                                           .tile_pad = at / 3 % 2,
                                           .tile_prefetch = at / 6 % 2};
-        if (fits(HSAE_KERNEL_encode, &shape, limits) && shape.columns * (shape.tile_vectors ? shape.tile_vectors : 8) <= 16)
+        if (fits(device, HSAE_KERNEL_encode, &shape) && shape.columns * (shape.tile_vectors ? shape.tile_vectors : 8) <= 16)
             add_shape(list, &shape);
     }
 }
@@ -255,8 +271,8 @@ size_t hsae_shape_space(const struct hsae_device *device, enum hsae_kernel kerne
         return list.count;
     bool cpu = info->backend == HSAE_BACKEND_OPENCL && info->type == HSAE_DEVICE_CPU;
     struct axes axes = cpu ? cpu_axes(kernel) : gpu_axes(kernel);
-    add_product(&list, kernel, &axes, &first, &info->limits);
+    add_product(&list, device, kernel, &axes, &first);
     if (kernel == HSAE_KERNEL_encode && !cpu)
-        add_tiles(&list, &info->limits);
+        add_tiles(&list, device);
     return list.count;
 }

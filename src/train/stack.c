@@ -142,7 +142,7 @@ hsae_status hsae_ranged_read(const struct stack *stack, const struct ranged *ten
 
 static struct hsae_tile encode_tile(const struct stack *stack)
 {
-    struct hsae_kernel_shape shape = hsae_shape(stack->device, HSAE_KERNEL_encode, 1);
+    struct hsae_kernel_shape shape = hsae_shape_compiled(stack->device, HSAE_KERNEL_encode, 1);
     struct hsae_tile tile;
     hsae_shape_tile(&shape, &tile);
     return tile;
@@ -480,7 +480,7 @@ done:
 hsae_status hsae_stack_launch(const struct stack *stack, struct hsae_sequence *sequence, enum hsae_kernel kernel, uint32_t ranges,
                               uint64_t groups, const void *args, struct hsae_buffer *const *bindings, size_t count)
 {
-    struct hsae_launch launch = {.kernel = kernel, .shape = hsae_shape(stack->device, kernel, ranges), .args = args};
+    struct hsae_launch launch = {.kernel = kernel, .shape = hsae_shape_compiled(stack->device, kernel, ranges), .args = args};
     launch.work = hsae_launch_work(stack, kernel, groups, args);
     hsae_launch_groups(stack->device, groups, &launch);
     memcpy(launch.bindings, bindings, count * sizeof *bindings);
@@ -501,7 +501,7 @@ hsae_status hsae_stack_run_once(const struct stack *stack, struct hsae_sequence 
 
 uint64_t hsae_groups_for(const struct stack *stack, enum hsae_kernel kernel, uint64_t items)
 {
-    uint32_t size = hsae_shape(stack->device, kernel, 1).group_size;
+    uint32_t size = hsae_shape_compiled(stack->device, kernel, 1).group_size;
     return (items + size - 1) / size;
 }
 

@@ -224,7 +224,7 @@ static hsae_status record_backward(const hsae_trainer *trainer, struct hsae_sequ
             status = record_ghosts(trainer, sequence, l);
     for (uint32_t k = 0; k < trainer->parts.count && !status; k++)
         status = record_part(trainer, sequence, &trainer->parts.part[k]);
-    struct hsae_kernel_shape shape = hsae_shape(stack->device, HSAE_KERNEL_bias, 1);
+    struct hsae_kernel_shape shape = hsae_shape_compiled(stack->device, HSAE_KERNEL_bias, 1);
     uint64_t vectors = stack->stride / shape.vector_width;
     uint64_t groups = (vectors + (uint64_t)shape.group_size * shape.columns - 1) / ((uint64_t)shape.group_size * shape.columns);
     for (uint32_t l = 0; l < stack->levels && !status; l++) {

@@ -3,9 +3,13 @@
 
 #include "device.h"
 #include "model/model.h"
+#include "train/shape.h"
 #include "train/trainer.h"
 #include "tune/match.h"
 
+#ifdef HSAE_HAVE_OPENCL
+#include "opencl/opencl.h"
+#endif
 #include <math.h>
 
 enum outcome { SAME, REFUSED };
@@ -336,6 +340,55 @@ static void test_use(void **state)
     hsae_dataset_close(&dataset);
 }
 
+/* ---- a driver that allows some compiled kernels fewer work-items than the device has ---- */
+
+#ifdef HSAE_HAVE_OPENCL
+static const struct opencl_api *driver;
+static size_t allowed_items; /* of groups that have more */
+
+static cl_int CL_API_CALL fewer_items(cl_kernel kernel, cl_device_id id, cl_kernel_work_group_info what, size_t size, void *value,
+                                      size_t *needed)
+{
+    size_t asked[3] = {0};
+    cl_int error = driver->GetKernelWorkGroupInfo(kernel, id, what, size, value, needed);
+    if (!error && what == CL_KERNEL_WORK_GROUP_SIZE &&
+        !driver->GetKernelWorkGroupInfo(kernel, id, CL_KERNEL_COMPILE_WORK_GROUP_SIZE, sizeof asked, asked, NULL) &&
+        asked[0] > allowed_items)
+        memcpy(value, &allowed_items, sizeof allowed_items);
+    return error;
+}
+
+static void test_compiled(void **state)
+{
+    (void)state;
+    hsae_device *device = NULL;
+    struct match *match = NULL;
+    double off;
+    if (hsae_device_open(context, "opencl:0", &device))
+        return;
+    assert_ok(hsae_match_create(device, &match));
+    struct opencl_device *opencl = opencl_device(device);
+    struct opencl_api lesser = *opencl->cl;
+    driver = opencl->cl;
+    lesser.GetKernelWorkGroupInfo = fewer_items;
+    opencl->cl = &lesser;
+    for (int few = 0; few < 2; few++) {
+        allowed_items = few ? 12 : 1;
+        memset(device->most_items, 0, sizeof device->most_items);
+        assert_ok(hsae_match_check(match, &off));
+        assert_true(off <= 1);
+        assert_int_equal(hsae_shape_compiled(device, HSAE_KERNEL_lists_count, 1).group_size, allowed_items == 1 ? 1 : 8);
+    }
+    /* What tuning chose is not replaced. */
+    device->tuning.shape[HSAE_KERNEL_lists_count] = (struct hsae_kernel_shape){.group_size = 32, .columns = 1, .vector_width = 4};
+    assert_fails(hsae_match_check(match, &off), HSAE_ERROR_LIMIT, "kernel lists_count as compiled has 32 work-items", "allows it 12",
+                 "HSAE_TUNING=off", NULL);
+    opencl->cl = driver;
+    hsae_match_destroy(&match);
+    hsae_device_close(&device);
+}
+#endif
+
 /* Kernels of many shapes are compiled: they are kept. */
 static int setup(void **state)
 {
@@ -347,7 +400,11 @@ static int setup(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_limits), cmocka_unit_test(test_four_buffers), cmocka_unit_test(test_what_fits),
-                                       cmocka_unit_test(test_use)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_limits),   cmocka_unit_test(test_four_buffers), cmocka_unit_test(test_what_fits), cmocka_unit_test(test_use),
+#ifdef HSAE_HAVE_OPENCL
+        cmocka_unit_test(test_compiled),
+#endif
+    };
     return cmocka_run_group_tests(tests, setup, support_teardown);
 }
