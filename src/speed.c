@@ -1,6 +1,7 @@
 #include "speed.h"
 #include "train/shape.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,8 +83,12 @@ hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *s
     if (!ns)
         return hsae_fail(device->context, HSAE_ERROR_MEMORY, "%s: out of memory for the times of %s", device->info.id, base->label);
     hsae_status status = hsae_sequence_times(sequence, ns);
+    double longest = 0, submission = 0, longest_submission = 0;
     for (uint32_t i = 0; i < base->launch_count && !status; i++) {
         const struct hsae_recorded *launch = &base->recorded[i];
+        submission = (i && launch->submission == launch[-1].submission ? submission : 0) + 1e-9 * ns[i];
+        longest = fmax(longest, 1e-9 * ns[i]);
+        longest_submission = fmax(longest_submission, submission);
         if (launch->kernel == HSAE_KERNEL_COUNT || launch->work <= 0 || 1e-9 * ns[i] < SHORTEST)
             continue;
         work[launch->kernel] += launch->work;
@@ -92,6 +97,8 @@ hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *s
     free(ns);
     if (status)
         return status;
+    hsae_log(device->context, HSAE_LOG_DEBUG, "%s: %s in %u dispatches and %u submissions, the longest %.1f and %.1f ms", device->info.id,
+             base->label, base->launch_count, base->submissions + 1, 1e3 * longest, 1e3 * longest_submission);
     for (size_t k = 0; k < HSAE_KERNEL_COUNT; k++)
         device->speed[k] = seconds[k] > 0 ? work[k] / seconds[k] : 0;
     device->knows_speed = true;
