@@ -291,6 +291,8 @@ static hsae_status open_device(hsae_context *context, size_t index, struct hsae_
     cl_int error;
     char platform_version[256];
     hsae_status status = find_devices(context, &found, &found_count);
+    if (status == HSAE_ERROR_DRIVER)
+        hsae_fail(context, status, "opencl:%zu cannot be opened: the OpenCL loader does not list its platforms any more", index);
     if (status)
         return status;
     if (index >= found_count) {
