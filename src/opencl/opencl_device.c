@@ -59,15 +59,18 @@ static void platform_text(const struct opencl_api *cl, cl_platform_id id, cl_pla
     snprintf(text, capacity, "%s", full);
 }
 
-/* A device's number, of 4 or 8 bytes; 0 where the driver has none. */
-static uint64_t device_number(const struct opencl_api *cl, cl_device_id id, cl_device_info what)
+/* A device's number, of 4 or 8 bytes; 0 and *error where the driver has none. */
+static uint64_t device_number(const struct opencl_api *cl, cl_device_id id, cl_device_info what, cl_int *error)
 {
     unsigned char bytes[sizeof(cl_ulong)] = {0};
     cl_ulong wide;
     cl_uint narrow;
     size_t size = 0;
-    if (cl->GetDeviceInfo(id, what, sizeof bytes, bytes, &size) || (size != sizeof wide && size != sizeof narrow))
+    cl_int failed = cl->GetDeviceInfo(id, what, sizeof bytes, bytes, &size);
+    if (failed || (size != sizeof wide && size != sizeof narrow)) {
+        *error = failed ? failed : CL_INVALID_VALUE;
         return 0;
+    }
     memcpy(&wide, bytes, sizeof wide);
     memcpy(&narrow, bytes, sizeof narrow);
     return size == sizeof wide ? wide : narrow;
@@ -78,9 +81,11 @@ static bool usable(const struct opencl_api *cl, cl_device_id id)
 {
     int major = 0, minor = 0;
     char version[64];
+    cl_int ignored, *error = &ignored;
     device_text(cl, id, CL_DEVICE_VERSION, version, sizeof version);
-    return sscanf(version, "OpenCL %d.%d", &major, &minor) == 2 && 10 * major + minor >= 12 && device_number(cl, id, CL_DEVICE_AVAILABLE) &&
-           device_number(cl, id, CL_DEVICE_COMPILER_AVAILABLE) && device_number(cl, id, CL_DEVICE_ENDIAN_LITTLE);
+    return sscanf(version, "OpenCL %d.%d", &major, &minor) == 2 && 10 * major + minor >= 12 &&
+           device_number(cl, id, CL_DEVICE_AVAILABLE, error) && device_number(cl, id, CL_DEVICE_COMPILER_AVAILABLE, error) &&
+           device_number(cl, id, CL_DEVICE_ENDIAN_LITTLE, error);
 }
 
 /* Appends the usable devices of a platform. One without devices is common (Clover). */
@@ -150,20 +155,20 @@ static uint32_t clamp_u32(uint64_t x, uint32_t most)
     return x < most ? (uint32_t)x : most;
 }
 
-static hsae_device_type type_of(const struct opencl_api *cl, cl_device_id id)
+static hsae_device_type type_of(const struct opencl_api *cl, cl_device_id id, cl_int *error)
 {
-    uint64_t type = device_number(cl, id, CL_DEVICE_TYPE);
+    uint64_t type = device_number(cl, id, CL_DEVICE_TYPE, error);
     if (type & CL_DEVICE_TYPE_CPU)
         return HSAE_DEVICE_CPU;
     if (type & CL_DEVICE_TYPE_GPU)
-        return device_number(cl, id, CL_DEVICE_HOST_UNIFIED_MEMORY) ? HSAE_DEVICE_INTEGRATED : HSAE_DEVICE_DISCRETE;
+        return device_number(cl, id, CL_DEVICE_HOST_UNIFIED_MEMORY, error) ? HSAE_DEVICE_INTEGRATED : HSAE_DEVICE_DISCRETE;
     return HSAE_DEVICE_VIRTUAL;
 }
 
 /* CPU devices: the native width, as a width that OpenCL C has. GPUs run scalar lanes: a vector of 4 is one wide load. */
-static uint32_t vector_width(const struct opencl_api *cl, cl_device_id id, hsae_device_type type)
+static uint32_t vector_width(const struct opencl_api *cl, cl_device_id id, hsae_device_type type, cl_int *error)
 {
-    uint64_t native = device_number(cl, id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
+    uint64_t native = device_number(cl, id, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, error);
     if (type != HSAE_DEVICE_CPU)
         return 4;
     return native >= 16 ? 16 : native >= 8 ? 8 : native >= 4 ? 4 : 1;
@@ -194,10 +199,11 @@ static void describe_hardware(const struct opencl_api *cl, cl_device_id id, hsae
         hsae_device_set_uuid(info, uuid);
 }
 
-static hsae_device_info describe(const struct opencl_api *cl, const struct found_device *found)
+/* *error stays where all that matters is known: with a guess at a limit or a width the same run would have other bits. */
+static hsae_device_info describe(const struct opencl_api *cl, const struct found_device *found, cl_int *error)
 {
     cl_device_id id = found->id;
-    hsae_device_info info = {.backend = HSAE_BACKEND_OPENCL, .type = type_of(cl, id)};
+    hsae_device_info info = {.backend = HSAE_BACKEND_OPENCL, .type = type_of(cl, id, error)};
     hsae_limits *limits = &info.limits;
     char platform[80], version[80], driver[80];
     platform_text(cl, found->platform, CL_PLATFORM_NAME, platform, sizeof platform);
@@ -205,24 +211,26 @@ static hsae_device_info describe(const struct opencl_api *cl, const struct found
     device_text(cl, id, CL_DRIVER_VERSION, driver, sizeof driver);
     device_text(cl, id, CL_DEVICE_NAME, info.name, sizeof info.name);
     snprintf(info.driver, sizeof info.driver, "%s, %s, driver %s", platform, version, driver);
-    uint64_t parameter_bytes = device_number(cl, id, CL_DEVICE_MAX_PARAMETER_SIZE);
-    limits->memory_bytes = device_number(cl, id, CL_DEVICE_GLOBAL_MEM_SIZE);
-    limits->max_allocation_bytes = device_number(cl, id, CL_DEVICE_MAX_MEM_ALLOC_SIZE);
+    if (!*info.name || !*platform || !*version || !*driver) /* they tell which tuning and which quirks are the device's */
+        *error = CL_INVALID_VALUE;
+    uint64_t parameter_bytes = device_number(cl, id, CL_DEVICE_MAX_PARAMETER_SIZE, error);
+    limits->memory_bytes = device_number(cl, id, CL_DEVICE_GLOBAL_MEM_SIZE, error);
+    limits->max_allocation_bytes = device_number(cl, id, CL_DEVICE_MAX_MEM_ALLOC_SIZE, error);
     limits->max_binding_bytes = limits->max_allocation_bytes;
     limits->max_args_bytes = clamp_u32(parameter_bytes, HSAE_MAX_ARGS);
     limits->max_bindings = clamp_u32((parameter_bytes - limits->max_args_bytes) / 8, HSAE_MAX_BINDINGS);
-    limits->max_group_size = clamp_u32(device_number(cl, id, CL_DEVICE_MAX_WORK_GROUP_SIZE), UINT32_MAX);
+    limits->max_group_size = clamp_u32(device_number(cl, id, CL_DEVICE_MAX_WORK_GROUP_SIZE, error), UINT32_MAX);
     size_t wide[8] = {0}; /* work-items of a group in each dimension */
     if (!cl->GetDeviceInfo(id, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof wide, wide, NULL) && wide[0])
         limits->max_group_size = clamp_u32(wide[0], limits->max_group_size);
     /* OpenCL cannot tell; this is what CUDA hardware has, and what a 32-bit size_t holds. */
     limits->max_groups[0] = INT32_MAX;
-    if (device_number(cl, id, CL_DEVICE_ADDRESS_BITS) < 64 && limits->max_group_size)
+    if (device_number(cl, id, CL_DEVICE_ADDRESS_BITS, error) < 64 && limits->max_group_size)
         limits->max_groups[0] /= limits->max_group_size;
     limits->max_groups[1] = 65535;
-    limits->max_local_bytes = clamp_u32(device_number(cl, id, CL_DEVICE_LOCAL_MEM_SIZE), UINT32_MAX);
-    limits->vector_width = vector_width(cl, id, info.type);
-    limits->compute_units = clamp_u32(device_number(cl, id, CL_DEVICE_MAX_COMPUTE_UNITS), UINT32_MAX);
+    limits->max_local_bytes = clamp_u32(device_number(cl, id, CL_DEVICE_LOCAL_MEM_SIZE, error), UINT32_MAX);
+    limits->vector_width = vector_width(cl, id, info.type, error);
+    limits->compute_units = clamp_u32(device_number(cl, id, CL_DEVICE_MAX_COMPUTE_UNITS, error), UINT32_MAX);
     describe_hardware(cl, id, &info);
     return info;
 }
@@ -233,8 +241,12 @@ static hsae_status enumerate(hsae_context *context, hsae_device_info **list, siz
     size_t found_count;
     hsae_status status = find_devices(context, &found, &found_count);
     for (size_t i = 0; i < found_count && !status; i++) {
-        hsae_device_info info = describe(hsae_opencl_api(), &found[i]);
-        status = hsae_device_info_append(context, list, count, &info);
+        cl_int error = CL_SUCCESS;
+        char name[24];
+        hsae_device_info info = describe(hsae_opencl_api(), &found[i], &error);
+        status =
+            error ? hsae_fail(context, HSAE_ERROR_DRIVER, "opencl:%zu does not tell its limits: %s", i, hsae_opencl_error_name(error, name))
+                  : hsae_device_info_append(context, list, count, &info);
     }
     free(found);
     return status;
@@ -288,7 +300,7 @@ static hsae_status open_device(hsae_context *context, size_t index, struct hsae_
     struct found_device *found = NULL;
     size_t found_count;
     struct opencl_device *device = NULL;
-    cl_int error;
+    cl_int error = CL_SUCCESS;
     char platform_version[256];
     hsae_status status = find_devices(context, &found, &found_count);
     if (status == HSAE_ERROR_DRIVER)
@@ -308,15 +320,16 @@ static hsae_status open_device(hsae_context *context, size_t index, struct hsae_
     device->id = found[index].id;
     device->base.context = context;
     device->base.ops = &ops;
-    device->base.info = describe(device->cl, &found[index]);
-    device->base.vendor = clamp_u32(device_number(device->cl, device->id, CL_DEVICE_VENDOR_ID), UINT32_MAX);
+    device->base.info = describe(device->cl, &found[index], &error);
+    device->base.vendor = clamp_u32(device_number(device->cl, device->id, CL_DEVICE_VENDOR_ID, &error), UINT32_MAX);
     device->base.can_time = true;
     device->base.has_product = hsae_opencl_has_product(device);
     snprintf(device->base.info.id, sizeof device->base.info.id, "opencl:%zu", index);
     platform_text(device->cl, found[index].platform, CL_PLATFORM_VERSION, platform_version, sizeof platform_version);
     snprintf(device->identity, sizeof device->identity, "%s\n%s\n%s", device->base.info.name, device->base.info.driver, platform_version);
     const cl_context_properties properties[] = {CL_CONTEXT_PLATFORM, (cl_context_properties)found[index].platform, 0};
-    device->context = device->cl->CreateContext(properties, 1, &device->id, NULL, NULL, &error);
+    if (!error)
+        device->context = device->cl->CreateContext(properties, 1, &device->id, NULL, NULL, &error);
     if (!error)
         device->queue = device->cl->CreateCommandQueue(device->context, device->id, 0, &error);
     if (!error)
