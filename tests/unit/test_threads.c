@@ -36,7 +36,7 @@ struct part {
     const char *id; /* of a device */
     hsae_status status;
     bool good;
-    char path[256]; /* a file of its own */
+    char path[2200]; /* a file of its own */
     hsae_device *device;
     hsae_trainer *trainer;
     hsae_evaluation evaluation;
