@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How far runs from one seed on different implementations drift apart: agreement.py [--figure FILE.svg] [--json FILE] BUILD [NAME...]
 
-Trains on the activations of tools/demo from one seed, once on each implementation that tests/matrix.py can install (or those named) and on the reference
+Trains on a part of the activations of tools/demo from one seed, once on each implementation that tests/matrix.py can install (or those named) and on the reference
 device, and on the reference device from another seed as a yardstick. Rounding differs between devices; now and then a feature that is close to its
 threshold is active on one and not on the other, and the runs drift. They agree if the median over the steps of how far the loss is off the reference's
 is at most a tenth of what another seed makes. Needs a build without sanitizers, matplotlib for the figure, and root to install. Exit status: 0 all agree, 1 some do not.
@@ -15,7 +15,7 @@ import sys
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
-from matrix import IMPLEMENTATIONS, Runner  # noqa: E402
+from matrix import IMPLEMENTATIONS, Runner, narrow_data  # noqa: E402
 
 RUN = ["--levels", "24,48,96", "--batch", "64", "--steps", "120", "--lr", "0.004", "--target-l0", "8", "--hierarchy-period", "20", "--log-every", "1"]
 SHARE = 0.1  # of the distance between two seeds
@@ -29,7 +29,7 @@ def losses(folder):
 
 def train(build, folder, device, seed, environment=None):
     """The losses, or what went wrong."""
-    command = [build / "tools/hsae", "train", "--data", ROOT / "tools/demo", *RUN, "--seed", str(seed), "--device", device, "--out", folder, "--force",
+    command = [build / "tools/hsae", "train", "--data", narrow_data(build / "matrix"), *RUN, "--seed", str(seed), "--device", device, "--out", folder, "--force",
                "--quiet"]
     done = subprocess.run([str(word) for word in command], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     return losses(folder) if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
