@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- one GPU, several drivers ---- */
@@ -46,14 +47,22 @@ static int driver_rank(const hsae_device_info *info)
 
 void hsae_devices_pair(hsae_device_info *list, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
+    size_t *to = calloc(count + 1, sizeof *to);
+    for (size_t i = 0; i < count && to; i++) {
         size_t best = i;
         for (size_t j = 0; j < count; j++)
             if (same_gpu(list, count, &list[i], &list[j]) &&
                 (driver_rank(&list[j]) < driver_rank(&list[best]) || (driver_rank(&list[j]) == driver_rank(&list[best]) && j < best)))
                 best = j;
-        snprintf(list[i].same_as, sizeof list[i].same_as, "%s", best == i ? "" : list[best].id);
+        to[i] = best;
     }
+    for (size_t i = 0; i < count && to; i++) {
+        size_t root = to[i];
+        while (to[root] != root) /* by its address the same as one that is by its name the same as a third */
+            root = to[root];
+        snprintf(list[i].same_as, sizeof list[i].same_as, "%s", root == i ? "" : list[root].id);
+    }
+    free(to);
 }
 
 /* ---- the default ---- */

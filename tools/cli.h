@@ -88,7 +88,9 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, const st
 hsae_context *cli_context(void);
 /* While on, errors of the library are shown as warnings (a file that is only tried). */
 void cli_soften_errors(bool on);
-/* Opens `id`, or the default device, and says which and why. */
+/* hsae_device_test, unless the user does not want it (HSAE_SELF_TEST): closes a device that computes wrong. */
+hsae_status cli_test_device(hsae_device **device);
+/* Opens `id`, or the default device, says which and why, and tests it. */
 hsae_status cli_open_device(hsae_context *context, const char *id, hsae_device **out);
 /* How data sets are read, and the options that say so. */
 struct cli_input {

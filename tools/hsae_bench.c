@@ -367,6 +367,8 @@ static hsae_status compare_device(struct bench *bench, hsae_context *context, co
     hsae_device *device = NULL;
     hsae_bench_result result;
     hsae_status status = hsae_device_open(context, info->id, &device);
+    if (status == HSAE_OK)
+        status = cli_test_device(&device);
     json_array_clear(bench->intervals);
     if (status == HSAE_OK)
         status = hsae_bench_run(device, &bench->params, &result);

@@ -68,7 +68,7 @@ HSAE_API const hsae_device_info *hsae_device_get_info(const hsae_device *device)
 /* Whether the device computes what the reference device does: trains a small model of odd sizes for a few steps on both, with everything
  * switched on, and compares the whole training state; a second or two, more where kernels must be compiled. A success is kept in the cache
  * folder, and known from there for the same library, device, driver and tuning unless `again`. ERROR_DRIVER says what is off, and by how
- * much; any other error is one of training. Thread-safety: as any use of the device. */
+ * much; any other error is one of training, ERROR_FILE that of a checkpoint in $TMPDIR. Thread-safety: as any use of the device. */
 HSAE_API hsae_status hsae_device_test(hsae_device *device, bool again);
 
 #ifdef __cplusplus

@@ -617,6 +617,13 @@ static void test_choice(void **state)
          {"", "opencl:0", ""},
          "opencl:0",
          "the only GPU, by a driver preferred to that of vulkan:0"},
+        /* Three drivers: one tells an address, one the same address and a name, one that name alone. */
+        {{made_up("opencl:0", HSAE_DEVICE_DISCRETE, "gfx906", "AMD", "0000:03:00.0"),
+          made_up("vulkan:0", HSAE_DEVICE_DISCRETE, "AMD MI50", "radv", "0000:03:00.0"),
+          made_up("vulkan:1", HSAE_DEVICE_DISCRETE, "AMD MI50", "amdvlk", ""), ref},
+         {"", "opencl:0", "opencl:0", ""},
+         "opencl:0",
+         "the only discrete GPU, by a driver preferred to that of vulkan:0"},
         /* Vulkan before an experimental OpenCL. */
         {{made_up("opencl:0", HSAE_DEVICE_INTEGRATED, "AMD Radeon 780M", "rusticl, OpenCL 3.0", "0000:c1:00.0"),
           made_up("vulkan:0", HSAE_DEVICE_INTEGRATED, "AMD Radeon 780M (RADV)", "radv Mesa", "0000:c1:00.0"), ref},
