@@ -44,16 +44,33 @@ static bool applies(const struct quirk *quirk, const hsae_device_info *info)
     return quirk->backend == info->backend && (!quirk->cpus_only || info->type == HSAE_DEVICE_CPU) && strstr(info->driver, quirk->driver);
 }
 
-uint32_t hsae_quirks(const hsae_context *context, const hsae_device_info *info)
+/* The quirk of a device at that place of its list; NULL: there are no more. */
+static const struct quirk *find_quirk(const hsae_device_info *info, size_t index)
 {
     const char *wanted = getenv("HSAE_QUIRKS");
-    uint32_t effects = 0;
     if (wanted && strcmp(wanted, "off") == 0)
-        return 0;
+        return NULL;
     for (size_t i = 0; i < sizeof quirks / sizeof *quirks; i++)
-        if (applies(&quirks[i], info)) {
-            effects |= quirks[i].effect;
-            hsae_log(context, HSAE_LOG_DEBUG, "%s: quirk of its driver: %s (%s)", info->id, quirks[i].reason, quirks[i].source);
-        }
+        if (applies(&quirks[i], info) && index-- == 0)
+            return &quirks[i];
+    return NULL;
+}
+
+const char *hsae_device_quirk(const hsae_device_info *info, size_t index, const char **source)
+{
+    const struct quirk *quirk = info ? find_quirk(info, index) : NULL;
+    if (source)
+        *source = quirk ? quirk->source : NULL;
+    return quirk ? quirk->reason : NULL;
+}
+
+uint32_t hsae_quirks(const hsae_context *context, const hsae_device_info *info)
+{
+    uint32_t effects = 0;
+    const struct quirk *quirk;
+    for (size_t i = 0; (quirk = find_quirk(info, i)); i++) {
+        effects |= quirk->effect;
+        hsae_log(context, HSAE_LOG_DEBUG, "%s: quirk of its driver: %s (%s)", info->id, quirk->reason, quirk->source);
+    }
     return effects;
 }

@@ -45,12 +45,23 @@ static void add_limits(json_t *object, const hsae_limits *limits)
     json_object_set_new(object, "max_groups", json_pack("[I, I]", (json_int_t)limits->max_groups[0], (json_int_t)limits->max_groups[1]));
 }
 
+static json_t *quirks_json(const hsae_device_info *device)
+{
+    const char *quirk, *source;
+    json_t *quirks = json_array();
+    for (size_t i = 0; (quirk = hsae_device_quirk(device, i, &source)); i++)
+        json_array_append_new(quirks, json_pack("{s:s, s:s}", "quirk", quirk, "source", source));
+    return quirks;
+}
+
 static json_t *device_json(const hsae_device_info *device, const char *tested)
 {
     json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", device->id, "backend", backend_name(device->backend), "name",
                                device->name, "driver", device->driver, "type", type_name(device->type));
     if (object)
         add_limits(object, &device->limits);
+    if (object)
+        json_object_set_new(object, "quirks", quirks_json(device));
     if (object && *device->pci)
         json_object_set_new(object, "pci", json_string(device->pci));
     if (object && *device->same_as)
@@ -76,6 +87,8 @@ static void print_device(const hsae_device_info *device, const char *tested)
     printf(", work-groups up to %u, local memory %u KiB", limits->max_group_size, limits->max_local_bytes / 1024);
     if (*device->same_as)
         printf(", the same GPU as %s", device->same_as);
+    for (size_t i = 0; cli_verbose == CLI_VERBOSE && hsae_device_quirk(device, i, NULL); i++)
+        printf(", quirk: %s", hsae_device_quirk(device, i, NULL));
     if (tested)
         printf(", self-test %s", tested);
     putchar('\n');

@@ -53,6 +53,10 @@ typedef struct hsae_device hsae_device;
  * (>= 1); free with hsae_free. A driver that fails is logged as a warning and left out. */
 HSAE_API hsae_status hsae_device_list(hsae_context *context, hsae_device_info **list, size_t *count);
 
+/* What is known to be wrong with the device's driver and is made up for: the index-th (from 0) quirk, a phrase; NULL: there are no more, or
+ * $HSAE_QUIRKS is "off". *source (NULL: not wanted): who says so. Static strings; any thread. */
+HSAE_API const char *hsae_device_quirk(const hsae_device_info *info, size_t index, const char **source);
+
 /* The device that a NULL id opens: $HSAE_DEVICE if set, else the first discrete GPU, else integrated or virtual GPU, else an OpenCL CPU
  * device, else "ref"; of a GPU's drivers, the maker's own before Mesa's OpenCL and layers over others, and OpenCL before Vulkan. Software
  * Vulkan and simulators are for asking by id only. `reason` (may be NULL, capacity >= 128) gets a phrase such as "the only GPU". */

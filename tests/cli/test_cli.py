@@ -94,9 +94,11 @@ class Devices(Case):
             self.assertIn(device["type"], ("cpu", "integrated", "discrete", "virtual"))
             self.assertGreater(device["memory_bytes"], 0)
             self.assertTrue(device["name"] and device["driver"])
+            self.assertEqual([sorted(quirk) for quirk in device["quirks"]], [["quirk", "source"]] * len(device["quirks"]))
             limits = [*device["max_groups"], *(device[name] for name in LIMITS)]
             self.assertTrue(all(value > 0 for value in limits), device)
         ids = [device["id"] for device in found["devices"]]
+        self.assertTrue(any(device["quirks"] for device in found["devices"] if "PoCL HSTR: pthread" in device["driver"]) or "opencl:0" not in ids)
         self.assertIn("ref", ids)
         self.assertIn(found["default"], ids)
 
