@@ -174,7 +174,14 @@ static void test_four_buffers(void **state)
     check_pieces("ref", 96, 200, 500, 110000);
     check_pieces("opencl:0", 96, 200, 500, 110000);
     check_pieces("vulkan:0", 96, 200, 500, 110000);
+}
+
+/* At a size where that is a real limit. */
+static void test_16_mib(void **state)
+{
+    (void)state;
     check_pieces("opencl:0", 1024, 2048, 10240, 16 << 20);
+    check_pieces("vulkan:0", 1024, 2048, 10240, 16 << 20);
 }
 
 /* ---- what a refusal says would fit does, and no more ---- */
@@ -398,13 +405,16 @@ static int setup(void **state)
     return hsae_context_create(&(hsae_context_params){.log = keep_message}, &context) != HSAE_OK;
 }
 
-int main(void)
+/* With an argument: the large case. */
+int main(int argc, char **argv)
 {
+    (void)argv;
+    const struct CMUnitTest large[] = {cmocka_unit_test(test_16_mib)};
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_limits),   cmocka_unit_test(test_four_buffers), cmocka_unit_test(test_what_fits), cmocka_unit_test(test_use),
 #ifdef HSAE_HAVE_OPENCL
         cmocka_unit_test(test_compiled),
 #endif
     };
-    return cmocka_run_group_tests(tests, setup, support_teardown);
+    return argc > 1 ? cmocka_run_group_tests(large, setup, support_teardown) : cmocka_run_group_tests(tests, setup, support_teardown);
 }
