@@ -43,32 +43,30 @@ struct key {
     struct hsae_kernel_shape shapes[HSAE_KERNEL_COUNT];
 };
 
-static struct key *make_key(const struct hsae_device *device)
+static void make_key(const struct hsae_device *device, struct key *key)
 {
-    struct key *key = calloc(1, sizeof *key);
-    if (!key)
-        return NULL;
+    memset(key, 0, sizeof *key);
     memcpy(key->name, device->info.name, strlen(device->info.name));
     memcpy(key->driver, device->info.driver, strlen(device->info.driver));
     key->backend = device->info.backend;
     for (size_t k = 0; k < HSAE_KERNEL_COUNT; k++)
         key->shapes[k] = hsae_shape(device, (enum hsae_kernel)k, 1);
-    return key;
 }
 
 bool hsae_speed_load(struct hsae_device *device)
 {
-    struct key *key = device->knows_speed ? NULL : make_key(device);
+    struct key key;
     void *data = NULL;
     size_t size = 0;
-    if (key)
-        hsae_cache_read(device->context, kind, key, sizeof *key, &data, &size);
+    if (device->knows_speed)
+        return true;
+    make_key(device, &key);
+    hsae_cache_read(device->context, kind, &key, sizeof key, &data, &size);
     if (data && size == sizeof device->speed) {
         memcpy(device->speed, data, size);
         device->knows_speed = true;
     }
     free(data);
-    free(key);
     return device->knows_speed;
 }
 
@@ -102,9 +100,8 @@ hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *s
     for (size_t k = 0; k < HSAE_KERNEL_COUNT; k++)
         device->speed[k] = seconds[k] > 0 ? work[k] / seconds[k] : 0;
     device->knows_speed = true;
-    struct key *key = make_key(device);
-    if (key)
-        hsae_cache_write(device->context, kind, key, sizeof *key, device->speed, sizeof device->speed);
-    free(key);
+    struct key key;
+    make_key(device, &key);
+    hsae_cache_write(device->context, kind, &key, sizeof key, device->speed, sizeof device->speed);
     return HSAE_OK;
 }

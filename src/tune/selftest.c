@@ -13,18 +13,15 @@ struct key {
     struct hsae_kernel_shape shapes[HSAE_KERNEL_COUNT];
 };
 
-static struct key *make_key(const struct hsae_device *device)
+static void make_key(const struct hsae_device *device, struct key *key)
 {
-    struct key *key = calloc(1, sizeof *key);
-    if (!key)
-        return NULL;
+    memset(key, 0, sizeof *key);
     memcpy(key->version, hsae_version(), strlen(hsae_version()));
     memcpy(key->name, device->info.name, strlen(device->info.name));
     memcpy(key->driver, device->info.driver, strlen(device->info.driver));
     key->backend = device->info.backend;
     for (size_t k = 0; k < HSAE_KERNEL_COUNT; k++)
         key->shapes[k] = hsae_shape(device, (enum hsae_kernel)k, 1);
-    return key;
 }
 
 static hsae_status test(struct hsae_device *device)
@@ -50,17 +47,15 @@ hsae_status hsae_device_test(hsae_device *device, bool again)
     if (!device)
         return HSAE_ERROR_ARGUMENT;
     hsae_tuning_load(device);
-    struct key *key = make_key(device);
+    struct key key;
     void *known = NULL;
     size_t size;
-    if (!key)
-        return hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for a test of %s", device->info.id);
+    make_key(device, &key);
     if (!again)
-        hsae_cache_read(device->context, kind, key, sizeof *key, &known, &size);
+        hsae_cache_read(device->context, kind, &key, sizeof key, &known, &size);
     hsae_status status = known ? HSAE_OK : test(device);
     if (!known && !status)
-        hsae_cache_write(device->context, kind, key, sizeof *key, passed, sizeof passed);
+        hsae_cache_write(device->context, kind, &key, sizeof key, passed, sizeof passed);
     free(known);
-    free(key);
     return status;
 }
