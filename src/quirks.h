@@ -11,10 +11,13 @@ enum {
     HSAE_QUIRK_ONE_ITEM_UPDATE = 4, /* `update` has one work-item a group */
     HSAE_QUIRK_ON_REQUEST = 8,      /* never the default device */
     HSAE_QUIRK_SECOND_CHOICE = 16,  /* of a GPU's drivers, not the first to be taken */
+    HSAE_QUIRK_ONE_BY_ONE = 32,     /* Vulkan: a launch is submitted once the one before it has ended */
 };
 
 /* The effects of all quirks that apply to a device, of which backend, name, driver and type are filled; 0 with HSAE_QUIRKS=off. Each is
  * logged at HSAE_LOG_DEBUG with its reason. */
 uint32_t hsae_quirks(const hsae_context *context, const hsae_device_info *info);
+/* Of the quirks with that effect, the first one's reason; NULL: the device has none. */
+const char *hsae_quirk_reason(const hsae_device_info *info, uint32_t effect);
 
 #endif

@@ -355,7 +355,7 @@ hsae_status hsae_opencl_sequence_times(struct hsae_sequence *sequence, double *n
             error = device->cl->GetEventProfilingInfo(launch->event, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL);
         if (error)
             return hsae_opencl_fail(device, error, "cannot time", sequence->base.label);
-        ns[i] = (double)(end - start);
+        ns[i] = end > start ? (double)(end - start) : 0; /* some drivers give them in the wrong order, or one of them only */
     }
     return HSAE_OK;
 }

@@ -274,7 +274,7 @@ static hsae_status create_device(struct vulkan_device *device)
     device->timestamp_period = properties.limits.timestampPeriod;
     if (family.timestampValidBits)
         device->timestamp_mask = UINT64_MAX >> (64 - family.timestampValidBits);
-    device->base.can_time = device->timestamp_mask != 0;
+    device->base.can_time = true;
     /* HSAE_VULKAN_UNIFIED=0 copies through staging buffers where it need not, as a discrete GPU must. */
     const char *unified = getenv("HSAE_VULKAN_UNIFIED");
     device->unified = (device->base.info.type == HSAE_DEVICE_CPU || device->base.info.type == HSAE_DEVICE_INTEGRATED) &&

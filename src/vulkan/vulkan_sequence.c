@@ -1,3 +1,4 @@
+#include "quirks.h"
 #include "vulkan_device.h"
 
 #include <stdlib.h>
@@ -8,7 +9,7 @@ enum { BLOCK_LAUNCHES = 64 };
 /* Descriptor sets, and timestamps before and after, of 64 launches. */
 struct block {
     VkDescriptorPool sets;
-    VkQueryPool times; /* timed sequences only */
+    VkQueryPool times; /* sequences with timestamps only */
 };
 
 /* A buffer that was used since the last barrier. */
@@ -26,6 +27,9 @@ struct hsae_sequence {
     uint32_t block_count;
     struct use *uses;
     size_t use_count, use_capacity;
+    bool stamped; /* timed by the device's timestamps */
+    bool single;  /* each launch is a submission of its own, which is waited for before the next one */
+    double *ns;   /* of each launch, where the host times them */
 };
 
 static struct vulkan_device *device_of(const struct hsae_sequence *sequence)
@@ -110,13 +114,13 @@ static hsae_status add_block(struct hsae_sequence *sequence)
         .queryType = VK_QUERY_TYPE_TIMESTAMP,
         .queryCount = 2 * BLOCK_LAUNCHES,
     };
-    if (sequence->base.timed)
+    if (sequence->stamped)
         status = hsae_vulkan_check(device, device->vk.CreateQueryPool(device->handle, &times, NULL, &block.times), "vkCreateQueryPool");
     if (status) {
         device->vk.DestroyDescriptorPool(device->handle, block.sets, NULL);
         return status;
     }
-    if (sequence->base.timed)
+    if (sequence->stamped)
         device->vk.CmdResetQueryPool(sequence->commands, block.times, 0, times.queryCount);
     grown[sequence->block_count++] = block;
     return HSAE_OK;
@@ -188,12 +192,12 @@ static hsae_status add_submission(struct hsae_sequence *sequence)
 hsae_status hsae_vulkan_sequence_create(struct hsae_device *base, bool timed, struct hsae_sequence **out)
 {
     struct vulkan_device *device = (struct vulkan_device *)base;
-    if (timed && !device->timestamp_mask)
-        return hsae_fail(base->context, HSAE_ERROR_LIMIT, "%s: the device cannot time launches", base->info.id);
     struct hsae_sequence *sequence = calloc(1, sizeof *sequence);
     if (!sequence)
         return hsae_fail(base->context, HSAE_ERROR_MEMORY, "out of memory for a sequence");
     sequence->base = (struct hsae_sequence_base){.device = base, .timed = timed};
+    sequence->stamped = timed && device->timestamp_mask && !(base->quirks & HSAE_QUIRK_HOST_TIMERS);
+    sequence->single = base->quirks & HSAE_QUIRK_ONE_BY_ONE || (timed && !sequence->stamped);
     hsae_status status = add_submission(sequence);
     if (status) {
         hsae_vulkan_sequence_destroy(sequence);
@@ -208,10 +212,11 @@ hsae_status hsae_vulkan_sequence_launch(struct hsae_sequence *sequence, const st
     struct vulkan_device *device = device_of(sequence);
     const struct vulkan_api *vk = &device->vk;
     const struct hsae_kernel_info *kernel = &hsae_kernels[launch->kernel];
-    VkCommandBuffer commands = sequence->commands;
     VkPipeline pipeline;
     VkDescriptorSet set;
     hsae_status status = hsae_vulkan_pipeline_get(device, launch->kernel, &launch->shape, &pipeline);
+    if (!status && sequence->single && sequence->base.launch_count == sequence->submission_count) /* the last one has its launch */
+        status = hsae_vulkan_sequence_cut(sequence);
     if (!status)
         status = reserve(sequence);
     if (!status)
@@ -219,21 +224,22 @@ hsae_status hsae_vulkan_sequence_launch(struct hsae_sequence *sequence, const st
     if (status)
         return status;
 
+    VkCommandBuffer commands = sequence->commands;
     const VkPipelineLayout layout = device->kernels[launch->kernel].layout;
     const uint32_t in_block = sequence->base.launch_count % BLOCK_LAUNCHES;
     VkQueryPool times = sequence->blocks[sequence->base.launch_count / BLOCK_LAUNCHES].times;
     /* Launches that overlap have no times of their own. */
     bool more = launch->first[0] || launch->first[1]; /* of the launch before */
-    if (sequence->base.timed || (!more && needs_barrier(sequence, launch, kernel->access)))
+    if (sequence->stamped || (!more && needs_barrier(sequence, launch, kernel->access)))
         barrier(sequence);
     note_uses(sequence, launch, kernel->access);
     vk->CmdBindPipeline(commands, VK_PIPELINE_BIND_POINT_COMPUTE, pipeline);
     vk->CmdBindDescriptorSets(commands, VK_PIPELINE_BIND_POINT_COMPUTE, layout, 0, 1, &set, 0, NULL);
     vk->CmdPushConstants(commands, layout, VK_SHADER_STAGE_COMPUTE_BIT, 0, kernel->args_bytes, launch->args);
-    if (sequence->base.timed)
+    if (sequence->stamped)
         vk->CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, times, 2 * in_block);
     vk->CmdDispatchBase(commands, launch->first[0], launch->first[1], 0, launch->groups[0], launch->groups[1], 1);
-    if (sequence->base.timed)
+    if (sequence->stamped)
         vk->CmdWriteTimestamp(commands, VK_PIPELINE_STAGE_COMPUTE_SHADER_BIT, times, 2 * in_block + 1);
     return HSAE_OK;
 }
@@ -246,11 +252,32 @@ hsae_status hsae_vulkan_sequence_cut(struct hsae_sequence *sequence)
 
 hsae_status hsae_vulkan_sequence_end(struct hsae_sequence *sequence)
 {
+    bool host_timed = sequence->base.timed && !sequence->stamped;
+    if (host_timed && !sequence->ns)
+        sequence->ns = calloc(sequence->submission_count, sizeof *sequence->ns);
+    if (host_timed && !sequence->ns)
+        return fail_memory(sequence);
     return hsae_vulkan_commands_end(device_of(sequence), sequence->commands);
+}
+
+static hsae_status submit_one_by_one(struct hsae_sequence *sequence, uint64_t *ticket)
+{
+    hsae_status status = HSAE_OK;
+    for (uint32_t i = 0; i < sequence->submission_count && !status; i++) {
+        const double start = hsae_clock();
+        status = hsae_vulkan_submit(device_of(sequence), &sequence->submissions[i], 1, ticket);
+        if (!status)
+            status = hsae_device_await(sequence->base.device, *ticket);
+        if (sequence->ns)
+            sequence->ns[i] = 1e9 * (hsae_clock() - start);
+    }
+    return status;
 }
 
 hsae_status hsae_vulkan_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket)
 {
+    if (sequence->single)
+        return submit_one_by_one(sequence, ticket);
     return hsae_vulkan_submit(device_of(sequence), sequence->submissions, sequence->submission_count, ticket);
 }
 
@@ -258,6 +285,10 @@ hsae_status hsae_vulkan_sequence_times(struct hsae_sequence *sequence, double *n
 {
     struct vulkan_device *device = device_of(sequence);
     const uint64_t mask = device->timestamp_mask;
+    if (sequence->ns) {
+        memcpy(ns, sequence->ns, sequence->base.launch_count * sizeof *ns);
+        return HSAE_OK;
+    }
     for (uint32_t first = 0; first < sequence->base.launch_count; first += BLOCK_LAUNCHES) {
         uint64_t stamps[2 * BLOCK_LAUNCHES];
         uint32_t count = sequence->base.launch_count - first < BLOCK_LAUNCHES ? sequence->base.launch_count - first : BLOCK_LAUNCHES;
@@ -292,5 +323,6 @@ void hsae_vulkan_sequence_destroy(struct hsae_sequence *sequence)
     free(sequence->submissions);
     free(sequence->blocks);
     free(sequence->uses);
+    free(sequence->ns);
     free(sequence);
 }

@@ -13,6 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "quirks.h"
 #include "vulkan/vulkan_device.h"
 
 enum { FEATURES = 1000, GROUP = 64, LAUNCHES = 300, SKIP = 77 };
@@ -465,13 +466,31 @@ static void test_complaint(void **state)
     assert_true(complaints > 0);
 }
 
+/* A driver that needs it gets one launch after the other. */
+static void test_one_by_one(void **state)
+{
+    (void)state;
+    struct hsae_device *device = open_device("vulkan:0");
+    struct vulkan_device *vulkan = (struct vulkan_device *)device;
+    device->quirks = HSAE_QUIRK_ONE_BY_ONE;
+    struct swap_case c = new_case(device);
+    struct hsae_sequence *sequence = new_chain(&c, false);
+    const uint64_t before = vulkan->submitted;
+    assert_int_equal(hsae_sequence_submit(sequence, NULL), HSAE_OK);
+    assert_int_equal(vulkan->submitted - before, hsae_sequence_launches(sequence));
+    assert_int_equal(vulkan->completed, vulkan->submitted);
+    hsae_sequence_destroy(&sequence);
+    free_case(&c);
+    hsae_device_close(&device);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_chain),     cmocka_unit_test(test_barriers),      cmocka_unit_test(test_in_flight),
         cmocka_unit_test(test_times),     cmocka_unit_test(test_transfers),     cmocka_unit_test(test_flushes),
         cmocka_unit_test(test_cache),     cmocka_unit_test(test_cache_refused), cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_complaint),
+        cmocka_unit_test(test_complaint), cmocka_unit_test(test_one_by_one),
     };
     struct hsae_device *device;
     setenv("HSAE_VULKAN_VALIDATION", "1", 1);
