@@ -18,12 +18,21 @@ static bool same_driver(const hsae_device_info *a, const hsae_device_info *b)
     return a->backend == b->backend && strcmp(a->driver, b->driver) == 0;
 }
 
+/* Mesa's drivers put their own name, and what they run on, in brackets behind a GPU's name: one GPU is "AMD Radeon 780M (RADV PHOENIX)" and
+ * "AMD Radeon 780M (radeonsi, phoenix, LLVM 17.0.6, DRM 3.57)". */
+static bool same_name(const char *a, const char *b)
+{
+    const char *a_end = strstr(a, " ("), *b_end = strstr(b, " (");
+    size_t size = a_end ? (size_t)(a_end - a) : strlen(a);
+    return size == (b_end ? (size_t)(b_end - b) : strlen(b)) && memcmp(a, b, size) == 0;
+}
+
 /* Whether no driver of the list has two GPUs of that name. */
 static bool name_tells(const hsae_device_info *list, size_t count, const char *name)
 {
     for (size_t i = 0; i < count; i++)
         for (size_t j = 0; j < i; j++)
-            if (!strcmp(list[i].name, name) && !strcmp(list[j].name, name) && same_driver(&list[i], &list[j]))
+            if (same_name(list[i].name, name) && same_name(list[j].name, name) && same_driver(&list[i], &list[j]))
                 return false;
     return true;
 }
@@ -36,13 +45,23 @@ static bool same_gpu(const hsae_device_info *list, size_t count, const hsae_devi
         return strcmp(a->pci, b->pci) == 0;
     if (*a->uuid && *b->uuid)
         return strcmp(a->uuid, b->uuid) == 0;
-    return strcmp(a->name, b->name) == 0 && name_tells(list, count, a->name);
+    return same_name(a->name, b->name) && name_tells(list, count, a->name);
 }
 
 /* Of two drivers for one GPU, lower is better: the maker's own; OpenCL has a vendor's library for dense products. */
 static int driver_rank(const hsae_device_info *info)
 {
     return 2 * ((hsae_quirks(NULL, info) & HSAE_QUIRK_SECOND_CHOICE) != 0) + (info->backend != HSAE_BACKEND_OPENCL);
+}
+
+/* Why one driver is not the first choice beside the other. */
+static const char *why_second(const hsae_device_info *info, const hsae_device_info *first)
+{
+    int difference = driver_rank(info) - driver_rank(first);
+    const char *reason = difference > 1 ? hsae_quirk_reason(info, HSAE_QUIRK_SECOND_CHOICE) : NULL;
+    return reason           ? reason
+           : difference > 0 ? "OpenCL comes first, since it has libraries for dense products"
+                            : "it is the later one of the list";
 }
 
 void hsae_devices_pair(hsae_device_info *list, size_t count)
@@ -61,6 +80,7 @@ void hsae_devices_pair(hsae_device_info *list, size_t count)
         while (to[root] != root) /* by its address the same as one that is by its name the same as a third */
             root = to[root];
         snprintf(list[i].same_as, sizeof list[i].same_as, "%s", root == i ? "" : list[root].id);
+        list[i].second_since = root == i ? NULL : why_second(&list[i], &list[root]);
     }
     free(to);
 }

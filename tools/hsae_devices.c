@@ -66,6 +66,8 @@ static json_t *device_json(const hsae_device_info *device, const char *tested)
         json_object_set_new(object, "pci", json_string(device->pci));
     if (object && *device->same_as)
         json_object_set_new(object, "same_as", json_string(device->same_as));
+    if (object && *device->same_as)
+        json_object_set_new(object, "second_since", json_string(device->second_since));
     if (tested && object)
         json_object_set_new(object, "self_test", json_string(tested));
     return object;
@@ -78,15 +80,16 @@ static double gib(uint64_t bytes)
 
 static void print_device(const hsae_device_info *device, const char *tested)
 {
-    printf("%-10s  %s\n", device->id, device->name);
     const hsae_limits *limits = &device->limits;
-    printf("%12s%s, %s, memory %.1f GiB, largest buffer %.1f GiB", "", type_name(device->type), device->driver, gib(limits->memory_bytes),
-           gib(limits->max_allocation_bytes));
+    int indent = *device->same_as ? 2 : 0;
+    printf("%*s%-10s  %s\n", indent, "", device->id, device->name);
+    printf("%*s%s, %s, memory %.1f GiB, largest buffer %.1f GiB", indent + 12, "", type_name(device->type), device->driver,
+           gib(limits->memory_bytes), gib(limits->max_allocation_bytes));
     if (limits->max_binding_bytes < limits->max_allocation_bytes)
         printf(" (%.3g GiB of it in a kernel)", gib(limits->max_binding_bytes));
     printf(", work-groups up to %u, local memory %u KiB", limits->max_group_size, limits->max_local_bytes / 1024);
     if (*device->same_as)
-        printf(", the same GPU as %s", device->same_as);
+        printf(", the same GPU as %s, by a driver that comes second: %s", device->same_as, device->second_since);
     for (size_t i = 0; cli_verbose == CLI_VERBOSE && hsae_device_quirk(device, i, NULL); i++)
         printf(", quirk: %s", hsae_device_quirk(device, i, NULL));
     if (tested)
@@ -94,42 +97,62 @@ static void print_device(const hsae_device_info *device, const char *tested)
     putchar('\n');
 }
 
+struct show {
+    hsae_context *context;
+    bool test, failed;
+    json_t *devices; /* NULL: text */
+};
+
+static void show_device(struct show *show, const hsae_device_info *device)
+{
+    const char *tested = NULL;
+    if (cli_signal())
+        return;
+    if (show->test) {
+        tested = self_test(show->context, device->id);
+        show->failed |= strcmp(tested, "passed") != 0;
+    }
+    if (show->devices)
+        json_array_append_new(show->devices, device_json(device, tested));
+    else
+        print_device(device, tested);
+}
+
+/* Text shows the other drivers of a GPU below the preferred one. */
+static void show_devices(struct show *show, const hsae_device_info *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (show->devices || !*list[i].same_as)
+            show_device(show, &list[i]);
+        for (size_t k = 0; k < count && !show->devices; k++)
+            if (strcmp(list[k].same_as, list[i].id) == 0)
+                show_device(show, &list[k]);
+    }
+}
+
 /* Shows the devices; the exit status. */
 static int show(hsae_context *context, const hsae_device_info *list, size_t count, bool json, bool test)
 {
     char id[32], reason[128];
-    bool failed = false;
-    json_t *devices = json_array();
+    struct show show = {.context = context, .test = test, .devices = json ? json_array() : NULL};
     hsae_status status = hsae_device_default(context, id, reason);
-    for (size_t i = 0; i < count && !cli_signal(); i++) {
-        const char *tested = NULL;
-        if (test) {
-            tested = self_test(context, list[i].id);
-            failed |= strcmp(tested, "passed") != 0;
-        }
-        if (json)
-            json_array_append_new(devices, device_json(&list[i], tested));
-        else
-            print_device(&list[i], tested);
-    }
+    show_devices(&show, list, count);
     /* A default that does not exist ($HSAE_DEVICE) is an error of its own, after the list. */
-    if (json && cli_print_json(json_pack("{s:o, s:o}", "devices", devices, "default", status == HSAE_OK ? json_string(id) : json_null())))
+    if (json &&
+        cli_print_json(json_pack("{s:o, s:o}", "devices", show.devices, "default", status == HSAE_OK ? json_string(id) : json_null())))
         return CLI_FAILED;
-    if (!json) {
-        json_decref(devices);
-        if (status == HSAE_OK)
-            printf("\nDefault: %s (%s)\n", id, reason);
-    }
+    if (!json && status == HSAE_OK)
+        printf("\nDefault: %s (%s)\n", id, reason);
     if (cli_signal())
         return 128 + cli_signal();
-    return failed ? CLI_FAILED : cli_exit_status(status);
+    return show.failed ? CLI_FAILED : cli_exit_status(status);
 }
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     bool json = false, test = false;
     const struct cli_option options[] = {
-        {"test", CLI_FLAG, &test, NULL, "train a few steps on every device and compare all of the result with the reference"},
+        {"test", CLI_FLAG, &test, NULL, "train a few steps on every device, use a model on it, and compare all that comes out with the reference"},
         {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
         {0},
     };

@@ -41,6 +41,7 @@ typedef struct hsae_device_info {
     char pci[16];     /* "0000:03:00.0", "" where the driver does not tell */
     char uuid[40];    /* of the hardware, the same in all drivers that tell; 32 hexadecimal digits, or "" */
     char same_as[32]; /* id of the device that is the same GPU through a driver that is preferred (hsae_device_list); "": there is none */
+    const char *second_since; /* why that one is preferred; a static phrase, NULL where `same_as` is "" */
 } hsae_device_info;
 
 /* An open device. Several can be open at once. One thread at a time may use a device and the objects made on it; different devices
@@ -59,7 +60,8 @@ HSAE_API const char *hsae_device_quirk(const hsae_device_info *info, size_t inde
 
 /* The device that a NULL id opens: $HSAE_DEVICE if set, else the first discrete GPU, else integrated or virtual GPU, else an OpenCL CPU
  * device, else "ref"; of a GPU's drivers, the maker's own before Mesa's OpenCL and layers over others, and OpenCL before Vulkan. Software
- * Vulkan and simulators are for asking by id only. `reason` (may be NULL, capacity >= 128) gets a phrase such as "the only GPU". */
+ * Vulkan, simulators and drivers that may crash are for asking by id only. `reason` (may be NULL, capacity >= 128) gets a phrase such as
+ * "the only GPU". */
 HSAE_API hsae_status hsae_device_default(hsae_context *context, char id[32], char *reason);
 
 /* Opens a device; NULL: the default one. ERROR_NO_DEVICE lists the ids that exist. */
@@ -70,9 +72,11 @@ HSAE_API void hsae_device_close(hsae_device **device);
 HSAE_API const hsae_device_info *hsae_device_get_info(const hsae_device *device);
 
 /* Whether the device computes what the reference device does: trains a small model of odd sizes for a few steps on both, with everything
- * switched on, and compares the whole training state; a second or two, more where kernels must be compiled. A success is kept in the cache
+ * switched on, and compares the whole training state; then encodes, decodes and evaluates with that model. A second or two, more where
+ * kernels must be compiled. A success is kept in the cache
  * folder, and known from there for the same library, device, driver and tuning unless `again`. ERROR_DRIVER says what is off, and by how
- * much; any other error is one of training, ERROR_FILE that of a checkpoint in $TMPDIR. Thread-safety: as any use of the device. */
+ * much; any other error is one of training or of a session, ERROR_FILE that of a data set in $TMPDIR. Thread-safety: as any use of the
+ * device. */
 HSAE_API hsae_status hsae_device_test(hsae_device *device, bool again);
 
 #ifdef __cplusplus

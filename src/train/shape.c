@@ -1,4 +1,5 @@
 #include "shape.h"
+#include "../quirks.h"
 
 #include <string.h>
 
@@ -146,7 +147,10 @@ static struct hsae_kernel_shape default_shape(const struct hsae_device *device, 
 struct hsae_kernel_shape hsae_shape(const struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges)
 {
     const struct hsae_kernel_shape *tuned = &device->tuning.shape[kernel];
+    bool one_item = kernel == HSAE_KERNEL_update && device->quirks & HSAE_QUIRK_ONE_ITEM_UPDATE;
     struct hsae_kernel_shape shape = tuned->group_size ? *tuned : default_shape(device, kernel);
+    if (one_item && shape.group_size > 1)
+        shape = default_shape(device, kernel);
     shape.ranges = ranges;
     return shape;
 }

@@ -290,6 +290,18 @@ static void test_timers(void **state)
     free_case(&c);
 }
 
+/* The same on a device whose launches run one by one, and are timed on the host. */
+static void test_one_by_one(void **state)
+{
+    const uint32_t own = device->quirks, quirks[] = {HSAE_QUIRK_HOST_TIMERS, HSAE_QUIRK_ONE_BY_ONE};
+    for (int k = 0; k < 2; k++) {
+        device->quirks = quirks[k];
+        test_timers(state);
+        test_chain(state);
+    }
+    device->quirks = own;
+}
+
 /* STAGING buffers can be written and read while a sequence runs that does not use them. */
 static void test_staging(void **state)
 {
@@ -534,6 +546,28 @@ static void test_cache(void **state)
     remove_files(scratch("cache"));
 }
 
+/* Or compiled kernels are not kept. */
+static void test_no_binaries(void **state)
+{
+    (void)state;
+    const hsae_context_params params = {.log = keep_message, .cache_dir = scratch("cache")};
+    hsae_context *plain = context;
+    struct swap_case c;
+    assert_ok(hsae_context_create(&params, &context));
+    hsae_device *cached = open_device(device_id);
+    cached->quirks |= HSAE_QUIRK_NO_BINARIES;
+    new_case(&c, cached);
+    struct hsae_sequence *sequence = new_chain(&c, cached, 1, false);
+    if (device->info.backend == HSAE_BACKEND_OPENCL)
+        assert_int_equal(for_cache_files(leave), 0);
+    hsae_sequence_destroy(&sequence);
+    free_case(&c);
+    hsae_device_close(&cached);
+    hsae_context_destroy(&context);
+    context = plain;
+    remove_files(scratch("cache"));
+}
+
 /* ---- tests of the choice of a device ---- */
 
 static void test_open_refusals(void **state)
@@ -630,6 +664,20 @@ static void test_choice(void **state)
          {"vulkan:0", "", ""},
          "vulkan:0",
          "the only GPU, by a driver preferred to that of opencl:0"},
+        /* No addresses, and names as Mesa's drivers give them; another GPU's name begins alike. */
+        {{made_up("opencl:0", HSAE_DEVICE_INTEGRATED, "AMD Radeon 780M (radeonsi, phoenix, LLVM 17.0.6, DRM 3.57)", "rusticl", ""),
+          made_up("vulkan:0", HSAE_DEVICE_INTEGRATED, "AMD Radeon 780M (RADV PHOENIX)", "radv Mesa", ""),
+          made_up("vulkan:1", HSAE_DEVICE_DISCRETE, "AMD Radeon 780", "radv Mesa", ""), ref},
+         {"vulkan:0", "", "", ""},
+         "vulkan:1",
+         "the only discrete GPU"},
+        /* Two GPUs whose names differ in the brackets only: which is which cannot be told. */
+        {{made_up("opencl:0", HSAE_DEVICE_DISCRETE, "AMD Radeon (radeonsi, navi21)", "rusticl", ""),
+          made_up("vulkan:0", HSAE_DEVICE_DISCRETE, "AMD Radeon (RADV NAVI21)", "radv Mesa", ""),
+          made_up("vulkan:1", HSAE_DEVICE_DISCRETE, "AMD Radeon (RADV NAVI22)", "radv Mesa", ""), ref},
+         {"", "", "", ""},
+         "opencl:0",
+         "the first of 3 discrete GPUs"},
         /* Processors only: what renders in software, and simulators, are left to those who ask. */
         {{made_up("opencl:0", HSAE_DEVICE_CPU, "llvmpipe", "rusticl, OpenCL 3.0", ""),
           made_up("opencl:1", HSAE_DEVICE_CPU, "EPYC", "PoCL", ""), made_up("opencl:2", HSAE_DEVICE_CPU, "EPYC", "Intel(R) OpenCL", ""),
@@ -650,27 +698,13 @@ static void test_choice(void **state)
             count++;
         memcpy(list, machines[m].list, sizeof list);
         hsae_devices_pair(list, count);
-        for (size_t i = 0; i < count; i++)
+        for (size_t i = 0; i < count; i++) {
             assert_string_equal(list[i].same_as, machines[m].same_as[i]);
+            assert_int_equal(list[i].second_since != NULL, *list[i].same_as != 0);
+        }
         assert_string_equal(list[hsae_devices_best(list, count, reason)].id, machines[m].best);
         assert_string_equal(reason, machines[m].reason);
     }
-}
-
-static void test_quirks(void **state)
-{
-    (void)state;
-    hsae_device_info info = made_up("opencl:0", HSAE_DEVICE_CPU, "EPYC", "Intel(R) OpenCL, OpenCL 3.0", "");
-    assert_int_equal(hsae_quirks(context, &info), HSAE_QUIRK_HOST_TIMERS);
-    setenv("HSAE_QUIRKS", "off", 1);
-    assert_int_equal(hsae_quirks(context, &info), 0);
-    unsetenv("HSAE_QUIRKS");
-    info.type = HSAE_DEVICE_INTEGRATED; /* the same platform's GPU */
-    assert_int_equal(hsae_quirks(context, &info), 0);
-    info = made_up("vulkan:0", HSAE_DEVICE_CPU, "llvmpipe", "rusticl", ""); /* another backend */
-    assert_int_equal(hsae_quirks(context, &info), 0);
-    info = made_up("opencl:0", HSAE_DEVICE_CPU, "llvmpipe", "rusticl", "");
-    assert_int_equal(hsae_quirks(context, &info), HSAE_QUIRK_HOST_TIMERS | HSAE_QUIRK_ON_REQUEST | HSAE_QUIRK_SECOND_CHOICE);
 }
 
 static void test_list(void **state)
@@ -691,8 +725,10 @@ static void test_list(void **state)
 int main(void)
 {
     const struct CMUnitTest choice[] = {
-        cmocka_unit_test(test_list),   cmocka_unit_test(test_open_refusals), cmocka_unit_test(test_default),
-        cmocka_unit_test(test_choice), cmocka_unit_test(test_quirks),
+        cmocka_unit_test(test_list),
+        cmocka_unit_test(test_open_refusals),
+        cmocka_unit_test(test_default),
+        cmocka_unit_test(test_choice),
     };
     const struct CMUnitTest suite[] = {
         cmocka_unit_test(test_info),
@@ -701,12 +737,14 @@ int main(void)
         cmocka_unit_test(test_chain),
         cmocka_unit_test(test_shapes),
         cmocka_unit_test(test_timers),
+        cmocka_unit_test(test_one_by_one),
         cmocka_unit_test(test_staging),
         cmocka_unit_test(test_tickets),
         cmocka_unit_test(test_launch_refusals),
         cmocka_unit_test(test_sequence_refusals),
         cmocka_unit_test(test_together),
         cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_no_binaries),
     };
     hsae_device_info *list;
     size_t count;

@@ -1,5 +1,6 @@
 #include "support.h"
 
+#include "quirks.h"
 #include "train/shape.h"
 
 /* Every default shape is one that the device can run, however little it allows. */
@@ -58,6 +59,21 @@ static void test_space(void **state)
     }
 }
 
+/* A driver that cannot do it has one work-item a group, whatever a tuning file says. */
+static void test_one_item_update(void **state)
+{
+    (void)state;
+    struct hsae_device device = {.info = {.backend = HSAE_BACKEND_OPENCL, .limits = {.max_group_size = 256, .vector_width = 8}}};
+    const struct hsae_kernel_shape tuned = {.group_size = 8, .columns = 3, .vector_width = 8};
+    device.tuning.shape[HSAE_KERNEL_update] = device.tuning.shape[HSAE_KERNEL_decode] = tuned;
+    assert_int_equal(hsae_shape(&device, HSAE_KERNEL_update, 1).group_size, 8);
+    device.quirks = HSAE_QUIRK_ONE_ITEM_UPDATE;
+    assert_int_equal(hsae_shape(&device, HSAE_KERNEL_update, 1).group_size, 1);
+    assert_int_equal(hsae_shape(&device, HSAE_KERNEL_decode, 1).group_size, 8);
+    device.tuning.shape[HSAE_KERNEL_update].group_size = 1;
+    assert_int_equal(hsae_shape(&device, HSAE_KERNEL_update, 1).columns, 3);
+}
+
 static void test_tile(void **state)
 {
     (void)state;
@@ -87,6 +103,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults_fit),
         cmocka_unit_test(test_space),
+        cmocka_unit_test(test_one_item_update),
         cmocka_unit_test(test_tile),
     };
     return cmocka_run_group_tests_name("shape", tests, NULL, NULL);
