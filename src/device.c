@@ -3,6 +3,7 @@
 #include "speed.h"
 
 #include <math.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -534,6 +535,18 @@ hsae_status hsae_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticke
     if (ticket)
         *ticket = submitted;
     return HSAE_OK;
+}
+
+hsae_status hsae_fail_wrong(const struct hsae_device *device, const char *format, ...)
+{
+    char what[256];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(what, sizeof what, format, arguments);
+    va_end(arguments);
+    return hsae_fail(device->context, HSAE_ERROR_DRIVER,
+                     "%s (%s; %s) computes wrong: %s; update the driver or choose another device (hsae devices --test)", device->info.id,
+                     device->info.name, device->info.driver, what);
 }
 
 /* Seconds after which a wait is given up. */

@@ -124,6 +124,20 @@ void hsae_session_destroy(hsae_session **pointer)
     *pointer = NULL;
 }
 
+/* What a device that computes wrong may have made of the lists must not lead the host astray. */
+static hsae_status check_lists(const struct hsae_session *session)
+{
+    const struct stack *stack = &session->stack;
+    const uint64_t lists = (uint64_t)stack->levels * stack->rows;
+    bool good = session->starts[0] == 0 && session->starts[lists] <= stack->capacity;
+    for (uint64_t list = 0; list < lists && good; list++)
+        good = session->starts[list] <= session->starts[list + 1];
+    for (uint32_t l = 0; l < stack->levels && good; l++)
+        for (u32 k = session->starts[l * stack->rows]; k < session->starts[(l + 1) * stack->rows] && good; k++)
+            good = session->samples[2 * (size_t)k] >= stack->first[l] && session->samples[2 * (size_t)k] < stack->first[l + 1];
+    return good ? HSAE_OK : hsae_fail_wrong(stack->device, "its lists of active features are not in order");
+}
+
 /* The batch (`rows` of it count, the rest is filled with the first) through encode; lists to session->starts and ->samples. */
 static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool reconstruct)
 {
@@ -147,9 +161,9 @@ static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool r
     uint64_t lists = (uint64_t)stack->levels * stack->rows;
     if (!status)
         status = hsae_buffer_read(stack->sample_starts, 0, (lists + 1) * sizeof(u32), session->starts);
-    if (!status && session->starts[lists])
+    if (!status && session->starts[lists] && session->starts[lists] <= stack->capacity)
         status = hsae_buffer_read(stack->samples, 0, 2 * (uint64_t)session->starts[lists] * sizeof(u32), session->samples);
-    return status;
+    return status ? status : check_lists(session);
 }
 
 /* Appends the batch's lists of one level, samples first .. first + rows - 1 of the result. */

@@ -101,7 +101,12 @@ static hsae_status search(struct relink *relink)
             status = record_block(relink, sequence, child, count);
         status = hsae_stack_run_once(stack, &sequence, status);
     }
-    return status ? status : hsae_buffer_read(relink->best, 0, entries * sizeof *relink->list, relink->list);
+    if (!status)
+        status = hsae_buffer_read(relink->best, 0, entries * sizeof *relink->list, relink->list);
+    for (size_t k = 0; k < entries && !status; k++)
+        if (relink->list[k].parent >= relink->parents && relink->list[k].parent != NONE)
+            status = hsae_fail_wrong(stack->device, "the best parents that it found are no features");
+    return status;
 }
 
 struct ranked {

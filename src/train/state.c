@@ -267,26 +267,52 @@ hsae_status hsae_trainer_save_model(hsae_trainer *trainer, const char *path)
     return save(trainer, false, path);
 }
 
-hsae_status hsae_trainer_model(hsae_trainer *trainer, hsae_model **out)
+/* The matrices that have memory. */
+static hsae_status download_matrices(struct device_rows *rows, const struct slot *slots, size_t count)
+{
+    hsae_status status = HSAE_OK;
+    for (size_t i = 0; i < count && !status; i++)
+        if (slots[i].matrix && hsae_slot_data(&slots[i]))
+            status = copy_matrix(rows, &slots[i], 0, hsae_slot_rows(&slots[i]), hsae_slot_data(&slots[i]));
+    return status;
+}
+
+/* `state` comes with or without its matrices. */
+static hsae_status download(hsae_trainer *trainer, bool state_matrices, hsae_model **model, struct train_state **state)
 {
     struct device_rows rows;
-    struct slot slots[HSAE_MODEL_SLOTS];
-    struct train_state *state = NULL;
-    *out = NULL;
+    struct slot slots[HSAE_MODEL_SLOTS + HSAE_TRAIN_SLOTS];
+    *model = NULL;
+    *state = NULL;
     hsae_status status = open_rows(trainer, false, &rows);
     if (!status)
-        status = hsae_model_alloc(trainer->context, &trainer->config, trainer->stack.dim, out);
+        status = hsae_model_alloc(trainer->context, &trainer->config, trainer->stack.dim, model);
     if (!status)
-        status = hsae_train_state_alloc_vectors(trainer->context, *out, &state);
+        status = state_matrices ? hsae_train_state_alloc(trainer->context, *model, state)
+                                : hsae_train_state_alloc_vectors(trainer->context, *model, state);
     if (!status)
-        status = download_vectors(trainer, *out, state);
-    size_t count = status ? 0 : hsae_model_slots(*out, slots);
-    for (size_t i = 0; i < count && !status; i++)
-        if (slots[i].matrix)
-            status = copy_matrix(&rows, &slots[i], 0, hsae_slot_rows(&slots[i]), hsae_slot_data(&slots[i]));
-    if (status)
-        hsae_model_free(out);
+        status = download_vectors(trainer, *model, *state);
+    size_t count = status ? 0 : hsae_model_slots(*model, slots);
+    count += status ? 0 : hsae_train_slots(*model, *state, slots + count);
+    if (!status)
+        status = download_matrices(&rows, slots, count);
     free(rows.places);
+    if (status) {
+        hsae_model_free(model);
+        hsae_train_state_free(state);
+    }
+    return status;
+}
+
+hsae_status hsae_trainer_snapshot(hsae_trainer *trainer, hsae_model **model, struct train_state **state)
+{
+    return download(trainer, true, model, state);
+}
+
+hsae_status hsae_trainer_model(hsae_trainer *trainer, hsae_model **out)
+{
+    struct train_state *state;
+    hsae_status status = download(trainer, false, out, &state);
     hsae_train_state_free(&state);
     return status;
 }

@@ -49,10 +49,12 @@ struct hsae_trainer {
 };
 
 /* state.c: between host or file and device. Matrices go to and fro a few rows at a time and are never as a whole in host memory (except in
- * hsae_trainer_model). All but the matrices of the model and the state: */
+ * hsae_trainer_model and hsae_trainer_snapshot). All but the matrices of the model and the state: */
 hsae_status hsae_trainer_upload_vectors(hsae_trainer *trainer, const hsae_model *model, const struct train_state *state);
 /* parents[] to the device, and what follows from them: whether there is a tree, and its parts. */
 hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer);
+/* What a checkpoint holds, in host memory, whatever the numbers are. */
+hsae_status hsae_trainer_snapshot(hsae_trainer *trainer, hsae_model **model, struct train_state **state);
 /* A checkpoint to a new trainer. */
 hsae_status hsae_trainer_load(hsae_trainer *trainer, const struct checkpoint *checkpoint);
 

@@ -1,6 +1,5 @@
 #include "match.h"
 
-#include "../data/file.h"
 #include "../model/slots.h"
 #include "../train/trainer.h"
 #include <math.h>
@@ -34,20 +33,6 @@ static void snapshot_free(struct snapshot *snapshot)
 
 /* ---- training ---- */
 
-/* The trainer's whole state, through a file that is taken away at once. */
-static hsae_status take_snapshot(hsae_trainer *trainer, struct snapshot *out)
-{
-    struct hsae_temporary temporary;
-    hsae_status status = hsae_temporary_make(trainer->context, "a checkpoint", &temporary);
-    if (status)
-        return status;
-    status = hsae_trainer_save_checkpoint(trainer, temporary.path);
-    if (!status)
-        status = hsae_checkpoint_load(trainer->context, temporary.path, &out->model, &out->state);
-    hsae_temporary_remove(&temporary);
-    return status;
-}
-
 static hsae_status train(const struct match *match, struct hsae_device *device, struct snapshot *out)
 {
     hsae_trainer *trainer = NULL;
@@ -55,7 +40,7 @@ static hsae_status train(const struct match *match, struct hsae_device *device, 
     for (size_t step = 0; step < STEPS && !status; step++)
         status = hsae_trainer_step(trainer, match->rows + (CALIBRATION + step * BATCH) * DIM, NULL);
     if (!status)
-        status = take_snapshot(trainer, out);
+        status = hsae_trainer_snapshot(trainer, &out->model, &out->state);
     hsae_trainer_destroy(&trainer);
     return status;
 }
@@ -125,14 +110,14 @@ void hsae_match_destroy(struct match **match)
 
 /* ---- comparing ---- */
 
-static double floats_off(const float *expected, const float *found, uint64_t count)
+double hsae_floats_off(const float *expected, const float *found, uint64_t count, double tolerance)
 {
     double squares = 0, worst = 0;
     for (uint64_t k = 0; k < count; k++)
         squares += (double)expected[k] * expected[k];
     double size = sqrt(squares / (double)(count ? count : 1));
     for (uint64_t k = 0; k < count; k++) {
-        double off = fabs((double)expected[k] - found[k]), allowed = TOLERANCE * fmax(size, fabs((double)expected[k]));
+        double off = fabs((double)expected[k] - found[k]), allowed = tolerance * fmax(size, fabs((double)expected[k]));
         if (!(off <= 0 || off / allowed <= worst)) /* NaN, too */
             worst = isnan(off) || allowed <= 0 ? INFINITY : off / allowed;
     }
@@ -159,7 +144,7 @@ static double snapshots_off(const struct snapshot *expected, const struct snapsh
         if (!x || !y)
             continue;
         size_t bytes = elements * (a[k].type == HSAE_TENSOR_I64 ? sizeof(int64_t) : sizeof(int32_t));
-        double off = a[k].type == HSAE_TENSOR_F32 ? floats_off(x, y, elements) : memcmp(x, y, bytes) ? INFINITY : 0;
+        double off = a[k].type == HSAE_TENSOR_F32 ? hsae_floats_off(x, y, elements, TOLERANCE) : memcmp(x, y, bytes) ? INFINITY : 0;
         if (off > worst) {
             worst = off;
             memcpy(tensor, a[k].name, sizeof a[k].name);
@@ -175,6 +160,17 @@ double hsae_match_agreement(const struct match *match, char *tensor)
     if (tensor)
         memcpy(tensor, name, sizeof name);
     return off;
+}
+
+const hsae_model *hsae_match_model(const struct match *match)
+{
+    return match->reference.model;
+}
+
+const float *hsae_match_rows(const struct match *match, uint32_t *count)
+{
+    *count = CALIBRATION;
+    return match->rows;
 }
 
 hsae_status hsae_match_check(struct match *match, double *off)

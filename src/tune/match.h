@@ -3,6 +3,7 @@
 #define HSAE_SRC_TUNE_MATCH_H
 
 #include "../device.h"
+#include <hsae/model.h>
 
 struct match; /* results of the reference device, and of the device with the shapes that it had */
 
@@ -19,5 +20,13 @@ double hsae_match_agreement(const struct match *match, char *tensor);
  * rounding may do: matches where <= 1. Integers and bits must be equal, else *off is infinite. An error where the device cannot run them.
  */
 hsae_status hsae_match_check(struct match *match, double *off);
+
+/* The model that the reference device trained, and some rows of its data. */
+const hsae_model *hsae_match_model(const struct match *match);
+const float *hsae_match_rows(const struct match *match, uint32_t *count);
+
+/* The largest difference of `count` numbers from those expected, in units of what rounding may do, where that is `tolerance` times the
+ * larger of a number and their root mean square; infinite where one is not a number. */
+double hsae_floats_off(const float *expected, const float *found, uint64_t count, double tolerance);
 
 #endif

@@ -165,41 +165,6 @@ static void test_missing_and_foreign_files(void **state)
     assert_fails(hsae_tune_save(&device, NULL, scratch("no/such/folder")), HSAE_ERROR_FILE, "no/such/folder", NULL);
 }
 
-/* A device that gets one number of one tensor wrong. */
-static const struct device_ops *true_ops;
-static hsae_status read_wrong(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data)
-{
-    hsae_status status = true_ops->buffer_read(buffer, offset, size, data);
-    if (!status && strcmp(((struct hsae_buffer_base *)buffer)->label, "decoder") == 0)
-        ((float *)data)[1] += 0.001f;
-    return status;
-}
-
-static void test_self_test(void **state)
-{
-    (void)state;
-    hsae_context *cached = NULL;
-    hsae_device *device = NULL;
-    const hsae_context_params params = {.log = keep_message, .cache_dir = folder};
-    assert_ok(hsae_context_create(&params, &cached));
-    assert_ok(hsae_device_open(cached, "ref", &device));
-    true_ops = device->ops;
-    struct device_ops wrong_ops = *true_ops;
-    wrong_ops.buffer_read = read_wrong;
-    device->ops = &wrong_ops;
-    for (int again = 0; again < 2; again++)
-        assert_fails(hsae_device_test(device, again), HSAE_ERROR_DRIVER, "ref", "computes wrong", ".decoder.weight is off by", NULL);
-    device->ops = true_ops;
-    assert_ok(hsae_device_test(device, false));
-    device->ops = &wrong_ops;
-    assert_ok(hsae_device_test(device, false)); /* known from the cache */
-    assert_fails(hsae_device_test(device, true), HSAE_ERROR_DRIVER, ".decoder.weight is off by", NULL);
-    device->ops = true_ops;
-    hsae_device_close(&device);
-    hsae_context_destroy(&cached);
-    assert_int_equal(hsae_device_test(NULL, false), HSAE_ERROR_ARGUMENT);
-}
-
 /* The device that everything is compared with agrees with itself, and not with one that does something else, however little. */
 static void test_match(void **state)
 {
@@ -299,7 +264,6 @@ int main(void)
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_missing_and_foreign_files),
         cmocka_unit_test(test_match),
-        cmocka_unit_test(test_self_test),
         cmocka_unit_test(test_search),
         cmocka_unit_test(test_cancel),
     };

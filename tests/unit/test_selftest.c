@@ -1,0 +1,152 @@
+/* The self-test finds a device on which one kernel gets one number wrong, in training and in sessions. */
+#include "support.h"
+
+#include "device.h"
+#include "ref/ref.h"
+
+/* ---- a device that computes wrong ---- */
+
+/* One bit of what a kernel wrote is flipped after each of its launches in sequences of that name. */
+struct fault {
+    const char *sequence;
+    enum hsae_kernel kernel;
+    size_t binding, word;
+    u32 bit;
+    const char *found; /* in the message */
+};
+
+/* A reference device, told from the one that it is compared with by its entries. */
+static const struct device_ops *true_ops;
+static const struct fault *fault;
+static bool running;
+static unsigned flips;
+
+static hsae_status submit(struct hsae_sequence *sequence, uint64_t *ticket)
+{
+    running = fault && strcmp(((const struct hsae_sequence_base *)sequence)->label, fault->sequence) == 0;
+    hsae_status status = true_ops->sequence_submit(sequence, ticket);
+    running = false;
+    return status;
+}
+
+/* Linked in place of the kernel (ld --wrap). */
+#define WRAP(name)                                                                     \
+    ref_kernel_type __real_hsae_ref_##name, __wrap_hsae_ref_##name;                    \
+    void __wrap_hsae_ref_##name(void *const *b, const void *args, const u32 groups[2]) \
+    {                                                                                  \
+        __real_hsae_ref_##name(b, args, groups);                                       \
+        if (!running || fault->kernel != HSAE_KERNEL_##name)                           \
+            return;                                                                    \
+        ((u32 *)b[fault->binding])[fault->word] ^= fault->bit;                         \
+        flips++;                                                                       \
+    }
+typedef void ref_kernel_type(void *const *b, const void *args, const u32 groups[2]);
+WRAP(load)
+WRAP(encode)
+WRAP(samples_fill)
+WRAP(decode)
+WRAP(ghost_rows)
+WRAP(update)
+WRAP(bias)
+WRAP(control)
+WRAP(relink_best)
+
+static hsae_device *open_device(hsae_context *with, struct device_ops *ops)
+{
+    hsae_device *device = NULL;
+    assert_ok(hsae_device_open(with, "ref", &device));
+    true_ops = device->ops;
+    *ops = *true_ops;
+    ops->sequence_submit = submit;
+    device->ops = ops;
+    return device;
+}
+
+/* ---- tests ---- */
+
+enum { TENTH = 1 << 20 /* a number by an eighth at most */, INDEX = 1 << 24 };
+
+static void test_kernels(void **state)
+{
+    (void)state;
+    static const char training[] = "training step", relink[] = "hierarchy update", session[] = "session";
+    static const struct fault faults[] = {
+        {training, HSAE_KERNEL_load, 2, 0, TENTH, "after a few training steps"},
+        {training, HSAE_KERNEL_encode, 3, 0, 1, "after a few training steps"},
+        {training, HSAE_KERNEL_decode, 10, 0, TENTH, "after a few training steps"},
+        {training, HSAE_KERNEL_ghost_rows, 15, 0, TENTH, "after a few training steps"},
+        {training, HSAE_KERNEL_update, 12, 0, TENTH, ".encoder.weight is off by"},
+        {training, HSAE_KERNEL_bias, 2, 0, TENTH, "after a few training steps"},
+        {training, HSAE_KERNEL_control, 7, CONTROL_LEVELS + CONTROL_LAMBDA, TENTH, "after a few training steps"},
+        {relink, HSAE_KERNEL_relink_best, 2, 1, 1, "after a few training steps"},
+        {relink, HSAE_KERNEL_relink_best, 2, 1, INDEX, "best parents"},
+        {session, HSAE_KERNEL_encode, 3, 0, 1, "activations of level 0 is off by inf"},
+        {session, HSAE_KERNEL_samples_fill, 9, 0, INDEX, "lists of active features"},
+        {session, HSAE_KERNEL_decode, 10, 0, TENTH, "reconstructions of level"},
+        {session, HSAE_KERNEL_decode, 11, 0, TENTH, "evaluation of level 0"},
+    };
+    struct device_ops ops;
+    hsae_device *device = open_device(context, &ops);
+    for (size_t k = 0; k < sizeof faults / sizeof *faults; k++) {
+        fault = &faults[k];
+        flips = 0;
+        print_message("%s, binding %zu of kernel %s\n", fault->sequence, fault->binding, hsae_kernels[fault->kernel].name);
+        assert_fails(hsae_device_test(device, true), HSAE_ERROR_DRIVER, "ref", "computes wrong", "update the driver", fault->found, NULL);
+        assert_true(flips > 0 && device->buffers == 0 && device->sequences == 0);
+    }
+    fault = NULL;
+    assert_ok(hsae_device_test(device, true));
+    hsae_device_close(&device);
+}
+
+/* Infinite and no numbers are wrong, too, and no error of their own. */
+static hsae_status read_nan(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data)
+{
+    hsae_status status = true_ops->buffer_read(buffer, offset, size, data);
+    if (!status && strcmp(((struct hsae_buffer_base *)buffer)->label, "decoder") == 0)
+        ((float *)data)[1] = NAN;
+    return status;
+}
+
+static void test_not_a_number(void **state)
+{
+    (void)state;
+    struct device_ops ops;
+    hsae_device *device = open_device(context, &ops);
+    ops.buffer_read = read_nan;
+    assert_fails(hsae_device_test(device, true), HSAE_ERROR_DRIVER, "computes wrong", ".decoder.weight is off by inf", NULL);
+    hsae_device_close(&device);
+}
+
+static void test_cache(void **state)
+{
+    (void)state;
+    static const struct fault update = {"training step", HSAE_KERNEL_update, 12, 0, TENTH, NULL};
+    hsae_context *cached = NULL;
+    const hsae_context_params params = {.log = keep_message, .cache_dir = folder};
+    struct device_ops ops;
+    assert_ok(hsae_context_create(&params, &cached));
+    hsae_device *device = open_device(cached, &ops);
+    fault = &update;
+    for (int again = 0; again < 2; again++)
+        assert_fails(hsae_device_test(device, again), HSAE_ERROR_DRIVER, "computes wrong", NULL);
+    fault = NULL;
+    assert_ok(hsae_device_test(device, false));
+    fault = &update;
+    assert_ok(hsae_device_test(device, false)); /* known from the cache */
+    assert_fails(hsae_device_test(device, true), HSAE_ERROR_DRIVER, "computes wrong", NULL);
+    fault = NULL;
+    hsae_device_close(&device);
+    hsae_context_destroy(&cached);
+    assert_int_equal(hsae_device_test(NULL, false), HSAE_ERROR_ARGUMENT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_kernels),
+        cmocka_unit_test(test_not_a_number),
+        cmocka_unit_test(test_cache),
+    };
+    return cmocka_run_group_tests_name("selftest", tests, support_setup, support_teardown);
+}
