@@ -13,25 +13,14 @@ import sys
 import unittest
 
 from program import PROGRAM, Case
+from proxies import Proxy
 
 DEVICE, FOLDER = sys.argv[2:4]
 FIRST = int(sys.argv[5]) if sys.argv[4] == "--first" else 0
 STRIDE = 1 if FIRST else int(sys.argv[4])
 KINDS = ("lost", "memory", "host", "build")
 BACKEND = DEVICE.split(":")[0]
-
-
-LOADER = "OpenCL" if BACKEND == "opencl" else "vulkan"
-
-
-def real_loaders():
-    """Where the loaders are that the proxies stand for."""
-    listed = subprocess.run(["/sbin/ldconfig", "-p"], stdout=subprocess.PIPE, text=True, check=True).stdout
-    paths = {name: re.search(r"^\s*lib%s\.so\.1 .* => (\S+)$" % name, listed, re.M) for name in ("OpenCL", "vulkan")}
-    return {"HSAE_REAL_" + name: found.group(1) for name, found in paths.items() if found}
-
-
-REAL = real_loaders()
+PROXY = Proxy(FOLDER, DEVICE)
 # Of leaks: those whose memory this library or program asked for itself; drivers have their own.
 OWN_LEAK = re.compile(r"^(?:Direct|Indirect) leak of .*\n +#0 .*\n +#1 \S+ in \S+ \.\./(?:src|tools)/.*$", re.M)
 
@@ -40,13 +29,7 @@ class Lost(Case):
     def run_one(self, command, fault=None, count=None):
         options = ":exitcode=99:detect_leaks=%d" % (count is None)  # the leak checker ends the process before it counts
         environment = {**os.environ, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + options, "UBSAN_OPTIONS": "halt_on_error=1:exitcode=99",
-                       "HSAE_CACHE_DIR": str(self.folder / "cache"), "HSAE_WAIT_SECONDS": "20"}
-        elsewhere = [path for path in os.environ.get("LD_LIBRARY_PATH", "").split(":") if path and not os.path.samefile(path, FOLDER)]
-        environment["LD_LIBRARY_PATH"] = ":".join(elsewhere)
-        if fault or count:
-            environment.update(REAL, LD_LIBRARY_PATH=FOLDER + ":" + environment["LD_LIBRARY_PATH"], HSAE_FAULT="%s %s" % (LOADER, fault or "0 none"))
-        if count:
-            environment["HSAE_FAULT_COUNT"] = str(count)
+                       "HSAE_CACHE_DIR": str(self.folder / "cache"), "HSAE_WAIT_SECONDS": "20", **PROXY.environment(fault, count)}
         return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment, timeout=300)
 
     def check_memory(self, fault, done):
@@ -112,6 +95,6 @@ class Lost(Case):
 
 
 if __name__ == "__main__":
-    if "HSAE_REAL_" + LOADER not in REAL:
+    if not PROXY.exists:
         sys.exit(77)
     unittest.main(argv=sys.argv[:1])

@@ -1,7 +1,14 @@
-/* What the proxies of the OpenCL and Vulkan loaders share. HSAE_FAULT="LOADER N KIND": the N-th call (from 1; 0: none) of this one, OpenCL
- * or vulkan, that can fail does so. KIND: lost    the device is lost: all later calls fail, too memory  out of device memory host    out of
- * host memory build   the driver's compiler fails; only calls that compile are counted HSAE_FAULT_COUNT=FILE: how many calls were counted,
- * written at the end. The real loaders are $HSAE_REAL_OpenCL and $HSAE_REAL_vulkan. */
+/* What the proxies of the OpenCL and Vulkan loaders share. HSAE_FAULT="LOADER N KIND": the N-th call (from 1; 0: none) of this loader,
+ * OpenCL or vulkan, that can fail does so. KIND:
+ *   lost         the device is lost: all later calls fail, too
+ *   memory       out of device memory
+ *   host         out of host memory
+ *   build        the driver's compiler fails; only calls that compile are counted
+ *   wrong        the driver's compiler drops what multiply-adds add to; kernels that it is given are counted
+ *   portability  no call fails: a Vulkan driver that is none by the book, as MoltenVK is one
+ *   apple        that driver, and an OpenCL driver for the same GPU, which tell nothing but its name
+ *   rusticl      an OpenCL driver of that name, whose profiling says 1 ns for each launch
+ * HSAE_FAULT_COUNT=FILE: how many calls were counted, written at the end. The real loaders are $HSAE_REAL_OpenCL and $HSAE_REAL_vulkan. */
 #ifndef HSAE_TESTS_FAULTS_H
 #define HSAE_TESTS_FAULTS_H
 
@@ -12,9 +19,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { LOST, MEMORY, HOST, BUILD, KINDS };
+enum kind { LOST, MEMORY, HOST, BUILD, WRONG, PORTABILITY, APPLE, RUSTICL, KINDS };
 
-static const char *const kind_names[] = {"lost", "memory", "host", "build"};
+static const char *const kind_names[] = {"lost", "memory", "host", "build", "wrong", "portability", "apple", "rusticl"};
 static void *real_library;
 static bool counts; /* not the other loader's proxy */
 static int fault_at;
@@ -52,13 +59,19 @@ static bool fails(bool builds)
 {
     if (atomic_load(&gone))
         return true;
-    if (!counts || (fault_kind == BUILD && !builds) || atomic_fetch_add(&calls, 1) + 1 != fault_at)
+    if (!counts || fault_kind > BUILD || (fault_kind == BUILD && !builds) || atomic_fetch_add(&calls, 1) + 1 != fault_at)
         return false;
     if (fault_kind == LOST) {
         drain();
         atomic_store(&gone, true);
     }
     return true;
+}
+
+/* Whether this kernel is compiled wrong. */
+static bool miscompiles(void)
+{
+    return counts && fault_kind == WRONG && atomic_fetch_add(&calls, 1) + 1 == fault_at;
 }
 
 /* ISO C has no cast from an object pointer to a function pointer. */

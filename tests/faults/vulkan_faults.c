@@ -1,4 +1,5 @@
-/* libvulkan.so.1 between the library and the real loader: any call that gives a VkResult can be made to fail (faults.h). */
+/* libvulkan.so.1 between the library and the real loader: any call that gives a VkResult can be made to fail, a kernel to be
+ * compiled wrong, and a driver to be one that needs portability enumeration (faults.h). */
 #define VK_NO_PROTOTYPES
 #include <vulkan/vulkan.h>
 
@@ -30,9 +31,6 @@ static void drain(void)
         return fails(builds) ? result() : real_##name arguments; \
     }
 #define MADE const VkAllocationCallbacks *a
-FAULT(CreateInstance, false, (const VkInstanceCreateInfo *i, MADE, VkInstance *o), (i, a, o))
-FAULT(EnumeratePhysicalDevices, false, (VkInstance i, uint32_t *c, VkPhysicalDevice *p), (i, c, p))
-FAULT(EnumerateDeviceExtensionProperties, false, (VkPhysicalDevice p, const char *l, uint32_t *c, VkExtensionProperties *o), (p, l, c, o))
 FAULT(AllocateCommandBuffers, false, (VkDevice d, const VkCommandBufferAllocateInfo *i, VkCommandBuffer *o), (d, i, o))
 FAULT(AllocateDescriptorSets, false, (VkDevice d, const VkDescriptorSetAllocateInfo *i, VkDescriptorSet *o), (d, i, o))
 FAULT(AllocateMemory, false, (VkDevice d, const VkMemoryAllocateInfo *i, MADE, VkDeviceMemory *o), (d, i, a, o))
@@ -48,8 +46,6 @@ FAULT(CreateDescriptorSetLayout, false, (VkDevice d, const VkDescriptorSetLayout
 FAULT(CreateFence, false, (VkDevice d, const VkFenceCreateInfo *i, MADE, VkFence *o), (d, i, a, o))
 FAULT(CreatePipelineCache, false, (VkDevice d, const VkPipelineCacheCreateInfo *i, MADE, VkPipelineCache *o), (d, i, a, o))
 FAULT(CreatePipelineLayout, false, (VkDevice d, const VkPipelineLayoutCreateInfo *i, MADE, VkPipelineLayout *o), (d, i, a, o))
-FAULT(CreateQueryPool, false, (VkDevice d, const VkQueryPoolCreateInfo *i, MADE, VkQueryPool *o), (d, i, a, o))
-FAULT(CreateShaderModule, true, (VkDevice d, const VkShaderModuleCreateInfo *i, MADE, VkShaderModule *o), (d, i, a, o))
 FAULT(EndCommandBuffer, false, (VkCommandBuffer c), (c))
 FAULT(FlushMappedMemoryRanges, false, (VkDevice d, uint32_t n, const VkMappedMemoryRange *r), (d, n, r))
 FAULT(GetPipelineCacheData, false, (VkDevice d, VkPipelineCache p, size_t *n, void *o), (d, p, n, o))
@@ -62,10 +58,125 @@ FAULT(QueueSubmit, false, (VkQueue q, uint32_t n, const VkSubmitInfo *i, VkFence
 FAULT(ResetFences, false, (VkDevice d, uint32_t n, const VkFence *f), (d, n, f))
 FAULT(WaitForFences, false, (VkDevice d, uint32_t n, const VkFence *f, VkBool32 a, uint64_t t), (d, n, f, a, t))
 
+/* ---- a driver whose compiler is wrong ---- */
+
+/* Multiply-adds of the words of SPIR-V: the opcode and length of an instruction are its first word, its operands follow. */
+static void break_code(uint32_t *words, size_t count)
+{
+    enum { HEADER = 5, EXTENDED = 12, FMA = 50, LENGTH = 8 };
+    for (size_t k = HEADER; k < count && words[k] >> 16; k += words[k] >> 16)
+        if (words[k] == (LENGTH << 16 | EXTENDED) && words[k + 4] == FMA)
+            words[k + 7] = words[k + 5];
+}
+
+static PFN_vkCreateShaderModule real_CreateShaderModule;
+static VKAPI_ATTR VkResult VKAPI_CALL CreateShaderModule(VkDevice d, const VkShaderModuleCreateInfo *i, MADE, VkShaderModule *o)
+{
+    if (fails(true))
+        return result();
+    if (!miscompiles())
+        return real_CreateShaderModule(d, i, a, o);
+    uint32_t *words = malloc(i->codeSize);
+    if (!words)
+        return VK_ERROR_OUT_OF_HOST_MEMORY;
+    memcpy(words, i->pCode, i->codeSize);
+    break_code(words, i->codeSize / sizeof *words);
+    VkShaderModuleCreateInfo broken = *i;
+    broken.pCode = words;
+    VkResult made = real_CreateShaderModule(d, &broken, a, o);
+    free(words);
+    return made;
+}
+
+/* ---- a driver that needs portability enumeration ---- */
+
+#define SUBSET "VK_KHR_portability_subset"
+static atomic_bool wanted; /* the instance shows such drivers */
+
+static bool portability(void)
+{
+    return counts && (fault_kind == PORTABILITY || fault_kind == APPLE);
+}
+
+static bool listed(const char *const *names, uint32_t count, const char *name)
+{
+    for (uint32_t k = 0; k < count; k++)
+        if (strcmp(names[k], name) == 0)
+            return true;
+    return false;
+}
+
+static PFN_vkCreateInstance real_CreateInstance;
+static VKAPI_ATTR VkResult VKAPI_CALL CreateInstance(const VkInstanceCreateInfo *i, MADE, VkInstance *o)
+{
+    atomic_store(&wanted, i->flags & VK_INSTANCE_CREATE_ENUMERATE_PORTABILITY_BIT_KHR &&
+                              listed(i->ppEnabledExtensionNames, i->enabledExtensionCount, VK_KHR_PORTABILITY_ENUMERATION_EXTENSION_NAME));
+    return fails(false) ? result() : real_CreateInstance(i, a, o);
+}
+
+static PFN_vkEnumeratePhysicalDevices real_EnumeratePhysicalDevices;
+static VKAPI_ATTR VkResult VKAPI_CALL EnumeratePhysicalDevices(VkInstance i, uint32_t *c, VkPhysicalDevice *p)
+{
+    if (portability() && !atomic_load(&wanted)) {
+        *c = 0;
+        return VK_SUCCESS;
+    }
+    return fails(false) ? result() : real_EnumeratePhysicalDevices(i, c, p);
+}
+
+/* One more than the real driver has: the last. */
+static PFN_vkEnumerateDeviceExtensionProperties real_EnumerateDeviceExtensionProperties;
+static VKAPI_ATTR VkResult VKAPI_CALL EnumerateDeviceExtensionProperties(VkPhysicalDevice p, const char *l, uint32_t *c,
+                                                                         VkExtensionProperties *o)
+{
+    if (!portability())
+        return fails(false) ? result() : real_EnumerateDeviceExtensionProperties(p, l, c, o);
+    uint32_t room = *c;
+    VkResult listing = real_EnumerateDeviceExtensionProperties(p, l, c, o);
+    if (listing || (o && *c == room))
+        return listing ? listing : VK_INCOMPLETE;
+    if (o)
+        o[*c] = (VkExtensionProperties){SUBSET, 1};
+    ++*c;
+    return VK_SUCCESS;
+}
+
+static PFN_vkGetPhysicalDeviceProperties2 real_GetPhysicalDeviceProperties2;
+static VKAPI_ATTR void VKAPI_CALL GetPhysicalDeviceProperties2(VkPhysicalDevice p, VkPhysicalDeviceProperties2 *o)
+{
+    real_GetPhysicalDeviceProperties2(p, o);
+    if (fault_kind == APPLE) {
+        o->properties.deviceType = VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
+        strcpy(o->properties.deviceName, "Apple M1 (Metal)");
+    }
+    for (VkBaseOutStructure *next = o->pNext; portability() && next; next = next->pNext) {
+        if (next->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES)
+            strcpy(((VkPhysicalDeviceDriverProperties *)next)->driverName, "MoltenVK");
+        if (next->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_ID_PROPERTIES)
+            memset(((VkPhysicalDeviceIDProperties *)next)->deviceUUID, 0, VK_UUID_SIZE);
+    }
+}
+
+/* Its timestamps are not to be asked for. */
+static PFN_vkCreateQueryPool real_CreateQueryPool;
+static VKAPI_ATTR VkResult VKAPI_CALL CreateQueryPool(VkDevice d, const VkQueryPoolCreateInfo *i, MADE, VkQueryPool *o)
+{
+    if (portability())
+        return VK_ERROR_UNKNOWN;
+    return fails(false) ? result() : real_CreateQueryPool(d, i, a, o);
+}
+
+/* A program that does not enable the subset is wrong; the real driver does not know it. */
 static PFN_vkCreateDevice real_CreateDevice;
 static VKAPI_ATTR VkResult VKAPI_CALL CreateDevice(VkPhysicalDevice p, const VkDeviceCreateInfo *i, MADE, VkDevice *o)
 {
-    VkResult made = fails(false) ? result() : real_CreateDevice(p, i, a, o);
+    VkDeviceCreateInfo without = *i;
+    if (portability()) {
+        if (!listed(i->ppEnabledExtensionNames, i->enabledExtensionCount, SUBSET) || i->enabledExtensionCount != 1)
+            return VK_ERROR_INITIALIZATION_FAILED;
+        without.enabledExtensionCount = 0;
+    }
+    VkResult made = fails(false) ? result() : real_CreateDevice(p, &without, a, o);
     if (made)
         return made;
     wait_idle = (PFN_vkDeviceWaitIdle)device_function(*o, "vkDeviceWaitIdle");
@@ -110,6 +221,7 @@ static PFN_vkVoidFunction wrap(const char *name, PFN_vkVoidFunction real)
     WRAP(DestroyDevice)
     WRAP(EndCommandBuffer)
     WRAP(FlushMappedMemoryRanges)
+    WRAP(GetPhysicalDeviceProperties2)
     WRAP(GetPipelineCacheData)
     WRAP(GetQueryPoolResults)
     WRAP(InvalidateMappedMemoryRanges)
