@@ -1,16 +1,12 @@
 /* One file a blob: a header, the whole key, the bytes. The file's name is a hash of the key; the key inside settles collisions. Files are
  * replaced by rename, so that any number of processes may share the folder; a torn file fails its checksum. */
-#define _DEFAULT_SOURCE /* flock */
-#include <fcntl.h>
+#include "context.h"
+#include "os.h"
+
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "context.h"
 
 enum { PATH_BYTES = 4096 };
 
@@ -58,13 +54,14 @@ void hsae_cache_read(const hsae_context *context, const char *kind, const void *
     *size = 0;
     if (!blob_path(context, kind, key, key_size, path))
         return;
-    FILE *file = fopen(path, "rb");
+    FILE *file = hsae_os_fopen(path, "rb");
     if (!file)
         return;
     struct header header;
-    struct stat info;
-    if (fread(&header, sizeof header, 1, file) != 1 || fstat(fileno(file), &info) || memcmp(header.magic, magic, sizeof magic) ||
-        header.key_size != key_size || (uint64_t)info.st_size != sizeof header + key_size + header.data_size)
+    uint64_t file_size = 0;
+    if (fread(&header, sizeof header, 1, file) != 1 || hsae_os_describe(fileno(file), &file_size) == HSAE_OS_NONE ||
+        memcmp(header.magic, magic, sizeof magic) || header.key_size != key_size ||
+        file_size != sizeof header + key_size + header.data_size)
         goto end;
     stored_key = malloc(key_size + 1);
     bytes = malloc(header.data_size + 1);
@@ -90,12 +87,13 @@ static void make_folders(const char *dir)
     if (snprintf(path, sizeof path, "%s", dir) >= (int)sizeof path)
         return;
     for (char *c = path + 1; *c; c++)
-        if (*c == '/') {
+        if (hsae_os_is_separator(*c)) {
+            char separator = *c;
             *c = 0;
-            mkdir(path, 0777);
-            *c = '/';
+            hsae_os_make_folder(path);
+            *c = separator;
         }
-    mkdir(path, 0777);
+    hsae_os_make_folder(path);
 }
 
 void hsae_cache_make_folder(const hsae_context *context)
@@ -111,23 +109,23 @@ void hsae_cache_write(const hsae_context *context, const char *kind, const void 
         snprintf(temporary, sizeof temporary, "%s/.new-XXXXXX", context->cache_dir) >= (int)sizeof temporary)
         return;
     hsae_cache_make_folder(context);
-    int descriptor = mkstemp(temporary);
+    int descriptor = hsae_os_open_temporary(temporary, true);
     if (descriptor < 0) {
         hsae_log(context, HSAE_LOG_DEBUG, "compiled kernels are not kept: %s cannot be written", context->cache_dir);
         return;
     }
     FILE *file = fdopen(descriptor, "wb");
     if (!file) {
-        close(descriptor);
-        unlink(temporary);
+        hsae_os_close(descriptor);
+        hsae_os_remove(temporary);
         return;
     }
     struct header header = make_header(key, key_size, data, size);
     bool whole =
         fwrite(&header, sizeof header, 1, file) == 1 && fwrite(key, 1, key_size, file) == key_size && fwrite(data, 1, size, file) == size;
     whole = !fclose(file) && whole;
-    if (!whole || rename(temporary, path))
-        unlink(temporary);
+    if (!whole || hsae_os_rename(temporary, path))
+        hsae_os_remove(temporary);
 }
 
 int hsae_cache_lock(const hsae_context *context)
@@ -136,14 +134,14 @@ int hsae_cache_lock(const hsae_context *context)
     if (!context->cache_dir || snprintf(path, sizeof path, "%s/.lock", context->cache_dir) >= (int)sizeof path)
         return -1;
     hsae_cache_make_folder(context);
-    int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    int file = hsae_os_open(path, HSAE_OS_LOCK);
     if (file >= 0)
-        flock(file, LOCK_EX);
+        hsae_os_lock(file, true);
     return file;
 }
 
 void hsae_cache_unlock(int lock)
 {
     if (lock >= 0)
-        close(lock);
+        hsae_os_close(lock);
 }

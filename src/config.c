@@ -116,7 +116,7 @@ struct text {
     size_t size, used;
 };
 
-__attribute__((format(printf, 2, 3))) static void append(struct text *text, const char *format, ...)
+HSAE_OS_PRINTF(2, 3) static void append(struct text *text, const char *format, ...)
 {
     va_list values;
     va_start(values, format);
@@ -518,7 +518,7 @@ hsae_status hsae_config_load(hsae_context *context, hsae_config *config, const c
 {
     hsae_status status = HSAE_ERROR_FILE;
     char *text = NULL;
-    FILE *file = fopen(path, "rb");
+    FILE *file = hsae_os_fopen(path, "rb");
     if (!file) {
         status = hsae_fail_reading(context, path, errno);
         goto end;

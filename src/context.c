@@ -1,26 +1,20 @@
 #include "context.h"
+#include "os.h"
 
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { LINE_BYTES = 4096 };
 
 /* The folder for the blob cache, or NULL for none; false: out of memory. */
 static bool find_cache_dir(const char *wanted, char **out)
 {
-    const char *base = wanted ? wanted : getenv("HSAE_CACHE_DIR"), *tail = "";
-    if (!base) {
-        base = getenv("XDG_CACHE_HOME");
-        tail = "/hsae";
-        if (!base || !*base) {
-            base = getenv("HOME");
-            tail = "/.cache/hsae";
-        }
-    }
+    const char *base = wanted ? wanted : hsae_os_getenv("HSAE_CACHE_DIR"), *tail = "";
+    if (!base)
+        base = hsae_os_cache_folder(&tail);
     *out = NULL;
     if (!base || !*base)
         return true;
@@ -91,11 +85,4 @@ hsae_status hsae_fail(const hsae_context *context, hsae_status status, const cha
     log_line(context, HSAE_LOG_ERROR, format, values);
     va_end(values);
     return status;
-}
-
-double hsae_clock(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }

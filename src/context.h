@@ -2,6 +2,7 @@
 #ifndef HSAE_SRC_CONTEXT_H
 #define HSAE_SRC_CONTEXT_H
 
+#include "os.h"
 #include <hsae/status.h>
 
 struct hsae_context {
@@ -11,12 +12,9 @@ struct hsae_context {
 };
 
 /* Formats one line and hands it to the log callback. */
-void hsae_log(const hsae_context *context, hsae_log_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void hsae_log(const hsae_context *context, hsae_log_level level, const char *format, ...) HSAE_OS_PRINTF(3, 4);
 /* hsae_log at HSAE_LOG_ERROR, then `status`: `return hsae_fail(context, HSAE_ERROR_FILE, "...", ...)`. */
-hsae_status hsae_fail(const hsae_context *context, hsae_status status, const char *format, ...) __attribute__((format(printf, 3, 4)));
-
-/* Seconds of a clock that only goes forward. */
-double hsae_clock(void);
+hsae_status hsae_fail(const hsae_context *context, hsae_status status, const char *format, ...) HSAE_OS_PRINTF(3, 4);
 
 /* The blob cache (cache.c): opaque bytes under a key that names everything they depend on. Reading a missing or damaged blob gives NULL;
  * a write that fails is forgotten. *data is the caller's, free(). */

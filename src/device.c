@@ -559,12 +559,12 @@ static double patience(const struct hsae_device *device)
 
 hsae_status hsae_device_await(struct hsae_device *device, uint64_t ticket)
 {
-    const double start = hsae_clock(), most = patience(device);
+    const double start = hsae_os_seconds(), most = patience(device);
     bool done = false, warned = false;
     hsae_status status = HSAE_OK;
     while (!status && !done) {
         status = device->ops->wait(device, ticket, most < 12 ? most / 12 : 1, &done);
-        double waited = hsae_clock() - start;
+        double waited = hsae_os_seconds() - start;
         if (status || done)
             break;
         if (waited >= most) {

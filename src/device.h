@@ -218,7 +218,7 @@ struct backend {
 /* A wait with patience, for backends: hsae_device_wait without its checks. */
 hsae_status hsae_device_await(struct hsae_device *device, uint64_t ticket);
 /* ERROR_DRIVER for what only a device that computes wrong can do: "its lists are not in order". */
-hsae_status hsae_fail_wrong(const struct hsae_device *device, const char *format, ...) __attribute__((format(printf, 2, 3)));
+hsae_status hsae_fail_wrong(const struct hsae_device *device, const char *format, ...) HSAE_OS_PRINTF(2, 3);
 /* Grows a malloc'd array (NULL at first) by one. ERROR_MEMORY. */
 hsae_status hsae_device_info_append(hsae_context *context, hsae_device_info **list, size_t *count, const hsae_device_info *info);
 

@@ -1,5 +1,4 @@
 /* Which devices exist, and opening one. */
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -17,7 +17,7 @@ struct reader {
     struct hsae_json_error *wrong;
 };
 
-__attribute__((format(printf, 2, 3))) static void *fail(struct reader *reader, const char *format, ...)
+HSAE_OS_PRINTF(2, 3) static void *fail(struct reader *reader, const char *format, ...)
 {
     struct hsae_json_error *wrong = reader->wrong;
     va_list values;

@@ -9,9 +9,6 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <time.h>
-#include <unistd.h>
 
 cli_verbosity cli_verbose = CLI_NORMAL;
 static atomic_bool line_is_shown;
@@ -85,27 +82,17 @@ int cli_exit_status(hsae_status status)
 bool cli_has_status_line(void)
 {
     static int known = -1;
-    if (known < 0) {
-        const char *term = getenv("TERM");
-        known = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
-    }
+    if (known < 0)
+        known = hsae_os_has_terminal();
     return known && cli_verbose != CLI_QUIET;
-}
-
-double cli_seconds(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
 void cli_status_line(bool force, const char *format, ...)
 {
     static double last;
-    struct winsize size;
     char text[512];
     va_list arguments;
-    double now = cli_seconds();
+    double now = hsae_os_seconds();
     if (!cli_has_status_line() || (!force && now - last < 0.1))
         return;
     last = now;
@@ -113,8 +100,9 @@ void cli_status_line(bool force, const char *format, ...)
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     /* A line longer than the terminal would wrap and could not be taken away again. */
-    if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 && strlen(text) >= size.ws_col)
-        text[size.ws_col - 1] = 0;
+    unsigned width = hsae_os_terminal_width();
+    if (width > 1 && strlen(text) >= width)
+        text[width - 1] = 0;
     fprintf(stderr, "\r%s\033[K", text);
     atomic_store(&line_is_shown, true);
 }
@@ -139,24 +127,13 @@ static volatile sig_atomic_t signal_number;
 static void on_signal(int number)
 {
     if (signal_number)
-        _exit(128 + number);
+        _Exit(128 + number);
     signal_number = number;
 }
 
 void cli_catch_signals(void)
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
-        struct sigaction old;
-        /* What runs under nohup is to survive its terminal. */
-        if (sigaction(signals[i], NULL, &old) == 0 && (signals[i] != SIGHUP || old.sa_handler != SIG_IGN))
-            sigaction(signals[i], &action, NULL);
-    }
-    /* A closed pipe and a file grown too large are write errors, reported like any other. */
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGXFSZ, SIG_IGN);
+    hsae_os_program_catch(on_signal);
 }
 
 int cli_signal(void)

@@ -2,6 +2,7 @@
 #ifndef HSAE_TOOLS_CLI_H
 #define HSAE_TOOLS_CLI_H
 
+#include "../src/os.h"
 #include <hsae/hsae.h>
 #include <jansson.h>
 #include <stdbool.h>
@@ -15,11 +16,11 @@ enum { CLI_CONTINUE = -1 };
 /* Everything below writes to standard error; a status line on the terminal is taken away first. */
 typedef enum cli_verbosity { CLI_QUIET, CLI_NORMAL, CLI_VERBOSE } cli_verbosity;
 extern cli_verbosity cli_verbose;
-void cli_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void cli_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
-void cli_note(const char *format, ...) __attribute__((format(printf, 1, 2))); /* not with --quiet */
+void cli_error(const char *format, ...) HSAE_OS_PRINTF(1, 2);
+void cli_warning(const char *format, ...) HSAE_OS_PRINTF(1, 2);
+void cli_note(const char *format, ...) HSAE_OS_PRINTF(1, 2); /* not with --quiet */
 /* cli_error and a pointer to --help; CLI_USAGE. */
-int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int cli_usage(const char *command, const char *format, ...) HSAE_OS_PRINTF(2, 3);
 /* "cannot ACTION PATH: reason of errno; what to do"; CLI_FAILED. */
 int cli_file_error(const char *action, const char *path);
 int cli_out_of_memory(void);
@@ -29,9 +30,8 @@ int cli_exit_status(hsae_status status);
 
 /* The updating line at the bottom of a terminal; nothing elsewhere. At most ten a second unless `force`. */
 bool cli_has_status_line(void);
-void cli_status_line(bool force, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void cli_status_line(bool force, const char *format, ...) HSAE_OS_PRINTF(2, 3);
 void cli_clear_status_line(void);
-double cli_seconds(void); /* monotonic clock */
 /* hsae_progress_fn that shows a share of the work; `user` is the verb. False once interrupted. */
 bool cli_progress(void *user, uint64_t done, uint64_t total);
 

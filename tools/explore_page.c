@@ -47,7 +47,7 @@ static void write_base64(FILE *file, const unsigned char *bytes, size_t size)
 }
 
 /* Writes page->text as the block of this name. */
-__attribute__((format(printf, 2, 3))) static int write_block(struct page *page, const char *format, ...)
+HSAE_OS_PRINTF(2, 3) static int write_block(struct page *page, const char *format, ...)
 {
     va_list arguments;
     uLong bound = deflateBound(&page->deflate, (uLong)page->text.size);

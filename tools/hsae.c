@@ -2,7 +2,6 @@
 #include "cli.h"
 
 #include <string.h>
-#include <sys/resource.h>
 
 static const struct cli_command *const commands[] = {&cli_devices, &cli_train,  &cli_report, &cli_eval, &cli_encode,
                                                      &cli_decode,  &cli_export, &cli_import, &cli_tree, &cli_explore,
@@ -45,19 +44,9 @@ static int run(int argc, char **argv)
     return cli_usage("", "unknown command '%s'", word);
 }
 
-/* A data set keeps every file open, and the customary limit is there for the sake of select(2), which is not used here. */
-static void allow_many_files(void)
-{
-    struct rlimit limit;
-    if (!getrlimit(RLIMIT_NOFILE, &limit)) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
-
 int main(int argc, char **argv)
 {
-    allow_many_files();
+    hsae_os_program_begin(&argc, &argv);
     cli_catch_signals();
     return cli_finish_output(run(argc, argv));
 }

@@ -321,7 +321,10 @@ static int write_json(const struct bench *bench, json_t *object)
     object = head_json(bench, object);
     if (strcmp(bench->json, "-") == 0)
         return cli_print_json(object);
-    int failed = !object || json_dump_file(object, bench->json, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
+    FILE *file = object ? hsae_os_fopen(bench->json, "w") : NULL;
+    bool failed = !file || json_dumpf(object, file, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
+    if (file)
+        failed |= fclose(file) != 0;
     json_decref(object);
     return failed ? cli_file_error("write", bench->json) : CLI_DONE;
 }

@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { BATCH = 1024 };
 
@@ -40,8 +39,7 @@ static hsae_status file_error(const char *action, const char *path)
 static hsae_status open_spool(struct spool *spool, const char *path, size_t size)
 {
     static const char pattern[] = ".hsae-XXXXXX";
-    const char *slash = strrchr(path, '/');
-    size_t folder = slash ? (size_t)(slash - path) + 1 : 0;
+    size_t folder = (size_t)(hsae_os_file_name(path) - path);
     char *name = malloc(folder + sizeof pattern);
     if (!name) {
         cli_out_of_memory();
@@ -49,12 +47,11 @@ static hsae_status open_spool(struct spool *spool, const char *path, size_t size
     }
     memcpy(name, path, folder);
     memcpy(name + folder, pattern, sizeof pattern);
-    int descriptor = mkstemp(name);
+    int descriptor = hsae_os_open_temporary(name, false);
     if (descriptor >= 0) {
-        unlink(name);
         spool->file = fdopen(descriptor, "w+b");
         if (!spool->file)
-            close(descriptor);
+            hsae_os_close(descriptor);
     }
     free(name);
     spool->size = size;
@@ -135,7 +132,7 @@ static hsae_status encode_all(struct encoder *encoder)
 
 static bool rewind_spool(struct spool *spool)
 {
-    return fflush(spool->file) == 0 && fseeko(spool->file, 0, SEEK_SET) == 0;
+    return fflush(spool->file) == 0 && fseek(spool->file, 0, SEEK_SET) == 0;
 }
 
 static hsae_status write_features(struct encoder *encoder)

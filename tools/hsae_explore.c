@@ -5,7 +5,6 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct request {
     const char *model_path, *device_id, *out, *figure, *neuronpedia;
@@ -21,15 +20,14 @@ static bool find_tokens(const struct cli_paths *data, struct cli_paths *tokens)
 {
     tokens->items = calloc(data->count, sizeof *tokens->items);
     for (size_t i = 0; i < data->count && tokens->items; i++) {
-        struct stat info;
-        const char *path = data->items[i], *slash = strrchr(path, '/');
-        bool folder = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
-        int length = folder ? (int)strlen(path) : slash ? (int)(slash - path) : 0;
+        const char *path = data->items[i], *name = hsae_os_file_name(path);
+        bool folder = hsae_os_kind(path) == HSAE_OS_FOLDER;
+        int length = folder ? (int)strlen(path) : name > path ? (int)(name - path) - 1 : 0;
         size_t size = strlen(path) + sizeof "/tokens.jsonl";
         char *found = malloc(size);
         if (!found)
             return false;
-        snprintf(found, size, "%.*s%stokens.jsonl", length, path, length || slash ? "/" : "");
+        snprintf(found, size, "%.*s%stokens.jsonl", length, path, length || name > path ? "/" : "");
         if (tokens->count && strcmp(tokens->items[tokens->count - 1], found) == 0)
             free(found);
         else
@@ -113,7 +111,7 @@ static int run_request(const struct request *request, const struct cli_paths *to
     hsae_model *model = NULL;
     hsae_explorer *explorer = NULL;
     uint64_t bytes = 0;
-    double start = cli_seconds();
+    double start = hsae_os_seconds();
     if (!context)
         return CLI_FAILED;
     int status = cli_exit_status(hsae_model_load(context, request->model_path, &model));
@@ -131,7 +129,7 @@ static int run_request(const struct request *request, const struct cli_paths *to
     if (status == CLI_DONE)
         status = write_result(request, &exploration, &bytes);
     if (status == CLI_DONE)
-        print_result(request, &exploration, bytes, cli_seconds() - start);
+        print_result(request, &exploration, bytes, hsae_os_seconds() - start);
     hsae_explorer_free(&explorer);
     hsae_model_free(&model);
     hsae_context_destroy(&context);

@@ -124,7 +124,7 @@ static hsae_status data_json(hsae_context *context, const struct cli_paths *path
 static bool is_safetensors(const char *path)
 {
     unsigned char start[9];
-    FILE *file = fopen(path, "rb");
+    FILE *file = hsae_os_fopen(path, "rb");
     bool is = file && fread(start, 1, sizeof start, file) == sizeof start && start[8] == '{';
     if (file)
         fclose(file);
@@ -160,7 +160,7 @@ static void print_number(const json_t *object, const char *key, const char *labe
 {
     const json_t *value = json_object_get(object, key);
     if (json_is_integer(value))
-        printf("  %-22s %" JSON_INTEGER_FORMAT "\n", label, json_integer_value(value));
+        printf("  %-22s %lld\n", label, (long long)json_integer_value(value));
     else if (json_is_real(value))
         printf("  %-22s %g\n", label, json_real_value(value));
 }

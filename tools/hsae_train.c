@@ -8,7 +8,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 struct train {
     /* As given. */
@@ -82,7 +81,7 @@ static void show_progress(const struct train *train, uint64_t step, bool as_line
 {
     char figures[256] = "", left[32] = "?";
     uint64_t batch = hsae_trainer_config(train->trainer)->batch, done = step - train->first_step, until = train->until;
-    double elapsed = cli_seconds() - train->began, rate = done && elapsed > 0 ? (double)done / elapsed : 0;
+    double elapsed = hsae_os_seconds() - train->began, rate = done && elapsed > 0 ? (double)done / elapsed : 0;
     if (rate > 0)
         duration_text((double)(until - step) / rate, left, sizeof left);
     if (train->figures.step)
@@ -149,7 +148,7 @@ static bool save_checkpoint(struct train *train)
     if (train->saved_step == step)
         return true;
     /* A checkpoint is not to outlive the lines before it. */
-    if (fsync(fileno(train->metrics)) && errno != EINVAL) {
+    if (hsae_os_sync(fileno(train->metrics)) && errno != EINVAL) {
         run_path(path, train->folder, "metrics.jsonl");
         cli_file_error("write", path);
         train->failed = true;
@@ -265,7 +264,7 @@ static int prepare_folder(struct train *train, bool resumed)
     if (status != CLI_DONE)
         return status;
     run_path(path, train->folder, "metrics.jsonl");
-    train->metrics = fopen(path, "a");
+    train->metrics = hsae_os_fopen(path, "a");
     return train->metrics ? CLI_DONE : cli_file_error("write", path);
 }
 
@@ -282,7 +281,7 @@ static hsae_status run_steps(struct train *train)
         .checkpoint = on_checkpoint,
         .user = train,
     };
-    train->began = cli_seconds();
+    train->began = hsae_os_seconds();
     if (cli_signal())
         return HSAE_CANCELLED;
     if (train->first_step >= train->until)
@@ -395,7 +394,7 @@ static int work(struct train *train)
 static int conclude(struct train *train, int exit_status)
 {
     const char *end = exit_status > 128 ? "interrupted" : exit_status ? "failed" : train->complete ? "finished" : "stopped";
-    int written = run_record_end(train->folder, end, train->last_step, cli_seconds() - train->opened);
+    int written = run_record_end(train->folder, end, train->last_step, hsae_os_seconds() - train->opened);
     if (written == CLI_DONE)
         written = run_report_write(train->context, train->folder, NULL);
     if (written == CLI_DONE && exit_status == CLI_DONE && !train->json)
@@ -427,7 +426,7 @@ static int choose_start(const struct train *train, char path[RUN_PATH])
 static int run_once(struct train *train)
 {
     char start[RUN_PATH];
-    train->opened = cli_seconds();
+    train->opened = hsae_os_seconds();
     int exit_status = run_lock(train->context, train->folder, &train->lock);
     if (exit_status == CLI_DONE)
         exit_status = choose_start(train, start);

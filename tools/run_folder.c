@@ -1,18 +1,11 @@
-#ifdef __APPLE__
-#define _DARWIN_C_SOURCE /* flock */
-#endif
-
 #include "run_folder.h"
 
-#include <dirent.h>
+#include "text.h"
+
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 static const char metrics_name[] = "metrics.jsonl", model_name[] = "model.safetensors";
 
@@ -26,19 +19,19 @@ void run_checkpoint_path(char path[RUN_PATH], const char *folder, uint64_t step)
     snprintf(path, RUN_PATH, "%s/checkpoint-%" PRIu64 ".safetensors", folder, step);
 }
 
-/* Names in a folder survive a power cut once the folder is synced. File systems that cannot do that are left alone. */
-static void sync_folder(const char *folder)
+/* A name survives a power cut once its folder is synced. File systems that cannot do that are left alone. */
+static void sync_name(const char *path)
 {
-    int file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (file < 0)
+    int folder = hsae_os_open(path, HSAE_OS_PARENT);
+    if (folder < 0)
         return;
-    fsync(file);
-    close(file);
+    hsae_os_sync(folder);
+    hsae_os_close(folder);
 }
 
 int run_make_folders(const char *folder, bool *made)
 {
-    char path[RUN_PATH], above[RUN_PATH] = ".";
+    char path[RUN_PATH];
     size_t length = strlen(folder);
     *made = false;
     if (length > RUN_PATH - 64) {
@@ -46,16 +39,15 @@ int run_make_folders(const char *folder, bool *made)
         return cli_file_error("make the folder", folder);
     }
     for (size_t i = 1; i <= length; i++) {
-        if (folder[i] != '/' && folder[i] != 0)
+        if (!hsae_os_is_separator(folder[i]) && folder[i] != 0)
             continue;
         snprintf(path, sizeof path, "%.*s", (int)i, folder);
-        if (mkdir(path, 0777) == 0) {
+        if (hsae_os_make_folder(path) == 0) {
             *made = true;
-            sync_folder(above);
+            sync_name(path);
         } else if (errno != EEXIST) {
             return cli_file_error("make the folder", path);
         }
-        snprintf(above, sizeof above, "%s", path);
     }
     return CLI_DONE;
 }
@@ -67,20 +59,20 @@ static void remove_temporaries(const char *folder)
     char path[RUN_PATH];
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         run_path(path, folder, names[i]);
-        unlink(path);
+        hsae_os_remove(path);
     }
 }
 
 int run_lock(hsae_context *context, const char *folder, struct run_lock *lock)
 {
-    *lock = (struct run_lock){.folder = -1};
+    *lock = (struct run_lock){.lock = -1};
     int status = run_make_folders(folder, &lock->made);
     if (status != CLI_DONE)
         return status;
-    lock->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (lock->folder < 0)
+    errno = hsae_os_lock_folder(folder, &lock->lock);
+    if (lock->lock < 0 && errno != EWOULDBLOCK)
         return cli_file_error("use the folder", folder);
-    if (flock(lock->folder, LOCK_EX | LOCK_NB) == 0) {
+    if (errno == 0) {
         remove_temporaries(folder);
         hsae_folder_sweep(context, folder);
         return CLI_DONE;
@@ -95,12 +87,10 @@ int run_lock(hsae_context *context, const char *folder, struct run_lock *lock)
 
 void run_unlock(const char *folder, struct run_lock *lock)
 {
-    if (lock->folder < 0)
+    if (lock->lock < 0)
         return;
-    if (lock->made)
-        rmdir(folder); /* only where it is empty */
-    close(lock->folder);
-    lock->folder = -1;
+    hsae_os_unlock_folder(folder, lock->lock, lock->made);
+    lock->lock = -1;
 }
 
 static int ascending(const void *left, const void *right)
@@ -123,22 +113,22 @@ int run_checkpoints(const char *folder, uint64_t **steps, size_t *count)
 {
     *steps = NULL;
     *count = 0;
-    DIR *directory = opendir(folder);
-    if (!directory)
+    struct hsae_os_folder *entries = hsae_os_folder_open(folder);
+    if (!entries)
         return errno == ENOENT ? CLI_DONE : cli_file_error("read the folder", folder);
-    for (struct dirent *entry; (entry = readdir(directory));) {
+    for (const char *name; (name = hsae_os_folder_next(entries));) {
         uint64_t step;
-        if (!checkpoint_step(entry->d_name, &step))
+        if (!checkpoint_step(name, &step))
             continue;
         uint64_t *more = realloc(*steps, (*count + 1) * sizeof *more);
         if (!more) {
-            closedir(directory);
+            hsae_os_folder_close(entries);
             return cli_out_of_memory();
         }
         *steps = more;
         more[(*count)++] = step;
     }
-    closedir(directory);
+    hsae_os_folder_close(entries);
     if (*count)
         qsort(*steps, *count, sizeof **steps, ascending);
     return CLI_DONE;
@@ -148,7 +138,7 @@ static bool exists(const char *folder, const char *name)
 {
     char path[RUN_PATH];
     run_path(path, folder, name);
-    return access(path, F_OK) == 0;
+    return hsae_os_kind(path) != HSAE_OS_NONE;
 }
 
 bool run_exists(const char *folder)
@@ -162,7 +152,7 @@ bool run_exists(const char *folder)
 
 static int remove_file(const char *path)
 {
-    return unlink(path) && errno != ENOENT ? cli_file_error("remove", path) : CLI_DONE;
+    return hsae_os_remove(path) && errno != ENOENT ? cli_file_error("remove", path) : CLI_DONE;
 }
 
 int run_remove_file(const char *folder, const char *name)
@@ -209,15 +199,15 @@ int run_prune(const char *folder, uint64_t step, uint64_t keep)
 
 FILE *run_output_open(struct run_output *output, const char *path)
 {
-    struct stat info;
     output->path = path;
     output->file = NULL;
     errno = strlen(path) < RUN_PATH ? 0 : ENAMETOOLONG;
-    if (!errno && stat(path, &info) == 0 && !S_ISREG(info.st_mode)) /* renaming over /dev/null would replace the device */
-        errno = S_ISDIR(info.st_mode) ? EISDIR : EINVAL;
+    enum hsae_os_kind old = errno ? HSAE_OS_NONE : hsae_os_kind(path);
+    if (old == HSAE_OS_FOLDER || old == HSAE_OS_OTHER) /* renaming over /dev/null would replace the device */
+        errno = old == HSAE_OS_FOLDER ? EISDIR : EINVAL;
     else if (!errno || errno == ENOENT) {
         snprintf(output->temporary, sizeof output->temporary, "%s.tmp", path);
-        output->file = fopen(output->temporary, "w");
+        output->file = hsae_os_fopen(output->temporary, "w");
     }
     if (!output->file)
         cli_file_error("write", path);
@@ -226,19 +216,16 @@ FILE *run_output_open(struct run_output *output, const char *path)
 
 int run_output_commit(struct run_output *output)
 {
-    int error = ferror(output->file) || fflush(output->file) || fsync(fileno(output->file)) ? errno : 0;
+    int error = ferror(output->file) || fflush(output->file) || hsae_os_sync(fileno(output->file)) ? errno : 0;
     if (fclose(output->file) && !error)
         error = errno;
-    if (!error && rename(output->temporary, output->path))
+    if (!error && hsae_os_rename(output->temporary, output->path))
         error = errno;
     if (!error) {
-        char folder[RUN_PATH];
-        const char *slash = strrchr(output->path, '/');
-        snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash + 1 - output->path) : 1, slash ? output->path : ".");
-        sync_folder(folder);
+        sync_name(output->path);
         return CLI_DONE;
     }
-    unlink(output->temporary);
+    hsae_os_remove(output->temporary);
     errno = error;
     return cli_file_error("write", output->path);
 }
@@ -246,7 +233,7 @@ int run_output_commit(struct run_output *output)
 int run_output_discard(struct run_output *output, int status)
 {
     fclose(output->file);
-    unlink(output->temporary);
+    hsae_os_remove(output->temporary);
     return status;
 }
 
@@ -265,14 +252,14 @@ int run_cut_metrics(const char *folder, uint64_t step)
     size_t capacity = 0;
     struct run_output output;
     run_path(path, folder, metrics_name);
-    FILE *old = fopen(path, "r");
+    FILE *old = hsae_os_fopen(path, "r");
     if (!old)
         return errno == ENOENT ? CLI_DONE : cli_file_error("read", path);
     if (!run_output_open(&output, path)) {
         fclose(old);
         return CLI_FAILED;
     }
-    for (ssize_t length; (length = getline(&line, &capacity, old)) > 0;) {
+    for (size_t length; (length = text_read_line(old, &line, &capacity)) > 0;) {
         json_t *object = line[length - 1] == '\n' ? json_loads(line, 0, NULL) : NULL;
         const json_t *at = json_object_get(object, "step");
         if (json_is_integer(at) && json_integer_value(at) >= 0 && (uint64_t)json_integer_value(at) <= step)
@@ -286,7 +273,7 @@ int run_cut_metrics(const char *folder, uint64_t step)
 
 int run_compare(const char *path, const char *other)
 {
-    FILE *a = fopen(path, "rb"), *b = a ? fopen(other, "rb") : NULL;
+    FILE *a = hsae_os_fopen(path, "rb"), *b = a ? hsae_os_fopen(other, "rb") : NULL;
     int status = CLI_DONE;
     if (!b)
         status = cli_file_error("read", a ? other : path);

@@ -13,8 +13,8 @@ void run_checkpoint_path(char path[RUN_PATH], const char *folder, uint64_t step)
 
 /* A run folder that no other process trains into, until run_unlock or the end of this process. */
 struct run_lock {
-    int folder; /* open descriptor; -1: none */
-    bool made;  /* the folder was not there before */
+    int lock;  /* -1: none */
+    bool made; /* the folder was not there before */
 };
 /* Makes the folder and those above it, refuses one that another process holds, and removes what killed processes left half written. */
 int run_lock(hsae_context *context, const char *folder, struct run_lock *lock);

@@ -3,12 +3,10 @@
 
 #include "text.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
-
-extern char **environ;
 
 static const char record_name[] = "run.json";
 
@@ -17,9 +15,15 @@ json_t *run_read_json(const char *folder, const char *name)
     char path[RUN_PATH];
     json_error_t error;
     run_path(path, folder, name);
-    if (access(path, F_OK))
+    if (hsae_os_kind(path) == HSAE_OS_NONE)
         return NULL;
-    json_t *object = json_load_file(path, JSON_REJECT_DUPLICATES, &error);
+    FILE *file = hsae_os_fopen(path, "rb");
+    if (!file) {
+        cli_warning("%s: left out: %s", path, strerror(errno));
+        return NULL;
+    }
+    json_t *object = json_loadf(file, JSON_REJECT_DUPLICATES, &error);
+    fclose(file);
     if (!object)
         cli_warning("%s: left out: line %d: %s", path, error.line, error.text);
     return object;
@@ -41,12 +45,11 @@ int run_write_json(const char *folder, const char *name, json_t *object)
 /* What a shell needs to do the same again, the library's variables included. NULL: out of memory. */
 static char *command_line(const struct run_part *part)
 {
-    char *line = NULL;
-    size_t size;
-    FILE *file = open_memstream(&line, &size);
+    struct hsae_os_text text;
+    FILE *file = hsae_os_text_open(&text);
     if (!file)
         return NULL;
-    for (char **variable = environ; *variable; variable++) {
+    for (char **variable = hsae_os_environment(); *variable; variable++) {
         const char *value = strchr(*variable, '=');
         if (!value || strncmp(*variable, "HSAE_", 5) != 0)
             continue;
@@ -59,7 +62,7 @@ static char *command_line(const struct run_part *part)
         fputc(' ', file);
         text_shell(file, part->argv[i]);
     }
-    return fclose(file) == 0 ? line : NULL;
+    return hsae_os_text_close(&text);
 }
 
 static json_t *data_json(const hsae_dataset *data, const struct cli_paths *paths)
@@ -76,7 +79,7 @@ static json_t *part_json(const struct run_part *part)
     char directory[RUN_PATH], began[32] = "";
     time_t now = time(NULL);
     struct tm utc;
-    if (!getcwd(directory, sizeof directory))
+    if (!hsae_os_working_folder(directory, sizeof directory))
         *directory = 0;
     if (gmtime_r(&now, &utc))
         strftime(began, sizeof began, "%Y-%m-%dT%H:%M:%SZ", &utc);

@@ -50,10 +50,10 @@ static int read_metrics(struct report *report, void (*use)(struct report *report
     size_t capacity = 0;
     double last = 0;
     run_path(path, report->folder, "metrics.jsonl");
-    FILE *file = fopen(path, "r");
+    FILE *file = hsae_os_fopen(path, "r");
     if (!file)
         return CLI_DONE;
-    while (getline(&line, &capacity, file) > 0) {
+    while (text_read_line(file, &line, &capacity) > 0) {
         json_t *object = json_loads(line, 0, NULL);
         double step = number(object, "step");
         if (step > last) {
@@ -286,8 +286,9 @@ static void write_head(const struct report *report)
     FILE *file = report->file;
     char text[160], tokens[32], seconds[48], speed[32], explained[24] = "–", l0[24] = "–";
     const json_t *mean = json_object_get(report->evaluation, "mean");
-    const char *name = strrchr(report->folder, '/');
-    name = name && name[1] ? name + 1 : report->folder;
+    const char *name = hsae_os_file_name(report->folder);
+    if (!*name)
+        name = report->folder;
     fputs("<!DOCTYPE html>\n<html xmlns=\"http://www.w3.org/1999/xhtml\" lang=\"en\"><head><meta charset=\"utf-8\"/>\n"
           "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n"
           "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>",
@@ -513,7 +514,7 @@ static void write_value(FILE *file, const json_t *value)
         }
         fputs(text, file);
     } else if (json_is_integer(value)) {
-        fprintf(file, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
+        fprintf(file, "%lld", (long long)json_integer_value(value));
     } else {
         text_html(file, json_is_string(value) ? json_string_value(value) : json_is_true(value) ? "true" : "false");
     }
@@ -578,18 +579,19 @@ static int load(hsae_context *context, struct report *report)
 int run_report_write(hsae_context *context, const char *folder, const char *out)
 {
     struct report report = {.folder = folder};
+    struct hsae_os_text text;
     char path[RUN_PATH], *page = NULL;
-    size_t size;
     if (strlen(folder) > RUN_PATH - 64) {
         cli_error("the path of the folder is too long");
         return CLI_FAILED;
     }
     int status = load(context, &report);
-    if (status == CLI_DONE && !(report.file = open_memstream(&page, &size)))
+    if (status == CLI_DONE && !(report.file = hsae_os_text_open(&text)))
         status = cli_out_of_memory();
     if (status == CLI_DONE) {
         status = write_page(&report);
-        if (fclose(report.file) && status == CLI_DONE)
+        page = hsae_os_text_close(&text);
+        if (!page && status == CLI_DONE)
             status = cli_out_of_memory();
     }
     run_path(path, folder, "report.html");

@@ -34,6 +34,25 @@ static bool is_control(uint32_t code)
            (code >= 0x2066 && code <= 0x2069) || code == 0xfffe || code == 0xffff;
 }
 
+size_t text_read_line(FILE *file, char **line, size_t *capacity)
+{
+    size_t length = 0;
+    for (int c = 0; c != '\n' && (c = getc(file)) != EOF;) {
+        if (length + 1 >= *capacity) {
+            size_t larger = *capacity ? 2 * *capacity : 256;
+            char *moved = realloc(*line, larger);
+            if (!moved)
+                return 0;
+            *line = moved;
+            *capacity = larger;
+        }
+        (*line)[length++] = (char)c;
+    }
+    if (length)
+        (*line)[length] = '\0';
+    return length;
+}
+
 void text_html(FILE *file, const char *text)
 {
     while (*text) {

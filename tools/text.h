@@ -5,6 +5,9 @@
 #include <jansson.h>
 #include <stdio.h>
 
+/* Reads a line, its newline included, to *line, which grows as it must: free() it after the last one. Its length; 0: there is none, or
+ * memory ran out. */
+size_t text_read_line(FILE *file, char **line, size_t *capacity);
 /* For content and attributes of HTML and XML: markup escaped; bytes that are no UTF-8 and characters that would not show (controls but
  * newline and tab, marks of direction) as U+FFFD. */
 void text_html(FILE *file, const char *text);

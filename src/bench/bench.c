@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 _Static_assert(HSAE_KERNEL_COUNT < HSAE_BENCH_KERNELS, "a result has too few places for kernels");
 
@@ -137,7 +136,7 @@ static bool on_step(void *user, uint64_t step, uint64_t until)
     struct stopwatch *watch = user;
     (void)step, (void)until;
     if (watch->started == 0)
-        watch->started = hsae_clock();
+        watch->started = hsae_os_seconds();
     return !say(watch->bench, "steps");
 }
 
@@ -145,17 +144,17 @@ static bool on_step(void *user, uint64_t step, uint64_t until)
  * only when it is done is timed from the start of the run. */
 static hsae_status fed_steps(struct bench *bench, uint64_t steps, double *seconds)
 {
-    struct stopwatch watch = {bench, bench->device->info.backend == HSAE_BACKEND_REF ? hsae_clock() : 0};
+    struct stopwatch watch = {bench, bench->device->info.backend == HSAE_BACKEND_REF ? hsae_os_seconds() : 0};
     const hsae_run_params params = {.until = bench->trainer->step + steps, .progress = on_step, .user = &watch};
     hsae_status status = hsae_trainer_run(bench->trainer, bench->data, &params);
-    *seconds = (hsae_clock() - watch.started) / (double)steps;
+    *seconds = (hsae_os_seconds() - watch.started) / (double)steps;
     return status;
 }
 
 hsae_status hsae_bench_resident_steps(struct bench *bench, uint64_t steps, double *seconds)
 {
     hsae_status status = HSAE_OK;
-    double started = hsae_clock();
+    double started = hsae_os_seconds();
     for (uint64_t k = 0; k < steps && !status; k++) {
         struct flight *flight = NULL;
         status = hsae_flight_next(bench->trainer, &flight);
@@ -166,7 +165,7 @@ hsae_status hsae_bench_resident_steps(struct bench *bench, uint64_t steps, doubl
     }
     if (!status)
         status = hsae_step_settle(bench->trainer, 0);
-    *seconds = (hsae_clock() - started) / (double)steps;
+    *seconds = (hsae_os_seconds() - started) / (double)steps;
     return status;
 }
 
@@ -206,9 +205,9 @@ static hsae_status time_reading(struct bench *bench)
     uint64_t *rows = malloc(stack->rows * sizeof *rows);
     hsae_status status = rows ? HSAE_OK : hsae_fail(bench->context, HSAE_ERROR_MEMORY, "out of memory for a batch");
     for (int k = 0; k < READS && !status; k++) {
-        double started = hsae_clock();
+        double started = hsae_os_seconds();
         status = read_batch(bench, rows);
-        seconds[k] = hsae_clock() - started;
+        seconds[k] = hsae_os_seconds() - started;
     }
     free(rows);
     if (!status) {
@@ -397,7 +396,7 @@ static bool on_sustained_step(void *user, uint64_t step, uint64_t until)
     struct sustained *run = user;
     hsae_bench_result *out = run->bench->out;
     const hsae_bench_params *params = run->bench->params;
-    double time = hsae_clock(), interval = params->sustain_interval > 0 ? params->sustain_interval : 10;
+    double time = hsae_os_seconds(), interval = params->sustain_interval > 0 ? params->sustain_interval : 10;
     (void)until;
     if (time - run->last >= interval || time - run->started >= params->sustain_seconds) {
         double speed = (double)((step - run->step) * run->bench->trainer->stack.rows) / (time - run->last);
@@ -416,7 +415,7 @@ static bool on_sustained_step(void *user, uint64_t step, uint64_t until)
 
 static hsae_status sustain(struct bench *bench)
 {
-    double started = hsae_clock();
+    double started = hsae_os_seconds();
     struct sustained run = {bench, started, started, bench->trainer->step};
     const hsae_run_params params = {.progress = on_sustained_step, .user = &run};
     bench->trainer->config.hierarchy_period = bench->out->hierarchy_period;
@@ -426,13 +425,6 @@ static hsae_status sustain(struct bench *bench)
 
 /* ---- the whole ---- */
 
-/* Most memory that this process had resident so far; 0: not known. */
-static uint64_t peak_memory(void)
-{
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) ? 0 : 1024 * (uint64_t)usage.ru_maxrss;
-}
-
 static hsae_status make_trainer(struct bench *bench, const hsae_config *config)
 {
     double seconds, started;
@@ -441,10 +433,10 @@ static hsae_status make_trainer(struct bench *bench, const hsae_config *config)
         bench->trainer->config.hierarchy_period = FOREVER; /* no update within a block of steps; sustain sets it right */
         status = hsae_hierarchy_update(bench->trainer);
     }
-    started = hsae_clock();
+    started = hsae_os_seconds();
     if (!status)
         status = hsae_hierarchy_update(bench->trainer);
-    bench->out->tree_seconds = hsae_clock() - started;
+    bench->out->tree_seconds = hsae_os_seconds() - started;
     return status ? status : fed_steps(bench, WARM_STEPS, &seconds);
 }
 
@@ -485,7 +477,7 @@ static hsae_status run(struct bench *bench)
     if (!status && bench->params->sustain_seconds > 0)
         status = sustain(bench);
     bench->out->device_bytes = bench->device->peak_bytes;
-    bench->out->host_bytes = peak_memory();
+    bench->out->host_bytes = hsae_os_peak_memory();
     return status;
 }
 

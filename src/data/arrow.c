@@ -162,9 +162,11 @@ static hsae_status read_schema(struct stream *stream, struct hsae_flat *flat, co
             return damaged(stream, "the name of a column is longer than any");
         if (name.at && !hsae_is_utf8((const char *)flat->data + name.at, (size_t)name.count))
             return damaged(stream, "the name of a column is not UTF-8");
-        column->name = strndup(name.at ? (const char *)flat->data + name.at : "", (size_t)name.count);
+        size_t length = name.at ? (size_t)name.count : 0;
+        column->name = calloc(length + 1, 1);
         if (!column->name)
             return out_of_memory(stream);
+        memcpy(column->name, flat->data + name.at, length);
         arrow->column_count++;
         bool fits = read_type(flat, field, &layout, column->type, sizeof column->type), lost = stream->lost;
         bool wanted = !stream->found && (!stream->column || strcmp(stream->column, column->name) == 0);

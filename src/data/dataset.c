@@ -3,11 +3,9 @@
 #include "shards.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdatomic.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 enum {
     BLOCK_BYTES = 1 << 18,     /* read at a time by hsae_dataset_gather, whose caller has no memory for rows as they lie in their files */
@@ -264,7 +262,6 @@ hsae_status hsae_dataset_gather(const hsae_dataset *dataset, const uint64_t *row
 /* Whoever reads rows in their order will want the next as many: the disk may begin with them. */
 static void announce_next(const hsae_dataset *dataset, const uint64_t *rows, size_t count)
 {
-#ifdef POSIX_FADV_WILLNEED
     const struct shards *shards = &dataset->store->shards;
     if (count < 2 || rows[count - 1] - rows[0] != count - 1 || rows[count - 1] + 1 >= dataset->rows)
         return;
@@ -273,10 +270,7 @@ static void announce_next(const hsae_dataset *dataset, const uint64_t *rows, siz
     uint64_t size = row_size(shards, shard), begin = shard->offset + (row - shard->first) * size;
     uint64_t left = shard->rows - (row - shard->first), end = begin + (left < count ? left : count) * size;
     for (uint64_t at = begin; at < end; at += ANNOUNCED_BYTES)
-        posix_fadvise(shard->descriptor, (off_t)at, (off_t)(end - at < ANNOUNCED_BYTES ? end - at : ANNOUNCED_BYTES), POSIX_FADV_WILLNEED);
-#else
-    (void)dataset, (void)rows, (void)count;
-#endif
+        hsae_os_expect(shard->descriptor, at, end - at < ANNOUNCED_BYTES ? end - at : ANNOUNCED_BYTES);
 }
 
 hsae_status hsae_dataset_read(const hsae_dataset *dataset, const uint64_t *rows, size_t count, float *out)

@@ -1,22 +1,12 @@
-#define _DEFAULT_SOURCE /* realpath, madvise, flock */
-#ifdef __APPLE__
-#define _DARWIN_C_SOURCE
-#endif
-
 #include "file.h"
+#include "../os.h"
 #include <hsae/file.h>
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 const char *hsae_errno_advice(int error)
 {
@@ -27,7 +17,9 @@ const char *hsae_errno_advice(int error)
     case EPERM:
         return "; check its permissions and those of its folder (ls -ld), or choose another place";
     case ENOSPC:
+#ifdef EDQUOT
     case EDQUOT:
+#endif
         return "; make room there or choose another place, then try again";
     case EROFS:
         return "; choose a place that can be written to";
@@ -59,54 +51,46 @@ hsae_status hsae_fail_reading(const hsae_context *context, const char *path, int
 hsae_status hsae_map_open(const hsae_context *context, const char *path, struct hsae_map *map)
 {
     hsae_status status = HSAE_OK;
-    struct stat info;
+    uint64_t size = 0;
     *map = (struct hsae_map){0};
-    /* A pipe without a writer must not hang the open. */
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (file < 0 || fstat(file, &info)) {
+    int file = hsae_os_open(path, HSAE_OS_READ);
+    enum hsae_os_kind kind = file < 0 ? HSAE_OS_NONE : hsae_os_describe(file, &size);
+    if (kind == HSAE_OS_NONE) {
         status = hsae_fail_reading(context, path, errno);
         goto end;
     }
-    if (!S_ISREG(info.st_mode)) {
+    if (kind != HSAE_OS_FILE) {
         status = hsae_fail(context, HSAE_ERROR_FILE, "%s: cannot be read: it is not a regular file; give a file", path);
         goto end;
     }
-    if (info.st_size == 0)
+    if (size == 0)
         goto end;
-    if ((uint64_t)info.st_size > SIZE_MAX) {
+    if (size > SIZE_MAX) {
         status = hsae_fail(context, HSAE_ERROR_FILE, "%s: too large for this machine's address space", path);
         goto end;
     }
-    void *data = mmap(NULL, (size_t)info.st_size, PROT_READ, MAP_SHARED, file, 0);
-    if (data == MAP_FAILED) {
+    const void *data = hsae_os_map(file, (size_t)size);
+    if (!data) {
         status = hsae_fail_reading(context, path, errno);
         goto end;
     }
     map->data = data;
-    map->size = (uint64_t)info.st_size;
+    map->size = size;
     map->file = file;
     return HSAE_OK;
 end:
     if (file >= 0)
-        close(file);
+        hsae_os_close(file);
     return status;
 }
 
 void hsae_map_close(struct hsae_map *map)
 {
     if (map->data) {
-        munmap((void *)map->data, (size_t)map->size);
-        close(map->file);
+        hsae_os_unmap(map->data, (size_t)map->size);
+        hsae_os_close(map->file);
     }
     *map = (struct hsae_map){0};
-}
-
-/* posix_madvise's DONTNEED does nothing in some C libraries. */
-void hsae_map_forget(const void *data, uint64_t size)
-{
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data / page * page, end = ((uintptr_t)data + size) / page * page;
-    if (end > begin)
-        madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
 size_t hsae_read_at(int file, uint64_t offset, size_t size, void *out, int *error)
@@ -114,7 +98,7 @@ size_t hsae_read_at(int file, uint64_t offset, size_t size, void *out, int *erro
     size_t done = 0;
     *error = 0;
     while (done < size) {
-        ssize_t more = pread(file, (unsigned char *)out + done, size - done, (off_t)(offset + done));
+        ptrdiff_t more = hsae_os_read_at(file, (unsigned char *)out + done, size - done, offset + done);
         if (more < 0 && errno == EINTR)
             continue;
         if (more < 0)
@@ -140,38 +124,29 @@ static hsae_status output_error(const struct hsae_output *output, int error)
                      strerror(error), hsae_errno_advice(error));
 }
 
-/* The path with links resolved; NULL with errno set. */
-static char *resolve_target(const char *path)
-{
-    struct stat info;
-    return lstat(path, &info) && errno == ENOENT ? strdup(path) : realpath(path, NULL);
-}
-
 static const char temporary_prefix[] = ".hsae-", temporary_suffix[] = ".tmp";
 
 /* Tells hsae_folder_sweep that somebody is at work; where the sweep was faster, the name is gone. File systems without locks are left
  * alone by both. */
-static bool hold(int file)
+static bool hold(int file, const char *name)
 {
-    struct stat info;
-    return (!flock(file, LOCK_EX | LOCK_NB) || errno != EWOULDBLOCK) && !fstat(file, &info) && info.st_nlink;
+    return hsae_os_lock(file, false) != EWOULDBLOCK && hsae_os_is_named(file, name);
 }
 
 /* An open file beside the target, or -1 with errno set. */
 static int open_temporary(struct hsae_output *output)
 {
-    const char *slash = strrchr(output->target, '/');
-    int folder = slash ? (int)(slash - output->target) + 1 : 0;
+    int folder = (int)(hsae_os_file_name(output->target) - output->target);
     size_t size = (size_t)folder + 64;
     char *name = malloc(size);
     int file = -1;
     for (unsigned attempt = 0; name && file < 0 && attempt < 1000; attempt++) {
-        snprintf(name, size, "%.*s%s%ld-%u%s", folder, output->target, temporary_prefix, (long)getpid(), attempt, temporary_suffix);
-        file = open(name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        snprintf(name, size, "%.*s%s%ld-%u%s", folder, output->target, temporary_prefix, hsae_os_process(), attempt, temporary_suffix);
+        file = hsae_os_open(name, HSAE_OS_NEW);
         if (file < 0 && errno != EEXIST)
             break;
-        if (file >= 0 && !hold(file)) {
-            close(file);
+        if (file >= 0 && !hold(file, name)) {
+            hsae_os_close(file);
             file = -1;
         }
     }
@@ -185,11 +160,11 @@ static int open_temporary(struct hsae_output *output)
 hsae_status hsae_output_open(const hsae_context *context, const char *path, struct hsae_output **out)
 {
     hsae_status status = HSAE_ERROR_MEMORY;
-    struct stat info;
+    enum hsae_os_kind old = hsae_os_kind(path);
     int file = -1;
     *out = NULL;
     /* Renaming over /dev/null would replace the device. */
-    if (!stat(path, &info) && !S_ISREG(info.st_mode))
+    if (old != HSAE_OS_NONE && old != HSAE_OS_FILE)
         return hsae_fail(context, HSAE_ERROR_FILE, "%s: cannot be written: it is not a regular file", path);
     struct hsae_output *output = calloc(1, sizeof *output);
     if (!output)
@@ -198,7 +173,7 @@ hsae_status hsae_output_open(const hsae_context *context, const char *path, stru
     output->path = strdup(path);
     if (!output->path)
         goto error;
-    output->target = resolve_target(path);
+    output->target = hsae_os_resolve(path);
     if (output->target)
         file = open_temporary(output);
     if (file >= 0)
@@ -211,7 +186,7 @@ hsae_status hsae_output_open(const hsae_context *context, const char *path, stru
     return HSAE_OK;
 error:
     if (file >= 0)
-        close(file);
+        hsae_os_close(file);
     hsae_output_discard(&output);
     return status == HSAE_ERROR_MEMORY ? hsae_fail(context, status, "%s: out of memory", path) : status;
 }
@@ -223,28 +198,18 @@ hsae_status hsae_output_write(struct hsae_output *output, const void *data, size
     return HSAE_OK;
 }
 
-/* The folder of the target, opened to be synced; -1: out of memory, or it cannot be opened. */
-static int open_folder(const char *target)
-{
-    const char *slash = strrchr(target, '/');
-    char *folder = slash ? strndup(target, slash == target ? 1 : (size_t)(slash - target)) : strdup(".");
-    int file = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-    free(folder);
-    return file;
-}
-
 /* The rename itself must survive a power cut. File systems that cannot sync folders say so and are left alone. */
 static int sync_folder(int folder)
 {
-    return folder >= 0 && fsync(folder) && errno != EINVAL && errno != ENOTSUP ? errno : 0;
+    return folder >= 0 && hsae_os_sync(folder) && errno != EINVAL && errno != ENOTSUP ? errno : 0;
 }
 
 void hsae_sync_parent(const char *path)
 {
-    int folder = open_folder(path);
+    int folder = hsae_os_open(path, HSAE_OS_PARENT);
     (void)sync_folder(folder);
     if (folder >= 0)
-        close(folder);
+        hsae_os_close(folder);
 }
 
 hsae_status hsae_output_commit(struct hsae_output **handle)
@@ -252,18 +217,18 @@ hsae_status hsae_output_commit(struct hsae_output **handle)
     struct hsae_output *output = *handle;
     hsae_status status = HSAE_OK;
     int error = 0, folder = -1, held = -1;
-    if (fflush(output->stream) || fsync(fileno(output->stream)))
+    if (fflush(output->stream) || hsae_os_sync(fileno(output->stream)))
         error = errno;
     /* The lock goes with the last descriptor, and is needed until the file has its name. */
-    if (!error && (held = fcntl(fileno(output->stream), F_DUPFD_CLOEXEC, 0)) < 0)
+    if (!error && (held = hsae_os_duplicate(fileno(output->stream))) < 0)
         error = errno;
     if (fclose(output->stream) && !error)
         error = errno;
     output->stream = NULL;
     /* A folder that may be written to but not read cannot be synced. */
-    if (!error && (folder = open_folder(output->target)) < 0 && errno != EACCES)
+    if (!error && (folder = hsae_os_open(output->target, HSAE_OS_PARENT)) < 0 && errno != EACCES)
         error = errno;
-    if (!error && rename(output->temporary, output->target))
+    if (!error && hsae_os_rename(output->temporary, output->target))
         error = errno;
     if (!error) {
         free(output->temporary);
@@ -271,12 +236,12 @@ hsae_status hsae_output_commit(struct hsae_output **handle)
         error = sync_folder(folder);
     }
     if (folder >= 0)
-        close(folder);
+        hsae_os_close(folder);
     if (error)
         status = output_error(output, error);
     hsae_output_discard(handle);
     if (held >= 0)
-        close(held);
+        hsae_os_close(held);
     return status;
 }
 
@@ -288,7 +253,7 @@ void hsae_output_discard(struct hsae_output **handle)
     if (output->stream)
         fclose(output->stream);
     if (output->temporary)
-        unlink(output->temporary);
+        hsae_os_remove(output->temporary);
     free(output->temporary);
     free(output->target);
     free(output->path);
@@ -306,30 +271,79 @@ static bool is_temporary(const char *name)
 
 void hsae_folder_sweep(hsae_context *context, const char *folder)
 {
-    DIR *directory = opendir(folder);
-    for (struct dirent *entry; directory && (entry = readdir(directory));) {
-        struct stat info, named;
-        if (!is_temporary(entry->d_name))
-            continue;
-        int file = openat(dirfd(directory), entry->d_name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        if (file < 0)
-            continue;
+    struct hsae_os_folder *entries = hsae_os_folder_open(folder);
+    for (const char *name; entries && (name = hsae_os_folder_next(entries));) {
+        uint64_t size;
+        char *path = is_temporary(name) ? hsae_path_join(folder, name) : NULL;
+        int file = path ? hsae_os_open(path, HSAE_OS_CLAIM) : -1;
         /* A writer at work holds the lock. One that is done may have given the name up, and another have taken it. */
-        if (!fstat(file, &info) && S_ISREG(info.st_mode) && !flock(file, LOCK_EX | LOCK_NB) &&
-            !fstatat(dirfd(directory), entry->d_name, &named, AT_SYMLINK_NOFOLLOW) && named.st_ino == info.st_ino &&
-            !unlinkat(dirfd(directory), entry->d_name, 0))
-            hsae_log(context, HSAE_LOG_DEBUG, "%s/%s: removed; whoever wrote it was stopped", folder, entry->d_name);
-        close(file);
+        if (file >= 0 && hsae_os_describe(file, &size) == HSAE_OS_FILE && !hsae_os_lock(file, false) && hsae_os_is_named(file, path) &&
+            !hsae_os_remove(path))
+            hsae_log(context, HSAE_LOG_DEBUG, "%s: removed; whoever wrote it was stopped", path);
+        if (file >= 0)
+            hsae_os_close(file);
+        free(path);
     }
-    if (directory)
-        closedir(directory);
+    hsae_os_folder_close(entries);
+}
+
+/* ---- folders ---- */
+
+char *hsae_path_join(const char *folder, const char *name)
+{
+    size_t length = strlen(folder), size = length + 1 + strlen(name) + 1;
+    const char *slash = length && *hsae_os_file_name(folder) ? "/" : "";
+    char *path = malloc(size);
+    if (path)
+        snprintf(path, size, "%s%s%s", folder, slash, name);
+    return path;
+}
+
+static int by_text(const void *left, const void *right)
+{
+    return strcmp(*(char *const *)left, *(char *const *)right);
+}
+
+int hsae_names_read(const char *folder, struct hsae_names *names)
+{
+    struct hsae_os_folder *entries = hsae_os_folder_open(folder);
+    int error = entries ? 0 : errno;
+    *names = (struct hsae_names){0};
+    while (!error) {
+        const char *name = hsae_os_folder_next(entries);
+        if (!name) {
+            error = errno;
+            break;
+        }
+        if (*name == '.')
+            continue;
+        char **items = realloc(names->items, (names->count + 1) * sizeof *items);
+        if (items)
+            names->items = items;
+        if (items && (items[names->count] = strdup(name)))
+            names->count++;
+        else
+            error = ENOMEM;
+    }
+    hsae_os_folder_close(entries);
+    if (names->count)
+        qsort(names->items, names->count, sizeof *names->items, by_text);
+    if (error)
+        hsae_names_free(names);
+    return error;
+}
+
+void hsae_names_free(struct hsae_names *names)
+{
+    for (size_t i = 0; i < names->count; i++)
+        free(names->items[i]);
+    free(names->items);
+    *names = (struct hsae_names){0};
 }
 
 hsae_status hsae_temporary_make(const hsae_context *context, const char *what, struct hsae_temporary *out)
 {
-    const char *parent = getenv("TMPDIR");
-    snprintf(out->folder, sizeof out->folder, "%.1000s/hsae-XXXXXX", parent && *parent ? parent : "/tmp");
-    if (!mkdtemp(out->folder))
+    if (hsae_os_temporary_folder(out->folder, sizeof out->folder))
         return hsae_fail(context, HSAE_ERROR_FILE, "%s: no folder for %s can be made: %s; set TMPDIR", out->folder, what, strerror(errno));
     snprintf(out->path, sizeof out->path, "%s/data.safetensors", out->folder);
     return HSAE_OK;
@@ -337,6 +351,6 @@ hsae_status hsae_temporary_make(const hsae_context *context, const char *what, s
 
 void hsae_temporary_remove(const struct hsae_temporary *temporary)
 {
-    unlink(temporary->path);
-    rmdir(temporary->folder);
+    hsae_os_remove(temporary->path);
+    hsae_os_remove_folder(temporary->folder);
 }

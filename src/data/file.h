@@ -19,10 +19,6 @@ hsae_status hsae_map_open(const hsae_context *context, const char *path, struct 
 /* Takes a zeroed map, and one that is closed already. */
 void hsae_map_close(struct hsae_map *map);
 
-/* Lets go of the pages of these mapped bytes, which count as this process's memory as long as they are held: they will not be read again
- * soon. */
-void hsae_map_forget(const void *data, uint64_t size);
-
 /* Bytes of an open file, which may change meanwhile; how many were read. Fewer than `size`: *error is an errno, 0 at the file's end. */
 size_t hsae_read_at(int file, uint64_t offset, size_t size, void *out, int *error);
 
@@ -37,6 +33,17 @@ hsae_status hsae_output_commit(struct hsae_output **output);
 void hsae_output_discard(struct hsae_output **output);
 /* Makes the rename of a folder to `path` survive a power cut, where the file system can. */
 void hsae_sync_parent(const char *path);
+
+/* "FOLDER/NAME", free(). */
+char *hsae_path_join(const char *folder, const char *name);
+/* The names in a folder that do not begin with a point, in the order of their bytes. */
+struct hsae_names {
+    char **items;
+    size_t count;
+};
+/* 0 or an errno; free the names after a success. */
+int hsae_names_read(const char *folder, struct hsae_names *names);
+void hsae_names_free(struct hsae_names *names);
 
 /* A path that nobody else uses, in a new folder in $TMPDIR or /tmp. `what` (such as "a checkpoint") is what it is for. Remove it after a
  * success. */

@@ -1,8 +1,6 @@
 #include "reader.h"
 #include "../context.h"
 
-#include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -88,19 +86,15 @@ static void *run(void *user)
     return NULL;
 }
 
-/* One thread more, without signals: those are the program's. */
+/* One thread more. */
 static void add_thread(struct hsae_reader *reader)
 {
-    sigset_t all, before;
     if (reader->thread_count >= reader->most_threads)
         return;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (pthread_create(&reader->threads[reader->thread_count], NULL, run, reader))
+    if (hsae_os_thread_start(&reader->threads[reader->thread_count], run, reader))
         reader->most_threads = reader->thread_count;
     else
         reader->thread_count++;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 /* How many batches the ring holds. */
@@ -157,13 +151,13 @@ static double wait_for(struct hsae_reader *reader, const struct slot *slot)
 {
     if (slot->done == reader->pieces)
         return 0;
-    double started = hsae_clock();
+    double started = hsae_os_seconds();
     while (slot->done < reader->pieces)
         if (reader->issued < (reader->consumed + 1) * reader->pieces)
             read_piece(reader);
         else
             pthread_cond_wait(&reader->ready, &reader->lock);
-    double waited = hsae_clock() - started;
+    double waited = hsae_os_seconds() - started;
     if (waited > REAL_WAIT)
         add_thread(reader);
     return waited;

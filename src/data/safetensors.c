@@ -273,7 +273,7 @@ void hsae_tensor_int64s(const struct hsae_tensor *tensor, uint64_t first, size_t
 void hsae_tensor_forget(const struct hsae_tensor *tensor, uint64_t first, uint64_t count)
 {
     uint64_t size = hsae_tensor_type_size(tensor->type);
-    hsae_map_forget(tensor->data + first * size, count * size);
+    hsae_os_forget(tensor->data + first * size, count * size);
 }
 
 static int by_type_and_name(const void *left, const void *right)

@@ -4,14 +4,10 @@
 #include "dataset.h"
 #include "npy.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 /* A list of a million files is shorter. */
 enum { MOST_STATE = 64 << 20 };
@@ -64,10 +60,8 @@ static hsae_status add_rows(struct shards *shards, const struct source *source, 
     shards->items = items;
     shards->items[shards->count++] =
         (struct shard){.path = source->path, .descriptor = map->file, .offset = offset, .rows = rows, .dtype = source->about.dtype};
-#ifdef POSIX_FADV_RANDOM
     if (map->data)
-        posix_fadvise(map->file, 0, 0, POSIX_FADV_RANDOM);
-#endif
+        hsae_os_expect_random(map->file);
     return HSAE_OK;
 }
 
@@ -251,8 +245,7 @@ static hsae_status add_file(struct shards *shards, const hsae_dataset_params *pa
 {
     const hsae_context *context = shards->context;
     void *sources = shards->sources;
-    size_t size = (folder ? strlen(folder) + 1 : 0) + strlen(name) + 1;
-    char *path = malloc(size);
+    char *path = folder ? hsae_path_join(folder, name) : strdup(name);
     if (!path || !grow(&sources, shards->source_count, &shards->source_capacity, sizeof *shards->sources)) {
         free(path);
         return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", name);
@@ -260,8 +253,6 @@ static hsae_status add_file(struct shards *shards, const hsae_dataset_params *pa
     shards->sources = sources;
     struct source *source = &shards->sources[shards->source_count];
     *source = (struct source){.path = path};
-    const char *slash = folder && *folder && folder[strlen(folder) - 1] != '/' ? "/" : "";
-    snprintf(path, size, "%s%s%s", folder ? folder : "", slash, name);
     hsae_status status = open_source(shards, params, folder != NULL, source);
     if (!status && source->about.format) {
         shards->source_count++;
@@ -286,7 +277,7 @@ static hsae_status add_saved(struct shards *shards, const hsae_dataset_params *p
     if (!path)
         return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", folder);
     snprintf(path, size, "%s/state.json", folder);
-    if (access(path, F_OK))
+    if (hsae_os_kind(path) == HSAE_OS_NONE)
         goto end;
     status = hsae_map_open(context, path, &map);
     if (status)
@@ -307,7 +298,7 @@ static hsae_status add_saved(struct shards *shards, const hsae_dataset_params *p
     json_array_foreach(json_object_get(state, "_data_files"), index, entry)
     {
         const char *name = json_string_value(json_object_get(entry, "filename"));
-        if (!name || !*name || strchr(name, '/')) {
+        if (!name || !*name || *hsae_os_file_name(name) == 0 || hsae_os_file_name(name) != name) {
             status = hsae_fail(context, HSAE_ERROR_FORMAT, "%s: its data file %zu has no name within the folder; save the data set again",
                                path, index);
             goto end;
@@ -323,16 +314,6 @@ end:
     return status;
 }
 
-static int by_name(const struct dirent **left, const struct dirent **right)
-{
-    return strcmp((*left)->d_name, (*right)->d_name);
-}
-
-static int visible(const struct dirent *entry)
-{
-    return entry->d_name[0] != '.';
-}
-
 static hsae_status add_folder(struct shards *shards, const hsae_dataset_params *params, const char *folder)
 {
     const hsae_context *context = shards->context;
@@ -340,20 +321,20 @@ static hsae_status add_folder(struct shards *shards, const hsae_dataset_params *
     hsae_status status = add_saved(shards, params, folder, &saved);
     if (status || saved)
         return status;
-    struct dirent **entries = NULL;
+    struct hsae_names names;
     size_t before = shards->source_count;
-    int count = scandir(folder, &entries, visible, by_name), directory = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (count < 0 || directory < 0)
-        status = hsae_fail_reading(context, folder, errno);
-    for (int i = 0; i < count; i++) {
-        struct stat info;
-        if (!status && !fstatat(directory, entries[i]->d_name, &info, 0) && S_ISREG(info.st_mode))
-            status = add_file(shards, params, folder, entries[i]->d_name);
-        free(entries[i]);
+    int error = hsae_names_read(folder, &names);
+    if (error)
+        return hsae_fail_reading(context, folder, error);
+    for (size_t i = 0; i < names.count && !status; i++) {
+        char *path = hsae_path_join(folder, names.items[i]);
+        if (!path)
+            status = hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", folder);
+        else if (hsae_os_kind(path) == HSAE_OS_FILE)
+            status = add_file(shards, params, folder, names.items[i]);
+        free(path);
     }
-    free(entries);
-    if (directory >= 0)
-        close(directory);
+    hsae_names_free(&names);
     if (!status && shards->source_count == before)
         status = hsae_fail(context, HSAE_ERROR_DATA,
                            "%s: no safetensors, npy or Arrow file in this folder; give another folder, or the files", folder);
@@ -362,10 +343,10 @@ static hsae_status add_folder(struct shards *shards, const hsae_dataset_params *
 
 static hsae_status add_path(struct shards *shards, const hsae_dataset_params *params, const char *path)
 {
-    struct stat info;
-    if (stat(path, &info))
+    enum hsae_os_kind kind = hsae_os_kind(path);
+    if (kind == HSAE_OS_NONE)
         return hsae_fail_reading(shards->context, path, errno);
-    return S_ISDIR(info.st_mode) ? add_folder(shards, params, path) : add_file(shards, params, NULL, path);
+    return kind == HSAE_OS_FOLDER ? add_folder(shards, params, path) : add_file(shards, params, NULL, path);
 }
 
 /* Checks that the files fit together and numbers their rows. `path` is for messages. */

@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define SAELENS_VERSION "6.0.0" /* whose format it is; without one the loader drops the metadata */
 
@@ -151,7 +149,7 @@ static hsae_status export_level(const struct export *export, hsae_export_format 
     char folder[3500], path[4096];
     uint64_t n = l->features, d = export->model->dim;
     snprintf(folder, sizeof folder, "%s/level-%" PRIu32, export->folder, level);
-    if (mkdir(folder, 0777))
+    if (hsae_os_make_folder(folder))
         return hsae_fail(export->context, HSAE_ERROR_FILE, "%s: cannot be made: %s%s", folder, strerror(errno), hsae_errno_advice(errno));
     hsae_status status = fold(export, level, &folded);
     const struct hsae_new_tensor tensors[] = {
@@ -177,16 +175,16 @@ static void remove_folder(const struct export *export)
     for (uint32_t l = 0; l < export->model->config.level_count; l++) {
         for (size_t k = 0; k < sizeof files_of_a_level / sizeof *files_of_a_level; k++) {
             snprintf(path, sizeof path, "%s/level-%" PRIu32 "/%s", export->folder, l, files_of_a_level[k]);
-            unlink(path);
+            hsae_os_remove(path);
         }
         snprintf(path, sizeof path, "%s/level-%" PRIu32, export->folder, l);
-        rmdir(path);
+        hsae_os_remove_folder(path);
     }
     snprintf(path, sizeof path, "%s/" HSAE_TREE_TENSORS, export->folder);
-    unlink(path);
+    hsae_os_remove(path);
     snprintf(path, sizeof path, "%s/" HSAE_TREE_JSON, export->folder);
-    unlink(path);
-    rmdir(export->folder);
+    hsae_os_remove(path);
+    hsae_os_remove_folder(export->folder);
 }
 
 static hsae_status check_metadata(const struct export *export)
@@ -216,7 +214,7 @@ hsae_status hsae_model_export(hsae_context *context, const hsae_model *model, hs
 {
     struct export export = {.context = context, .model = model, .metadata = metadata, .metadata_count = metadata_count};
     size_t length = strlen(path);
-    while (length > 1 && path[length - 1] == '/')
+    while (length > 1 && hsae_os_is_separator(path[length - 1]))
         length--;
     if (length > 2999)
         return hsae_fail(context, HSAE_ERROR_ARGUMENT, "%s: the path is too long", path);
@@ -226,16 +224,16 @@ hsae_status hsae_model_export(hsae_context *context, const hsae_model *model, hs
     /* rename would follow with the same error, but only after all the work. */
     char target[3000];
     snprintf(target, sizeof target, "%.*s", (int)length, path);
-    if (rmdir(target) && errno != ENOENT)
+    if (hsae_os_remove_folder(target) && errno != ENOENT)
         return hsae_fail(context, HSAE_ERROR_FILE, "%s: exists already and is not an empty folder; name another or remove it", target);
-    snprintf(export.folder, sizeof export.folder, "%s.hsae-%ld.tmp", target, (long)getpid());
-    if (mkdir(export.folder, 0777))
+    snprintf(export.folder, sizeof export.folder, "%s.hsae-%ld.tmp", target, hsae_os_process());
+    if (hsae_os_make_folder(export.folder))
         return hsae_fail(context, HSAE_ERROR_FILE, "%s: cannot be made: %s%s", export.folder, strerror(errno), hsae_errno_advice(errno));
     for (uint32_t l = 0; l < model->config.level_count && !status; l++)
         status = export_level(&export, format, l);
     if (!status)
         status = hsae_tree_write(context, model, export.folder);
-    if (!status && rename(export.folder, target))
+    if (!status && hsae_os_rename(export.folder, target))
         status = hsae_fail(context, HSAE_ERROR_FILE, "%s: cannot be made: %s%s", target, strerror(errno), hsae_errno_advice(errno));
     if (status)
         remove_folder(&export);

@@ -1,8 +1,3 @@
-#define _DEFAULT_SOURCE /* realpath */
-#ifdef __APPLE__
-#define _DARWIN_C_SOURCE
-#endif
-
 #include "foreign.h"
 #include "../data/file.h"
 #include "../data/npz.h"
@@ -15,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { MAX_JSON = 1 << 20, BLOCK_ROWS = 16 };
 
@@ -193,8 +187,8 @@ static hsae_status check_size(const struct foreign *foreign, const char *path, c
                          found);
     return json_integer_value(value) == found
                ? HSAE_OK
-               : hsae_fail(foreign->context, HSAE_ERROR_FORMAT, "%s: %s is %" JSON_INTEGER_FORMAT ", but the weights say %" PRIu32, path,
-                           key, json_integer_value(value), found);
+               : hsae_fail(foreign->context, HSAE_ERROR_FORMAT, "%s: %s is %lld, but the weights say %" PRIu32, path, key,
+                           (long long)json_integer_value(value), found);
 }
 
 static hsae_status check_configuration(struct foreign *foreign, const char *path, const json_t *cfg)
@@ -268,7 +262,7 @@ static hsae_status open_saelens(const char *folder, struct foreign *foreign)
 static bool has(const char *folder, const char *name)
 {
     char path[4096];
-    return snprintf(path, sizeof path, "%s/%s", folder, name) < (int)sizeof path && access(path, F_OK) == 0;
+    return snprintf(path, sizeof path, "%s/%s", folder, name) < (int)sizeof path && hsae_os_kind(path) != HSAE_OS_NONE;
 }
 
 static bool is_npz(const char *path)
@@ -285,9 +279,9 @@ bool hsae_foreign_is(const char *path)
 /* The folder in which the folder of the weights lies; "" where that has no answer. */
 static void find_parent(struct foreign *foreign)
 {
-    char *whole = realpath(foreign->path, NULL);
+    char *whole = hsae_os_resolve(foreign->path);
     for (int up = 0; up < 2 && whole; up++) {
-        char *slash = strrchr(whole, '/');
+        char *slash = strrchr(whole, '/'); /* hsae_os_resolve gives no other separators */
         if (slash)
             *slash = '\0';
     }

@@ -1,11 +1,11 @@
 /* Models from the SAEs of other tools: exchange.h says what becomes of their parameters. */
 #include "../config.h"
 #include "../context.h"
+#include "../data/file.h"
 #include "foreign.h"
 #include "tree_file.h"
 #include <hsae/exchange.h>
 
-#include <dirent.h>
 #include <errno.h>
 #include <float.h>
 #include <inttypes.h>
@@ -33,26 +33,21 @@ static hsae_status add(struct import *import, const char *path)
     return hsae_foreign_open(import->context, path, &import->saes[import->count++]);
 }
 
-static int visible(const struct dirent *entry)
-{
-    return entry->d_name[0] != '.';
-}
-
 /* A folder of folders. */
 static hsae_status add_folder(struct import *import, const char *path)
 {
-    struct dirent **entries = NULL;
+    struct hsae_names names;
     uint32_t before = import->count;
     hsae_status status = HSAE_OK;
-    int count = scandir(path, &entries, visible, alphasort);
-    for (int i = 0; i < count; i++) {
+    if (hsae_names_read(path, &names) == ENOMEM)
+        return hsae_fail_reading(import->context, path, ENOMEM);
+    for (size_t i = 0; i < names.count && !status; i++) {
         char inner[4096];
-        int length = snprintf(inner, sizeof inner, "%s/%s", path, entries[i]->d_name);
-        if (!status && length < (int)sizeof inner && hsae_foreign_is(inner))
+        int length = snprintf(inner, sizeof inner, "%s/%s", path, names.items[i]);
+        if (length < (int)sizeof inner && hsae_foreign_is(inner))
             status = add(import, inner);
-        free(entries[i]);
     }
-    free(entries);
+    hsae_names_free(&names);
     return status || import->count > before ? status : add(import, path); /* whose message says what is expected */
 }
 

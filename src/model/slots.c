@@ -12,8 +12,7 @@ enum { BLOCK_BYTES = 1 << 20 };
 
 /* Lists */
 
-__attribute__((format(printf, 4, 5))) static struct slot *add(struct slot *slot, enum hsae_tensor_type type, void *place,
-                                                              const char *format, ...)
+HSAE_OS_PRINTF(4, 5) static struct slot *add(struct slot *slot, enum hsae_tensor_type type, void *place, const char *format, ...)
 {
     va_list values;
     va_start(values, format);

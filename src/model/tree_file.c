@@ -5,7 +5,6 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 /* "8,16": what a tree is of. */
 static void sizes_text(const hsae_model *model, char text[16 * HSAE_MAX_LEVELS])
@@ -85,7 +84,7 @@ hsae_status hsae_tree_read(const hsae_context *context, hsae_model *model, const
     size_t count = parent_slots(model, slots);
     hsae_tree_clear(model);
     snprintf(path, sizeof path, "%s/" HSAE_TREE_TENSORS, folder);
-    if (access(path, F_OK))
+    if (hsae_os_kind(path) == HSAE_OS_NONE)
         return HSAE_OK;
     hsae_status status = hsae_safetensors_open(context, path, &file);
     if (status)

@@ -1,7 +1,6 @@
 #include "opencl/opencl_api.h"
+#include "os.h"
 
-#include <dlfcn.h>
-#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -12,9 +11,9 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 static void load(void)
 {
     /* Never closed: drivers keep threads and exit handlers. */
-    void *library = dlopen("libOpenCL.so.1", RTLD_NOW | RTLD_LOCAL);
+    void *library = hsae_os_library_open(HSAE_OS_OPENCL);
     loaded = library;
-#define LOAD(name) loaded = loaded && (*(void **)&api.name = dlsym(library, "cl" #name));
+#define LOAD(name) loaded = loaded && (*(void **)&api.name = hsae_os_library_symbol(library, "cl" #name));
     HSAE_OPENCL_FUNCTIONS(LOAD)
 }
 

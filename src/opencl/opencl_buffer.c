@@ -1,10 +1,6 @@
-#define _DEFAULT_SOURCE /* madvise */
-#include <stdlib.h>
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
-
 #include "opencl/opencl.h"
+
+#include <stdlib.h>
 
 /* Memory of our own for a large buffer of a CPU device, on huge pages where the system has them: rows are gathered from all over a tensor,
  * which costs a miss of the translation buffer each with small ones (update takes an eighth longer). NULL: the driver allocates. */
@@ -13,13 +9,7 @@ static void *host_memory(const struct opencl_device *device, uint64_t size)
     const uint64_t page = 2 << 20;
     if (device->base.info.type != HSAE_DEVICE_CPU || size < 4 * page)
         return NULL;
-    size = (size + page - 1) / page * page;
-    void *memory = aligned_alloc(page, size);
-#ifdef MADV_HUGEPAGE
-    if (memory)
-        madvise(memory, size, MADV_HUGEPAGE); /* without them it is slower, nothing else */
-#endif
-    return memory;
+    return hsae_os_pages(page, (size + page - 1) / page * page);
 }
 
 hsae_status hsae_opencl_buffer_create(struct hsae_device *base, uint64_t size, enum hsae_buffer_kind kind, const char *label,
@@ -60,7 +50,7 @@ void hsae_opencl_buffer_destroy(struct hsae_buffer *buffer)
 {
     if (buffer->memory)
         opencl_device(buffer->base.device)->cl->ReleaseMemObject(buffer->memory);
-    free(buffer->host);
+    hsae_os_pages_free(buffer->host);
     free(buffer);
 }
 

@@ -6,8 +6,6 @@
 #ifdef HSAE_HAVE_CLBLAST
 
 #include <clblast_c.h>
-#include <dlfcn.h>
-#include <pthread.h>
 #include <stdlib.h>
 
 static __typeof__(CLBlastSgemm) *sgemm;
@@ -15,9 +13,9 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void load(void)
 {
-    void *library = dlopen("libclblast.so.1", RTLD_NOW | RTLD_LOCAL); /* never closed, like the drivers it keeps handles of */
+    void *library = hsae_os_library_open(HSAE_OS_CLBLAST); /* never closed, like the drivers it keeps handles of */
     if (library)
-        *(void **)&sgemm = dlsym(library, "CLBlastSgemm");
+        *(void **)&sgemm = hsae_os_library_symbol(library, "CLBlastSgemm");
 }
 
 bool hsae_opencl_has_product(const struct opencl_device *device)

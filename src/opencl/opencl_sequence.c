@@ -1,10 +1,8 @@
 /* Sequences: each recorded launch owns a cl_kernel with its arguments set, so that a submission only enqueues. In-order queues make
  * barriers needless. */
 #include <math.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "opencl/opencl.h"
 #include "quirks.h"
@@ -189,11 +187,11 @@ static cl_int submit_host_timed(struct opencl_device *device, struct hsae_sequen
 {
     cl_int error = device->cl->Finish(device->queue);
     for (size_t i = 0; i < sequence->count && !error; i++) {
-        double start = hsae_clock();
+        double start = hsae_os_seconds();
         error = enqueue(device, device->queue, &sequence->launches[i], NULL);
         if (!error)
             error = device->cl->Finish(device->queue);
-        sequence->launches[i].ns = 1e9 * (hsae_clock() - start);
+        sequence->launches[i].ns = 1e9 * (hsae_os_seconds() - start);
     }
     return error;
 }
@@ -236,14 +234,9 @@ static void CL_CALLBACK event_done(cl_event event, cl_int state, void *user)
 static struct opencl_signal *make_signal(void)
 {
     struct opencl_signal *signal = calloc(1, sizeof *signal);
-    pthread_condattr_t clock;
-    if (!signal || pthread_condattr_init(&clock)) {
-        free(signal);
+    if (!signal)
         return NULL;
-    }
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(&signal->changed, &clock);
-    pthread_condattr_destroy(&clock);
+    hsae_os_condition_init(&signal->changed);
     pthread_mutex_init(&signal->lock, NULL);
     signal->holders = 1;
     return signal;
@@ -252,16 +245,9 @@ static struct opencl_signal *make_signal(void)
 /* Whether it is done within `seconds`. */
 static bool wait_for_signal(struct opencl_signal *signal, double seconds)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += (time_t)seconds;
-    until.tv_nsec += (long)(1e9 * (seconds - floor(seconds)));
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_nsec -= 1000000000;
-        until.tv_sec++;
-    }
+    double until = hsae_os_seconds() + seconds;
     pthread_mutex_lock(&signal->lock);
-    while (!signal->done && !pthread_cond_timedwait(&signal->changed, &signal->lock, &until))
+    while (!signal->done && hsae_os_condition_wait(&signal->changed, &signal->lock, until))
         ;
     bool done = signal->done;
     pthread_mutex_unlock(&signal->lock);

@@ -1,8 +1,6 @@
 /* The reference device: kernels in plain C on the calling thread, buffers in host memory. A submission is done when it returns. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "device.h"
 #include "ref/ref.h"
@@ -120,20 +118,13 @@ static hsae_status ref_sequence_end(struct hsae_sequence *sequence)
     return HSAE_OK;
 }
 
-static double now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
-}
-
 static hsae_status ref_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket)
 {
     for (size_t i = 0; i < sequence->base.launch_count; i++) {
         struct ref_launch *launch = &sequence->launches[i];
-        double start = now_ns();
+        double start = hsae_os_seconds();
         kernels[launch->kernel](launch->bindings, launch->args, launch->groups);
-        launch->ns = now_ns() - start;
+        launch->ns = 1e9 * (hsae_os_seconds() - start);
     }
     *ticket = ++((struct ref_device *)sequence->base.device)->ticket;
     return HSAE_OK;
@@ -184,8 +175,7 @@ static const struct device_ops ref_ops = {
 
 static hsae_device_info ref_info(void)
 {
-    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
-    uint64_t memory = pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : SIZE_MAX;
+    uint64_t memory = hsae_os_memory();
     hsae_device_info info = {
         .name = "reference (plain C)",
         .type = HSAE_DEVICE_CPU,

@@ -45,7 +45,7 @@ hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, u
         return hsae_fail(device->context, status, "out of memory for a trainer of width %" PRIu32, dim);
     struct stack_params params = {config->batch, true, config->similarity == HSAE_SIMILARITY_COACTIVATION, first_pairs(config)};
     status = hsae_stack_create(&trainer->stack, device, config, dim, &params);
-    trainer->started = trainer->metrics_time = hsae_clock();
+    trainer->started = trainer->metrics_time = hsae_os_seconds();
     return status ? status : hsae_step_buffers(trainer);
 }
 
@@ -233,7 +233,7 @@ hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight)
 static void fill_metrics(hsae_trainer *trainer, hsae_step_metrics *metrics)
 {
     const struct stack *stack = &trainer->stack;
-    double time = hsae_clock(), variance = bits_f32(trainer->status[STATUS_VARIANCE]);
+    double time = hsae_os_seconds(), variance = bits_f32(trainer->status[STATUS_VARIANCE]);
     memset(metrics, 0, sizeof *metrics);
     metrics->step = trainer->step;
     metrics->tokens = trainer->step * stack->rows;
@@ -345,16 +345,16 @@ static hsae_status run_step(hsae_trainer *trainer, struct hsae_reader *reader)
     bool full = true;
     for (int f = 0; f < HSAE_IN_FLIGHT; f++)
         full &= trainer->flight[f].ticket != 0;
-    double wanted = hsae_clock();
+    double wanted = hsae_os_seconds();
     hsae_status status = hsae_flight_next(trainer, &flight);
-    double found = hsae_clock();
+    double found = hsae_os_seconds();
     if (full) {
         trainer->reading.seconds += trainer->reading.last;
         trainer->reading.hidden += found - wanted > REAL_WAIT ? trainer->reading.last : 0;
     }
     if (!status)
         status = stage(trainer, reader, flight);
-    trainer->reading.last = hsae_clock() - found;
+    trainer->reading.last = hsae_os_seconds() - found;
     return status ? status : hsae_flight_launch(trainer, flight);
 }
 

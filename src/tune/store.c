@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Fields of a shape in the file; those that must be there, then those that are 0 where they are not. */
 #define NEEDED_FIELDS(X) X(group_size) X(columns) X(vector_width)
@@ -18,7 +17,7 @@ static const char FORMAT[] = "hsae tuning 1";
 
 char *hsae_tune_path(hsae_context *context)
 {
-    const char *file = getenv("HSAE_TUNING"), *name = "/tuning.json";
+    const char *file = hsae_os_getenv("HSAE_TUNING"), *name = "/tuning.json";
     if (file && *file)
         return strcmp(file, "off") != 0 ? strdup(file) : NULL;
     size_t size = context->cache_dir ? strlen(context->cache_dir) + strlen(name) + 1 : 0;
@@ -176,7 +175,7 @@ void hsae_tuning_parse(struct hsae_device *device, const char *text, size_t size
 static char *read_text(const char *path, size_t *size)
 {
     enum { MOST_BYTES = 1 << 24 };
-    FILE *file = fopen(path, "rb");
+    FILE *file = hsae_os_fopen(path, "rb");
     char *text = file ? malloc(MOST_BYTES) : NULL;
     if (text)
         *size = fread(text, 1, MOST_BYTES, file);
@@ -254,7 +253,7 @@ static hsae_status open_file(const hsae_context *context, const char *path, json
 {
     struct hsae_json_error wrong;
     *out = NULL;
-    if (access(path, F_OK) && errno == ENOENT) {
+    if (hsae_os_kind(path) == HSAE_OS_NONE && errno == ENOENT) {
         *out = json_pack("{s:s, s:[]}", "format", FORMAT, "devices");
         return *out ? HSAE_OK : hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for %s", path);
     }

@@ -156,7 +156,7 @@ static hsae_status screen(struct tuner *tuner, enum hsae_kernel kernel, double d
     hsae_status status = HSAE_OK;
     for (size_t at; !status && (at = next_candidate(tuner)) < tuner->count;) {
         double best = tuner->candidates[fastest(tuner)].seconds;
-        if (out->tried && hsae_clock() > deadline) { /* the default, with which all begins, is tried in any case */
+        if (out->tried && hsae_os_seconds() > deadline) { /* the default, with which all begins, is tried in any case */
             tuner->out->complete = false;
             break;
         }
@@ -262,7 +262,7 @@ static hsae_status tune_kernels(struct tuner *tuner, double deadline)
         if (largest < 0)
             break;
         wanted[largest] = false;
-        double start = hsae_clock();
+        double start = hsae_os_seconds();
         status = tune_kernel(tuner, (enum hsae_kernel)largest, start + (deadline - start) * tuner->shares[largest] / left);
     }
     return status;
@@ -344,7 +344,7 @@ static hsae_status run(struct tuner *tuner, double deadline)
 
 hsae_status hsae_tune(hsae_device *device, const hsae_tune_params *params, hsae_tune_result *out)
 {
-    double started = hsae_clock();
+    double started = hsae_os_seconds();
     *out = (hsae_tune_result){.complete = true};
     if (device->info.backend == HSAE_BACKEND_REF)
         return hsae_fail(device->context, HSAE_ERROR_UNSUPPORTED, "%s: there is nothing to tune on the reference device", device->info.id);
@@ -365,7 +365,7 @@ hsae_status hsae_tune(hsae_device *device, const hsae_tune_params *params, hsae_
     status = run(tuner, started + (params->seconds > 0 ? params->seconds : DEFAULT_SECONDS));
     if (status)
         device->tuning = before;
-    out->seconds = hsae_clock() - started;
+    out->seconds = hsae_os_seconds() - started;
     hsae_bench_release(&tuner->bench);
     hsae_match_destroy(&tuner->match);
     free(tuner);

@@ -1,6 +1,5 @@
 #include "vulkan_api.h"
 
-#include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,20 +40,11 @@ const char *hsae_vulkan_result_name(VkResult result)
 
 static bool library_open(struct vulkan_instance *instance)
 {
-    static const char *const names[] = {
-#ifdef __APPLE__
-        "libvulkan.1.dylib",
-        "libMoltenVK.dylib",
-#else
-        "libvulkan.so.1",
-#endif
-    };
-    for (size_t i = 0; i < sizeof names / sizeof *names && !instance->library; i++)
-        instance->library = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+    instance->library = hsae_os_library_open(HSAE_OS_VULKAN);
     if (!instance->library)
         return false;
     /* ISO C has no cast from an object pointer to a function pointer. */
-    void *symbol = dlsym(instance->library, "vkGetInstanceProcAddr");
+    void *symbol = hsae_os_library_symbol(instance->library, "vkGetInstanceProcAddr");
     memcpy(&instance->GetInstanceProcAddr, &symbol, sizeof symbol);
     if (!symbol)
         return false;
@@ -179,7 +169,7 @@ static VkResult instance_open(struct vulkan_instance *instance)
         extensions[extension_count++] = VK_EXT_DEBUG_UTILS_EXTENSION_NAME;
         extensions[extension_count++] = VK_EXT_VALIDATION_FEATURES_EXTENSION_NAME;
         /* Hazards between submissions: older layers have no other switch, newer ones look for them anyway. */
-        setenv("VK_LAYER_ENABLES", "VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT", 0);
+        hsae_os_setenv("VK_LAYER_ENABLES", "VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT");
     }
     VkApplicationInfo application = {
         .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,
@@ -280,7 +270,7 @@ void hsae_vulkan_instance_destroy(struct vulkan_instance *instance)
     if (instance->handle && instance->DestroyInstance)
         instance->DestroyInstance(instance->handle, NULL);
     if (instance->library)
-        dlclose(instance->library);
+        hsae_os_library_close(instance->library);
     free(instance->devices);
     *instance = (struct vulkan_instance){0};
 }

@@ -264,12 +264,12 @@ static hsae_status submit_one_by_one(struct hsae_sequence *sequence, uint64_t *t
 {
     hsae_status status = HSAE_OK;
     for (uint32_t i = 0; i < sequence->submission_count && !status; i++) {
-        const double start = hsae_clock();
+        const double start = hsae_os_seconds();
         status = hsae_vulkan_submit(device_of(sequence), &sequence->submissions[i], 1, ticket);
         if (!status)
             status = hsae_device_await(sequence->base.device, *ticket);
         if (sequence->ns)
-            sequence->ns[i] = 1e9 * (hsae_clock() - start);
+            sequence->ns[i] = 1e9 * (hsae_os_seconds() - start);
     }
     return status;
 }

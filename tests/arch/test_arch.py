@@ -22,6 +22,13 @@ SHAPES = [{"WG": 1, "VW": 16, "COLS": 2, "RANGES": 1, **dict.fromkeys(TILES, 0)}
           {"WG": 1, "VW": 8, "COLS": 512, "RANGES": 1, **dict.fromkeys(TILES, 0)},
           {"WG": 64, "VW": 4, "COLS": 1, "RANGES": 4, **dict(zip(TILES, (2, 2, 16, 1, 1)))}]
 VULKAN_TESTS = {"tests/unit/test_vulkan.c", "tests/offline/shapes.c"}
+# What only the layer of the operating system includes and calls: headers and functions that another system lacks, and functions of files by
+# name, which on Windows do not take UTF-8.
+SYSTEM = {"src/os_posix.c", "src/os_windows.c"}
+SYSTEM_HEADERS = re.compile(r"<(dirent|dlfcn|fcntl|io|direct|process|unistd|windows|sys/\w+)\.h>")
+SYSTEM_CALLS = re.compile(r"(?<![\w.>])(fopen|freopen|tmpfile|remove|rename|realpath|access|stat|mkdir|rmdir|unlink|mkstemp|mkdtemp|strndup|getline|"
+                          r"open_memstream|fsync|setenv|clock_gettime|aligned_alloc|json_(?:load|dump)_file|pthread_create|pthread_cond_timedwait|"
+                          r"signal|sigaction)\s*\(")
 LETTERS = {"READ": "r", "READ4": "rrrr", "WRITE": "w", "MODIFY": "m", "MODIFY4": "mmmm"}
 
 passed = failed = 0
@@ -100,8 +107,18 @@ def library_layers():
 
 def tools_are_users():
     for name, header in includes():
-        if name.startswith("tools/") and header[0] == '"' and f"tools/{header[1:-1]}" not in FILES:
-            yield f"{name} includes {header}: tools use <hsae/...> only"
+        if name.startswith("tools/") and header[0] == '"' and f"tools/{header[1:-1]}" not in FILES and header != '"../src/os.h"':
+            yield f"{name} includes {header}: tools use <hsae/...> only, and the layer of the operating system"
+
+
+def one_system_layer():
+    for name, text in FILES.items():
+        if not name.startswith(("src/", "tools/")) or not name.endswith((".c", ".h")) or name in SYSTEM:
+            continue
+        for number, line in enumerate(re.sub(r"/\*.*?\*/", lambda comment: "\n" * comment[0].count("\n"), text, flags=re.S).splitlines(), 1):
+            code = re.sub(r'"(\\.|[^"\\])*"', '""', line)
+            for found in [*SYSTEM_HEADERS.findall(code), *SYSTEM_CALLS.findall(code), *re.findall(r"\b(_WIN32|__APPLE__|__linux__)\b", code)]:
+                yield f"{name}:{number}: {found}: src/os.h is for that"
 
 
 def kernel_list():
@@ -244,6 +261,7 @@ def finished():
 check("only src/opencl includes CL/, only src/vulkan includes vulkan/", backend_headers())
 check("the trainer knows no backend, public headers nothing but the C library", library_layers())
 check("tools use the public headers only", tools_are_users())
+check("only src/os_*.c know an operating system", one_system_layer())
 check("every kernel of the list has its files, and there are no others", kernel_files())
 check("access letters of the list are those of the kernels", access_letters())
 check("device.c knows the local memory of every kernel", local_arrays())

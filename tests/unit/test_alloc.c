@@ -45,16 +45,12 @@ WRAP(void *, malloc, NULL, (size_t size), (size))
 WRAP(void *, calloc, NULL, (size_t count, size_t size), (count, size))
 WRAP(void *, realloc, NULL, (void *memory, size_t size), (memory, size))
 WRAP(char *, strdup, NULL, (const char *text), (text))
-WRAP(char *, strndup, NULL, (const char *text, size_t size), (text, size))
 WRAP(char *, realpath, NULL, (const char *path, char *out), (path, out))
 WRAP(FILE *, fopen64, NULL, (const char *path, const char *mode), (path, mode))
 WRAP(FILE *, fdopen, NULL, (int file, const char *mode), (file, mode))
 WRAP(DIR *, opendir, NULL, (const char *path), (path))
 WRAP(void *, mmap64, MAP_FAILED, (void *address, size_t size, int protection, int flags, int file, off_t offset),
      (address, size, protection, flags, file, offset))
-typedef int (*filter_fn)(const struct dirent *entry);
-typedef int (*order_fn)(const struct dirent **left, const struct dirent **right);
-WRAP(int, scandir64, -1, (const char *path, struct dirent ***out, filter_fn filter, order_fn order), (path, out, filter, order))
 
 /* ---- what is at hand ---- */
 

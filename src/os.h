@@ -1,0 +1,158 @@
+/* The operating system: what ISO C and POSIX threads (on Windows: winpthreads) leave open. os_posix.c and os_windows.c implement it; the
+ * library and the program `hsae` each contain the one that src/meson.build chose.
+ *
+ * Paths and names are UTF-8 on Windows and bytes elsewhere; what comes back has slashes. Files are binary. Functions fail as those of POSIX
+ * do: with -1 or NULL, and errno set; on Windows, too. Any thread, unless it says otherwise. */
+#ifndef HSAE_SRC_OS_H
+#define HSAE_SRC_OS_H
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* A function like printf. To MinGW's compiler "printf" is the C runtime's of old, which knows no %zu; its headers name the one in use. */
+#ifdef __MINGW_PRINTF_FORMAT
+#define HSAE_OS_PRINTF(format_index, first) __attribute__((format(__MINGW_PRINTF_FORMAT, format_index, first)))
+#else
+#define HSAE_OS_PRINTF(format_index, first) __attribute__((format(printf, format_index, first)))
+#endif
+
+/* ---- paths ---- */
+
+enum hsae_os_kind { HSAE_OS_NONE, HSAE_OS_FILE, HSAE_OS_FOLDER, HSAE_OS_OTHER };
+/* What is at `path`, links followed. NONE: errno says why. */
+enum hsae_os_kind hsae_os_kind(const char *path);
+/* The path without links; of a path at which there is nothing, a copy. free(). */
+char *hsae_os_resolve(const char *path);
+/* Whether it parts the names of a path: a slash, and on Windows a backslash. */
+bool hsae_os_is_separator(char c);
+/* What is behind the last separator: `path` where there is none. */
+const char *hsae_os_file_name(const char *path);
+int hsae_os_make_folder(const char *path);
+int hsae_os_remove(const char *path);
+/* An empty one. */
+int hsae_os_remove_folder(const char *path);
+/* What is at `to` is replaced in one step, unless it is a folder, which must not be there. On Windows it fails where a process has the old
+ * file open in a way that forbids it. */
+int hsae_os_rename(const char *from, const char *to);
+
+struct hsae_os_folder;
+struct hsae_os_folder *hsae_os_folder_open(const char *path);
+/* The names in it but "." and "..", in no order, valid until the next call; NULL: those were all (errno is 0), or an error. */
+const char *hsae_os_folder_next(struct hsae_os_folder *folder);
+/* Takes NULL. */
+void hsae_os_folder_close(struct hsae_os_folder *folder);
+
+/* The folder for files that can be made again: "base" or "base" + *tail. NULL: there is none. Valid until the thread's next call of this
+ * function or of hsae_os_getenv. */
+const char *hsae_os_cache_folder(const char **tail);
+/* Makes a folder with a new name in $TMPDIR or where the system has such folders; `path` is that name, on a failure, too. */
+int hsae_os_temporary_folder(char *path, size_t size);
+char *hsae_os_working_folder(char *path, size_t size);
+
+/* ---- files ---- */
+
+FILE *hsae_os_fopen(const char *path, const char *mode);
+
+enum hsae_os_open {
+    HSAE_OS_READ,   /* a pipe without a writer does not block */
+    HSAE_OS_NEW,    /* to be written; EEXIST where there is something */
+    HSAE_OS_LOCK,   /* to be locked, made if it is not there */
+    HSAE_OS_CLAIM,  /* to be locked and removed: must be there, and no link */
+    HSAE_OS_PARENT, /* the folder in which the path lies, to be synced. EACCES where folders cannot be opened, as on Windows: there a
+                     * rename is on disk when it comes back */
+};
+/* A descriptor, for hsae_os_close and fdopen(). */
+int hsae_os_open(const char *path, enum hsae_os_open how);
+/* Another one of the same open file: locks go with the last. */
+int hsae_os_duplicate(int file);
+void hsae_os_close(int file);
+/* A new file: six X at the end of `pattern` become its name. One that is not to be kept has no name any more, or loses it when it is
+ * closed. */
+int hsae_os_open_temporary(char *pattern, bool keep);
+/* Never NONE, unless with errno. */
+enum hsae_os_kind hsae_os_describe(int file, uint64_t *size);
+/* Whether `path`, which is no link, names this open file. */
+bool hsae_os_is_named(int file, const char *path);
+/* 0, or an errno: EWOULDBLOCK where another open file holds it and it is not waited for; others where the file system has no locks. */
+int hsae_os_lock(int file, bool wait);
+/* Until all of the file, or the names of the folder, would survive a power cut. */
+int hsae_os_sync(int file);
+/* As pread(). */
+ptrdiff_t hsae_os_read_at(int file, void *out, size_t size, uint64_t offset);
+/* Hints: the file will be read here and there; these bytes of it soon. */
+void hsae_os_expect_random(int file);
+void hsae_os_expect(int file, uint64_t offset, uint64_t size);
+
+/* All of a file, read only, as long as the file is open. `size` is not 0. */
+const void *hsae_os_map(int file, size_t size);
+void hsae_os_unmap(const void *data, size_t size);
+/* Lets go of the pages of these mapped bytes. */
+void hsae_os_forget(const void *data, uint64_t size);
+
+/* A folder that one process has for itself: 0, or an errno as hsae_os_lock's. *lock is -1 where the folder cannot be opened, and needs
+ * hsae_os_unlock_folder otherwise, whatever comes back; `remove`: the folder, too, if it is empty. */
+int hsae_os_lock_folder(const char *path, int *lock);
+void hsae_os_unlock_folder(const char *path, int lock, bool remove);
+
+/* A text of any length, to be written as a file. */
+struct hsae_os_text {
+    FILE *file;
+    char *text;
+    size_t size;
+};
+FILE *hsae_os_text_open(struct hsae_os_text *text);
+/* The text; free(). NULL: not all of it arrived. */
+char *hsae_os_text_close(struct hsae_os_text *text);
+
+/* ---- libraries ---- */
+
+enum hsae_os_library { HSAE_OS_OPENCL, HSAE_OS_VULKAN, HSAE_OS_CLBLAST };
+/* NULL: it is not installed. */
+void *hsae_os_library_open(enum hsae_os_library library);
+/* A function, to be copied into a pointer of its type; NULL: there is none of that name. */
+void *hsae_os_library_symbol(void *library, const char *name);
+void hsae_os_library_close(void *library);
+
+/* ---- the machine ---- */
+
+/* Of a clock that only goes forward. */
+double hsae_os_seconds(void);
+/* Bytes that are built in; SIZE_MAX: not known. */
+uint64_t hsae_os_memory(void);
+/* Most bytes that this process had resident so far; 0: not known. */
+uint64_t hsae_os_peak_memory(void);
+/* Memory aligned to `page`, a power of 2 that divides `size`; on pages of that size where the system can. */
+void *hsae_os_pages(size_t page, size_t size);
+void hsae_os_pages_free(void *memory);
+
+/* ---- the process ---- */
+
+long hsae_os_process(void);
+/* A variable that may hold a path; valid until the thread's next call. */
+const char *hsae_os_getenv(const char *name);
+/* Sets a variable that is not set. */
+void hsae_os_setenv(const char *name, const char *value);
+/* "NAME=value", up to a NULL. */
+char **hsae_os_environment(void);
+
+/* A thread that no signal comes to: those are the program's. 0 or an errno. */
+int hsae_os_thread_start(pthread_t *thread, void *(*run)(void *), void *user);
+/* A condition that is waited for until hsae_os_seconds() says `until`: false then. */
+void hsae_os_condition_init(pthread_cond_t *condition);
+bool hsae_os_condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, double until);
+
+/* ---- the program: called by main's thread ---- */
+
+/* First thing in main: as many open files as go, and on Windows arguments in UTF-8 and a standard output whose bytes arrive as they are. */
+void hsae_os_program_begin(int *argc, char ***argv);
+/* `stop` is called with SIGINT, SIGTERM or SIGHUP when the program is to end, as a signal handler or, on Windows, from another thread. A
+ * closed pipe and a file grown too large become errors of writing. */
+void hsae_os_program_catch(void (*stop)(int signal));
+/* Whether standard error is a terminal that lines can be taken away from (\r, \033[K), and how many columns it has; 0: not known. */
+bool hsae_os_has_terminal(void);
+unsigned hsae_os_terminal_width(void);
+
+#endif

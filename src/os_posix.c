@@ -1,0 +1,420 @@
+#define _DEFAULT_SOURCE /* realpath, madvise, flock */
+#ifdef __APPLE__
+#define _DARWIN_C_SOURCE
+#endif
+
+#include "os.h"
+
+#include <dirent.h>
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+/* ---- paths ---- */
+
+static enum hsae_os_kind kind_of(const struct stat *info)
+{
+    return S_ISREG(info->st_mode) ? HSAE_OS_FILE : S_ISDIR(info->st_mode) ? HSAE_OS_FOLDER : HSAE_OS_OTHER;
+}
+
+enum hsae_os_kind hsae_os_kind(const char *path)
+{
+    struct stat info;
+    return stat(path, &info) ? HSAE_OS_NONE : kind_of(&info);
+}
+
+char *hsae_os_resolve(const char *path)
+{
+    struct stat info;
+    return lstat(path, &info) && errno == ENOENT ? strdup(path) : realpath(path, NULL);
+}
+
+bool hsae_os_is_separator(char c)
+{
+    return c == '/';
+}
+
+const char *hsae_os_file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
+int hsae_os_make_folder(const char *path)
+{
+    return mkdir(path, 0777);
+}
+
+int hsae_os_remove(const char *path)
+{
+    return unlink(path);
+}
+
+int hsae_os_remove_folder(const char *path)
+{
+    return rmdir(path);
+}
+
+int hsae_os_rename(const char *from, const char *to)
+{
+    return rename(from, to);
+}
+
+struct hsae_os_folder *hsae_os_folder_open(const char *path)
+{
+    return (struct hsae_os_folder *)opendir(path);
+}
+
+const char *hsae_os_folder_next(struct hsae_os_folder *folder)
+{
+    struct dirent *entry;
+    errno = 0;
+    do
+        entry = readdir((DIR *)folder);
+    while (entry && (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0));
+    return entry ? entry->d_name : NULL;
+}
+
+void hsae_os_folder_close(struct hsae_os_folder *folder)
+{
+    if (folder)
+        closedir((DIR *)folder);
+}
+
+const char *hsae_os_cache_folder(const char **tail)
+{
+    const char *base = getenv("XDG_CACHE_HOME");
+    *tail = "/hsae";
+    if (!base || !*base) {
+        base = getenv("HOME");
+        *tail = "/.cache/hsae";
+    }
+    return base;
+}
+
+int hsae_os_temporary_folder(char *path, size_t size)
+{
+    const char *parent = getenv("TMPDIR");
+    snprintf(path, size, "%.1000s/hsae-XXXXXX", parent && *parent ? parent : "/tmp");
+    return mkdtemp(path) ? 0 : -1;
+}
+
+char *hsae_os_working_folder(char *path, size_t size)
+{
+    return getcwd(path, size);
+}
+
+/* ---- files ---- */
+
+FILE *hsae_os_fopen(const char *path, const char *mode)
+{
+    return fopen(path, mode);
+}
+
+static int open_parent(const char *path)
+{
+    const char *name = hsae_os_file_name(path);
+    size_t length = name == path ? 1 : (size_t)(name - path);
+    char *folder = malloc(length + 1);
+    if (!folder)
+        return -1;
+    memcpy(folder, name == path ? "." : path, length);
+    folder[length] = 0;
+    int file = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    free(folder);
+    return file;
+}
+
+int hsae_os_open(const char *path, enum hsae_os_open how)
+{
+    switch (how) {
+    case HSAE_OS_READ:
+        return open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    case HSAE_OS_NEW:
+        return open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    case HSAE_OS_LOCK:
+        return open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    case HSAE_OS_CLAIM:
+        return open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    case HSAE_OS_PARENT:
+        return open_parent(path);
+    }
+    errno = EINVAL;
+    return -1;
+}
+
+int hsae_os_duplicate(int file)
+{
+    return fcntl(file, F_DUPFD_CLOEXEC, 0);
+}
+
+void hsae_os_close(int file)
+{
+    close(file);
+}
+
+int hsae_os_open_temporary(char *pattern, bool keep)
+{
+    int file = mkstemp(pattern);
+    if (file >= 0 && !keep)
+        unlink(pattern);
+    return file;
+}
+
+enum hsae_os_kind hsae_os_describe(int file, uint64_t *size)
+{
+    struct stat info;
+    if (fstat(file, &info))
+        return HSAE_OS_NONE;
+    *size = (uint64_t)info.st_size;
+    return kind_of(&info);
+}
+
+bool hsae_os_is_named(int file, const char *path)
+{
+    struct stat info, named;
+    return !fstat(file, &info) && !lstat(path, &named) && named.st_dev == info.st_dev && named.st_ino == info.st_ino;
+}
+
+int hsae_os_lock(int file, bool wait)
+{
+    return flock(file, LOCK_EX | (wait ? 0 : LOCK_NB)) ? errno : 0;
+}
+
+int hsae_os_sync(int file)
+{
+    return fsync(file);
+}
+
+ptrdiff_t hsae_os_read_at(int file, void *out, size_t size, uint64_t offset)
+{
+    return pread(file, out, size, (off_t)offset);
+}
+
+void hsae_os_expect_random(int file)
+{
+#ifdef POSIX_FADV_RANDOM
+    posix_fadvise(file, 0, 0, POSIX_FADV_RANDOM);
+#else
+    (void)file;
+#endif
+}
+
+void hsae_os_expect(int file, uint64_t offset, uint64_t size)
+{
+#ifdef POSIX_FADV_WILLNEED
+    posix_fadvise(file, (off_t)offset, (off_t)size, POSIX_FADV_WILLNEED);
+#else
+    (void)file, (void)offset, (void)size;
+#endif
+}
+
+const void *hsae_os_map(int file, size_t size)
+{
+    void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
+    return data == MAP_FAILED ? NULL : data;
+}
+
+void hsae_os_unmap(const void *data, size_t size)
+{
+    munmap((void *)data, size);
+}
+
+/* posix_madvise's DONTNEED does nothing in some C libraries. */
+void hsae_os_forget(const void *data, uint64_t size)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data / page * page, end = ((uintptr_t)data + size) / page * page;
+    if (end > begin)
+        madvise((void *)begin, end - begin, MADV_DONTNEED);
+}
+
+int hsae_os_lock_folder(const char *path, int *lock)
+{
+    *lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return *lock < 0 ? errno : hsae_os_lock(*lock, false);
+}
+
+void hsae_os_unlock_folder(const char *path, int lock, bool remove)
+{
+    if (remove)
+        rmdir(path);
+    close(lock);
+}
+
+FILE *hsae_os_text_open(struct hsae_os_text *text)
+{
+    *text = (struct hsae_os_text){0};
+    text->file = open_memstream(&text->text, &text->size);
+    return text->file;
+}
+
+char *hsae_os_text_close(struct hsae_os_text *text)
+{
+    if (fclose(text->file) == 0)
+        return text->text;
+    free(text->text);
+    return NULL;
+}
+
+/* ---- libraries ---- */
+
+void *hsae_os_library_open(enum hsae_os_library library)
+{
+    static const char *const names[][2] = {
+        [HSAE_OS_OPENCL] = {"libOpenCL.so.1"},
+#ifdef __APPLE__
+        [HSAE_OS_VULKAN] = {"libvulkan.1.dylib", "libMoltenVK.dylib"},
+#else
+        [HSAE_OS_VULKAN] = {"libvulkan.so.1"},
+#endif
+        [HSAE_OS_CLBLAST] = {"libclblast.so.1"},
+    };
+    void *handle = dlopen(names[library][0], RTLD_NOW | RTLD_LOCAL);
+    return handle || !names[library][1] ? handle : dlopen(names[library][1], RTLD_NOW | RTLD_LOCAL);
+}
+
+void *hsae_os_library_symbol(void *library, const char *name)
+{
+    return dlsym(library, name);
+}
+
+void hsae_os_library_close(void *library)
+{
+    dlclose(library);
+}
+
+/* ---- the machine ---- */
+
+double hsae_os_seconds(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+uint64_t hsae_os_memory(void)
+{
+    long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
+    return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : SIZE_MAX;
+}
+
+uint64_t hsae_os_peak_memory(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) ? 0 : 1024 * (uint64_t)usage.ru_maxrss;
+}
+
+void *hsae_os_pages(size_t page, size_t size)
+{
+    void *memory = aligned_alloc(page, size);
+#ifdef MADV_HUGEPAGE
+    if (memory)
+        madvise(memory, size, MADV_HUGEPAGE); /* without them it is slower, nothing else */
+#endif
+    return memory;
+}
+
+void hsae_os_pages_free(void *memory)
+{
+    free(memory);
+}
+
+/* ---- the process ---- */
+
+long hsae_os_process(void)
+{
+    return (long)getpid();
+}
+
+const char *hsae_os_getenv(const char *name)
+{
+    return getenv(name);
+}
+
+void hsae_os_setenv(const char *name, const char *value)
+{
+    setenv(name, value, 0);
+}
+
+char **hsae_os_environment(void)
+{
+    return environ;
+}
+
+int hsae_os_thread_start(pthread_t *thread, void *(*run)(void *), void *user)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(thread, NULL, run, user);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error;
+}
+
+void hsae_os_condition_init(pthread_cond_t *condition)
+{
+    pthread_condattr_t clock;
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(condition, &clock);
+    pthread_condattr_destroy(&clock);
+}
+
+bool hsae_os_condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, double until)
+{
+    struct timespec time = {.tv_sec = (time_t)until, .tv_nsec = (long)(1e9 * (until - floor(until)))};
+    return !pthread_cond_timedwait(condition, lock, &time);
+}
+
+/* ---- the program ---- */
+
+/* A data set keeps every file open, and the customary limit is there for the sake of select(2), which is not used here. */
+void hsae_os_program_begin(int *argc, char ***argv)
+{
+    struct rlimit limit;
+    (void)argc, (void)argv;
+    if (!getrlimit(RLIMIT_NOFILE, &limit)) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+void hsae_os_program_catch(void (*stop)(int signal))
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    struct sigaction action = {.sa_handler = stop, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        struct sigaction old;
+        /* What runs under nohup is to survive its terminal. */
+        if (sigaction(signals[i], NULL, &old) == 0 && (signals[i] != SIGHUP || old.sa_handler != SIG_IGN))
+            sigaction(signals[i], &action, NULL);
+    }
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+}
+
+bool hsae_os_has_terminal(void)
+{
+    const char *term = getenv("TERM");
+    return isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
+}
+
+unsigned hsae_os_terminal_width(void)
+{
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
