@@ -133,7 +133,7 @@ void hsae_os_pages_free(void *memory);
 long hsae_os_process(void);
 /* A variable that may hold a path; valid until the thread's next call. */
 const char *hsae_os_getenv(const char *name);
-/* Sets a variable that is not set. */
+/* NULL: it is not set afterwards. Not while another thread reads variables. */
 void hsae_os_setenv(const char *name, const char *value);
 /* "NAME=value", up to a NULL. */
 char **hsae_os_environment(void);

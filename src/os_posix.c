@@ -346,7 +346,10 @@ const char *hsae_os_getenv(const char *name)
 
 void hsae_os_setenv(const char *name, const char *value)
 {
-    setenv(name, value, 0);
+    if (value)
+        setenv(name, value, 1);
+    else
+        unsetenv(name);
 }
 
 char **hsae_os_environment(void)

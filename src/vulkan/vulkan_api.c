@@ -169,7 +169,8 @@ static VkResult instance_open(struct vulkan_instance *instance)
         extensions[extension_count++] = VK_EXT_DEBUG_UTILS_EXTENSION_NAME;
         extensions[extension_count++] = VK_EXT_VALIDATION_FEATURES_EXTENSION_NAME;
         /* Hazards between submissions: older layers have no other switch, newer ones look for them anyway. */
-        hsae_os_setenv("VK_LAYER_ENABLES", "VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT");
+        if (!getenv("VK_LAYER_ENABLES"))
+            hsae_os_setenv("VK_LAYER_ENABLES", "VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT");
     }
     VkApplicationInfo application = {
         .sType = VK_STRUCTURE_TYPE_APPLICATION_INFO,

@@ -4,9 +4,13 @@
 
 #include <hsae/hsae.h>
 
+#include "os.h"
+
 #include <stdio.h>
 #include <stdlib.h>
+#ifdef __linux__
 #include <sys/mman.h>
+#endif
 #include <unistd.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -27,7 +31,8 @@ static inline hsae_context *fuzz_context(void)
     return context;
 }
 
-/* The path of a file in memory (memfd_create, a GNU function) that holds these bytes, until the next call. */
+/* The path of a file that holds these bytes, until the next call: in memory, where there is GNU's memfd_create. */
+#ifdef MFD_CLOEXEC
 static inline const char *fuzz_file(const uint8_t *data, size_t size)
 {
     static char path[64];
@@ -40,5 +45,27 @@ static inline const char *fuzz_file(const uint8_t *data, size_t size)
         abort();
     return path;
 }
+#else
+static char fuzz_folder[256], fuzz_path[272];
+
+static inline void fuzz_remove(void)
+{
+    hsae_os_remove(fuzz_path);
+    hsae_os_remove_folder(fuzz_folder);
+}
+
+static inline const char *fuzz_file(const uint8_t *data, size_t size)
+{
+    if (!*fuzz_folder) {
+        if (hsae_os_temporary_folder(fuzz_folder, sizeof fuzz_folder) || atexit(fuzz_remove))
+            abort();
+        snprintf(fuzz_path, sizeof fuzz_path, "%s/input", fuzz_folder);
+    }
+    FILE *file = hsae_os_fopen(fuzz_path, "wb");
+    if (!file || fwrite(data, 1, size, file) != size || fclose(file))
+        abort();
+    return fuzz_path;
+}
+#endif
 
 #endif

@@ -5,7 +5,7 @@
 #include <hsae/exchange.h>
 #include <string.h>
 
-static char folder[64], exported[96];
+static char folder[256], exported[288];
 
 static void remove_files(void)
 {
@@ -18,14 +18,14 @@ static void remove_files(void)
                                         "tree.safetensors",
                                         "tree.json",
                                         "."};
-    char path[160];
+    char path[512];
     for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
         snprintf(path, sizeof path, "%s/%s", exported, names[k]);
-        if (unlink(path))
-            rmdir(path);
+        if (hsae_os_remove(path))
+            hsae_os_remove_folder(path);
     }
-    rmdir(exported);
-    rmdir(folder);
+    hsae_os_remove_folder(exported);
+    hsae_os_remove_folder(folder);
 }
 
 /* A folder in memory with two SAEs. */
@@ -33,12 +33,13 @@ static void prepare(void)
 {
     hsae_config config;
     hsae_model *model;
-    snprintf(folder, sizeof folder, "%s/hsae-fuzz-XXXXXX", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm");
+    if (hsae_os_kind("/dev/shm") == HSAE_OS_FOLDER)
+        hsae_os_setenv("TMPDIR", "/dev/shm");
     hsae_config_defaults(&config);
     config.level_count = 2;
     config.levels[0] = 2;
     config.levels[1] = 4;
-    if (!mkdtemp(folder) || hsae_model_alloc(fuzz_context(), &config, 2, &model))
+    if (hsae_os_temporary_folder(folder, sizeof folder) || hsae_model_alloc(fuzz_context(), &config, 2, &model))
         abort();
     model->scale = 1;
     for (uint32_t l = 0; l < 2; l++)
@@ -53,7 +54,7 @@ static void prepare(void)
 
 static void write_file(const char *name, const uint8_t *data, size_t size)
 {
-    char path[160];
+    char path[512];
     snprintf(path, sizeof path, "%s/%s", exported, name);
     FILE *file = fopen(path, "wb");
     if (!file || fwrite(data, 1, size, file) != size || fclose(file))

@@ -1,25 +1,25 @@
 /* replay FILE|FOLDER...: hands every file to the fuzz target that it is linked with, in the order of their names. */
 #include "fuzz.h"
 
-#include <dirent.h>
+#include "data/file.h"
+
 #include <string.h>
-#include <sys/stat.h>
 
 static unsigned replayed;
 
 static int replay_file(const char *path)
 {
-    struct stat info;
-    FILE *file = fopen(path, "rb");
-    if (!file || fstat(fileno(file), &info)) {
+    uint64_t size = 0;
+    FILE *file = hsae_os_fopen(path, "rb");
+    if (!file || hsae_os_describe(fileno(file), &size) == HSAE_OS_NONE) {
         perror(path);
         return 1;
     }
     /* Exactly as long as the input, so that a byte too far is seen. */
-    uint8_t *data = malloc((size_t)info.st_size);
-    bool read = info.st_size == 0 || (data && fread(data, 1, (size_t)info.st_size, file) == (size_t)info.st_size);
+    uint8_t *data = malloc((size_t)size);
+    bool read = size == 0 || (data && fread(data, 1, (size_t)size, file) == (size_t)size);
     if (read) {
-        LLVMFuzzerTestOneInput(data, (size_t)info.st_size);
+        LLVMFuzzerTestOneInput(data, (size_t)size);
         replayed++;
     }
     free(data);
@@ -29,18 +29,16 @@ static int replay_file(const char *path)
 
 static int replay(const char *path)
 {
-    struct dirent **entries;
-    int count = scandir(path, &entries, NULL, alphasort), failed = 0;
-    if (count < 0)
+    struct hsae_names names;
+    int failed = 0;
+    if (hsae_names_read(path, &names))
         return replay_file(path);
-    for (int i = 0; i < count; i++) {
+    for (size_t i = 0; i < names.count; i++) {
         char name[4096];
-        snprintf(name, sizeof name, "%s/%s", path, entries[i]->d_name);
-        if (entries[i]->d_name[0] != '.')
-            failed |= replay_file(name);
-        free(entries[i]);
+        snprintf(name, sizeof name, "%s/%s", path, names.items[i]);
+        failed |= replay_file(name);
     }
-    free(entries);
+    hsae_names_free(&names);
     return failed;
 }
 

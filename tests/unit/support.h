@@ -9,7 +9,8 @@
 
 #include <cmocka.h>
 
-#include <dirent.h>
+#include "os.h"
+
 #include <hsae/hsae.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,7 +19,7 @@
 
 static hsae_context *context;
 static char messages[2][1024]; /* the last error and the last warning */
-static char folder[64];
+static char folder[200];
 
 static void keep_message(void *user, hsae_log_level level, const char *message)
 {
@@ -31,23 +32,21 @@ static inline int support_setup(void **state)
 {
     (void)state;
     const hsae_context_params params = {.log = keep_message, .cache_dir = ""};
-    snprintf(folder, sizeof folder, "/tmp/hsae-test-XXXXXX");
-    return !mkdtemp(folder) || hsae_context_create(&params, &context);
+    return hsae_os_temporary_folder(folder, sizeof folder) || hsae_context_create(&params, &context);
 }
 
 static inline void remove_files(const char *path)
 {
-    DIR *directory = opendir(path);
-    for (struct dirent *entry; directory && (entry = readdir(directory));) {
+    struct hsae_os_folder *entries = hsae_os_folder_open(path);
+    for (const char *entry; entries && (entry = hsae_os_folder_next(entries));) {
         char name[2048];
-        snprintf(name, sizeof name, "%.1024s/%s", path, entry->d_name);
-        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 && unlink(name) && rmdir(name)) {
+        snprintf(name, sizeof name, "%.1024s/%.1000s", path, entry);
+        if (hsae_os_remove(name) && hsae_os_remove_folder(name)) {
             remove_files(name);
-            rmdir(name);
+            hsae_os_remove_folder(name);
         }
     }
-    if (directory)
-        closedir(directory);
+    hsae_os_folder_close(entries);
 }
 
 static inline int support_teardown(void **state)
@@ -55,13 +54,13 @@ static inline int support_teardown(void **state)
     (void)state;
     hsae_context_destroy(&context);
     remove_files(folder);
-    return rmdir(folder);
+    return hsae_os_remove_folder(folder);
 }
 
 /* A path in the scratch folder; valid for the next eight calls. */
 static inline const char *scratch(const char *name)
 {
-    static char paths[8][256];
+    static char paths[8][512];
     static unsigned next;
     char *path = paths[next++ % 8];
     snprintf(path, sizeof paths[0], "%s/%s", folder, name);
@@ -74,6 +73,22 @@ static inline void write_file(const char *path, const void *data, size_t size)
     assert_non_null(file);
     assert_int_equal(fwrite(data, 1, size, file), size);
     assert_int_equal(fclose(file), 0);
+}
+
+/* Ends a test of what happens when a mapped file is cut, where the system does not let that happen. */
+static inline void skip_unless_mapped_files_can_be_cut(void)
+{
+    const char *path = scratch("mapped");
+    write_file(path, "12345678", 8);
+    int file = hsae_os_open(path, HSAE_OS_READ);
+    const void *data = hsae_os_map(file, 8);
+    assert_non_null(data);
+    bool cut = truncate(path, 4) == 0;
+    hsae_os_unmap(data, 8);
+    hsae_os_close(file);
+    assert_int_equal(hsae_os_remove(path), 0);
+    if (!cut)
+        skip();
 }
 
 /* The whole file; free(). */
@@ -90,6 +105,17 @@ static inline unsigned char *read_file(const char *path, size_t *size)
     data[*size] = '\0';
     fclose(file);
     return data;
+}
+
+static inline size_t files_in(const char *path)
+{
+    size_t count = 0;
+    struct hsae_os_folder *entries = hsae_os_folder_open(path);
+    assert_non_null(entries);
+    while (hsae_os_folder_next(entries))
+        count++;
+    hsae_os_folder_close(entries);
+    return count;
 }
 
 /* `expected` is the status; the error's message must hold all of the texts up to the NULL. */

@@ -480,17 +480,16 @@ static void test_together(void **state)
 static int for_cache_files(void (*change)(const char *path))
 {
     int count = 0;
-    DIR *directory = opendir(scratch("cache"));
-    for (struct dirent *entry; directory && (entry = readdir(directory));) {
+    struct hsae_os_folder *entries = hsae_os_folder_open(scratch("cache"));
+    for (const char *entry; entries && (entry = hsae_os_folder_next(entries));) {
         char name[128];
-        snprintf(name, sizeof name, "cache/%.100s", entry->d_name);
-        if (entry->d_name[0] == '.')
+        snprintf(name, sizeof name, "cache/%.100s", entry);
+        if (*entry == '.')
             continue;
         change(scratch(name));
         count++;
     }
-    if (directory)
-        closedir(directory);
+    hsae_os_folder_close(entries);
     return count;
 }
 
@@ -589,18 +588,18 @@ static void test_default(void **state)
     (void)state;
     char id[32], reason[128] = "";
     hsae_device *opened;
-    setenv("HSAE_DEVICE", "ref", 1);
+    hsae_os_setenv("HSAE_DEVICE", "ref");
     assert_ok(hsae_device_default(context, id, reason));
     assert_string_equal(id, "ref");
     assert_non_null(strstr(reason, "HSAE_DEVICE"));
     opened = open_device(NULL);
     assert_string_equal(hsae_device_get_info(opened)->id, "ref");
     hsae_device_close(&opened);
-    setenv("HSAE_DEVICE", "no such device", 1);
+    hsae_os_setenv("HSAE_DEVICE", "no such device");
     assert_fails(hsae_device_open(context, NULL, &opened), HSAE_ERROR_NO_DEVICE, "no such device", "ref", NULL);
-    setenv("HSAE_DEVICE", "a name that is much longer than any id can be", 1);
+    hsae_os_setenv("HSAE_DEVICE", "a name that is much longer than any id can be");
     assert_fails(hsae_device_default(context, id, NULL), HSAE_ERROR_NO_DEVICE, "HSAE_DEVICE", NULL);
-    unsetenv("HSAE_DEVICE");
+    hsae_os_setenv("HSAE_DEVICE", NULL);
     reason[0] = 0;
     assert_ok(hsae_device_default(context, id, reason));
     assert_true(reason[0]);

@@ -74,7 +74,7 @@ static hsae_status wait_for_ever(struct hsae_device *device, uint64_t ticket, do
 static void lose(const char *id, hsae_status (*wait)(struct hsae_device *, uint64_t, double, bool *), const char *message)
 {
     hsae_device *device = NULL, *other = NULL, *again = NULL;
-    char whole[128], checkpoint[128], resumed[128];
+    char whole[512], checkpoint[512], resumed[512];
     snprintf(whole, sizeof whole, "%s/whole.safetensors", folder);
     snprintf(checkpoint, sizeof checkpoint, "%s/checkpoint.safetensors", folder);
     snprintf(resumed, sizeof resumed, "%s/resumed.safetensors", folder);
@@ -130,11 +130,11 @@ static void test_lost(void **state)
 static void test_waits_that_do_not_end(void **state)
 {
     (void)state;
-    setenv("HSAE_WAIT_SECONDS", "0.3", 1);
+    hsae_os_setenv("HSAE_WAIT_SECONDS", "0.3");
     messages[HSAE_LOG_WARNING][0] = 0;
     lose("ref", wait_for_ever, "its work has not ended after");
     assert_non_null(strstr(messages[HSAE_LOG_WARNING], "it is given up after"));
-    unsetenv("HSAE_WAIT_SECONDS");
+    hsae_os_setenv("HSAE_WAIT_SECONDS", NULL);
 }
 
 int main(void)

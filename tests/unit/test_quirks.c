@@ -106,10 +106,10 @@ static void test_reasons(void **state)
     assert_null(hsae_device_quirk(NULL, 0, NULL));
     assert_string_equal(hsae_quirk_reason(&info, SECOND_CHOICE), hsae_device_quirk(&info, 2, NULL));
     assert_null(hsae_quirk_reason(&info, NO_BINARIES));
-    setenv("HSAE_QUIRKS", "off", 1);
+    hsae_os_setenv("HSAE_QUIRKS", "off");
     assert_int_equal(hsae_quirks(context, &info), 0);
     assert_null(hsae_device_quirk(&info, 0, NULL));
-    unsetenv("HSAE_QUIRKS");
+    hsae_os_setenv("HSAE_QUIRKS", NULL);
 }
 
 int main(void)

@@ -90,7 +90,7 @@ static void test_kernels(void **state)
     for (size_t k = 0; k < sizeof faults / sizeof *faults; k++) {
         fault = &faults[k];
         flips = 0;
-        print_message("%s, binding %zu of kernel %s\n", fault->sequence, fault->binding, hsae_kernels[fault->kernel].name);
+        print_message("%s, binding %u of kernel %s\n", fault->sequence, (unsigned)fault->binding, hsae_kernels[fault->kernel].name);
         assert_fails(hsae_device_test(device, true), HSAE_ERROR_DRIVER, "ref", "computes wrong", "update the driver", fault->found, NULL);
         assert_true(flips > 0 && device->buffers == 0 && device->sequences == 0);
     }

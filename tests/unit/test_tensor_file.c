@@ -18,7 +18,7 @@ static hsae_status next_fails(void *user, size_t count, void *out)
 
 static void write_and_read(void **state)
 {
-    char path[128];
+    char path[256];
     int32_t counter = 0, numbers[3];
     float floats[6] = {1, 2, 3, 4, 5, 6}, back[2];
     hsae_tensor_file *file = NULL;
@@ -50,7 +50,7 @@ static void write_and_read(void **state)
 
 static void refused(void **state)
 {
-    char path[128];
+    char path[256];
     float value = 1;
     hsae_tensor_file *file = NULL;
     (void)state;

@@ -387,8 +387,7 @@ static int setup(void **state)
 {
     const hsae_context_params params = {.log = keep_errors};
     (void)state;
-    snprintf(folder, sizeof folder, "/tmp/hsae-test-XXXXXX");
-    if (!mkdtemp(folder) || hsae_context_create(&params, &context))
+    if (hsae_os_temporary_folder(folder, sizeof folder) || hsae_context_create(&params, &context))
         return 1;
     make_data();
     return 0;

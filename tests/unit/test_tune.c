@@ -126,7 +126,7 @@ static void test_round_trip(void **state)
     device.tuning.shape[HSAE_KERNEL_update].columns = 3;
     assert_ok(hsae_tune_save(&device, NULL, path));
 
-    assert_int_equal(setenv("HSAE_TUNING", path, 1), 0);
+    hsae_os_setenv("HSAE_TUNING", path);
     struct hsae_device first = make_device(), second = make_device();
     snprintf(second.info.driver, sizeof second.info.driver, "driver 2");
     hsae_tuning_load(&first);
@@ -139,11 +139,11 @@ static void test_round_trip(void **state)
     assert_int_equal(columns_of(&first, HSAE_KERNEL_update), 1);
 
     struct hsae_device third = make_device();
-    assert_int_equal(setenv("HSAE_TUNING", "off", 1), 0);
+    hsae_os_setenv("HSAE_TUNING", "off");
     hsae_tuning_load(&third);
     assert_int_equal(columns_of(&third, HSAE_KERNEL_update), 256);
     assert_null(hsae_tune_path(context));
-    unsetenv("HSAE_TUNING");
+    hsae_os_setenv("HSAE_TUNING", NULL);
     assert_null(hsae_tune_path(context)); /* the context has no folder */
 }
 
@@ -152,9 +152,9 @@ static void test_missing_and_foreign_files(void **state)
     (void)state;
     const char *path = scratch("none.json"), *foreign = scratch("foreign.json");
     struct hsae_device device = make_device();
-    assert_int_equal(setenv("HSAE_TUNING", path, 1), 0);
+    hsae_os_setenv("HSAE_TUNING", path);
     hsae_tuning_load(&device);
-    unsetenv("HSAE_TUNING");
+    hsae_os_setenv("HSAE_TUNING", NULL);
     assert_non_null(strstr(messages[HSAE_LOG_WARNING], "none.json"));
     write_file(foreign, "{\"mine\": 1}", 11);
     assert_fails(hsae_tune_save(&device, NULL, foreign), HSAE_ERROR_FORMAT, "foreign.json", "not a tuning file", NULL);
