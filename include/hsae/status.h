@@ -57,8 +57,9 @@ typedef void (*hsae_log_fn)(void *user, hsae_log_level level, const char *messag
 typedef struct hsae_context_params {
     hsae_log_fn log; /* NULL: messages are dropped */
     void *log_user;  /* first argument of `log` */
-    const char
-        *cache_dir; /* folder for compiled kernels; NULL: $HSAE_CACHE_DIR, else $XDG_CACHE_HOME/hsae, else ~/.cache/hsae; "": no cache */
+    /* Folder for compiled kernels; NULL: $HSAE_CACHE_DIR, else $XDG_CACHE_HOME/hsae, else ~/.cache/hsae, on Windows %LOCALAPPDATA%/hsae;
+     * "": no cache. */
+    const char *cache_dir;
 } hsae_context_params;
 
 /* Everything else hangs on a context. Immutable after creation, so any number of threads may share one. It must outlive all objects made
