@@ -443,6 +443,8 @@ hsae_status hsae_sequence_launch(struct hsae_sequence *sequence, const struct hs
         return status;
     uint32_t most = launch->groups[launch->groups[1] > 1], parts = 1;
     double wanted = hsae_launch_seconds(base->device, launch) / hsae_dispatch_seconds();
+    if (hsae_launch_guessed(base->device, launch))
+        base->device->speed_guessed = true;
     if (wanted > 1)
         parts = wanted < most ? (uint32_t)ceil(wanted) : most;
     for (uint32_t part = 0; part < parts && !status; part++)

@@ -177,6 +177,12 @@ struct device_ops {
     void (*close)(struct hsae_device *device);
 };
 
+/* How fast a kernel is on a device (speed.h). */
+struct hsae_speed {
+    double work;       /* in a second; 0: was never timed */
+    uint64_t measured; /* 0: it is at least that fast, all launches that were timed were too short to tell more */
+};
+
 /* What was measured to be fast on a device (src/tune/store.h); all zero: nothing, defaults are used. */
 struct hsae_tuning {
     bool loaded;                                       /* the tuning file was looked for */
@@ -199,8 +205,9 @@ struct hsae_device {
     uint32_t quirks;             /* quirks.h */
     struct hsae_tuning tuning;
     uint32_t most_items[HSAE_KERNEL_COUNT]; /* of a group of a compiled kernel (shape.h); 0: was not asked for */
-    double speed[HSAE_KERNEL_COUNT];        /* work in a second, measured; 0: not known (speed.h) */
-    bool knows_speed;
+    struct hsae_speed speed[HSAE_KERNEL_COUNT];
+    bool speed_loaded;  /* speeds of earlier runs were looked for */
+    bool speed_guessed; /* a launch was recorded whose length matters and is not known; the one who records clears it */
     double expected; /* seconds that the submissions which were not waited for will take (speed.h) */
     bool lost;       /* set by a backend once the device is lost; the front then refuses everything but destruction */
     bool hung;       /* lost, since a wait did not end */

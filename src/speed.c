@@ -30,10 +30,22 @@ static double guess(const struct hsae_device *device, enum hsae_kernel kernel)
 
 double hsae_launch_seconds(const struct hsae_device *device, const struct hsae_launch *launch)
 {
-    double measured = device->speed[launch->kernel];
+    const struct hsae_speed *speed = &device->speed[launch->kernel];
     if (device->info.backend == HSAE_BACKEND_REF) /* nobody watches it */
         return 0;
-    return launch->work / (measured > 0 ? measured : guess(device, launch->kernel));
+    return launch->work / (speed->measured ? speed->work : fmax(speed->work, guess(device, launch->kernel)));
+}
+
+/* What ghost launches take depends on how many features are dead, which nobody knows when they are recorded. */
+static bool is_steady(enum hsae_kernel kernel)
+{
+    return kernel != HSAE_KERNEL_ghost && kernel != HSAE_KERNEL_ghost_rows;
+}
+
+bool hsae_launch_guessed(const struct hsae_device *device, const struct hsae_launch *launch)
+{
+    return is_steady(launch->kernel) && !device->speed[launch->kernel].measured &&
+           hsae_launch_seconds(device, launch) > 0.1 * hsae_dispatch_seconds();
 }
 
 /* What speeds depend on. */
@@ -53,30 +65,50 @@ static void make_key(const struct hsae_device *device, struct key *key)
         key->shapes[k] = hsae_shape(device, (enum hsae_kernel)k, 1);
 }
 
-bool hsae_speed_load(struct hsae_device *device)
+void hsae_speed_load(struct hsae_device *device)
 {
     struct key key;
     void *data = NULL;
     size_t size = 0;
-    if (device->knows_speed)
-        return true;
+    if (device->speed_loaded)
+        return;
+    device->speed_loaded = true;
     make_key(device, &key);
     hsae_cache_read(device->context, kind, &key, sizeof key, &data, &size);
-    if (data && size == sizeof device->speed) {
+    if (data && size == sizeof device->speed)
         memcpy(device->speed, data, size);
-        device->knows_speed = true;
-    }
     free(data);
-    return device->knows_speed;
 }
 
-/* Shorter launches say little about longer ones. */
+bool hsae_speed_known(const struct hsae_device *device)
+{
+    for (size_t k = 0; k < HSAE_KERNEL_COUNT; k++)
+        if (device->speed[k].work > 0)
+            return true;
+    return false;
+}
+
+/* A shorter launch spends its time on starting: it tells only how slow the kernel is at most. */
 static const double SHORTEST = 1e-4;
+
+/* What a sequence's launches of one kernel tell. */
+struct lesson {
+    double work, seconds; /* of the long ones */
+    double most;          /* work of a short one */
+};
+
+static void learn(struct hsae_speed *speed, const struct lesson *lesson)
+{
+    if (lesson->seconds > 0)
+        *speed = (struct hsae_speed){lesson->work / lesson->seconds, 1};
+    else if (!speed->measured)
+        speed->work = fmax(speed->work, lesson->most / SHORTEST);
+}
 
 hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *sequence)
 {
     const struct hsae_sequence_base *base = (const struct hsae_sequence_base *)sequence;
-    double work[HSAE_KERNEL_COUNT] = {0}, seconds[HSAE_KERNEL_COUNT] = {0};
+    struct lesson lessons[HSAE_KERNEL_COUNT] = {0};
     double *ns = calloc(base->launch_count + 1u, sizeof *ns);
     if (!ns)
         return hsae_fail(device->context, HSAE_ERROR_MEMORY, "%s: out of memory for the times of %s", device->info.id, base->label);
@@ -87,10 +119,15 @@ hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *s
         submission = (i && launch->submission == launch[-1].submission ? submission : 0) + 1e-9 * ns[i];
         longest = fmax(longest, 1e-9 * ns[i]);
         longest_submission = fmax(longest_submission, submission);
-        if (launch->kernel == HSAE_KERNEL_COUNT || launch->work <= 0 || 1e-9 * ns[i] < SHORTEST)
+        if (launch->kernel == HSAE_KERNEL_COUNT || !is_steady(launch->kernel) || launch->work <= 0 || ns[i] <= 0)
             continue;
-        work[launch->kernel] += launch->work;
-        seconds[launch->kernel] += 1e-9 * ns[i];
+        struct lesson *lesson = &lessons[launch->kernel];
+        if (1e-9 * ns[i] >= SHORTEST) {
+            lesson->work += launch->work;
+            lesson->seconds += 1e-9 * ns[i];
+        } else {
+            lesson->most = fmax(lesson->most, launch->work);
+        }
     }
     free(ns);
     if (status)
@@ -98,8 +135,7 @@ hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *s
     hsae_log(device->context, HSAE_LOG_DEBUG, "%s: %s in %u dispatches and %u submissions, the longest %.1f and %.1f ms", device->info.id,
              base->label, base->launch_count, base->submissions + 1, 1e3 * longest, 1e3 * longest_submission);
     for (size_t k = 0; k < HSAE_KERNEL_COUNT; k++)
-        device->speed[k] = seconds[k] > 0 ? work[k] / seconds[k] : 0;
-    device->knows_speed = true;
+        learn(&device->speed[k], &lessons[k]);
     struct key key;
     make_key(device, &key);
     hsae_cache_write(device->context, kind, &key, sizeof key, device->speed, sizeof device->speed);

@@ -14,9 +14,14 @@ double hsae_submission_seconds(void);
 /* What a launch will take; 0 where its work is not known. */
 double hsae_launch_seconds(const struct hsae_device *device, const struct hsae_launch *launch);
 
-/* Speeds that were measured in an earlier run with this device, driver and shapes; whether there are any. */
-bool hsae_speed_load(struct hsae_device *device);
-/* Measures them from a timed sequence that was run and waited for, and keeps them. */
+/* Whether that is a guess, of a launch so long that it matters. */
+bool hsae_launch_guessed(const struct hsae_device *device, const struct hsae_launch *launch);
+
+/* Takes the speeds that were measured in earlier runs with this device, driver and shapes. */
+void hsae_speed_load(struct hsae_device *device);
+/* Whether any kernel was ever timed. */
+bool hsae_speed_known(const struct hsae_device *device);
+/* Measures speeds from a timed sequence that was run and waited for, and keeps them. */
 hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *sequence);
 
 #endif

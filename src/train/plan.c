@@ -187,7 +187,7 @@ static struct plan_device stand_in(const hsae_device *device, hsae_memory_plan *
     own.base.allocated_bytes = own.base.staging_bytes = own.base.peak_bytes = 0;
     own.base.buffers = own.base.sequences = 0;
     own.base.submitted = own.base.waited = 0;
-    own.base.knows_speed = true; /* nothing is to be learned */
+    own.base.can_time = false; /* nothing is to be learned */
     return own;
 }
 

@@ -1,6 +1,7 @@
 #include "trainer.h"
 
 #include "../context.h"
+#include "../speed.h"
 #include <math.h>
 #include <string.h>
 
@@ -277,16 +278,12 @@ hsae_status hsae_ghost_buffers(hsae_trainer *trainer)
     return status;
 }
 
-hsae_status hsae_step_record(hsae_trainer *trainer)
+static hsae_status record_flights(hsae_trainer *trainer)
 {
     const struct stack *stack = &trainer->stack;
+    hsae_status status = HSAE_OK;
     hsae_step_forget(trainer);
-    trainer->learning = stack->device->can_time && !stack->device->knows_speed;
-    hsae_status status = hsae_ghost_buffers(trainer);
-    if (status)
-        return status;
-    hsae_buffer_destroy(&trainer->kin);
-    status = hsae_stack_buffer(stack, "constraint scalars", (uint64_t)stack->capacity * KIN_WORDS, GROWS_WITH_BATCH, &trainer->kin);
+    stack->device->speed_guessed = false;
     for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++) {
         struct flight *flight = &trainer->flight[f];
         status = hsae_sequence_create(stack->device, "training step", trainer->timed || trainer->learning, &flight->sequence);
@@ -298,6 +295,31 @@ hsae_status hsae_step_record(hsae_trainer *trainer)
             status = hsae_sequence_end(flight->sequence);
     }
     trainer->recorded = !status;
+    return status;
+}
+
+/* A lesson at sizes at which launches are short leaves a guess for larger ones; then, and after a first lesson of pieces that were cut too
+ * small, there is another. They end soon: each makes pieces many times as large. */
+enum { MOST_LESSONS = 4 };
+
+hsae_status hsae_step_record(hsae_trainer *trainer)
+{
+    const struct stack *stack = &trainer->stack;
+    struct hsae_device *device = stack->device;
+    hsae_step_forget(trainer);
+    hsae_status status = hsae_ghost_buffers(trainer);
+    if (status)
+        return status;
+    hsae_buffer_destroy(&trainer->kin);
+    status = hsae_stack_buffer(stack, "constraint scalars", (uint64_t)stack->capacity * KIN_WORDS, GROWS_WITH_BATCH, &trainer->kin);
+    bool teachable = device->can_time && trainer->lessons < MOST_LESSONS;
+    trainer->learning = teachable && !hsae_speed_known(device);
+    if (!status)
+        status = record_flights(trainer);
+    if (!status && teachable && !trainer->learning && device->speed_guessed) {
+        trainer->learning = true;
+        status = record_flights(trainer);
+    }
     return status;
 }
 

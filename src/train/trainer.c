@@ -203,10 +203,11 @@ hsae_status hsae_flight_next(hsae_trainer *trainer, struct flight **out)
     return status;
 }
 
-/* After the first step on a device: the others are recorded anew, in parts as large as its speed allows. */
+/* After a step that was timed for it: the others are recorded anew, in parts as large as the device's speed allows. */
 static hsae_status learn_speed(hsae_trainer *trainer, struct flight *flight)
 {
     hsae_status status = hsae_step_settle(trainer, 0);
+    trainer->lessons++;
     if (!status)
         status = hsae_speed_learn(trainer->stack.device, flight->sequence);
     return status ? status : hsae_step_record(trainer);

@@ -33,7 +33,8 @@ struct hsae_trainer {
     bool has_tree; /* some feature has a parent */
     bool recorded; /* the recorded step fits the tree */
     bool timed;    /* steps are recorded as timed sequences */
-    bool learning; /* the first step is, to learn the device's speed (speed.h) */
+    bool learning; /* the next step is, to learn the device's speed (speed.h) */
+    int lessons;   /* steps that were */
     float *mean;   /* [d] */
     float scale;
     int32_t *parents[HSAE_MAX_LEVELS];

@@ -21,8 +21,9 @@ static double update_work(const struct stack *stack, const void *args)
 {
     struct update_args update;
     memcpy(&update, args, sizeof update);
-    double features = level_features(stack, update.level), share = update.ranks / features;
-    return stack->stride * (3.0 * share * stack->capacity / stack->levels + 12.0 * update.ranks);
+    double rows = update.dead && update.dead < update.ranks ? update.dead : update.ranks,
+           share = rows / level_features(stack, update.level);
+    return stack->stride * (3.0 * share * stack->capacity / stack->levels + 12.0 * rows);
 }
 
 double hsae_launch_work(const struct stack *stack, enum hsae_kernel kernel, uint64_t groups, const void *args)
