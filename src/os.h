@@ -120,6 +120,8 @@ void hsae_os_library_close(void *library);
 
 /* Of a clock that only goes forward. */
 double hsae_os_seconds(void);
+/* At least that long, and with luck not much longer. */
+void hsae_os_sleep(double seconds);
 /* Bytes that are built in; SIZE_MAX: not known. */
 uint64_t hsae_os_memory(void);
 /* Most bytes that this process had resident so far; 0: not known. */
@@ -140,9 +142,6 @@ char **hsae_os_environment(void);
 
 /* A thread that no signal comes to: those are the program's. 0 or an errno. */
 int hsae_os_thread_start(pthread_t *thread, void *(*run)(void *), void *user);
-/* A condition that is waited for until hsae_os_seconds() says `until`: false then. */
-void hsae_os_condition_init(pthread_cond_t *condition);
-bool hsae_os_condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, double until);
 
 /* ---- the program: called by main's thread ---- */
 

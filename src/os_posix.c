@@ -305,6 +305,13 @@ double hsae_os_seconds(void)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
+void hsae_os_sleep(double seconds)
+{
+    struct timespec time = {.tv_sec = (time_t)seconds, .tv_nsec = (long)(1e9 * (seconds - floor(seconds)))};
+    while (nanosleep(&time, &time) && errno == EINTR)
+        ;
+}
+
 uint64_t hsae_os_memory(void)
 {
     long pages = sysconf(_SC_PHYS_PAGES), page_bytes = sysconf(_SC_PAGESIZE);
@@ -365,21 +372,6 @@ int hsae_os_thread_start(pthread_t *thread, void *(*run)(void *), void *user)
     int error = pthread_create(thread, NULL, run, user);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return error;
-}
-
-void hsae_os_condition_init(pthread_cond_t *condition)
-{
-    pthread_condattr_t clock;
-    pthread_condattr_init(&clock);
-    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
-    pthread_cond_init(condition, &clock);
-    pthread_condattr_destroy(&clock);
-}
-
-bool hsae_os_condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, double until)
-{
-    struct timespec time = {.tv_sec = (time_t)until, .tv_nsec = (long)(1e9 * (until - floor(until)))};
-    return !pthread_cond_timedwait(condition, lock, &time);
 }
 
 /* ---- the program ---- */

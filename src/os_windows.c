@@ -518,6 +518,14 @@ double hsae_os_seconds(void)
     return (double)now.QuadPart / (double)second.QuadPart;
 }
 
+void hsae_os_sleep(double seconds)
+{
+    double until = hsae_os_seconds() + seconds;
+    do /* Sleep() knows milliseconds, and 0 lets another thread run */
+        Sleep((DWORD)(1e3 * seconds));
+    while (hsae_os_seconds() < until);
+}
+
 uint64_t hsae_os_memory(void)
 {
     MEMORYSTATUSEX status = {.dwLength = sizeof status};
@@ -569,20 +577,6 @@ char **hsae_os_environment(void)
 int hsae_os_thread_start(pthread_t *thread, void *(*run)(void *), void *user)
 {
     return pthread_create(thread, NULL, run, user);
-}
-
-void hsae_os_condition_init(pthread_cond_t *condition)
-{
-    pthread_cond_init(condition, NULL);
-}
-
-bool hsae_os_condition_wait(pthread_cond_t *condition, pthread_mutex_t *lock, double until)
-{
-    double left = until - hsae_os_seconds();
-    if (left <= 0)
-        return false;
-    struct timespec time = {.tv_sec = (time_t)left, .tv_nsec = (long)(1e9 * (left - (double)(time_t)left))};
-    return !pthread_cond_timedwait_relative_np(condition, lock, &time);
 }
 
 /* ---- the program ---- */

@@ -13,12 +13,9 @@ struct opencl_program {
 };
 
 /* A submission that was not waited for. */
-struct opencl_signal;
-
 struct opencl_pending {
     uint64_t ticket;
-    cl_event event;               /* done when the submission and all before it are */
-    struct opencl_signal *signal; /* told so by the driver */
+    cl_event event; /* done when the submission and all before it are */
 };
 
 struct opencl_device {

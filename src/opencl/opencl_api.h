@@ -39,7 +39,6 @@
     X(ReleaseKernel)              \
     X(ReleaseMemObject)           \
     X(ReleaseProgram)             \
-    X(SetEventCallback)           \
     X(SetKernelArg)               \
     X(WaitForEvents)
 

@@ -198,70 +198,28 @@ static cl_int submit_host_timed(struct opencl_device *device, struct hsae_sequen
 
 /* ---- waiting ---- */
 
-/* The end of a submission, as the driver's thread tells it; clWaitForEvents could not be given up. */
-struct opencl_signal {
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    int holders; /* the driver until it has called back, and the list of pending submissions */
-    bool done;
-    cl_int state; /* CL_COMPLETE, or an error */
-};
-
-/* Leaves the lock and takes one holder away. */
-static void release_signal(struct opencl_signal *signal)
+/* Whether the event is reached within `seconds`, or failed: *state is CL_COMPLETE or an error then. Asked for again and again, after pauses
+ * that grow with the time waited: clWaitForEvents could not be given up, and callbacks come late on some drivers and not at all on others.
+ */
+static cl_int poll_event(const struct opencl_device *device, cl_event event, double seconds, bool *reached, cl_int *state)
 {
-    bool last = --signal->holders == 0;
-    pthread_mutex_unlock(&signal->lock);
-    if (!last)
-        return;
-    pthread_cond_destroy(&signal->changed);
-    pthread_mutex_destroy(&signal->lock);
-    free(signal);
-}
-
-static void CL_CALLBACK event_done(cl_event event, cl_int state, void *user)
-{
-    struct opencl_signal *signal = user;
-    (void)event;
-    pthread_mutex_lock(&signal->lock);
-    signal->state = state;
-    signal->done = true;
-    pthread_cond_signal(&signal->changed);
-    release_signal(signal);
-}
-
-/* NULL: out of memory. */
-static struct opencl_signal *make_signal(void)
-{
-    struct opencl_signal *signal = calloc(1, sizeof *signal);
-    if (!signal)
-        return NULL;
-    hsae_os_condition_init(&signal->changed);
-    pthread_mutex_init(&signal->lock, NULL);
-    signal->holders = 1;
-    return signal;
-}
-
-/* Whether it is done within `seconds`. */
-static bool wait_for_signal(struct opencl_signal *signal, double seconds)
-{
-    double until = hsae_os_seconds() + seconds;
-    pthread_mutex_lock(&signal->lock);
-    while (!signal->done && hsae_os_condition_wait(&signal->changed, &signal->lock, until))
-        ;
-    bool done = signal->done;
-    pthread_mutex_unlock(&signal->lock);
-    return done;
+    static const double shortest = 1e-5, longest = 1e-3;
+    const double start = hsae_os_seconds();
+    for (;;) {
+        cl_int error = device->cl->GetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof *state, state, NULL);
+        double waited = hsae_os_seconds() - start;
+        *reached = !error && *state <= CL_COMPLETE;
+        if (error || *reached || waited >= seconds)
+            return error;
+        hsae_os_sleep(fmin(longest, fmax(shortest, waited / 16)));
+    }
 }
 
 void hsae_opencl_drop_pending(struct opencl_device *device, uint64_t ticket)
 {
     size_t done = 0;
-    for (; done < device->pending_count && device->pending[done].ticket <= ticket; done++) {
+    for (; done < device->pending_count && device->pending[done].ticket <= ticket; done++)
         release_event(device, &device->pending[done].event);
-        pthread_mutex_lock(&device->pending[done].signal->lock);
-        release_signal(device->pending[done].signal);
-    }
     device->pending_count -= done;
     if (device->pending_count)
         memmove(device->pending, device->pending + done, device->pending_count * sizeof *device->pending);
@@ -275,28 +233,17 @@ hsae_status hsae_opencl_wait(struct hsae_device *base, uint64_t ticket, double s
         ticket = device->ticket;
     for (size_t i = 0; i < device->pending_count; i++)
         if (device->pending[i].ticket == ticket) {
-            struct opencl_signal *signal = device->pending[i].signal;
-            if (!wait_for_signal(signal, seconds))
+            cl_int state = CL_COMPLETE;
+            bool reached = false;
+            error = poll_event(device, device->pending[i].event, seconds, &reached, &state);
+            if (!error && !reached)
                 return HSAE_OK;
-            /* Comes back at once, and lets the host see what was written. */
-            error = signal->state < 0 ? signal->state : device->cl->WaitForEvents(1, &device->pending[i].event);
+            if (!error) /* comes back at once, and lets the host see what was written */
+                error = state < 0 ? state : device->cl->WaitForEvents(1, &device->pending[i].event);
         }
     hsae_opencl_drop_pending(device, ticket);
     *done = true;
     return error ? hsae_opencl_fail(device, error, "submitted work failed", "while it was waited for") : HSAE_OK;
-}
-
-/* A marker behind all that is enqueued, and the signal that it gives. */
-static cl_int mark(struct opencl_device *device, struct opencl_pending *pending)
-{
-    cl_int error = device->cl->EnqueueMarkerWithWaitList(device->queue, 0, NULL, &pending->event);
-    if (error)
-        return error;
-    pending->signal->holders = 2;
-    error = device->cl->SetEventCallback(pending->event, CL_COMPLETE, event_done, pending->signal);
-    if (error)
-        pending->signal->holders = 1;
-    return error ? error : device->cl->Flush(device->queue);
 }
 
 hsae_status hsae_opencl_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket)
@@ -306,20 +253,19 @@ hsae_status hsae_opencl_sequence_submit(struct hsae_sequence *sequence, uint64_t
     if (grown)
         device->pending = grown;
     struct opencl_pending *pending = grown ? &grown[device->pending_count] : NULL;
-    if (pending)
-        *pending = (struct opencl_pending){.ticket = device->ticket + 1, .signal = make_signal()};
-    if (!pending || !pending->signal)
+    if (!pending)
         return hsae_fail(device->base.context, HSAE_ERROR_MEMORY, "%s: out of memory to submit %s", device->base.info.id,
                          sequence->base.label);
+    *pending = (struct opencl_pending){.ticket = device->ticket + 1};
     cl_int error = !sequence->base.timed ? submit_plain(device, sequence)
                    : host_timed(device)  ? submit_host_timed(device, sequence)
                                          : submit_timed(device, sequence);
     if (!error)
-        error = mark(device, pending);
+        error = device->cl->EnqueueMarkerWithWaitList(device->queue, 0, NULL, &pending->event);
+    if (!error)
+        error = device->cl->Flush(device->queue);
     if (error) {
         release_event(device, &pending->event);
-        pthread_mutex_lock(&pending->signal->lock);
-        release_signal(pending->signal);
         return hsae_opencl_fail(device, error, "cannot submit", sequence->base.label);
     }
     *ticket = ++device->ticket;

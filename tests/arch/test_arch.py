@@ -27,7 +27,7 @@ VULKAN_TESTS = {"tests/unit/test_vulkan.c", "tests/offline/shapes.c"}
 SYSTEM = {"src/os_posix.c", "src/os_windows.c"}
 SYSTEM_HEADERS = re.compile(r"<(dirent|dlfcn|fcntl|io|direct|process|unistd|windows|sys/\w+)\.h>")
 SYSTEM_CALLS = re.compile(r"(?<![\w.>])(fopen|freopen|tmpfile|remove|rename|realpath|access|stat|mkdir|rmdir|unlink|mkstemp|mkdtemp|strndup|getline|"
-                          r"open_memstream|fsync|setenv|clock_gettime|aligned_alloc|json_(?:load|dump)_file|pthread_create|pthread_cond_timedwait|"
+                          r"open_memstream|fsync|setenv|clock_gettime|nanosleep|aligned_alloc|json_(?:load|dump)_file|pthread_create|pthread_cond_timedwait|"
                           r"signal|sigaction)\s*\(")
 LETTERS = {"READ": "r", "READ4": "rrrr", "WRITE": "w", "MODIFY": "m", "MODIFY4": "mmmm"}
 
