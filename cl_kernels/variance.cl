@@ -1,25 +1,40 @@
-/* Sum over the batch of (x - mean x)^2 in each column. A work-item has COLS vectors of columns. */
+/* Sum over the batch of (x - mean x)^2 in each column. A work-group has some columns, COLS vectors of them a work-item, and teams of rows
+ * (kernel_args.h: COLUMN_LANES). */
+#define FOLD(index, name)                      \
+    WG_FOLD(part, sum[k].name, COLUMN_LANES(WG)) \
+    sum[k].name = part[lane];
+
 KERNEL_2(variance, READ(0, vf, x), WRITE(1, vf, squares))
+LOCALS_1(LOCAL(f32, part, WG))
 BEGIN(variance)
-    u32 width = p.stride / VW, column = (GROUP * WG + LANE) * COLS;
+    u32 team = LANE / COLUMN_LANES(WG), lane = LANE - team * COLUMN_LANES(WG);
+    u32 width = p.stride / VW, column = (GROUP * COLUMN_LANES(WG) + lane) * COLS;
     vf mean[COLS], sum[COLS];
-    for (u32 k = 0u; k < COLS; k++) {
-        mean[k] = splat(0.0f);
+    for (u32 k = 0u; k < COLS; k++)
         sum[k] = splat(0.0f);
-    }
-    for (u32 b = 0u; b < p.rows; b++)
+    for (u32 b = team; b < p.rows; b += WG / COLUMN_LANES(WG))
         for (u32 k = 0u; k < COLS; k++)
             if (column + k < width)
-                mean[k] += x[b * width + column + k];
-    for (u32 k = 0u; k < COLS; k++)
-        mean[k] = mean[k] / splat(to_f32(p.rows));
-    for (u32 b = 0u; b < p.rows; b++)
+                sum[k] += x[b * width + column + k];
+    if (WG > COLUMN_LANES(WG))
+        for (u32 k = 0u; k < COLS; k++) {
+            EACH_ELEMENT(FOLD)
+        }
+    for (u32 k = 0u; k < COLS; k++) {
+        mean[k] = sum[k] / splat(to_f32(p.rows));
+        sum[k] = splat(0.0f);
+    }
+    for (u32 b = team; b < p.rows; b += WG / COLUMN_LANES(WG))
         for (u32 k = 0u; k < COLS; k++)
             if (column + k < width) {
                 vf off = x[b * width + column + k] - mean[k];
                 sum[k] = fma_vf(off, off, sum[k]);
             }
+    if (WG > COLUMN_LANES(WG))
+        for (u32 k = 0u; k < COLS; k++) {
+            EACH_ELEMENT(FOLD)
+        }
     for (u32 k = 0u; k < COLS; k++)
-        if (column + k < width)
+        if (team == 0u && column + k < width)
             squares[column + k] = sum[k];
 END

@@ -270,6 +270,8 @@ static uint32_t local_arrays(enum hsae_kernel kernel)
     case HSAE_KERNEL_ghost_scale:
     case HSAE_KERNEL_ghost_rows:
     case HSAE_KERNEL_update:
+    case HSAE_KERNEL_bias:
+    case HSAE_KERNEL_variance:
     case HSAE_KERNEL_relink_rows:
         return 1;
     default:

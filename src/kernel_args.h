@@ -133,6 +133,10 @@ static inline u32 bits_u32(f32 value)
 #define LOAD_COLUMNS        64u
 #define LOAD_BLOCKS(stride) (((stride) + LOAD_COLUMNS - 1u) / LOAD_COLUMNS)
 
+/* bias and variance: so many of a work-group's work-items are side by side, COLS vectors of columns each; every so many more have the same columns
+ * of other rows, and a device with many cores gets a short walk down the batch. */
+#define COLUMN_LANES(group_size) ((group_size) < 8u ? (group_size) : 8u)
+
 struct load_args {
     u32 rows;   /* B */
     u32 padded; /* 32 ceil(B / 32) */

@@ -204,16 +204,19 @@ static inline uint mul_hi_u32(uint a, uint b) { return mul_hi(a, b); }
 
 #endif
 
-/* Leaves the sum over the work-group of `value` in part[0] (part: LOCAL f32 [WG]), always in the same order. */
-#define WG_SUM(part, value)                                                                                  \
+/* Leaves in part[k], k < lanes, the sum of `value` over the work-items k, k + lanes, .. (part: LOCAL [WG]; lanes: a power of two), always in the
+ * same order. */
+#define WG_FOLD(part, value, lanes)                                                                          \
     BARRIER();                                                                                               \
     part[LANE] = (value);                                                                                    \
     BARRIER();                                                                                               \
-    for (u32 wg_stride = WG / 2u; wg_stride > 0u; wg_stride /= 2u) {                                         \
+    for (u32 wg_stride = WG / 2u; wg_stride >= (lanes); wg_stride /= 2u) {                                   \
         if (LANE < wg_stride)                                                                                \
             part[LANE] += part[LANE + wg_stride];                                                            \
         BARRIER();                                                                                           \
     }
+/* The sum over the work-group in part[0]. */
+#define WG_SUM(part, value) WG_FOLD(part, value, 1u)
 
 /* A work-item's COLS vectors of a row, from `column` on: c is each one's place in the row, k its number. Up to 16 of them are registers: a block
  * that `end` does not cut off has a loop of its own, without the question. More are memory that the first cache holds. */

@@ -7,7 +7,7 @@
 enum work {
     WORK_ROW,    /* one row of d: lanes share its columns */
     WORK_ITEM,   /* lanes are independent */
-    WORK_COLUMN, /* lanes have columns and walk down the batch */
+    WORK_COLUMN, /* lanes have columns and walk down the batch, in teams where there are many */
     WORK_SINGLE, /* the launch is one group */
     WORK_TILE,   /* encode: lanes have register tiles */
     WORK_CHAIN,  /* lanes have registers that do not depend on each other */
@@ -123,6 +123,8 @@ static struct hsae_kernel_shape gpu_shape(enum work work, bool software)
         shape.columns = 8;
     else if (work == WORK_SINGLE && !software)
         shape.group_size = 256;
+    else if (work == WORK_COLUMN)
+        shape.group_size = 512;
     if (software)
         shape.group_size = work == WORK_ROW || work == WORK_SINGLE ? 1 : 8;
     return shape;
@@ -205,6 +207,8 @@ static struct axes gpu_axes(enum hsae_kernel kernel)
     enum work work = work_of(kernel);
     if (has_columns(kernel))
         return (struct axes){.groups = {1, 8, 32, 64, 128, 256}, .columns = {1, 2, 3, 4}};
+    if (work == WORK_COLUMN)
+        return (struct axes){.groups = {8, 64, 128, 256, 512, 1024}, .columns = {1, 2}};
     if (is_items(kernel) || work == WORK_SINGLE || (work == WORK_ROW && kernel != HSAE_KERNEL_relink_rows))
         return (struct axes){.groups = {1, 8, 32, 64, 128, 256}};
     return (struct axes){.groups = {0}};

@@ -215,6 +215,14 @@ static hsae_status record_part(const hsae_trainer *trainer, struct hsae_sequence
     return status;
 }
 
+/* Groups of bias or variance. */
+static uint64_t column_groups(const struct stack *stack, enum hsae_kernel kernel)
+{
+    struct hsae_kernel_shape shape = hsae_shape_compiled(stack->device, kernel, 1);
+    uint64_t vectors = stack->stride / shape.vector_width, tile = (uint64_t)COLUMN_LANES(shape.group_size) * shape.columns;
+    return (vectors + tile - 1) / tile;
+}
+
 static hsae_status record_backward(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight)
 {
     const struct stack *stack = &trainer->stack;
@@ -225,16 +233,14 @@ static hsae_status record_backward(const hsae_trainer *trainer, struct hsae_sequ
             status = record_ghosts(trainer, sequence, l);
     for (uint32_t k = 0; k < trainer->parts.count && !status; k++)
         status = record_part(trainer, sequence, &trainer->parts.part[k]);
-    struct hsae_kernel_shape shape = hsae_shape_compiled(stack->device, HSAE_KERNEL_bias, 1);
-    uint64_t vectors = stack->stride / shape.vector_width;
-    uint64_t groups = (vectors + (uint64_t)shape.group_size * shape.columns - 1) / ((uint64_t)shape.group_size * shape.columns);
     for (uint32_t l = 0; l < stack->levels && !status; l++) {
         struct bias_args bias = {l, stack->rows, stack->stride, (f32)config->beta2, (f32)(1 - config->beta2), (f32)config->adam_eps};
-        status = LAUNCH(stack, sequence, bias, 1, groups, bias, stack->control, stack->residual[l], stack->bias, trainer->bias_v);
+        status = LAUNCH(stack, sequence, bias, 1, column_groups(stack, HSAE_KERNEL_bias), bias, stack->control, stack->residual[l],
+                        stack->bias, trainer->bias_v);
     }
     struct variance_args variance = {stack->rows, stack->stride};
     if (!status)
-        status = LAUNCH(stack, sequence, variance, 1, groups, variance, stack->x, trainer->squares);
+        status = LAUNCH(stack, sequence, variance, 1, column_groups(stack, HSAE_KERNEL_variance), variance, stack->x, trainer->squares);
     struct control_args control = {
         stack->levels,
         stack->rows,

@@ -3,7 +3,7 @@
 
 static void launch(struct world *w, u32 index, struct check_job *job)
 {
-    u32 tile = job->shape.columns * job->shape.group_size;
+    u32 tile = job->shape.columns * COLUMN_LANES(job->shape.group_size);
     JOB_ARGS(job, bias, .level = index, .rows = w->size.rows, .stride = w->stride, .beta2 = w->beta2, .one_minus_beta2 = 1 - w->beta2,
              .epsilon = w->epsilon);
     JOB_BIND(job, &w->control, &w->residual[index], &w->bias, &w->bias_v);
@@ -31,4 +31,12 @@ static void bounds(const struct world *w, const struct check_job *job)
     }
 }
 
-const struct check_kernel hsae_check_bias = {.launches = launches_levels, .launch = launch, .bounds = bounds};
+/* With several teams of rows, and with more teams than rows. */
+static const struct hsae_kernel_shape shapes[] = {
+    {.group_size = 16, .columns = 3, .ranges = 1, .vector_width = 8},
+    {.group_size = 64, .columns = 2, .ranges = 1, .vector_width = 4},
+    {.group_size = 1024, .columns = 1, .ranges = 1, .vector_width = 4},
+};
+
+const struct check_kernel hsae_check_bias = {
+    .launches = launches_levels, .launch = launch, .bounds = bounds, .shapes = shapes, .shape_count = sizeof shapes / sizeof *shapes};

@@ -3,7 +3,7 @@
 
 static void launch(struct world *w, u32 index, struct check_job *job)
 {
-    u32 tile = job->shape.columns * job->shape.group_size;
+    u32 tile = job->shape.columns * COLUMN_LANES(job->shape.group_size);
     (void)index;
     JOB_ARGS(job, variance, .rows = w->size.rows, .stride = w->stride);
     JOB_BIND(job, &w->x, &w->squares);
@@ -29,4 +29,12 @@ static void bounds(const struct world *w, const struct check_job *job)
     }
 }
 
-const struct check_kernel hsae_check_variance = {.launches = launches_one, .launch = launch, .bounds = bounds};
+/* With several teams of rows, and with more teams than rows. */
+static const struct hsae_kernel_shape shapes[] = {
+    {.group_size = 16, .columns = 3, .ranges = 1, .vector_width = 8},
+    {.group_size = 64, .columns = 2, .ranges = 1, .vector_width = 4},
+    {.group_size = 1024, .columns = 1, .ranges = 1, .vector_width = 4},
+};
+
+const struct check_kernel hsae_check_variance = {
+    .launches = launches_one, .launch = launch, .bounds = bounds, .shapes = shapes, .shape_count = sizeof shapes / sizeof *shapes};
