@@ -57,7 +57,7 @@ static hsae_status check_buffer_size(const struct hsae_device *device, const cha
         return hsae_fail(device->context, HSAE_ERROR_LIMIT,
                          "%s: buffer %s needs %llu bytes, the device's largest buffer has %llu; use smaller levels or a smaller batch", id,
                          label, ULL(size), ULL(limits->max_allocation_bytes));
-    if (kind == HSAE_BUFFER_DEVICE && size > limits->memory_bytes - device->allocated_bytes)
+    if (kind == HSAE_BUFFER_DEVICE && !device->endless && size > limits->memory_bytes - device->allocated_bytes)
         return HSAE_ERROR_DEVICE_MEMORY;
     return HSAE_OK;
 }

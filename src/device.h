@@ -195,6 +195,7 @@ struct hsae_device {
     const struct device_ops *ops;
     hsae_device_info info;
     uint64_t allocated_bytes;    /* DEVICE buffers, kept by the front: all of them fit info.limits.memory_bytes */
+    bool endless;                /* but here: a stand-in that keeps nothing, whose memory is never full */
     uint64_t peak_bytes;         /* the most that all buffers had together */
     uint64_t staging_bytes;      /* STAGING buffers */
     uint64_t buffers, sequences; /* alive, kept by the front */

@@ -203,23 +203,41 @@ static double mib(uint64_t bytes)
     return (double)bytes / (1 << 20);
 }
 
+/* What would fit, of a plan that does not. */
+static void describe_fit(const hsae_memory_plan *plan, const char *id, char text[256])
+{
+    char levels[128] = "";
+    for (size_t l = 0, end = 0; l < HSAE_MAX_LEVELS && plan->fitting_levels[l]; l++)
+        end += (size_t)snprintf(levels + end, sizeof levels - end, "%s%" PRIu32, l ? "," : "--levels ", plan->fitting_levels[l]);
+    if (plan->fitting_batch)
+        snprintf(text, 256, "with --batch %" PRIu32 "%s%s it would fit %s", plan->fitting_batch,
+                 plan->only_both ? " "
+                 : *levels       ? " or "
+                                 : "",
+                 levels, id);
+    else if (*levels)
+        snprintf(text, 256, "with %s it would fit %s; a smaller batch would not do", levels, id);
+    else
+        snprintf(text, 256, "it does not fit %s, whatever the batch or the levels; use another device", id);
+}
+
 /* After a run that did not fit: what would. */
 static void say_what_fits(const struct train *train, const hsae_config *config)
 {
     hsae_memory_plan *plan = NULL;
     const char *id = hsae_device_get_info(train->device)->id;
+    char text[256];
     cli_soften_errors(true);
     hsae_status status = hsae_memory_plan_make(train->device, config, train->data, 0, &plan);
     cli_soften_errors(false);
     if (status != HSAE_OK)
         return;
+    describe_fit(plan, id, text);
     if (plan->fits)
         cli_warning("the run needs %.0f MiB of %s, which has %.0f MiB: other programs hold too much of it", mib(plan->start_bytes), id,
                     mib(plan->available_bytes));
-    else if (plan->fitting_batch)
-        cli_warning("with --batch %u it would fit %s (--dry-run shows what is needed)", plan->fitting_batch, id);
     else
-        cli_warning("it does not fit %s, whatever the batch; use smaller levels or another device", id);
+        cli_warning("%s (--dry-run shows what is needed)", text);
     hsae_memory_plan_free(&plan);
 }
 
@@ -519,15 +537,18 @@ static hsae_status open_inputs(struct train *train)
 
 static json_t *plan_json(const hsae_memory_plan *plan)
 {
-    json_t *rows = json_array();
+    json_t *rows = json_array(), *levels = json_array();
+    for (size_t l = 0; l < HSAE_MAX_LEVELS && plan->fitting_levels[l]; l++)
+        json_array_append_new(levels, json_integer((json_int_t)plan->fitting_levels[l]));
     for (size_t k = 0; k < plan->row_count; k++) {
         const hsae_plan_row *row = &plan->rows[k];
         json_array_append_new(rows, json_pack("{s:s, s:I, s:I, s:b, s:b}", "label", row->label, "buffers", (json_int_t)row->buffers,
                                               "bytes", (json_int_t)row->bytes, "later", row->later, "host", row->host));
     }
-    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:b, s:I}", "buffers", rows, "start_bytes", (json_int_t)plan->start_bytes, "most_bytes",
-                     (json_int_t)plan->most_bytes, "host_bytes", (json_int_t)plan->host_bytes, "available_bytes",
-                     (json_int_t)plan->available_bytes, "fits", plan->fits, "fitting_batch", (json_int_t)plan->fitting_batch);
+    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:b, s:I, s:o, s:b}", "buffers", rows, "start_bytes", (json_int_t)plan->start_bytes,
+                     "most_bytes", (json_int_t)plan->most_bytes, "host_bytes", (json_int_t)plan->host_bytes, "available_bytes",
+                     (json_int_t)plan->available_bytes, "fits", plan->fits, "fitting_batch", (json_int_t)plan->fitting_batch,
+                     "fitting_levels", levels, "only_both", plan->only_both);
 }
 
 static void print_plan(const hsae_memory_plan *plan)
@@ -541,7 +562,7 @@ static void print_plan(const hsae_memory_plan *plan)
                "ahead\n",
                mib(plan->start_bytes), mib(plan->most_bytes), mib(plan->available_bytes), mib(plan->host_bytes));
     else
-        printf("\nIt does not fit.\n");
+        printf("\nIt does not fit.\n"); /* the library said what is missing */
 }
 
 /* --dry-run: the exit status. */
@@ -549,6 +570,7 @@ static int show_plan(struct train *train)
 {
     hsae_memory_plan *plan = NULL;
     hsae_config config;
+    char text[256];
     hsae_config_defaults(&config);
     hsae_status status = apply_options(train, &config);
     if (status == HSAE_OK)
@@ -560,10 +582,9 @@ static int show_plan(struct train *train)
         exit_status = CLI_FAILED;
     if (!train->json)
         print_plan(plan);
-    if (!plan->fits && plan->fitting_batch)
-        cli_error("it does not fit %s; with --batch %u it would", hsae_device_get_info(train->device)->id, plan->fitting_batch);
-    else if (!plan->fits)
-        cli_error("it does not fit %s, whatever the batch; use smaller levels or another device", hsae_device_get_info(train->device)->id);
+    describe_fit(plan, hsae_device_get_info(train->device)->id, text);
+    if (!plan->fits)
+        cli_error("%s", text);
     hsae_memory_plan_free(&plan);
     return exit_status;
 }

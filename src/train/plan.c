@@ -4,6 +4,7 @@
 #include "../data/dataset.h"
 #include "../device.h"
 #include "trainer.h"
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -188,6 +189,7 @@ static struct plan_device stand_in(const hsae_device *device, hsae_memory_plan *
     own.base.buffers = own.base.sequences = 0;
     own.base.submitted = own.base.waited = 0;
     own.base.can_time = false; /* nothing is to be learned */
+    own.base.endless = true;
     return own;
 }
 
@@ -202,6 +204,18 @@ static uint64_t host_bytes(const hsae_trainer *trainer)
     return sum + stack->device->staging_bytes;
 }
 
+static hsae_status fail_memory(const struct plan_device *own)
+{
+    const hsae_device_info *info = &own->base.info;
+    const hsae_plan_row *largest = own->plan->rows;
+    for (size_t k = 1; k < own->plan->row_count; k++)
+        if (!own->plan->rows[k].host && own->plan->rows[k].bytes > largest->bytes)
+            largest = &own->plan->rows[k];
+    return hsae_fail(own->base.context, HSAE_ERROR_DEVICE_MEMORY,
+                     "%s: the run needs %" PRIu64 " bytes of memory, the device has %" PRIu64 "; the largest part, %" PRIu64 ", is for %s",
+                     info->id, own->plan->start_bytes, info->limits.memory_bytes, largest->bytes, largest->label);
+}
+
 /* What a trainer makes at the start, for dead features, and for an update of the tree. */
 static hsae_status make_buffers(struct plan_device *own, const hsae_config *config, uint32_t dim, hsae_dtype dtype)
 {
@@ -212,15 +226,16 @@ static hsae_status make_buffers(struct plan_device *own, const hsae_config *conf
     if (!status) {
         own->plan->start_bytes = own->base.allocated_bytes;
         own->plan->host_bytes = host_bytes(trainer);
+        if (own->plan->start_bytes > own->base.info.limits.memory_bytes)
+            status = fail_memory(own);
+    }
+    if (!status) { /* that it may not fit later is said, but no error */
         own->later = true;
-        uint64_t memory = own->base.info.limits.memory_bytes;
-        own->base.info.limits.memory_bytes = UINT64_MAX; /* that it may not fit later is said, but no error */
         for (uint32_t l = 0; l < config->level_count; l++)
             trainer->ghost_capacity[l] = config->ghost ? config->levels[l] : 0;
         status = hsae_ghost_buffers(trainer);
         if (!status && config->hierarchy_period)
             status = hsae_hierarchy_update(trainer);
-        own->base.info.limits.memory_bytes = memory;
         own->plan->most_bytes = own->base.peak_bytes - own->base.staging_bytes;
     }
     hsae_trainer_destroy(&trainer);
@@ -233,21 +248,47 @@ static bool is_too_large(hsae_status status)
     return status == HSAE_ERROR_DEVICE_MEMORY || status == HSAE_ERROR_LIMIT;
 }
 
-/* The largest batch that fits, found by halving; without messages. */
-static uint32_t find_batch(const hsae_device *device, hsae_config config, uint32_t dim, hsae_dtype dtype)
+/* HSAE_OK: it fits; without messages. */
+static hsae_status try_config(const hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype)
 {
     hsae_context quiet = *device->context;
     quiet.log = NULL;
-    for (config.batch /= 2; config.batch; config.batch /= 2) {
-        hsae_memory_plan plan = {0};
-        struct plan_device own = stand_in(device, &plan);
-        own.base.context = &quiet;
-        hsae_status status = make_buffers(&own, &config, dim, dtype);
-        free(plan.rows);
-        if (!is_too_large(status))
-            return status ? 0 : config.batch;
+    hsae_memory_plan plan = {0};
+    struct plan_device own = stand_in(device, &plan);
+    own.base.context = &quiet;
+    hsae_config resolved = *config;
+    hsae_status status = hsae_config_resolve(&quiet, &resolved, dim);
+    if (!status)
+        status = make_buffers(&own, &resolved, dim, dtype);
+    free(plan.rows);
+    return status;
+}
+
+/* Halves what may be halved until it fits; false: it never does. */
+static bool find_fit(const hsae_device *device, bool batch, bool levels, uint32_t dim, hsae_dtype dtype, hsae_config *config)
+{
+    hsae_status status = HSAE_ERROR_LIMIT;
+    while (is_too_large(status)) {
+        config->batch = batch ? config->batch / 2 : config->batch;
+        for (uint32_t l = 0; l < config->level_count && levels; l++)
+            config->levels[l] /= 2;
+        status = try_config(device, config, dim, dtype); /* what is too small is no valid configuration */
     }
-    return 0;
+    return !status;
+}
+
+static void say_what_fits(const hsae_device *device, const hsae_config *given, uint32_t dim, hsae_dtype dtype, hsae_memory_plan *plan)
+{
+    hsae_config smaller = *given, flatter = *given, both = *given;
+    if (find_fit(device, true, false, dim, dtype, &smaller))
+        plan->fitting_batch = smaller.batch;
+    if (find_fit(device, false, true, dim, dtype, &flatter))
+        memcpy(plan->fitting_levels, flatter.levels, flatter.level_count * sizeof *flatter.levels);
+    plan->only_both = !plan->fitting_batch && !plan->fitting_levels[0] && find_fit(device, true, true, dim, dtype, &both);
+    if (plan->only_both) {
+        plan->fitting_batch = both.batch;
+        memcpy(plan->fitting_levels, both.levels, both.level_count * sizeof *both.levels);
+    }
 }
 
 hsae_status hsae_memory_plan_make(const hsae_device *device, const hsae_config *given, const hsae_dataset *dataset, uint32_t dim,
@@ -268,7 +309,7 @@ hsae_status hsae_memory_plan_make(const hsae_device *device, const hsae_config *
         plan->fits = !status;
     }
     if (is_too_large(status)) {
-        plan->fitting_batch = find_batch(device, config, dim, dtype);
+        say_what_fits(device, given, dim, dtype, plan);
         status = HSAE_OK;
     }
     if (status)

@@ -82,6 +82,18 @@ class Plan(Case):
         batch = re.search(r"with --batch (\d+) it would", errors).group(1)
         hsae("train", "--data", self.data, *large, "--batch", batch, "--dry-run")
 
+    def test_what_would_fit(self):
+        large = ["--data", self.data, "--steps", "1", "--target-l0", "2", "--similarity", "coactivation", "--device", "ref"]
+        levels, batch = "80000,160000", "2000000"
+        errors = hsae("train", *large, "--levels", levels, "--batch", batch, "--dry-run", status=1)[1]
+        self.assertRegex(errors, r"error: ref: buffer \w+ \w+ needs \d+ bytes, a buffer that a kernel of this device sees may have \d+")
+        fitting = re.search(r"error: with --batch (\d+) or --levels (\S+) it would fit ref", errors)
+        hsae("train", *large, "--levels", levels, "--batch", fitting.group(1), "--dry-run")
+        hsae("train", *large, "--levels", fitting.group(2), "--batch", batch, "--dry-run")
+        plan = json.loads(hsae("train", *large, "--levels", levels, "--batch", batch, "--dry-run", "--json", status=1)[0])
+        self.assertEqual((plan["fits"], plan["fitting_batch"], plan["only_both"]), (False, int(fitting.group(1)), False))
+        self.assertEqual(",".join(map(str, plan["fitting_levels"])), fitting.group(2))
+
     def test_usage(self):
         hsae("train", "--data", self.data, "--dry-run", "--resume", "auto", "--out", self.out, status=2)
 

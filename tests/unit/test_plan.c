@@ -3,7 +3,7 @@
 
 #include "device.h"
 
-enum { DIM = 61, BATCH = 67, ROWS = 4 * BATCH };
+enum { DIM = 61, BATCH = 67, ROWS = 512 };
 
 static float rows[ROWS * DIM];
 
@@ -92,7 +92,8 @@ static void test_what_would_fit(void **state)
     device->info.limits.memory_bytes = 1000;
     assert_ok(hsae_memory_plan_make(device, &config, NULL, DIM, &plan));
     assert_int_equal(plan->fitting_batch, 0);
-    assert_non_null(strstr(messages[HSAE_LOG_ERROR], "no memory for buffer"));
+    assert_int_equal(plan->fitting_levels[0], 0);
+    assert_non_null(strstr(messages[HSAE_LOG_ERROR], "the device has 1000; the largest part, "));
     hsae_memory_plan_free(&plan);
     config.batch = 0;
     assert_int_equal(hsae_memory_plan_make(device, &config, NULL, DIM, &plan), HSAE_ERROR_CONFIG);
@@ -100,8 +101,110 @@ static void test_what_would_fit(void **state)
     hsae_device_close(&device);
 }
 
+/* ---- a lesser device: what the plan says fits does, and twice that does not ---- */
+
+static hsae_status train(hsae_device *device, const hsae_config *config)
+{
+    hsae_trainer *trainer = NULL;
+    hsae_status status = hsae_trainer_create_from_memory(device, config, rows, ROWS, DIM, &trainer);
+    for (int step = 0; step < 2 && !status; step++)
+        status = hsae_trainer_step(trainer, rows, NULL);
+    hsae_trainer_destroy(&trainer);
+    return status;
+}
+
+static void check_fit(hsae_device *device, hsae_config config, const hsae_memory_plan *plan, bool batch, bool levels, bool memory)
+{
+    if (batch)
+        config.batch = plan->fitting_batch;
+    for (uint32_t l = 0; l < config.level_count && levels; l++)
+        config.levels[l] = plan->fitting_levels[l];
+    assert_ok(train(device, &config));
+    if (batch)
+        config.batch *= 2;
+    for (uint32_t l = 0; l < config.level_count && levels; l++)
+        config.levels[l] *= 2;
+    hsae_memory_plan *twice = NULL;
+    assert_ok(hsae_memory_plan_make(device, &config, NULL, DIM, &twice));
+    assert_false(twice->fits);
+    hsae_memory_plan_free(&twice);
+    if (memory) /* what a limit of buffers forbids may be needed for dead features only */
+        assert_int_equal(train(device, &config), HSAE_ERROR_DEVICE_MEMORY);
+}
+
+/* Refused by a lowered limit: then what fits, by batch alone and by levels alone (0: no), or by both. */
+struct lesser {
+    uint64_t memory, binding;
+    uint32_t groups, bindings, batch, levels;
+    bool only_both;
+};
+
+static void check_lesser(const char *id, const struct lesser *lesser)
+{
+    hsae_device *device = NULL;
+    hsae_memory_plan *plan = NULL;
+    hsae_config config = make_config(0);
+    config.batch = 256;
+    for (int l = 0; l < 3; l++) {
+        config.levels[l] = 64U << 2 * l;
+        config.target_l0[l] = 2;
+        config.init_l0[l] = 0;
+    }
+    config.hierarchy_period = 100;
+    config.dead_steps = 100;
+    if (hsae_device_open(context, id, &device))
+        return;
+    hsae_limits *limits = &device->info.limits;
+    limits->memory_bytes = lesser->memory ? lesser->memory : limits->memory_bytes;
+    limits->max_binding_bytes = lesser->binding ? lesser->binding : limits->max_binding_bytes;
+    limits->max_groups[0] = limits->max_groups[1] = lesser->groups ? lesser->groups : 65535;
+    limits->max_bindings = lesser->bindings ? lesser->bindings : limits->max_bindings;
+    assert_ok(hsae_memory_plan_make(device, &config, NULL, DIM, &plan));
+    if (plan->fits || plan->fitting_batch != lesser->batch || plan->fitting_levels[0] != lesser->levels ||
+        plan->only_both != lesser->only_both)
+        fail_msg("%s: fits %d, batch %u, levels from %u, only both %d: %s", id, plan->fits, plan->fitting_batch, plan->fitting_levels[0],
+                 plan->only_both, messages[HSAE_LOG_ERROR]);
+    if (plan->only_both)
+        check_fit(device, config, plan, true, true, lesser->memory);
+    else if (plan->fitting_batch)
+        check_fit(device, config, plan, true, false, lesser->memory);
+    if (!plan->only_both && plan->fitting_levels[0])
+        check_fit(device, config, plan, false, true, lesser->memory);
+    hsae_memory_plan_free(&plan);
+    hsae_device_close(&device);
+}
+
+static void test_lesser_devices(void **state)
+{
+    (void)state;
+    static const char *const ids[] = {"ref", "opencl:0", "vulkan:0"};
+    static const struct lesser all[] = {
+        {.memory = 3 << 20, .batch = 128, .levels = 32},
+        {.memory = 2 << 20, .batch = 32, .levels = 16},
+        {.memory = 1 << 20, .levels = 4},
+        {.memory = 1 << 19, .batch = 32, .levels = 8, .only_both = true},
+        {.binding = 60000, .batch = 64, .levels = 16, .only_both = true},
+        {.binding = 30000, .batch = 32, .levels = 8, .only_both = true},
+        {.groups = 4},
+        {.bindings = 20},
+    };
+    for (size_t device = 0; device < 3; device++)
+        for (size_t k = 0; k < sizeof all / sizeof *all; k++)
+            check_lesser(ids[device], &all[k]);
+}
+
+/* Kernels of many devices are compiled: they are kept. */
+static int setup(void **state)
+{
+    if (support_setup(state))
+        return -1;
+    hsae_context_destroy(&context);
+    return hsae_context_create(&(hsae_context_params){.log = keep_message}, &context) != HSAE_OK;
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plans), cmocka_unit_test(test_what_would_fit)};
-    return cmocka_run_group_tests(tests, support_setup, support_teardown);
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plans), cmocka_unit_test(test_what_would_fit),
+                                       cmocka_unit_test(test_lesser_devices)};
+    return cmocka_run_group_tests(tests, setup, support_teardown);
 }
