@@ -1,6 +1,7 @@
 #include "context.h"
 #include "os.h"
 
+#include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -85,4 +86,15 @@ hsae_status hsae_fail(const hsae_context *context, hsae_status status, const cha
     log_line(context, HSAE_LOG_ERROR, format, values);
     va_end(values);
     return status;
+}
+
+hsae_status hsae_fail_memory(const hsae_context *context, uint64_t bytes, const char *less, const char *what, ...)
+{
+    char text[200];
+    va_list values;
+    va_start(values, what);
+    vsnprintf(text, sizeof text, what, values);
+    va_end(values);
+    return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for %s: %" PRIu64 " bytes asked for%s%s", text, bytes, less ? "; use " : "",
+                     less ? less : "");
 }

@@ -16,6 +16,10 @@ void hsae_log(const hsae_context *context, hsae_log_level level, const char *for
 /* hsae_log at HSAE_LOG_ERROR, then `status`: `return hsae_fail(context, HSAE_ERROR_FILE, "...", ...)`. */
 hsae_status hsae_fail(const hsae_context *context, hsae_status status, const char *format, ...) HSAE_OS_PRINTF(3, 4);
 
+/* The same of ERROR_MEMORY: "out of memory for WHAT: so many bytes asked for; use LESS". `less` ("a smaller batch"), what the user may set
+ * for that to be less; NULL: nothing is. */
+hsae_status hsae_fail_memory(const hsae_context *context, uint64_t bytes, const char *less, const char *what, ...) HSAE_OS_PRINTF(4, 5);
+
 /* The blob cache (cache.c): opaque bytes under a key that names everything they depend on. Reading a missing or damaged blob gives NULL;
  * a write that fails is forgotten. *data is the caller's, free(). */
 void hsae_cache_read(const hsae_context *context, const char *kind, const void *key, size_t key_size, void **data, size_t *size);

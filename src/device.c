@@ -82,7 +82,11 @@ hsae_status hsae_buffer_create(struct hsae_device *device, const char *label, ui
     status = check_buffer_size(device, name, size, kind);
     if (!status)
         status = device->ops->buffer_create(device, size, kind, name, out);
-    if (status == HSAE_ERROR_DEVICE_MEMORY)
+    if (status == HSAE_ERROR_DEVICE_MEMORY && kind == HSAE_BUFFER_STAGING)
+        hsae_fail(device->context, status,
+                  "%s: no memory that the host sees for buffer %s: %llu bytes asked for, %llu in use for such; use a smaller batch",
+                  device->info.id, name, ULL(size), ULL(device->staging_bytes));
+    else if (status == HSAE_ERROR_DEVICE_MEMORY)
         hsae_fail(device->context, status,
                   "%s: no memory for buffer %s: %llu bytes asked for, %llu of %llu in use; use smaller levels, a smaller batch or another "
                   "device",

@@ -1,6 +1,7 @@
 #include "reader.h"
 #include "../context.h"
 
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdlib.h>
 
@@ -133,8 +134,11 @@ hsae_status hsae_reader_create(hsae_context *context, const struct hsae_reader_p
     reader->rows = malloc(rows * sizeof *reader->rows);
     reader->raw = malloc(rows * reader->row_bytes);
     if (!reader->rows || !reader->raw) {
+        uint64_t bytes = rows * (sizeof *reader->rows + reader->row_bytes);
+        uint32_t batches = reader->slot_count;
         hsae_reader_destroy(&reader);
-        return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for reading ahead %zu rows", rows);
+        return hsae_fail_memory(context, bytes, "a smaller batch", "reading ahead %" PRIu32 " batches of %" PRIu32 " rows", batches,
+                                params->batch);
     }
     for (uint32_t s = 0; s < reader->slot_count; s++) {
         size_t first = (size_t)s * params->batch;

@@ -1,6 +1,7 @@
 #include "metrics.h"
 #include "../context.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -19,6 +20,8 @@ struct level_counts {
     double residual;     /* sum over samples */
     double legacy;       /* sum of 1 - residual / deviation */
 };
+
+enum { FEATURE_BYTES = sizeof(bool) + 4 * sizeof(uint64_t) };
 
 struct hsae_metrics {
     uint32_t level_count;
@@ -55,7 +58,10 @@ hsae_status hsae_metrics_create(hsae_context *context, const hsae_model *model, 
     return HSAE_OK;
 error:
     hsae_metrics_free(&metrics);
-    return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for the counts of an evaluation");
+    uint64_t features = 0;
+    for (uint32_t l = 0; l < hsae_model_config(model)->level_count; l++)
+        features += hsae_model_level(model, l).features;
+    return hsae_fail_memory(context, features * FEATURE_BYTES, NULL, "the counts of an evaluation of %" PRIu64 " features", features);
 }
 
 void hsae_metrics_free(struct hsae_metrics **metrics)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define FEWER_ROWS "a session of fewer rows"
 enum { DEFAULT_ROWS = 1024, FIRST_PAIRS = 128 /* for each sample and level */ };
 
 struct hsae_session {
@@ -67,9 +68,9 @@ static hsae_status make_samples(struct hsae_session *session)
 {
     free(session->samples);
     session->samples = malloc(2 * (size_t)session->stack.capacity * sizeof *session->samples);
-    return session->samples
-               ? HSAE_OK
-               : hsae_fail(session->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " pairs", session->stack.capacity);
+    return session->samples ? HSAE_OK
+                            : hsae_fail_memory(session->context, 2 * (uint64_t)session->stack.capacity * sizeof *session->samples,
+                                               FEWER_ROWS, "lists of %" PRIu32 " active features", session->stack.capacity);
 }
 
 static hsae_status grow(struct hsae_session *session, uint64_t pairs)
@@ -100,7 +101,7 @@ hsae_status hsae_session_create(hsae_device *device, const hsae_model *model, ui
     session->batch = malloc(size);
     session->starts = malloc(((size_t)model->config.level_count * rows + 1) * sizeof *session->starts);
     if (!status && (!session->batch || !session->starts))
-        status = hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for a batch of %" PRIu32 " rows", rows);
+        status = hsae_fail_memory(device->context, size, FEWER_ROWS, "a batch of %" PRIu32 " rows", rows);
     if (!status)
         status = make_samples(session);
     if (status)
@@ -167,7 +168,7 @@ static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool r
 }
 
 /* Appends the batch's lists of one level, samples first .. first + rows - 1 of the result. */
-static bool append_level(const struct hsae_session *session, uint32_t level, uint64_t first, uint32_t rows, hsae_features *out)
+static hsae_status append_level(const struct hsae_session *session, uint32_t level, uint64_t first, uint32_t rows, hsae_features *out)
 {
     const struct stack *stack = &session->stack;
     const u32 *starts = session->starts + (size_t)level * stack->rows;
@@ -177,7 +178,8 @@ static bool append_level(const struct hsae_session *session, uint32_t level, uin
     float *values = realloc(out->values, (size_t)(have + more + 1) * sizeof *values);
     out->values = values ? values : out->values;
     if (!indices || !values)
-        return false;
+        return hsae_fail_memory(session->context, (have + more) * (sizeof *indices + sizeof *values), "fewer rows at a time",
+                                "the features of %" PRIu64 " rows", first + rows);
     for (uint64_t k = 0; k < more; k++) {
         const u32 *pair = session->samples + 2 * (starts[0] + k);
         indices[have + k] = pair[0] - stack->first[level];
@@ -185,7 +187,7 @@ static bool append_level(const struct hsae_session *session, uint32_t level, uin
     }
     for (uint32_t r = 0; r < rows; r++)
         out->indptr[first + r + 1] = have + starts[r + 1] - starts[0];
-    return true;
+    return HSAE_OK;
 }
 
 hsae_status hsae_session_encode(hsae_session *session, const float *raw, uint64_t rows, hsae_features *levels)
@@ -199,7 +201,8 @@ hsae_status hsae_session_encode(hsae_session *session, const float *raw, uint64_
         levels[l].indices = malloc(sizeof *levels[l].indices);
         levels[l].values = malloc(sizeof *levels[l].values);
         if (!levels[l].indptr || !levels[l].indices || !levels[l].values)
-            status = hsae_fail(session->context, HSAE_ERROR_MEMORY, "out of memory for the features of %" PRIu64 " rows", rows);
+            status = hsae_fail_memory(session->context, (rows + 1) * sizeof *levels[l].indptr, "fewer rows at a time",
+                                      "the features of %" PRIu64 " rows", rows);
     }
     for (uint64_t first = 0; first < rows && !status; first += stack->rows) {
         uint32_t count = rows - first < stack->rows ? (uint32_t)(rows - first) : stack->rows;
@@ -211,8 +214,7 @@ hsae_status hsae_session_encode(hsae_session *session, const float *raw, uint64_
         if (!status)
             status = run_batch(session, count, false);
         for (uint32_t l = 0; l < stack->levels && !status; l++)
-            if (!append_level(session, l, first, count, &levels[l]))
-                status = hsae_fail(session->context, HSAE_ERROR_MEMORY, "out of memory for the features of %" PRIu64 " rows", rows);
+            status = append_level(session, l, first, count, &levels[l]);
     }
     for (uint32_t l = 0; l < stack->levels && status; l++)
         hsae_features_free(&levels[l]);
@@ -363,7 +365,9 @@ static hsae_status evaluate_batch(struct hsae_session *session, struct evaluatio
         status = hsae_buffer_read(stack->loss, 0, losses * sizeof(float), evaluation->loss);
     uint32_t *indices = status ? NULL : realloc(evaluation->indices, ((size_t)stack->capacity + 1) * sizeof *indices);
     if (status || !indices)
-        return status ? status : hsae_fail(session->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " pairs", stack->capacity);
+        return status ? status
+                      : hsae_fail_memory(session->context, ((uint64_t)stack->capacity + 1) * sizeof *indices, FEWER_ROWS,
+                                         "lists of %" PRIu32 " active features", stack->capacity);
     evaluation->indices = indices;
     for (uint32_t l = 0; l < stack->levels; l++) {
         const u32 *starts = session->starts + (size_t)l * stack->rows;
@@ -398,7 +402,9 @@ hsae_status hsae_session_evaluate_visit(hsae_session *session, const hsae_datase
     evaluation.loss = malloc(losses * sizeof *evaluation.loss);
     evaluation.rows = malloc(stack->rows * sizeof *evaluation.rows);
     if (!status && (!evaluation.mean || !evaluation.deviation || !evaluation.residual || !evaluation.loss || !evaluation.rows))
-        status = hsae_fail(session->context, HSAE_ERROR_MEMORY, "out of memory for the figures of %" PRIu32 " samples", stack->rows);
+        status = hsae_fail_memory(session->context,
+                                  losses * sizeof(float) + (stack->dim + (stack->levels + 2) * (uint64_t)stack->rows) * sizeof(double),
+                                  FEWER_ROWS, "the figures of %" PRIu32 " samples", stack->rows);
     if (!status)
         status = mean_of_set(session, dataset, &evaluation);
     for (uint64_t first = 0; first < total && !status; first += stack->rows) {
@@ -436,7 +442,7 @@ hsae_status hsae_session_visit(hsae_session *session, const hsae_dataset *datase
     uint64_t total = hsae_dataset_rows(dataset), *rows = NULL;
     hsae_status status = check_width(session, dataset);
     if (!status && !(rows = malloc(stack->rows * sizeof *rows)))
-        status = hsae_fail(session->context, HSAE_ERROR_MEMORY, "out of memory for a batch of %" PRIu32 " rows", stack->rows);
+        status = hsae_fail_memory(session->context, stack->rows * sizeof *rows, FEWER_ROWS, "a batch of %" PRIu32 " rows", stack->rows);
     for (uint64_t first = 0; first < total && !status; first += stack->rows) {
         uint32_t count = total - first < stack->rows ? (uint32_t)(total - first) : stack->rows;
         status = read_batch(session, dataset, rows, first, count);

@@ -9,9 +9,11 @@ static hsae_status alloc_state(hsae_context *context, const hsae_model *model, b
     struct slot slots[HSAE_TRAIN_SLOTS];
     *out = NULL;
     struct train_state *state = calloc(1, sizeof *state);
-    if (!state || !hsae_slots_alloc(slots, hsae_train_slots(model, state, slots), matrices)) {
+    size_t count = state ? hsae_train_slots(model, state, slots) : 0;
+    if (!state || !hsae_slots_alloc(slots, count, matrices)) {
+        uint64_t bytes = state ? hsae_slots_bytes(slots, count, matrices) : sizeof *state;
         hsae_train_state_free(&state);
-        return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for the training state");
+        return hsae_fail_memory(context, bytes, NULL, "the training state");
     }
     *out = state;
     return HSAE_OK;

@@ -11,20 +11,22 @@
 static hsae_status alloc_model(hsae_context *context, const hsae_config *config, uint32_t dim, bool matrices, hsae_model **out)
 {
     struct slot slots[HSAE_MODEL_SLOTS];
+    uint64_t bytes = sizeof(hsae_model);
     *out = NULL;
     hsae_model *model = calloc(1, sizeof *model);
     if (!model)
         goto error;
     model->config = *config;
     model->dim = dim;
-    if (!hsae_slots_alloc(slots, hsae_model_slots(model, slots), matrices))
+    size_t count = hsae_model_slots(model, slots);
+    bytes = hsae_slots_bytes(slots, count, matrices);
+    if (!hsae_slots_alloc(slots, count, matrices))
         goto error;
     *out = model;
     return HSAE_OK;
 error:
     hsae_model_free(&model);
-    return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for a model of %" PRIu32 " levels of width %" PRIu32, config->level_count,
-                     dim);
+    return hsae_fail_memory(context, bytes, NULL, "a model of %" PRIu32 " levels of width %" PRIu32, config->level_count, dim);
 }
 
 hsae_status hsae_model_alloc(hsae_context *context, const hsae_config *config, uint32_t dim, hsae_model **out)

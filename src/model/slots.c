@@ -149,6 +149,20 @@ uint64_t hsae_slot_rows(const struct slot *slot)
     return rows;
 }
 
+uint64_t hsae_slots_bytes(const struct slot *slots, size_t count, bool matrices)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t elements;
+        if (!slots[i].owned || (slots[i].matrix && !matrices))
+            continue;
+        if (!element_count(&slots[i], &elements) || elements > (UINT64_MAX - sum) / hsae_tensor_type_size(slots[i].type))
+            return UINT64_MAX;
+        sum += elements * hsae_tensor_type_size(slots[i].type);
+    }
+    return sum;
+}
+
 bool hsae_slots_alloc(const struct slot *slots, size_t count, bool matrices)
 {
     for (size_t i = 0; i < count; i++) {

@@ -54,6 +54,8 @@ void *hsae_slot_data(const struct slot *slot);
 /* Rows of a matrix, and elements of each of them. */
 uint64_t hsae_slot_rows(const struct slot *slot);
 uint64_t hsae_slot_row_length(const struct slot *slot);
+/* Bytes of all owned slots, or all but matrices; UINT64_MAX: more than can be addressed. */
+uint64_t hsae_slots_bytes(const struct slot *slots, size_t count, bool matrices);
 /* Zeroed memory for all owned slots, or all but matrices; false: out of memory, some may be allocated. */
 bool hsae_slots_alloc(const struct slot *slots, size_t count, bool matrices);
 void hsae_slots_free(const struct slot *slots, size_t count);

@@ -93,7 +93,7 @@ static hsae_status ref_sequence_launch(struct hsae_sequence *sequence, const str
         size_t capacity = count ? 2 * count : 16;
         struct ref_launch *grown = realloc(sequence->launches, capacity * sizeof *grown);
         if (!grown)
-            return hsae_fail(sequence->base.device->context, HSAE_ERROR_MEMORY, "out of memory for sequence %s", sequence->base.label);
+            return hsae_fail_memory(sequence->base.device->context, capacity * sizeof *grown, NULL, "sequence %s", sequence->base.label);
         sequence->launches = grown;
         sequence->capacity = capacity;
     }

@@ -126,9 +126,9 @@ static int lowest_first(const void *a, const void *b)
 static hsae_status link_best(struct relink *relink, uint32_t excluded, int32_t *parent)
 {
     struct ranked *ranked = malloc(relink->children * sizeof *ranked);
-    hsae_status status =
-        ranked ? search(relink)
-               : hsae_fail(relink->stack->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " features", relink->children);
+    hsae_status status = ranked ? search(relink)
+                                : hsae_fail_memory(relink->stack->context, relink->children * sizeof *ranked, "smaller levels",
+                                                   "the similarities of %" PRIu32 " features", relink->children);
     for (uint32_t j = 0; j < relink->children && !status; j++) {
         parent[j] = (int32_t)relink->list[j].parent;
         ranked[j] = (struct ranked){relink->list[j].similarity, j};
@@ -202,7 +202,9 @@ static hsae_status link_binary(struct relink *relink, uint32_t excluded, int32_t
     queue.next = calloc(relink->children, sizeof *queue.next);
     hsae_status status = HSAE_OK;
     if (!taken || !queue.heap || !queue.next)
-        status = hsae_fail(relink->stack->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " features", relink->children);
+        status = hsae_fail_memory(relink->stack->context,
+                                  relink->children * (sizeof *queue.heap + sizeof *queue.next) + relink->parents * sizeof *taken,
+                                  "smaller levels", "a queue of %" PRIu32 " features", relink->children);
     for (uint32_t j = 0; j < relink->children && !status; j++) {
         parent[j] = -1;
         queue.heap[j] = j;
@@ -243,7 +245,7 @@ static hsae_status plain_table(struct relink *relink)
     u32 *table = calloc(1, bytes);
     hsae_status status = hsae_buffer_create(stack->device, "plain scalars", bytes, HSAE_BUFFER_DEVICE, &relink->table);
     if (!status && !table)
-        status = hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu64 " bytes", bytes);
+        status = hsae_fail_memory(stack->context, bytes, NULL, "the plain scalars of %" PRIu32 " features", stack->chunk);
     for (uint32_t r = 0; r < stack->chunk && !status; r++)
         table[(size_t)r * TABLE_WORDS + TABLE_CUT] = bits_u32(-INFINITY);
     if (!status)
@@ -277,7 +279,8 @@ static hsae_status relink_pair(const struct stack *stack, const hsae_config *con
     relink.list = malloc(entries * sizeof *relink.list);
     relink.last = malloc(relink.children * sizeof *relink.last);
     if (!status && (!relink.list || !relink.last))
-        status = hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for the candidates of %" PRIu32 " features", relink.children);
+        status = hsae_fail_memory(stack->context, entries * sizeof *relink.list + relink.children * sizeof *relink.last, "smaller levels",
+                                  "the candidates of %" PRIu32 " features", relink.children);
     if (!status) {
         for (uint32_t j = 0; j < relink.children; j++)
             relink.last[j] = (struct candidate){INFINITY, NONE};

@@ -40,9 +40,10 @@ static hsae_status normalise(hsae_trainer *trainer, const struct calibration *fr
     uint64_t rows = from->rows < CALIBRATION_ROWS ? from->rows : CALIBRATION_ROWS;
     double squares = 0;
     hsae_status status = HSAE_OK;
-    float *block = malloc((size_t)READ_ROWS * dim * sizeof *block);
+    size_t size = (size_t)READ_ROWS * dim * sizeof(float);
+    float *block = malloc(size);
     if (!block)
-        return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for %d rows of width %" PRIu32, READ_ROWS, dim);
+        return hsae_fail_memory(trainer->context, size, NULL, "%d rows of width %" PRIu32, READ_ROWS, dim);
     memset(mean, 0, dim * sizeof *mean);
     for (uint64_t first = 0; first < rows && !status; first += READ_ROWS) {
         size_t count = rows - first < READ_ROWS ? (size_t)(rows - first) : READ_ROWS;
@@ -137,7 +138,9 @@ static hsae_status largest_create(const hsae_trainer *trainer, size_t wanted, st
 {
     size_t room = 2 * wanted + 4096;
     *largest = (struct largest){malloc(room * sizeof(float)), wanted, 0, room, -INFINITY};
-    return largest->values ? HSAE_OK : hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for %zu pre-activations", room);
+    return largest->values ? HSAE_OK
+                           : hsae_fail_memory(trainer->context, room * sizeof(float), "a smaller batch or a lower init_l0",
+                                              "the %zu largest pre-activations", wanted);
 }
 
 /* kth_largest leaves the k largest at the end. */
@@ -192,14 +195,14 @@ static hsae_status load_batch(hsae_trainer *trainer, const struct calibration *f
     struct hsae_sequence *sequence = NULL;
     struct hsae_buffer *raw = NULL;
     hsae_status status = HSAE_OK;
-    float *block = malloc((size_t)stack->rows * from->dim * sizeof *block);
+    uint64_t size = (uint64_t)stack->rows * from->dim * sizeof(float);
+    float *block = malloc(size);
     if (!block)
-        return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for a batch of %" PRIu32 " rows", stack->rows);
+        return hsae_fail_memory(trainer->context, size, "a smaller batch", "a batch of %" PRIu32 " rows", stack->rows);
     for (uint32_t first = 0; first < stack->rows && !status; first += READ_ROWS) {
         uint32_t count = stack->rows - first < READ_ROWS ? stack->rows - first : READ_ROWS;
         status = read_rows(trainer->context, from, first, count, block + (size_t)first * from->dim);
     }
-    uint64_t size = (uint64_t)stack->rows * from->dim * sizeof *block;
     if (!status)
         status = hsae_buffer_create(stack->device, "first batch", size, HSAE_BUFFER_STAGING, &raw);
     if (!status)
@@ -235,10 +238,11 @@ static hsae_status first_threshold(const hsae_trainer *trainer, uint32_t level, 
 static hsae_status first_thresholds(hsae_trainer *trainer, const struct calibration *from, hsae_model *model, struct train_state *state)
 {
     struct stack *stack = &trainer->stack;
-    float *block = malloc((size_t)block_rows(stack->padded) * stack->padded * sizeof *block);
+    size_t size = (size_t)block_rows(stack->padded) * stack->padded * sizeof(float);
+    float *block = malloc(size);
     hsae_status status = HSAE_OK;
     if (!block)
-        status = hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for pre-activations of %" PRIu32 " rows", stack->rows);
+        status = hsae_fail_memory(trainer->context, size, "a smaller batch", "pre-activations of %" PRIu32 " rows", stack->rows);
     if (!status) /* thresholds of -infinity: every pre-activation is kept */
         status = hsae_stack_upload(stack, model, 0, NULL);
     if (!status)
@@ -261,10 +265,11 @@ static hsae_status first_matrices(const hsae_trainer *trainer)
 {
     const struct stack *stack = &trainer->stack;
     uint32_t step = block_rows(stack->dim);
-    float *block = malloc((size_t)step * stack->dim * sizeof *block);
+    size_t size = (size_t)step * stack->dim * sizeof(float);
+    float *block = malloc(size);
     hsae_status status = HSAE_OK;
     if (!block)
-        return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " rows of width %" PRIu32, step, stack->dim);
+        return hsae_fail_memory(trainer->context, size, NULL, "%" PRIu32 " rows of width %" PRIu32, step, stack->dim);
     for (uint32_t l = 0; l < stack->levels; l++)
         for (uint32_t first = stack->first[l], end = stack->first[l + 1], count; first < end && !status; first += count) {
             count = end - first < step ? end - first : step;

@@ -91,7 +91,8 @@ static hsae_status fill_history(struct stack *stack, const hsae_model *model, co
     uint64_t *rows = malloc(stack->rows * sizeof *rows);
     hsae_status status = hsae_buffer_create(stack->device, "raw batch", values * sizeof *batch, HSAE_BUFFER_STAGING, &raw);
     if (!status && (!batch || !rows))
-        status = hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for a batch of %" PRIu32 " rows", stack->rows);
+        status = hsae_fail_memory(stack->context, values * sizeof *batch + stack->rows * sizeof *rows, NULL, "a batch of %" PRIu32 " rows",
+                                  stack->rows);
     for (uint32_t k = 0; k < HSAE_ACTIVITY_STEPS && k < batches && !status; k++) {
         for (uint32_t r = 0; r < stack->rows; r++)
             rows[r] = (uint64_t)k * stack->rows + r;

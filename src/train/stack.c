@@ -86,7 +86,7 @@ static hsae_status copy_rows(const struct stack *stack, struct hsae_buffer *buff
     float *copy = calloc((size_t)step * stack->stride, sizeof *copy);
     hsae_status status = HSAE_OK;
     if (!copy)
-        return hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for a copy of %" PRIu32 " rows", step);
+        return hsae_fail_memory(stack->context, (uint64_t)step * stack->stride * sizeof *copy, NULL, "a copy of %" PRIu32 " rows", step);
     for (uint32_t done = 0; done < count && !status; done += step) {
         uint32_t now = count - done < step ? count - done : step;
         uint64_t offset = (uint64_t)(row + done) * stack->stride * sizeof(float), size = (uint64_t)now * stack->stride * sizeof(float);
@@ -285,7 +285,7 @@ static hsae_status write_places(struct stack *stack, uint32_t first)
     uint32_t rows = stack->features + stack->spare;
     u32 *places = malloc(rows * sizeof *places);
     if (!places)
-        return hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for the places of %" PRIu32 " rows", rows);
+        return hsae_fail_memory(stack->context, rows * sizeof *places, "smaller levels", "the places of %" PRIu32 " rows", rows);
     for (uint32_t row = first; row < rows; row++)
         places[row] = row;
     hsae_status status = hsae_buffer_write(stack->places, first * sizeof *places, (rows - first) * sizeof *places, places + first);
@@ -304,7 +304,7 @@ static hsae_status enlarge(const struct stack *stack, const char *label, uint64_
     uint64_t old = *buffer ? hsae_buffer_size(*buffer) : 0;
     void *copy = malloc(HSAE_COPY_BYTES);
     hsae_status status = copy ? hsae_buffer_create(stack->device, label, size, HSAE_BUFFER_DEVICE, &grown)
-                              : hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for a copy of %s", label);
+                              : hsae_fail_memory(stack->context, HSAE_COPY_BYTES, NULL, "a copy of %s", label);
     for (uint64_t done = 0, now; done < old && !status; done += now) {
         now = old - done < HSAE_COPY_BYTES ? old - done : HSAE_COPY_BYTES;
         status = hsae_buffer_read(*buffer, done, now, copy);
@@ -406,7 +406,8 @@ hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents,
 {
     u32 *tree = calloc((size_t)stack->features * TREE_WORDS, sizeof *tree);
     if (!tree)
-        return hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for a tree of %" PRIu32 " features", stack->features);
+        return hsae_fail_memory(stack->context, (uint64_t)stack->features * TREE_WORDS * sizeof *tree, "smaller levels",
+                                "a tree of %" PRIu32 " features", stack->features);
 #define NODE(i, word) tree[(size_t)(i)*TREE_WORDS + (word)]
     for (uint32_t l = 0; l < stack->levels; l++) {
         uint32_t first = stack->first[l], end = stack->first[l + 1], above = l ? stack->first[l - 1] : 0, loose = end;
@@ -447,7 +448,8 @@ hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, doub
     u32 *table = calloc((size_t)stack->features * TABLE_WORDS, sizeof *table);
     float *mean = calloc(stack->stride, sizeof *mean);
     if (!table || !mean) {
-        status = hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for the scalars of %" PRIu32 " features", stack->features);
+        status = hsae_fail_memory(stack->context, (uint64_t)stack->features * TABLE_WORDS * sizeof *table, "smaller levels",
+                                  "the scalars of %" PRIu32 " features", stack->features);
         goto done;
     }
     memcpy(mean, model->mean, model->dim * sizeof *mean);

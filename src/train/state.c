@@ -9,7 +9,8 @@
 
 static hsae_status no_memory(const hsae_trainer *trainer)
 {
-    return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for the scalars of %" PRIu32 " features", trainer->stack.features);
+    return hsae_fail_memory(trainer->context, (uint64_t)trainer->stack.features * (TABLE_WORDS + 1) * sizeof(u32), "smaller levels",
+                            "the scalars of %" PRIu32 " features", trainer->stack.features);
 }
 
 /* What the table and its companions hold of a level beyond the model's own scalars. Slots stay 0, as they are made. */

@@ -36,13 +36,17 @@ hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, u
     trainer->mean = calloc(dim, sizeof *trainer->mean);
     if (!trainer->mean)
         status = HSAE_ERROR_MEMORY;
+    uint64_t features = 0;
+    for (uint32_t l = 1; l < config->level_count; l++)
+        features += config->levels[l];
     for (uint32_t l = 1; l < config->level_count && !status; l++) {
         trainer->parents[l] = malloc(config->levels[l] * sizeof *trainer->parents[l]);
         if (!trainer->parents[l])
             status = HSAE_ERROR_MEMORY;
     }
     if (status)
-        return hsae_fail(device->context, status, "out of memory for a trainer of width %" PRIu32, dim);
+        return hsae_fail_memory(device->context, dim * sizeof(float) + features * sizeof **trainer->parents, "smaller levels",
+                                "a mean of width %" PRIu32 " and the parents of %" PRIu64 " features", dim, features);
     struct stack_params params = {config->batch, true, config->similarity == HSAE_SIMILARITY_COACTIVATION, first_pairs(config)};
     status = hsae_stack_create(&trainer->stack, device, config, dim, &params);
     trainer->started = trainer->metrics_time = hsae_os_seconds();

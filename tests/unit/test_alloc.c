@@ -1,5 +1,6 @@
 /* Every allocation of loading, training, saving and encoding fails in turn: alone, and with all that come after it. Each time there is an
- * error code and a message, files that were there are whole, and nothing is lost (AddressSanitizer) or left behind. */
+ * error code and a message, files that were there are whole, and nothing is lost (AddressSanitizer) or left behind. Where it was a large
+ * one, the message says how much was asked for. */
 #define _GNU_SOURCE
 #include "support.h"
 
@@ -25,32 +26,39 @@ static atomic_int allocations;
 static int failing;     /* the number of the first that fails; 0: none */
 static bool failing_on; /* those after it fail, too */
 
-static bool fails(void)
+static size_t failed_bytes; /* what the first of them asked for */
+enum { MOST_NOTED = 1 << 14 };
+static size_t noted[MOST_NOTED]; /* while none fails: what each asked for */
+
+static bool fails(size_t bytes)
 {
     int number = atomic_fetch_add(&allocations, 1) + 1;
+    if (!failing && number < MOST_NOTED)
+        noted[number] = bytes;
     if (!failing || number < failing || (number > failing && !failing_on))
         return false;
+    failed_bytes = number == failing ? bytes : failed_bytes;
     errno = ENOMEM;
     return true;
 }
 
 /* Linked in place of the functions that the library calls (ld --wrap). */
-#define WRAP(type, name, failure, parameters, arguments)    \
-    type __real_##name parameters;                          \
-    type __wrap_##name parameters;                          \
-    type __wrap_##name parameters                           \
-    {                                                       \
-        return fails() ? failure : __real_##name arguments; \
+#define WRAP(type, name, failure, bytes, parameters, arguments)  \
+    type __real_##name parameters;                               \
+    type __wrap_##name parameters;                               \
+    type __wrap_##name parameters                                \
+    {                                                            \
+        return fails(bytes) ? failure : __real_##name arguments; \
     }
-WRAP(void *, malloc, NULL, (size_t size), (size))
-WRAP(void *, calloc, NULL, (size_t count, size_t size), (count, size))
-WRAP(void *, realloc, NULL, (void *memory, size_t size), (memory, size))
-WRAP(char *, strdup, NULL, (const char *text), (text))
-WRAP(char *, realpath, NULL, (const char *path, char *out), (path, out))
-WRAP(FILE *, fopen64, NULL, (const char *path, const char *mode), (path, mode))
-WRAP(FILE *, fdopen, NULL, (int file, const char *mode), (file, mode))
-WRAP(DIR *, opendir, NULL, (const char *path), (path))
-WRAP(void *, mmap64, MAP_FAILED, (void *address, size_t size, int protection, int flags, int file, off_t offset),
+WRAP(void *, malloc, NULL, size, (size_t size), (size))
+WRAP(void *, calloc, NULL, count *size, (size_t count, size_t size), (count, size))
+WRAP(void *, realloc, NULL, size, (void *memory, size_t size), (memory, size))
+WRAP(char *, strdup, NULL, 0, (const char *text), (text))
+WRAP(char *, realpath, NULL, 0, (const char *path, char *out), (path, out))
+WRAP(FILE *, fopen64, NULL, 0, (const char *path, const char *mode), (path, mode))
+WRAP(FILE *, fdopen, NULL, 0, (int file, const char *mode), (file, mode))
+WRAP(DIR *, opendir, NULL, 0, (const char *path), (path))
+WRAP(void *, mmap64, MAP_FAILED, 0, (void *address, size_t size, int protection, int flags, int file, off_t offset),
      (address, size, protection, flags, file, offset))
 
 /* ---- what is at hand ---- */
@@ -345,6 +353,78 @@ static void fail_in_turn(hsae_status (*work)(void))
     assert_ok(run(work, 0, false));
 }
 
+/* ---- large ones ---- */
+
+enum { LARGE = 6000, LARGE_FEATURES = 1700 };
+
+static hsae_status work_large(void)
+{
+    hsae_config config = tiny();
+    hsae_trainer *trainer = NULL;
+    hsae_model *trained = NULL;
+    hsae_session *session = NULL;
+    hsae_features features[2] = {{0}, {0}};
+    hsae_evaluation evaluation;
+    config.levels[1] = LARGE_FEATURES;
+    config.batch = ROWS;
+    config.steps = config.hierarchy_period = 8;
+    config.tree = HSAE_TREE_BINARY;
+    hsae_status status = hsae_trainer_create(device, &config, dataset, &trainer);
+    if (!status)
+        status = hsae_trainer_run(trainer, dataset, &(hsae_run_params){0});
+    if (!status)
+        status = hsae_trainer_model(trainer, &trained);
+    if (!status)
+        status = hsae_session_create(device, trained, 0, &session);
+    if (!status)
+        status = hsae_session_encode(session, rows, ROWS, features);
+    if (!status)
+        status = hsae_session_evaluate(session, dataset, NULL, NULL, &evaluation);
+    for (int l = 0; l < 2; l++)
+        hsae_features_free(&features[l]);
+    hsae_session_destroy(&session);
+    hsae_model_free(&trained);
+    hsae_trainer_destroy(&trainer);
+    return status;
+}
+
+/* What must be among the messages. */
+static const char *const said[] = {
+    "out of memory for reading ahead 8 batches of 48 rows: ", "bytes asked for; use a smaller batch",
+    "out of memory for pre-activations of 48 rows: ",         "out of memory for a tree of 1704 features: ",
+    "out of memory for the candidates of 1700 features: ",    "bytes asked for; use smaller levels",
+    "out of memory for a model of 2 levels of width 6: ",     "out of memory for a batch of 1024 rows: ",
+    "bytes asked for; use a session of fewer rows",           "out of memory for the counts of an evaluation of 1704 features: ",
+};
+
+static void test_large(void **state)
+{
+    enum { SAID = sizeof said / sizeof *said };
+    static size_t sizes[MOST_NOTED];
+    bool seen[SAID] = {false};
+    (void)state;
+    assert_ok(run(work_large, 0, false));
+    const int count = atomic_load(&allocations);
+    assert_in_range(count, 1, MOST_NOTED - 1);
+    memcpy(sizes, noted, sizeof sizes);
+    for (int at = 1; at <= count; at++) {
+        hsae_status status = sizes[at] < LARGE ? HSAE_OK : run(work_large, at, false);
+        const size_t bytes = failed_bytes; /* threads may have changed the order */
+        if (sizes[at] < LARGE || bytes < LARGE)
+            continue;
+        const char *message = messages[HSAE_LOG_ERROR], *asked = strstr(message, " bytes asked for"), *number = asked;
+        while (number && number > message && number[-1] >= '0' && number[-1] <= '9')
+            number--;
+        if ((status != HSAE_ERROR_MEMORY && status != HSAE_ERROR_DEVICE_MEMORY) || !number || strtoull(number, NULL, 10) < bytes)
+            fail_msg("without %zu bytes, allocation %d of %d: %s: \"%s\"", bytes, at, count, hsae_status_name(status), message);
+        for (size_t k = 0; k < SAID; k++)
+            seen[k] = seen[k] || strstr(message, said[k]);
+    }
+    for (size_t k = 0; k < SAID; k++)
+        if (!seen[k])
+            fail_msg("nothing said \"%s\"", said[k]);
+}
+
 #define TESTS(X)    \
     X(make_context) \
     X(read_config) X(read_dataset) X(read_saved) X(copy_tensors) X(copy_model) X(check_checkpoint) X(train) X(step) X(resume) X(encode)
@@ -361,6 +441,6 @@ int main(int argc, char **argv)
 {
     stride = argc > 1 ? atoi(argv[1]) : 1;
 #define ENTRY(work) cmocka_unit_test(test_##work),
-    const struct CMUnitTest tests[] = {TESTS(ENTRY)};
+    const struct CMUnitTest tests[] = {TESTS(ENTRY) cmocka_unit_test(test_large)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
