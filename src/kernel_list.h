@@ -33,7 +33,9 @@
     KERNEL(peak_copy,     "rw")                   /* as many bytes as go */
 /* Kernels with a body of their own for OpenCL CPU devices (one work-item a group): cl_kernels/NAME_cpu.cl. */
 #define HSAE_CPU_KERNEL_LIST(CPU_KERNEL)                                                                   \
+    CPU_KERNEL(load)                                                                                       \
     CPU_KERNEL(encode)                                                                                     \
+    CPU_KERNEL(samples_count)                                                                              \
     CPU_KERNEL(update)
 /* clang-format on */
 
