@@ -1,66 +1,60 @@
-/* Ends a step: figures for the host, sparsity control of each level's L0 penalty, last_fired. One work-group. squares: the columns' sums of `variance`. */
+/* Ends a step: figures for the host, sparsity control of each level's L0 penalty, last_fired. One work-group a level. squares: the columns' sums
+ * of `variance`. */
 KERNEL_9(control, READ(0, u32, levels), READ(1, f32, loss), READ(2, f32, terms), READ(3, u32, active_count), READ(4, f32, squares),
           READ(5, u32, starts), MODIFY(6, u32, last_fired), MODIFY(7, u32, control), WRITE(8, u32, status))
 LOCALS_2(LOCAL(f32, part, WG), LOCAL(u32, counts, WG))
 BEGIN(control)
-    if (control[CONTROL_HALT] != 0u) {
-        if (LANE == 0u) {
-            status[STATUS_STEP] = control[CONTROL_STEP];
-            status[STATUS_HALT] = control[CONTROL_HALT];
-            status[STATUS_PAIRS] = control[CONTROL_PAIRS];
-            for (u32 l = 0u; l < p.levels; l++)
-                status[STATUS_LEVELS + l * STATUS_LEVEL_WORDS + STATUS_DEAD] = control[CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_DEAD];
-        }
+    u32 l = GROUP, at = CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS, figures = STATUS_LEVELS + l * STATUS_LEVEL_WORDS;
+    if (l >= p.levels)
         return;
+    if (LANE == 0u)
+        status[figures + STATUS_DEAD] = control[at + CONTROL_DEAD];
+    if (LANE == 0u && l == 0u) {
+        status[STATUS_STEP] = control[CONTROL_STEP];
+        status[STATUS_HALT] = control[CONTROL_HALT];
+        status[STATUS_PAIRS] = control[CONTROL_HALT] != 0u ? control[CONTROL_PAIRS] : starts[p.features];
+    }
+    if (control[CONTROL_HALT] != 0u)
+        return;
+    if (l == 0u) {
+        f32 sum = 0.0f;
+        for (u32 c = LANE; c < p.stride; c += WG)
+            sum += squares[c];
+        WG_SUM(part, sum);
+        if (LANE == 0u)
+            status[STATUS_VARIANCE] = bits_u32(part[0]);
     }
     u32 step = control[CONTROL_STEP];
-    f32 share = 1.0f / to_f32(p.rows), sum = 0.0f;
-    for (u32 c = LANE; c < p.stride; c += WG)
-        sum += squares[c];
-    WG_SUM(part, sum);
-    if (LANE == 0u) {
-        status[STATUS_STEP] = step;
-        status[STATUS_HALT] = 0u;
-        status[STATUS_PAIRS] = starts[p.features];
-        status[STATUS_VARIANCE] = bits_u32(part[0]);
+    f32 share = 1.0f / to_f32(p.rows);
+    u32 first = levels[l * LEVEL_WORDS + LEVEL_FIRST], end = levels[(l + 1u) * LEVEL_WORDS + LEVEL_FIRST], fired = 0u;
+    u32 below = l + 1u < p.levels ? levels[(l + 2u) * LEVEL_WORDS + LEVEL_FIRST] : end;
+    f32 constraint = 0.0f, reconstruction = 0.0f;
+    for (u32 i = first + LANE; i < end; i += WG) {
+        fired += active_count[i];
+        constraint += terms[i * TERM_WORDS + TERM_OWN];
+        if (active_count[i] != 0u)
+            last_fired[i] = step;
     }
-    for (u32 l = 0u; l < p.levels; l++) {
-        u32 first = levels[l * LEVEL_WORDS + LEVEL_FIRST], end = levels[(l + 1u) * LEVEL_WORDS + LEVEL_FIRST], fired = 0u;
-        u32 below = l + 1u < p.levels ? levels[(l + 2u) * LEVEL_WORDS + LEVEL_FIRST] : end;
-        f32 constraint = 0.0f, reconstruction = 0.0f;
-        for (u32 i = first + LANE; i < end; i += WG) {
-            fired += active_count[i];
-            constraint += terms[i * TERM_WORDS + TERM_OWN];
-            if (active_count[i] != 0u)
-                last_fired[i] = step;
-        }
-        for (u32 i = end + LANE; i < below; i += WG)
-            constraint -= terms[i * TERM_WORDS + TERM_PARENT];
-        for (u32 s = 0u; s < p.slices; s++)
-            for (u32 b = LANE; b < p.rows; b += WG)
-                reconstruction += loss[(l * p.slices + s) * p.padded + b];
-        WG_SUM(part, constraint);
-        constraint = part[0];
-        WG_SUM(part, reconstruction);
-        counts[LANE] = fired;
-        BARRIER();
-        if (LANE == 0u) {
-            u32 at = CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS, figures = STATUS_LEVELS + l * STATUS_LEVEL_WORDS;
-            fired = 0u;
-            for (u32 k = 0u; k < WG; k++)
-                fired += counts[k];
-            f32 l0 = to_f32(fired) * share, average = bits_f32(control[at + CONTROL_AVERAGE]), lambda = bits_f32(control[at + CONTROL_LAMBDA]);
-            if (average < 0.0f)
-                average = l0;
-            f32 change = p.one_minus_momentum * (l0 - average);
-            f32 wanted = -p.eta * (average - bits_f32(levels[l * LEVEL_WORDS + LEVEL_TARGET]));
-            control[at + CONTROL_AVERAGE] = bits_u32(average + change);
-            control[at + CONTROL_LAMBDA] = bits_u32(change < wanted ? lambda * (1.0f - p.kappa) : lambda * (1.0f + p.kappa));
-            status[figures + STATUS_RECONSTRUCTION] = bits_u32(part[0] * share);
-            status[figures + STATUS_L0] = bits_u32(l0);
-            status[figures + STATUS_LAMBDA] = bits_u32(lambda);
-            status[figures + STATUS_CONSTRAINT] = bits_u32(p.rho * constraint * share);
-            status[figures + STATUS_DEAD] = control[at + CONTROL_DEAD];
-        }
+    for (u32 i = end + LANE; i < below; i += WG)
+        constraint -= terms[i * TERM_WORDS + TERM_PARENT];
+    for (u32 s = 0u; s < p.slices; s++)
+        for (u32 b = LANE; b < p.rows; b += WG)
+            reconstruction += loss[(l * p.slices + s) * p.padded + b];
+    WG_SUM(part, constraint);
+    constraint = part[0];
+    WG_SUM(part, reconstruction);
+    WG_SUM(counts, fired);
+    if (LANE == 0u) {
+        f32 l0 = to_f32(counts[0]) * share, average = bits_f32(control[at + CONTROL_AVERAGE]), lambda = bits_f32(control[at + CONTROL_LAMBDA]);
+        if (average < 0.0f)
+            average = l0;
+        f32 change = p.one_minus_momentum * (l0 - average);
+        f32 wanted = -p.eta * (average - bits_f32(levels[l * LEVEL_WORDS + LEVEL_TARGET]));
+        control[at + CONTROL_AVERAGE] = bits_u32(average + change);
+        control[at + CONTROL_LAMBDA] = bits_u32(change < wanted ? lambda * (1.0f - p.kappa) : lambda * (1.0f + p.kappa));
+        status[figures + STATUS_RECONSTRUCTION] = bits_u32(part[0] * share);
+        status[figures + STATUS_L0] = bits_u32(l0);
+        status[figures + STATUS_LAMBDA] = bits_u32(lambda);
+        status[figures + STATUS_CONSTRAINT] = bits_u32(p.rho * constraint * share);
     }
 END

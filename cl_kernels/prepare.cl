@@ -15,14 +15,8 @@ BEGIN(prepare)
         u32 begin = min(first + LANE * segment, end), stop = min(begin + segment, end), dead = 0u;
         for (u32 i = begin; i < stop; i++)
             dead += (flags[i] & FLAG_DEAD) != 0u ? 1u : 0u;
-        BARRIER();
-        counts[LANE] = dead;
-        BARRIER();
-        u32 place = first, total = 0u;
-        for (u32 k = 0u; k < WG; k++) {
-            place += k < LANE ? counts[k] : 0u;
-            total += counts[k];
-        }
+        WG_SCAN(counts, dead)
+        u32 place = first + counts[LANE] - dead, total = counts[WG - 1u];
         for (u32 i = begin; i < stop; i++)
             if ((flags[i] & FLAG_DEAD) != 0u) {
                 control[CONTROL_DEAD_LIST + place] = i;

@@ -6,11 +6,9 @@ BEGIN(scan)
     u32 begin = min(LANE * segment, p.count), stop = min(begin + segment, p.count), sum = 0u;
     for (u32 k = begin; k < stop; k++)
         sum += counts[p.first + k];
-    sums[LANE] = sum;
     u32 at = p.first == 0u ? 0u : starts[p.first];
-    BARRIER();
-    for (u32 k = 0u; k < LANE; k++)
-        at += sums[k];
+    WG_SCAN(sums, sum)
+    at += sums[LANE] - sum;
     for (u32 k = begin; k < stop; k++) {
         at += counts[p.first + k];
         starts[p.first + 1u + k] = at;

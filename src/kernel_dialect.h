@@ -218,6 +218,18 @@ static inline uint mul_hi_u32(uint a, uint b) { return mul_hi(a, b); }
 /* The sum over the work-group in part[0]. */
 #define WG_SUM(part, value) WG_FOLD(part, value, 1u)
 
+/* Leaves in part[LANE] the sum of `value` over the work-items up to and with this one (part: LOCAL u32 [WG]). */
+#define WG_SCAN(part, value)                                                                                 \
+    BARRIER();                                                                                               \
+    part[LANE] = (value);                                                                                    \
+    BARRIER();                                                                                               \
+    for (u32 wg_step = 1u; wg_step < WG; wg_step *= 2u) {                                                    \
+        u32 wg_before = LANE >= wg_step ? part[LANE - wg_step] : 0u;                                         \
+        BARRIER();                                                                                           \
+        part[LANE] += wg_before;                                                                             \
+        BARRIER();                                                                                           \
+    }
+
 /* A work-item's COLS vectors of a row, from `column` on: c is each one's place in the row, k its number. Up to 16 of them are registers: a block
  * that `end` does not cut off has a loop of its own, without the question. More are memory that the first cache holds. */
 #define EACH_REGISTER(column, end, statement)                                                                \

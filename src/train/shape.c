@@ -8,7 +8,7 @@ enum work {
     WORK_ROW,    /* one row of d: lanes share its columns */
     WORK_ITEM,   /* lanes are independent */
     WORK_COLUMN, /* lanes have columns and walk down the batch, in teams where there are many */
-    WORK_SINGLE, /* the launch is one group */
+    WORK_SINGLE, /* the launch is one group, or one a level */
     WORK_TILE,   /* encode: lanes have register tiles */
     WORK_CHAIN,  /* lanes have registers that do not depend on each other */
     WORK_STREAM, /* lanes walk over memory side by side */
@@ -121,8 +121,8 @@ static struct hsae_kernel_shape gpu_shape(enum work work, bool software)
     struct hsae_kernel_shape shape = {.group_size = 64, .columns = 1, .vector_width = 4};
     if (work == WORK_CHAIN || work == WORK_STREAM)
         shape.columns = 8;
-    else if (work == WORK_SINGLE && !software)
-        shape.group_size = 256;
+    else if (work == WORK_SINGLE)
+        shape.group_size = 1024;
     else if (work == WORK_COLUMN)
         shape.group_size = 512;
     if (software)
@@ -209,7 +209,9 @@ static struct axes gpu_axes(enum hsae_kernel kernel)
         return (struct axes){.groups = {1, 8, 32, 64, 128, 256}, .columns = {1, 2, 3, 4}};
     if (work == WORK_COLUMN)
         return (struct axes){.groups = {8, 64, 128, 256, 512, 1024}, .columns = {1, 2}};
-    if (is_items(kernel) || work == WORK_SINGLE || (work == WORK_ROW && kernel != HSAE_KERNEL_relink_rows))
+    if (work == WORK_SINGLE)
+        return (struct axes){.groups = {1, 8, 64, 128, 256, 512, 1024}};
+    if (is_items(kernel) || (work == WORK_ROW && kernel != HSAE_KERNEL_relink_rows))
         return (struct axes){.groups = {1, 8, 32, 64, 128, 256}};
     return (struct axes){.groups = {0}};
 }

@@ -254,7 +254,7 @@ static hsae_status record_backward(const hsae_trainer *trainer, struct hsae_sequ
         (f32)config->sparsity_kappa,
     };
     if (!status)
-        status = LAUNCH(stack, sequence, control, 1, 1, control, stack->levels_table, stack->loss, trainer->terms, stack->fired,
+        status = LAUNCH(stack, sequence, control, 1, stack->levels, control, stack->levels_table, stack->loss, trainer->terms, stack->fired,
                         trainer->squares, stack->starts, trainer->last_fired, stack->control, flight->status);
     return status;
 }

@@ -61,7 +61,7 @@ double hsae_launch_work(const struct stack *stack, enum hsae_kernel kernel, uint
     case HSAE_KERNEL_scan:
     case HSAE_KERNEL_control:
     case HSAE_KERNEL_ghost_scale:
-        return 0; /* one group, which can't be cut */
+        return 0; /* one group, or one a level: never cut */
     default:      /* lists: the bitmap, and what is set in it */
         return (double)stack->features * stack->words + 4 * pairs;
     }

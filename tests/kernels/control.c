@@ -7,7 +7,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     JOB_ARGS(job, control, .levels = w->size.levels, .rows = w->size.rows, .padded = w->padded, .slices = w->size.slices,
              .features = w->features, .stride = w->stride, .rho = w->rho, .one_minus_momentum = 0.02f, .eta = 0.01f, .kappa = 0.003f);
     JOB_BIND(job, &w->levels, &w->loss, &w->terms, &w->active_count, &w->squares, &w->starts, &w->last_fired, &w->control, &w->status);
-    job_groups_exact(job, 1);
+    job_groups_exact(job, w->size.levels);
 }
 
 /* rho / B (sum of TERM_OWN over the level - sum of TERM_PARENT over the next). */
