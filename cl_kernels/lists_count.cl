@@ -1,11 +1,18 @@
-/* Pairs of each feature of a chunk: the set bits of its bitmap row. One work-item a feature. */
+/* Pairs of each feature of a chunk: the set bits of its bitmap row. A team a feature. */
 KERNEL_2(lists_count, READ(0, u32, bits), WRITE(1, u32, counts))
+LOCALS_1(LOCAL(u32, part, WG))
 BEGIN(lists_count)
-    u32 r = GROUP * WG + LANE;
-    if (r >= p.count)
-        return;
-    u32 total = 0u;
-    for (u32 w = 0u; w < p.words; w++)
+    u32 team = LANE / TEAM, member = LANE - team * TEAM, r = GROUP * TEAMS + team, total = 0u;
+    bool inside = team < TEAMS && r < p.count;
+    for (u32 w = member; inside && w < p.words; w += TEAM)
         total += pop_count(bits[(p.first + r) * p.words + w]);
-    counts[p.first + r] = total;
+    if (TEAM > 1u) {
+        part[LANE] = total;
+        BARRIER();
+    }
+    if (inside && member == 0u) {
+        for (u32 k = 1u; k < TEAM; k++)
+            total += part[LANE + k];
+        counts[p.first + r] = total;
+    }
 END

@@ -1,16 +1,27 @@
 /* Pairs by feature for a chunk, before the next chunk overwrites the scratch: sample and p of each set bit, ascending; how many are active (p >
- * threshold); where each bitmap word's pairs begin; and, for co-activation, who was active. One work-item a feature. */
+ * threshold); where each bitmap word's pairs begin; and, for co-activation, who was active. A team a feature, each of it some words. */
 KERNEL_9(lists_fill, READ(0, u32, control), READ(1, u32, bits), READ(2, u32, starts), READ(3, u32, table), READ(4, f32, scratch),
          WRITE(5, u32, pairs), WRITE(6, u32, active_count), WRITE(7, u32, word_starts), WRITE(8, u32, history))
+LOCALS_1(LOCAL(u32, part, WG))
 BEGIN(lists_fill)
-    u32 r = GROUP * WG + LANE;
-    if (r >= p.count)
-        return;
-    u32 feature = p.first + r;
+    u32 team = LANE / TEAM, member = LANE - team * TEAM, r = GROUP * TEAMS + team;
+    bool inside = team < TEAMS && r < p.count;
+    u32 feature = p.first + (inside ? r : 0u), segment = (p.words + TEAM - 1u) / TEAM;
+    u32 begin = min(member * segment, p.words), stop = inside ? min(begin + segment, p.words) : begin;
     u32 at = starts[feature], total = 0u;
+    if (TEAM > 1u) {
+        for (u32 w = begin; w < stop; w++)
+            total += pop_count(bits[feature * p.words + w]);
+        part[LANE] = total;
+        total = 0u;
+        BARRIER();
+        for (u32 k = LANE - member; k < LANE; k++)
+            at += part[k];
+        BARRIER();
+    }
     u32 ring = (((control[CONTROL_STEP] - 1u) & 63u) * p.features + feature) * p.words;
     f32 threshold = bits_f32(table[feature * TABLE_WORDS + TABLE_THRESHOLD]);
-    for (u32 w = 0u; w < p.words; w++) {
+    for (u32 w = begin; w < stop; w++) {
         u32 word = bits[feature * p.words + w], fired = 0u;
         word_starts[feature * p.words + w] = at;
         while (word != 0u) {
@@ -30,5 +41,13 @@ BEGIN(lists_fill)
         if (p.history != 0u && control[CONTROL_HALT] == 0u)
             history[ring + w] = fired;
     }
-    active_count[feature] = total;
+    if (TEAM > 1u) {
+        part[LANE] = total;
+        BARRIER();
+    }
+    if (inside && member == 0u) {
+        for (u32 k = 1u; k < TEAM; k++)
+            total += part[LANE + k];
+        active_count[feature] = total;
+    }
 END

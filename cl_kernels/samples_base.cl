@@ -1,19 +1,34 @@
-/* Turns the tallies of each list (level, sample) into offsets within the list, and gives its length: totals [L B]. One work-item a list. */
+/* Turns the tallies of each list (level, sample) into offsets within the list, and gives its length: totals [L B]. A team a list, each of it some
+ * of the level's blocks; teams are side by side, as their samples are. */
 KERNEL_3(samples_base, READ(0, u32, levels), MODIFY(1, u32, tally), WRITE(2, u32, totals))
+LOCALS_1(LOCAL(u32, part, WG))
 BEGIN(samples_base)
-    u32 list = GROUP * WG + LANE;
-    if (list >= p.levels * p.rows)
-        return;
-    u32 level = list / p.rows, column = list - level * p.rows, block = 0u;
-    for (u32 l = 0u; l < level; l++)
-        block += (levels[(l + 1u) * LEVEL_WORDS + LEVEL_FIRST] - levels[l * LEVEL_WORDS + LEVEL_FIRST] + p.block - 1u) / p.block;
-    u32 end =
-        block + (levels[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST] - levels[level * LEVEL_WORDS + LEVEL_FIRST] + p.block - 1u) / p.block;
-    u32 total = 0u;
-    for (; block < end; block++) {
+    u32 member = LANE / TEAMS, team = LANE - member * TEAMS, list = GROUP * TEAMS + team;
+    u32 level = list / p.rows, column = list - level * p.rows, block = 0u, stop = 0u, total = 0u;
+    bool inside = member < TEAM && list < p.levels * p.rows;
+    if (inside) {
+        for (u32 l = 0u; l < level; l++)
+            block += (levels[(l + 1u) * LEVEL_WORDS + LEVEL_FIRST] - levels[l * LEVEL_WORDS + LEVEL_FIRST] + p.block - 1u) / p.block;
+        u32 count =
+            (levels[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST] - levels[level * LEVEL_WORDS + LEVEL_FIRST] + p.block - 1u) / p.block;
+        u32 segment = (count + TEAM - 1u) / TEAM, first = min(member * segment, count);
+        stop = block + min(first + segment, count);
+        block += first;
+    }
+    if (TEAM > 1u) {
+        for (u32 k = block; k < stop; k++)
+            total += tally[k * p.words * 32u + column];
+        part[LANE] = total;
+        total = 0u;
+        BARRIER();
+        for (u32 k = team; k < LANE; k += TEAMS)
+            total += part[k];
+    }
+    for (; block < stop; block++) {
         u32 at = block * p.words * 32u + column, count = tally[at];
         tally[at] = total;
         total += count;
     }
-    totals[list] = total;
+    if (inside && member == TEAM - 1u)
+        totals[list] = total;
 END

@@ -268,6 +268,11 @@ static uint32_t local_arrays(enum hsae_kernel kernel)
         return 2;
     case HSAE_KERNEL_load:
     case HSAE_KERNEL_scan:
+    case HSAE_KERNEL_lists_count:
+    case HSAE_KERNEL_lists_fill:
+    case HSAE_KERNEL_samples_count:
+    case HSAE_KERNEL_samples_base:
+    case HSAE_KERNEL_samples_fill:
     case HSAE_KERNEL_decode:
     case HSAE_KERNEL_family_dot:
     case HSAE_KERNEL_ghost:

@@ -22,7 +22,7 @@ enum {
 /* How a kernel is specialised (kernel_dialect.h). The same kernel at two shapes is two compiled kernels. */
 struct hsae_kernel_shape {
     uint32_t group_size;   /* WG, a power of two */
-    uint32_t columns;      /* COLS, >= 1 */
+    uint32_t columns;      /* COLS, >= 1; of kernels with teams: work-items of one */
     uint32_t ranges;       /* RANGES: 1, 2 or 4 */
     uint32_t vector_width; /* VW: 4, 8 or 16; Vulkan: 4 */
     /* TILE_*, encode's work-group: a grid of work-items, each with `columns` features and some vectors of samples in registers. */

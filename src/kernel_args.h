@@ -137,6 +137,9 @@ static inline u32 bits_u32(f32 value)
  * of other rows, and a device with many cores gets a short walk down the batch. */
 #define COLUMN_LANES(group_size) ((group_size) < 8u ? (group_size) : 8u)
 
+/* Kernels over lists, features or blocks: so many of a work-group's work-items are a team that shares one of them. */
+#define TEAM_SIZE(group_size, columns) ((columns) < (group_size) ? (columns) : (group_size))
+
 struct load_args {
     u32 rows;   /* B */
     u32 padded; /* 32 ceil(B / 32) */

@@ -2,7 +2,7 @@
  *
  * Specialised per device, the same names in both languages (device.h: struct hsae_kernel_shape):
  *   WG      work-items in a work-group; 1 on CPU devices
- *   COLS    kernel-specific tile: vectors (or rows) that one work-item holds in registers
+ *   COLS    kernel-specific tile: vectors (or rows) that one work-item holds in registers, or how many work-items are a team
  *   RANGES  how many buffers a large tensor is cut into (1, 2 or 4)
  *   VW      floats in a `vf`: 4 in GLSL; 4, 8 or 16 in OpenCL
  *   TILE_*  encode's tile (device.h); 0 elsewhere
@@ -287,6 +287,10 @@ static inline uint mul_hi_u32(uint a, uint b) { return mul_hi(a, b); }
         sum = (chain[0] + chain[1]) + (chain[2] + chain[3]);                                                 \
     }
 
+/* Of kernels whose work-items are teams: how large one is, and how many a work-group has; work-items behind the last are idle. */
+#define TEAM TEAM_SIZE(WG, COLS)
+#define TEAMS (WG / TEAM)
+
 /* The linear number of the work-group; a launch may have a few more than it needs. */
 #define GROUP (GROUP_Y * GROUPS_X + GROUP_X)
 
@@ -313,7 +317,8 @@ static inline uint mul_hi_u32(uint a, uint b) { return mul_hi(a, b); }
         name##3 [index] = value
 
 /* Of a kernel with `levels` and p.levels, p.block: the level of a block of features and its ranks begin .. end - 1. Blocks do not cross levels;
- * level = p.levels: there is no such block. */
+ * level = p.levels: there is no such block. Ask with == or !=: the loop's own condition is taken for false behind it by Mesa 22.3, in spite of the
+ * break. */
 #define FIND_BLOCK(block, level, begin, end)                                                                 \
     for (u32 blocks_before = 0u; level < p.levels; level += 1u) {                                            \
         begin = levels[level * LEVEL_WORDS + LEVEL_FIRST];                                                   \

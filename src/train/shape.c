@@ -7,6 +7,7 @@
 enum work {
     WORK_ROW,    /* one row of d: lanes share its columns */
     WORK_ITEM,   /* lanes are independent */
+    WORK_TEAM,   /* so are teams of `columns` lanes */
     WORK_COLUMN, /* lanes have columns and walk down the batch, in teams where there are many */
     WORK_SINGLE, /* the launch is one group, or one a level */
     WORK_TILE,   /* encode: lanes have register tiles */
@@ -35,6 +36,13 @@ static enum work work_of(enum hsae_kernel kernel)
     case HSAE_KERNEL_bias:
     case HSAE_KERNEL_variance:
         return WORK_COLUMN;
+    case HSAE_KERNEL_lists_count:
+    case HSAE_KERNEL_lists_fill:
+    case HSAE_KERNEL_samples_count:
+    case HSAE_KERNEL_samples_base:
+    case HSAE_KERNEL_samples_fill:
+    case HSAE_KERNEL_family:
+        return WORK_TEAM;
     case HSAE_KERNEL_peak_fma:
         return WORK_CHAIN;
     case HSAE_KERNEL_peak_copy:
@@ -60,7 +68,10 @@ static struct hsae_kernel_shape cpu_shape(enum hsae_kernel kernel, uint32_t widt
     case WORK_COLUMN:
         shape.columns = 4;
         break;
-    case WORK_ITEM: /* samples_count has a body for one, and lists_fill is faster so */
+    case WORK_ITEM:
+        shape.group_size = 32;
+        break;
+    case WORK_TEAM: /* samples_count has a body for one, and lists_fill is faster so */
         shape.group_size = kernel == HSAE_KERNEL_samples_count || kernel == HSAE_KERNEL_lists_fill ? 1 : 32;
         break;
     case WORK_CHAIN:
@@ -115,16 +126,22 @@ static struct hsae_kernel_shape encode_shape(const struct hsae_device *device, b
     return ladder[row];
 }
 
-/* A GPU: lanes share rows, so that they read side by side. A software Vulkan device pays dearly for barriers: small groups. */
-static struct hsae_kernel_shape gpu_shape(enum work work, bool software)
+/* A GPU: lanes share rows, so that they read side by side, and what would be a long walk for one of them. A software Vulkan device pays
+ * dearly for barriers: small groups of single lanes. */
+static struct hsae_kernel_shape gpu_shape(enum hsae_kernel kernel, bool software)
 {
     struct hsae_kernel_shape shape = {.group_size = 64, .columns = 1, .vector_width = 4};
+    enum work work = work_of(kernel);
     if (work == WORK_CHAIN || work == WORK_STREAM)
         shape.columns = 8;
     else if (work == WORK_SINGLE)
         shape.group_size = 1024;
     else if (work == WORK_COLUMN)
         shape.group_size = 512;
+    else if (work == WORK_TEAM && !software) {
+        shape.group_size = 256;
+        shape.columns = kernel == HSAE_KERNEL_lists_count ? 8 : 32;
+    }
     if (software)
         shape.group_size = work == WORK_ROW || work == WORK_SINGLE ? 1 : 8;
     return shape;
@@ -139,7 +156,7 @@ static struct hsae_kernel_shape default_shape(const struct hsae_device *device, 
         uint32_t width = info->limits.vector_width;
         shape = cpu_shape(kernel, width >= 16 ? 16 : width >= 8 ? 8 : 4);
     } else if (info->backend != HSAE_BACKEND_REF) {
-        shape = kernel == HSAE_KERNEL_encode ? encode_shape(device, cpu) : gpu_shape(work_of(kernel), cpu);
+        shape = kernel == HSAE_KERNEL_encode ? encode_shape(device, cpu) : gpu_shape(kernel, cpu);
     }
     while (shape.group_size > 1 && !fits(device, kernel, &shape))
         shape.group_size /= 2;
@@ -178,10 +195,11 @@ struct axes {
     uint32_t groups[8], columns[12], widths[4];
 };
 
-/* Whether work-items without barriers are all that a kernel has: any group size will do. */
+/* Whether work-items, or teams of them, are all that a kernel has: any group size will do. */
 static bool is_items(enum hsae_kernel kernel)
 {
-    return work_of(kernel) == WORK_ITEM && kernel != HSAE_KERNEL_relink_count && kernel != HSAE_KERNEL_relink_best;
+    return (work_of(kernel) == WORK_TEAM || work_of(kernel) == WORK_ITEM) && kernel != HSAE_KERNEL_relink_count &&
+           kernel != HSAE_KERNEL_relink_best;
 }
 
 /* Kernels whose rows are taken COLS vectors at a time. */
@@ -207,6 +225,8 @@ static struct axes gpu_axes(enum hsae_kernel kernel)
     enum work work = work_of(kernel);
     if (has_columns(kernel))
         return (struct axes){.groups = {1, 8, 32, 64, 128, 256}, .columns = {1, 2, 3, 4}};
+    if (work == WORK_TEAM && is_items(kernel))
+        return (struct axes){.groups = {1, 8, 32, 64, 128, 256}, .columns = {1, 8, 32, 64}};
     if (work == WORK_COLUMN)
         return (struct axes){.groups = {8, 64, 128, 256, 512, 1024}, .columns = {1, 2}};
     if (work == WORK_SINGLE)

@@ -503,8 +503,9 @@ hsae_status hsae_stack_run_once(const struct stack *stack, struct hsae_sequence 
 
 uint64_t hsae_groups_for(const struct stack *stack, enum hsae_kernel kernel, uint64_t items)
 {
-    uint32_t size = hsae_shape_compiled(stack->device, kernel, 1).group_size;
-    return (items + size - 1) / size;
+    struct hsae_kernel_shape shape = hsae_shape_compiled(stack->device, kernel, 1);
+    uint32_t teams = shape.group_size / TEAM_SIZE(shape.group_size, shape.columns);
+    return (items + teams - 1) / teams;
 }
 
 hsae_status hsae_record_load(const struct stack *stack, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format,

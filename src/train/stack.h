@@ -102,7 +102,7 @@ uint64_t hsae_binding_limit(const struct hsae_device *device);
 enum growth { GROWS_NOT, GROWS_WITH_BATCH, GROWS_WITH_FEATURES };
 /* A DEVICE buffer that kernels see whole; ERROR_LIMIT says what would fit. */
 hsae_status hsae_stack_buffer(const struct stack *stack, const char *label, uint64_t words, enum growth growth, struct hsae_buffer **out);
-/* Groups of a kernel whose lanes are independent. */
+/* Groups of a kernel whose work-items, or teams of them (kernel_args.h: TEAM_SIZE), are independent. */
 uint64_t hsae_groups_for(const struct stack *stack, enum hsae_kernel kernel, uint64_t items);
 /* Groups of encode over `count` features. */
 uint64_t hsae_encode_groups(const struct stack *stack, uint32_t count);

@@ -149,10 +149,11 @@ static inline void job_groups(struct check_job *job, u32 groups)
     job->groups[0] = groups > 3 ? groups / 2 + 1 : groups;
     job->groups[1] = groups > 3 ? 2 : 1;
 }
-/* For that many work-items. */
+/* For that many work-items, or teams of them. */
 static inline void job_items(struct check_job *job, u32 items)
 {
-    job_groups(job, (items + job->shape.group_size - 1) / job->shape.group_size);
+    u32 teams = job->shape.group_size / TEAM_SIZE(job->shape.group_size, job->shape.columns);
+    job_groups(job, (items + teams - 1) / teams);
 }
 /* Exactly that many. */
 static inline void job_groups_exact(struct check_job *job, u32 groups)

@@ -42,4 +42,5 @@ static void bounds(const struct world *w, const struct check_job *job)
             bound_pair(w, list, q, job->tolerance[6] + (size_t)w->positions.at[q] * KIN_WORDS);
 }
 
-const struct check_kernel hsae_check_family = {.launches = launches_one, .launch = launch, .bounds = bounds};
+const struct check_kernel hsae_check_family = {
+    .launches = launches_one, .launch = launch, .bounds = bounds, .shapes = check_teams, .shape_count = CHECK_TEAMS};

@@ -10,4 +10,5 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     job_items(job, chunk->count);
 }
 
-const struct check_kernel hsae_check_lists_fill = {.launches = launches_chunks, .launch = launch, .bounds = NULL};
+const struct check_kernel hsae_check_lists_fill = {
+    .launches = launches_chunks, .launch = launch, .bounds = NULL, .shapes = check_teams, .shape_count = CHECK_TEAMS};

@@ -9,4 +9,5 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     job_items(job, w->blocks * w->words);
 }
 
-const struct check_kernel hsae_check_samples_fill = {.launches = launches_one, .launch = launch, .bounds = NULL};
+const struct check_kernel hsae_check_samples_fill = {
+    .launches = launches_one, .launch = launch, .bounds = NULL, .shapes = check_teams, .shape_count = CHECK_TEAMS};
