@@ -210,7 +210,7 @@ static inline uint mul_hi_u32(uint a, uint b) { return mul_hi(a, b); }
     BARRIER();                                                                                               \
     part[LANE] = (value);                                                                                    \
     BARRIER();                                                                                               \
-    for (u32 wg_stride = WG / 2u; wg_stride >= (lanes); wg_stride /= 2u) {                                   \
+    for (u32 wg_stride = WG / 2u; wg_stride > (lanes) - 1u; wg_stride /= 2u) {                               \
         if (LANE < wg_stride)                                                                                \
             part[LANE] += part[LANE + wg_stride];                                                            \
         BARRIER();                                                                                           \
