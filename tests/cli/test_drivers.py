@@ -3,9 +3,10 @@
 
 FOLDER holds the proxies of the loaders (tests/faults/faults.h), which make them of those that are installed: one like MoltenVK, which is not listed
 without the flag for portability enumeration, cannot be opened without VK_KHR_portability_subset and fails where timestamps are asked for; it and Apple's
-OpenCL for one GPU; one whose profiling is of no use.
+OpenCL for one GPU; one whose profiling is of no use; one of a device that has little of everything.
 """
 import json
+import re
 import sys
 import unittest
 
@@ -61,6 +62,31 @@ class Drivers(Case):
         self.assertLess(max(self.kernel_seconds(OPENCL, "0 rusticl", "opencl:0", HSAE_QUIRKS="off")), 1e-6)
         self.assertGreater(min(self.kernel_seconds(OPENCL, "0 rusticl", "opencl:0")), 1e-6)
         self.check_training(OPENCL, "0 rusticl", "opencl:0")
+
+    def check_small(self, proxy, device, limits):
+        """Tensors in four buffers, lists and work-groups as small as go: the same bytes. What is larger is refused, with what would fit."""
+        found = self.devices(proxy, "0 small")[0][device]
+        self.assertEqual({name: found[name] for name in limits}, limits)
+        work = ["train", "--data", self.data, "--steps", "9", "--target-l0", "2", "--device", device, "--quiet"]
+        for name, given in (("without", None), ("with", "0 small")):
+            self.run_one(proxy, given, *work, "--levels", "40,120", "--batch", "32", "--out", self.folder / name)
+        self.assert_same_bytes(self.folder / "with" / "model.safetensors", self.folder / "without" / "model.safetensors")
+        environment = {**DRIVERS, **proxy.environment("0 small")}
+        errors = hsae(*work, "--levels", "160,480", "--batch", "32", "--out", self.out, status=1, environment=environment)[1]
+        self.assertRegex(errors, r"error: %s: the decoder needs \d+ bytes in at most 4 buffers, .* may have only %d bytes" %
+                         (device, limits["max_binding_bytes"]))
+        fitting = re.search(r"with --levels (\S+) it would fit %s" % device, errors)
+        self.run_one(proxy, "0 small", *work, "--batch", "32", "--levels", fitting.group(1), "--out", self.out)
+
+    def test_small_opencl(self):
+        self.check_small(OPENCL, "opencl:0", {
+            "memory_bytes": 1 << 20, "max_allocation_bytes": 8448, "max_binding_bytes": 8448, "max_bindings": 21, "max_args_bytes": 128,
+            "max_group_size": 8, "max_local_bytes": 64})
+
+    def test_small_vulkan(self):
+        self.check_small(VULKAN, "vulkan:0", {
+            "memory_bytes": 1 << 20, "max_allocation_bytes": 8448, "max_binding_bytes": 8192, "max_bindings": 21, "max_args_bytes": 128,
+            "max_group_size": 8, "max_groups": [64, 64], "max_local_bytes": 64})
 
 
 if __name__ == "__main__":

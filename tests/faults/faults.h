@@ -8,6 +8,7 @@
  *   portability  no call fails: a Vulkan driver that is none by the book, as MoltenVK is one
  *   apple        that driver, and an OpenCL driver for the same GPU, which tell nothing but its name
  *   rusticl      an OpenCL driver of that name, whose profiling says 1 ns for each launch
+ *   small        the driver of a device that has little of everything (enum small), and takes no more than that
  * HSAE_FAULT_COUNT=FILE: how many calls were counted, written at the end. The real loaders are $HSAE_REAL_OpenCL and $HSAE_REAL_vulkan. */
 #ifndef HSAE_TESTS_FAULTS_H
 #define HSAE_TESTS_FAULTS_H
@@ -19,9 +20,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { LOST, MEMORY, HOST, BUILD, WRONG, PORTABILITY, APPLE, RUSTICL, KINDS };
+enum kind { LOST, MEMORY, HOST, BUILD, WRONG, PORTABILITY, APPLE, RUSTICL, SMALL, KINDS };
+/* OpenCL has one limit for SMALL_BUFFER, SMALL_ALLOCATION and SMALL_BINDING, and none for SMALL_GROUPS. */
+enum small {
+    SMALL_MEMORY = 1 << 20,
+    SMALL_BUFFER = 8448,
+    SMALL_ALLOCATION = 8704,
+    SMALL_BINDING = 8192,
+    SMALL_ITEMS = 16,    /* of a work-group */
+    SMALL_ITEMS_X = 8,   /* in its first dimension */
+    SMALL_LOCAL = 64,    /* bytes */
+    SMALL_GROUPS = 64,   /* in each of x and y */
+    SMALL_BINDINGS = 21, /* storage buffers */
+    SMALL_ARGUMENTS = 128,
+};
 
-static const char *const kind_names[] = {"lost", "memory", "host", "build", "wrong", "portability", "apple", "rusticl"};
+static const char *const kind_names[] = {"lost", "memory", "host", "build", "wrong", "portability", "apple", "rusticl", "small"};
 static void *real_library;
 static bool counts; /* not the other loader's proxy */
 static int fault_at;

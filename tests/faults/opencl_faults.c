@@ -109,6 +109,30 @@ static cl_int answer(const void *value, size_t size, size_t room, void *out, siz
     return CL_SUCCESS;
 }
 
+static cl_int small(cl_device_id d, cl_device_info i, size_t s, void *v, size_t *r)
+{
+    static const size_t items = SMALL_ITEMS, widths[3] = {SMALL_ITEMS_X, SMALL_ITEMS_X, SMALL_ITEMS_X},
+                        parameters = SMALL_ARGUMENTS + SMALL_BINDINGS * sizeof(void *);
+    static const cl_ulong memory = SMALL_MEMORY, buffer = SMALL_BUFFER, local = SMALL_LOCAL;
+    REAL(GetDeviceInfo);
+    switch (i) {
+    case CL_DEVICE_GLOBAL_MEM_SIZE:
+        return answer(&memory, sizeof memory, s, v, r);
+    case CL_DEVICE_MAX_MEM_ALLOC_SIZE:
+        return answer(&buffer, sizeof buffer, s, v, r);
+    case CL_DEVICE_LOCAL_MEM_SIZE:
+        return answer(&local, sizeof local, s, v, r);
+    case CL_DEVICE_MAX_PARAMETER_SIZE:
+        return answer(&parameters, sizeof parameters, s, v, r);
+    case CL_DEVICE_MAX_WORK_GROUP_SIZE:
+        return answer(&items, sizeof items, s, v, r);
+    case CL_DEVICE_MAX_WORK_ITEM_SIZES:
+        return answer(widths, sizeof widths, s, v, r);
+    default:
+        return real(d, i, s, v, r);
+    }
+}
+
 cl_int clGetDeviceInfo(cl_device_id d, cl_device_info i, size_t s, void *v, size_t *r)
 {
     static const char name[] = "Apple M1";
@@ -120,7 +144,7 @@ cl_int clGetDeviceInfo(cl_device_id d, cl_device_info i, size_t s, void *v, size
         return answer(name, sizeof name, s, v, r);
     if (fault_kind == APPLE && i == CL_DEVICE_TYPE)
         return answer(&type, sizeof type, s, v, r);
-    return real(d, i, s, v, r);
+    return counts && fault_kind == SMALL ? small(d, i, s, v, r) : real(d, i, s, v, r);
 }
 
 cl_int clGetPlatformInfo(cl_platform_id p, cl_platform_info i, size_t s, void *v, size_t *r)
@@ -149,11 +173,28 @@ cl_int clGetEventInfo(cl_event v, cl_event_info i, size_t s, void *p, size_t *r)
     return atomic_exchange(&last, v) != v && fails(false) ? error() : real(v, i, s, p, r);
 }
 
+cl_mem clCreateBuffer(cl_context x, cl_mem_flags f, size_t s, void *h, cl_int *e)
+{
+    REAL(CreateBuffer);
+    bool large = counts && fault_kind == SMALL && s > SMALL_BUFFER;
+    if (!large && !fails(false))
+        return real(x, f, s, h, e);
+    *e = large ? CL_INVALID_BUFFER_SIZE : error();
+    return NULL;
+}
+
+cl_int clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint n, const size_t *o, const size_t *g, const size_t *l, WAITS)
+{
+    REAL(EnqueueNDRangeKernel);
+    if (counts && fault_kind == SMALL && (!l || *l > SMALL_ITEMS_X))
+        return CL_INVALID_WORK_GROUP_SIZE;
+    return fails(false) ? error() : real(q, k, n, o, g, l, c, w, v);
+}
+
 typedef void(CL_CALLBACK *build_done)(cl_program, void *);
 typedef void(CL_CALLBACK *context_error)(const char *, const void *, size_t, void *);
 
 FAULT(BuildProgram, true, (cl_program p, cl_uint n, const cl_device_id *d, const char *o, build_done f, void *u), (p, n, d, o, f, u))
-FAULT_OBJECT(cl_mem, CreateBuffer, false, (cl_context x, cl_mem_flags f, size_t s, void *h, cl_int *e), (x, f, s, h, e))
 FAULT_OBJECT(cl_context, CreateContext, false,
              (const cl_context_properties *p, cl_uint n, const cl_device_id *d, context_error f, void *u, cl_int *e), (p, n, d, f, u, e))
 FAULT_OBJECT(cl_kernel, CreateKernel, false, (cl_program p, const char *n, cl_int *e), (p, n, e))
@@ -167,8 +208,6 @@ FAULT_OBJECT(void *, EnqueueMapBuffer, false,
              (cl_command_queue q, cl_mem m, cl_bool b, cl_map_flags f, size_t o, size_t s, WAITS, cl_int *e),
              (q, m, b, f, o, s, c, w, v, e))
 FAULT(EnqueueMarkerWithWaitList, false, (cl_command_queue q, WAITS), (q, c, w, v))
-FAULT(EnqueueNDRangeKernel, false, (cl_command_queue q, cl_kernel k, cl_uint n, const size_t *o, const size_t *g, const size_t *l, WAITS),
-      (q, k, n, o, g, l, c, w, v))
 FAULT(EnqueueReadBuffer, false, (cl_command_queue q, cl_mem m, cl_bool b, size_t o, size_t s, void *p, WAITS), (q, m, b, o, s, p, c, w, v))
 FAULT(EnqueueUnmapMemObject, false, (cl_command_queue q, cl_mem m, void *p, WAITS), (q, m, p, c, w, v))
 FAULT(EnqueueWriteBuffer, false, (cl_command_queue q, cl_mem m, cl_bool b, size_t o, size_t s, const void *p, WAITS),

@@ -33,10 +33,8 @@ static void drain(void)
 #define MADE const VkAllocationCallbacks *a
 FAULT(AllocateCommandBuffers, false, (VkDevice d, const VkCommandBufferAllocateInfo *i, VkCommandBuffer *o), (d, i, o))
 FAULT(AllocateDescriptorSets, false, (VkDevice d, const VkDescriptorSetAllocateInfo *i, VkDescriptorSet *o), (d, i, o))
-FAULT(AllocateMemory, false, (VkDevice d, const VkMemoryAllocateInfo *i, MADE, VkDeviceMemory *o), (d, i, a, o))
 FAULT(BeginCommandBuffer, false, (VkCommandBuffer c, const VkCommandBufferBeginInfo *i), (c, i))
 FAULT(BindBufferMemory, false, (VkDevice d, VkBuffer b, VkDeviceMemory m, VkDeviceSize o), (d, b, m, o))
-FAULT(CreateBuffer, false, (VkDevice d, const VkBufferCreateInfo *i, MADE, VkBuffer *o), (d, i, a, o))
 FAULT(CreateCommandPool, false, (VkDevice d, const VkCommandPoolCreateInfo *i, MADE, VkCommandPool *o), (d, i, a, o))
 FAULT(CreateComputePipelines, true, (VkDevice d, VkPipelineCache p, uint32_t n, const VkComputePipelineCreateInfo *i, MADE, VkPipeline *o),
       (d, p, n, i, a, o))
@@ -86,6 +84,75 @@ static VKAPI_ATTR VkResult VKAPI_CALL CreateShaderModule(VkDevice d, const VkSha
     VkResult made = real_CreateShaderModule(d, &broken, a, o);
     free(words);
     return made;
+}
+
+/* ---- a driver that has little of everything ---- */
+
+static bool small(void)
+{
+    return counts && fault_kind == SMALL;
+}
+
+/* Errors that no caller takes for a lack of memory. */
+static PFN_vkCreateBuffer real_CreateBuffer;
+static VKAPI_ATTR VkResult VKAPI_CALL CreateBuffer(VkDevice d, const VkBufferCreateInfo *i, MADE, VkBuffer *o)
+{
+    if (small() && i->size > SMALL_BUFFER)
+        return VK_ERROR_UNKNOWN;
+    return fails(false) ? result() : real_CreateBuffer(d, i, a, o);
+}
+
+static PFN_vkAllocateMemory real_AllocateMemory;
+static VKAPI_ATTR VkResult VKAPI_CALL AllocateMemory(VkDevice d, const VkMemoryAllocateInfo *i, MADE, VkDeviceMemory *o)
+{
+    if (small() && i->allocationSize > SMALL_ALLOCATION)
+        return VK_ERROR_UNKNOWN;
+    return fails(false) ? result() : real_AllocateMemory(d, i, a, o);
+}
+
+static PFN_vkUpdateDescriptorSets real_UpdateDescriptorSets;
+static VKAPI_ATTR void VKAPI_CALL UpdateDescriptorSets(VkDevice d, uint32_t n, const VkWriteDescriptorSet *w, uint32_t c,
+                                                       const VkCopyDescriptorSet *s)
+{
+    if (small() && n > SMALL_BINDINGS)
+        abort();
+    real_UpdateDescriptorSets(d, n, w, c, s);
+}
+
+static PFN_vkCmdDispatchBase real_CmdDispatchBase;
+static VKAPI_ATTR void VKAPI_CALL CmdDispatchBase(VkCommandBuffer c, uint32_t x, uint32_t y, uint32_t z, uint32_t nx, uint32_t ny,
+                                                  uint32_t nz)
+{
+    if (small() && (x + nx > SMALL_GROUPS || y + ny > SMALL_GROUPS || z + nz > 1))
+        abort();
+    real_CmdDispatchBase(c, x, y, z, nx, ny, nz);
+}
+
+static PFN_vkGetPhysicalDeviceMemoryProperties real_GetPhysicalDeviceMemoryProperties;
+static VKAPI_ATTR void VKAPI_CALL GetPhysicalDeviceMemoryProperties(VkPhysicalDevice p, VkPhysicalDeviceMemoryProperties *o)
+{
+    real_GetPhysicalDeviceMemoryProperties(p, o);
+    for (uint32_t k = 0; k < o->memoryHeapCount && small(); k++)
+        o->memoryHeaps[k].size = SMALL_MEMORY;
+}
+
+static void lower(VkPhysicalDeviceProperties2 *o)
+{
+    VkPhysicalDeviceLimits *limits = &o->properties.limits;
+    limits->maxStorageBufferRange = SMALL_BINDING;
+    limits->maxPushConstantsSize = SMALL_ARGUMENTS;
+    limits->maxPerStageDescriptorStorageBuffers = SMALL_BINDINGS;
+    limits->maxComputeWorkGroupInvocations = SMALL_ITEMS;
+    limits->maxComputeWorkGroupSize[0] = SMALL_ITEMS_X;
+    limits->maxComputeSharedMemorySize = SMALL_LOCAL;
+    limits->maxComputeWorkGroupCount[0] = limits->maxComputeWorkGroupCount[1] = SMALL_GROUPS;
+    limits->maxComputeWorkGroupCount[2] = 1;
+    for (VkBaseOutStructure *next = o->pNext; next; next = next->pNext) {
+        if (next->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_3_PROPERTIES)
+            ((VkPhysicalDeviceMaintenance3Properties *)next)->maxMemoryAllocationSize = SMALL_ALLOCATION;
+        if (next->sType == VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_MAINTENANCE_4_PROPERTIES)
+            ((VkPhysicalDeviceMaintenance4Properties *)next)->maxBufferSize = SMALL_BUFFER;
+    }
 }
 
 /* ---- a driver that needs portability enumeration ---- */
@@ -145,6 +212,8 @@ static PFN_vkGetPhysicalDeviceProperties2 real_GetPhysicalDeviceProperties2;
 static VKAPI_ATTR void VKAPI_CALL GetPhysicalDeviceProperties2(VkPhysicalDevice p, VkPhysicalDeviceProperties2 *o)
 {
     real_GetPhysicalDeviceProperties2(p, o);
+    if (small())
+        lower(o);
     if (fault_kind == APPLE) {
         o->properties.deviceType = VK_PHYSICAL_DEVICE_TYPE_INTEGRATED_GPU;
         strcpy(o->properties.deviceName, "Apple M1 (Metal)");
@@ -221,7 +290,10 @@ static PFN_vkVoidFunction wrap(const char *name, PFN_vkVoidFunction real)
     WRAP(DestroyDevice)
     WRAP(EndCommandBuffer)
     WRAP(FlushMappedMemoryRanges)
+    WRAP(CmdDispatchBase)
+    WRAP(GetPhysicalDeviceMemoryProperties)
     WRAP(GetPhysicalDeviceProperties2)
+    WRAP(UpdateDescriptorSets)
     WRAP(GetPipelineCacheData)
     WRAP(GetQueryPoolResults)
     WRAP(InvalidateMappedMemoryRanges)
