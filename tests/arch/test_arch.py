@@ -229,7 +229,7 @@ def spirv_needs():
 
 def opencl_needs():
     """The same for OpenCL C; half numbers are read from memory, which needs no extension."""
-    words = re.compile(r"\b(cl_khr_\w+|sub_group_\w+|get_sub_group_\w+|double\d*|long\d*|ulong\d*|atomic_\w*float\w*|atom_\w+)\b")
+    words = re.compile(r"\b(cl_\w+_\w+|\w*sub_group\w*|(?:convert_|as_)?(?:double|u?long)\d*(?:_\w+)?|atomic_\w*float\w*|atom_\w+)\b")
     for name in ["src/kernel_dialect.h", *(f"cl_kernels/{name}.cl" for name in BODIES)]:
         for word in words.findall(re.sub(r"/\*.*?\*/", "", FILES[name], flags=re.S)):
             yield f"{name}: {word}"
