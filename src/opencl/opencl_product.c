@@ -21,8 +21,10 @@ static void load(void)
 bool hsae_opencl_has_product(const struct opencl_device *device)
 {
     const char *wish = getenv("HSAE_CLBLAST");
+    if (wish ? *wish != '1' : device->base.info.type == HSAE_DEVICE_CPU)
+        return false;
     pthread_once(&once, load);
-    return sgemm && (wish ? *wish == '1' : device->base.info.type != HSAE_DEVICE_CPU);
+    return sgemm != NULL;
 }
 
 cl_int hsae_opencl_product(const struct hsae_product *p, cl_command_queue queue, cl_event *event)
