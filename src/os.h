@@ -126,7 +126,7 @@ void hsae_os_sleep(double seconds);
 uint64_t hsae_os_memory(void);
 /* Most bytes that this process had resident so far; 0: not known. */
 uint64_t hsae_os_peak_memory(void);
-/* Memory aligned to `page`, a power of 2 that divides `size`; on pages of that size where the system can. */
+/* Memory aligned to `page`, a power of 2; on pages of that size where the system can. */
 void *hsae_os_pages(size_t page, size_t size);
 void hsae_os_pages_free(void *memory);
 

@@ -326,10 +326,11 @@ uint64_t hsae_os_peak_memory(void)
 
 void *hsae_os_pages(size_t page, size_t size)
 {
-    void *memory = aligned_alloc(page, size);
+    void *memory = NULL;
+    if (posix_memalign(&memory, page, size))
+        return NULL;
 #ifdef MADV_HUGEPAGE
-    if (memory)
-        madvise(memory, size, MADV_HUGEPAGE); /* without them it is slower, nothing else */
+    madvise(memory, size, MADV_HUGEPAGE); /* without them it is slower, nothing else */
 #endif
     return memory;
 }

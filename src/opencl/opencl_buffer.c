@@ -9,7 +9,7 @@ static void *host_memory(const struct opencl_device *device, uint64_t size)
     const uint64_t page = 2 << 20;
     if (device->base.info.type != HSAE_DEVICE_CPU || size < 4 * page)
         return NULL;
-    return hsae_os_pages(page, (size + page - 1) / page * page);
+    return hsae_os_pages(page, size);
 }
 
 hsae_status hsae_opencl_buffer_create(struct hsae_device *base, uint64_t size, enum hsae_buffer_kind kind, const char *label,
