@@ -99,21 +99,22 @@ static void add_thread(struct hsae_reader *reader)
 }
 
 /* How many batches the ring holds. */
-static uint64_t most_slots(uint64_t batch_bytes)
+static uint64_t most_slots(uint64_t batch_bytes, uint64_t most_bytes)
 {
-    uint64_t fit = RING_BYTES / batch_bytes;
+    uint64_t fit = (most_bytes ? most_bytes : RING_BYTES) / batch_bytes;
     return fit < FEWEST_BATCHES ? FEWEST_BATCHES : fit > MOST_BATCHES ? MOST_BATCHES : fit;
 }
 
 static uint32_t count_slots(const struct hsae_reader *reader)
 {
-    uint64_t fit = most_slots((uint64_t)reader->params.batch * reader->row_bytes), wanted = reader->params.batches;
+    uint64_t fit = most_slots((uint64_t)reader->params.batch * reader->row_bytes, reader->params.most_bytes),
+             wanted = reader->params.batches;
     return (uint32_t)(wanted < fit ? wanted ? wanted : 1 : fit);
 }
 
-uint64_t hsae_reader_bytes(uint32_t batch, uint64_t row_bytes)
+uint64_t hsae_reader_bytes(uint32_t batch, uint64_t row_bytes, uint64_t most_bytes)
 {
-    return most_slots(batch * row_bytes) * batch * (row_bytes + sizeof(uint64_t));
+    return most_slots(batch * row_bytes, most_bytes) * batch * (row_bytes + sizeof(uint64_t));
 }
 
 hsae_status hsae_reader_create(hsae_context *context, const struct hsae_reader_params *params, struct hsae_reader **out)

@@ -6,7 +6,8 @@
  * takes, not on the host's cores: the reader begins with two threads, and whenever a batch is not there when it is wanted it adds one, up
  * to 32. They sleep while the ring is full. Whoever waits for a batch reads along, so it also works where no thread can be made.
  *
- * The ring holds rows as they lie in the files: at most 64 MiB or 8 batches, but 2 batches in any case. Nothing grows with the data set.
+ * The ring holds rows as they lie in the files: at most `most_bytes` or 8 batches, but 2 batches in any case. Nothing grows with the data
+ * set.
  *
  * pread, and not a mapping: random rows of 4608 bytes that are not cached came at 24,200 a second with 8 threads and at 42,800 with 64, on
  * a mapping touched by as many threads at 14,900 and 21,000 with half as much processor time again, on one with madvise(WILLNEED) for each
@@ -23,8 +24,9 @@ struct hsae_reader;
 
 struct hsae_reader_params {
     const hsae_dataset *dataset;
-    uint32_t batch;   /* rows, >= 1 */
-    uint64_t batches; /* that can be asked for; nothing is read behind them */
+    uint32_t batch;      /* rows, >= 1 */
+    uint64_t batches;    /* that can be asked for; nothing is read behind them */
+    uint64_t most_bytes; /* of the ring; 0: 64 MiB */
     /* The row of the data set that is sample 0 .. batch * batches - 1. Called by any thread; below hsae_dataset_rows. */
     uint64_t (*row)(const void *user, uint64_t sample);
     const void *user;
@@ -33,7 +35,7 @@ struct hsae_reader_params {
 /* Begins to read. ERROR_MEMORY. */
 hsae_status hsae_reader_create(hsae_context *context, const struct hsae_reader_params *params, struct hsae_reader **out);
 /* Bytes that a reader takes for batches of rows of that size. */
-uint64_t hsae_reader_bytes(uint32_t batch, uint64_t row_bytes);
+uint64_t hsae_reader_bytes(uint32_t batch, uint64_t row_bytes, uint64_t most_bytes);
 /* The next batch to out [batch, d] in `dtype`, as hsae_dataset_gather gives it, the errors included. *waited: seconds until it was there.
  */
 hsae_status hsae_reader_next(struct hsae_reader *reader, hsae_dtype dtype, void *out, double *waited);

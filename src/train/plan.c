@@ -199,7 +199,7 @@ static struct plan_device stand_in(const hsae_device *device, hsae_memory_plan *
 static uint64_t host_bytes(const hsae_trainer *trainer)
 {
     const struct stack *stack = &trainer->stack;
-    uint64_t sum = hsae_reader_bytes(stack->rows, (uint64_t)stack->dim * hsae_dtype_size(trainer->dtype));
+    uint64_t sum = hsae_reader_bytes(stack->rows, (uint64_t)stack->dim * hsae_dtype_size(trainer->dtype), hsae_trainer_ring(stack->device));
     sum += HSAE_COPY_BYTES + stack->dim * sizeof *trainer->mean + (uint64_t)stack->features * (sizeof **trainer->parents + 8 * sizeof(u32));
     return sum + stack->device->staging_bytes;
 }

@@ -342,6 +342,11 @@ static hsae_status report(hsae_trainer *trainer, const hsae_run_params *params, 
 /* A wait that is longer than it takes to see that there is nothing to wait for. */
 static const double REAL_WAIT = 2e-5;
 
+uint64_t hsae_trainer_ring(const struct hsae_device *device)
+{
+    return device->info.type == HSAE_DEVICE_CPU ? 16 << 20 : 0;
+}
+
 /* One step of a run. The batch that was read last was read behind the device's back if the oldest step was still at work when all flights
  * were taken and the next was wanted. */
 static hsae_status run_step(hsae_trainer *trainer, struct hsae_reader *reader)
@@ -377,7 +382,7 @@ hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset,
     struct hsae_reader *reader;
     uint64_t batches = until > trainer->step ? until - trainer->step : 0;
     const struct stream stream = {trainer->config.order, trainer->config.seed, trainer->step * stack->rows, hsae_dataset_rows(dataset)};
-    const struct hsae_reader_params reading = {dataset, stack->rows, batches, row_of, &stream};
+    const struct hsae_reader_params reading = {dataset, stack->rows, batches, hsae_trainer_ring(stack->device), row_of, &stream};
     status = hsae_reader_create(trainer->context, &reading, &reader);
     while (!status && go_on && trainer->step < until) {
         status = run_step(trainer, reader);

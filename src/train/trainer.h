@@ -79,6 +79,10 @@ hsae_status hsae_step_settle(hsae_trainer *trainer, int leave);
 /* trainer.c: a trainer with all its buffers, not initialised. *out is to be destroyed after a failure, too. */
 hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype, hsae_trainer **out);
 
+/* trainer.c: bytes of the ring of batches that are read ahead; 0: the reader's default. A CPU shares the host's memory, and its steps on
+ * large batches are long. */
+uint64_t hsae_trainer_ring(const struct hsae_device *device);
+
 /* trainer.c: the parts of a step, for runs and benchmarks. An idle flight, waiting for one if need be. */
 hsae_status hsae_flight_next(hsae_trainer *trainer, struct flight **out);
 /* Submits the next step on the batch that the flight holds, and updates the tree where one is due after it. */
