@@ -265,6 +265,8 @@ static uint32_t local_arrays(enum hsae_kernel kernel)
     switch (kernel) {
     case HSAE_KERNEL_prepare:
     case HSAE_KERNEL_control:
+    case HSAE_KERNEL_relink_count:
+    case HSAE_KERNEL_relink_best:
         return 2;
     case HSAE_KERNEL_load:
     case HSAE_KERNEL_scan:

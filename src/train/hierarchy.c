@@ -39,6 +39,14 @@ static hsae_status record_rows(const struct relink *relink, struct hsae_sequence
     return LAUNCH(stack, sequence, relink_rows, stack->ranges, padded, args, RANGES4(stack, *source), stack->flags, out);
 }
 
+/* Groups of relink_count: tiles of parents and children. */
+static uint64_t count_groups(const struct stack *stack, uint32_t parents)
+{
+    struct hsae_kernel_shape shape = hsae_shape_compiled(stack->device, HSAE_KERNEL_relink_count, 1);
+    uint32_t team = TEAM_SIZE(shape.group_size, shape.columns), teams = shape.group_size / team;
+    return (uint64_t)((parents + team - 1) / team) * ((stack->padded + teams - 1) / teams);
+}
+
 static hsae_status record_similarity(struct relink *relink, struct hsae_sequence *sequence, uint32_t child, uint32_t children,
                                      uint32_t parent, uint32_t parents)
 {
@@ -47,8 +55,7 @@ static hsae_status record_similarity(struct relink *relink, struct hsae_sequence
     if (relink->config->similarity == HSAE_SIMILARITY_COACTIVATION) {
         struct relink_count_args count = {
             stack->first[relink->level] + child, children, stack->padded, above, parents, stack->features, stack->words};
-        return LAUNCH(stack, sequence, relink_count, 1, hsae_groups_for(stack, HSAE_KERNEL_relink_count, (uint64_t)parents * stack->padded),
-                      count, stack->history, stack->scratch);
+        return LAUNCH(stack, sequence, relink_count, 1, count_groups(stack, parents), count, stack->history, stack->scratch);
     }
     hsae_status status = record_rows(relink, sequence, above, parents, parents, relink->rows);
     if (status)

@@ -42,6 +42,8 @@ static enum work work_of(enum hsae_kernel kernel)
     case HSAE_KERNEL_samples_base:
     case HSAE_KERNEL_samples_fill:
     case HSAE_KERNEL_family:
+    case HSAE_KERNEL_relink_count:
+    case HSAE_KERNEL_relink_best:
         return WORK_TEAM;
     case HSAE_KERNEL_peak_fma:
         return WORK_CHAIN;
@@ -140,7 +142,7 @@ static struct hsae_kernel_shape gpu_shape(enum hsae_kernel kernel, bool software
         shape.group_size = 512;
     else if (work == WORK_TEAM && !software) {
         shape.group_size = 256;
-        shape.columns = kernel == HSAE_KERNEL_lists_count ? 8 : 32;
+        shape.columns = kernel == HSAE_KERNEL_lists_count ? 8 : kernel == HSAE_KERNEL_relink_count ? 16 : 32;
     }
     if (software)
         shape.group_size = work == WORK_ROW || work == WORK_SINGLE ? 1 : 8;

@@ -15,4 +15,5 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     job_items(job, children);
 }
 
-const struct check_kernel hsae_check_relink_best = {.launches = launches, .launch = launch, .bounds = NULL};
+const struct check_kernel hsae_check_relink_best = {
+    .launches = launches, .launch = launch, .bounds = NULL, .shapes = check_teams, .shape_count = CHECK_TEAMS};

@@ -13,7 +13,9 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     JOB_ARGS(job, relink_count, .child = w->first[index + 1] + skip_children, .children = children - skip_children, .padded = padded,
              .parent = w->first[index] + skip_parents, .parents = parents - skip_parents, .features = w->features, .words = w->words);
     JOB_BIND(job, &w->history, &w->co_counts);
-    job_items(job, (parents - skip_parents) * padded);
+    u32 team = TEAM_SIZE(job->shape.group_size, job->shape.columns), teams = job->shape.group_size / team;
+    job_groups(job, (parents - skip_parents + team - 1) / team * ((padded + teams - 1) / teams));
 }
 
-const struct check_kernel hsae_check_relink_count = {.launches = launches, .launch = launch, .bounds = NULL};
+const struct check_kernel hsae_check_relink_count = {
+    .launches = launches, .launch = launch, .bounds = NULL, .shapes = check_teams, .shape_count = CHECK_TEAMS};
