@@ -227,8 +227,8 @@ static struct axes gpu_axes(enum hsae_kernel kernel)
     enum work work = work_of(kernel);
     if (has_columns(kernel))
         return (struct axes){.groups = {1, 8, 32, 64, 128, 256}, .columns = {1, 2, 3, 4}};
-    if (work == WORK_TEAM && is_items(kernel))
-        return (struct axes){.groups = {1, 8, 32, 64, 128, 256}, .columns = {1, 8, 32, 64}};
+    if (work == WORK_TEAM)
+        return (struct axes){.groups = {1, 8, 32, 64, 128, 256}, .columns = {1, 8, 16, 32, 64}};
     if (work == WORK_COLUMN)
         return (struct axes){.groups = {8, 64, 128, 256, 512, 1024}, .columns = {1, 2}};
     if (work == WORK_SINGLE)
