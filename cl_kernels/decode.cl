@@ -1,3 +1,7 @@
+/* Pairs are taken four at a time, so that their rows are on their way together; those that do not count have weight 0. */
+#define PAIRS 4u
+#define EACH_PAIR(statement) UNROLL for (u32 j = 0u; j < PAIRS; j++) { statement; }
+#define ADD_ROW acc[k] = fma_vf(splat(a[j]), FETCH(D, range[j], at[j] + c), acc[k])
 /* Residual R = c + sum a_i D_i - x of one level, with perturbation: swapped features are left out and their children stand in. One work-group a
  * sample and column slice; the slice is slow, so that its part of D stays in cache. loss: f32 [L][slices][padded], the slice's |R|^2. */
 KERNEL_9(decode, READ(0, vf, x), READ(1, vf, bias), READ4(2, vf, D), READ(6, u32, flags), READ(7, u32, sample_starts), READ(8, u32, samples),
@@ -16,14 +20,18 @@ BEGIN(decode)
         EACH_COLUMN(column, end, acc[k] = bias[center + c] - x[line + c])
         for (u32 l = p.level; l < min(p.level + 2u, p.levels); l++) {
             u32 list = l * p.rows + b, stop = sample_starts[list + 1u];
-            for (u32 q = sample_starts[list]; q < stop; q++) {
-                u32 feature = samples[2u * q], flag = flags[feature];
-                f32 a = bits_f32(samples[2u * q + 1u]);
-                if (a == 0.0f || (l == p.level ? (flag & FLAG_SWAPPED) != 0u : (flag & FLAG_PARENT_SWAPPED) == 0u))
-                    continue;
-                u32 row = FLAG_ROW(flag), range = RANGE_OF(row);
-                idx at = IN_RANGE(row, range) * width;
-                EACH_COLUMN(column, end, acc[k] = fma_vf(splat(a), FETCH(D, range, at + c), acc[k]))
+            for (u32 q = sample_starts[list]; q < stop; q += PAIRS) {
+                u32 range[PAIRS];
+                idx at[PAIRS];
+                f32 a[PAIRS];
+                EACH_PAIR(u32 here = min(q + j, stop - 1u); u32 flag = flags[samples[2u * here]]; u32 row = FLAG_ROW(flag);
+                          bool counts = l == p.level ? (flag & FLAG_SWAPPED) == 0u : (flag & FLAG_PARENT_SWAPPED) != 0u;
+                          a[j] = counts && q + j < stop ? bits_f32(samples[2u * here + 1u]) : 0.0f;
+                          range[j] = RANGE_OF(row); at[j] = IN_RANGE(row, range[j]) * width)
+                if (l == p.level)
+                    EACH_COLUMN(column, end, EACH_PAIR(ADD_ROW))
+                else /* few of them stand in for their parents */
+                    EACH_PAIR(if (a[j] != 0.0f) EACH_COLUMN(column, end, ADD_ROW))
             }
         }
         EACH_COLUMN(column, end, residual[line + c] = acc[k]; squares = fma_vf(acc[k], acc[k], squares))

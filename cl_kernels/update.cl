@@ -6,19 +6,75 @@
 /* G, the residual that the feature answers to, where perturbation plays a part. */
 #define ANSWER(at)                                                                                                                    \
     ((flag & FLAG_SWAPPED) != 0u ? ((flag & FLAG_PARENT_SWAPPED) != 0u ? above[at] : splat(0.0f)) : residual[at] + above[at])
-/* sum = D_i . the row whose vector c is `term`; on the way, the first block's columns of the row, times `weight`, onto the gradient. */
+/* Pairs are taken four at a time, so that their rows are on their way together; behind the last one it stands in with weight 0. */
+#define PAIRS 4u
+#define EACH_PAIR(statement) UNROLL for (u32 j = 0u; j < PAIRS; j++) { statement; }
+/* array[at] = value, of an array that stays in registers. */
+#define INSERT(array, at, value) UNROLL for (u32 m = 0u; m < PAIRS; m++) array[m] = m == (at) ? (value) : array[m];
+/* As EACH_COLUMN, but short: `statement` has enough to do to hide the question. */
+#define EACH_COLUMN_ONCE(column, statement)                                                                                           \
+    UNROLL for (u32 k = 0u; k < COLS; k++) {                                                                                          \
+        idx c = (column) + k * WG + LANE;                                                                                             \
+        if (c < width) {                                                                                                              \
+            statement;                                                                                                                \
+        }                                                                                                                             \
+    }
+/* q[j] = the work-item's part of D_i . the residual of the j-th pair; on the way, the first block's columns of it, times a, onto the gradient. */
+#define ADD_PRODUCT(m, element) q[j] = fma_f32(old.element, answer.element, q[j]);
+#define SCORE_PAIRS()                                                                                                                 \
+    {                                                                                                                                 \
+        EACH_COLUMN_ONCE(0u, vf old = FETCH(D, range, at + c);                                                                        \
+                         EACH_PAIR(vf answer = residual[line[j] + c]; EACH_ELEMENT(ADD_PRODUCT)                                       \
+                                   dd[k] = fma_vf(splat(a[j]), answer, dd[k])))                                                       \
+        for (idx rest = WG * COLS; rest < width; rest += WG * COLS)                                                                   \
+            EACH_COLUMN_ONCE(rest, vf old = FETCH(D, range, at + c);                                                                  \
+                             EACH_PAIR(vf answer = residual[line[j] + c]; EACH_ELEMENT(ADD_PRODUCT)))                                 \
+    }
+#define ADD_PAIRS(weight, rows, to) EACH_COLUMN_ONCE(column, EACH_PAIR(to[k] = fma_vf(splat(weight), rows[line[j] + c], to[k])))
+/* sum[j] over the work-group, to all work-items. */
+#define SUM_PAIRS(sum)                                                                                                                \
+    LOCAL_BARRIER();                                                                                                                  \
+    part[LANE] = sum[0], part1[LANE] = sum[1], part2[LANE] = sum[2], part3[LANE] = sum[3];                                            \
+    LOCAL_BARRIER();                                                                                                                  \
+    for (u32 stride = WG / 2u; stride > 0u; stride /= 2u) {                                                                           \
+        if (LANE < stride) {                                                                                                          \
+            part[LANE] += part[LANE + stride];                                                                                        \
+            part1[LANE] += part1[LANE + stride];                                                                                      \
+            part2[LANE] += part2[LANE + stride];                                                                                      \
+            part3[LANE] += part3[LANE + stride];                                                                                      \
+        }                                                                                                                             \
+        LOCAL_BARRIER();                                                                                                              \
+    }                                                                                                                                 \
+    sum[0] = part[0], sum[1] = part1[0], sum[2] = part2[0], sum[3] = part3[0];
+/* The same of one row, whose vector c is `term`. */
 #define SCORE_ROW(sum, term, weight)                                                                                                  \
     {                                                                                                                                 \
-        vf chain[4];                                                                                                                  \
-        chain[0] = chain[1] = chain[2] = chain[3] = splat(0.0f);                                                                      \
-        EACH_COLUMN(0u, width, vf row_part = term; chain[k & 3u] = fma_vf(FETCH(D, range, at + c), row_part, chain[k & 3u]);          \
-                    dd[k] = fma_vf(splat(weight), row_part, dd[k]))                                                                   \
+        vf chain = splat(0.0f);                                                                                                       \
+        EACH_COLUMN_ONCE(0u, vf row_part = term; chain = fma_vf(FETCH(D, range, at + c), row_part, chain);                            \
+                         dd[k] = fma_vf(splat(weight), row_part, dd[k]))                                                              \
         for (idx rest = WG * COLS; rest < width; rest += WG * COLS)                                                                   \
-            EACH_COLUMN(rest, width, chain[k & 3u] = fma_vf(FETCH(D, range, at + c), term, chain[k & 3u]))                            \
-        sum = (chain[0] + chain[1]) + (chain[2] + chain[3]);                                                                          \
+            EACH_COLUMN_ONCE(rest, chain = fma_vf(FETCH(D, range, at + c), term, chain))                                              \
+        sum = sum_vf(chain);                                                                                                          \
     }
-/* The block's columns of such a row onto the gradient. */
-#define ADD_ROW(term, weight) EACH_COLUMN(column, width, dd[k] = fma_vf(splat(weight), term, dd[k]))
+#define ADD_ROW(term, weight) EACH_COLUMN_ONCE(column, dd[k] = fma_vf(splat(weight), term, dd[k]))
+/* The constraint's part of a pair's score but for its siblings, and the scalars. */
+#define COUNT_PAIR(j, at_kin)                                                                                                         \
+    {                                                                                                                                 \
+        if (p.rho != 0.0f) {                                                                                                          \
+            f32 own_side = bits_f32(kin[at_kin + KIN_OWN]), parent_side = bits_f32(kin[at_kin + KIN_PARENT]);                         \
+            q[j] += 2.0f * p.rho * (own_side - parent_side);                                                                          \
+            own_term = fma_f32(a[j], own_side, own_term);                                                                             \
+            parent_term = fma_f32(a[j], parent_side, parent_term);                                                                    \
+            product = fma_f32(a[j], bits_f32(kin[at_kin + KIN_PARENT_ACT]), product);                                                 \
+        }                                                                                                                             \
+        if (LANE == 0u)                                                                                                               \
+            kin[at_kin + KIN_SCORE] = bits_u32(q[j]);                                                                                 \
+        radial = fma_f32(a[j], q[j], radial);                                                                                         \
+        squares = fma_f32(a[j], a[j], squares);                                                                                       \
+        bias_gradient += a[j] > 0.0f ? q[j] : 0.0f;                                                                                   \
+        if (abs_f32(bits_f32(pairs[2u * (pair + j) + 1u]) - threshold) < 0.5f * p.bandwidth)                                          \
+            threshold_gradient -= fma_f32(threshold, q[j], lambda);                                                                   \
+    }
 /* Where a relative's row of D is: other_range, other_at. */
 #define FIND_ROW(feature)                                                                                                             \
     u32 other = FLAG_ROW(flags[feature]), other_range = RANGE_OF(other);                                                              \
@@ -38,8 +94,8 @@
         vf v = splat(decay) * decoder_v[own + c] + splat(p.one_minus_beta2) * gradient * gradient;                                    \
         decoder_v[own + c] = v;                                                                                                       \
         vf moved = old - splat(rate) * gradient / (sqrt_vf(v * splat(correction)) + splat(p.epsilon));                                \
-        norm = fma_vf(moved, moved, norm);                                                                                            \
-        STORE(D, next_range, next_at + c, moved);                                                                                     \
+        norm += sum_vf(moved * moved);                                                                                                \
+        dd[k] = moved;                                                                                                                \
         v = splat(decay) * encoder_v[own + c] + splat(p.one_minus_beta2) * encoder_gradient * encoder_gradient;                       \
         encoder_v[own + c] = v;                                                                                                       \
         encoder[own + c] = encoder[own + c] - splat(rate) * encoder_gradient / (sqrt_vf(v * splat(correction)) + splat(p.epsilon));   \
@@ -49,7 +105,7 @@ KERNEL_18(update, READ(0, u32, control), READ(1, u32, tree), READ(2, u32, flags)
           READ(5, u32, samples), MODIFY(6, u32, kin), MODIFY(7, f32, terms), MODIFY4(8, vf, D), MODIFY(12, vf, encoder),
           MODIFY(13, vf, encoder_v), MODIFY(14, vf, decoder_v), MODIFY(15, u32, table), MODIFY(16, u32, places), READ(17, vf, x),
           READ(18, vf, residual), READ(19, vf, above), READ(20, vf, ghosts))
-LOCALS_1(LOCAL(f32, part, WG))
+LOCALS_4(LOCAL(f32, part, WG), LOCAL(f32, part1, WG), LOCAL(f32, part2, WG), LOCAL(f32, part3, WG))
 BEGIN(update)
     if (control[CONTROL_HALT] != 0u)
         return;
@@ -89,74 +145,71 @@ BEGIN(update)
     u32 spare = p.spare + rank - p.rank, next = places[spare], next_range = RANGE_OF(next);
     idx next_at = IN_RANGE(next, next_range) * width, own = (i - p.base) * width;
     u32 tail = 16u / VW, ghost_row = 2u * GROUP * (width + tail);
-    vf norm = splat(0.0f);
+    f32 norm = 0.0f;
+    vf dd[COLS];
 
     /* Gradients and Adam, a block of columns at a time; with the first one the scores, q = 2 D_i . G + 2 rho D_i . (u_i - u_parent), so that its
      * rows are read once. */
     for (idx column = 0u; column < width; column += WG * COLS) {
-        vf dd[COLS], de[COLS];
+        vf de[COLS];
         CLEAR_COLUMNS(dd, column, width)
         CLEAR_COLUMNS(de, column, width)
-        for (u32 pair = begin; pair < end; pair++) {
-            idx line = pairs[2u * pair] * width;
-            f32 value = bits_f32(pairs[2u * pair + 1u]), a = value > threshold ? value : 0.0f, q = 0.0f, siblings = 0.0f;
-            u32 first = 0u, last = 0u;
-            vf sum;
-            if (p.rho != 0.0f) {
-                first = kin[pair * KIN_WORDS + KIN_FIRST];
-                last = kin[pair * KIN_WORDS + KIN_END];
-                last = last > first + 1u ? last : first; /* a lone child has no siblings to look up */
-            }
-            if (column != 0u) {
-                if (a == 0.0f)
-                    continue;
-                q = bits_f32(kin[pair * KIN_WORDS + KIN_SCORE]);
-                if (plain)
-                    ADD_ROW(residual[line + c], a)
-                else
-                    ADD_ROW(ANSWER(line + c), a)
-            } else {
-                if (plain)
-                    SCORE_ROW(sum, residual[line + c], a)
-                else
-                    SCORE_ROW(sum, ANSWER(line + c), a)
-                WG_SUM(part, sum_vf(sum));
-                q = 2.0f * part[0];
-            }
-            for (u32 s = first; s < last; s++) {
-                u32 sibling = samples[2u * s];
-                f32 act = bits_f32(samples[2u * s + 1u]);
-                if (sibling == i || act == 0.0f)
-                    continue;
-                FIND_ROW(sibling)
-                if (column != 0u) {
-                    ADD_ROW(FETCH(D, other_range, other_at + c), p.rho * a * act)
-                } else {
-                    SCORE_ROW(sum, FETCH(D, other_range, other_at + c), p.rho * a * act)
-                    siblings = fma_f32(act, sum_vf(sum), siblings);
-                }
-            }
-            if (column == 0u) {
-                if (p.rho != 0.0f) {
-                    f32 parent_side = bits_f32(kin[pair * KIN_WORDS + KIN_PARENT]), own_side = bits_f32(kin[pair * KIN_WORDS + KIN_OWN]);
-                    if (last > first) {
-                        WG_SUM(part, siblings);
-                        parent_side -= part[0];
+        for (u32 pair = begin; pair < end; pair += PAIRS) {
+            u32 count = min(PAIRS, end - pair);
+            idx line[PAIRS];
+            f32 a[PAIRS], q[PAIRS];
+            EACH_PAIR(u32 here = pair + min(j, count - 1u); line[j] = pairs[2u * here] * width; a[j] = bits_f32(pairs[2u * here + 1u]);
+                      a[j] = j < count && a[j] > threshold ? a[j] : 0.0f;
+                      q[j] = column != 0u ? bits_f32(kin[here * KIN_WORDS + KIN_SCORE]) : 0.0f)
+            if (plain && column == 0u)
+                SCORE_PAIRS()
+            else if (plain)
+                ADD_PAIRS(a[j], residual, dd)
+            else
+                for (u32 which = 0u; which < count; which++) {
+                    idx row_line = pairs[2u * (pair + which)] * width;
+                    f32 act = bits_f32(pairs[2u * (pair + which) + 1u]), dot;
+                    act = act > threshold ? act : 0.0f;
+                    if (column == 0u) {
+                        SCORE_ROW(dot, ANSWER(row_line + c), act)
+                        INSERT(q, which, dot)
+                    } else {
+                        ADD_ROW(ANSWER(row_line + c), act)
                     }
-                    q += 2.0f * p.rho * (own_side - parent_side);
-                    own_term = fma_f32(a, own_side, own_term);
-                    parent_term = fma_f32(a, parent_side, parent_term);
-                    product = fma_f32(a, bits_f32(kin[pair * KIN_WORDS + KIN_PARENT_ACT]), product);
                 }
-                if (LANE == 0u)
-                    kin[pair * KIN_WORDS + KIN_SCORE] = bits_u32(q);
-                radial = fma_f32(a, q, radial);
-                squares = fma_f32(a, a, squares);
-                bias_gradient += a > 0.0f ? q : 0.0f;
-                threshold_gradient -= abs_f32(value - threshold) < 0.5f * p.bandwidth ? fma_f32(threshold, q, lambda) : 0.0f;
+            if (column == 0u) {
+                SUM_PAIRS(q)
+                EACH_PAIR(q[j] *= 2.0f)
             }
-            if (a > 0.0f)
-                EACH_COLUMN(column, width, de[k] = fma_vf(splat(q), x[line + c], de[k]))
+            if (p.rho != 0.0f)
+                for (u32 which = 0u; which < count; which++) {
+                    u32 first = kin[(pair + which) * KIN_WORDS + KIN_FIRST], last = kin[(pair + which) * KIN_WORDS + KIN_END];
+                    if (last <= first + 1u)
+                        continue; /* no siblings */
+                    f32 own_act = bits_f32(pairs[2u * (pair + which) + 1u]), products = 0.0f;
+                    own_act = own_act > threshold ? own_act : 0.0f;
+                    for (u32 s = first; s < last; s++) {
+                        u32 sibling = samples[2u * s];
+                        f32 act = bits_f32(samples[2u * s + 1u]), weight = p.rho * own_act * act, dot;
+                        if (sibling == i || act == 0.0f)
+                            continue;
+                        FIND_ROW(sibling)
+                        if (column != 0u) {
+                            ADD_ROW(FETCH(D, other_range, other_at + c), weight)
+                        } else {
+                            SCORE_ROW(dot, FETCH(D, other_range, other_at + c), weight)
+                            products = fma_f32(act, dot, products);
+                        }
+                    }
+                    if (column != 0u)
+                        continue;
+                    WG_SUM(part, products);
+                    INSERT(q, which, q[m] + 2.0f * p.rho * part[0])
+                    parent_term = fma_f32(-own_act, part[0], parent_term);
+                }
+            if (column == 0u)
+                EACH_PAIR(if (j < count) COUNT_PAIR(j, (pair + j) * KIN_WORDS))
+            ADD_PAIRS(a[j] > 0.0f ? q[j] : 0.0f, x, de)
         }
         if (column == 0u) { /* the sums over the batch are whole */
             BARRIER();
@@ -178,13 +231,19 @@ BEGIN(update)
             }
         }
         f32 self_weight = p.rho * squares * ((children != 0u ? 1.0f : 0.0f) + (parent != NONE ? 1.0f : 0.0f));
-        EACH_COLUMN(column, width, STEP_COLUMN(k, c))
+        EACH_COLUMN_ONCE(column, STEP_COLUMN(k, c))
+        if (WG * COLS < width)
+            EACH_COLUMN_ONCE(column, STORE(D, next_range, next_at + c, dd[k]))
     }
-    WG_SUM(part, sum_vf(norm));
+    WG_SUM(part, norm);
     f32 inverse = part[0] > 0.0f ? 1.0f / sqrt_f32(part[0]) : 0.0f;
-    for (u32 c = LANE; c < width; c += WG) {
-        vf unit = splat(inverse) * FETCH(D, next_range, next_at + c);
-        STORE(D, next_range, next_at + c, unit);
+    if (WG * COLS < width) {
+        for (u32 c = LANE; c < width; c += WG) {
+            vf unit = splat(inverse) * FETCH(D, next_range, next_at + c);
+            STORE(D, next_range, next_at + c, unit);
+        }
+    } else {
+        EACH_COLUMN_ONCE(0u, STORE(D, next_range, next_at + c, splat(inverse) * dd[k]))
     }
     if (LANE == 0u) {
         u32 t = i * TABLE_WORDS;

@@ -280,11 +280,12 @@ static uint32_t local_arrays(enum hsae_kernel kernel)
     case HSAE_KERNEL_ghost:
     case HSAE_KERNEL_ghost_scale:
     case HSAE_KERNEL_ghost_rows:
-    case HSAE_KERNEL_update:
     case HSAE_KERNEL_bias:
     case HSAE_KERNEL_variance:
     case HSAE_KERNEL_relink_rows:
         return 1;
+    case HSAE_KERNEL_update:
+        return 4;
     default:
         return 0;
     }

@@ -361,6 +361,7 @@ static inline uint mul_hi_u32(uint a, uint b) { return mul_hi(a, b); }
 #define LOCALS_1(l0) l0
 #define LOCALS_2(l0, l1) l0 l1
 #define LOCALS_3(l0, l1, l2) l0 l1 l2
+#define LOCALS_4(l0, l1, l2, l3) l0 l1 l2 l3
 /* clang-format on */
 
 #endif

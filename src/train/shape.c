@@ -100,6 +100,12 @@ static bool fits(const struct hsae_device *device, enum hsae_kernel kernel, cons
            hsae_local_bytes(kernel, shape) <= limits->max_local_bytes;
 }
 
+/* Intel's data centre GPUs, whose compiler takes 32 lanes and leaves each 64 registers. */
+static bool has_few_registers(const struct hsae_device *device)
+{
+    return device->vendor == INTEL && device->info.limits.max_local_bytes > 65536;
+}
+
 /* encode on a GPU or a software Vulkan device: the first tile that fits, from the maker's row of the ladder on. The rows were chosen by
  * what offline compilers make of them (tests/offline), not by measurement. */
 static struct hsae_kernel_shape encode_shape(const struct hsae_device *device, bool software)
@@ -119,7 +125,7 @@ static struct hsae_kernel_shape encode_shape(const struct hsae_device *device, b
     };
     const size_t last = sizeof ladder / sizeof *ladder - 1;
     size_t row = device->vendor == AMD || device->vendor == NVIDIA ? 0 : device->vendor != INTEL ? 1 : 2;
-    if (device->vendor == INTEL && device->info.limits.max_local_bytes > 65536)
+    if (has_few_registers(device))
         row = 3;
     if (software)
         row = last;
@@ -128,14 +134,25 @@ static struct hsae_kernel_shape encode_shape(const struct hsae_device *device, b
     return ladder[row];
 }
 
+/* update and decode keep sums of rows in registers: of whole rows, up to 3072 columns wide (update) or 768 (decode), where compilers are
+ * known not to spill (tests/offline). */
+static struct hsae_kernel_shape row_shape(const struct hsae_device *device, enum hsae_kernel kernel)
+{
+    bool known = device->vendor == AMD || device->vendor == NVIDIA || device->vendor == INTEL, wide = known && !has_few_registers(device);
+    uint32_t group = kernel == HSAE_KERNEL_decode ? 64 : wide ? 256 : 128;
+    return (struct hsae_kernel_shape){.group_size = group, .columns = wide ? 3 : 1, .vector_width = 4};
+}
+
 /* A GPU: lanes share rows, so that they read side by side, and what would be a long walk for one of them. A software Vulkan device pays
  * dearly for barriers: small groups of single lanes. */
-static struct hsae_kernel_shape gpu_shape(enum hsae_kernel kernel, bool software)
+static struct hsae_kernel_shape gpu_shape(const struct hsae_device *device, enum hsae_kernel kernel, bool software)
 {
     struct hsae_kernel_shape shape = {.group_size = 64, .columns = 1, .vector_width = 4};
     enum work work = work_of(kernel);
     if (work == WORK_CHAIN || work == WORK_STREAM)
         shape.columns = 8;
+    else if (kernel == HSAE_KERNEL_update || kernel == HSAE_KERNEL_decode)
+        shape = row_shape(device, kernel);
     else if (work == WORK_SINGLE)
         shape.group_size = 1024;
     else if (work == WORK_COLUMN)
@@ -158,7 +175,7 @@ static struct hsae_kernel_shape default_shape(const struct hsae_device *device, 
         uint32_t width = info->limits.vector_width;
         shape = cpu_shape(kernel, width >= 16 ? 16 : width >= 8 ? 8 : 4);
     } else if (info->backend != HSAE_BACKEND_REF) {
-        shape = kernel == HSAE_KERNEL_encode ? encode_shape(device, cpu) : gpu_shape(kernel, cpu);
+        shape = kernel == HSAE_KERNEL_encode ? encode_shape(device, cpu) : gpu_shape(device, kernel, cpu);
     }
     while (shape.group_size > 1 && !fits(device, kernel, &shape))
         shape.group_size /= 2;
@@ -226,7 +243,7 @@ static struct axes gpu_axes(enum hsae_kernel kernel)
 {
     enum work work = work_of(kernel);
     if (has_columns(kernel))
-        return (struct axes){.groups = {1, 8, 32, 64, 128, 256}, .columns = {1, 2, 3, 4}};
+        return (struct axes){.groups = {1, 8, 32, 64, 128, 256}, .columns = {1, 2, 3, 4, 5}};
     if (work == WORK_TEAM)
         return (struct axes){.groups = {1, 8, 32, 64, 128, 256}, .columns = {1, 8, 16, 32, 64}};
     if (work == WORK_COLUMN)

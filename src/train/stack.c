@@ -167,7 +167,12 @@ static void choose_sizes(struct stack *stack)
     for (uint32_t l = 0; l < stack->levels; l++)
         largest = stack->first[l + 1] - stack->first[l] > largest ? stack->first[l + 1] - stack->first[l] : largest;
     uint64_t slices = (largest * stack->stride * sizeof(float) + SLICE_BYTES - 1) / SLICE_BYTES, most = stack->stride / 64;
-    stack->slices = (uint32_t)(slices < most ? slices : most ? most : 1);
+    slices = slices < most ? slices : most ? most : 1;
+    /* A slice keeps all work-items of decode busy: parts of 16 columns, as the kernel cuts them, in whole passes. */
+    struct hsae_kernel_shape shape = hsae_shape_compiled(stack->device, HSAE_KERNEL_decode, stack->ranges);
+    uint64_t parts = stack->stride / 16, pass = ((uint64_t)shape.group_size * shape.columns * shape.vector_width + 15) / 16;
+    uint64_t share = ((parts + slices - 1) / slices + pass - 1) / pass * pass;
+    stack->slices = (uint32_t)((parts + share - 1) / share);
 }
 
 hsae_status hsae_stack_buffer(const struct stack *stack, const char *label, uint64_t words, enum growth growth, struct hsae_buffer **out)

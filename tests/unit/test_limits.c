@@ -44,7 +44,7 @@ static const struct row rows[] = {
     {"local memory", 16384, SAME, NULL},
     {"local memory", 2048, SAME, NULL},
     {"local memory", 256, SAME, NULL},
-    {"local memory", 8, SAME, NULL},
+    {"local memory", 16, SAME, NULL},
     {"local memory", 0, REFUSED, "bytes of local memory, the device allows 0; use another device"},
     {"groups", 64, SAME, NULL},
     {"groups", 7, REFUSED, "groups in y, the device allows 7; use a smaller batch"},
@@ -318,7 +318,7 @@ static void test_use(void **state)
     static const struct row limits[] = {{"binding", 13000, SAME, NULL}, /* E and D in four buffers */
                                         {"binding", 20000, SAME, NULL}, /* in two or four */
                                         {"group size", 1, SAME, NULL},
-                                        {"local memory", 8, SAME, NULL},
+                                        {"local memory", 16, SAME, NULL},
                                         {"groups", 64, SAME, NULL}};
     hsae_device *device = NULL;
     hsae_trainer *trainer = NULL;

@@ -7,7 +7,7 @@
 static void test_defaults_fit(void **state)
 {
     (void)state;
-    static const uint32_t vendors[] = {0, 0x1002, 0x10de, 0x8086}, locals[] = {8, 512, 16384, 65536};
+    static const uint32_t vendors[] = {0, 0x1002, 0x10de, 0x8086}, locals[] = {16, 512, 16384, 65536};
     static const hsae_device_type types[] = {HSAE_DEVICE_CPU, HSAE_DEVICE_INTEGRATED, HSAE_DEVICE_DISCRETE, HSAE_DEVICE_VIRTUAL};
     for (uint32_t at = 0; at < 4 * 4 * 4 * 2 * 3; at++) {
         struct hsae_device device = {.vendor = vendors[at % 4]};
