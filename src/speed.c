@@ -91,53 +91,78 @@ bool hsae_speed_known(const struct hsae_device *device)
 /* A shorter launch spends its time on starting: it tells only how slow the kernel is at most. */
 static const double SHORTEST = 1e-4;
 
-/* What a sequence's launches of one kernel tell. */
+/* A launch that tells. */
 struct lesson {
-    double work, seconds; /* of the long ones */
-    double most;          /* work of a short one */
+    enum hsae_kernel kernel;
+    double work, seconds; /* 0: a short one */
 };
 
-static void learn(struct hsae_speed *speed, const struct lesson *lesson)
+/* By kernel, long ones first, the slowest of them first. */
+static int slowest_first(const void *a, const void *b)
 {
-    if (lesson->seconds > 0)
-        *speed = (struct hsae_speed){lesson->work / lesson->seconds, 1};
+    const struct lesson *x = a, *y = b;
+    if (x->kernel != y->kernel)
+        return x->kernel < y->kernel ? -1 : 1;
+    if ((x->seconds > 0) != (y->seconds > 0))
+        return x->seconds > 0 ? -1 : 1;
+    double left = x->work * y->seconds, right = y->work * x->seconds;
+    return left < right ? -1 : left > right;
+}
+
+/* Of one kernel's launches. The work of a launch is an estimate that may be too low for some, as for update's of large levels: the slowest
+ * ones that took a quarter of the time tell the speed, so that those do not get too long either. */
+static void learn(struct hsae_speed *speed, const struct lesson *lessons, size_t count)
+{
+    double all = 0, seconds = 0, work = 0, most = 0;
+    for (size_t k = 0; k < count; k++)
+        all += lessons[k].seconds;
+    for (size_t k = 0; k < count && seconds < all / 4; k++) {
+        seconds += lessons[k].seconds;
+        work += lessons[k].work;
+    }
+    for (size_t k = 0; k < count; k++)
+        most = fmax(most, lessons[k].work);
+    if (seconds > 0)
+        *speed = (struct hsae_speed){work / seconds, 1};
     else if (!speed->measured)
-        speed->work = fmax(speed->work, lesson->most / SHORTEST);
+        speed->work = fmax(speed->work, most / SHORTEST);
 }
 
 hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *sequence)
 {
     const struct hsae_sequence_base *base = (const struct hsae_sequence_base *)sequence;
-    struct lesson lessons[HSAE_KERNEL_COUNT] = {0};
     double *ns = calloc(base->launch_count + 1u, sizeof *ns);
-    if (!ns)
-        return hsae_fail(device->context, HSAE_ERROR_MEMORY, "%s: out of memory for the times of %s", device->info.id, base->label);
-    hsae_status status = hsae_sequence_times(sequence, ns);
+    struct lesson *lessons = malloc((base->launch_count + 1u) * sizeof *lessons);
+    size_t count = 0;
+    hsae_status status = HSAE_ERROR_MEMORY;
+    if (ns && lessons)
+        status = hsae_sequence_times(sequence, ns);
+    else
+        hsae_fail(device->context, status, "%s: out of memory for the times of %s", device->info.id, base->label);
     double longest = 0, submission = 0, longest_submission = 0;
     for (uint32_t i = 0; i < base->launch_count && !status; i++) {
         const struct hsae_recorded *launch = &base->recorded[i];
-        submission = (i && launch->submission == launch[-1].submission ? submission : 0) + 1e-9 * ns[i];
-        longest = fmax(longest, 1e-9 * ns[i]);
+        double seconds = 1e-9 * ns[i];
+        submission = (i && launch->submission == launch[-1].submission ? submission : 0) + seconds;
+        longest = fmax(longest, seconds);
         longest_submission = fmax(longest_submission, submission);
-        if (launch->kernel == HSAE_KERNEL_COUNT || !is_steady(launch->kernel) || launch->work <= 0 || ns[i] <= 0)
-            continue;
-        struct lesson *lesson = &lessons[launch->kernel];
-        if (1e-9 * ns[i] >= SHORTEST) {
-            lesson->work += launch->work;
-            lesson->seconds += 1e-9 * ns[i];
-        } else {
-            lesson->most = fmax(lesson->most, launch->work);
+        if (launch->kernel < HSAE_KERNEL_COUNT && is_steady(launch->kernel) && launch->work > 0 && seconds > 0)
+            lessons[count++] = (struct lesson){launch->kernel, launch->work, seconds >= SHORTEST ? seconds : 0};
+    }
+    if (!status) {
+        hsae_log(device->context, HSAE_LOG_DEBUG, "%s: %s in %u dispatches and %u submissions, the longest %.1f and %.1f ms",
+                 device->info.id, base->label, base->launch_count, base->submissions + 1, 1e3 * longest, 1e3 * longest_submission);
+        qsort(lessons, count, sizeof *lessons, slowest_first);
+        for (size_t first = 0, end = 0; first < count; first = end) {
+            while (end < count && lessons[end].kernel == lessons[first].kernel)
+                end++;
+            learn(&device->speed[lessons[first].kernel], lessons + first, end - first);
         }
+        struct key key;
+        make_key(device, &key);
+        hsae_cache_write(device->context, kind, &key, sizeof key, device->speed, sizeof device->speed);
     }
     free(ns);
-    if (status)
-        return status;
-    hsae_log(device->context, HSAE_LOG_DEBUG, "%s: %s in %u dispatches and %u submissions, the longest %.1f and %.1f ms", device->info.id,
-             base->label, base->launch_count, base->submissions + 1, 1e3 * longest, 1e3 * longest_submission);
-    for (size_t k = 0; k < HSAE_KERNEL_COUNT; k++)
-        learn(&device->speed[k], &lessons[k]);
-    struct key key;
-    make_key(device, &key);
-    hsae_cache_write(device->context, kind, &key, sizeof key, device->speed, sizeof device->speed);
-    return HSAE_OK;
+    free(lessons);
+    return status;
 }
