@@ -35,6 +35,7 @@
 #define HSAE_CPU_KERNEL_LIST(CPU_KERNEL)                                                                   \
     CPU_KERNEL(load)                                                                                       \
     CPU_KERNEL(encode)                                                                                     \
+    CPU_KERNEL(decode)                                                                                     \
     CPU_KERNEL(samples_count)                                                                              \
     CPU_KERNEL(update)
 /* clang-format on */
