@@ -15,10 +15,9 @@
 #define CHECK_ENTRY(name, access) &hsae_check_##name,
 const struct check_kernel *const check_kernels[HSAE_KERNEL_COUNT] = {HSAE_KERNEL_LIST(CHECK_ENTRY)};
 
-/* The default of GPUs, teams of a whole word of samples, one that does not divide its group, one that asks for more than its group. */
+/* The default of GPUs, teams that do not divide their group, one that asks for more than its group. */
 const struct hsae_kernel_shape check_teams[CHECK_TEAMS] = {
     {.group_size = 256, .columns = 32, .ranges = 1, .vector_width = 4},
-    {.group_size = 32, .columns = 32, .ranges = 1, .vector_width = 4},
     {.group_size = 64, .columns = 5, .ranges = 1, .vector_width = 4},
     {.group_size = 8, .columns = 64, .ranges = 1, .vector_width = 4},
 };

@@ -54,7 +54,7 @@ HSAE_KERNEL_LIST(CHECK_DECLARE)
 extern const struct check_kernel *const check_kernels[HSAE_KERNEL_COUNT];
 
 /* Shapes of kernels with teams. */
-enum { CHECK_TEAMS = 4 };
+enum { CHECK_TEAMS = 3 };
 extern const struct hsae_kernel_shape check_teams[CHECK_TEAMS];
 
 /* Runs a job: uploads the bindings, the written ones (access w) as poison, and reads what is written or modified into `results`, arrays
