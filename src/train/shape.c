@@ -247,7 +247,7 @@ static struct axes gpu_axes(enum hsae_kernel kernel)
     if (work == WORK_TEAM)
         return (struct axes){.groups = {1, 8, 32, 64, 128, 256}, .columns = {1, 8, 16, 32, 64}};
     if (work == WORK_COLUMN)
-        return (struct axes){.groups = {8, 64, 128, 256, 512, 1024}, .columns = {1, 2}};
+        return (struct axes){.groups = {8, 64, 128, 256, 512}, .columns = {1, 2}};
     if (work == WORK_SINGLE)
         return (struct axes){.groups = {1, 8, 64, 128, 256, 512, 1024}};
     if (is_items(kernel) || (work == WORK_ROW && kernel != HSAE_KERNEL_relink_rows))

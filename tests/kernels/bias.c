@@ -34,7 +34,7 @@ static void bounds(const struct world *w, const struct check_job *job)
 /* With several teams of rows, and with more teams than rows. */
 static const struct hsae_kernel_shape shapes[] = {
     {.group_size = 16, .columns = 3, .ranges = 1, .vector_width = 8},
-    {.group_size = 1024, .columns = 1, .ranges = 1, .vector_width = 4},
+    {.group_size = 512, .columns = 1, .ranges = 1, .vector_width = 4},
 };
 
 const struct check_kernel hsae_check_bias = {
