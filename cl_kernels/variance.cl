@@ -36,5 +36,5 @@ BEGIN(variance)
         }
     for (u32 k = 0u; k < COLS; k++)
         if (team == 0u && column + k < width)
-            squares[column + k] = sum[k];
+            squares[column + k] = sum[k] + splat(0.0f); /* Oclgrind 21.10 takes elements that are stored at once for uninitialised */
 END
