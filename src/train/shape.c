@@ -294,7 +294,7 @@ static void add_tiles(struct list *list, const struct hsae_device *device)
     static const uint32_t groups[] = {8, 16, 32, 64, 128, 256}, columns[] = {1, 2, 4, 6, 8}, vectors[] = {0, 1, 2}, words[] = {1, 2, 4},
                           steps[] = {0, 8, 16};
     for (size_t at = 0; at < 6 * 5 * 3 * 3 * 3 * 2 * 2; at++) {
-        size_t rest = at / 24;
+        size_t rest = at / 12;
         struct hsae_kernel_shape shape = {.group_size = groups[rest % 6],
                                           .columns = columns[rest / 6 % 5],
                                           .ranges = 1,

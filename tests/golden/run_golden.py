@@ -175,12 +175,12 @@ def run_eval(case, out):
 
 
 def large_shapes(program, device, path):
-    """A tuning file with the default shapes of large GPUs; encode keeps its tile, and so do kernels that are not tuned."""
+    """A tuning file with the default shapes of large GPUs; kernels that are not tuned keep theirs."""
     kernels = {}
     for line in subprocess.run([program, device["backend"], "discrete", "10de", "1024", "49152"], stdout=subprocess.PIPE, check=True,
                                text=True).stdout.splitlines():
         name, group, columns, _, width, *tile = line.split()
-        if name not in ("encode", "relink_rows", "peak_fma", "peak_copy"):
+        if name not in ("relink_rows", "peak_fma", "peak_copy"):
             fields = ("vectors", "words", "step", "pad", "prefetch")
             kernels[name] = {"group_size": int(group), "columns": int(columns), "vector_width": int(width),
                              **{"tile_" + field: int(value) for field, value in zip(fields, tile)}}
