@@ -46,7 +46,7 @@
         LOCAL_BARRIER();                                                                                                              \
     }                                                                                                                                 \
     sum[0] = part[0], sum[1] = part1[0], sum[2] = part2[0], sum[3] = part3[0];
-/* The same of one row, whose vector c is `term`. */
+/* SCORE_PAIRS of one row, whose vector c is `term`: sum is the work-item's part. */
 #define SCORE_ROW(sum, term, weight)                                                                                                  \
     {                                                                                                                                 \
         vf chain = splat(0.0f);                                                                                                       \
