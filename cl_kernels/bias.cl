@@ -1,9 +1,5 @@
 /* Gradient 2 mean R and Adam of one level's decoder bias c. A work-group has some columns, COLS vectors of them a work-item, and teams of rows
  * (kernel_args.h: COLUMN_LANES). */
-#define FOLD(index, name)                      \
-    WG_FOLD(part, sum[k].name, COLUMN_LANES(WG)) \
-    sum[k].name = part[lane];
-
 KERNEL_4(bias, READ(0, u32, control), READ(1, vf, residual), MODIFY(2, vf, bias), MODIFY(3, vf, bias_v))
 LOCALS_1(LOCAL(f32, part, WG))
 BEGIN(bias)
@@ -18,10 +14,7 @@ BEGIN(bias)
         for (u32 k = 0u; k < COLS; k++)
             if (column + k < width)
                 sum[k] += residual[b * width + column + k];
-    if (WG > COLUMN_LANES(WG))
-        for (u32 k = 0u; k < COLS; k++) {
-            EACH_ELEMENT(FOLD)
-        }
+    FOLD_TEAMS()
     f32 rate = bits_f32(control[CONTROL_RATE]), correction = bits_f32(control[CONTROL_CORRECTION]);
     for (u32 k = 0u; k < COLS; k++)
         if (team == 0u && column + k < width) {

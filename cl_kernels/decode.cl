@@ -1,6 +1,4 @@
-/* Pairs are taken four at a time, so that their rows are on their way together; those that do not count have weight 0. */
-#define PAIRS 4u
-#define EACH_PAIR(statement) UNROLL for (u32 j = 0u; j < PAIRS; j++) { statement; }
+/* Pairs are taken PAIRS at a time; those that do not count have weight 0. */
 #define ADD_ROW acc[k] = fma_vf(splat(a[j]), FETCH(D, range[j], at[j] + c), acc[k])
 /* Residual R = c + sum a_i D_i - x of one level, with perturbation: swapped features are left out and their children stand in. One work-group a
  * sample and column slice; the slice is slow, so that its part of D stays in cache. loss: f32 [L][slices][padded], the slice's |R|^2. */

@@ -6,13 +6,7 @@ BEGIN(lists_count)
     bool inside = team < TEAMS && r < p.count;
     for (u32 w = member; inside && w < p.words; w += TEAM)
         total += pop_count(bits[(p.first + r) * p.words + w]);
-    if (TEAM > 1u) {
-        part[LANE] = total;
-        BARRIER();
-    }
-    if (inside && member == 0u) {
-        for (u32 k = 1u; k < TEAM; k++)
-            total += part[LANE + k];
+    TEAM_SUM(part, total)
+    if (inside && member == 0u)
         counts[p.first + r] = total;
-    }
 END

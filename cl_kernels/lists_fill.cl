@@ -41,13 +41,7 @@ BEGIN(lists_fill)
         if (p.history != 0u && control[CONTROL_HALT] == 0u)
             history[ring + w] = fired;
     }
-    if (TEAM > 1u) {
-        part[LANE] = total;
-        BARRIER();
-    }
-    if (inside && member == 0u) {
-        for (u32 k = 1u; k < TEAM; k++)
-            total += part[LANE + k];
+    TEAM_SUM(part, total)
+    if (inside && member == 0u)
         active_count[feature] = total;
-    }
 END

@@ -19,12 +19,7 @@ BEGIN(samples_count)
             BARRIER();
             tile[LANE] = set;
             BARRIER();
-            for (u32 b = member; inside && b < 32u; b += TEAM) {
-                u32 count = 0u;
-                for (u32 k = 0u; k < TEAM; k++)
-                    count += (tile[LANE - member + k] >> b) & 1u;
-                tally[at + b] += count;
-            }
+            TALLY_TILE(at)
         } else {
             while (set != 0u) {
                 tally[at + low_bit(set)] += 1u;

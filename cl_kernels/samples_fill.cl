@@ -42,12 +42,7 @@ BEGIN(samples_fill)
         }
         if (TEAM > 1u) {
             BARRIER();
-            for (u32 b = member; inside && b < 32u; b += TEAM) {
-                u32 count = 0u;
-                for (u32 k = 0u; k < TEAM; k++)
-                    count += (tile[LANE - member + k] >> b) & 1u;
-                tally[base + b] += count;
-            }
+            TALLY_TILE(base)
         }
     }
 END

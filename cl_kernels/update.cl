@@ -6,9 +6,7 @@
 /* G, the residual that the feature answers to, where perturbation plays a part. */
 #define ANSWER(at)                                                                                                                    \
     ((flag & FLAG_SWAPPED) != 0u ? ((flag & FLAG_PARENT_SWAPPED) != 0u ? above[at] : splat(0.0f)) : residual[at] + above[at])
-/* Pairs are taken four at a time, so that their rows are on their way together; behind the last one it stands in with weight 0. */
-#define PAIRS 4u
-#define EACH_PAIR(statement) UNROLL for (u32 j = 0u; j < PAIRS; j++) { statement; }
+/* Pairs are taken PAIRS at a time; behind the last one it stands in with weight 0. */
 /* array[at] = value, of an array that stays in registers. */
 #define INSERT(array, at, value) UNROLL for (u32 m = 0u; m < PAIRS; m++) array[m] = m == (at) ? (value) : array[m];
 /* As EACH_COLUMN, but short: `statement` has enough to do to hide the question. */

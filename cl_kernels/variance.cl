@@ -1,9 +1,5 @@
 /* Sum over the batch of (x - mean x)^2 in each column. A work-group has some columns, COLS vectors of them a work-item, and teams of rows
  * (kernel_args.h: COLUMN_LANES). */
-#define FOLD(index, name)                      \
-    WG_FOLD(part, sum[k].name, COLUMN_LANES(WG)) \
-    sum[k].name = part[lane];
-
 KERNEL_2(variance, READ(0, vf, x), WRITE(1, vf, squares))
 LOCALS_1(LOCAL(f32, part, WG))
 BEGIN(variance)
@@ -16,10 +12,7 @@ BEGIN(variance)
         for (u32 k = 0u; k < COLS; k++)
             if (column + k < width)
                 sum[k] += x[b * width + column + k];
-    if (WG > COLUMN_LANES(WG))
-        for (u32 k = 0u; k < COLS; k++) {
-            EACH_ELEMENT(FOLD)
-        }
+    FOLD_TEAMS()
     for (u32 k = 0u; k < COLS; k++) {
         mean[k] = sum[k] / splat(to_f32(p.rows));
         sum[k] = splat(0.0f);
@@ -30,10 +23,7 @@ BEGIN(variance)
                 vf off = x[b * width + column + k] - mean[k];
                 sum[k] = fma_vf(off, off, sum[k]);
             }
-    if (WG > COLUMN_LANES(WG))
-        for (u32 k = 0u; k < COLS; k++) {
-            EACH_ELEMENT(FOLD)
-        }
+    FOLD_TEAMS()
     for (u32 k = 0u; k < COLS; k++)
         if (team == 0u && column + k < width)
             squares[column + k] = sum[k] + splat(0.0f); /* Oclgrind 21.10 takes elements that are stored at once for uninitialised */

@@ -291,6 +291,41 @@ static inline uint mul_hi_u32(uint a, uint b) { return mul_hi(a, b); }
 #define TEAM TEAM_SIZE(WG, COLS)
 #define TEAMS (WG / TEAM)
 
+/* Of kernels whose teams lie one behind the other, with `inside` and `member`. TEAM_SUM: a team's first member gets the sum of all members'
+ * `total` (part: LOCAL u32 [WG]). TALLY_TILE: to tally[at + b] of each of 32 samples, how many words of the team's `tile` have bit b. */
+#define TEAM_SUM(part, total)                                                                                \
+    if (TEAM > 1u) {                                                                                         \
+        part[LANE] = total;                                                                                  \
+        BARRIER();                                                                                           \
+        for (u32 k = 1u; inside && member == 0u && k < TEAM; k++)                                            \
+            total += part[LANE + k];                                                                         \
+    }
+#define TALLY_TILE(at)                                                                                       \
+    for (u32 b = member; inside && b < 32u; b += TEAM) {                                                     \
+        u32 count = 0u;                                                                                      \
+        for (u32 k = 0u; k < TEAM; k++)                                                                      \
+            count += (tile[LANE - member + k] >> b) & 1u;                                                    \
+        tally[(at) + b] += count;                                                                            \
+    }
+
+/* bias, variance: sum[COLS] over the teams of rows, to the work-items `lane` of all (part: LOCAL f32 [WG]). */
+#define FOLD_ELEMENT(index, name)                                                                            \
+    WG_FOLD(part, sum[k].name, COLUMN_LANES(WG))                                                             \
+    sum[k].name = part[lane];
+#define FOLD_TEAMS()                                                                                         \
+    if (WG > COLUMN_LANES(WG))                                                                               \
+        for (u32 k = 0u; k < COLS; k++) {                                                                    \
+            EACH_ELEMENT(FOLD_ELEMENT)                                                                       \
+        }
+
+/* Pairs whose rows are on their way together: j is each one's number. */
+#define PAIRS 4u
+#define EACH_PAIR(statement)                                                                                 \
+    UNROLL for (u32 j = 0u; j < PAIRS; j++)                                                                  \
+    {                                                                                                        \
+        statement;                                                                                           \
+    }
+
 /* The linear number of the work-group; a launch may have a few more than it needs. */
 #define GROUP (GROUP_Y * GROUPS_X + GROUP_X)
 
