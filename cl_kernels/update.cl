@@ -3,81 +3,6 @@
  * (kernel_args.h: places). Whole trees are updated together, their levels from the last to the first, since a parent needs its children's
  * TERM_PRODUCT. Sums over the batch run in ascending samples. */
 
-/* G, the residual that the feature answers to, where perturbation plays a part. */
-#define ANSWER(at)                                                                                                                    \
-    ((flag & FLAG_SWAPPED) != 0u ? ((flag & FLAG_PARENT_SWAPPED) != 0u ? above[at] : splat(0.0f)) : residual[at] + above[at])
-/* Pairs are taken PAIRS at a time; behind the last one it stands in with weight 0. */
-/* array[at] = value, of an array that stays in registers. */
-#define INSERT(array, at, value) UNROLL for (u32 m = 0u; m < PAIRS; m++) array[m] = m == (at) ? (value) : array[m];
-/* As EACH_COLUMN, but short: `statement` has enough to do to hide the question. */
-#define EACH_COLUMN_ONCE(column, statement)                                                                                           \
-    UNROLL for (u32 k = 0u; k < COLS; k++) {                                                                                          \
-        idx c = (column) + k * WG + LANE;                                                                                             \
-        if (c < width) {                                                                                                              \
-            statement;                                                                                                                \
-        }                                                                                                                             \
-    }
-/* q[j] = the work-item's part of D_i . the residual of the j-th pair; on the way, the first block's columns of it, times a, onto the gradient. */
-#define ADD_PRODUCT(m, element) q[j] = fma_f32(old.element, answer.element, q[j]);
-#define SCORE_PAIRS()                                                                                                                 \
-    {                                                                                                                                 \
-        EACH_COLUMN_ONCE(0u, vf old = FETCH(D, range, at + c);                                                                        \
-                         EACH_PAIR(vf answer = residual[line[j] + c]; EACH_ELEMENT(ADD_PRODUCT)                                       \
-                                   dd[k] = fma_vf(splat(a[j]), answer, dd[k])))                                                       \
-        for (idx rest = WG * COLS; rest < width; rest += WG * COLS)                                                                   \
-            EACH_COLUMN_ONCE(rest, vf old = FETCH(D, range, at + c);                                                                  \
-                             EACH_PAIR(vf answer = residual[line[j] + c]; EACH_ELEMENT(ADD_PRODUCT)))                                 \
-    }
-#define ADD_PAIRS(weight, rows, to) EACH_COLUMN_ONCE(column, EACH_PAIR(to[k] = fma_vf(splat(weight), rows[line[j] + c], to[k])))
-/* sum[j] over the work-group, to all work-items. */
-#define SUM_PAIRS(sum)                                                                                                                \
-    LOCAL_BARRIER();                                                                                                                  \
-    part[LANE] = sum[0], part1[LANE] = sum[1], part2[LANE] = sum[2], part3[LANE] = sum[3];                                            \
-    LOCAL_BARRIER();                                                                                                                  \
-    for (u32 stride = WG / 2u; stride > 0u; stride /= 2u) {                                                                           \
-        if (LANE < stride) {                                                                                                          \
-            part[LANE] += part[LANE + stride];                                                                                        \
-            part1[LANE] += part1[LANE + stride];                                                                                      \
-            part2[LANE] += part2[LANE + stride];                                                                                      \
-            part3[LANE] += part3[LANE + stride];                                                                                      \
-        }                                                                                                                             \
-        LOCAL_BARRIER();                                                                                                              \
-    }                                                                                                                                 \
-    sum[0] = part[0], sum[1] = part1[0], sum[2] = part2[0], sum[3] = part3[0];
-/* SCORE_PAIRS of one row, whose vector c is `term`: sum is the work-item's part. */
-#define SCORE_ROW(sum, term, weight)                                                                                                  \
-    {                                                                                                                                 \
-        vf chain = splat(0.0f);                                                                                                       \
-        EACH_COLUMN_ONCE(0u, vf row_part = term; chain = fma_vf(FETCH(D, range, at + c), row_part, chain);                            \
-                         dd[k] = fma_vf(splat(weight), row_part, dd[k]))                                                              \
-        for (idx rest = WG * COLS; rest < width; rest += WG * COLS)                                                                   \
-            EACH_COLUMN_ONCE(rest, chain = fma_vf(FETCH(D, range, at + c), term, chain))                                              \
-        sum = sum_vf(chain);                                                                                                          \
-    }
-#define ADD_ROW(term, weight) EACH_COLUMN_ONCE(column, dd[k] = fma_vf(splat(weight), term, dd[k]))
-/* The constraint's part of a pair's score but for its siblings, and the scalars. */
-#define COUNT_PAIR(j, at_kin)                                                                                                         \
-    {                                                                                                                                 \
-        if (p.rho != 0.0f) {                                                                                                          \
-            f32 own_side = bits_f32(kin[at_kin + KIN_OWN]), parent_side = bits_f32(kin[at_kin + KIN_PARENT]);                         \
-            q[j] += 2.0f * p.rho * (own_side - parent_side);                                                                          \
-            own_term = fma_f32(a[j], own_side, own_term);                                                                             \
-            parent_term = fma_f32(a[j], parent_side, parent_term);                                                                    \
-            product = fma_f32(a[j], bits_f32(kin[at_kin + KIN_PARENT_ACT]), product);                                                 \
-        }                                                                                                                             \
-        if (LANE == 0u)                                                                                                               \
-            kin[at_kin + KIN_SCORE] = bits_u32(q[j]);                                                                                 \
-        radial = fma_f32(a[j], q[j], radial);                                                                                         \
-        squares = fma_f32(a[j], a[j], squares);                                                                                       \
-        bias_gradient += a[j] > 0.0f ? q[j] : 0.0f;                                                                                   \
-        if (abs_f32(bits_f32(pairs[2u * (pair + j) + 1u]) - threshold) < 0.5f * p.bandwidth)                                          \
-            threshold_gradient -= fma_f32(threshold, q[j], lambda);                                                                   \
-    }
-/* Where a relative's row of D is: other_range, other_at. */
-#define FIND_ROW(feature)                                                                                                             \
-    u32 other = FLAG_ROW(flags[feature]), other_range = RANGE_OF(other);                                                              \
-    idx other_at = IN_RANGE(other, other_range) * width;
-
 /* Adam of element vector c, whose sums over the batch are in dd[k] and de[k]; D before its renormalisation. */
 #define STEP_COLUMN(k, c)                                                                                                             \
     {                                                                                                                                 \
@@ -152,63 +77,7 @@ BEGIN(update)
         vf de[COLS];
         CLEAR_COLUMNS(dd, column, width)
         CLEAR_COLUMNS(de, column, width)
-        for (u32 pair = begin; pair < end; pair += PAIRS) {
-            u32 count = min(PAIRS, end - pair);
-            idx line[PAIRS];
-            f32 a[PAIRS], q[PAIRS];
-            EACH_PAIR(u32 here = pair + min(j, count - 1u); line[j] = pairs[2u * here] * width; a[j] = bits_f32(pairs[2u * here + 1u]);
-                      a[j] = j < count && a[j] > threshold ? a[j] : 0.0f;
-                      q[j] = column != 0u ? bits_f32(kin[here * KIN_WORDS + KIN_SCORE]) : 0.0f)
-            if (plain && column == 0u)
-                SCORE_PAIRS()
-            else if (plain)
-                ADD_PAIRS(a[j], residual, dd)
-            else
-                for (u32 which = 0u; which < count; which++) {
-                    idx row_line = pairs[2u * (pair + which)] * width;
-                    f32 act = bits_f32(pairs[2u * (pair + which) + 1u]), dot;
-                    act = act > threshold ? act : 0.0f;
-                    if (column == 0u) {
-                        SCORE_ROW(dot, ANSWER(row_line + c), act)
-                        INSERT(q, which, dot)
-                    } else {
-                        ADD_ROW(ANSWER(row_line + c), act)
-                    }
-                }
-            if (column == 0u) {
-                SUM_PAIRS(q)
-                EACH_PAIR(q[j] *= 2.0f)
-            }
-            if (p.rho != 0.0f)
-                for (u32 which = 0u; which < count; which++) {
-                    u32 first = kin[(pair + which) * KIN_WORDS + KIN_FIRST], last = kin[(pair + which) * KIN_WORDS + KIN_END];
-                    if (last <= first + 1u)
-                        continue; /* no siblings */
-                    f32 own_act = bits_f32(pairs[2u * (pair + which) + 1u]), products = 0.0f;
-                    own_act = own_act > threshold ? own_act : 0.0f;
-                    for (u32 s = first; s < last; s++) {
-                        u32 sibling = samples[2u * s];
-                        f32 act = bits_f32(samples[2u * s + 1u]), weight = p.rho * own_act * act, dot;
-                        if (sibling == i || act == 0.0f)
-                            continue;
-                        FIND_ROW(sibling)
-                        if (column != 0u) {
-                            ADD_ROW(FETCH(D, other_range, other_at + c), weight)
-                        } else {
-                            SCORE_ROW(dot, FETCH(D, other_range, other_at + c), weight)
-                            products = fma_f32(act, dot, products);
-                        }
-                    }
-                    if (column != 0u)
-                        continue;
-                    WG_SUM(part, products);
-                    INSERT(q, which, q[m] + 2.0f * p.rho * part[0])
-                    parent_term = fma_f32(-own_act, part[0], parent_term);
-                }
-            if (column == 0u)
-                EACH_PAIR(if (j < count) COUNT_PAIR(j, (pair + j) * KIN_WORDS))
-            ADD_PAIRS(a[j] > 0.0f ? q[j] : 0.0f, x, de)
-        }
+#include "pairs.h"
         if (column == 0u) { /* the sums over the batch are whole */
             BARRIER();
             if (p.dead != 0u) {

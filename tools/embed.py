@@ -5,6 +5,7 @@ embed.py opencl OUT.c DIALECT.h ARGS.h NAME.cl...    a common prelude and one te
 embed.py vulkan OUT.c NAME.spv...                    SPIR-V words
 embed.py page OUT.c PAGE.html                        the explorer's page (tools/explore.h): before and after <!--DATA-->
 """
+import re
 import struct
 import sys
 from pathlib import Path
@@ -17,9 +18,15 @@ def array(declaration, values):
     return f"static const {declaration}[] = {{\n" + ",\n".join(lines) + "};\n"
 
 
+def kernel_text(path):
+    """A kernel's code; #include "NAME", the only directive of its kind there, is for a text beside it."""
+    path = Path(path)
+    return re.sub(r'^#include "(\w+\.h)"$', lambda line: kernel_text(path.with_name(line[1])).rstrip("\n"), path.read_bytes().decode("ascii"), flags=re.M)
+
+
 def text(name, *paths):
     # A string literal of more than 4095 characters is not portable C. Not ASCII: UnicodeDecodeError.
-    characters = "".join(Path(path).read_bytes().decode("ascii") for path in paths)
+    characters = "".join(kernel_text(path) if path.endswith(".cl") else Path(path).read_bytes().decode("ascii") for path in paths)
     return array(f"char {name}", [str(ord(c)) for c in characters] + ["0"])
 
 
@@ -61,4 +68,5 @@ def main():
     Path(out).write_text("".join(parts))
 
 
-main()
+if __name__ == "__main__":
+    main()

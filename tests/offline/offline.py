@@ -19,6 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT, SHAPES = Path(sys.argv[1]), sys.argv[2]
+sys.path.insert(0, str(ROOT / "tools"))
+from embed import kernel_text  # noqa: E402
+
 WANTED = sys.argv[3:]
 CONSTANTS = "WG COLS RANGES VW TILE_VECTORS TILE_WORDS TILE_STEP TILE_PAD TILE_PREFETCH".split()
 RADV_ICD = Path("/usr/share/vulkan/icd.d/radeon_icd.x86_64.json")
@@ -91,8 +94,8 @@ def source(name, folder):
     """A kernel's program, as the library builds it."""
     path = folder / f"{name}.cl"
     if not path.exists():
-        parts = ("src/kernel_dialect.h", "src/kernel_args.h", f"cl_kernels/{name}.cl")
-        path.write_text("".join((ROOT / part).read_text() for part in parts))
+        prelude = [(ROOT / part).read_text() for part in ("src/kernel_dialect.h", "src/kernel_args.h")]
+        path.write_text("".join(prelude) + kernel_text(ROOT / f"cl_kernels/{name}.cl"))
     return path
 
 
