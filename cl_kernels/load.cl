@@ -1,4 +1,4 @@
-/* x = scale (raw - mean): rows for the sparse kernels, panels of 32 samples (sample fastest) for encode, squared norms. One work-group a panel and
+/* x = scale (raw - mean): rows for the sparse kernels, panels of 32 samples (sample fastest) for encode where it asks for them, squared norms. One work-group a panel and
  * block of columns, so that no other writes to its lines; rows behind the batch and columns behind d are zero. */
 KERNEL_5(load, READ(0, u32, raw), READ(1, f32, mean), WRITE(2, f32, x), WRITE(3, f32, panels), WRITE(4, f32, norms))
 LOCALS_1(LOCAL(f32, part, WG))
@@ -23,7 +23,8 @@ BEGIN(load)
                 value = (value - mean[k]) * p.scale;
             }
             x[b * p.stride + k] = value;
-            panels[(panel * p.stride + k) * 32u + s] = value;
+            if (p.panels != 0u)
+                panels[(panel * p.stride + k) * 32u + s] = value;
             sum = fma_f32(value, value, sum);
         }
     }

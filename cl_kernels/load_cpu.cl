@@ -41,7 +41,9 @@ BEGIN(load)
             x[((idx)b * p.stride + k) / VW] = value;
             squares = fma_vf(value, value, squares);
 #define TO_PANEL(c, name) panels[((idx)panel * p.stride + k + c) * 32u + s] = value.name;
-            EACH_ELEMENT(TO_PANEL)
+            if (p.panels != 0u) {
+                EACH_ELEMENT(TO_PANEL)
+            }
         }
     }
     norms[GROUP] = sum_vf(squares);

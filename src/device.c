@@ -269,6 +269,7 @@ static uint32_t local_arrays(enum hsae_kernel kernel)
     case HSAE_KERNEL_relink_best:
         return 2;
     case HSAE_KERNEL_load:
+    case HSAE_KERNEL_quantize:
     case HSAE_KERNEL_scan:
     case HSAE_KERNEL_lists_count:
     case HSAE_KERNEL_lists_fill:

@@ -133,6 +133,15 @@ static inline u32 bits_u32(f32 value)
 #define LOAD_COLUMNS        64u
 #define LOAD_BLOCKS(stride) (((stride) + LOAD_COLUMNS - 1u) / LOAD_COLUMNS)
 
+/* quantize and screen: a row is rounded to whole numbers of 16 bits in units in which its norm is QUANTIZED_NORM (of a row without a norm: in some
+ * unit), two a word, the lower column in the low half. No sum of products of two such rows leaves 32 bits. */
+#define QUANTIZED_NORM 32000.0f
+/* By how much a product of quantized rows may be below that of the rows, in both units. Of roundings: each element is off by at most 0.51, so each
+ * row by 0.51 sqrt(d); |a b - a' b'| <= |a||b - b'| + |b||a - a'| + |a - a'||b - b'|, a norm being off by less than 1 in 1000. Of floats: of the
+ * exact dot in any order, d roundings, and of units, limits and comparisons 64. */
+#define SCREEN_MARGIN(d)                                                                                                          \
+    (1.03f * QUANTIZED_NORM * sqrtf((f32)(d)) + 0.27f * (f32)(d) + ((f32)(d) + 64.0f) * 5.9604645e-8f * QUANTIZED_NORM * QUANTIZED_NORM)
+
 /* bias and variance: so many of a work-group's work-items are side by side, COLS vectors of columns each; every so many more have the same columns
  * of other rows, and a device with many cores gets a short walk down the batch. */
 #define COLUMN_LANES(group_size) ((group_size) < 8u ? (group_size) : 8u)
@@ -147,6 +156,7 @@ struct load_args {
     u32 stride;
     u32 format; /* of the raw rows */
     f32 scale;
+    u32 panels; /* 1: writes the panels of encode, too */
 };
 
 struct swap_args {
@@ -170,6 +180,21 @@ struct encode_args {
     u32 words; /* W */
     u32 dim;
     u32 stride;
+};
+
+struct quantize_args {
+    u32 padded; /* 32 ceil(B / 32) */
+    u32 stride;
+};
+
+struct screen_args {
+    u32 first; /* as encode's */
+    u32 row;
+    u32 count;
+    u32 rows;
+    u32 words;
+    u32 stride;
+    f32 margin; /* SCREEN_MARGIN */
 };
 
 struct lists_count_args {

@@ -94,6 +94,12 @@ layout(constant_id = 7) const uint TILE_PREFETCH = 0;
 #define exp_f32(x) exp(x)
 #define exp2_f32(x) exp2(x)
 #define log_f32(x) log(x)
+#define vi ivec4
+#define splat_i(x) ivec4(to_i32(x))
+#define to_vf(v) vec4(v)
+#define low_16(v) (((v) << 16) >> 16)
+#define madd_vi(a, b, c) ((c) + low_16(a) * low_16(b) + ((a) >> 16) * ((b) >> 16))
+#define EACH_COUPLE(m) m(0u, x, y) m(1u, z, w)
 #define unpack_f16(word, high) ((high) ? unpackHalf2x16(word).y : unpackHalf2x16(word).x)
 /* m(index, name) for each element of a vf, which is v.name */
 #define EACH_ELEMENT(m) m(0u, x) m(1u, y) m(2u, z) m(3u, w)
@@ -178,18 +184,36 @@ static inline uint above4(float4 v, float cut)
     int4 m = (v > (float4)(cut)) & (int4)(1, 2, 4, 8);
     return as_uint((m.x | m.y) | (m.z | m.w));
 }
+#define splat_i(x) ((vi)(as_int(x)))
+#define to_vf(v) HSAE_PASTE(convert_float, VW)(v)
+#define low_16(v) (((v) << 16) >> 16)
+/* c + the products of the low and of the high 16 bits of a and b: one instruction of x86 and an addition, where the compiler's target is one. */
+#define SHORTS __attribute__((vector_size(4 * VW))) short
+#if VW == 16 && defined(__AVX512BW__)
+#define madd_vi(a, b, c) ((c) + __builtin_astype(__builtin_ia32_pmaddwd512(__builtin_astype(a, SHORTS), __builtin_astype(b, SHORTS)), vi))
+#elif VW == 8 && defined(__AVX2__)
+#define madd_vi(a, b, c) ((c) + __builtin_astype(__builtin_ia32_pmaddwd256(__builtin_astype(a, SHORTS), __builtin_astype(b, SHORTS)), vi))
+#elif VW == 4 && defined(__SSE2__)
+#define madd_vi(a, b, c) ((c) + __builtin_astype(__builtin_ia32_pmaddwd128(__builtin_astype(a, SHORTS), __builtin_astype(b, SHORTS)), vi))
+#else
+#define madd_vi(a, b, c) ((c) + low_16(a) * low_16(b) + ((a) >> 16) * ((b) >> 16))
+#endif
+#define EACH_COUPLE_4(m) m(0u, s0, s1) m(1u, s2, s3) m(2u, s4, s5) m(3u, s6, s7)
 #define EACH_ELEMENT_8(m) m(0u, s0) m(1u, s1) m(2u, s2) m(3u, s3) m(4u, s4) m(5u, s5) m(6u, s6) m(7u, s7)
 #if VW == 4
 #define EACH_ELEMENT(m) m(0u, x) m(1u, y) m(2u, z) m(3u, w)
+#define EACH_COUPLE(m) m(0u, x, y) m(1u, z, w)
 #define sum_vf(v) sum4(v)
 #define above_vf(v, cut) above4(v, cut)
 #elif VW == 8
 #define EACH_ELEMENT(m) EACH_ELEMENT_8(m)
+#define EACH_COUPLE(m) EACH_COUPLE_4(m)
 static inline float sum_vf(float8 v) { return sum4(v.lo + v.hi); }
 static inline uint above_vf(float8 v, float cut) { return above4(v.lo, cut) | (above4(v.hi, cut) << 4); }
 #else
 #define EACH_ELEMENT(m)                                                                                      \
     EACH_ELEMENT_8(m) m(8u, s8) m(9u, s9) m(10u, sa) m(11u, sb) m(12u, sc) m(13u, sd) m(14u, se) m(15u, sf)
+#define EACH_COUPLE(m) EACH_COUPLE_4(m) m(4u, s8, s9) m(5u, sa, sb) m(6u, sc, sd) m(7u, se, sf)
 static inline float sum_vf(float16 v) { float8 h = v.lo + v.hi; return sum4(h.lo + h.hi); }
 static inline uint above_vf(float16 v, float cut)
 {
@@ -203,6 +227,17 @@ static inline uint above_vf(float16 v, float cut)
 static inline uint mul_hi_u32(uint a, uint b) { return mul_hi(a, b); }
 
 #endif
+
+/* The unit of a row's whole numbers (kernel_args.h: QUANTIZED_NORM). */
+FUNCTION f32 quantized_unit(f32 squares)
+{
+    return max_f32(sqrt_f32(squares), 1e-30f) / 32000.0f;
+}
+/* Two numbers rounded to 16 bits in one word: 3 * 2^22 leaves the nearest whole number in the low bits of the sum. */
+FUNCTION u32 quantized_couple(f32 low, f32 high)
+{
+    return (bits_u32(low + 12582912.0f) & 0xffffu) | (bits_u32(high + 12582912.0f) << 16u);
+}
 
 /* Leaves in part[k], k < lanes, the sum of `value` over the work-items k, k + lanes, .. (part: LOCAL [WG]; lanes: a power of two), always in the
  * same order. */

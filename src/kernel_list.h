@@ -10,6 +10,8 @@
     KERNEL(swap,          "rrrrrw")               /* perturbation and dead flags */                        \
     KERNEL(prepare,       "rrrrm")                /* clock, dead list, first lambda */                     \
     KERNEL(encode,        "rrrww")                /* panels x E -> bits, scratch */                        \
+    KERNEL(quantize,      "rww")                  /* x -> panels of 16-bit numbers, units */               \
+    KERNEL(screen,        "rrrrrwww")             /* encode by way of 16-bit products */                   \
     KERNEL(lists_count,   "rw")                   /* bits -> pairs of each feature */                      \
     KERNEL(scan,          "rmm")                  /* counts -> starts */                                   \
     KERNEL(lists_fill,    "rrrrrwwww")            /* bits, scratch -> pairs by feature */                  \

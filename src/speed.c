@@ -22,7 +22,7 @@ double hsae_submission_seconds(void)
 /* Work in a second before anything was measured: a weak integrated GPU, a core or two, a GPU in software. */
 static double guess(const struct hsae_device *device, enum hsae_kernel kernel)
 {
-    bool products = kernel == HSAE_KERNEL_encode, software = device->info.type == HSAE_DEVICE_CPU;
+    bool products = kernel == HSAE_KERNEL_encode || kernel == HSAE_KERNEL_screen, software = device->info.type == HSAE_DEVICE_CPU;
     if (device->info.backend == HSAE_BACKEND_VULKAN && software)
         return products ? 5e8 : 5e7;
     return products ? 2e10 : software ? 1e9 : 2e9;
@@ -51,7 +51,7 @@ bool hsae_launch_guessed(const struct hsae_device *device, const struct hsae_lau
 /* What speeds depend on. */
 struct key {
     char name[256], driver[256];
-    uint32_t backend;
+    uint32_t backend, screens;
     struct hsae_kernel_shape shapes[HSAE_KERNEL_COUNT];
 };
 
@@ -61,6 +61,7 @@ static void make_key(const struct hsae_device *device, struct key *key)
     memcpy(key->name, device->info.name, strlen(device->info.name));
     memcpy(key->driver, device->info.driver, strlen(device->info.driver));
     key->backend = device->info.backend;
+    key->screens = hsae_screens(device);
     for (size_t k = 0; k < HSAE_KERNEL_COUNT; k++)
         key->shapes[k] = hsae_shape(device, (enum hsae_kernel)k, 1);
 }

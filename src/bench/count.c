@@ -71,7 +71,12 @@ void hsae_bench_count(enum hsae_kernel kernel, const struct work *w, double *flo
         *flops = w->words * LOAD_BLOCKS(w->stride);
         *bytes = n + F * w->words * LOAD_BLOCKS(w->stride);
         break;
+    case HSAE_KERNEL_quantize:
+        *flops = 3 * plane;
+        *bytes = 1.5 * F * plane + F * w->rows;
+        break;
     case HSAE_KERNEL_encode:
+    case HSAE_KERNEL_screen: /* screening saves none of the work, it does it in another way */
         encode(w, flops, bytes);
         break;
     case HSAE_KERNEL_lists_count:
@@ -125,8 +130,10 @@ const char *hsae_bench_group(enum hsae_kernel kernel)
 {
     switch (kernel) {
     case HSAE_KERNEL_load:
+    case HSAE_KERNEL_quantize:
         return "load";
     case HSAE_KERNEL_encode:
+    case HSAE_KERNEL_screen:
     case HSAE_KERNEL_COUNT: /* the only product that a step may have */
         return "encode";
     case HSAE_KERNEL_lists_count:

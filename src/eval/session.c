@@ -38,7 +38,7 @@ enum part { PART_LISTS = 1, PART_DECODE_ALL = 2, PART_DECODE_ONE = 4 };
 static hsae_status record(struct hsae_session *session, struct hsae_sequence *sequence, int parts, uint32_t level)
 {
     const struct stack *stack = &session->stack;
-    hsae_status status = hsae_record_load(stack, sequence, session->raw, FORMAT_F32, session->model->scale);
+    hsae_status status = hsae_record_load(stack, sequence, session->raw, FORMAT_F32, session->model->scale, false);
     if (!status && parts & PART_LISTS)
         status = hsae_record_lists(stack, sequence);
     for (uint32_t l = 0; l < stack->levels && !status; l++)

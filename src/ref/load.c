@@ -37,7 +37,8 @@ void hsae_ref_load(void *const *b, const void *args, const u32 groups[2])
         for (u32 k = 0; k < p->stride; k++) {
             bool inside = sample < p->rows && k < p->dim;
             row[k] = inside ? (element(raw, (size_t)sample * p->dim + k, p->format) - mean[k]) * p->scale : 0.0f;
-            panel[(size_t)k * 32] = row[k];
+            if (p->panels)
+                panel[(size_t)k * 32] = row[k];
         }
         for (u32 k = 0; k < p->stride; k += LOAD_COLUMNS) {
             double squares = ref_dot(row + k, row + k, ref_min(LOAD_COLUMNS, p->stride - k));

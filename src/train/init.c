@@ -210,7 +210,7 @@ static hsae_status load_batch(hsae_trainer *trainer, const struct calibration *f
     if (!status)
         status = hsae_sequence_create(stack->device, "first batch", false, &sequence);
     if (!status)
-        status = hsae_record_load(stack, sequence, raw, FORMAT_F32, trainer->scale);
+        status = hsae_record_load(stack, sequence, raw, FORMAT_F32, trainer->scale, true);
     status = hsae_stack_run_once(stack, &sequence, status);
     hsae_buffer_destroy(&raw);
     free(block);

@@ -56,7 +56,7 @@ static hsae_status record_activity(const struct stack *stack, struct hsae_buffer
 {
     hsae_status status = hsae_sequence_create(stack->device, "activity", false, out);
     if (!status)
-        status = hsae_record_load(stack, *out, raw, FORMAT_F32, scale);
+        status = hsae_record_load(stack, *out, raw, FORMAT_F32, scale, false);
     if (!status)
         status = hsae_record_lists(stack, *out);
     return status ? status : hsae_sequence_end(*out);

@@ -1,6 +1,7 @@
 #include "shape.h"
 #include "../quirks.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* What a work-group of a kernel works on. */
@@ -10,7 +11,7 @@ enum work {
     WORK_TEAM,   /* so are teams of `columns` lanes */
     WORK_COLUMN, /* lanes have columns and walk down the batch, in teams where there are many */
     WORK_SINGLE, /* the launch is one group, or one a level */
-    WORK_TILE,   /* encode: lanes have register tiles */
+    WORK_TILE,   /* encode, screen: lanes have register tiles */
     WORK_CHAIN,  /* lanes have registers that do not depend on each other */
     WORK_STREAM, /* lanes walk over memory side by side */
 };
@@ -19,8 +20,10 @@ static enum work work_of(enum hsae_kernel kernel)
 {
     switch (kernel) {
     case HSAE_KERNEL_encode:
+    case HSAE_KERNEL_screen:
         return WORK_TILE;
     case HSAE_KERNEL_load:
+    case HSAE_KERNEL_quantize:
     case HSAE_KERNEL_decode:
     case HSAE_KERNEL_family_dot:
     case HSAE_KERNEL_ghost:
@@ -207,6 +210,17 @@ struct hsae_kernel_shape hsae_shape_compiled(struct hsae_device *device, enum hs
     return shape;
 }
 
+bool hsae_screens(const struct hsae_device *device)
+{
+    const hsae_device_info *info = &device->info;
+    const char *wish = getenv("HSAE_SCREEN");
+    if (info->backend == HSAE_BACKEND_REF || (wish && (*wish == '0' || *wish == '1')))
+        return info->backend != HSAE_BACKEND_REF && *wish == '1';
+    /* PoCL compiles for the processor itself, and those of x86 multiply 16-bit numbers twice as fast as floats, additions included. */
+    return info->backend == HSAE_BACKEND_OPENCL && info->type == HSAE_DEVICE_CPU && strstr(info->driver, "PoCL") &&
+           strstr(info->driver, "x86_64");
+}
+
 /* ---- the search space ---- */
 
 /* Values of a field, up to the first 0. */
@@ -234,7 +248,7 @@ static struct axes cpu_axes(enum hsae_kernel kernel)
         return (struct axes){.groups = {1, 8, 16, 32, 64, 128}};
     if (has_columns(kernel))
         return (struct axes){.columns = {1, 2, 3, 4, 6, 8, 12, 16, 32, 256, 1024}, .widths = {4, 8, 16}};
-    if (kernel == HSAE_KERNEL_encode)
+    if (work_of(kernel) == WORK_TILE)
         return (struct axes){.columns = {1, 2, 3, 4, 5, 6, 8, 10, 12, 13, 14}, .widths = {4, 8, 16}};
     return (struct axes){.groups = {0}};
 }
@@ -244,6 +258,8 @@ static struct axes gpu_axes(enum hsae_kernel kernel)
     enum work work = work_of(kernel);
     if (has_columns(kernel))
         return (struct axes){.groups = {1, 8, 32, 64, 128, 256}, .columns = {1, 2, 3, 4, 5}};
+    if (kernel == HSAE_KERNEL_screen)
+        return (struct axes){.groups = {1, 8, 32, 64}, .columns = {1, 2, 4}};
     if (work == WORK_TEAM)
         return (struct axes){.groups = {1, 8, 32, 64, 128, 256}, .columns = {1, 8, 16, 32, 64}};
     if (work == WORK_COLUMN)
@@ -283,7 +299,7 @@ static void add_product(struct list *list, const struct hsae_device *device, enu
                 shape.columns = axes->columns[0] ? axes->columns[c] : first->columns;
                 shape.vector_width = axes->widths[0] ? axes->widths[w] : first->vector_width;
                 bool fit = fits(device, kernel, &shape) && shape.vector_width <= first->vector_width;
-                if (fit && (kernel != HSAE_KERNEL_encode || shape.columns * 32 / shape.vector_width <= CPU_SUMS))
+                if (fit && (work_of(kernel) != WORK_TILE || shape.columns * 32 / shape.vector_width <= CPU_SUMS))
                     add_shape(list, &shape);
             }
 }

@@ -11,6 +11,10 @@ struct hsae_kernel_shape hsae_shape(const struct hsae_device *device, enum hsae_
 /* The same after a look at the compiled kernel: one whose work-group the driver allows fewer items gets a smaller default. */
 struct hsae_kernel_shape hsae_shape_compiled(struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges);
 
+/* Whether the forward pass goes through `screen` and not `encode`: on devices that are known to be faster so; HSAE_SCREEN=0: nowhere, 1:
+ * everywhere. It sets the order of sums, as shapes do. */
+bool hsae_screens(const struct hsae_device *device);
+
 /* The shapes that tuning may choose for `kernel`, its default first, with ranges 1; every one is within the device's limits. Returns how
  * many there are. */
 enum { HSAE_MOST_SHAPES = 1024 };

@@ -148,10 +148,18 @@ static struct hsae_tile encode_tile(const struct stack *stack)
     return tile;
 }
 
-/* Sizes that follow from the device: chunks whose scratch stays in a CPU's cache, or keeps a GPU busy. */
+static uint32_t screen_tile(const struct stack *stack)
+{
+    struct hsae_kernel_shape shape = hsae_shape_compiled(stack->device, HSAE_KERNEL_screen, 1);
+    return shape.group_size * shape.columns;
+}
+
+/* Sizes that follow from the device: chunks whose scratch stays in a CPU's cache (screen writes little of it), or keeps a GPU busy. */
 static void choose_sizes(struct stack *stack)
 {
-    uint64_t scratch = stack->device->info.type == HSAE_DEVICE_CPU ? UINT64_C(2) << 20 : UINT64_C(32) << 20;
+    stack->screens = hsae_screens(stack->device);
+    uint64_t cached = stack->screens ? UINT64_C(4) << 20 : UINT64_C(2) << 20;
+    uint64_t scratch = stack->device->info.type == HSAE_DEVICE_CPU ? cached : UINT64_C(32) << 20;
     uint64_t unit = encode_tile(stack).features;
     uint64_t limit = hsae_binding_limit(stack->device), rows = limit / (stack->stride * sizeof(float));
     uint64_t chunk = (scratch < limit ? scratch : limit) / (stack->padded * sizeof(float));
@@ -259,6 +267,8 @@ static hsae_status create_buffers(struct stack *stack, bool history)
         {&stack->x, "batch", padded * line, GROWS_WITH_BATCH},
         {&stack->panels, "batch in panels", padded * line, GROWS_WITH_BATCH},
         {&stack->norms, "batch norms", w * LOAD_BLOCKS(line), GROWS_WITH_BATCH},
+        {&stack->units, "units of the batch", stack->screens ? padded : 4, GROWS_WITH_BATCH},
+        {&stack->rounded, "rounded rows of a chunk", stack->screens ? (stack->chunk + screen_tile(stack)) * line / 2 : 4, GROWS_NOT},
         {&stack->levels_table, "levels", (levels + 1) * LEVEL_WORDS, GROWS_NOT},
         {&stack->tree, "tree", n * TREE_WORDS, GROWS_WITH_FEATURES},
         {&stack->table, "feature scalars", n * TABLE_WORDS, GROWS_WITH_FEATURES},
@@ -396,7 +406,8 @@ void hsae_stack_destroy(struct stack *stack)
         &stack->table,   &stack->flags,     &stack->places, &stack->control,     &stack->bits,          &stack->scratch,
         &stack->counts,  &stack->starts,    &stack->fired,  &stack->word_starts, &stack->history,       &stack->pairs,
         &stack->samples, &stack->positions, &stack->tally,  &stack->totals,      &stack->sample_starts, &stack->bias,
-        &stack->loss,    &stack->nil[0],    &stack->nil[1], &stack->nil[2],      &stack->nil[3],
+        &stack->units,   &stack->rounded,   &stack->loss,   &stack->nil[0],      &stack->nil[1],        &stack->nil[2],
+        &stack->nil[3],
     };
     for (size_t k = 0; k < sizeof buffers / sizeof *buffers; k++)
         hsae_buffer_destroy(buffers[k]);
@@ -514,11 +525,16 @@ uint64_t hsae_groups_for(const struct stack *stack, enum hsae_kernel kernel, uin
 }
 
 hsae_status hsae_record_load(const struct stack *stack, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format,
-                             float scale)
+                             float scale, bool floats)
 {
-    struct load_args args = {stack->rows, stack->padded, stack->dim, stack->stride, format, scale};
-    return LAUNCH(stack, sequence, load, 1, (uint64_t)stack->words * LOAD_BLOCKS(stack->stride), args, raw, stack->mean, stack->x,
-                  stack->panels, stack->norms);
+    floats = floats || !stack->screens;
+    struct load_args args = {stack->rows, stack->padded, stack->dim, stack->stride, format, scale, floats};
+    hsae_status status = LAUNCH(stack, sequence, load, 1, (uint64_t)stack->words * LOAD_BLOCKS(stack->stride), args, raw, stack->mean,
+                                stack->x, floats ? stack->panels : stack->nil[0], stack->norms);
+    struct quantize_args quantize = {stack->padded, stack->stride};
+    if (!floats && !status)
+        status = LAUNCH(stack, sequence, quantize, 1, stack->words, quantize, stack->x, stack->panels, stack->units);
+    return status;
 }
 
 hsae_status hsae_record_encode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
@@ -526,6 +542,15 @@ hsae_status hsae_record_encode(const struct stack *stack, struct hsae_sequence *
     struct encode_args args = {first, first % stack->range_rows, count, stack->rows, stack->words, stack->dim, stack->stride};
     return LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, count), args, stack->panels,
                   stack->encoder.range[first / stack->range_rows], stack->table, stack->bits, stack->scratch);
+}
+
+static hsae_status record_screen(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
+{
+    uint32_t tile = screen_tile(stack);
+    struct screen_args args = {first,         first % stack->range_rows, count, stack->rows, stack->words,
+                               stack->stride, SCREEN_MARGIN(stack->dim)};
+    return LAUNCH(stack, sequence, screen, 1, ((uint64_t)count + tile - 1) / tile, args, stack->panels, stack->units, stack->x,
+                  stack->encoder.range[first / stack->range_rows], stack->table, stack->rounded, stack->bits, stack->scratch);
 }
 
 uint64_t hsae_encode_groups(const struct stack *stack, uint32_t count)
@@ -540,7 +565,7 @@ static hsae_status record_chunk(const struct stack *stack, struct hsae_sequence 
     struct lists_count_args lists_count = {first, count, stack->words};
     struct scan_args scan = {first, count, stack->capacity};
     struct lists_fill_args fill = {first, count, stack->words, stack->features, stack->capacity, hsae_buffer_size(stack->history) > 64};
-    hsae_status status = hsae_record_encode(stack, sequence, first, count);
+    hsae_status status = (stack->screens ? record_screen : hsae_record_encode)(stack, sequence, first, count);
     if (!status)
         status = LAUNCH(stack, sequence, lists_count, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_count, count), lists_count, stack->bits,
                         stack->counts);

@@ -27,10 +27,12 @@ struct stack {
     uint32_t chunk;               /* features encoded at a time */
     uint32_t block, blocks;       /* features in a block of the sample lists, number of blocks */
     uint32_t slices;              /* column slices of decode */
+    bool screens;                 /* the lists come by screen, not encode */
     uint32_t capacity;            /* pairs that the lists hold */
 
     struct ranged encoder, decoder; /* [N], [N + S] rows of stride floats */
     struct hsae_buffer *mean, *x, *panels, *norms;
+    struct hsae_buffer *units, *rounded; /* of screen: of the samples, which then lie quantized in `panels`; its own room */
     struct hsae_buffer *levels_table, *tree, *table, *flags, *places, *control;
     struct hsae_buffer *bits, *scratch, *counts, *starts, *fired, *word_starts, *history;
     struct hsae_buffer *pairs, *samples, *positions; /* as long as `capacity` */
@@ -76,12 +78,13 @@ hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, doub
  * and, unless `out` is NULL, left in *out to be freed. */
 hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents, u32 **out);
 
-/* Recording. `raw` holds a batch in `format` (FORMAT_F32 ..). */
+/* Recording. `raw` holds a batch in `format` (FORMAT_F32 ..). `floats`: it is made ready for hsae_record_encode, else for
+ * hsae_record_lists. */
 hsae_status hsae_record_load(const struct stack *stack, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format,
-                             float scale);
+                             float scale, bool floats);
 /* encode alone, for features of one range, at most stack->chunk of them: their bits, and p in the scratch. */
 hsae_status hsae_record_encode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count);
-/* encode and all lists. */
+/* encode or screen, and all lists. */
 hsae_status hsae_record_lists(const struct stack *stack, struct hsae_sequence *sequence);
 hsae_status hsae_record_decode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t level);
 

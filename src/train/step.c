@@ -106,7 +106,7 @@ static hsae_status record_forward(const hsae_trainer *trainer, struct hsae_seque
     struct swap_args swap = {stack->features, stack->levels};
     struct prepare_args prepare = {stack->levels, stack->rows, stack->words * LOAD_BLOCKS(stack->stride), trainer->config.ghost,
                                    (f32)trainer->config.lambda_init};
-    hsae_status status = hsae_record_load(stack, sequence, flight->raw, format_of(trainer->dtype), trainer->scale);
+    hsae_status status = hsae_record_load(stack, sequence, flight->raw, format_of(trainer->dtype), trainer->scale, false);
     if (!status)
         status = LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), swap, flight->clock,
                         stack->levels_table, stack->tree, trainer->last_fired, stack->places, stack->flags);

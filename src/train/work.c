@@ -35,6 +35,12 @@ double hsae_launch_work(const struct stack *stack, enum hsae_kernel kernel, uint
     switch (kernel) {
     case HSAE_KERNEL_encode:
         return encode_work(stack, groups);
+    case HSAE_KERNEL_screen: {
+        struct screen_args screen;
+        memcpy(&screen, args, sizeof screen);
+        return (double)screen.count * stack->padded * row;
+    }
+    case HSAE_KERNEL_quantize:
     case HSAE_KERNEL_load:
     case HSAE_KERNEL_bias:
     case HSAE_KERNEL_variance:

@@ -10,7 +10,7 @@
 /* What a verdict depends on: library, device, driver, and the shapes that kernels have. */
 struct key {
     char version[32], name[256], driver[256];
-    uint32_t backend;
+    uint32_t backend, screens;
     struct hsae_kernel_shape shapes[HSAE_KERNEL_COUNT];
 };
 
@@ -21,6 +21,7 @@ static void make_key(const struct hsae_device *device, struct key *key)
     memcpy(key->name, device->info.name, strlen(device->info.name));
     memcpy(key->driver, device->info.driver, strlen(device->info.driver));
     key->backend = device->info.backend;
+    key->screens = hsae_screens(device);
     for (size_t k = 0; k < HSAE_KERNEL_COUNT; k++)
         key->shapes[k] = hsae_shape(device, (enum hsae_kernel)k, 1);
 }

@@ -12,6 +12,10 @@
 #define CHECK_POISON 0x7fc0f00du
 /* A tolerance: these bits must be equal. */
 #define CHECK_EXACT (-1.0f)
+/* Both 16-bit halves may be off by one. */
+#define CHECK_HALVES (-2.0f)
+/* Room that the kernel has for itself. */
+#define CHECK_ANY (-3.0f)
 
 /* The content of a buffer, on the host. */
 struct check_words {

@@ -74,6 +74,9 @@ static void create_step_words(struct world *w)
     words_create(w, &w->peak, "peak", batch);
     words_create(w, &w->panels, "panels", batch);
     words_create(w, &w->norms, "norms", w->words * LOAD_BLOCKS(w->stride));
+    words_create(w, &w->quantized, "quantized", batch / 2);
+    words_create(w, &w->units, "units", w->padded);
+    words_create(w, &w->rounded, "rounded", (size_t)(w->size.chunk + w->shape.columns) * w->stride / 2);
     words_create(w, &w->flags, "flags", features);
     words_create(w, &w->status, "status", STATUS_WORDS);
     words_create(w, &w->bits, "bits", features * w->words);
@@ -404,11 +407,12 @@ bool world_advance(struct world *world, hsae_device *reference, enum hsae_kernel
 {
     /* The kernels of a step in their order; scan makes the starts by feature, then those by sample. */
     static const enum hsae_kernel step[] = {
-        HSAE_KERNEL_load,         HSAE_KERNEL_swap,        HSAE_KERNEL_prepare,       HSAE_KERNEL_encode,       HSAE_KERNEL_lists_count,
-        HSAE_KERNEL_scan,         HSAE_KERNEL_lists_fill,  HSAE_KERNEL_samples_count, HSAE_KERNEL_samples_base, HSAE_KERNEL_scan,
-        HSAE_KERNEL_samples_fill, HSAE_KERNEL_decode,      HSAE_KERNEL_family_dot,    HSAE_KERNEL_family,       HSAE_KERNEL_ghost,
-        HSAE_KERNEL_ghost_scale,  HSAE_KERNEL_ghost_rows,  HSAE_KERNEL_update,        HSAE_KERNEL_bias,         HSAE_KERNEL_variance,
-        HSAE_KERNEL_control,      HSAE_KERNEL_relink_rows, HSAE_KERNEL_relink_count,  HSAE_KERNEL_relink_best,
+        HSAE_KERNEL_load,         HSAE_KERNEL_swap,        HSAE_KERNEL_prepare,      HSAE_KERNEL_quantize,    HSAE_KERNEL_screen,
+        HSAE_KERNEL_encode,       HSAE_KERNEL_lists_count, HSAE_KERNEL_scan,         HSAE_KERNEL_lists_fill,  HSAE_KERNEL_samples_count,
+        HSAE_KERNEL_samples_base, HSAE_KERNEL_scan,        HSAE_KERNEL_samples_fill, HSAE_KERNEL_decode,      HSAE_KERNEL_family_dot,
+        HSAE_KERNEL_family,       HSAE_KERNEL_ghost,       HSAE_KERNEL_ghost_scale,  HSAE_KERNEL_ghost_rows,  HSAE_KERNEL_update,
+        HSAE_KERNEL_bias,         HSAE_KERNEL_variance,    HSAE_KERNEL_control,      HSAE_KERNEL_relink_rows, HSAE_KERNEL_relink_count,
+        HSAE_KERNEL_relink_best,
     };
     u32 scans = 0;
     for (u32 k = 0; k < sizeof step / sizeof *step; k++) {

@@ -46,7 +46,7 @@ struct world {
     f32 scale, lambda_init, rho, bandwidth, beta2, epsilon;
     u32 ghosts, project; /* 1: on */
 
-    struct check_words raw[WORLD_FORMATS], mean, x, panels, norms;
+    struct check_words raw[WORLD_FORMATS], mean, x, panels, norms, quantized, units, rounded;
     struct check_words clock, levels, tree, last_fired, places, flags, table, control, status;
     struct check_words E[HSAE_MAX_RANGES], E_v[HSAE_MAX_RANGES], D[HSAE_MAX_RANGES], D_v[HSAE_MAX_RANGES]; /* unused: a few words */
     struct check_words bits, scratch[WORLD_CHUNKS], counts, starts, pairs, active_count, word_starts, history;

@@ -1,0 +1,27 @@
+/* x as whole numbers of 16 bits for screen: panels of 32 samples, [d / 2][32] words, and each sample's unit (kernel_args.h: QUANTIZED_NORM). One
+ * work-group a panel. */
+#define STORE_COUPLE(index, low, high) words[at + index * 32u] = quantized_couple(value.low, value.high);
+
+KERNEL_3(quantize, READ(0, vf, x), WRITE(1, u32, words), WRITE(2, f32, units))
+LOCALS_1(LOCAL(f32, part, WG))
+BEGIN(quantize)
+    u32 width = p.stride / VW;
+    if (GROUP * 32u >= p.padded)
+        return;
+    for (u32 s = 0u; s < 32u; s++) {
+        idx row = (GROUP * 32u + s) * width;
+        vf squares = splat(0.0f);
+        for (u32 k = LANE; k < width; k += WG)
+            squares = fma_vf(x[row + k], x[row + k], squares);
+        WG_SUM(part, sum_vf(squares));
+        f32 unit = quantized_unit(part[0]), scale = 1.0f / unit;
+        if (LANE == 0u)
+            units[GROUP * 32u + s] = unit;
+        for (u32 k = LANE; k < width; k += WG) {
+            vf value = splat(scale) * x[row + k];
+            idx at = (GROUP * width + k) * (VW / 2u) * 32u + s;
+            EACH_COUPLE(STORE_COUPLE)
+        }
+        BARRIER();
+    }
+END

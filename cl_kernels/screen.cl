@@ -1,0 +1,89 @@
+/* encode for devices whose products of 16-bit numbers are faster than those of floats: x (by quantize) and the rows of E are rounded to such
+ * numbers, exact sums of their products tell which pairs cannot be above the cut, and the others' dots of floats decide. The margin of that
+ * (kernel_args.h) is a bound, so bits are those of encode; scratch has p where a bit is set, and is not touched elsewhere.
+ *
+ * A work-item owns a tile of COLS features and all samples. The tile's rounded rows lie in `rounded`, [d / 2][COLS] words, in its cache. */
+#define PARTS (32u / VW) /* vectors of a bitmap word */
+#define STORE_COUPLE(index, low, high) rounded[to + index * COLS] = quantized_couple(value.low, value.high);
+
+KERNEL_8(screen, READ(0, vi, panels), READ(1, vf, units), READ(2, vf, x), READ(3, vf, encoder), READ(4, u32, table), WRITE(5, u32, rounded),
+         WRITE(6, u32, bits), WRITE(7, f32, scratch))
+BEGIN(screen)
+    u32 tile = (GROUP * WG + LANE) * COLS, width = p.stride / VW;
+    if (tile >= p.count)
+        return;
+    idx own = tile * (p.stride / 2u);
+    f32 limit[COLS];
+    for (u32 f = 0u; f < COLS; f++) {
+        idx row = (p.row + min(tile + f, p.count - 1u)) * width;
+        vf squares = splat(0.0f);
+        for (idx k = 0u; k < width; k++)
+            squares = fma_vf(encoder[row + k], encoder[row + k], squares);
+        f32 scale = 1.0f / quantized_unit(sum_vf(squares));
+        for (idx k = 0u; k < width; k++) {
+            vf value = splat(scale) * encoder[row + k];
+            idx to = own + k * (VW / 2u) * COLS + f;
+            EACH_COUPLE(STORE_COUPLE)
+        }
+        u32 feature = (p.first + min(tile + f, p.count - 1u)) * TABLE_WORDS;
+        f32 bias = bits_f32(table[feature + TABLE_BIAS]), cut = bits_f32(table[feature + TABLE_CUT]);
+        limit[f] = (cut - bias - (abs_f32(cut) + abs_f32(bias)) * 2.4e-7f) * scale; /* p and the difference are rounded */
+    }
+    for (u32 panel = 0u; panel < p.words; panel++) {
+        vi acc[COLS * PARTS], value[PARTS];
+        UNROLL for (u32 f = 0u; f < COLS * PARTS; f++) acc[f] = splat_i(0u);
+        idx from = panel * (p.stride / 2u) * PARTS;
+        for (idx k = 0u; k < p.stride / 2u; k++) {
+            UNROLL for (u32 v = 0u; v < PARTS; v++) value[v] = panels[from + k * PARTS + v];
+            UNROLL for (u32 f = 0u; f < COLS; f++) {
+                vi weight = splat_i(rounded[own + k * COLS + f]);
+                UNROLL for (u32 v = 0u; v < PARTS; v++) acc[f * PARTS + v] = madd_vi(weight, value[v], acc[f * PARTS + v]);
+            }
+        }
+        u32 left = p.rows - panel * 32u, valid = left >= 32u ? 0xffffffffu : (1u << left) - 1u;
+        UNROLL for (u32 f = 0u; f < COLS; f++) {
+            u32 word = 0u;
+            UNROLL for (u32 v = 0u; v < PARTS; v++)
+                word |= above_vf((to_vf(acc[f * PARTS + v]) + splat(p.margin)) * units[panel * PARTS + v], limit[f]) << (v * VW);
+            if (tile + f < p.count)
+                bits[(p.first + tile + f) * p.words + panel] = word & valid;
+        }
+    }
+    for (u32 f = 0u; f < COLS && tile + f < p.count; f++) {
+        u32 r = tile + f, feature = (p.first + r) * TABLE_WORDS, panel = 0u;
+        idx row = (p.row + r) * width, words = (p.first + r) * p.words;
+        f32 bias = bits_f32(table[feature + TABLE_BIAS]), cut = bits_f32(table[feature + TABLE_CUT]);
+        u32 left = bits[words];
+        for (;;) {
+            u32 count = 0u, member[PAIRS];
+            for (; count < PAIRS; count++) {
+                for (; left == 0u && panel + 1u < p.words; left = bits[words + panel])
+                    panel++;
+                if (left == 0u)
+                    break;
+                member[count] = panel * 32u + low_bit(left);
+                left &= left - 1u;
+            }
+            if (count == 0u)
+                break;
+            for (u32 j = count; j < PAIRS; j++)
+                member[j] = member[0];
+            idx line[PAIRS];
+            vf sum[PAIRS], odd[PAIRS];
+            EACH_PAIR(line[j] = member[j] * width; sum[j] = odd[j] = splat(0.0f))
+            for (idx k = 0u; k + 1u < width; k += 2u) {
+                EACH_PAIR(sum[j] = fma_vf(encoder[row + k], x[line[j] + k], sum[j]))
+                EACH_PAIR(odd[j] = fma_vf(encoder[row + k + 1u], x[line[j] + k + 1u], odd[j]))
+            }
+            if (width % 2u != 0u)
+                EACH_PAIR(sum[j] = fma_vf(encoder[row + width - 1u], x[line[j] + width - 1u], sum[j]))
+            for (u32 j = 0u; j < count; j++) {
+                f32 value = sum_vf(sum[j] + odd[j]) + bias;
+                if (value > cut)
+                    scratch[r * p.words * 32u + member[j]] = value;
+                else
+                    bits[words + member[j] / 32u] &= ~(1u << (member[j] & 31u));
+            }
+        }
+    }
+END

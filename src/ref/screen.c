@@ -1,0 +1,25 @@
+#include "ref.h"
+
+/* What screening must not change: encode's bits and p, from the rows themselves. */
+void hsae_ref_screen(void *const *b, const void *args, const u32 groups[2])
+{
+    const struct screen_args *p = args;
+    const f32 *x = b[2], *encoder = b[3];
+    const u32 *table = b[4];
+    u32 *bits = b[6];
+    f32 *scratch = b[7];
+    (void)groups;
+    for (u32 r = 0; r < p->count; r++) {
+        const u32 *scalars = table + (size_t)(p->first + r) * TABLE_WORDS;
+        const f32 *row = encoder + (size_t)(p->row + r) * p->stride;
+        u32 *word = bits + (size_t)(p->first + r) * p->words;
+        memset(word, 0, p->words * sizeof *word);
+        for (u32 s = 0; s < p->rows; s++) {
+            f32 value = (f32)(ref_dot(row, x + (size_t)s * p->stride, p->stride) + bits_f32(scalars[TABLE_BIAS]));
+            if (value > bits_f32(scalars[TABLE_CUT])) {
+                word[s / 32] |= 1u << s % 32;
+                scratch[(size_t)r * p->words * 32 + s] = value;
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+#include "bounds.h"
+#include "world.h"
+
+static void launch(struct world *w, u32 index, struct check_job *job)
+{
+    (void)index;
+    JOB_ARGS(job, quantize, .padded = w->padded, .stride = w->stride);
+    JOB_BIND(job, &w->x, &w->quantized, &w->units);
+    job_groups(job, w->words);
+}
+
+/* Half the relative error of the sum under the root, root, quotient. Quotients of up to 32000 are then off by far less than one half. */
+static void bounds(const struct world *w, const struct check_job *job)
+{
+    for (u32 k = 0; k < w->quantized.count; k++)
+        job->tolerance[1][k] = CHECK_HALVES;
+    for (u32 b = 0; b < w->padded; b++) {
+        f32 unit = bits_f32(job->expected[2][b]);
+        job->tolerance[2][b] = (f32)(0.5 * bound_sum(w->stride, fabs(unit)) + bound_ulps(9, unit));
+    }
+}
+
+const struct check_kernel hsae_check_quantize = {.launches = launches_one, .launch = launch, .bounds = bounds};
