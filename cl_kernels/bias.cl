@@ -1,24 +1,25 @@
-/* Gradient 2 mean R and Adam of one level's decoder bias c. A work-group has some columns, COLS vectors of them a work-item, and teams of rows
- * (kernel_args.h: COLUMN_LANES). */
+/* Gradient 2 mean R and Adam of some levels' decoder bias c. A work-group has some columns of a level, COLS vectors of them a work-item, and teams
+ * of rows (kernel_args.h: COLUMN_LANES). */
 KERNEL_4(bias, READ(0, u32, control), READ(1, vf, residual), MODIFY(2, vf, bias), MODIFY(3, vf, bias_v))
 LOCALS_1(LOCAL(f32, part, WG))
 BEGIN(bias)
-    if (control[CONTROL_HALT] != 0u)
+    u32 width = p.stride / VW, share = COLUMN_LANES(WG) * COLS, shares = (width + share - 1u) / share, nth = GROUP / shares;
+    if (nth >= p.count || control[CONTROL_HALT] != 0u)
         return;
     u32 team = LANE / COLUMN_LANES(WG), lane = LANE - team * COLUMN_LANES(WG);
-    u32 width = p.stride / VW, column = (GROUP * COLUMN_LANES(WG) + lane) * COLS;
+    u32 column = (GROUP - nth * shares) * share + lane * COLS, first = p.row + nth * p.padded;
     vf sum[COLS];
     for (u32 k = 0u; k < COLS; k++)
         sum[k] = splat(0.0f);
     for (u32 b = team; b < p.rows; b += WG / COLUMN_LANES(WG))
         for (u32 k = 0u; k < COLS; k++)
             if (column + k < width)
-                sum[k] += residual[b * width + column + k];
+                sum[k] += residual[(first + b) * width + column + k];
     FOLD_TEAMS()
     f32 rate = bits_f32(control[CONTROL_RATE]), correction = bits_f32(control[CONTROL_CORRECTION]);
     for (u32 k = 0u; k < COLS; k++)
         if (team == 0u && column + k < width) {
-            u32 c = p.level * width + column + k;
+            u32 c = (p.level + nth) * width + column + k;
             vf g = splat(2.0f / to_f32(p.rows)) * sum[k];
             vf v = splat(p.beta2) * bias_v[c] + splat(p.one_minus_beta2) * g * g;
             bias_v[c] = v;

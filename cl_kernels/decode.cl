@@ -1,40 +1,40 @@
 /* Pairs are taken PAIRS at a time; those that do not count have weight 0. */
 #define ADD_ROW acc[k] = fma_vf(splat(a[j]), FETCH(D, range[j], at[j] + c), acc[k])
-/* Residual R = c + sum a_i D_i - x of one level, with perturbation: swapped features are left out and their children stand in. One work-group a
- * sample and column slice; the slice is slow, so that its part of D stays in cache. loss: f32 [L][slices][padded], the slice's |R|^2. */
+/* Residual R = c + sum a_i D_i - x of some levels, with perturbation: swapped features are left out and their children stand in. One work-group a
+ * level, column slice and sample; the sample is fast, so that the slice of D stays in cache. loss: f32 [L][slices][padded], the slice's |R|^2. */
 KERNEL_9(decode, READ(0, vf, x), READ(1, vf, bias), READ4(2, vf, D), READ(6, u32, flags), READ(7, u32, sample_starts), READ(8, u32, samples),
           READ(9, u32, control), WRITE(10, vf, residual), WRITE(11, f32, loss))
 LOCALS_1(LOCAL(f32, part, WG))
 BEGIN(decode)
-    u32 slice = GROUP / p.rows, b = GROUP - slice * p.rows;
-    if (slice >= p.slices || control[CONTROL_HALT] != 0u)
+    u32 turn = GROUP / p.rows, b = GROUP - turn * p.rows, nth = turn / p.slices, slice = turn - nth * p.slices, level = p.level + nth;
+    if (nth >= p.count || control[CONTROL_HALT] != 0u)
         return;
     u32 width = p.stride / VW, share = (p.stride / 16u + p.slices - 1u) / p.slices * (16u / VW);
     u32 first = slice * share, end = min(first + share, width);
     vf squares = splat(0.0f);
-    idx line = b * width, center = p.level * width;
+    idx line = b * width, center = level * width, home = (p.row + nth * p.padded + b) * width;
     for (idx column = first; column < end; column += WG * COLS) {
         vf acc[COLS];
         EACH_COLUMN(column, end, acc[k] = bias[center + c] - x[line + c])
-        for (u32 l = p.level; l < min(p.level + 2u, p.levels); l++) {
+        for (u32 l = level; l < min(level + 2u, p.levels); l++) {
             u32 list = l * p.rows + b, stop = sample_starts[list + 1u];
             for (u32 q = sample_starts[list]; q < stop; q += PAIRS) {
                 u32 range[PAIRS];
                 idx at[PAIRS];
                 f32 a[PAIRS];
                 EACH_PAIR(u32 here = min(q + j, stop - 1u); u32 flag = flags[samples[2u * here]]; u32 row = FLAG_ROW(flag);
-                          bool counts = l == p.level ? (flag & FLAG_SWAPPED) == 0u : (flag & FLAG_PARENT_SWAPPED) != 0u;
+                          bool counts = l == level ? (flag & FLAG_SWAPPED) == 0u : (flag & FLAG_PARENT_SWAPPED) != 0u;
                           a[j] = counts && q + j < stop ? bits_f32(samples[2u * here + 1u]) : 0.0f;
                           range[j] = RANGE_OF(row); at[j] = IN_RANGE(row, range[j]) * width)
-                if (l == p.level)
+                if (l == level)
                     EACH_COLUMN(column, end, EACH_PAIR(ADD_ROW))
                 else /* few of them stand in for their parents */
                     EACH_PAIR(if (a[j] != 0.0f) EACH_COLUMN(column, end, ADD_ROW))
             }
         }
-        EACH_COLUMN(column, end, residual[line + c] = acc[k]; squares = fma_vf(acc[k], acc[k], squares))
+        EACH_COLUMN(column, end, residual[home + c] = acc[k]; squares = fma_vf(acc[k], acc[k], squares))
     }
     WG_SUM(part, sum_vf(squares));
     if (LANE == 0u)
-        loss[(p.level * p.slices + slice) * p.padded + b] = part[0];
+        loss[(level * p.slices + slice) * p.padded + b] = part[0];
 END

@@ -3,29 +3,29 @@
 KERNEL_9(decode, READ(0, vf, x), READ(1, vf, bias), READ4(2, vf, D), READ(6, u32, flags), READ(7, u32, sample_starts), READ(8, u32, samples),
           READ(9, u32, control), WRITE(10, vf, residual), WRITE(11, f32, loss))
 BEGIN(decode)
-    u32 slice = GROUP / p.rows, b = GROUP - slice * p.rows;
-    if (slice >= p.slices || control[CONTROL_HALT] != 0u)
+    u32 turn = GROUP / p.rows, b = GROUP - turn * p.rows, nth = turn / p.slices, slice = turn - nth * p.slices, level = p.level + nth;
+    if (nth >= p.count || control[CONTROL_HALT] != 0u)
         return;
     u32 width = p.stride / VW, share = (p.stride / 16u + p.slices - 1u) / p.slices * (16u / VW);
     u32 first = slice * share, end = min(first + share, width);
     vf squares = splat(0.0f);
-    idx line = b * width, center = p.level * width;
+    idx line = b * width, center = level * width, home = (p.row + nth * p.padded + b) * width;
     for (idx column = first; column < end; column += COLS) {
         vf acc[COLS];
         EACH_COLUMN(column, end, acc[k] = bias[center + c] - x[line + c])
-        for (u32 l = p.level; l < min(p.level + 2u, p.levels); l++) {
+        for (u32 l = level; l < min(level + 2u, p.levels); l++) {
             u32 list = l * p.rows + b, stop = sample_starts[list + 1u];
             for (u32 q = sample_starts[list]; q < stop; q++) {
                 u32 flag = flags[samples[2u * q]];
                 f32 a = bits_f32(samples[2u * q + 1u]);
-                if (a == 0.0f || (l == p.level ? (flag & FLAG_SWAPPED) != 0u : (flag & FLAG_PARENT_SWAPPED) == 0u))
+                if (a == 0.0f || (l == level ? (flag & FLAG_SWAPPED) != 0u : (flag & FLAG_PARENT_SWAPPED) == 0u))
                     continue;
                 u32 row = FLAG_ROW(flag), range = RANGE_OF(row);
                 idx at = IN_RANGE(row, range) * width;
                 EACH_COLUMN(column, end, acc[k] = fma_vf(splat(a), FETCH(D, range, at + c), acc[k]))
             }
         }
-        EACH_COLUMN(column, end, residual[line + c] = acc[k]; squares = fma_vf(acc[k], acc[k], squares))
+        EACH_COLUMN(column, end, residual[home + c] = acc[k]; squares = fma_vf(acc[k], acc[k], squares))
     }
-    loss[(p.level * p.slices + slice) * p.padded + b] = sum_vf(squares);
+    loss[(level * p.slices + slice) * p.padded + b] = sum_vf(squares);
 END

@@ -7,7 +7,7 @@ BEGIN(ghost)
     u32 b = GROUP, dead = control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_DEAD];
     if (b >= p.rows || control[CONTROL_HALT] != 0u || dead == 0u)
         return;
-    u32 width = p.stride / VW, line = b * width;
+    u32 width = p.stride / VW, line = b * width, own = (p.row + b) * width;
     for (u32 c = LANE; c < width; c += WG)
         ghost[line + c] = splat(0.0f);
     for (u32 k = 0u; k < dead; k++) {
@@ -27,7 +27,7 @@ BEGIN(ghost)
     vf norm = splat(0.0f), target = splat(0.0f);
     for (u32 c = LANE; c < width; c += WG) {
         norm = fma_vf(ghost[line + c], ghost[line + c], norm);
-        target = fma_vf(residual[line + c], residual[line + c], target);
+        target = fma_vf(residual[own + c], residual[own + c], target);
     }
     WG_SUM(part, sum_vf(norm));
     f32 y_norm = sqrt_f32(part[0]);
@@ -35,7 +35,7 @@ BEGIN(ghost)
     f32 alpha = y_norm > 0.0f ? sqrt_f32(part[0]) / (2.0f * y_norm) : 0.0f;
     vf loss = splat(0.0f);
     for (u32 c = LANE; c < width; c += WG) {
-        vf v = fma_vf(splat(alpha), ghost[line + c], residual[line + c]);
+        vf v = fma_vf(splat(alpha), ghost[line + c], residual[own + c]);
         ghost[line + c] = v;
         loss = fma_vf(v, v, loss);
     }

@@ -1,10 +1,12 @@
 /* The sums over a feature's pairs begin .. end - 1 for a block of columns, in ascending samples: the text of each kernel that makes such sums includes
- * this where dd (of D's gradient) and de (of E's) of the block from `column` on are zero. With the first block it makes the pairs' scores, too, and
- * the sums of scalars that COUNT_PAIR names; a barrier is due behind it, since later blocks read the scores from `kin`. */
+ * this where dd (of D's gradient) and de (of E's) of the block from `column` on are zero. `residual` and `above` have their START. With the first block it
+ * makes the pairs' scores, too, and the sums of scalars that COUNT_PAIR names; a barrier is due behind it, since later blocks read the scores from
+ * `kin`. */
 
 /* G, the residual that the feature answers to, where perturbation plays a part. */
 #define ANSWER(at)                                                                                                                    \
-    ((flag & FLAG_SWAPPED) != 0u ? ((flag & FLAG_PARENT_SWAPPED) != 0u ? above[at] : splat(0.0f)) : residual[at] + above[at])
+    ((flag & FLAG_SWAPPED) != 0u ? ((flag & FLAG_PARENT_SWAPPED) != 0u ? FROM_START(above, at) : splat(0.0f))                         \
+                                 : FROM_START(residual, at) + FROM_START(above, at))
 /* array[at] = value, of an array that stays in registers. */
 #define INSERT(array, at, value) UNROLL for (u32 m = 0u; m < PAIRS; m++) array[m] = m == (at) ? (value) : array[m];
 /* As EACH_COLUMN, but short: `statement` has enough to do to hide the question. */
@@ -20,13 +22,13 @@
 #define SCORE_PAIRS()                                                                                                                 \
     {                                                                                                                                 \
         EACH_COLUMN_ONCE(0u, vf old = FETCH(D, range, at + c);                                                                        \
-                         EACH_PAIR(vf answer = residual[line[j] + c]; EACH_ELEMENT(ADD_PRODUCT)                                       \
+                         EACH_PAIR(vf answer = FROM_START(residual, line[j] + c); EACH_ELEMENT(ADD_PRODUCT)                           \
                                    dd[k] = fma_vf(splat(a[j]), answer, dd[k])))                                                       \
         for (idx rest = WG * COLS; rest < width; rest += WG * COLS)                                                                   \
             EACH_COLUMN_ONCE(rest, vf old = FETCH(D, range, at + c);                                                                  \
-                             EACH_PAIR(vf answer = residual[line[j] + c]; EACH_ELEMENT(ADD_PRODUCT)))                                 \
+                             EACH_PAIR(vf answer = FROM_START(residual, line[j] + c); EACH_ELEMENT(ADD_PRODUCT)))                     \
     }
-#define ADD_PAIRS(weight, rows, to) EACH_COLUMN_ONCE(column, EACH_PAIR(to[k] = fma_vf(splat(weight), rows[line[j] + c], to[k])))
+#define ADD_PAIRS(weight, term, to) EACH_COLUMN_ONCE(column, EACH_PAIR(to[k] = fma_vf(splat(weight), term, to[k])))
 /* sum[j] over the work-group, to all work-items. */
 #define SUM_PAIRS(sum)                                                                                                                \
     LOCAL_BARRIER();                                                                                                                  \
@@ -87,7 +89,7 @@ for (u32 pair = begin; pair < end; pair += PAIRS) {
     if (plain && column == 0u)
         SCORE_PAIRS()
     else if (plain)
-        ADD_PAIRS(a[j], residual, dd)
+        ADD_PAIRS(a[j], FROM_START(residual, line[j] + c), dd)
     else
         for (u32 which = 0u; which < count; which++) {
             idx row_line = pairs[2u * (pair + which)] * width;
@@ -132,5 +134,5 @@ for (u32 pair = begin; pair < end; pair += PAIRS) {
         }
     if (column == 0u)
         EACH_PAIR(if (j < count) COUNT_PAIR(j, (pair + j) * KIN_WORDS))
-    ADD_PAIRS(a[j] > 0.0f ? q[j] : 0.0f, x, de)
+    ADD_PAIRS(a[j] > 0.0f ? q[j] : 0.0f, x[line[j] + c], de)
 }

@@ -53,6 +53,8 @@ BEGIN(update)
             terms[i * TERM_WORDS + k] = 0.0f;
         return;
     }
+    START(residual, p.residual_row * width)
+    START(above, p.above_row * width)
     u32 row = FLAG_ROW(flag), range = RANGE_OF(row);
     idx at = IN_RANGE(row, range) * width;
     bool plain = (flag & (FLAG_SWAPPED | FLAG_PARENT_SWAPPED)) == 0u;

@@ -125,6 +125,7 @@ BEGIN(update)
     u32 row = FLAG_ROW(flag), spare = p.spare + rank - p.rank, next_row = places[spare];
     global vf *own = DECODER_ROW(row), *moved = DECODER_ROW(next_row);
     idx line = (idx)(i - p.base) * width;
+    global const vf *home = residual + p.residual_row * width, *up = above + p.above_row * width;
     f32 threshold = bits_f32(table[i * TABLE_WORDS + TABLE_THRESHOLD]);
     f32 lambda = bits_f32(control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA]);
     f32 radial = 0.0f, bias_gradient = 0.0f, threshold_gradient = 0.0f, squares = 0.0f;
@@ -156,9 +157,9 @@ BEGIN(update)
                 idx sample = pairs[2u * (pair + k)], later = pairs[2u * min(pair + few + k, end - 1u)];
                 f32 value = bits_f32(pairs[2u * (pair + k) + 1u]);
                 x_rows[k] = x + sample * width;
-                answers[k] = residual + sample * width;
-                aboves[k] = above + sample * width;
-                nexts[k] = residual + later * width;
+                answers[k] = home + sample * width;
+                aboves[k] = up + sample * width;
+                nexts[k] = home + later * width;
                 acts[k] = value > threshold ? value : 0.0f;
                 scores[k] = 0.0f;
             }

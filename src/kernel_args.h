@@ -142,6 +142,8 @@ static inline u32 bits_u32(f32 value)
 #define SCREEN_MARGIN(d)                                                                                                          \
     (1.03f * QUANTIZED_NORM * sqrtf((f32)(d)) + 0.27f * (f32)(d) + ((f32)(d) + 64.0f) * 5.9604645e-8f * QUANTIZED_NORM * QUANTIZED_NORM)
 
+/* residual: f32 [levels in one buffer][padded][stride]. Where a buffer for all levels would be larger than a kernel may see, there are several. */
+
 /* bias and variance: so many of a work-group's work-items are side by side, COLS vectors of columns each; every so many more have the same columns
  * of other rows, and a device with many cores gets a short walk down the batch. */
 #define COLUMN_LANES(group_size) ((group_size) < 8u ? (group_size) : 8u)
@@ -239,8 +241,10 @@ struct samples_fill_args {
 };
 
 struct decode_args {
-    u32 level;
+    u32 level; /* first of the launch */
+    u32 count; /* levels of the launch */
     u32 levels;
+    u32 row; /* in `residual`, of the first level's first sample */
     u32 rows;
     u32 padded;
     u32 stride;
@@ -263,6 +267,7 @@ struct family_args {
 struct ghost_args {
     u32 level;
     u32 first; /* first_l */
+    u32 row;   /* in `residual`, of the level's first sample */
     u32 rows;
     u32 stride;
     u32 range_rows;
@@ -297,6 +302,8 @@ struct update_args {
     u32 ghosts; /* 1: dead features are left to launches with `dead` set */
     u32 dead;   /* not 0: works on so many places of the dead list, from place `chunk` on */
     u32 chunk;
+    u32 residual_row; /* in `residual`, of the level's first sample */
+    u32 above_row;    /* in `above`, of that of the level above; of the first level: any */
     u32 rows;
     u32 stride;
     u32 range_rows;
@@ -310,8 +317,11 @@ struct update_args {
 };
 
 struct bias_args {
-    u32 level;
+    u32 level; /* first of the launch */
+    u32 count; /* levels of the launch */
+    u32 row;   /* in `residual`, of the first level's first sample */
     u32 rows;
+    u32 padded;
     u32 stride;
     f32 beta2;
     f32 one_minus_beta2;

@@ -41,9 +41,10 @@ static hsae_status record(struct hsae_session *session, struct hsae_sequence *se
     hsae_status status = hsae_record_load(stack, sequence, session->raw, FORMAT_F32, session->model->scale, false);
     if (!status && parts & PART_LISTS)
         status = hsae_record_lists(stack, sequence);
-    for (uint32_t l = 0; l < stack->levels && !status; l++)
-        if (parts & PART_DECODE_ALL || (parts & PART_DECODE_ONE && l == level))
-            status = hsae_record_decode(stack, sequence, l);
+    if (!status && parts & PART_DECODE_ALL)
+        status = hsae_record_decode(stack, sequence, 0, stack->levels);
+    if (!status && parts & PART_DECODE_ONE)
+        status = hsae_record_decode(stack, sequence, level, 1);
     return status ? status : hsae_sequence_end(sequence);
 }
 
@@ -273,7 +274,7 @@ hsae_status hsae_session_decode(hsae_session *session, uint32_t level, const hsa
         if (!status)
             status = run(session, &session->decode[level], PART_DECODE_ONE, level);
         if (!status)
-            status = hsae_rows_read(stack, stack->residual[level], 0, count, out + first * stack->dim);
+            status = hsae_rows_read(stack, hsae_residual(stack, level), hsae_residual_row(stack, level), count, out + first * stack->dim);
     }
     for (uint64_t r = 0; r < features->rows && !status; r++)
         for (uint32_t k = 0; k < stack->dim; k++) {

@@ -1,29 +1,24 @@
 #include "ref.h"
 
-/* Adds the contributions of one list to columns first .. first + count - 1: at the level itself those of the features that aren't swapped,
- * at the level below those of the children of swapped ones. */
-static void add_list(double *sum, void *const *b, const struct decode_args *p, u32 level, u32 sample, u32 first, u32 count)
+/* Adds the contributions of one list to columns first .. first + count - 1: of the level itself those of the features that aren't swapped,
+ * of the level `below` those of the children of swapped ones. */
+static void add_list(double *sum, void *const *b, const struct decode_args *p, u32 level, bool below, u32 sample, u32 first, u32 count)
 {
-    const u32 *flags = b[6], *starts = (const u32 *)b[7] + (size_t)level * p->rows + sample, *samples = b[8];
+    const u32 *flags = b[6], *starts = (const u32 *)b[7] + (size_t)(level + below) * p->rows + sample, *samples = b[8];
     for (size_t q = starts[0]; q < starts[1]; q++) {
         u32 feature = samples[2 * q];
         f32 a = bits_f32(samples[2 * q + 1]);
-        bool counts = level == p->level ? !(flags[feature] & FLAG_SWAPPED) : (flags[feature] & FLAG_PARENT_SWAPPED) != 0;
+        bool counts = below ? (flags[feature] & FLAG_PARENT_SWAPPED) != 0 : !(flags[feature] & FLAG_SWAPPED);
         if (a == 0.0f || !counts)
             continue;
         ref_add(sum, a, ref_row(b + 2, ref_decoder_row(flags, feature), p->range_rows, p->stride) + first, count);
     }
 }
 
-void hsae_ref_decode(void *const *b, const void *args, const u32 groups[2])
+static void decode_level(void *const *b, const struct decode_args *p, u32 level, f32 *residual)
 {
-    const struct decode_args *p = args;
-    const f32 *x = b[0], *bias = (const f32 *)b[1] + (size_t)p->level * p->stride;
-    const u32 *control = b[9];
-    f32 *residual = b[10], *loss = b[11];
-    (void)groups;
-    if (ref_halted(control))
-        return;
+    const f32 *x = b[0], *bias = (const f32 *)b[1] + (size_t)level * p->stride;
+    f32 *loss = b[11];
     u32 share = (p->stride / 16 + p->slices - 1) / p->slices * 16;
     for (u32 slice = 0; slice < p->slices; slice++) {
         u32 begin = ref_min(slice * share, p->stride), end = ref_min(begin + share, p->stride);
@@ -35,15 +30,26 @@ void hsae_ref_decode(void *const *b, const void *args, const u32 groups[2])
                 u32 count = ref_min(REF_BLOCK, end - first);
                 for (u32 k = 0; k < count; k++)
                     sum[k] = (double)bias[first + k] - x[line + first + k];
-                add_list(sum, b, p, p->level, s, first, count);
-                if (p->level + 1 < p->levels)
-                    add_list(sum, b, p, p->level + 1, s, first, count);
+                add_list(sum, b, p, level, false, s, first, count);
+                if (level + 1 < p->levels)
+                    add_list(sum, b, p, level, true, s, first, count);
                 for (u32 k = 0; k < count; k++) {
                     residual[line + first + k] = (f32)sum[k];
                     squares += sum[k] * sum[k];
                 }
             }
-            loss[((size_t)p->level * p->slices + slice) * p->padded + s] = (f32)squares;
+            loss[((size_t)level * p->slices + slice) * p->padded + s] = (f32)squares;
         }
     }
+}
+
+void hsae_ref_decode(void *const *b, const void *args, const u32 groups[2])
+{
+    const struct decode_args *p = args;
+    const u32 *control = b[9];
+    (void)groups;
+    if (ref_halted(control))
+        return;
+    for (u32 k = 0; k < p->count; k++)
+        decode_level(b, p, p->level + k, (f32 *)b[10] + ((size_t)p->row + (size_t)k * p->padded) * p->stride);
 }

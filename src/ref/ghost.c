@@ -32,7 +32,7 @@ static void dead_sum(void *const *b, const struct ghost_args *p, const f32 *x, f
 void hsae_ref_ghost(void *const *b, const void *args, const u32 groups[2])
 {
     const struct ghost_args *p = args;
-    const f32 *x = b[0], *residual = b[12];
+    const f32 *x = b[0], *residual = (const f32 *)b[12] + (size_t)p->row * p->stride;
     const u32 *control = b[10];
     f32 *ghost = b[13], *losses = b[14];
     (void)groups;

@@ -28,9 +28,10 @@ struct answer {
 
 static struct answer answer_of(const struct feature *f, u32 sample)
 {
-    size_t line = (size_t)sample * f->p->stride;
+    const struct update_args *p = f->p;
+    size_t line = ((size_t)p->residual_row + sample) * p->stride, line_above = ((size_t)p->above_row + sample) * p->stride;
     return (struct answer){f->flag & FLAG_SWAPPED ? NULL : (const f32 *)f->b[18] + line,
-                           f->flag & FLAG_PARENT_SWAPPED ? (const f32 *)f->b[19] + line : NULL};
+                           f->flag & FLAG_PARENT_SWAPPED ? (const f32 *)f->b[19] + line_above : NULL};
 }
 
 /* q = 2 D_i . G + 2 rho D_i . (u_i - u_parent) of one pair, and the sums of the constraint. */

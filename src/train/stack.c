@@ -181,6 +181,9 @@ static void choose_sizes(struct stack *stack)
     uint64_t parts = stack->stride / 16, pass = ((uint64_t)shape.group_size * shape.columns * shape.vector_width + 15) / 16;
     uint64_t share = ((parts + slices - 1) / slices + pass - 1) / pass * pass;
     stack->slices = (uint32_t)((parts + share - 1) / share);
+    uint64_t residuals = limit / ((uint64_t)stack->padded * stack->stride * sizeof(float));
+    residuals = residuals < stack->levels ? residuals : stack->levels;
+    stack->residual_levels = residuals ? (uint32_t)residuals : 1;
 }
 
 hsae_status hsae_stack_buffer(const struct stack *stack, const char *label, uint64_t words, enum growth growth, struct hsae_buffer **out)
@@ -289,8 +292,11 @@ static hsae_status create_buffers(struct stack *stack, bool history)
         {&stack->loss, "loss", levels * stack->slices * padded, GROWS_WITH_BATCH},
     };
     hsae_status status = create_all(stack, want, sizeof want / sizeof *want);
-    for (uint32_t l = 0; l < levels && !status; l++)
-        status = hsae_stack_buffer(stack, "residual", padded * line, GROWS_WITH_BATCH, &stack->residual[l]);
+    for (uint32_t l = 0, count; l < levels && !status; l += count) {
+        count = hsae_residual_levels(stack, l, stack->levels);
+        status =
+            hsae_stack_buffer(stack, "residual", count * padded * line, GROWS_WITH_BATCH, &stack->residual[l / stack->residual_levels]);
+    }
     return status;
 }
 
@@ -607,10 +613,22 @@ hsae_status hsae_record_lists(const struct stack *stack, struct hsae_sequence *s
     return status;
 }
 
-hsae_status hsae_record_decode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t level)
+hsae_status hsae_record_decode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
 {
-    struct decode_args args = {level, stack->levels, stack->rows, stack->padded, stack->stride, stack->range_rows, stack->slices};
-    return LAUNCH(stack, sequence, decode, stack->ranges, (uint64_t)stack->slices * stack->rows, args, stack->x, stack->bias,
-                  RANGES4(stack, stack->decoder), stack->flags, stack->sample_starts, stack->samples, stack->control,
-                  stack->residual[level], stack->loss);
+    hsae_status status = HSAE_OK;
+    struct decode_args args = {.levels = stack->levels,
+                               .rows = stack->rows,
+                               .padded = stack->padded,
+                               .stride = stack->stride,
+                               .range_rows = stack->range_rows,
+                               .slices = stack->slices};
+    for (uint32_t l = first; l < first + count && !status; l += args.count) {
+        args.level = l;
+        args.count = hsae_residual_levels(stack, l, first + count);
+        args.row = hsae_residual_row(stack, l);
+        status = LAUNCH(stack, sequence, decode, stack->ranges, (uint64_t)args.count * stack->slices * stack->rows, args, stack->x,
+                        stack->bias, RANGES4(stack, stack->decoder), stack->flags, stack->sample_starts, stack->samples, stack->control,
+                        hsae_residual(stack, l), stack->loss);
+    }
+    return status;
 }

@@ -28,6 +28,7 @@ struct stack {
     uint32_t block, blocks;       /* features in a block of the sample lists, number of blocks */
     uint32_t slices;              /* column slices of decode */
     bool screens;                 /* the lists come by screen, not encode */
+    uint32_t residual_levels;     /* levels in one buffer, and so in one launch of decode or bias */
     uint32_t capacity;            /* pairs that the lists hold */
 
     struct ranged encoder, decoder; /* [N], [N + S] rows of stride floats */
@@ -38,7 +39,7 @@ struct stack {
     struct hsae_buffer *pairs, *samples, *positions; /* as long as `capacity` */
     struct hsae_buffer *tally, *totals, *sample_starts;
     struct hsae_buffer *bias;                      /* c: [L][stride] */
-    struct hsae_buffer *residual[HSAE_MAX_LEVELS]; /* [B][stride] */
+    struct hsae_buffer *residual[HSAE_MAX_LEVELS]; /* [levels][padded][stride], of `residual_levels` levels each */
     struct hsae_buffer *loss;                      /* [L][slices][padded] */
     struct hsae_buffer *nil[HSAE_MAX_RANGES];      /* bound where a range or a binding is not used; no written buffer may be bound twice */
 };
@@ -86,7 +87,8 @@ hsae_status hsae_record_load(const struct stack *stack, struct hsae_sequence *se
 hsae_status hsae_record_encode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count);
 /* encode or screen, and all lists. */
 hsae_status hsae_record_lists(const struct stack *stack, struct hsae_sequence *sequence);
-hsae_status hsae_record_decode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t level);
+/* decode of `count` levels from `first` on. */
+hsae_status hsae_record_decode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count);
 
 /* One launch of `groups` work-groups (a linear count). `ranges` is 1 or stack->ranges. Bindings: `count` buffers. */
 hsae_status hsae_stack_launch(const struct stack *stack, struct hsae_sequence *sequence, enum hsae_kernel kernel, uint32_t ranges,
@@ -105,6 +107,21 @@ uint64_t hsae_binding_limit(const struct hsae_device *device);
 enum growth { GROWS_NOT, GROWS_WITH_BATCH, GROWS_WITH_FEATURES };
 /* A DEVICE buffer that kernels see whole; ERROR_LIMIT says what would fit. */
 hsae_status hsae_stack_buffer(const struct stack *stack, const char *label, uint64_t words, enum growth growth, struct hsae_buffer **out);
+/* Where a level's residual is: its buffer, and the row of its first sample in it. */
+static inline struct hsae_buffer *hsae_residual(const struct stack *stack, uint32_t level)
+{
+    return stack->residual[level / stack->residual_levels];
+}
+static inline uint32_t hsae_residual_row(const struct stack *stack, uint32_t level)
+{
+    return level % stack->residual_levels * stack->padded;
+}
+/* How many of the levels from `level` on, up to and without `end`, are in its buffer. */
+static inline uint32_t hsae_residual_levels(const struct stack *stack, uint32_t level, uint32_t end)
+{
+    uint32_t left = stack->residual_levels - level % stack->residual_levels;
+    return left < end - level ? left : end - level;
+}
 /* Groups of a kernel whose work-items, or teams of them (kernel_args.h: TEAM_SIZE), are independent. */
 uint64_t hsae_groups_for(const struct stack *stack, enum hsae_kernel kernel, uint64_t items);
 /* Groups of encode over `count` features. */

@@ -115,9 +115,7 @@ static hsae_status record_forward(const hsae_trainer *trainer, struct hsae_seque
             LAUNCH(stack, sequence, prepare, 1, 1, prepare, flight->clock, stack->levels_table, stack->flags, stack->norms, stack->control);
     if (!status)
         status = hsae_record_lists(stack, sequence);
-    for (uint32_t l = 0; l < stack->levels && !status; l++)
-        status = hsae_record_decode(stack, sequence, l);
-    return status;
+    return status ? status : hsae_record_decode(stack, sequence, 0, stack->levels);
 }
 
 /* The constraint's scalars of each pair; only where there is a tree and rho > 0, else update takes rho 0. */
@@ -152,6 +150,8 @@ static hsae_status record_update(const hsae_trainer *trainer, struct hsae_sequen
         .ghosts = config->ghost,
         .dead = chunk >= 0 ? ghost_chunk(stack) : 0,
         .chunk = chunk >= 0 ? (u32)chunk : 0,
+        .residual_row = hsae_residual_row(stack, l),
+        .above_row = hsae_residual_row(stack, l ? l - 1 : 0),
         .rows = stack->rows,
         .stride = stack->stride,
         .range_rows = stack->range_rows,
@@ -172,8 +172,8 @@ static hsae_status record_update(const hsae_trainer *trainer, struct hsae_sequen
         status = LAUNCH(stack, sequence, update, stack->ranges, chunk >= 0 ? ghost_chunk(stack) : args.ranks, args, stack->control,
                         stack->tree, stack->flags, stack->starts, stack->pairs, stack->samples, trainer->kin, trainer->terms,
                         RANGES4(stack, stack->decoder), stack->encoder.range[range], trainer->encoder_v.range[range],
-                        trainer->decoder_v.range[range], stack->table, stack->places, stack->x, stack->residual[l],
-                        stack->residual[l ? l - 1 : 0], trainer->ghost_rows ? trainer->ghost_rows : stack->nil[0]);
+                        trainer->decoder_v.range[range], stack->table, stack->places, stack->x, hsae_residual(stack, l),
+                        hsae_residual(stack, l ? l - 1 : 0), trainer->ghost_rows ? trainer->ghost_rows : stack->nil[0]);
     }
     return status;
 }
@@ -182,10 +182,10 @@ static hsae_status record_update(const hsae_trainer *trainer, struct hsae_sequen
 static hsae_status record_ghosts(const hsae_trainer *trainer, struct hsae_sequence *sequence, uint32_t l)
 {
     const struct stack *stack = &trainer->stack;
-    struct ghost_args ghost = {l, stack->first[l], stack->rows, stack->stride, stack->range_rows};
+    struct ghost_args ghost = {l, stack->first[l], hsae_residual_row(stack, l), stack->rows, stack->stride, stack->range_rows};
     struct ghost_scale_args scale = {l, stack->rows, stack->padded, stack->slices};
     hsae_status status = LAUNCH(stack, sequence, ghost, stack->ranges, stack->rows, ghost, stack->x, RANGES4(stack, stack->encoder),
-                                RANGES4(stack, stack->decoder), stack->flags, stack->control, stack->table, stack->residual[l],
+                                RANGES4(stack, stack->decoder), stack->flags, stack->control, stack->table, hsae_residual(stack, l),
                                 trainer->ghost[l], trainer->ghost_losses[l]);
     if (!status)
         status = LAUNCH(stack, sequence, ghost_scale, 1, 1, scale, stack->control, trainer->ghost_losses[l], stack->loss,
@@ -215,12 +215,34 @@ static hsae_status record_part(const hsae_trainer *trainer, struct hsae_sequence
     return status;
 }
 
-/* Groups of bias or variance. */
+/* Groups of variance, or of bias for one level. */
 static uint64_t column_groups(const struct stack *stack, enum hsae_kernel kernel)
 {
     struct hsae_kernel_shape shape = hsae_shape_compiled(stack->device, kernel, 1);
     uint64_t vectors = stack->stride / shape.vector_width, tile = (uint64_t)COLUMN_LANES(shape.group_size) * shape.columns;
     return (vectors + tile - 1) / tile;
+}
+
+/* The decoder biases of the levels of each residual buffer. */
+static hsae_status record_bias(const hsae_trainer *trainer, struct hsae_sequence *sequence)
+{
+    const struct stack *stack = &trainer->stack;
+    const hsae_config *config = &trainer->config;
+    hsae_status status = HSAE_OK;
+    struct bias_args args = {.rows = stack->rows,
+                             .padded = stack->padded,
+                             .stride = stack->stride,
+                             .beta2 = (f32)config->beta2,
+                             .one_minus_beta2 = (f32)(1 - config->beta2),
+                             .epsilon = (f32)config->adam_eps};
+    for (uint32_t l = 0; l < stack->levels && !status; l += args.count) {
+        args.level = l;
+        args.count = hsae_residual_levels(stack, l, stack->levels);
+        args.row = hsae_residual_row(stack, l);
+        status = LAUNCH(stack, sequence, bias, 1, args.count * column_groups(stack, HSAE_KERNEL_bias), args, stack->control,
+                        hsae_residual(stack, l), stack->bias, trainer->bias_v);
+    }
+    return status;
 }
 
 static hsae_status record_backward(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight)
@@ -233,11 +255,8 @@ static hsae_status record_backward(const hsae_trainer *trainer, struct hsae_sequ
             status = record_ghosts(trainer, sequence, l);
     for (uint32_t k = 0; k < trainer->parts.count && !status; k++)
         status = record_part(trainer, sequence, &trainer->parts.part[k]);
-    for (uint32_t l = 0; l < stack->levels && !status; l++) {
-        struct bias_args bias = {l, stack->rows, stack->stride, (f32)config->beta2, (f32)(1 - config->beta2), (f32)config->adam_eps};
-        status = LAUNCH(stack, sequence, bias, 1, column_groups(stack, HSAE_KERNEL_bias), bias, stack->control, stack->residual[l],
-                        stack->bias, trainer->bias_v);
-    }
+    if (!status)
+        status = record_bias(trainer, sequence);
     struct variance_args variance = {stack->rows, stack->stride};
     if (!status)
         status = LAUNCH(stack, sequence, variance, 1, column_groups(stack, HSAE_KERNEL_variance), variance, stack->x, trainer->squares);

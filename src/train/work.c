@@ -31,6 +31,8 @@ double hsae_launch_work(const struct stack *stack, enum hsae_kernel kernel, uint
     double row = stack->stride, samples = stack->rows, pairs = stack->capacity;
     struct relink_count_args count;
     struct relink_best_args best;
+    struct bias_args bias;
+    struct decode_args decode;
     uint32_t level;
     switch (kernel) {
     case HSAE_KERNEL_encode:
@@ -42,11 +44,14 @@ double hsae_launch_work(const struct stack *stack, enum hsae_kernel kernel, uint
     }
     case HSAE_KERNEL_quantize:
     case HSAE_KERNEL_load:
-    case HSAE_KERNEL_bias:
     case HSAE_KERNEL_variance:
         return 2 * samples * row;
-    case HSAE_KERNEL_decode: /* a level's pairs, and those of its children */
-        return row * (2 * pairs / stack->levels + 3 * samples);
+    case HSAE_KERNEL_bias:
+        memcpy(&bias, args, sizeof bias);
+        return 2 * samples * row * bias.count;
+    case HSAE_KERNEL_decode: /* of each level its pairs, and those of its children */
+        memcpy(&decode, args, sizeof decode);
+        return row * (2 * pairs / stack->levels + 3 * samples) * decode.count;
     case HSAE_KERNEL_update:
         return update_work(stack, args);
     case HSAE_KERNEL_family_dot:

@@ -62,6 +62,11 @@ static void ranges_create(struct world *world, struct check_words ranges[HSAE_MA
     }
 }
 
+static size_t at_most(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
 static void row_set(struct world *world, struct check_words *ranges, u32 row, u32 c, f32 value)
 {
     words_set(&ranges[row / world->range_rows], (size_t)(row % world->range_rows) * world->stride + c, value);
@@ -100,7 +105,8 @@ static void create_step_words(struct world *w)
     for (u32 c = 0; c < w->chunk_count; c++)
         words_create(w, &w->scratch[c], "scratch", (size_t)w->chunks[c].count * w->padded);
     for (u32 l = 0; l < levels; l++) {
-        words_create(w, &w->residual[l], "residual", batch);
+        if (l % w->residual_levels == 0)
+            words_create(w, &w->residual[l / w->residual_levels], "residual", batch * at_most(levels - l, w->residual_levels));
         words_create(w, &w->ghost[l], "ghost", batch);
         words_create(w, &w->losses[l], "ghost losses", 2 * (size_t)w->padded);
         words_create(w, &w->weights[l], "ghost weights", w->padded);
@@ -348,6 +354,29 @@ static void create_relink_words(struct world *w)
 
 /* ---- the whole ---- */
 
+/* Of the levels that are left of a buffer, as many as a launch has at most. */
+static u32 launch_levels(const struct world *w, u32 first)
+{
+    u32 left = w->residual_levels - first % w->residual_levels;
+    return (u32)at_most(at_most(left, w->launch_levels), w->size.levels - first);
+}
+
+u32 launches_residuals(const struct world *w)
+{
+    u32 launches = 0;
+    for (u32 l = 0; l < w->size.levels; l += launch_levels(w, l))
+        launches++;
+    return launches;
+}
+
+struct world_levels world_levels(struct world *w, u32 index)
+{
+    u32 first = 0;
+    while (index--)
+        first += launch_levels(w, first);
+    return (struct world_levels){first, launch_levels(w, first), world_residual_row(w, first), world_residuals(w, first)};
+}
+
 static void cut_chunks(struct world *w)
 {
     for (u32 l = 0; l < w->size.levels; l++)
@@ -380,6 +409,8 @@ struct world *world_create(const struct world_size *size, const struct hsae_kern
     w->rho = world_random(w, 4) ? world_uniform(w, 0.01, 0.5) : 0.0f;
     w->ghosts = world_random(w, 4) != 0;
     w->project = world_random(w, 4) != 0;
+    w->residual_levels = 1 + world_random(w, size->levels);
+    w->launch_levels = 1 + world_random(w, w->residual_levels);
     cut_chunks(w);
     create_batch(w);
     create_parameters(w);

@@ -35,6 +35,12 @@ struct world_chunk {
     u32 level, first, count, range, row; /* row of the first one in its range */
 };
 
+/* Levels of one buffer of residuals: what decode and bias take at a time. */
+struct world_levels {
+    u32 first, count, row; /* row of the first one's first sample in the buffer */
+    struct check_words *residual;
+};
+
 struct world {
     struct world_size size;
     struct hsae_kernel_shape shape;
@@ -45,6 +51,8 @@ struct world {
     struct world_chunk chunks[WORLD_CHUNKS];
     f32 scale, lambda_init, rho, bandwidth, beta2, epsilon;
     u32 ghosts, project; /* 1: on */
+    u32 residual_levels; /* levels in one buffer of residuals */
+    u32 launch_levels;   /* most levels of a launch of decode or bias; not more */
 
     struct check_words raw[WORLD_FORMATS], mean, x, panels, norms, quantized, units, rounded;
     struct check_words clock, levels, tree, last_fired, places, flags, table, control, status;
@@ -120,6 +128,22 @@ static inline bool world_halted(const struct world *world)
     return world->control.at[CONTROL_HALT] != 0;
 }
 
+/* The levels that the index-th launch of decode or bias takes. */
+struct world_levels world_levels(struct world *world, u32 index);
+static inline struct check_words *world_residuals(struct world *world, u32 level)
+{
+    return &world->residual[level / world->residual_levels];
+}
+/* The row of a level's first sample in its buffer of residuals. */
+static inline u32 world_residual_row(const struct world *world, u32 level)
+{
+    return level % world->residual_levels * world->padded;
+}
+static inline f32 world_residual(const struct world *world, u32 level, u32 b, u32 c)
+{
+    return words_f32(&world->residual[level / world->residual_levels], ((size_t)world_residual_row(world, level) + b) * world->stride + c);
+}
+
 /* ---- jobs ---- */
 
 /* Binds from `slot` on and returns the next slot. */
@@ -168,10 +192,7 @@ static inline u32 launches_one(const struct world *world)
     (void)world;
     return 1;
 }
-static inline u32 launches_levels(const struct world *world)
-{
-    return world->size.levels;
-}
+u32 launches_residuals(const struct world *world); /* those of world_levels */
 static inline u32 launches_chunks(const struct world *world)
 {
     return world->chunk_count;

@@ -4,10 +4,11 @@
 static void launch(struct world *w, u32 index, struct check_job *job)
 {
     u32 tile = job->shape.columns * COLUMN_LANES(job->shape.group_size);
-    JOB_ARGS(job, bias, .level = index, .rows = w->size.rows, .stride = w->stride, .beta2 = w->beta2, .one_minus_beta2 = 1 - w->beta2,
-             .epsilon = w->epsilon);
-    JOB_BIND(job, &w->control, &w->residual[index], &w->bias, &w->bias_v);
-    job_groups(job, (w->width + tile - 1) / tile);
+    struct world_levels levels = world_levels(w, index);
+    JOB_ARGS(job, bias, .level = levels.first, .count = levels.count, .row = levels.row, .rows = w->size.rows, .padded = w->padded,
+             .stride = w->stride, .beta2 = w->beta2, .one_minus_beta2 = 1 - w->beta2, .epsilon = w->epsilon);
+    JOB_BIND(job, &w->control, levels.residual, &w->bias, &w->bias_v);
+    job_groups(job, levels.count * ((w->width + tile - 1) / tile));
 }
 
 static void bounds(const struct world *w, const struct check_job *job)
@@ -16,14 +17,13 @@ static void bounds(const struct world *w, const struct check_job *job)
     memcpy(&p, job->args, sizeof p);
     struct adam_bounds adam = {
         words_f32(&w->control, CONTROL_RATE), words_f32(&w->control, CONTROL_CORRECTION), p.beta2, p.one_minus_beta2, p.epsilon, 0};
-    for (u32 c = 0; c < w->stride && !world_halted(w); c++) {
+    for (u32 at = p.level * w->stride; at < (p.level + p.count) * w->stride && !world_halted(w); at++) {
         double sum = 0, scale = 0, share = 2.0 / p.rows;
         for (u32 b = 0; b < p.rows; b++) {
-            f32 value = words_f32(&w->residual[p.level], (size_t)b * w->stride + c);
+            f32 value = world_residual(w, at / w->stride, b, at % w->stride);
             sum += value;
             scale += fabs(value);
         }
-        u32 at = p.level * w->stride + c;
         struct estimate g = {share * sum, share * bound_sum(p.rows, scale) + bound_ulps(4, share * sum)};
         struct adam_estimate stepped = bound_adam(&adam, g, words_f32(&w->bias, at), words_f32(&w->bias_v, at));
         job->tolerance[2][at] = (f32)stepped.w.off;
@@ -38,4 +38,4 @@ static const struct hsae_kernel_shape shapes[] = {
 };
 
 const struct check_kernel hsae_check_bias = {
-    .launches = launches_levels, .launch = launch, .bounds = bounds, .shapes = shapes, .shape_count = sizeof shapes / sizeof *shapes};
+    .launches = launches_residuals, .launch = launch, .bounds = bounds, .shapes = shapes, .shape_count = sizeof shapes / sizeof *shapes};

@@ -3,10 +3,11 @@
 
 static void launch(struct world *w, u32 index, struct check_job *job)
 {
-    JOB_ARGS(job, decode, .level = index, .levels = w->size.levels, .rows = w->size.rows, .padded = w->padded, .stride = w->stride,
-             .range_rows = w->range_rows, .slices = w->size.slices);
-    JOB_BIND(job, &w->x, &w->bias, WORDS4(w->D), &w->flags, &w->sample_starts, &w->samples, &w->control, &w->residual[index], &w->loss);
-    job_groups(job, w->size.slices * w->size.rows);
+    struct world_levels levels = world_levels(w, index);
+    JOB_ARGS(job, decode, .level = levels.first, .count = levels.count, .levels = w->size.levels, .row = levels.row, .rows = w->size.rows,
+             .padded = w->padded, .stride = w->stride, .range_rows = w->range_rows, .slices = w->size.slices);
+    JOB_BIND(job, &w->x, &w->bias, WORDS4(w->D), &w->flags, &w->sample_starts, &w->samples, &w->control, levels.residual, &w->loss);
+    job_groups(job, levels.count * w->size.slices * w->size.rows);
 }
 
 /* |c| + |x| + sum |a D| of one element, and the number of terms. */
@@ -27,20 +28,16 @@ static double magnitude(const struct world *w, u32 level, u32 b, u32 c, u32 *ter
     return sum;
 }
 
-static void bounds(const struct world *w, const struct check_job *job)
+static void bound_level(const struct world *w, const struct check_job *job, const struct decode_args *p, u32 level)
 {
-    struct decode_args p;
-    memcpy(&p, job->args, sizeof p);
-    u32 share = (w->stride / 16 + p.slices - 1) / p.slices * 16;
-    if (world_halted(w))
-        return;
-    for (u32 b = 0; b < p.rows; b++)
-        for (u32 slice = 0; slice < p.slices; slice++) {
+    u32 share = (w->stride / 16 + p->slices - 1) / p->slices * 16;
+    for (u32 b = 0; b < p->rows; b++)
+        for (u32 slice = 0; slice < p->slices; slice++) {
             double carried = 0;
-            u32 loss = (p.level * p.slices + slice) * p.padded + b, terms;
+            u32 loss = (level * p->slices + slice) * p->padded + b, terms;
             for (u32 c = slice * share; c < (slice + 1) * share && c < w->stride; c++) {
-                u32 at = b * w->stride + c;
-                double scale = magnitude(w, p.level, b, c, &terms), off = bound_sum(terms, scale);
+                u32 at = (world_residual_row(w, level) + b) * w->stride + c;
+                double scale = magnitude(w, level, b, c, &terms), off = bound_sum(terms, scale);
                 job->tolerance[10][at] = (f32)off;
                 carried += 2 * fabs(bits_f32(job->expected[10][at])) * off;
             }
@@ -48,4 +45,12 @@ static void bounds(const struct world *w, const struct check_job *job)
         }
 }
 
-const struct check_kernel hsae_check_decode = {.launches = launches_levels, .launch = launch, .bounds = bounds};
+static void bounds(const struct world *w, const struct check_job *job)
+{
+    struct decode_args p;
+    memcpy(&p, job->args, sizeof p);
+    for (u32 l = p.level; l < p.level + p.count && !world_halted(w); l++)
+        bound_level(w, job, &p, l);
+}
+
+const struct check_kernel hsae_check_decode = {.launches = launches_residuals, .launch = launch, .bounds = bounds};

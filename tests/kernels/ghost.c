@@ -7,8 +7,9 @@ static u32 launches(const struct world *world)
 
 static void launch(struct world *w, u32 index, struct check_job *job)
 {
-    JOB_ARGS(job, ghost, .level = index, .first = w->first[index], .rows = w->size.rows, .stride = w->stride, .range_rows = w->range_rows);
-    JOB_BIND(job, &w->x, WORDS4(w->E), WORDS4(w->D), &w->flags, &w->control, &w->table, &w->residual[index], &w->ghost[index],
+    JOB_ARGS(job, ghost, .level = index, .first = w->first[index], .row = world_residual_row(w, index), .rows = w->size.rows,
+             .stride = w->stride, .range_rows = w->range_rows);
+    JOB_BIND(job, &w->x, WORDS4(w->E), WORDS4(w->D), &w->flags, &w->control, &w->table, world_residuals(w, index), &w->ghost[index],
              &w->losses[index]);
     job_groups(job, w->size.rows);
 }
@@ -19,7 +20,7 @@ static struct estimate bound_alpha(const struct world *w, u32 level, u32 b, cons
     double norm = 0, off = 0, target = 0;
     for (u32 c = 0; c < w->stride; c++) {
         struct estimate element = sum_estimate(&y[c]);
-        double residual = words_f32(&w->residual[level], (size_t)b * w->stride + c);
+        double residual = world_residual(w, level, b, c);
         norm += element.value * element.value;
         off += element.off * element.off;
         target += residual * residual;
@@ -48,7 +49,7 @@ static void bound_sample(const struct world *w, u32 level, u32 b, struct sum *y,
         struct estimate element = sum_estimate(&y[c]);
         struct sum v = {0};
         sum_add(&v, alpha.value * element.value, alpha.off * fabs(element.value) + alpha.value * element.off);
-        sum_add(&v, words_f32(&w->residual[level], at), 0);
+        sum_add(&v, world_residual(w, level, b, c), 0);
         struct estimate result = sum_estimate(&v);
         job->tolerance[13][at] = (f32)result.off;
         sum_add(&loss, result.value * result.value, (2 * fabs(result.value) + result.off) * result.off);

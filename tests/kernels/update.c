@@ -25,12 +25,13 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     u32 level = chunk->level, places = world_ghost_chunk(w, level);
     JOB_ARGS(job, update, .level = level, .level_first = w->first[level], .rank = chunk->first, .ranks = chunk->count,
              .base = range * w->range_rows, .spare = w->features + chunk->first, .ghosts = w->ghosts, .dead = pass ? places : 0,
-             .chunk = pass ? (pass - 1) * places : 0, .rows = w->size.rows, .stride = w->stride, .range_rows = w->range_rows,
-             .project = w->project, .rho = w->rho, .bandwidth = w->bandwidth, .beta2 = w->beta2, .one_minus_beta2 = 1 - w->beta2,
-             .log2_beta2 = (f32)log2(w->beta2), .epsilon = w->epsilon);
+             .chunk = pass ? (pass - 1) * places : 0, .residual_row = world_residual_row(w, level),
+             .above_row = level ? world_residual_row(w, level - 1) : 0, .rows = w->size.rows, .stride = w->stride,
+             .range_rows = w->range_rows, .project = w->project, .rho = w->rho, .bandwidth = w->bandwidth, .beta2 = w->beta2,
+             .one_minus_beta2 = 1 - w->beta2, .log2_beta2 = (f32)log2(w->beta2), .epsilon = w->epsilon);
     JOB_BIND(job, &w->control, &w->tree, &w->flags, &w->starts, &w->pairs, &w->samples, &w->kin, &w->terms, WORDS4(w->D), &w->E[range],
-             &w->E_v[range], &w->D_v[range], &w->table, &w->places, &w->x, &w->residual[level], level ? &w->residual[level - 1] : &w->none,
-             pass ? &w->rows[level][pass - 1] : &w->none);
+             &w->E_v[range], &w->D_v[range], &w->table, &w->places, &w->x, world_residuals(w, level),
+             level ? world_residuals(w, level - 1) : &w->none, pass ? &w->rows[level][pass - 1] : &w->none);
     job_groups(job, pass ? places : chunk->count);
 }
 
@@ -49,9 +50,8 @@ struct feature {
 /* Element c of G, the residual that the feature answers to. */
 static double answer(const struct feature *f, u32 sample, u32 c, double *scale)
 {
-    size_t at = (size_t)sample * f->w->stride + c;
-    double own = f->flag & FLAG_SWAPPED ? 0 : words_f32(&f->w->residual[f->p->level], at);
-    double above = f->flag & FLAG_PARENT_SWAPPED ? words_f32(&f->w->residual[f->p->level - 1], at) : 0;
+    double own = f->flag & FLAG_SWAPPED ? 0 : world_residual(f->w, f->p->level, sample, c);
+    double above = f->flag & FLAG_PARENT_SWAPPED ? world_residual(f->w, f->p->level - 1, sample, c) : 0;
     *scale = fabs(own) + fabs(above);
     return own + above;
 }
