@@ -121,12 +121,21 @@ static void test_limits(void **state)
     check_device("vulkan:0");
 }
 
-/* D in four buffers, and more chunks of encode: the bits of the unlimited run. */
-static void check_pieces(const char *id, uint32_t dim, uint32_t small, uint32_t large, uint64_t binding_bytes)
+/* A training that a small limit on bindings cuts into pieces. */
+struct pieces {
+    uint32_t dim, level_count, levels[HSAE_MAX_LEVELS];
+    double target_l0;
+    uint64_t binding_bytes;
+    uint32_t ranges, residual_levels; /* buffers of D, levels in a buffer of residuals */
+};
+
+/* D in several buffers, more chunks of encode, more launches of decode and bias: the bits of the unlimited run. */
+static void check_pieces(const char *id, const struct pieces *pieces)
 {
     enum { BATCH = 64, STEPS = 3 };
     hsae_device *device = NULL;
     hsae_config config;
+    uint32_t dim = pieces->dim, level_count = pieces->level_count;
     size_t count = (size_t)BATCH * STEPS * dim;
     float *data = malloc(count * sizeof *data);
     hsae_model *models[2] = {NULL, NULL};
@@ -137,27 +146,31 @@ static void check_pieces(const char *id, uint32_t dim, uint32_t small, uint32_t 
         data[k] = (float)(random >> 8) * 0x1p-24f - 0.5f;
     }
     hsae_config_defaults(&config);
-    config.level_count = 2;
-    config.levels[0] = small;
-    config.levels[1] = large;
-    config.target_l0[0] = config.target_l0[1] = 8;
+    config.level_count = level_count;
+    for (uint32_t l = 0; l < level_count; l++) {
+        config.levels[l] = pieces->levels[l];
+        config.target_l0[l] = pieces->target_l0;
+    }
     config.batch = BATCH;
     config.steps = STEPS;
     config.hierarchy_period = 2;
+    config.perturb = 0.3; /* of the third step: it has a tree */
     for (int limited = 0; limited < 2 && !hsae_device_open(context, id, &device); limited++) {
         hsae_trainer *trainer = NULL;
         if (limited)
-            device->info.limits.max_binding_bytes = binding_bytes;
+            device->info.limits.max_binding_bytes = pieces->binding_bytes;
         assert_ok(hsae_trainer_create_from_memory(device, &config, data, BATCH, dim, &trainer));
-        assert_int_equal(trainer->stack.ranges, limited ? 4 : 1);
+        assert_int_equal(trainer->stack.ranges, limited ? pieces->ranges : 1);
+        assert_int_equal(trainer->stack.residual_levels, limited ? pieces->residual_levels : level_count);
         for (int step = 0; step < STEPS; step++)
             assert_ok(hsae_trainer_step(trainer, data + (size_t)step * BATCH * dim, NULL));
         assert_ok(hsae_trainer_model(trainer, &models[limited]));
         hsae_trainer_destroy(&trainer);
         hsae_device_close(&device);
     }
-    for (int l = 0; l < 2 && models[1]; l++) {
+    for (uint32_t l = 0; l < level_count && models[1]; l++) {
         size_t numbers = (size_t)config.levels[l] * dim;
+        assert_memory_equal(models[0]->levels[l].decoder_bias, models[1]->levels[l].decoder_bias, dim * sizeof(float));
         assert_memory_equal(models[0]->levels[l].encoder_weight, models[1]->levels[l].encoder_weight, numbers * sizeof(float));
         assert_memory_equal(models[0]->levels[l].decoder_weight, models[1]->levels[l].decoder_weight, numbers * sizeof(float));
         if (l)
@@ -168,20 +181,34 @@ static void check_pieces(const char *id, uint32_t dim, uint32_t small, uint32_t 
     free(data);
 }
 
+static void check_pieces_everywhere(const struct pieces *pieces)
+{
+    check_pieces("ref", pieces);
+    check_pieces("opencl:0", pieces);
+    check_pieces("vulkan:0", pieces);
+}
+
 static void test_four_buffers(void **state)
 {
     (void)state;
-    check_pieces("ref", 96, 200, 500, 110000);
-    check_pieces("opencl:0", 96, 200, 500, 110000);
-    check_pieces("vulkan:0", 96, 200, 500, 110000);
+    check_pieces_everywhere(&(struct pieces){96, 2, {200, 500}, 8, 110000, 4, 2});
+}
+
+/* A level's residual has 24,576 bytes: buffers of two levels, two and one; each level its own. */
+static void test_residuals(void **state)
+{
+    (void)state;
+    check_pieces_everywhere(&(struct pieces){96, 5, {8, 16, 32, 64, 100}, 3, 50000, 4, 2});
+    check_pieces_everywhere(&(struct pieces){96, 3, {12, 24, 48}, 3, 40000, 2, 1});
 }
 
 /* At a size where that is a real limit. */
 static void test_16_mib(void **state)
 {
     (void)state;
-    check_pieces("opencl:0", 1024, 2048, 10240, 16 << 20);
-    check_pieces("vulkan:0", 1024, 2048, 10240, 16 << 20);
+    const struct pieces pieces = {1024, 2, {2048, 10240}, 8, 16 << 20, 4, 2};
+    check_pieces("opencl:0", &pieces);
+    check_pieces("vulkan:0", &pieces);
 }
 
 /* ---- what a refusal says would fit does, and no more ---- */
@@ -411,7 +438,8 @@ int main(int argc, char **argv)
     (void)argv;
     const struct CMUnitTest large[] = {cmocka_unit_test(test_16_mib)};
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_limits),   cmocka_unit_test(test_four_buffers), cmocka_unit_test(test_what_fits), cmocka_unit_test(test_use),
+        cmocka_unit_test(test_limits),    cmocka_unit_test(test_four_buffers), cmocka_unit_test(test_residuals),
+        cmocka_unit_test(test_what_fits), cmocka_unit_test(test_use),
 #ifdef HSAE_HAVE_OPENCL
         cmocka_unit_test(test_compiled),
 #endif
