@@ -27,7 +27,7 @@ BEGIN(lists_fill)
         while (word != 0u) {
             u32 bit = low_bit(word);
             word &= word - 1u;
-            f32 value = scratch[(r * p.words + w) * 32u + bit];
+            f32 value = scratch[r * p.words * 32u + (p.packed != 0u ? at - starts[feature] : w * 32u + bit)];
             if (value > threshold) {
                 fired |= 1u << bit;
                 total += 1u;

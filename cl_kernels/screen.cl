@@ -1,6 +1,6 @@
 /* encode for devices whose products of 16-bit numbers are faster than those of floats: x (by quantize) and the rows of E are rounded to such
  * numbers, exact sums of their products tell which pairs cannot be above the cut, and the others' dots of floats decide. The margin of that
- * (kernel_args.h) is a bound, so bits are those of encode; scratch has p where a bit is set, and is not touched elsewhere.
+ * (kernel_args.h) is a bound, so bits are those of encode; scratch has p of a feature's pairs one behind the other.
  *
  * A work-item owns a tile of COLS features and all samples. The tile's rounded rows lie in `rounded`, [d / 2][COLS] words, in its cache. */
 #define PARTS (32u / VW) /* vectors of a bitmap word */
@@ -53,7 +53,7 @@ BEGIN(screen)
         u32 r = tile + f, feature = (p.first + r) * TABLE_WORDS, panel = 0u;
         idx row = (p.row + r) * width, words = (p.first + r) * p.words;
         f32 bias = bits_f32(table[feature + TABLE_BIAS]), cut = bits_f32(table[feature + TABLE_CUT]);
-        u32 left = bits[words];
+        u32 left = bits[words], listed = r * p.words * 32u;
         for (;;) {
             u32 count = 0u, member[PAIRS];
             for (; count < PAIRS; count++) {
@@ -80,7 +80,7 @@ BEGIN(screen)
             for (u32 j = 0u; j < count; j++) {
                 f32 value = sum_vf(sum[j] + odd[j]) + bias;
                 if (value > cut)
-                    scratch[r * p.words * 32u + member[j]] = value;
+                    scratch[listed++] = value;
                 else
                     bits[words + member[j] / 32u] &= ~(1u << (member[j] & 31u));
             }

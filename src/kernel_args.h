@@ -218,6 +218,7 @@ struct lists_fill_args {
     u32 features;
     u32 capacity;
     u32 history; /* 1: keep who is active for co-activation */
+    u32 packed;  /* 1: the scratch is that of screen, where p of a feature's pairs lie one behind the other; 0: of encode, p of its samples */
 };
 
 struct samples_count_args {

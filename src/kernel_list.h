@@ -39,6 +39,7 @@
     CPU_KERNEL(encode)                                                                                     \
     CPU_KERNEL(decode)                                                                                     \
     CPU_KERNEL(samples_count)                                                                              \
+    CPU_KERNEL(samples_base)                                                                               \
     CPU_KERNEL(update)
 /* clang-format on */
 

@@ -19,7 +19,7 @@ void hsae_ref_lists_fill(void *const *b, const void *args, const u32 groups[2])
             for (u32 bit = 0; bit < 32; bit++) {
                 if (!(bits[line + w] >> bit & 1))
                     continue;
-                f32 value = scratch[((size_t)r * p->words + w) * 32 + bit];
+                f32 value = scratch[(size_t)r * p->words * 32 + (p->packed ? at - starts[feature] : w * 32 + bit)];
                 if (value > threshold)
                     fired |= 1u << bit;
                 if (at < p->capacity) {

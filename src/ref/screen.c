@@ -13,12 +13,13 @@ void hsae_ref_screen(void *const *b, const void *args, const u32 groups[2])
         const u32 *scalars = table + (size_t)(p->first + r) * TABLE_WORDS;
         const f32 *row = encoder + (size_t)(p->row + r) * p->stride;
         u32 *word = bits + (size_t)(p->first + r) * p->words;
+        f32 *listed = scratch + (size_t)r * p->words * 32;
         memset(word, 0, p->words * sizeof *word);
         for (u32 s = 0; s < p->rows; s++) {
             f32 value = (f32)(ref_dot(row, x + (size_t)s * p->stride, p->stride) + bits_f32(scalars[TABLE_BIAS]));
             if (value > bits_f32(scalars[TABLE_CUT])) {
                 word[s / 32] |= 1u << s % 32;
-                scratch[(size_t)r * p->words * 32 + s] = value;
+                *listed++ = value;
             }
         }
     }

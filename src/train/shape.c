@@ -76,8 +76,9 @@ static struct hsae_kernel_shape cpu_shape(enum hsae_kernel kernel, uint32_t widt
     case WORK_ITEM:
         shape.group_size = 32;
         break;
-    case WORK_TEAM: /* samples_count has a body for one, and lists_fill is faster so */
-        shape.group_size = kernel == HSAE_KERNEL_samples_count || kernel == HSAE_KERNEL_lists_fill ? 1 : 32;
+    case WORK_TEAM: /* two have a body for one, and lists_fill is faster so */
+        shape.group_size =
+            kernel == HSAE_KERNEL_samples_count || kernel == HSAE_KERNEL_samples_base || kernel == HSAE_KERNEL_lists_fill ? 1 : 32;
         break;
     case WORK_CHAIN:
         shape.columns = 12; /* a fused multiply-add takes 4 to 5 cycles, two start in each */

@@ -570,7 +570,8 @@ static hsae_status record_chunk(const struct stack *stack, struct hsae_sequence 
 {
     struct lists_count_args lists_count = {first, count, stack->words};
     struct scan_args scan = {first, count, stack->capacity};
-    struct lists_fill_args fill = {first, count, stack->words, stack->features, stack->capacity, hsae_buffer_size(stack->history) > 64};
+    struct lists_fill_args fill = {
+        first, count, stack->words, stack->features, stack->capacity, hsae_buffer_size(stack->history) > 64, stack->screens};
     hsae_status status = (stack->screens ? record_screen : hsae_record_encode)(stack, sequence, first, count);
     if (!status)
         status = LAUNCH(stack, sequence, lists_count, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_count, count), lists_count, stack->bits,

@@ -102,8 +102,10 @@ static void create_step_words(struct world *w)
     words_create(w, &w->dots, "dots", features);
     words_create(w, &w->terms, "terms", features * TERM_WORDS);
     words_create(w, &w->squares, "squares", w->stride);
-    for (u32 c = 0; c < w->chunk_count; c++)
+    for (u32 c = 0; c < w->chunk_count; c++) {
         words_create(w, &w->scratch[c], "scratch", (size_t)w->chunks[c].count * w->padded);
+        words_create(w, &w->packed[c], "packed scratch", (size_t)w->chunks[c].count * w->padded);
+    }
     for (u32 l = 0; l < levels; l++) {
         if (l % w->residual_levels == 0)
             words_create(w, &w->residual[l / w->residual_levels], "residual", batch * at_most(levels - l, w->residual_levels));

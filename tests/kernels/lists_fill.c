@@ -3,10 +3,11 @@
 static void launch(struct world *w, u32 index, struct check_job *job)
 {
     const struct world_chunk *chunk = &w->chunks[index];
+    u32 packed = world_random(w, 2);
     JOB_ARGS(job, lists_fill, .first = chunk->first, .count = chunk->count, .words = w->words, .features = w->features,
-             .capacity = w->capacity, .history = world_random(w, 4) != 0);
-    JOB_BIND(job, &w->control, &w->bits, &w->starts, &w->table, &w->scratch[index], &w->pairs, &w->active_count, &w->word_starts,
-             &w->history);
+             .capacity = w->capacity, .history = world_random(w, 4) != 0, .packed = packed);
+    JOB_BIND(job, &w->control, &w->bits, &w->starts, &w->table, packed ? &w->packed[index] : &w->scratch[index], &w->pairs,
+             &w->active_count, &w->word_starts, &w->history);
     job_items(job, chunk->count);
 }
 

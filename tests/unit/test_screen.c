@@ -148,15 +148,16 @@ static void test_rounding(void **state)
         set_scalars(rows, f, 0, f % 2 ? p * (1 - 1e-6) : p * (1 + 1e-6));
     }
     run(rows);
-    for (u32 f = 0; f < FEATURES; f++)
+    for (u32 f = 0; f < FEATURES; f++) {
+        const f32 *listed = rows->scratch + f * PADDED;
         for (u32 s = 0; s < ROWS; s++) {
             bool active = s > 20 || (s == 20 && f % 2);
             assert_int_equal(is_active(rows, f, s), active);
             if (active)
-                assert_true(fabs(rows->scratch[f * PADDED + s] - exact(rows, f, s)) <= 1e-5 * fabs(exact(rows, f, s)));
-            else
-                assert_true(rows->scratch[f * PADDED + s] == 0);
+                assert_true(fabs(*listed++ - exact(rows, f, s)) <= 1e-5 * fabs(exact(rows, f, s)));
         }
+        assert_true(*listed == 0);
+    }
     free(rows);
 }
 
