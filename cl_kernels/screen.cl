@@ -69,16 +69,12 @@ BEGIN(screen)
             for (u32 j = count; j < PAIRS; j++)
                 member[j] = member[0];
             idx line[PAIRS];
-            vf sum[PAIRS], odd[PAIRS];
-            EACH_PAIR(line[j] = member[j] * width; sum[j] = odd[j] = splat(0.0f))
-            for (idx k = 0u; k + 1u < width; k += 2u) {
+            vf sum[PAIRS];
+            EACH_PAIR(line[j] = member[j] * width; sum[j] = splat(0.0f))
+            for (idx k = 0u; k < width; k++)
                 EACH_PAIR(sum[j] = fma_vf(encoder[row + k], x[line[j] + k], sum[j]))
-                EACH_PAIR(odd[j] = fma_vf(encoder[row + k + 1u], x[line[j] + k + 1u], odd[j]))
-            }
-            if (width % 2u != 0u)
-                EACH_PAIR(sum[j] = fma_vf(encoder[row + width - 1u], x[line[j] + width - 1u], sum[j]))
             for (u32 j = 0u; j < count; j++) {
-                f32 value = sum_vf(sum[j] + odd[j]) + bias;
+                f32 value = sum_vf(sum[j]) + bias;
                 if (value > cut)
                     scratch[listed++] = value;
                 else
