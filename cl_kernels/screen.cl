@@ -55,31 +55,23 @@ BEGIN(screen)
         f32 bias = bits_f32(table[feature + TABLE_BIAS]), cut = bits_f32(table[feature + TABLE_CUT]);
         u32 left = bits[words], listed = r * p.words * 32u;
         for (;;) {
+            /* The next samples that may be active; behind the last one the first stands in again. */
             u32 count = 0u, member[PAIRS];
-            for (; count < PAIRS; count++) {
-                for (; left == 0u && panel + 1u < p.words; left = bits[words + panel])
-                    panel++;
-                if (left == 0u)
-                    break;
-                member[count] = panel * 32u + low_bit(left);
-                left &= left - 1u;
-            }
+            member[0] = 0u;
+            EACH_PAIR(for (; left == 0u && panel + 1u < p.words; left = bits[words + panel]) panel++;
+                      member[j] = left != 0u ? panel * 32u + low_bit(left) : member[0];
+                      count += left != 0u ? 1u : 0u;
+                      left &= left - 1u)
             if (count == 0u)
                 break;
-            for (u32 j = count; j < PAIRS; j++)
-                member[j] = member[0];
             idx line[PAIRS];
             vf sum[PAIRS];
             EACH_PAIR(line[j] = member[j] * width; sum[j] = splat(0.0f))
             for (idx k = 0u; k < width; k++)
                 EACH_PAIR(sum[j] = fma_vf(encoder[row + k], x[line[j] + k], sum[j]))
-            for (u32 j = 0u; j < count; j++) {
-                f32 value = sum_vf(sum[j]) + bias;
-                if (value > cut)
-                    scratch[listed++] = value;
-                else
-                    bits[words + member[j] / 32u] &= ~(1u << (member[j] & 31u));
-            }
+            EACH_PAIR(f32 value = sum_vf(sum[j]) + bias;
+                      if (j < count && value > cut) scratch[listed++] = value;
+                      else if (j < count) bits[words + member[j] / 32u] &= ~(1u << (member[j] & 31u)))
         }
     }
 END
