@@ -9,7 +9,8 @@
  * ones among them, T touched features (with a listed pair). A multiply-add is 2 operations. Bytes: those that a kernel needs, each once,
  * however often they are fetched.
  *
- *     encode   2 B d N operations; 4 (B d + N d) bytes for x and E, N B / 8 for the bitmap, 4 P for pre-activations, 8 N for scalars
+ *     encode   2 B d N operations; 4 (B d + N d) bytes for x and E, N B / 8 for the bitmap, 4 P for pre-activations, 8 N for scalars;
+ *              screen, which finds the same by another way, counts the same, so its rate may be above the peak
  *     decode   2 A d + 3 B d L operations; 4 d T bytes for D, 8 B d L for x and residuals, 8 P for pairs
  *     update   2 P d + 4 A d + 29 d T operations; 32 d T bytes for E, D and their second moments, read and written, 8 B d L for x and
  *              residuals, 16 P for pairs and scores
