@@ -1,7 +1,8 @@
 /* One feature a work-group: the scores q of its pairs, the gradients of its rows of E and D, of b and log theta, then Adam with lazy decay and the
  * renormalisation of D, each row read and written once. The old row of D stays readable for relatives: the new one goes to a free row
  * (kernel_args.h: places). Whole trees are updated together, their levels from the last to the first, since a parent needs its children's
- * TERM_PRODUCT. Sums over the batch run in ascending samples. */
+ * TERM_PRODUCT. Sums over the batch run in ascending samples; those of a long feature are made by segment_rows, but for the segments' sums.
+ * ready: of dead features ghost_rows' rows, else segment_rows' sums. */
 
 /* Adam of element vector c, whose sums over the batch are in dd[k] and de[k]; D before its renormalisation. */
 #define STEP_COLUMN(k, c)                                                                                                             \
@@ -10,8 +11,8 @@
         vf gradient = splat(2.0f * share) * fma_vf(splat(self_weight), old, dd[k]);                                                   \
         vf encoder_gradient = splat(share) * de[k];                                                                                   \
         if (p.dead != 0u) {                                                                                                           \
-            gradient = fma_vf(splat(share), ghosts[ghost_row + c], gradient);                                                         \
-            encoder_gradient = fma_vf(splat(share), ghosts[ghost_row + width + tail + c], encoder_gradient);                          \
+            gradient = fma_vf(splat(share), ready[ghost_row + c], gradient);                                                         \
+            encoder_gradient = fma_vf(splat(share), ready[ghost_row + width + tail + c], encoder_gradient);                          \
         }                                                                                                                             \
         gradient = fma_vf(splat(-radial), old, gradient);                                                                             \
         vf v = splat(decay) * decoder_v[own + c] + splat(p.one_minus_beta2) * gradient * gradient;                                    \
@@ -24,10 +25,22 @@
         encoder[own + c] = encoder[own + c] - splat(rate) * encoder_gradient / (sqrt_vf(v * splat(correction)) + splat(p.epsilon));   \
     }
 
+/* The sums of scalars of a segment. */
+#define ADD_SEGMENT(t)                                                                                                                \
+    {                                                                                                                                 \
+        radial += terms[(t) + SEGMENT_RADIAL];                                                                                        \
+        squares += terms[(t) + SEGMENT_SQUARES];                                                                                      \
+        bias_gradient += terms[(t) + SEGMENT_BIAS];                                                                                   \
+        threshold_gradient += terms[(t) + SEGMENT_THRESHOLD];                                                                         \
+        own_term += terms[(t) + SEGMENT_OWN];                                                                                         \
+        parent_term += terms[(t) + SEGMENT_PARENT];                                                                                   \
+        product += terms[(t) + SEGMENT_PRODUCT];                                                                                      \
+    }
+
 KERNEL_18(update, READ(0, u32, control), READ(1, u32, tree), READ(2, u32, flags), READ(3, u32, starts), READ(4, u32, pairs),
           READ(5, u32, samples), MODIFY(6, u32, kin), MODIFY(7, f32, terms), MODIFY4(8, vf, D), MODIFY(12, vf, encoder),
           MODIFY(13, vf, encoder_v), MODIFY(14, vf, decoder_v), MODIFY(15, u32, table), MODIFY(16, u32, places), READ(17, vf, x),
-          READ(18, vf, residual), READ(19, vf, above), READ(20, vf, ghosts))
+          READ(18, vf, residual), READ(19, vf, above), READ(20, vf, ready))
 LOCALS_4(LOCAL(f32, part, WG), LOCAL(f32, part1, WG), LOCAL(f32, part2, WG), LOCAL(f32, part3, WG))
 BEGIN(update)
     if (control[CONTROL_HALT] != 0u)
@@ -72,6 +85,8 @@ BEGIN(update)
     u32 tail = 16u / VW, ghost_row = 2u * GROUP * (width + tail);
     f32 norm = 0.0f;
     vf dd[COLS];
+    bool cut = WG > 1u && p.dead == 0u && p.segments != 0u && SEGMENTS_OF(end - begin, control[CONTROL_SEGMENT]) != 0u;
+    end = cut ? begin : end;
 
     /* Gradients and Adam, a block of columns at a time; with the first one the scores, q = 2 D_i . G + 2 rho D_i . (u_i - u_parent), so that its
      * rows are read once. */
@@ -80,11 +95,20 @@ BEGIN(update)
         CLEAR_COLUMNS(dd, column, width)
         CLEAR_COLUMNS(de, column, width)
 #include "pairs.h"
+        if (cut) {
+            u32 segments = SEGMENTS_OF(starts[i + 1u] - begin, control[CONTROL_SEGMENT]), first = to_u32(terms[i * TERM_WORDS + TERM_SEGMENT]);
+            for (u32 s = first; s < first + segments; s++) {
+                idx from = 2u * s * width;
+                EACH_COLUMN_ONCE(column, dd[k] += ready[from + c]; de[k] += ready[from + width + c])
+                if (column == 0u)
+                    ADD_SEGMENT(p.segments + s * SEGMENT_WORDS)
+            }
+        }
         if (column == 0u) { /* the sums over the batch are whole */
             BARRIER();
             if (p.dead != 0u) {
-                radial += sum_vf(ghosts[ghost_row + width]) / to_f32(VW);
-                bias_gradient += sum_vf(ghosts[ghost_row + 2u * width + tail]) / to_f32(VW);
+                radial += sum_vf(ready[ghost_row + width]) / to_f32(VW);
+                bias_gradient += sum_vf(ready[ghost_row + 2u * width + tail]) / to_f32(VW);
             }
             radial = p.project != 0u ? radial * share : 0.0f;
         }

@@ -271,6 +271,7 @@ static uint32_t local_arrays(enum hsae_kernel kernel)
     case HSAE_KERNEL_load:
     case HSAE_KERNEL_quantize:
     case HSAE_KERNEL_scan:
+    case HSAE_KERNEL_segments:
     case HSAE_KERNEL_lists_count:
     case HSAE_KERNEL_lists_fill:
     case HSAE_KERNEL_samples_count:
@@ -285,6 +286,7 @@ static uint32_t local_arrays(enum hsae_kernel kernel)
     case HSAE_KERNEL_variance:
     case HSAE_KERNEL_relink_rows:
         return 1;
+    case HSAE_KERNEL_segment_rows:
     case HSAE_KERNEL_update:
         return 4;
     default:

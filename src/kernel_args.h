@@ -81,6 +81,7 @@ static inline u32 bits_u32(f32 value)
 #define CONTROL_CORRECTION      2u /* f32 */
 #define CONTROL_HALT            3u /* not 0: this step and those behind it change nothing; the host mends, clears it and submits them again */
 #define CONTROL_PAIRS           4u /* pairs that the last step lists; behind a halt the most that a step would list */
+#define CONTROL_SEGMENT         5u /* pairs of a segment in this step */
 #define CONTROL_LEVELS          8u /* [HSAE_MAX_LEVELS][CONTROL_LEVEL_WORDS] */
 #define CONTROL_LAMBDA          0u /* f32; set by the first step */
 #define CONTROL_AVERAGE         1u /* f32: running mean of L0; negative before the first step */
@@ -105,11 +106,28 @@ static inline u32 bits_u32(f32 value)
 #define KIN_SCORE      5u /* f32: q = d loss / d a */
 #define KIN_WORDS      6u
 
-/* terms: f32 [N][TERM_WORDS], sums over the batch. */
+/* terms: f32 [N][TERM_WORDS], sums over the batch; where there are segments, [room][SEGMENT_WORDS] more. */
 #define TERM_OWN     0u /* of a_i D_i . u_i */
 #define TERM_PARENT  1u /* of a_i D_i . u_parent */
 #define TERM_PRODUCT 2u /* of a_i a_parent */
-#define TERM_WORDS   3u
+#define TERM_SEGMENT 3u /* number of a long feature's first segment */
+#define TERM_WORDS   4u
+
+/* A feature with so many pairs that its work-group would go on when all others have long ended is "long": its pairs are cut into segments of
+ * CONTROL_SEGMENT pairs, counted from its own first one. Each has a work-group for its sums, and `update` adds up these, in ascending order. That
+ * number is SEGMENT_PAIRS(B) or the first of twice, four times .. as many with which there are not more segments than there is room for.
+ * owners: u32 [room], the feature of each segment, those of a feature adjacent; NONE behind the last.
+ * sums: f32 [room][2][stride], a segment's part of the gradients of D_i and of E_i, as `update` sums them up. */
+#define SEGMENT_PAIRS(rows)          (((rows) + 63u) / 64u * 4u)
+#define SEGMENTS_OF(pairs, segment)  ((pairs) > 2u * (segment) ? ((pairs) + (segment) - 1u) / (segment) : 0u)
+#define SEGMENT_RADIAL               0u /* of a q */
+#define SEGMENT_SQUARES              1u /* of a^2 */
+#define SEGMENT_BIAS                 2u
+#define SEGMENT_THRESHOLD            3u
+#define SEGMENT_OWN                  4u
+#define SEGMENT_PARENT               5u
+#define SEGMENT_PRODUCT              6u
+#define SEGMENT_WORDS                8u
 
 /* status: u32 [STATUS_WORDS], read by the host after a step. */
 #define STATUS_STEP           0u
@@ -293,6 +311,26 @@ struct ghost_rows_args {
     u32 range_rows;
 };
 
+struct segments_args {
+    u32 features;
+    u32 pairs; /* of a segment, at least */
+    u32 room;  /* for segments */
+};
+
+struct segment_rows_args {
+    u32 level; /* features of the levels level .. level + count - 1 */
+    u32 count;
+    u32 residual_row; /* in `residual`, of the first level's first sample; those of the others follow */
+    u32 above_row;    /* in `above`, of that of the level above the first; where there is none, of the first itself */
+    u32 padded;
+    u32 room;
+    u32 segments; /* word of `terms` from which on the segments' sums are */
+    u32 stride;
+    u32 range_rows;
+    f32 rho;
+    f32 bandwidth;
+};
+
 struct update_args {
     u32 level;
     u32 level_first;
@@ -305,6 +343,7 @@ struct update_args {
     u32 chunk;
     u32 residual_row; /* in `residual`, of the level's first sample */
     u32 above_row;    /* in `above`, of that of the level above; of the first level: any */
+    u32 segments; /* word of `terms` from which on the segments' sums are; 0: no feature is long */
     u32 rows;
     u32 stride;
     u32 range_rows;

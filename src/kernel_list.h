@@ -24,6 +24,8 @@
     KERNEL(ghost,         "rrrrrrrrrrrrrww")      /* dead features: y, alpha y + R */                      \
     KERNEL(ghost_scale,   "rrrw")                 /* the ghost loss's constants */                         \
     KERNEL(ghost_rows,    "rrrrrrrrrrrrrrrw")     /* dead features: gradient rows */                       \
+    KERNEL(segments,      "rmmw")                 /* which features' pairs are cut */                      \
+    KERNEL(segment_rows,  "rrrrrrrmmrrrrrrrrw")   /* sums over a segment's pairs */                        \
     KERNEL(update,        "rrrrrrmmmmmmmmmmmrrrr") /* gradients, Adam, renormalisation of E, D, b, theta */ \
     KERNEL(bias,          "rrmm")                 /* gradient and Adam of c */                             \
     KERNEL(variance,      "rw")                   /* of the batch, by column */                            \

@@ -8,7 +8,7 @@
 enum {
     HSAE_QUIRK_HOST_TIMERS = 1,     /* launches of timed sequences run one by one and are timed on the host */
     HSAE_QUIRK_NO_BINARIES = 2,     /* compiled kernels are not kept */
-    HSAE_QUIRK_ONE_ITEM_UPDATE = 4, /* `update` has one work-item a group */
+    HSAE_QUIRK_ONE_ITEM_UPDATE = 4, /* `update` and `segment_rows` have one work-item a group */
     HSAE_QUIRK_ON_REQUEST = 8,      /* never the default device */
     HSAE_QUIRK_SECOND_CHOICE = 16,  /* of a GPU's drivers, not the first to be taken */
     HSAE_QUIRK_ONE_BY_ONE = 32,     /* Vulkan: a launch is submitted once the one before it has ended */

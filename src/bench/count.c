@@ -98,6 +98,9 @@ void hsae_bench_count(enum hsae_kernel kernel, const struct work *w, double *flo
         *flops = 4 * (double)w->listed;
         *bytes = (3 + 5) * F * (double)w->listed + TREE_WORDS * n;
         break;
+    case HSAE_KERNEL_segments: /* the starts */
+        *bytes = n;
+        break;
     case HSAE_KERNEL_update:
         update(w, flops, bytes);
         break;
@@ -113,7 +116,8 @@ void hsae_bench_count(enum hsae_kernel kernel, const struct work *w, double *flo
         *flops = 2 * (double)w->features;
         *bytes = (TERM_WORDS + 2) * n + F * w->levels * (double)w->rows;
         break;
-    case HSAE_KERNEL_ghost: /* no feature of a benchmark is dead; the tree's products are timed as a whole */
+    case HSAE_KERNEL_segment_rows: /* a part of the pairs of `update` */
+    case HSAE_KERNEL_ghost:        /* no feature of a benchmark is dead; the tree's products are timed as a whole */
     case HSAE_KERNEL_ghost_scale:
     case HSAE_KERNEL_ghost_rows:
     case HSAE_KERNEL_relink_rows:
@@ -149,6 +153,8 @@ const char *hsae_bench_group(enum hsae_kernel kernel)
     case HSAE_KERNEL_family_dot:
     case HSAE_KERNEL_family:
         return "hierarchy";
+    case HSAE_KERNEL_segments:
+    case HSAE_KERNEL_segment_rows:
     case HSAE_KERNEL_update:
         return "update";
     case HSAE_KERNEL_prepare:

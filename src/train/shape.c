@@ -28,11 +28,13 @@ static enum work work_of(enum hsae_kernel kernel)
     case HSAE_KERNEL_family_dot:
     case HSAE_KERNEL_ghost:
     case HSAE_KERNEL_ghost_rows:
+    case HSAE_KERNEL_segment_rows:
     case HSAE_KERNEL_update:
     case HSAE_KERNEL_relink_rows:
         return WORK_ROW;
     case HSAE_KERNEL_prepare:
     case HSAE_KERNEL_scan:
+    case HSAE_KERNEL_segments:
     case HSAE_KERNEL_ghost_scale:
     case HSAE_KERNEL_control:
         return WORK_SINGLE;
@@ -92,6 +94,12 @@ static struct hsae_kernel_shape cpu_shape(enum hsae_kernel kernel, uint32_t widt
     return shape;
 }
 
+/* Those that walk over a feature's pairs. */
+static bool walks(enum hsae_kernel kernel)
+{
+    return kernel == HSAE_KERNEL_update || kernel == HSAE_KERNEL_segment_rows;
+}
+
 /* Makers, by PCI id. */
 enum { AMD = 0x1002, NVIDIA = 0x10de, INTEL = 0x8086 };
 
@@ -138,8 +146,8 @@ static struct hsae_kernel_shape encode_shape(const struct hsae_device *device, b
     return ladder[row];
 }
 
-/* update and decode keep sums of rows in registers: of whole rows, up to 3072 columns wide (update) or 768 (decode), where compilers are
- * known not to spill (tests/offline). */
+/* update, segment_rows and decode keep sums of rows in registers: of whole rows, up to 3072 columns wide or 768 (decode), where compilers
+ * are known not to spill (tests/offline). */
 static struct hsae_kernel_shape row_shape(const struct hsae_device *device, enum hsae_kernel kernel)
 {
     bool known = device->vendor == AMD || device->vendor == NVIDIA || device->vendor == INTEL, wide = known && !has_few_registers(device);
@@ -155,7 +163,7 @@ static struct hsae_kernel_shape gpu_shape(const struct hsae_device *device, enum
     enum work work = work_of(kernel);
     if (work == WORK_CHAIN || work == WORK_STREAM)
         shape.columns = 8;
-    else if (kernel == HSAE_KERNEL_update || kernel == HSAE_KERNEL_decode)
+    else if (walks(kernel) || kernel == HSAE_KERNEL_decode)
         shape = row_shape(device, kernel);
     else if (work == WORK_SINGLE)
         shape.group_size = 1024;
@@ -189,7 +197,7 @@ static struct hsae_kernel_shape default_shape(const struct hsae_device *device, 
 struct hsae_kernel_shape hsae_shape(const struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges)
 {
     const struct hsae_kernel_shape *tuned = &device->tuning.shape[kernel];
-    bool one_item = kernel == HSAE_KERNEL_update && device->quirks & HSAE_QUIRK_ONE_ITEM_UPDATE;
+    bool one_item = walks(kernel) && device->quirks & HSAE_QUIRK_ONE_ITEM_UPDATE;
     struct hsae_kernel_shape shape = tuned->group_size ? *tuned : default_shape(device, kernel);
     if (one_item && shape.group_size > 1)
         shape = default_shape(device, kernel);
@@ -239,7 +247,7 @@ static bool is_items(enum hsae_kernel kernel)
 /* Kernels whose rows are taken COLS vectors at a time. */
 static bool has_columns(enum hsae_kernel kernel)
 {
-    return kernel == HSAE_KERNEL_decode || kernel == HSAE_KERNEL_update || kernel == HSAE_KERNEL_family_dot;
+    return kernel == HSAE_KERNEL_decode || walks(kernel) || kernel == HSAE_KERNEL_family_dot;
 }
 
 /* A CPU's rows are a loop of one work-item. */

@@ -7,12 +7,30 @@
 
 /* Dead features served by one ghost_rows launch. */
 enum { MOST_GHOSTS = 1024 };
+/* Segments: an eighth as many as features, so that their sums take little memory beside the model. */
+enum { LEAST_SEGMENTS = 64, MOST_SEGMENTS = 1024 };
 
 /* Fewer where a buffer of their rows would be larger than a kernel may see. */
 static uint32_t ghost_chunk(const struct stack *stack)
 {
     uint64_t fit = hsae_binding_limit(stack->device) / (2 * (uint64_t)(stack->stride + 16) * sizeof(f32));
     return fit >= MOST_GHOSTS ? MOST_GHOSTS : fit ? (uint32_t)fit : 1;
+}
+
+/* Whatever the lists hold, since a resumed run, whose lists may be longer, has the same segments. */
+static uint32_t segment_room(const struct stack *stack)
+{
+    uint64_t fit = hsae_binding_limit(stack->device) / (2 * (uint64_t)stack->stride * sizeof(f32)), room = stack->features / 8;
+    room = room > MOST_SEGMENTS ? MOST_SEGMENTS : room > LEAST_SEGMENTS ? room : LEAST_SEGMENTS;
+    return (uint32_t)(room < fit ? room : fit);
+}
+
+/* A work-group of one work-item has nothing to gain: there are as many features as a CPU can do with. In a small batch no feature is long.
+ */
+static bool uses_segments(const struct stack *stack)
+{
+    bool shared = hsae_shape_compiled(stack->device, HSAE_KERNEL_update, stack->ranges).group_size > 1;
+    return shared && SEGMENTS_OF(stack->rows, SEGMENT_PAIRS(stack->rows)) && segment_room(stack);
 }
 
 double hsae_step_rate(const hsae_config *config, uint64_t step)
@@ -49,7 +67,8 @@ hsae_status hsae_step_buffers(hsae_trainer *trainer)
     if (!status)
         status = hsae_stack_buffer(stack, "last fired", n, GROWS_WITH_FEATURES, &trainer->last_fired);
     if (!status)
-        status = hsae_stack_buffer(stack, "constraint terms", n * TERM_WORDS, GROWS_WITH_FEATURES, &trainer->terms);
+        status = hsae_stack_buffer(stack, "constraint terms", n * TERM_WORDS + segment_room(stack) * SEGMENT_WORDS, GROWS_WITH_FEATURES,
+                                   &trainer->terms);
     if (!status)
         status = hsae_stack_buffer(stack, "parent-child products", n, GROWS_WITH_FEATURES, &trainer->dots);
     if (!status)
@@ -81,8 +100,8 @@ void hsae_step_release(hsae_trainer *trainer)
         hsae_buffer_destroy(&trainer->flight[f].clock);
         hsae_buffer_destroy(&trainer->flight[f].status);
     }
-    struct hsae_buffer **buffers[] = {&trainer->bias_v, &trainer->last_fired, &trainer->terms,     &trainer->dots,
-                                      &trainer->kin,    &trainer->squares,    &trainer->ghost_rows};
+    struct hsae_buffer **buffers[] = {&trainer->bias_v,  &trainer->last_fired, &trainer->terms,  &trainer->dots, &trainer->kin,
+                                      &trainer->squares, &trainer->ghost_rows, &trainer->owners, &trainer->sums};
     for (size_t k = 0; k < sizeof buffers / sizeof *buffers; k++)
         hsae_buffer_destroy(buffers[k]);
     for (int l = 0; l < HSAE_MAX_LEVELS; l++) {
@@ -134,6 +153,37 @@ static hsae_status record_family(const hsae_trainer *trainer, struct hsae_sequen
     return status;
 }
 
+/* The sums of the segments of all levels: from D before any part of the forest is updated. */
+static hsae_status record_segments(const hsae_trainer *trainer, struct hsae_sequence *sequence)
+{
+    const struct stack *stack = &trainer->stack;
+    const uint32_t room = segment_room(stack);
+    struct segments_args segments = {stack->features, SEGMENT_PAIRS(stack->rows), room};
+    hsae_status status = LAUNCH(stack, sequence, segments, 1, 1, segments, stack->starts, stack->control, trainer->terms, trainer->owners);
+    struct segment_rows_args rows = {
+        .padded = stack->padded,
+        .room = room,
+        .segments = stack->features * TERM_WORDS,
+        .stride = stack->stride,
+        .range_rows = stack->range_rows,
+        .rho = uses_constraint(trainer) ? (f32)trainer->config.rho : 0,
+        .bandwidth = (f32)trainer->config.bandwidth,
+    };
+    for (uint32_t l = 0; l < stack->levels && !status;
+         l += rows.count) { /* as many as have their residuals, and those above, in one buffer */
+        uint32_t above = l ? l - 1 : 0, most = l ? hsae_residual_levels(stack, above, stack->levels) : stack->levels;
+        rows.level = l;
+        rows.count = hsae_residual_levels(stack, l, stack->levels);
+        rows.count = rows.count < most ? rows.count : most;
+        rows.residual_row = hsae_residual_row(stack, l);
+        rows.above_row = hsae_residual_row(stack, above);
+        status = LAUNCH(stack, sequence, segment_rows, stack->ranges, room, rows, stack->control, stack->flags, stack->starts, stack->pairs,
+                        stack->samples, trainer->owners, stack->levels_table, trainer->kin, trainer->terms, RANGES4(stack, stack->decoder),
+                        stack->table, stack->x, hsae_residual(stack, l), hsae_residual(stack, above), trainer->sums);
+    }
+    return status;
+}
+
 /* The level's features of a part of the forest: one update launch for each range of E that the level touches. `chunk` < 0: live features;
  * else the dead list from that place on. */
 static hsae_status record_update(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct part *part, uint32_t l,
@@ -152,6 +202,7 @@ static hsae_status record_update(const hsae_trainer *trainer, struct hsae_sequen
         .chunk = chunk >= 0 ? (u32)chunk : 0,
         .residual_row = hsae_residual_row(stack, l),
         .above_row = hsae_residual_row(stack, l ? l - 1 : 0),
+        .segments = uses_segments(stack) ? stack->features * TERM_WORDS : 0,
         .rows = stack->rows,
         .stride = stack->stride,
         .range_rows = stack->range_rows,
@@ -163,17 +214,18 @@ static hsae_status record_update(const hsae_trainer *trainer, struct hsae_sequen
         .log2_beta2 = config->beta2 > 0 ? (f32)log2(config->beta2) : -1e30f,
         .epsilon = (f32)config->adam_eps,
     };
+    struct hsae_buffer *ready = chunk >= 0 ? trainer->ghost_rows : args.segments ? trainer->sums : stack->nil[0];
     hsae_status status = HSAE_OK;
     for (uint32_t above = 0; above < l; above++)
         args.spare += part->ranks[above];
     uint32_t last = (stack->first[l + 1] - 1) / stack->range_rows;
     for (uint32_t range = stack->first[l] / stack->range_rows; range <= last && part->ranks[l] && !status; range++) {
         args.base = range * stack->range_rows;
-        status = LAUNCH(stack, sequence, update, stack->ranges, chunk >= 0 ? ghost_chunk(stack) : args.ranks, args, stack->control,
-                        stack->tree, stack->flags, stack->starts, stack->pairs, stack->samples, trainer->kin, trainer->terms,
-                        RANGES4(stack, stack->decoder), stack->encoder.range[range], trainer->encoder_v.range[range],
-                        trainer->decoder_v.range[range], stack->table, stack->places, stack->x, hsae_residual(stack, l),
-                        hsae_residual(stack, l ? l - 1 : 0), trainer->ghost_rows ? trainer->ghost_rows : stack->nil[0]);
+        status =
+            LAUNCH(stack, sequence, update, stack->ranges, chunk >= 0 ? ghost_chunk(stack) : args.ranks, args, stack->control, stack->tree,
+                   stack->flags, stack->starts, stack->pairs, stack->samples, trainer->kin, trainer->terms, RANGES4(stack, stack->decoder),
+                   stack->encoder.range[range], trainer->encoder_v.range[range], trainer->decoder_v.range[range], stack->table,
+                   stack->places, stack->x, hsae_residual(stack, l), hsae_residual(stack, l ? l - 1 : 0), ready);
     }
     return status;
 }
@@ -250,6 +302,8 @@ static hsae_status record_backward(const hsae_trainer *trainer, struct hsae_sequ
     const struct stack *stack = &trainer->stack;
     const hsae_config *config = &trainer->config;
     hsae_status status = uses_constraint(trainer) ? record_family(trainer, sequence) : HSAE_OK;
+    if (!status && uses_segments(stack))
+        status = record_segments(trainer, sequence);
     for (uint32_t l = 0; l < stack->levels && !status; l++)
         if (trainer->ghost_capacity[l])
             status = record_ghosts(trainer, sequence, l);
@@ -303,6 +357,17 @@ hsae_status hsae_ghost_buffers(hsae_trainer *trainer)
     return status;
 }
 
+static hsae_status segment_buffers(hsae_trainer *trainer)
+{
+    const struct stack *stack = &trainer->stack;
+    const uint64_t room = segment_room(stack);
+    if (trainer->sums || !uses_segments(stack))
+        return HSAE_OK;
+    hsae_buffer_destroy(&trainer->owners);
+    hsae_status status = hsae_stack_buffer(stack, "owners of segments", room, GROWS_NOT, &trainer->owners);
+    return status ? status : hsae_stack_buffer(stack, "sums of segments", 2 * room * stack->stride, GROWS_NOT, &trainer->sums);
+}
+
 static hsae_status record_flights(hsae_trainer *trainer)
 {
     const struct stack *stack = &trainer->stack;
@@ -333,6 +398,8 @@ hsae_status hsae_step_record(hsae_trainer *trainer)
     struct hsae_device *device = stack->device;
     hsae_step_forget(trainer);
     hsae_status status = hsae_ghost_buffers(trainer);
+    if (!status)
+        status = segment_buffers(trainer);
     if (status)
         return status;
     hsae_buffer_destroy(&trainer->kin);

@@ -23,7 +23,8 @@ struct hsae_trainer {
     struct stack stack;
     struct ranged encoder_v, decoder_v;
     struct hsae_buffer *bias_v, *last_fired, *terms, *dots, *kin, *squares;
-    struct parts parts; /* of the forest as it is */
+    struct hsae_buffer *owners, *sums; /* of segments (kernel_args.h); exist once a step with such is recorded */
+    struct parts parts;                /* of the forest as it is */
     /* Exist while ghost launches are recorded: of each level that has some, and the gradients of a chunk of dead features. */
     struct hsae_buffer *ghost[HSAE_MAX_LEVELS], *ghost_losses[HSAE_MAX_LEVELS], *ghost_weights[HSAE_MAX_LEVELS], *ghost_rows;
     uint32_t ghost_capacity[HSAE_MAX_LEVELS]; /* dead features that the recorded step serves */

@@ -33,6 +33,7 @@ double hsae_launch_work(const struct stack *stack, enum hsae_kernel kernel, uint
     struct relink_best_args best;
     struct bias_args bias;
     struct decode_args decode;
+    struct segment_rows_args segments;
     uint32_t level;
     switch (kernel) {
     case HSAE_KERNEL_encode:
@@ -52,6 +53,9 @@ double hsae_launch_work(const struct stack *stack, enum hsae_kernel kernel, uint
     case HSAE_KERNEL_decode: /* of each level its pairs, and those of its children */
         memcpy(&decode, args, sizeof decode);
         return row * (2 * pairs / stack->levels + 3 * samples) * decode.count;
+    case HSAE_KERNEL_segment_rows: /* all pairs of its levels, were they in segments */
+        memcpy(&segments, args, sizeof segments);
+        return 3 * row * pairs / stack->levels * segments.count;
     case HSAE_KERNEL_update:
         return update_work(stack, args);
     case HSAE_KERNEL_family_dot:
@@ -70,6 +74,7 @@ double hsae_launch_work(const struct stack *stack, enum hsae_kernel kernel, uint
         return (double)best.children * best.parents;
     case HSAE_KERNEL_prepare:
     case HSAE_KERNEL_scan:
+    case HSAE_KERNEL_segments:
     case HSAE_KERNEL_control:
     case HSAE_KERNEL_ghost_scale:
         return 0; /* one group, or one a level: never cut */

@@ -282,7 +282,8 @@ static struct hsae_kernel_shape device_shape(const hsae_device *device, enum hsa
 {
     bool opencl = device->info.backend == HSAE_BACKEND_OPENCL, cpu = device->info.type == HSAE_DEVICE_CPU;
     u32 group = cpu ? 8 : 64, most = device->info.limits.max_group_size;
-    group = device->quirks & HSAE_QUIRK_ONE_ITEM_UPDATE && kernel == HSAE_KERNEL_update ? 1 : group < most ? group : most;
+    bool walks = kernel == HSAE_KERNEL_update || kernel == HSAE_KERNEL_segment_rows;
+    group = device->quirks & HSAE_QUIRK_ONE_ITEM_UPDATE && walks ? 1 : group < most ? group : most;
     if (index == 0)
         return hsae_shape(device, kernel, 1);
     if (index >= SHAPES)

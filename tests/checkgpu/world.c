@@ -100,7 +100,9 @@ static void create_step_words(struct world *w)
     words_create(w, &w->none, "none", 16);
     words_create(w, &w->loss, "loss", levels * w->size.slices * w->padded);
     words_create(w, &w->dots, "dots", features);
-    words_create(w, &w->terms, "terms", features * TERM_WORDS);
+    words_create(w, &w->terms, "terms", features * TERM_WORDS + (size_t)w->room * SEGMENT_WORDS);
+    words_create(w, &w->owners, "owners", w->room);
+    words_create(w, &w->sums, "sums", (w->room ? 2 * (size_t)w->room : 1) * w->stride);
     words_create(w, &w->squares, "squares", w->stride);
     for (u32 c = 0; c < w->chunk_count; c++) {
         words_create(w, &w->scratch[c], "scratch", (size_t)w->chunks[c].count * w->padded);
@@ -413,6 +415,8 @@ struct world *world_create(const struct world_size *size, const struct hsae_kern
     w->project = world_random(w, 4) != 0;
     w->residual_levels = 1 + world_random(w, size->levels);
     w->launch_levels = 1 + world_random(w, w->residual_levels);
+    w->segment = world_random(w, 4) ? 1 + world_random(w, 6) : SEGMENT_PAIRS(size->rows);
+    w->room = world_random(w, 4) ? 1 + world_random(w, 2 * w->features) : 0;
     cut_chunks(w);
     create_batch(w);
     create_parameters(w);
@@ -440,12 +444,12 @@ bool world_advance(struct world *world, hsae_device *reference, enum hsae_kernel
 {
     /* The kernels of a step in their order; scan makes the starts by feature, then those by sample. */
     static const enum hsae_kernel step[] = {
-        HSAE_KERNEL_load,         HSAE_KERNEL_swap,        HSAE_KERNEL_prepare,      HSAE_KERNEL_quantize,    HSAE_KERNEL_screen,
-        HSAE_KERNEL_encode,       HSAE_KERNEL_lists_count, HSAE_KERNEL_scan,         HSAE_KERNEL_lists_fill,  HSAE_KERNEL_samples_count,
-        HSAE_KERNEL_samples_base, HSAE_KERNEL_scan,        HSAE_KERNEL_samples_fill, HSAE_KERNEL_decode,      HSAE_KERNEL_family_dot,
-        HSAE_KERNEL_family,       HSAE_KERNEL_ghost,       HSAE_KERNEL_ghost_scale,  HSAE_KERNEL_ghost_rows,  HSAE_KERNEL_update,
-        HSAE_KERNEL_bias,         HSAE_KERNEL_variance,    HSAE_KERNEL_control,      HSAE_KERNEL_relink_rows, HSAE_KERNEL_relink_count,
-        HSAE_KERNEL_relink_best,
+        HSAE_KERNEL_load,         HSAE_KERNEL_swap,         HSAE_KERNEL_prepare,      HSAE_KERNEL_quantize,   HSAE_KERNEL_screen,
+        HSAE_KERNEL_encode,       HSAE_KERNEL_lists_count,  HSAE_KERNEL_scan,         HSAE_KERNEL_lists_fill, HSAE_KERNEL_samples_count,
+        HSAE_KERNEL_samples_base, HSAE_KERNEL_scan,         HSAE_KERNEL_samples_fill, HSAE_KERNEL_decode,     HSAE_KERNEL_family_dot,
+        HSAE_KERNEL_family,       HSAE_KERNEL_ghost,        HSAE_KERNEL_ghost_scale,  HSAE_KERNEL_ghost_rows, HSAE_KERNEL_segments,
+        HSAE_KERNEL_segment_rows, HSAE_KERNEL_update,       HSAE_KERNEL_bias,         HSAE_KERNEL_variance,   HSAE_KERNEL_control,
+        HSAE_KERNEL_relink_rows,  HSAE_KERNEL_relink_count, HSAE_KERNEL_relink_best,
     };
     u32 scans = 0;
     for (u32 k = 0; k < sizeof step / sizeof *step; k++) {

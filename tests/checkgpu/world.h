@@ -52,14 +52,15 @@ struct world {
     f32 scale, lambda_init, rho, bandwidth, beta2, epsilon;
     u32 ghosts, project; /* 1: on */
     u32 residual_levels; /* levels in one buffer of residuals */
-    u32 launch_levels;   /* most levels of a launch of decode or bias; not more */
+    u32 launch_levels;   /* most levels of a launch of decode, bias or segment_rows; not more */
+    u32 segment, room;   /* pairs of a segment, at least; how many there may be, 0: no feature is long */
 
     struct check_words raw[WORLD_FORMATS], mean, x, panels, norms, quantized, units, rounded;
     struct check_words clock, levels, tree, last_fired, places, flags, table, control, status;
     struct check_words E[HSAE_MAX_RANGES], E_v[HSAE_MAX_RANGES], D[HSAE_MAX_RANGES], D_v[HSAE_MAX_RANGES]; /* unused: a few words */
     struct check_words bits, scratch[WORLD_CHUNKS], packed[WORLD_CHUNKS], counts, starts, pairs, active_count, word_starts, history;
     struct check_words tally, totals, sample_starts, samples, positions;
-    struct check_words residual[WORLD_LEVELS], none, loss, dots, kin, terms, bias, bias_v, squares;
+    struct check_words residual[WORLD_LEVELS], none, loss, dots, kin, terms, owners, sums, bias, bias_v, squares;
     struct check_words ghost[WORLD_LEVELS], losses[WORLD_LEVELS], weights[WORLD_LEVELS], rows[WORLD_LEVELS][WORLD_GHOST_CHUNKS];
     struct check_words peak, unit, co_counts, similarity[WORLD_LEVELS], cursor[WORLD_LEVELS], best[WORLD_LEVELS];
 

@@ -1,5 +1,4 @@
-#include "bounds.h"
-#include "world.h"
+#include "pairs.h"
 
 /* From the last level to the first, chunks of ranks; of each, for each range of E: the live features, then those of each piece of the dead
  * list. */
@@ -26,12 +25,13 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     JOB_ARGS(job, update, .level = level, .level_first = w->first[level], .rank = chunk->first, .ranks = chunk->count,
              .base = range * w->range_rows, .spare = w->features + chunk->first, .ghosts = w->ghosts, .dead = pass ? places : 0,
              .chunk = pass ? (pass - 1) * places : 0, .residual_row = world_residual_row(w, level),
-             .above_row = level ? world_residual_row(w, level - 1) : 0, .rows = w->size.rows, .stride = w->stride,
-             .range_rows = w->range_rows, .project = w->project, .rho = w->rho, .bandwidth = w->bandwidth, .beta2 = w->beta2,
-             .one_minus_beta2 = 1 - w->beta2, .log2_beta2 = (f32)log2(w->beta2), .epsilon = w->epsilon);
+             .above_row = level ? world_residual_row(w, level - 1) : 0, .segments = w->room ? w->features * TERM_WORDS : 0,
+             .rows = w->size.rows, .stride = w->stride, .range_rows = w->range_rows, .project = w->project, .rho = w->rho,
+             .bandwidth = w->bandwidth, .beta2 = w->beta2, .one_minus_beta2 = 1 - w->beta2, .log2_beta2 = (f32)log2(w->beta2),
+             .epsilon = w->epsilon);
     JOB_BIND(job, &w->control, &w->tree, &w->flags, &w->starts, &w->pairs, &w->samples, &w->kin, &w->terms, WORDS4(w->D), &w->E[range],
              &w->E_v[range], &w->D_v[range], &w->table, &w->places, &w->x, world_residuals(w, level),
-             level ? world_residuals(w, level - 1) : &w->none, pass ? &w->rows[level][pass - 1] : &w->none);
+             level ? world_residuals(w, level - 1) : &w->none, pass ? &w->rows[level][pass - 1] : &w->sums);
     job_groups(job, pass ? places : chunk->count);
 }
 
@@ -40,106 +40,11 @@ struct feature {
     const struct world *w;
     const struct update_args *p;
     const struct check_job *job;
-    u32 i, flag, begin, end;
-    double threshold, lambda;
+    u32 i;
+    struct pair_sums sums;
     const struct check_words *ghosts; /* NULL: not dead */
     u32 ghost_row;
-    struct sum radial, bias, threshold_gradient, own, parent, product, squares;
 };
-
-/* Element c of G, the residual that the feature answers to. */
-static double answer(const struct feature *f, u32 sample, u32 c, double *scale)
-{
-    double own = f->flag & FLAG_SWAPPED ? 0 : world_residual(f->w, f->p->level, sample, c);
-    double above = f->flag & FLAG_PARENT_SWAPPED ? world_residual(f->w, f->p->level - 1, sample, c) : 0;
-    *scale = fabs(own) + fabs(above);
-    return own + above;
-}
-
-static f32 kin_f32(const struct world *w, u32 pair, u32 word)
-{
-    return words_f32(&w->kin, (size_t)pair * KIN_WORDS + word);
-}
-
-/* An active sibling at entry s of the lists by sample? Its activation, else 0. */
-static double sibling_act(const struct feature *f, u32 s)
-{
-    return f->w->samples.at[2 * s] == f->i ? 0 : words_f32(&f->w->samples, 2 * (size_t)s + 1);
-}
-
-/* q of a pair; side: D_i . u_parent. */
-static struct estimate score(const struct feature *f, u32 pair, struct estimate *side)
-{
-    const struct world *w = f->w;
-    struct sum dot = {0}, siblings = {0};
-    for (u32 c = 0; c < w->size.dim; c++) {
-        double scale, g = answer(f, w->pairs.at[2 * pair], c, &scale), d = world_decoder(w, f->i, c);
-        sum_add(&dot, d * g, bound_ulps(1, d * scale));
-    }
-    struct estimate q = sum_estimate(&dot);
-    q = (struct estimate){2 * q.value, 2 * q.off};
-    *side = (struct estimate){0, 0};
-    if (f->p->rho == 0.0f)
-        return q;
-    sum_add(&siblings, kin_f32(w, pair, KIN_PARENT), 0);
-    for (u32 s = w->kin.at[pair * KIN_WORDS + KIN_FIRST]; s < w->kin.at[pair * KIN_WORDS + KIN_END]; s++)
-        for (u32 c = 0; c < w->size.dim && sibling_act(f, s) != 0; c++) {
-            double term = world_decoder(w, f->i, c) * sibling_act(f, s) * world_decoder(w, w->samples.at[2 * s], c);
-            sum_add(&siblings, -term, bound_ulps(1, term));
-        }
-    *side = sum_estimate(&siblings);
-    double own = kin_f32(w, pair, KIN_OWN), rho = 2 * (double)f->p->rho;
-    q.off += rho * side->off + bound_ulps(3, rho * (fabs(own) + fabs(side->value))) + bound_ulps(1, q.value);
-    q.value += rho * (own - side->value);
-    return q;
-}
-
-static void add_scores(struct feature *f)
-{
-    const struct world *w = f->w;
-    for (u32 pair = f->begin; pair < f->end; pair++) {
-        f32 value = words_f32(&w->pairs, 2 * (size_t)pair + 1);
-        double a = value > (f32)f->threshold ? value : 0;
-        struct estimate side, q = score(f, pair, &side);
-        f->job->tolerance[6][pair * KIN_WORDS + KIN_SCORE] = (f32)q.off;
-        sum_add(&f->radial, a * q.value, a * q.off);
-        sum_add(&f->squares, a * a, 0);
-        if (a > 0)
-            sum_add(&f->bias, q.value, q.off);
-        if (fabs(value - f->threshold) < 0.5 * f->p->bandwidth) {
-            sum_add(&f->threshold_gradient, -f->threshold * q.value, f->threshold * q.off);
-            sum_add(&f->threshold_gradient, -f->lambda, 0);
-        }
-        if (f->p->rho == 0.0f)
-            continue;
-        sum_add(&f->own, a * kin_f32(w, pair, KIN_OWN), 0);
-        sum_add(&f->parent, a * side.value, a * side.off);
-        sum_add(&f->product, a * kin_f32(w, pair, KIN_PARENT_ACT), 0);
-    }
-}
-
-/* The batch sums of column c: of a (G - rho u_parent), and of q x. */
-static void add_pairs(const struct feature *f, u32 c, struct sum *decoder, struct sum *encoder)
-{
-    const struct world *w = f->w;
-    for (u32 pair = f->begin; pair < f->end; pair++) {
-        f32 a = words_f32(&w->pairs, 2 * (size_t)pair + 1);
-        if (a <= (f32)f->threshold)
-            continue;
-        double scale, g = answer(f, w->pairs.at[2 * pair], c, &scale);
-        double x = words_f32(&w->x, (size_t)w->pairs.at[2 * pair] * w->stride + c);
-        double q = bits_f32(f->job->expected[6][pair * KIN_WORDS + KIN_SCORE]);
-        sum_add(decoder, a * g, bound_ulps(1, a * scale));
-        sum_add(encoder, q * x, f->job->tolerance[6][pair * KIN_WORDS + KIN_SCORE] * fabs(x));
-        if (f->p->rho == 0.0f)
-            continue;
-        for (u32 s = w->kin.at[pair * KIN_WORDS + KIN_FIRST]; s < w->kin.at[pair * KIN_WORDS + KIN_END]; s++)
-            if (sibling_act(f, s) != 0) {
-                double term = (double)f->p->rho * a * sibling_act(f, s) * world_decoder(w, w->samples.at[2 * s], c);
-                sum_add(decoder, term, bound_ulps(2, term));
-            }
-    }
-}
 
 /* The constraint's whole rows: children, parent, own. */
 static void add_relatives(const struct feature *f, u32 c, struct sum *decoder)
@@ -154,7 +59,7 @@ static void add_relatives(const struct feature *f, u32 c, struct sum *decoder)
         double term = rho * words_f32(&w->terms, (size_t)child * TERM_WORDS + TERM_PRODUCT) * world_decoder(w, child, c);
         sum_add(decoder, -term, bound_ulps(1, term));
     }
-    struct estimate squares = sum_estimate(&f->squares), product = sum_estimate(&f->product);
+    struct estimate squares = sum_estimate(&f->sums.squares), product = sum_estimate(&f->sums.product);
     if (parent != NONE)
         sum_add(decoder, -rho * product.value * world_decoder(w, parent, c), rho * product.off * fabs(world_decoder(w, parent, c)));
     double self = rho * ((children != 0) + (parent != NONE));
@@ -180,7 +85,7 @@ static void bound_rows(const struct feature *f, const struct adam_bounds *adam, 
     for (u32 c = 0; c < w->stride; c++) {
         struct sum decoder = {0}, encoder = {0};
         double d = world_decoder(w, f->i, c);
-        add_pairs(f, c, &decoder, &encoder);
+        pairs_add(&f->sums, c, &decoder, &encoder);
         add_relatives(f, c, &decoder);
         struct estimate g = gradient(f, &decoder, 2, c), e = gradient(f, &encoder, 1, w->stride + 16 + c);
         g.off += radial.off * fabs(d) + bound_ulps(1, fabs(g.value) + fabs(radial.value * d));
@@ -204,12 +109,12 @@ static void bound_scalars(const struct feature *f, const struct adam_bounds *ada
 {
     const struct world *w = f->w;
     f32 *table = f->job->tolerance[15] + f->i * TABLE_WORDS, *terms = f->job->tolerance[7] + f->i * TERM_WORDS;
-    struct estimate g = gradient(f, &f->bias, 1, 2 * w->stride + 16);
+    struct estimate g = gradient(f, &f->sums.bias, 1, 2 * w->stride + 16);
     struct adam_estimate step = bound_adam(adam, g, world_table(w, f->i, TABLE_BIAS), world_table(w, f->i, TABLE_BIAS_V));
     table[TABLE_BIAS] = (f32)step.w.off;
     table[TABLE_BIAS_V] = (f32)step.v.off;
-    g = sum_estimate(&f->threshold_gradient);
-    double factor = f->threshold / f->p->bandwidth / f->p->rows;
+    g = sum_estimate(&f->sums.threshold_gradient);
+    double factor = f->sums.threshold / f->p->bandwidth / f->p->rows;
     g = (struct estimate){factor * g.value, factor * g.off + bound_ulps(6, factor * g.value)};
     step = bound_adam(adam, g, world_table(w, f->i, TABLE_LOG_THRESHOLD), world_table(w, f->i, TABLE_LOG_THRESHOLD_V));
     double threshold = exp(step.w.value), off = threshold * bound_exp(step.w.value, step.w.off);
@@ -217,19 +122,19 @@ static void bound_scalars(const struct feature *f, const struct adam_bounds *ada
     table[TABLE_LOG_THRESHOLD_V] = (f32)step.v.off;
     table[TABLE_THRESHOLD] = (f32)off;
     table[TABLE_CUT] = (f32)(off + bound_ulps(1, threshold));
-    terms[TERM_OWN] = (f32)sum_estimate(&f->own).off;
-    terms[TERM_PARENT] = (f32)sum_estimate(&f->parent).off;
-    terms[TERM_PRODUCT] = (f32)sum_estimate(&f->product).off;
+    terms[TERM_OWN] = (f32)sum_estimate(&f->sums.own).off;
+    terms[TERM_PARENT] = (f32)sum_estimate(&f->sums.parent).off;
+    terms[TERM_PRODUCT] = (f32)sum_estimate(&f->sums.product).off;
 }
 
 /* `place`: of a dead feature in its chunk of ghost rows. */
 static void bound_feature(const struct world *w, const struct update_args *p, const struct check_job *job, u32 i, u32 place)
 {
-    struct feature f = {.w = w, .p = p, .job = job, .i = i, .flag = w->flags.at[i], .begin = w->starts.at[i], .end = w->starts.at[i + 1]};
+    struct feature f = {.w = w, .p = p, .job = job, .i = i, .sums = pair_sums_of(w, job, 6, p->level, i, p->rho)};
+    f.sums.begin = w->starts.at[i];
+    f.sums.end = w->starts.at[i + 1];
     f.ghosts = p->dead ? job->bindings[20] : NULL;
     f.ghost_row = 2 * place * (w->stride + 16);
-    f.threshold = world_table(w, i, TABLE_THRESHOLD);
-    f.lambda = words_f32(&w->control, CONTROL_LEVELS + p->level * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA);
     u32 idle = w->control.at[CONTROL_STEP] - w->table.at[i * TABLE_WORDS + TABLE_ROW_STEP];
     double exponent = (double)p->log2_beta2 * idle;
     struct adam_bounds adam = {.rate = words_f32(&w->control, CONTROL_RATE),
@@ -238,8 +143,8 @@ static void bound_feature(const struct world *w, const struct update_args *p, co
                                .one_minus_beta2 = p->one_minus_beta2,
                                .epsilon = p->epsilon,
                                .decay_off = bound_exp(exponent, bound_ulps(1, exponent))};
-    add_scores(&f);
-    struct estimate radial = gradient(&f, &f.radial, 1, w->stride);
+    pairs_score(&f.sums);
+    struct estimate radial = gradient(&f, &f.sums.radial, 1, w->stride);
     bound_rows(&f, &adam, p->project ? radial : (struct estimate){0, 0});
     bound_scalars(&f, &adam);
 }

@@ -248,6 +248,34 @@ static void test_parts(void **unused)
     }
 }
 
+/* Features whose pairs are cut into segments, as where work-groups have several work-items: through lists that grow, and a stop. */
+static void test_segments(void **unused)
+{
+    (void)unused;
+    hsae_config config = config_of(COACTIVATION);
+    hsae_dataset *data = data_of(COACTIVATION);
+    u32 owner = NONE;
+    device->tuning.shape[HSAE_KERNEL_update] = (struct hsae_kernel_shape){.group_size = 8, .columns = 1, .vector_width = 4};
+    bool shared = hsae_shape(device, HSAE_KERNEL_update, 1).group_size > 1;
+    hsae_trainer *trainer = new_trainer(device, &config, data);
+    assert_ok(hsae_stack_grow(&trainer->stack, 1));
+    assert_ok(hsae_step_record(trainer));
+    run(trainer, data, STEPS / 2);
+    assert_true(shared == (trainer->sums != NULL));
+    if (shared)
+        assert_ok(hsae_buffer_read(trainer->owners, 0, sizeof owner, &owner));
+    assert_true(shared == (owner != NONE));
+    assert_ok(hsae_trainer_save_checkpoint(trainer, scratch("stop.safetensors")));
+    hsae_trainer_destroy(&trainer);
+    assert_ok(hsae_trainer_resume(device, scratch("stop.safetensors"), NULL, NULL, &trainer));
+    run(trainer, data, 0);
+    struct bytes expected = undisturbed(&config, data);
+    assert_same(finish(trainer), expected, "segments, stopped at step", STEPS / 2);
+    device->tuning.shape[HSAE_KERNEL_update] = (struct hsae_kernel_shape){0};
+    free(expected.data);
+    hsae_dataset_close(&data);
+}
+
 static void test_from_memory(void **unused)
 {
     (void)unused;
@@ -490,7 +518,7 @@ int main(void)
         cmocka_unit_test(test_same_seed),   cmocka_unit_test(test_resume),      cmocka_unit_test(test_resume_start),
         cmocka_unit_test(test_short_lists), cmocka_unit_test(test_from_memory), cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_bad_data),    cmocka_unit_test(test_cut_data),    cmocka_unit_test(test_last_step),
-        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_parts),       cmocka_unit_test(test_segments),
     };
     hsae_device_info *list;
     size_t count;

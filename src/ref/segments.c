@@ -1,0 +1,32 @@
+#include "ref.h"
+
+static u32 count_segments(const u32 *starts, u32 features, u32 pairs)
+{
+    u32 count = 0;
+    for (u32 i = 0; i < features; i++)
+        count += SEGMENTS_OF(starts[i + 1] - starts[i], pairs);
+    return count;
+}
+
+void hsae_ref_segments(void *const *b, const void *args, const u32 groups[2])
+{
+    const struct segments_args *p = args;
+    const u32 *starts = b[0];
+    u32 *control = b[1], *owners = b[3], segment = p->pairs, at = 0;
+    f32 *terms = b[2];
+    (void)groups;
+    if (ref_halted(control))
+        return;
+    while (count_segments(starts, p->features, segment) > p->room)
+        segment *= 2;
+    for (u32 i = 0; i < p->features; i++) {
+        u32 end = at + SEGMENTS_OF(starts[i + 1] - starts[i], segment);
+        if (at < end)
+            terms[(size_t)i * TERM_WORDS + TERM_SEGMENT] = (f32)at;
+        while (at < end)
+            owners[at++] = i;
+    }
+    while (at < p->room)
+        owners[at++] = NONE;
+    control[CONTROL_SEGMENT] = segment;
+}

@@ -1,0 +1,16 @@
+#include "world.h"
+
+static u32 launches(const struct world *world)
+{
+    return world->room != 0;
+}
+
+static void launch(struct world *w, u32 index, struct check_job *job)
+{
+    (void)index;
+    JOB_ARGS(job, segments, .features = w->features, .pairs = w->segment, .room = w->room);
+    JOB_BIND(job, &w->starts, &w->control, &w->terms, &w->owners);
+    job_groups_exact(job, 1);
+}
+
+const struct check_kernel hsae_check_segments = {.launches = launches, .launch = launch, .bounds = NULL};
