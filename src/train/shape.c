@@ -255,7 +255,7 @@ static struct axes cpu_axes(enum hsae_kernel kernel)
 {
     if (is_items(kernel))
         return (struct axes){.groups = {1, 8, 16, 32, 64, 128}};
-    if (has_columns(kernel))
+    if (has_columns(kernel) && kernel != HSAE_KERNEL_segment_rows) /* which CPUs do not run */
         return (struct axes){.columns = {1, 2, 3, 4, 6, 8, 12, 16, 32, 256, 1024}, .widths = {4, 8, 16}};
     if (work_of(kernel) == WORK_TILE)
         return (struct axes){.columns = {1, 2, 3, 4, 5, 6, 8, 10, 12, 13, 14}, .widths = {4, 8, 16}};
