@@ -78,8 +78,6 @@ BEGIN(update)
     f32 share = 1.0f / to_f32(p.rows);
     f32 rate = bits_f32(control[CONTROL_RATE]), correction = bits_f32(control[CONTROL_CORRECTION]);
     f32 decay = exp2_f32(p.log2_beta2 * to_f32(control[CONTROL_STEP] - table[i * TABLE_WORDS + TABLE_ROW_STEP]));
-    u32 parent = tree[i * TREE_WORDS + TREE_PARENT], children = tree[i * TREE_WORDS + TREE_CHILD_COUNT];
-    u32 child_first = tree[i * TREE_WORDS + TREE_CHILD_FIRST];
     u32 spare = p.spare + rank - p.rank, next = places[spare], next_range = RANGE_OF(next);
     idx next_at = IN_RANGE(next, next_range) * width, own = (i - p.base) * width;
     u32 tail = 16u / VW, ghost_row = 2u * GROUP * (width + tail);
@@ -112,6 +110,8 @@ BEGIN(update)
             }
             radial = p.project != 0u ? radial * share : 0.0f;
         }
+        u32 parent = tree[i * TREE_WORDS + TREE_PARENT], children = tree[i * TREE_WORDS + TREE_CHILD_COUNT];
+        u32 child_first = tree[i * TREE_WORDS + TREE_CHILD_FIRST];
         if (p.rho != 0.0f) {
             u32 relatives = children + (parent != NONE ? 1u : 0u);
             for (u32 r = 0u; r < relatives; r++) {

@@ -350,7 +350,6 @@ struct update_args {
     u32 project;
     f32 rho; /* 0: no constraint */
     f32 bandwidth;
-    f32 beta2;
     f32 one_minus_beta2;
     f32 log2_beta2;
     f32 epsilon;

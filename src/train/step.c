@@ -209,7 +209,6 @@ static hsae_status record_update(const hsae_trainer *trainer, struct hsae_sequen
         .project = config->project_gradient,
         .rho = uses_constraint(trainer) ? (f32)config->rho : 0,
         .bandwidth = (f32)config->bandwidth,
-        .beta2 = (f32)config->beta2,
         .one_minus_beta2 = (f32)(1 - config->beta2),
         .log2_beta2 = config->beta2 > 0 ? (f32)log2(config->beta2) : -1e30f,
         .epsilon = (f32)config->adam_eps,

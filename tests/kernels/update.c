@@ -27,8 +27,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
              .chunk = pass ? (pass - 1) * places : 0, .residual_row = world_residual_row(w, level),
              .above_row = level ? world_residual_row(w, level - 1) : 0, .segments = w->room ? w->features * TERM_WORDS : 0,
              .rows = w->size.rows, .stride = w->stride, .range_rows = w->range_rows, .project = w->project, .rho = w->rho,
-             .bandwidth = w->bandwidth, .beta2 = w->beta2, .one_minus_beta2 = 1 - w->beta2, .log2_beta2 = (f32)log2(w->beta2),
-             .epsilon = w->epsilon);
+             .bandwidth = w->bandwidth, .one_minus_beta2 = 1 - w->beta2, .log2_beta2 = (f32)log2(w->beta2), .epsilon = w->epsilon);
     JOB_BIND(job, &w->control, &w->tree, &w->flags, &w->starts, &w->pairs, &w->samples, &w->kin, &w->terms, WORDS4(w->D), &w->E[range],
              &w->E_v[range], &w->D_v[range], &w->table, &w->places, &w->x, world_residuals(w, level),
              level ? world_residuals(w, level - 1) : &w->none, pass ? &w->rows[level][pass - 1] : &w->sums);
