@@ -16,8 +16,7 @@
  *       ... p.field ... GROUP_X, GROUP_Y, LANE ... return; only before a barrier, and only uniformly
  *   END
  *
- * START(residual, place), once, has FROM_START(residual, index) mean the buffer's element place + index: where a pointer can move, that costs no
- * register.
+ * START(residual, place), once, has FROM_START(residual, index) mean the buffer's element place + index.
  *
  * Not allowed in a body: pointers, C casts (use to_f32, to_u32, bits_f32, bits_u32), structs, half, double, 64-bit integers,
  * float atomics, subgroups. Helper functions take values only; in OpenCL C they can't see buffers, so what needs
@@ -135,8 +134,8 @@ uint mul_hi_u32(uint a, uint b)
 #define READ(slot, type, name) global const type *restrict name
 #define WRITE(slot, type, name) global type *name
 #define MODIFY(slot, type, name) global type *name
-#define START(name, place) name += place;
-#define FROM_START(name, index) name[index]
+#define START(name, place) size_t name##_start = place; /* for a pointer that has moved clang and ptxas take 16 registers more */
+#define FROM_START(name, index) name[name##_start + (index)]
 #define LOCAL(type, name, count) local type name[count];
 #define KERNEL_OPEN(name) kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void name(
 #define KERNEL_CLOSE(name) , const struct name##_args p) {
