@@ -146,14 +146,13 @@ static struct hsae_kernel_shape encode_shape(const struct hsae_device *device, b
     return ladder[row];
 }
 
-/* update, segment_rows and decode keep sums of rows in registers: of whole rows, up to 3072 columns wide (Intel's
- * update: 2048) or 768 (decode), where compilers are known not to spill (tests/offline). */
+/* update, segment_rows and decode keep sums of rows in registers: of whole rows, up to 3072 columns wide or 768 (decode), where compilers
+ * are known not to spill (tests/offline). */
 static struct hsae_kernel_shape row_shape(const struct hsae_device *device, enum hsae_kernel kernel)
 {
     bool known = device->vendor == AMD || device->vendor == NVIDIA || device->vendor == INTEL, wide = known && !has_few_registers(device);
     uint32_t group = kernel == HSAE_KERNEL_decode ? 64 : wide ? 256 : 128;
-    uint32_t most = kernel == HSAE_KERNEL_update && device->vendor == INTEL ? 2 : 3;
-    return (struct hsae_kernel_shape){.group_size = group, .columns = wide ? most : 1, .vector_width = 4};
+    return (struct hsae_kernel_shape){.group_size = group, .columns = wide ? 3 : 1, .vector_width = 4};
 }
 
 /* A GPU: lanes share rows, so that they read side by side, and what would be a long walk for one of them. A software Vulkan device pays
