@@ -198,20 +198,24 @@ static cl_int submit_host_timed(struct opencl_device *device, struct hsae_sequen
 
 /* ---- waiting ---- */
 
-/* Whether the event is reached within `seconds`, or failed: *state is CL_COMPLETE or an error then. Asked for again and again, after pauses
- * that grow with the time waited: clWaitForEvents could not be given up, and callbacks come late on some drivers and not at all on others.
- */
-static cl_int poll_event(const struct opencl_device *device, cl_event event, double seconds, bool *reached, cl_int *state)
+/* Whether the event is reached within `seconds`, or failed: *state is CL_COMPLETE or an error then. Asked for again and again, since
+ * clWaitForEvents could not be given up, and callbacks come late on some drivers and not at all on others. On a CPU each question takes
+ * time from the work that is waited for: the first pause is most of the last wait, those behind it grow with the time waited. */
+static cl_int poll_event(struct opencl_device *device, cl_event event, double seconds, bool *reached, cl_int *state)
 {
     static const double shortest = 1e-5, longest = 1e-3;
     const double start = hsae_os_seconds();
-    for (;;) {
+    double pause = fmin(0.75 * device->last_wait, seconds), waited = 0;
+    for (int question = 0;; question++) {
         cl_int error = device->cl->GetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof *state, state, NULL);
-        double waited = hsae_os_seconds() - start;
         *reached = !error && *state <= CL_COMPLETE;
-        if (error || *reached || waited >= seconds)
+        if (error || *reached || waited >= seconds) {
+            device->last_wait = question > 1 ? waited : waited / 4; /* perhaps the first pause was much too long */
             return error;
-        hsae_os_sleep(fmin(longest, fmax(shortest, waited / 16)));
+        }
+        hsae_os_sleep(fmax(shortest, pause));
+        waited = hsae_os_seconds() - start;
+        pause = fmin(longest, waited / 16);
     }
 }
 
