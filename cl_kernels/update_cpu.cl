@@ -2,6 +2,7 @@
  * time. Rows are taken FEW at a time, so that a sum is read and written once for all of them, and while they are, those that come next are on their
  * way from the outer caches. */
 #define FEW    4u
+#define SEATS  32u /* bits of a word */
 #define ROWS   global const vf *const *
 #define INLINE static inline __attribute__((always_inline))
 
@@ -147,6 +148,11 @@ BEGIN(update)
     for (idx column = 0u; column < width; column += COLS) {
         idx count = min((idx)COLS, width - column);
         vf dd[COLS], de[COLS];
+        /* Siblings active together with the feature have seats, by the last bits of their ranks: D_i . D_j is the same in each sample, and D_j is added
+         * once, times the sum of its weights. */
+        u32 taken = 0u, sibling_at[SEATS];
+        global const vf *row_at[SEATS];
+        f32 dots[SEATS], weights[SEATS];
         for (idx c = 0u; c < count; c++)
             dd[c] = de[c] = splat(0.0f);
         for (u32 pair = begin, few; pair < end; pair += few) {
@@ -178,27 +184,24 @@ BEGIN(update)
                 f32 a = acts[k], q = 2.0f * scores[k], siblings = 0.0f;
                 if (last == s + 1u)
                     s = last; /* a lone child has no siblings to look up */
-                while (s < last) {
-                    global const vf *rows[FEW];
-                    f32 weights[FEW], dots[FEW];
-                    u32 found = 0u;
-                    for (; s < last && found < FEW; s++) {
-                        u32 sibling = samples[2u * s];
-                        f32 act = bits_f32(samples[2u * s + 1u]);
-                        if (sibling == i || act == 0.0f)
-                            continue;
-                        rows[found] = DECODER_ROW(FLAG_ROW(flags[sibling]));
-                        weights[found] = act;
-                        dots[found] = 0.0f;
-                        found++;
+                for (; s < last; s++) {
+                    u32 sibling = samples[2u * s];
+                    f32 act = bits_f32(samples[2u * s + 1u]);
+                    if (sibling == i || act == 0.0f)
+                        continue;
+                    u32 seat = tree[sibling * TREE_WORDS + TREE_RANK] % SEATS, bit = 1u << seat;
+                    if ((taken & bit) == 0u || sibling_at[seat] != sibling) {
+                        if ((taken & bit) != 0u)
+                            add_rows(1u, column, count, dd, row_at + seat, row_at + seat, weights + seat);
+                        taken |= bit;
+                        sibling_at[seat] = sibling;
+                        row_at[seat] = DECODER_ROW(FLAG_ROW(flags[sibling]));
+                        dots[seat] = weights[seat] = 0.0f;
+                        if (column == 0u)
+                            score_rows(1u, width, own, row_at + seat, row_at + seat, dots + seat);
                     }
-                    if (column == 0u)
-                        score_few(found, width, own, rows, rows, dots);
-                    for (u32 f = 0u; f < found; f++) {
-                        siblings = fma_f32(weights[f], dots[f], siblings);
-                        weights[f] *= p.rho * a;
-                    }
-                    add_few(found, column, count, dd, rows, rows, weights);
+                    siblings = fma_f32(act, dots[seat], siblings);
+                    weights[seat] = fma_f32(p.rho * a, act, weights[seat]);
                 }
                 if (column == 0u) {
                     f32 value = bits_f32(pairs[2u * (pair + k) + 1u]);
@@ -220,6 +223,10 @@ BEGIN(update)
                 relevant[k] = a > 0.0f ? q : 0.0f;
             }
             add_few(few, column, count, de, x_rows, nexts, relevant);
+        }
+        for (; taken != 0u; taken &= taken - 1u) {
+            u32 seat = low_bit(taken);
+            add_rows(1u, column, count, dd, row_at + seat, row_at + seat, weights + seat);
         }
         if (column == 0u) { /* the sums over the batch are whole */
             if (p.dead != 0u) {
