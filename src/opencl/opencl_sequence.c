@@ -199,24 +199,32 @@ static cl_int submit_host_timed(struct opencl_device *device, struct hsae_sequen
 /* ---- waiting ---- */
 
 /* Whether the event is reached within `seconds`, or failed: *state is CL_COMPLETE or an error then. Asked for again and again, since
- * clWaitForEvents could not be given up, and callbacks come late on some drivers and not at all on others. On a CPU each question takes
- * time from the work that is waited for: the first pause is most of the last wait, those behind it grow with the time waited. */
-static cl_int poll_event(struct opencl_device *device, cl_event event, double seconds, bool *reached, cl_int *state)
+ * clWaitForEvents could not be given up, and callbacks come late on some drivers and not at all on others. The first pause is `pause`,
+ * those behind it grow with the time waited. */
+static cl_int poll_event(const struct opencl_device *device, cl_event event, double seconds, double pause, bool *reached, cl_int *state)
 {
     static const double shortest = 1e-5, longest = 1e-3;
     const double start = hsae_os_seconds();
-    double pause = fmin(0.75 * device->last_wait, seconds), waited = 0;
-    for (int question = 0;; question++) {
+    for (double waited = 0;; waited = hsae_os_seconds() - start) {
         cl_int error = device->cl->GetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof *state, state, NULL);
         *reached = !error && *state <= CL_COMPLETE;
-        if (error || *reached || waited >= seconds) {
-            device->last_wait = question > 1 ? waited : waited / 4; /* perhaps the first pause was much too long */
+        if (error || *reached || waited >= seconds)
             return error;
-        }
-        hsae_os_sleep(fmax(shortest, pause));
-        waited = hsae_os_seconds() - start;
-        pause = fmin(longest, waited / 16);
+        hsae_os_sleep(waited == 0 ? fmax(shortest, pause) : fmin(longest, fmax(shortest, waited / 16)));
     }
+}
+
+/* The same for a submission. Each question takes time from a device that shares the host's cores: where there is more work behind the
+ * submission, so that the device does not idle, the first pause is most of what the last such wait took. */
+static cl_int poll_pending(struct opencl_device *device, size_t place, double seconds, bool *reached, cl_int *state)
+{
+    bool busy = place + 1 < device->pending_count;
+    double start = hsae_os_seconds();
+    cl_int error =
+        poll_event(device, device->pending[place].event, seconds, busy ? fmin(0.75 * device->last_wait, seconds) : 0, reached, state);
+    if (busy)
+        device->last_wait = hsae_os_seconds() - start;
+    return error;
 }
 
 void hsae_opencl_drop_pending(struct opencl_device *device, uint64_t ticket)
@@ -239,7 +247,7 @@ hsae_status hsae_opencl_wait(struct hsae_device *base, uint64_t ticket, double s
         if (device->pending[i].ticket == ticket) {
             cl_int state = CL_COMPLETE;
             bool reached = false;
-            error = poll_event(device, device->pending[i].event, seconds, &reached, &state);
+            error = poll_pending(device, i, seconds, &reached, &state);
             if (!error && !reached)
                 return HSAE_OK;
             if (!error) /* comes back at once, and lets the host see what was written */
