@@ -16,12 +16,13 @@ struct candidate {
     uint32_t parent;
 };
 
-/* One update of one pair of levels. */
+/* An update, one pair of levels after the other; room is for the largest. */
 struct relink {
     const struct stack *stack;
     const hsae_config *config;
     uint32_t level; /* of the children */
     uint32_t children, parents, candidates;
+    uint32_t rows_room; /* parents at a time */
     struct hsae_buffer *rows, *table, *best, *cursor;
     struct hsae_buffer *columns; /* unit rows of a block of children, for a vendor's product; else they go to the stack's panels */
     struct candidate *list;      /* [children][candidates] */
@@ -79,7 +80,7 @@ static hsae_status record_block(struct relink *relink, struct hsae_sequence *seq
         status = record_rows(relink, sequence, stack->first[relink->level] + child, children, stack->padded,
                              relink->columns ? relink->columns : stack->panels);
     for (uint32_t parent = 0, count; parent < relink->parents && !status; parent += count) {
-        count = stack->chunk < relink->parents - parent ? stack->chunk : relink->parents - parent;
+        count = relink->rows_room < relink->parents - parent ? relink->rows_room : relink->parents - parent;
         struct relink_best_args best = {child, children, stack->padded, parent, count, relink->candidates};
         status = record_similarity(relink, sequence, child, children, parent, count);
         if (!status)
@@ -248,12 +249,12 @@ static hsae_status link_binary(struct relink *relink, uint32_t excluded, int32_t
 static hsae_status plain_table(struct relink *relink)
 {
     const struct stack *stack = relink->stack;
-    uint64_t bytes = (uint64_t)stack->chunk * TABLE_WORDS * sizeof(u32);
+    uint64_t bytes = (uint64_t)relink->rows_room * TABLE_WORDS * sizeof(u32);
     u32 *table = calloc(1, bytes);
     hsae_status status = hsae_buffer_create(stack->device, "plain scalars", bytes, HSAE_BUFFER_DEVICE, &relink->table);
     if (!status && !table)
-        status = hsae_fail_memory(stack->context, bytes, NULL, "the plain scalars of %" PRIu32 " features", stack->chunk);
-    for (uint32_t r = 0; r < stack->chunk && !status; r++)
+        status = hsae_fail_memory(stack->context, bytes, NULL, "the plain scalars of %" PRIu32 " features", relink->rows_room);
+    for (uint32_t r = 0; r < relink->rows_room && !status; r++)
         table[(size_t)r * TABLE_WORDS + TABLE_CUT] = bits_u32(-INFINITY);
     if (!status)
         status = hsae_buffer_write(relink->table, 0, bytes, table);
@@ -261,52 +262,61 @@ static hsae_status plain_table(struct relink *relink)
     return status;
 }
 
-static hsae_status relink_pair(const struct stack *stack, const hsae_config *config, uint32_t level, int32_t *parent)
+static hsae_status create(struct relink *relink)
 {
-    bool binary = config->tree == HSAE_TREE_BINARY;
-    struct relink relink = {.stack = stack,
-                            .config = config,
-                            .level = level,
-                            .children = config->levels[level],
-                            .parents = config->levels[level - 1],
-                            .candidates = binary ? BINARY_CANDIDATES : 1};
-    uint32_t excluded = config->tree == HSAE_TREE_FULL ? 0 : (uint32_t)floor(config->exclude * relink.children);
-    size_t entries = (size_t)relink.children * relink.candidates;
-    hsae_status status = plain_table(&relink);
+    const struct stack *stack = relink->stack;
+    const hsae_config *config = relink->config;
+    uint32_t children = 0, parents = 0;
+    for (uint32_t l = 1; l < stack->levels; l++) {
+        children = config->levels[l] > children ? config->levels[l] : children;
+        parents = config->levels[l - 1] > parents ? config->levels[l - 1] : parents;
+    }
+    size_t entries = (size_t)children * relink->candidates;
+    relink->rows_room = stack->chunk < parents ? stack->chunk : parents;
+    hsae_status status = plain_table(relink);
     if (!status)
-        status = hsae_buffer_create(stack->device, "unit rows", (uint64_t)stack->chunk * stack->stride * sizeof(float), HSAE_BUFFER_DEVICE,
-                                    &relink.rows);
+        status = hsae_buffer_create(stack->device, "unit rows", (uint64_t)relink->rows_room * stack->stride * sizeof(float),
+                                    HSAE_BUFFER_DEVICE, &relink->rows);
     if (!status)
-        status = hsae_stack_buffer(stack, "best parents", 2 * (uint64_t)entries, GROWS_WITH_FEATURES, &relink.best);
+        status = hsae_stack_buffer(stack, "best parents", 2 * (uint64_t)entries, GROWS_WITH_FEATURES, &relink->best);
     if (!status)
-        status = hsae_buffer_create(stack->device, "cursors", relink.children * sizeof *relink.last, HSAE_BUFFER_DEVICE, &relink.cursor);
+        status = hsae_buffer_create(stack->device, "cursors", children * sizeof *relink->last, HSAE_BUFFER_DEVICE, &relink->cursor);
     if (!status && hsae_device_has_product(stack->device))
         status = hsae_buffer_create(stack->device, "unit columns", (uint64_t)stack->padded * stack->stride * sizeof(float),
-                                    HSAE_BUFFER_DEVICE, &relink.columns);
-    relink.list = malloc(entries * sizeof *relink.list);
-    relink.last = malloc(relink.children * sizeof *relink.last);
-    if (!status && (!relink.list || !relink.last))
-        status = hsae_fail_memory(stack->context, entries * sizeof *relink.list + relink.children * sizeof *relink.last, "smaller levels",
-                                  "the candidates of %" PRIu32 " features", relink.children);
-    if (!status) {
-        for (uint32_t j = 0; j < relink.children; j++)
-            relink.last[j] = (struct candidate){INFINITY, NONE};
-        status = binary ? link_binary(&relink, excluded, parent) : link_best(&relink, excluded, parent);
-    }
-    hsae_buffer_destroy(&relink.rows);
-    hsae_buffer_destroy(&relink.columns);
-    hsae_buffer_destroy(&relink.table);
-    hsae_buffer_destroy(&relink.best);
-    hsae_buffer_destroy(&relink.cursor);
-    free(relink.list);
-    free(relink.last);
+                                    HSAE_BUFFER_DEVICE, &relink->columns);
+    relink->list = malloc(entries * sizeof *relink->list);
+    relink->last = malloc(children * sizeof *relink->last);
+    if (!status && (!relink->list || !relink->last))
+        status = hsae_fail_memory(stack->context, entries * sizeof *relink->list + children * sizeof *relink->last, "smaller levels",
+                                  "the candidates of %" PRIu32 " features", children);
     return status;
+}
+
+static void destroy(struct relink *relink)
+{
+    hsae_buffer_destroy(&relink->rows);
+    hsae_buffer_destroy(&relink->columns);
+    hsae_buffer_destroy(&relink->table);
+    hsae_buffer_destroy(&relink->best);
+    hsae_buffer_destroy(&relink->cursor);
+    free(relink->list);
+    free(relink->last);
 }
 
 hsae_status hsae_hierarchy_link(const struct stack *stack, const hsae_config *config, int32_t *const *parents)
 {
-    hsae_status status = HSAE_OK;
-    for (uint32_t l = 1; l < stack->levels && !status; l++)
-        status = relink_pair(stack, config, l, parents[l]);
+    bool binary = config->tree == HSAE_TREE_BINARY;
+    struct relink relink = {.stack = stack, .config = config, .candidates = binary ? BINARY_CANDIDATES : 1};
+    hsae_status status = stack->levels > 1 ? create(&relink) : HSAE_OK;
+    for (uint32_t l = 1; l < stack->levels && !status; l++) {
+        relink.level = l;
+        relink.children = config->levels[l];
+        relink.parents = config->levels[l - 1];
+        uint32_t excluded = config->tree == HSAE_TREE_FULL ? 0 : (uint32_t)floor(config->exclude * relink.children);
+        for (uint32_t j = 0; j < relink.children; j++)
+            relink.last[j] = (struct candidate){INFINITY, NONE};
+        status = binary ? link_binary(&relink, excluded, parents[l]) : link_best(&relink, excluded, parents[l]);
+    }
+    destroy(&relink);
     return status;
 }
