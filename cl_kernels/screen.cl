@@ -2,9 +2,10 @@
  * numbers, exact sums of their products tell which pairs cannot be above the cut, and the others' dots of floats decide. The margin of that
  * (kernel_args.h) is a bound, so bits are those of encode; scratch has p of a feature's pairs one behind the other.
  *
- * A work-item owns a tile of COLS features and all samples. The tile's rounded rows lie in `rounded`, [d / 2][COLS] words, in its cache. */
+ * A work-item owns a tile of COLS features and all samples. The tile's rounded rows lie in `rounded`, [d / VW][COLS][VW / 2] words, in its cache. */
 #define PARTS (32u / VW) /* vectors of a bitmap word */
-#define STORE_COUPLE(index, low, high) rounded[to + index * COLS] = quantized_couple(value.low, value.high);
+#define COUPLES (VW / 2u)
+#define STORE_COUPLE(index, low, high) rounded[to + index] = quantized_couple(value.low, value.high);
 
 KERNEL_8(screen, READ(0, vi, panels), READ(1, vf, units), READ(2, vf, x), READ(3, vf, encoder), READ(4, u32, table), WRITE(5, u32, rounded),
          WRITE(6, u32, bits), WRITE(7, f32, scratch))
@@ -22,7 +23,7 @@ BEGIN(screen)
         f32 scale = 1.0f / quantized_unit(sum_vf(squares));
         for (idx k = 0u; k < width; k++) {
             vf value = splat(scale) * encoder[row + k];
-            idx to = own + k * (VW / 2u) * COLS + f;
+            idx to = own + (k * COLS + f) * COUPLES;
             EACH_COUPLE(STORE_COUPLE)
         }
         u32 feature = (p.first + min(tile + f, p.count - 1u)) * TABLE_WORDS;
@@ -33,13 +34,14 @@ BEGIN(screen)
         vi acc[COLS * PARTS], value[PARTS];
         UNROLL for (u32 f = 0u; f < COLS * PARTS; f++) acc[f] = splat_i(0u);
         idx from = panel * (p.stride / 2u) * PARTS;
-        for (idx k = 0u; k < p.stride / 2u; k++) {
-            UNROLL for (u32 v = 0u; v < PARTS; v++) value[v] = panels[from + k * PARTS + v];
-            UNROLL for (u32 f = 0u; f < COLS; f++) {
-                vi weight = splat_i(rounded[own + k * COLS + f]);
-                UNROLL for (u32 v = 0u; v < PARTS; v++) acc[f * PARTS + v] = madd_vi(weight, value[v], acc[f * PARTS + v]);
+        for (idx k = 0u; k < width; k++)
+            for (u32 c = 0u; c < COUPLES; c++) {
+                UNROLL for (u32 v = 0u; v < PARTS; v++) value[v] = panels[from + (k * COUPLES + c) * PARTS + v];
+                UNROLL for (u32 f = 0u; f < COLS; f++) {
+                    vi weight = splat_i(rounded[own + (k * COLS + f) * COUPLES + c]);
+                    UNROLL for (u32 v = 0u; v < PARTS; v++) acc[f * PARTS + v] = madd_vi(weight, value[v], acc[f * PARTS + v]);
+                }
             }
-        }
         u32 left = p.rows - panel * 32u, valid = left >= 32u ? 0xffffffffu : (1u << left) - 1u;
         UNROLL for (u32 f = 0u; f < COLS; f++) {
             u32 word = 0u;
