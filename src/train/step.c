@@ -54,6 +54,12 @@ static bool uses_ghosts(const hsae_trainer *trainer)
     return false;
 }
 
+static hsae_status raw_buffer(const struct stack *stack, hsae_dtype dtype, struct hsae_buffer **out)
+{
+    uint64_t bytes = ((uint64_t)stack->rows * stack->dim * hsae_dtype_size(dtype) + 3) / 4 * 4;
+    return hsae_buffer_create(stack->device, "raw batch", bytes, HSAE_BUFFER_STAGING, out);
+}
+
 hsae_status hsae_step_buffers(hsae_trainer *trainer)
 {
     struct stack *stack = &trainer->stack;
@@ -75,8 +81,7 @@ hsae_status hsae_step_buffers(hsae_trainer *trainer)
         status = hsae_stack_buffer(stack, "column squares", line, GROWS_NOT, &trainer->squares);
     for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++) {
         struct flight *flight = &trainer->flight[f];
-        uint64_t raw = ((uint64_t)stack->rows * stack->dim * hsae_dtype_size(trainer->dtype) + 3) / 4 * 4;
-        status = hsae_buffer_create(device, "raw batch", raw, HSAE_BUFFER_STAGING, &flight->raw);
+        status = raw_buffer(stack, trainer->dtype, &flight->raw);
         if (!status)
             status = hsae_buffer_create(device, "clock", CLOCK_WORDS * word, HSAE_BUFFER_STAGING, &flight->clock);
         if (!status)
@@ -417,6 +422,27 @@ hsae_status hsae_step_record(hsae_trainer *trainer)
 hsae_status hsae_step_refresh(hsae_trainer *trainer)
 {
     return trainer->recorded ? HSAE_OK : hsae_step_record(trainer);
+}
+
+hsae_status hsae_step_feed(hsae_trainer *trainer, hsae_dtype dtype)
+{
+    if (dtype == trainer->dtype)
+        return hsae_step_refresh(trainer);
+    struct hsae_buffer *raw[HSAE_IN_FLIGHT] = {NULL};
+    hsae_status status = hsae_step_settle(trainer, 0);
+    for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++)
+        status = raw_buffer(&trainer->stack, dtype, &raw[f]);
+    if (!status) {
+        hsae_step_forget(trainer);
+        trainer->dtype = dtype;
+    }
+    for (int f = 0; f < HSAE_IN_FLIGHT; f++) {
+        struct hsae_buffer **unused = status ? &raw[f] : &trainer->flight[f].raw;
+        hsae_buffer_destroy(unused);
+        if (!status)
+            trainer->flight[f].raw = raw[f];
+    }
+    return status ? status : hsae_step_record(trainer);
 }
 
 hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight)

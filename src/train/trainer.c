@@ -269,15 +269,14 @@ hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step
     const struct stack *stack = &trainer->stack;
     struct flight *flight = NULL;
     size_t values = (size_t)stack->rows * stack->dim;
-    if (trainer->dtype != HSAE_DTYPE_F32)
-        return hsae_fail(trainer->context, HSAE_ERROR_ARGUMENT,
-                         "this trainer was made for a data set of 16-bit activations: feed it with hsae_trainer_run");
     if (trainer->step >= trainer->config.steps)
         return hsae_fail(trainer->context, HSAE_ERROR_ARGUMENT, "all %" PRIu64 " steps are done", trainer->config.steps);
     for (size_t k = 0; k < values; k++)
         if (!isfinite(raw[k]))
             return hsae_fail(trainer->context, HSAE_ERROR_DATA, "row %zu of the batch has a value that is not finite", k / stack->dim);
-    hsae_status status = hsae_flight_next(trainer, &flight);
+    hsae_status status = hsae_step_feed(trainer, HSAE_DTYPE_F32);
+    if (!status)
+        status = hsae_flight_next(trainer, &flight);
     if (!status)
         status = hsae_buffer_write(flight->raw, 0, values * sizeof *raw, raw);
     if (!status)
@@ -377,6 +376,8 @@ hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset,
         return hsae_fail(trainer->context, HSAE_ERROR_DATA, "%s: vectors of width %" PRIu32 ", the model has width %" PRIu32,
                          hsae_dataset_path(dataset), hsae_dataset_dim(dataset), stack->dim);
     hsae_status status = check_rows(trainer->context, dataset, hsae_dataset_rows(dataset), stack->rows);
+    if (!status)
+        status = hsae_step_feed(trainer, hsae_dataset_dtype(dataset));
     if (status)
         return status;
     struct hsae_reader *reader;

@@ -70,6 +70,8 @@ hsae_status hsae_ghost_buffers(hsae_trainer *trainer);
 void hsae_step_forget(hsae_trainer *trainer);
 /* Does so only if the tree asks for other launches than were recorded. */
 hsae_status hsae_step_refresh(hsae_trainer *trainer);
+/* Before batches of `dtype` are staged: the step is recorded for them, unless it was. */
+hsae_status hsae_step_feed(hsae_trainer *trainer, hsae_dtype dtype);
 /* Learning rate of step t (from 1). */
 double hsae_step_rate(const hsae_config *config, uint64_t step);
 /* Writes the clock of the flight's step and submits it. */

@@ -308,6 +308,31 @@ static bool stop_at_five(void *user, uint64_t step, uint64_t until)
     return step != 5;
 }
 
+/* Batches of floats between those of a data set of halves, on a trainer that was made for halves. */
+static void test_both_feeds(void **unused)
+{
+    (void)unused;
+    hsae_config config = config_of(HALVES);
+    config.order = HSAE_ORDER_SEQUENTIAL;
+    hsae_dataset *data = data_of(HALVES);
+    struct bytes expected = undisturbed(&config, data);
+    hsae_trainer *trainer = new_trainer(device, &config, data);
+    run(trainer, data, STEPS / 3);
+    for (uint64_t step = STEPS / 3; step < STEPS / 2; step++) {
+        float batch[BATCH][DIM];
+        uint64_t which[BATCH];
+        for (uint64_t k = 0; k < BATCH; k++)
+            which[k] = (step * BATCH + k) % ROWS;
+        assert_ok(hsae_dataset_read(data, which, BATCH, batch[0]));
+        assert_ok(hsae_trainer_step(trainer, batch[0], NULL));
+    }
+    assert_int_equal(hsae_trainer_step_count(trainer), STEPS / 2);
+    run(trainer, data, 0);
+    assert_same(finish(trainer), expected, "halves and floats", 0);
+    free(expected.data);
+    hsae_dataset_close(&data);
+}
+
 static void test_cancel(void **unused)
 {
     (void)unused;
@@ -517,8 +542,8 @@ int main(void)
     const struct CMUnitTest suite[] = {
         cmocka_unit_test(test_same_seed),   cmocka_unit_test(test_resume),      cmocka_unit_test(test_resume_start),
         cmocka_unit_test(test_short_lists), cmocka_unit_test(test_from_memory), cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_bad_data),    cmocka_unit_test(test_cut_data),    cmocka_unit_test(test_last_step),
-        cmocka_unit_test(test_parts),       cmocka_unit_test(test_segments),
+        cmocka_unit_test(test_both_feeds),  cmocka_unit_test(test_bad_data),    cmocka_unit_test(test_cut_data),
+        cmocka_unit_test(test_last_step),   cmocka_unit_test(test_parts),       cmocka_unit_test(test_segments),
     };
     hsae_device_info *list;
     size_t count;
