@@ -299,15 +299,6 @@ static void test_from_memory(void **unused)
     hsae_dataset_close(&data);
 }
 
-/* ---- stopping and refusing ---- */
-
-static bool stop_at_five(void *user, uint64_t step, uint64_t until)
-{
-    assert_null(user);
-    assert_int_equal(until, STEPS);
-    return step != 5;
-}
-
 /* Batches of floats between those of a data set of halves, on a trainer that was made for halves. */
 static void test_both_feeds(void **unused)
 {
@@ -331,6 +322,15 @@ static void test_both_feeds(void **unused)
     assert_same(finish(trainer), expected, "halves and floats", 0);
     free(expected.data);
     hsae_dataset_close(&data);
+}
+
+/* ---- stopping and refusing ---- */
+
+static bool stop_at_five(void *user, uint64_t step, uint64_t until)
+{
+    assert_null(user);
+    assert_int_equal(until, STEPS);
+    return step != 5;
 }
 
 static void test_cancel(void **unused)
