@@ -5,7 +5,7 @@
 #
 #   tests/oracle/compare.sh HSAE [DEVICE [CONFIGURATION]]      defaults: opencl:0 reference
 #
-#   reference   tools/demo; levels 128, 256, 512, 1024, batch 512, d 576; steps 326 to 400, an update of the tree (375) among them
+#   reference   tools/demo; levels 128, 256, 512, 1024, batch 512, d 576; steps 326 to 475, two updates of the tree (375, 450) among them
 #   paper       synthetic.py; levels 2048, 4096, 8192, 16384, batch 1024, d 2304; steps 14 to 18, no update of the tree. 5 GB of disk and memory
 #
 # PyTorch lives in a virtual environment, $VENV, by default build-oracle/venv, which is made (5 GB) unless it is there. On AMD processors its MKL
@@ -22,7 +22,7 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 case $configuration in
 reference)
-    data=tools/demo/activations-00000.safetensors start=300 warm=25 timed=75 every=25 shape=512,576,1920
+    data=tools/demo/activations-00000.safetensors start=250 warm=75 timed=150 every=25 shape=512,576,1920
     options=(--levels 128,256,512,1024 --batch 512 --steps 1500 --target-l0 20 --init-l0 30 --hierarchy-period 75)
     ;;
 paper)
