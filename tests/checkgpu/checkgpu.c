@@ -250,10 +250,11 @@ static void compare(const struct check_job *job, u32 *const results[HSAE_MAX_BIN
 
 /* ---- cases ---- */
 
-/* Sizes around the vector widths and bitmap words, primes, single features, several chunks. */
+/* Sizes around the vector widths and bitmap words, primes, single features, a large family, several chunks. */
 static const struct world_size sizes[] = {
     {.levels = 1, .features = {1}, .rows = 1, .dim = 1, .chunk = 64, .slices = 1},
     {.levels = 2, .features = {1, 2}, .rows = 31, .dim = 15, .chunk = 64, .slices = 1},
+    {.levels = 2, .features = {1, 90}, .rows = 9, .dim = 20, .chunk = 64, .slices = 1},
     {.levels = 3, .features = {7, 16, 37}, .rows = 33, .dim = 17, .chunk = 13, .slices = 2},
     {.levels = 4, .features = {9, 15, 32, 61}, .rows = 32, .dim = 16, .chunk = 29, .slices = 1},
     {.levels = 2, .features = {17, 53}, .rows = 67, .dim = 61, .chunk = 64, .slices = 2},
