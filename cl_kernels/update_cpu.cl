@@ -64,6 +64,32 @@ static inline void add_few(u32 count, idx column, idx width, vf *sum, ROWS rows,
             add_rows(1u, column, width, sum, rows + k, next + k, weights + k);
 }
 
+/* Siblings active together with the feature, by the last bits of their ranks. D_i . D_j is the same in each sample, so it is made once, and D_j is
+ * added once, times the sum of its weights: when another takes the seat, or at the end. */
+struct seats {
+    u32 taken, siblings[SEATS];
+    global const vf *rows[SEATS];
+    f32 dots[SEATS], weights[SEATS];
+};
+
+/* The sibling's seat; `row`: D_j. */
+INLINE u32 find_seat(struct seats *seats, u32 sibling, u32 rank, global const vf *row, global const vf *own, idx width, idx column, idx count,
+                     vf *dd)
+{
+    u32 seat = rank % SEATS, bit = 1u << seat;
+    if ((seats->taken & bit) != 0u && seats->siblings[seat] == sibling)
+        return seat;
+    if ((seats->taken & bit) != 0u)
+        add_rows(1u, column, count, dd, seats->rows + seat, seats->rows + seat, seats->weights + seat);
+    seats->taken |= bit;
+    seats->siblings[seat] = sibling;
+    seats->rows[seat] = row;
+    seats->dots[seat] = seats->weights[seat] = 0.0f;
+    if (column == 0u)
+        score_rows(1u, width, own, &row, &row, seats->dots + seat);
+    return seat;
+}
+
 /* w after a step of Adam; v: its second moment. */
 INLINE vf adam(vf w, vf gradient, global vf *v, f32 decay, f32 correction, f32 rate, const struct update_args *p)
 {
@@ -148,11 +174,8 @@ BEGIN(update)
     for (idx column = 0u; column < width; column += COLS) {
         idx count = min((idx)COLS, width - column);
         vf dd[COLS], de[COLS];
-        /* Siblings active together with the feature have seats, by the last bits of their ranks: D_i . D_j is the same in each sample, and D_j is added
-         * once, times the sum of its weights. */
-        u32 taken = 0u, sibling_at[SEATS];
-        global const vf *row_at[SEATS];
-        f32 dots[SEATS], weights[SEATS];
+        struct seats seats;
+        seats.taken = 0u;
         for (idx c = 0u; c < count; c++)
             dd[c] = de[c] = splat(0.0f);
         for (u32 pair = begin, few; pair < end; pair += few) {
@@ -189,19 +212,10 @@ BEGIN(update)
                     f32 act = bits_f32(samples[2u * s + 1u]);
                     if (sibling == i || act == 0.0f)
                         continue;
-                    u32 seat = tree[sibling * TREE_WORDS + TREE_RANK] % SEATS, bit = 1u << seat;
-                    if ((taken & bit) == 0u || sibling_at[seat] != sibling) {
-                        if ((taken & bit) != 0u)
-                            add_rows(1u, column, count, dd, row_at + seat, row_at + seat, weights + seat);
-                        taken |= bit;
-                        sibling_at[seat] = sibling;
-                        row_at[seat] = DECODER_ROW(FLAG_ROW(flags[sibling]));
-                        dots[seat] = weights[seat] = 0.0f;
-                        if (column == 0u)
-                            score_rows(1u, width, own, row_at + seat, row_at + seat, dots + seat);
-                    }
-                    siblings = fma_f32(act, dots[seat], siblings);
-                    weights[seat] = fma_f32(p.rho * a, act, weights[seat]);
+                    u32 rank_j = tree[sibling * TREE_WORDS + TREE_RANK];
+                    u32 seat = find_seat(&seats, sibling, rank_j, DECODER_ROW(FLAG_ROW(flags[sibling])), own, width, column, count, dd);
+                    siblings = fma_f32(act, seats.dots[seat], siblings);
+                    seats.weights[seat] = fma_f32(p.rho * a, act, seats.weights[seat]);
                 }
                 if (column == 0u) {
                     f32 value = bits_f32(pairs[2u * (pair + k) + 1u]);
@@ -224,9 +238,9 @@ BEGIN(update)
             }
             add_few(few, column, count, de, x_rows, nexts, relevant);
         }
-        for (; taken != 0u; taken &= taken - 1u) {
-            u32 seat = low_bit(taken);
-            add_rows(1u, column, count, dd, row_at + seat, row_at + seat, weights + seat);
+        for (; seats.taken != 0u; seats.taken &= seats.taken - 1u) {
+            u32 seat = low_bit(seats.taken);
+            add_rows(1u, column, count, dd, seats.rows + seat, seats.rows + seat, seats.weights + seat);
         }
         if (column == 0u) { /* the sums over the batch are whole */
             if (p.dead != 0u) {
