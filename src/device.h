@@ -134,8 +134,8 @@ hsae_status hsae_sequence_end(struct hsae_sequence *sequence);
  * submitted again only after a wait for its last ticket. *ticket may be NULL. */
 hsae_status hsae_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket);
 /* Waits until the submission of that ticket, and all before it, are done; their writes are visible to the host. 0: everything. A wait that
- * does not end within $HSAE_WAIT_SECONDS (120; 0: never mind) and ten times what the work should take is ERROR_DEVICE_LOST; after a twelfth
- * of that a warning says what is waited for. */
+ * does not end within $HSAE_WAIT_SECONDS (120; 0: never mind) and ten times what the work should take is ERROR_DEVICE_LOST (where no quirk
+ * is against it); after a twelfth of that a warning says what is waited for. */
 hsae_status hsae_device_wait(struct hsae_device *device, uint64_t ticket);
 /* How many launches a sequence has, and, of a timed one, which kernel a launch runs; HSAE_KERNEL_COUNT: a vendor's product. */
 uint32_t hsae_sequence_launches(const struct hsae_sequence *sequence);
@@ -209,9 +209,9 @@ struct hsae_device {
     struct hsae_speed speed[HSAE_KERNEL_COUNT];
     bool speed_loaded;  /* speeds of earlier runs were looked for */
     bool speed_guessed; /* a launch was recorded whose length matters and is not known; the one who records clears it */
-    double expected; /* seconds that the submissions which were not waited for will take (speed.h) */
-    bool lost;       /* set by a backend once the device is lost; the front then refuses everything but destruction */
-    bool hung;       /* lost, since a wait did not end */
+    double expected;    /* seconds that the submissions which were not waited for will take (speed.h) */
+    bool lost;          /* set by a backend once the device is lost; the front then refuses everything but destruction */
+    bool hung;          /* lost, since a wait did not end */
 };
 
 /* One row of the backend table in device.c. */

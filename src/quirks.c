@@ -26,6 +26,8 @@ static const struct quirk quirks[] = {
     {HSAE_BACKEND_OPENCL, "Oclgrind", NULL, false, HSAE_QUIRK_HOST_TIMERS, "profiling gives noise", "measured, Oclgrind 21.10"},
     {HSAE_BACKEND_OPENCL, "Intel(R) OpenCL", NULL, true, HSAE_QUIRK_HOST_TIMERS, "profiling says twice the time on an AMD processor",
      "measured, Intel's CPU runtime 2026.2"},
+    {HSAE_BACKEND_OPENCL, "Intel(R) OpenCL", NULL, true, HSAE_QUIRK_HOST_WORKS,
+     "a thread that waits is one of those that work: of two cores, one is idle without", "measured, Intel's CPU runtime 2026.2"},
     {HSAE_BACKEND_OPENCL, "rusticl", NULL, true, HSAE_QUIRK_ON_REQUEST,
      "a GPU in software, far slower than this library's own reference on a CPU", "measured, Mesa 22.3.6"},
     {HSAE_BACKEND_OPENCL, "Oclgrind", NULL, false, HSAE_QUIRK_ON_REQUEST, "a simulator that looks for errors",

@@ -12,6 +12,7 @@ enum {
     HSAE_QUIRK_ON_REQUEST = 8,      /* never the default device */
     HSAE_QUIRK_SECOND_CHOICE = 16,  /* of a GPU's drivers, not the first to be taken */
     HSAE_QUIRK_ONE_BY_ONE = 32,     /* Vulkan: a launch is submitted once the one before it has ended */
+    HSAE_QUIRK_HOST_WORKS = 64,     /* waits are the driver's own, and are not given up */
 };
 
 /* The effects of all quirks that apply to a device, of which backend, name, driver and type are filled; 0 with HSAE_QUIRKS=off. Each is

@@ -220,6 +220,10 @@ static cl_int poll_pending(struct opencl_device *device, size_t place, double se
 {
     bool busy = place + 1 < device->pending_count;
     double start = hsae_os_seconds();
+    if (device->base.quirks & HSAE_QUIRK_HOST_WORKS) {
+        *reached = true;
+        return device->cl->WaitForEvents(1, &device->pending[place].event);
+    }
     cl_int error =
         poll_event(device, device->pending[place].event, seconds, busy ? fmin(0.75 * device->last_wait, seconds) : 0, reached, state);
     if (busy)

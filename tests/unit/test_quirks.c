@@ -25,6 +25,7 @@ enum {
     ON_REQUEST = HSAE_QUIRK_ON_REQUEST,
     SECOND_CHOICE = HSAE_QUIRK_SECOND_CHOICE,
     ONE_BY_ONE = HSAE_QUIRK_ONE_BY_ONE,
+    HOST_WORKS = HSAE_QUIRK_HOST_WORKS,
 };
 
 /* Names and drivers as devices and the reports of others give them, or in their form. */
@@ -38,7 +39,7 @@ static const struct {
      HOST_TIMERS | SECOND_CHOICE},
     {VK, CPU, "llvmpipe (LLVM 15.0.6, 256 bits)", "llvmpipe Mesa 22.3.6 (LLVM 15.0.6)", 0},
     {CL, VIRTUAL, "Oclgrind Simulator", "Oclgrind, OpenCL 1.2 (Oclgrind 21.10), driver Oclgrind 21.10", HOST_TIMERS | ON_REQUEST},
-    {CL, CPU, "AMD EPYC", "Intel(R) OpenCL, OpenCL 3.1 (Build 0), driver 2026.22.10.0.01_160000", HOST_TIMERS},
+    {CL, CPU, "AMD EPYC", "Intel(R) OpenCL, OpenCL 3.1 (Build 0), driver 2026.22.10.0.01_160000", HOST_TIMERS | HOST_WORKS},
     {CL, IGPU, "Intel(R) Gen9 HD Graphics NEO", "Intel(R) OpenCL, OpenCL 2.1 NEO , driver 18.45.11804", 0},
     {CL, GPU, "Intel(R) Arc(TM) A770 Graphics", "Intel(R) OpenCL Graphics, OpenCL 3.0 NEO , driver 26.05.37020.3", 0},
     {CL, GPU, "AMD BONAIRE (DRM 2.49.0 / 4.11.0-0.rc7.git0.1.fc26.x86_64, LLVM 3.9.1)", "Clover, OpenCL 1.1 Mesa 17.0.2, driver 17.0.2",
