@@ -31,7 +31,7 @@ struct opencl_device {
     size_t program_count;
     struct opencl_pending *pending; /* ascending */
     size_t pending_count;
-    double last_wait; /* seconds that the last wait for one with others behind it took */
+    double last_waits[2]; /* seconds that the last two waits for one with others behind it took */
     uint64_t ticket;
 };
 

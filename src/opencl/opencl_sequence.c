@@ -215,19 +215,21 @@ static cl_int poll_event(const struct opencl_device *device, cl_event event, dou
 }
 
 /* The same for a submission. Each question takes time from a device that shares the host's cores: where there is more work behind the
- * submission, so that the device does not idle, the first pause is most of what the last such wait took. */
+ * submission, so that the device does not idle, the first pause is most of what the last such waits took, the shorter of two, since one may
+ * have been for a compiler. */
 static cl_int poll_pending(struct opencl_device *device, size_t place, double seconds, bool *reached, cl_int *state)
 {
     bool busy = place + 1 < device->pending_count;
-    double start = hsae_os_seconds();
+    double start = hsae_os_seconds(), usual = fmin(device->last_waits[0], device->last_waits[1]);
     if (device->base.quirks & HSAE_QUIRK_HOST_WORKS) {
         *reached = true;
         return device->cl->WaitForEvents(1, &device->pending[place].event);
     }
-    cl_int error =
-        poll_event(device, device->pending[place].event, seconds, busy ? fmin(0.75 * device->last_wait, seconds) : 0, reached, state);
-    if (busy)
-        device->last_wait = hsae_os_seconds() - start;
+    cl_int error = poll_event(device, device->pending[place].event, seconds, busy ? fmin(0.75 * usual, seconds) : 0, reached, state);
+    if (busy) {
+        device->last_waits[0] = device->last_waits[1];
+        device->last_waits[1] = hsae_os_seconds() - start;
+    }
     return error;
 }
 
