@@ -198,34 +198,28 @@ static cl_int submit_host_timed(struct opencl_device *device, struct hsae_sequen
 
 /* ---- waiting ---- */
 
-/* Whether the event is reached within `seconds`, or failed: *state is CL_COMPLETE or an error then. Asked for again and again, since
- * clWaitForEvents could not be given up, and callbacks come late on some drivers and not at all on others. The first pause is `pause`,
- * those behind it grow with the time waited. */
-static cl_int poll_event(const struct opencl_device *device, cl_event event, double seconds, double pause, bool *reached, cl_int *state)
-{
-    static const double shortest = 1e-5, longest = 1e-3;
-    const double start = hsae_os_seconds();
-    for (double waited = 0;; waited = hsae_os_seconds() - start) {
-        cl_int error = device->cl->GetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof *state, state, NULL);
-        *reached = !error && *state <= CL_COMPLETE;
-        if (error || *reached || waited >= seconds)
-            return error;
-        hsae_os_sleep(waited == 0 ? fmax(shortest, pause) : fmin(longest, fmax(shortest, waited / 16)));
-    }
-}
-
-/* The same for a submission. Each question takes time from a device that shares the host's cores: where there is more work behind the
- * submission, so that the device does not idle, the first pause is most of what the last such waits took, the shorter of two, since one may
- * have been for a compiler. */
+/* Whether a submission is done within `seconds`, or failed: *state is CL_COMPLETE or an error then. Asked for again and again, since
+ * clWaitForEvents could not be given up, and callbacks come late on some drivers and not at all on others. Pauses grow with the time
+ * waited. Each question takes time from a device that shares the host's cores: where there is more work behind the submission, so that the
+ * device does not idle, the first pause is most of what the last such waits took, the shorter of two, since one may have been for a
+ * compiler. */
 static cl_int poll_pending(struct opencl_device *device, size_t place, double seconds, bool *reached, cl_int *state)
 {
-    bool busy = place + 1 < device->pending_count;
-    double start = hsae_os_seconds(), usual = fmin(device->last_waits[0], device->last_waits[1]);
-    if (device->base.quirks & HSAE_QUIRK_HOST_WORKS) {
-        *reached = true;
-        return device->cl->WaitForEvents(1, &device->pending[place].event);
+    static const double shortest = 1e-5, longest = 1e-3;
+    const bool busy = place + 1 < device->pending_count;
+    const double start = hsae_os_seconds(), usual = fmin(device->last_waits[0], device->last_waits[1]);
+    double waited = 0, pause = busy ? fmin(0.75 * usual, seconds) : 0;
+    cl_int error;
+    for (;;) {
+        cl_event event = device->pending[place].event;
+        error = device->cl->GetEventInfo(event, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof *state, state, NULL);
+        *reached = !error && *state <= CL_COMPLETE;
+        if (error || *reached || waited >= seconds)
+            break;
+        hsae_os_sleep(fmax(shortest, pause));
+        waited = hsae_os_seconds() - start;
+        pause = fmin(longest, waited / 16);
     }
-    cl_int error = poll_event(device, device->pending[place].event, seconds, busy ? fmin(0.75 * usual, seconds) : 0, reached, state);
     if (busy) {
         device->last_waits[0] = device->last_waits[1];
         device->last_waits[1] = hsae_os_seconds() - start;
@@ -252,11 +246,12 @@ hsae_status hsae_opencl_wait(struct hsae_device *base, uint64_t ticket, double s
     for (size_t i = 0; i < device->pending_count; i++)
         if (device->pending[i].ticket == ticket) {
             cl_int state = CL_COMPLETE;
-            bool reached = false;
-            error = poll_pending(device, i, seconds, &reached, &state);
+            bool reached = base->quirks & HSAE_QUIRK_HOST_WORKS;
+            if (!reached)
+                error = poll_pending(device, i, seconds, &reached, &state);
             if (!error && !reached)
                 return HSAE_OK;
-            if (!error) /* comes back at once, and lets the host see what was written */
+            if (!error) /* comes back at once where it was polled, and lets the host see what was written */
                 error = state < 0 ? state : device->cl->WaitForEvents(1, &device->pending[i].event);
         }
     hsae_opencl_drop_pending(device, ticket);
