@@ -194,12 +194,16 @@ static struct hsae_kernel_shape default_shape(const struct hsae_device *device, 
     return shape;
 }
 
+bool hsae_shape_one_item(const struct hsae_device *device, enum hsae_kernel kernel)
+{
+    return walks(kernel) && device->quirks & HSAE_QUIRK_ONE_ITEM_UPDATE;
+}
+
 struct hsae_kernel_shape hsae_shape(const struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges)
 {
     const struct hsae_kernel_shape *tuned = &device->tuning.shape[kernel];
-    bool one_item = walks(kernel) && device->quirks & HSAE_QUIRK_ONE_ITEM_UPDATE;
     struct hsae_kernel_shape shape = tuned->group_size ? *tuned : default_shape(device, kernel);
-    if (one_item && shape.group_size > 1)
+    if (shape.group_size > 1 && hsae_shape_one_item(device, kernel))
         shape = default_shape(device, kernel);
     shape.ranges = ranges;
     return shape;

@@ -8,7 +8,10 @@
  */
 struct hsae_kernel_shape hsae_shape(const struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges);
 
-/* The same after a look at the compiled kernel: one whose work-group the driver allows fewer items gets a smaller default. */
+/* Whether a quirk of the device's driver allows the kernel but one work-item a group. */
+bool hsae_shape_one_item(const struct hsae_device *device, enum hsae_kernel kernel);
+
+/* hsae_shape after a look at the compiled kernel: one whose work-group the driver allows fewer items gets a smaller default. */
 struct hsae_kernel_shape hsae_shape_compiled(struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges);
 
 /* Whether the forward pass goes through `screen` and not `encode`: on devices that are known to be faster so; HSAE_SCREEN=0: nowhere, 1:

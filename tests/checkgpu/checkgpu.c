@@ -7,7 +7,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "quirks.h"
 #include "speed.h"
 #include "train/shape.h"
 #include "world.h"
@@ -283,8 +282,7 @@ static struct hsae_kernel_shape device_shape(const hsae_device *device, enum hsa
 {
     bool opencl = device->info.backend == HSAE_BACKEND_OPENCL, cpu = device->info.type == HSAE_DEVICE_CPU;
     u32 group = cpu ? 8 : 64, most = device->info.limits.max_group_size;
-    bool walks = kernel == HSAE_KERNEL_update || kernel == HSAE_KERNEL_segment_rows;
-    group = device->quirks & HSAE_QUIRK_ONE_ITEM_UPDATE && walks ? 1 : group < most ? group : most;
+    group = hsae_shape_one_item(device, kernel) ? 1 : group < most ? group : most;
     if (index == 0)
         return hsae_shape(device, kernel, 1);
     if (index >= SHAPES)
