@@ -72,6 +72,11 @@ struct seats {
     f32 dots[SEATS], weights[SEATS];
 };
 
+INLINE void add_seat(const struct seats *seats, u32 seat, idx column, idx count, vf *dd)
+{
+    add_rows(1u, column, count, dd, seats->rows + seat, seats->rows + seat, seats->weights + seat);
+}
+
 /* The sibling's seat; `row`: D_j. */
 INLINE u32 find_seat(struct seats *seats, u32 sibling, u32 rank, global const vf *row, global const vf *own, idx width, idx column, idx count,
                      vf *dd)
@@ -80,7 +85,7 @@ INLINE u32 find_seat(struct seats *seats, u32 sibling, u32 rank, global const vf
     if ((seats->taken & bit) != 0u && seats->siblings[seat] == sibling)
         return seat;
     if ((seats->taken & bit) != 0u)
-        add_rows(1u, column, count, dd, seats->rows + seat, seats->rows + seat, seats->weights + seat);
+        add_seat(seats, seat, column, count, dd);
     seats->taken |= bit;
     seats->siblings[seat] = sibling;
     seats->rows[seat] = row;
@@ -238,10 +243,8 @@ BEGIN(update)
             }
             add_few(few, column, count, de, x_rows, nexts, relevant);
         }
-        for (; seats.taken != 0u; seats.taken &= seats.taken - 1u) {
-            u32 seat = low_bit(seats.taken);
-            add_rows(1u, column, count, dd, seats.rows + seat, seats.rows + seat, seats.weights + seat);
-        }
+        for (; seats.taken != 0u; seats.taken &= seats.taken - 1u)
+            add_seat(&seats, low_bit(seats.taken), column, count, dd);
         if (column == 0u) { /* the sums over the batch are whole */
             if (p.dead != 0u) {
                 radial += sum_vf(ghosts[ghost_row + width]) / to_f32(VW);
