@@ -66,8 +66,8 @@ typedef struct hsae_run_params {
 
 /* Trains on `dataset` (batch <= rows, same d) from the current step on, in the configured order. Threads read the coming batches ahead,
  * into memory of at most 64 MiB (16 on a CPU) or 8 batches as they lie in the files, but 2 batches in any case, whatever the size of the
- * data set; they never change what is computed, and are gone when this returns. 16-bit activations go to the device as they are. A row that cannot be read (ERROR_FILE) or is not finite
- * (ERROR_DATA) ends the run before the step that needs it. */
+ * data set; they never change what is computed, and are gone when this returns. 16-bit activations go to the device as they are. A row that
+ * cannot be read (ERROR_FILE) or is not finite (ERROR_DATA) ends the run before the step that needs it. */
 HSAE_API hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset, const hsae_run_params *params);
 
 /* One step on the caller's own batch, raw [batch, d]. `metrics` may be NULL; asking for them waits for the step. ERROR_ARGUMENT after the

@@ -437,10 +437,12 @@ hsae_status hsae_step_feed(hsae_trainer *trainer, hsae_dtype dtype)
         trainer->dtype = dtype;
     }
     for (int f = 0; f < HSAE_IN_FLIGHT; f++) {
-        struct hsae_buffer **unused = status ? &raw[f] : &trainer->flight[f].raw;
-        hsae_buffer_destroy(unused);
-        if (!status)
+        if (!status) {
+            struct hsae_buffer *swap = trainer->flight[f].raw;
             trainer->flight[f].raw = raw[f];
+            raw[f] = swap;
+        }
+        hsae_buffer_destroy(&raw[f]);
     }
     return status ? status : hsae_step_record(trainer);
 }
