@@ -42,7 +42,7 @@ static hsae_bench_kernel group_sum(const hsae_bench_result *result, const char *
 
 static double gaps(const hsae_bench_result *result)
 {
-    return 1 - ratio(result->kernel_seconds, result->step.lowest);
+    return ratio(result->gap_seconds, result->step.lowest);
 }
 
 static double hidden_by_difference(const hsae_bench_result *result)
@@ -108,11 +108,12 @@ static json_t *time_json(const hsae_bench_time *time)
 
 static json_t *step_json(const hsae_bench_result *result, uint32_t batch)
 {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "seconds", time_json(&result->step), "fed_seconds",
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "seconds", time_json(&result->step), "fed_seconds",
                      time_json(&result->fed), "flat_seconds", time_json(&result->flat), "read_seconds",
                      cli_json_number(result->read_seconds), "tree_seconds", cli_json_number(result->tree_seconds), "kernel_seconds",
                      cli_json_number(result->kernel_seconds), "flat_kernel_seconds", cli_json_number(result->flat_kernel_seconds),
-                     "tokens_per_second", cli_json_number(ratio(batch, result->fed.median)), "submissions", (json_int_t)result->submissions,
+                     "gap_seconds", cli_json_number(result->gap_seconds), "tokens_per_second",
+                     cli_json_number(ratio(batch, result->fed.median)), "submissions", (json_int_t)result->submissions,
                      "longest_dispatch_seconds", cli_json_number(result->longest_dispatch), "longest_submission_seconds",
                      cli_json_number(result->longest_submission));
 }
@@ -213,7 +214,7 @@ static void print_kernels(const hsae_bench_result *result)
     print_kernel("lists", &lists, result);
     print_kernel("decode + update", &sparse, result);
     print_kernel("hierarchy", &hierarchy, result);
-    printf("%-16s%9s%12.3f%8.1f %%\n", "gaps", "", 1e3 * (result->step.lowest - result->kernel_seconds), 100 * gaps(result));
+    printf("%-16s%9s%12.3f%8.1f %%\n", "gaps", "", 1e3 * result->gap_seconds, 100 * gaps(result));
 }
 
 static void print_time(const char *name, const hsae_bench_time *time)
@@ -231,8 +232,8 @@ static void print_head(const struct bench *bench)
 static void print_counting(void)
 {
     puts("\nA multiply-add counts as 2 operations; bytes are those that a kernel needs, each once; copying counts bytes read + written.\n"
-         "Kernels: least of timed steps. Whole steps: median (lowest to highest) of blocks of untimed ones, several in flight; shares\n"
-         "are of the lowest. <hsae/bench.h> has the formulas.");
+         "Kernels: least of timed steps; gaps: time in which none of them ran. Whole steps: median (lowest to highest) of blocks of\n"
+         "untimed ones, several in flight; shares are of the lowest. <hsae/bench.h> has the formulas.");
 }
 
 static void print_result(const hsae_device_info *device, const hsae_bench_params *params, const hsae_bench_result *result)

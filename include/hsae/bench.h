@@ -18,11 +18,12 @@
  *
  * Peaks: multiply-adds of registers; copying a buffer larger than caches, bytes read plus bytes written.
  *
- * Shares: gaps = 1 - kernel_seconds / step; extra time of the hierarchy = (kernel_seconds + tree_seconds / hierarchy_period) /
- * flat_kernel_seconds - 1, and the same of whole steps. All of them, kernels and peaks take the least of several times: what disturbs a
- * machine only adds. Reading is hidden while the device has work: a batch counts where the device was still at an older step after it was
- * read. By difference the hidden share is 1 - (fed - step) / read_seconds; that also sees a reader who takes the device's own cores, but is
- * noise where blocks of steps differ by more than a batch takes to read. */
+ * Gaps between launches: the wall clock of a block of steps less the times of its own launches. Shares: gaps = gap_seconds / step; extra
+ * time of the hierarchy = (kernel_seconds + tree_seconds / hierarchy_period) / flat_kernel_seconds - 1, and the same of whole steps. All of
+ * them, kernels and peaks take the least of several times: what disturbs a machine only adds. So gaps and kernels are together less than a
+ * step. Reading is hidden while the device has work: a batch counts where the device was still at an older step after it was read. By
+ * difference the hidden share is 1 - (fed - step) / read_seconds; that also sees a reader who takes the device's own cores, but is noise
+ * where blocks of steps differ by more than a batch takes to read. */
 #ifndef HSAE_BENCH_H
 #define HSAE_BENCH_H
 
@@ -91,6 +92,7 @@ typedef struct hsae_bench_result {
     uint32_t kernel_count;
     hsae_bench_kernel kernels[HSAE_BENCH_KERNELS];
     double kernel_seconds;      /* their sum */
+    double gap_seconds;         /* of a step, in which no kernel ran */
     uint32_t submissions;       /* of a step: several where one would keep a driver's watchdog waiting */
     double longest_dispatch;    /* seconds; a kernel may be run in several (HSAE_DISPATCH_MS) */
     double longest_submission;  /* sum of its dispatches */

@@ -151,24 +151,6 @@ static hsae_status fed_steps(struct bench *bench, uint64_t steps, double *second
     return status;
 }
 
-hsae_status hsae_bench_resident_steps(struct bench *bench, uint64_t steps, double *seconds)
-{
-    hsae_status status = HSAE_OK;
-    double started = hsae_os_seconds();
-    for (uint64_t k = 0; k < steps && !status; k++) {
-        struct flight *flight = NULL;
-        status = hsae_flight_next(bench->trainer, &flight);
-        if (!status)
-            status = hsae_flight_launch(bench->trainer, flight);
-        if (!status)
-            status = say(bench, "steps");
-    }
-    if (!status)
-        status = hsae_step_settle(bench->trainer, 0);
-    *seconds = (hsae_os_seconds() - started) / (double)steps;
-    return status;
-}
-
 /* Switches constraint and perturbation off, or on again, and warms the recorded step up. */
 static hsae_status set_hierarchy(struct bench *bench, const hsae_config *config, bool on)
 {
@@ -245,6 +227,7 @@ static hsae_status times_fit(const struct bench *bench, struct times *times, con
     if (!times->kernels || !times->submissions || !times->least || !times->last)
         return hsae_fail(bench->context, HSAE_ERROR_MEMORY, "out of memory for the times of %" PRIu32 " launches", launches);
     times->launches = launches;
+    times->idle = INFINITY;
     for (uint32_t k = 0; k < launches; k++) {
         times->kernels[k] = hsae_sequence_kernel(sequence, k);
         times->submissions[k] = hsae_sequence_submission(sequence, k);
@@ -253,15 +236,48 @@ static hsae_status times_fit(const struct bench *bench, struct times *times, con
     return HSAE_OK;
 }
 
-/* Takes over the times of a flight's last step, which is done. */
-static hsae_status take_times(const struct bench *bench, struct times *times, struct hsae_sequence *sequence)
+/* Takes over the times of a flight's last step, which is done, and adds them to busy (ns). */
+static hsae_status take_times(const struct bench *bench, struct times *times, struct hsae_sequence *sequence, double *busy)
 {
     hsae_status status = times_fit(bench, times, sequence);
     if (!status)
         status = hsae_sequence_times(sequence, times->last);
-    for (uint32_t k = 0; k < times->launches && !status; k++)
+    for (uint32_t k = 0; k < times->launches && !status; k++) {
         times->least[k] = fmin(times->least[k], times->last[k]);
+        *busy += times->last[k];
+    }
     return status;
+}
+
+/* With `times` those of the steps are taken over, and how long no kernel ran. */
+static hsae_status resident_steps(struct bench *bench, uint64_t steps, struct times *times, double *seconds)
+{
+    hsae_trainer *trainer = bench->trainer;
+    double started = hsae_os_seconds(), busy = 0;
+    hsae_status status = HSAE_OK;
+    for (uint64_t k = 0; k < steps && !status; k++) {
+        struct flight *flight = NULL;
+        status = hsae_flight_next(trainer, &flight);
+        if (!status && times && k >= HSAE_IN_FLIGHT)
+            status = take_times(bench, times, flight->sequence, &busy);
+        if (!status)
+            status = hsae_flight_launch(trainer, flight);
+        if (!status)
+            status = say(bench, "steps");
+    }
+    if (!status)
+        status = hsae_step_settle(trainer, 0);
+    *seconds = (hsae_os_seconds() - started) / (double)steps;
+    for (int f = 0; f < HSAE_IN_FLIGHT && times && !status; f++)
+        status = take_times(bench, times, trainer->flight[f].sequence, &busy);
+    if (times && !status)
+        times->idle = fmin(times->idle, *seconds - 1e-9 * busy / (double)steps);
+    return status;
+}
+
+hsae_status hsae_bench_resident_steps(struct bench *bench, uint64_t steps, double *seconds)
+{
+    return resident_steps(bench, steps, NULL, seconds);
 }
 
 hsae_status hsae_bench_timed_steps(struct bench *bench, struct times *times)
@@ -272,9 +288,7 @@ hsae_status hsae_bench_timed_steps(struct bench *bench, struct times *times)
     trainer->timed = true;
     hsae_status status = hsae_step_record(trainer);
     if (!status)
-        status = hsae_bench_resident_steps(bench, steps, &seconds);
-    for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++)
-        status = take_times(bench, times, trainer->flight[f].sequence);
+        status = resident_steps(bench, steps, times, &seconds);
     trainer->timed = false;
     return status ? status : hsae_step_record(trainer);
 }
@@ -313,6 +327,7 @@ static hsae_status sum_kernels(struct bench *bench, struct times *times)
     struct work work;
     for (uint32_t k = 0; k < times->launches; k++)
         add_launch(out, times->kernels[k], 1e-9 * times->least[k]);
+    out->gap_seconds = times->idle;
     find_longest(out, times);
     hsae_status status = hsae_bench_work(bench->trainer, &work, out->levels);
     for (uint32_t k = 0; k < HSAE_KERNEL_COUNT && !status; k++)

@@ -28,8 +28,9 @@ struct times {
     enum hsae_kernel *kernels; /* [launches] */
     uint32_t *submissions;     /* [launches] */
     double *least, *last;      /* [launches], ns: of all steps, and of one */
+    double idle;               /* s of a step in which no launch ran, in the block where they were least */
 };
-/* A block of steps whose launches are timed; the last one of each flight counts. Records the step anew. */
+/* A block of steps whose launches are timed. Records the step anew. */
 hsae_status hsae_bench_timed_steps(struct bench *bench, struct times *times);
 void hsae_times_free(struct times *times);
 
