@@ -8,9 +8,9 @@
 #   reference   tools/demo; levels 128, 256, 512, 1024, batch 512, d 576; steps 326 to 475, two updates of the tree (375, 450) among them
 #   paper       synthetic.py; levels 2048, 4096, 8192, 16384, batch 1024, d 2304; steps 14 to 18, no update of the tree. 5 GB of disk and memory
 #
-# PyTorch lives in a virtual environment, $VENV, by default build-oracle/venv, which is made (5 GB) unless it is there. On AMD processors its MKL
-# is told to take the kernels it has for Intel's, which are the faster ones (a preloaded one-line library, built with cc). Peak memory is the
-# largest resident set of the process, of which PyTorch's imports are a part.
+# PyTorch lives in a virtual environment, $VENV, by default build-oracle/venv, which is made (5 GB) unless it is there. On AMD processors it is timed
+# twice: as it is installed, and with its MKL told to take the faster kernels that it keeps for Intel's (a preloaded one-line library, built with
+# cc). Peak memory is the largest resident set of the process, of which PyTorch's imports are a part.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 program=$1 device=${2:-opencl:0} configuration=${3:-reference} venv=${VENV:-build-oracle/venv}
@@ -37,20 +37,24 @@ paper)
 esac
 "$program" train --data "$data" "${options[@]}" --stop-after "$start" --order sequential --device "$device" --out "$work/start" --quiet >/dev/null
 checkpoint=$work/start/checkpoint-$start.safetensors
-preload=
+dense() { # PRELOADED NAME
+    LD_PRELOAD=$1 "$venv/bin/python" -W ignore tests/oracle/dense_torch.py \
+        --bench "$checkpoint" "$data" --warm "$warm" --steps "$timed" >"$work/$2.json"
+}
+dense "" installed
 if grep -q AuthenticAMD /proc/cpuinfo && command -v cc >/dev/null; then
     echo 'int mkl_serv_intel_cpu_true(void) { return 1; }' | cc -shared -fPIC -x c -o "$work/mkl.so" -
-    preload=$work/mkl.so
+    dense "$work/mkl.so" intel
 fi
-LD_PRELOAD=$preload "$venv/bin/python" -W ignore tests/oracle/dense_torch.py \
-    --bench "$checkpoint" "$data" --warm "$warm" --steps "$timed" >"$work/dense.json"
 python3 tests/oracle/sgemm.py "$shape" >"$work/sgemm.json"
 python3 - "$program" "$device" "$work" "$checkpoint" "$data" "$every" <<'PY'
-import json, resource, statistics, subprocess, sys
+import json, os, resource, statistics, subprocess, sys
 
 program, device, work, checkpoint, data = sys.argv[1:6]
 every = int(sys.argv[6])  # steps between lines of the log: asking for figures waits for the step
-dense = json.load(open(work + "/dense.json"))
+ways = [(name, json.load(open(work + file))) for name, file in (("as installed", "/installed.json"), ("MKL's kernels for Intel", "/intel.json"))
+        if os.path.exists(work + file)]
+dense = ways[-1][1]
 first, last = dense["steps"][0]["step"], dense["steps"][-1]["step"]
 subprocess.run([program, "train", "--data", data, "--resume", checkpoint, "--stop-after", str(last), "--log-every", str(every),
                 "--checkpoint-every", "100000", "--device", device, "--out", work + "/run", "--quiet"], check=True, stdout=subprocess.DEVNULL)
@@ -58,12 +62,14 @@ peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
 steps = {line["step"]: line for line in map(json.loads, open(work + "/run/metrics.jsonl"))}
 logged = range(first - 1 + every, last + 1, every)
 seconds = [(steps[t]["seconds"] - steps[t - every]["seconds"]) / every for t in logged]
-theirs = [statistics.mean(step["seconds"] for step in dense["steps"][t - first - every + 1 : t - first + 1]) for t in logged]
-print("seconds a step, steps %d to %d in blocks of %d   mean     median   fastest" % (first, last, every))
-for name, times in (("dense PyTorch " + dense["torch"], theirs), ("hsae " + device, seconds)):
-    print("  %-44s %.4f   %.4f   %.4f" % (name, statistics.mean(times), statistics.median(times), min(times)))
-print("time: %.2f times faster by the mean, %.2f by the median" % (statistics.mean(theirs) / statistics.mean(seconds),
-                                                                   statistics.median(theirs) / statistics.median(seconds)))
+rows = [("dense PyTorch %s, %s" % (dense["torch"], name),
+         [statistics.mean(step["seconds"] for step in way["steps"][t - first - every + 1 : t - first + 1]) for t in logged]) for name, way in ways]
+print("seconds a step, steps %d to %d in blocks of %d          mean     median   fastest" % (first, last, every))
+for name, times in rows + [("hsae " + device, seconds)]:
+    print("  %-51s %.4f   %.4f   %.4f" % (name, statistics.mean(times), statistics.median(times), min(times)))
+for name, times in rows:
+    print("time: %.2f times faster by the mean, %.2f by the median, than %s" % (statistics.mean(times) / statistics.mean(seconds),
+                                                                               statistics.median(times) / statistics.median(seconds), name))
 print("peak memory: dense %.0f MB, %.0f MB of them the imports; hsae %.0f MB: %.2f of all, %.2f of what is not imports"
       % (dense["peak_bytes"] / 1e6, dense["imported_bytes"] / 1e6, peak / 1e6, peak / dense["peak_bytes"],
          peak / (dense["peak_bytes"] - dense["imported_bytes"])))
