@@ -20,10 +20,10 @@
  *
  * Gaps between launches: the wall clock of a block of steps less the times of its own launches. Shares: gaps = gap_seconds / step; extra
  * time of the hierarchy = (kernel_seconds + tree_seconds / hierarchy_period) / flat_kernel_seconds - 1, and the same of whole steps. All of
- * them, kernels and peaks take the least of several times: what disturbs a machine only adds. So gaps and kernels are together less than a
- * step. Reading is hidden while the device has work: a batch counts where the device was still at an older step after it was read. By
- * difference the hidden share is 1 - (fed - step) / read_seconds; that also sees a reader who takes the device's own cores, but is noise
- * where blocks of steps differ by more than a batch takes to read. */
+ * them, kernels and peaks take the least of several times: what disturbs a machine only adds. So gaps and kernels are together no more than
+ * a step of any timed block. Reading is hidden while the device has work: a batch counts where the device was still at an older step after
+ * it was read. By difference the hidden share is 1 - (fed - step) / read_seconds; that also sees a reader who takes the device's own cores,
+ * but is noise where blocks of steps differ by more than a batch takes to read. */
 #ifndef HSAE_BENCH_H
 #define HSAE_BENCH_H
 

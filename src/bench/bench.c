@@ -249,7 +249,7 @@ static hsae_status take_times(const struct bench *bench, struct times *times, st
     return status;
 }
 
-/* With `times` those of the steps are taken over, and how long no kernel ran. */
+/* With `times`, which needs as many steps as fly at once, those of the steps are taken over, and how long no kernel ran. */
 static hsae_status resident_steps(struct bench *bench, uint64_t steps, struct times *times, double *seconds)
 {
     hsae_trainer *trainer = bench->trainer;
@@ -320,7 +320,7 @@ static void find_longest(hsae_bench_result *out, const struct times *times)
     }
 }
 
-/* The kernels of the last timed step and of what they had to do. */
+/* The kernels at their least times, and what they had to do in the last step. */
 static hsae_status sum_kernels(struct bench *bench, struct times *times)
 {
     hsae_bench_result *out = bench->out;
