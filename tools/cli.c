@@ -228,6 +228,33 @@ hsae_status cli_open_data(hsae_context *context, const struct cli_paths *paths, 
     return hsae_dataset_open(context, &params, out);
 }
 
+/* `data: 4 files (a-00000.npy to a-00003.npy), tensor "activations", f16 and f32, the first 93389 of 98304 rows of width 576` */
+void cli_note_data(const hsae_dataset *dataset)
+{
+    size_t count = hsae_dataset_file_count(dataset);
+    const hsae_data_file *first = hsae_dataset_file(dataset, 0), *last = hsae_dataset_file(dataset, count - 1);
+    char files[512], tensor[256] = "", types[32] = "", part[48] = "";
+    bool has[DTYPE_COUNT] = {false};
+    uint64_t rows = 0;
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        has[hsae_dataset_file(dataset, i)->dtype] = true;
+        rows += hsae_dataset_file(dataset, i)->rows;
+    }
+    for (int i = 0; i < DTYPE_COUNT; i++)
+        if (has[i])
+            used += (size_t)snprintf(types + used, sizeof types - used, "%s%s", used ? " and " : "", dtype_names[i]);
+    if (count == 1)
+        snprintf(files, sizeof files, "%s", first->path);
+    else
+        snprintf(files, sizeof files, "%zu files (%.200s to %.200s)", count, hsae_os_file_name(first->path), hsae_os_file_name(last->path));
+    if (first->tensor)
+        snprintf(tensor, sizeof tensor, ", %s \"%.200s\"", strcmp(first->format, "arrow") == 0 ? "column" : "tensor", first->tensor);
+    if (hsae_dataset_rows(dataset) < rows)
+        snprintf(part, sizeof part, "the first %" PRIu64 " of ", hsae_dataset_rows(dataset));
+    cli_note("data: %s%s, %s, %s%" PRIu64 " rows of width %u", files, tensor, types, part, rows, hsae_dataset_dim(dataset));
+}
+
 json_t *cli_json_number(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();

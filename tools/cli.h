@@ -97,13 +97,15 @@ struct cli_input {
     const char *tensor, *dtype;
     uint64_t dim;
 };
-#define CLI_INPUT_OPTIONS(input)                                                                                               \
-    {"tensor", CLI_TEXT, &(input).tensor, "NAME", "safetensors: tensor, Arrow: column to read; default: the first that fits"}, \
-        {"dim", CLI_COUNT, &(input).dim, "D", "raw files: numbers of a vector"},                                               \
-    {                                                                                                                          \
-        "dtype", CLI_TEXT, &(input).dtype, "TYPE", "raw files: f32 (the default), f16 or bf16"                                 \
+#define CLI_INPUT_OPTIONS(input)                                                                                                  \
+    {"tensor", CLI_TEXT, &(input).tensor, "NAME", "safetensors: tensor, Arrow: column to read; default: the only one that fits"}, \
+        {"dim", CLI_COUNT, &(input).dim, "D", "raw files: numbers of a vector"},                                                  \
+    {                                                                                                                             \
+        "dtype", CLI_TEXT, &(input).dtype, "TYPE", "raw files: f32 (the default), f16 or bf16"                                    \
     }
 hsae_status cli_open_data(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, hsae_dataset **out);
+/* One line about the data of a run: files, tensor, types, rows, width. */
+void cli_note_data(const hsae_dataset *dataset);
 /* "f32" */
 const char *cli_dtype_name(hsae_dtype dtype);
 

@@ -154,7 +154,10 @@ static hsae_status write_features(struct encoder *encoder)
                 (hsae_new_tensor){.name = names[3 * l + k], .type = types[k], .rank = 1, .shape = {count}, .next = take, .user = spools[k]};
         }
     }
-    return hsae_tensor_file_write(encoder->context, encoder->out, NULL, 0, tensors, 3 * (size_t)level_count);
+    /* Features are no activations: this keeps a data set from taking them for some. */
+    const hsae_metadata metadata[] = {{"format", "hsae features"}, {"library_version", hsae_version()}, {"version", "1"}};
+    return hsae_tensor_file_write(encoder->context, encoder->out, metadata, sizeof metadata / sizeof *metadata, tensors,
+                                  3 * (size_t)level_count);
 }
 
 static void print_result(const struct encoder *encoder, bool json)

@@ -131,6 +131,18 @@ static bool is_safetensors(const char *path)
     return is;
 }
 
+/* How many of its tensors can hold activation vectors. With several a data set needs --tensor; this command lists them. */
+static size_t candidates(const hsae_tensor_file *file)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < hsae_tensor_file_count(file); i++) {
+        const hsae_tensor *tensor = hsae_tensor_file_at(file, i);
+        count += tensor->count && (tensor->rank == 2 || tensor->rank == 3) &&
+                 (tensor->type == HSAE_TENSOR_F32 || tensor->type == HSAE_TENSOR_F16 || tensor->type == HSAE_TENSOR_BF16);
+    }
+    return count;
+}
+
 /* *out stays NULL where memory ran out. */
 static hsae_status describe(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, json_t **out)
 {
@@ -145,6 +157,8 @@ static hsae_status describe(hsae_context *context, const struct cli_paths *paths
         status = model_json(context, path, file, out);
     else if (file && hsae_tensor_file_find(file, "levels.0.indptr"))
         *out = features_json(file);
+    else if (file && !input->tensor && candidates(file) > 1)
+        *out = json_pack("{s:s, s:I}", "kind", "tensors", "candidates", (json_int_t)candidates(file));
     else
         status = data_json(context, paths, input, out);
     if (*out) {
@@ -194,6 +208,7 @@ static void print_text(json_t *object)
     print_number(object, "dim", "width d");
     print_number(object, "bytes", "bytes");
     print_number(object, "scale", "scale of the input");
+    print_number(object, "candidates", "could be activations");
     json_array_foreach(json_object_get(object, "files"), index, value) print_file(value);
     json_array_foreach(json_object_get(object, "levels"), index, value)
     {

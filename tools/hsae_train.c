@@ -522,6 +522,8 @@ static hsae_status open_inputs(struct train *train)
             status = hsae_dataset_slice(all, kept, rows - kept, &train->held_out);
         hsae_dataset_close(&all);
     }
+    if (status == HSAE_OK)
+        cli_note_data(train->data);
     uint32_t dim = status == HSAE_OK ? hsae_dataset_dim(train->data) : 0;
     if (status == HSAE_OK && train->held_out && hsae_dataset_dim(train->held_out) != dim) {
         cli_error("%s: vectors of %u values; those of --data have %u", train->eval_paths.items[0], hsae_dataset_dim(train->held_out), dim);

@@ -18,11 +18,17 @@ typedef enum hsae_dtype { HSAE_DTYPE_F32, HSAE_DTYPE_F16, HSAE_DTYPE_BF16 } hsae
  *                 halffloat; all sequences of one length, nothing null
  *   raw           numbers only, little endian, row by row; read only where `dim` is given
  * Of a folder: what HuggingFace datasets saved (the Arrow files that its state.json lists, in that order; so SAELens' activation caches),
- * or else all data files in name order; raw ones are those named .bin or .raw. */
+ * or else all data files in natural order, in which runs of digits are numbers: shard_2 comes before shard_10. Earlier
+ * versions took the order of bytes, which differs where numbers have different lengths. Raw files of a folder are those named .bin or .raw.
+ *
+ * Not data: what hsae itself wrote (models, checkpoints, features, trees). Of a folder such files are left out and named at level INFO, as
+ * are folders of runs within it; data in other folders within it, files of other tools (Parquet, PyTorch ...) and downloads that are not
+ * whole (.part, .incomplete ...) are named in a warning. Errors: a file of NAME-00003-of-00004.EXTENSION that is missing, a link that leads
+ * nowhere, a file named .safetensors, .npy or .arrow that is something else (a Git LFS pointer, a web page, an empty file ...). */
 typedef struct hsae_dataset_params {
     const char *const *paths; /* files or folders; all of one width d */
     size_t path_count;        /* >= 1 */
-    const char *tensor;       /* safetensors: the tensor to read; Arrow: the column; NULL: the first that fits (tensors by offset) */
+    const char *tensor;       /* safetensors: the tensor to read; Arrow: the column; NULL: the only one that fits; several: ERROR_FORMAT */
     uint32_t dim;             /* raw files: numbers of a vector; other files must have the same; 0: there are no raw files */
     hsae_dtype dtype;         /* raw files: of their numbers */
 } hsae_dataset_params;

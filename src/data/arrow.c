@@ -1,6 +1,7 @@
 #include "arrow.h"
 #include "../json.h"
 #include "flat.h"
+#include "folder.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -144,6 +145,7 @@ static hsae_status read_schema(struct stream *stream, struct hsae_flat *flat, co
 {
     struct hsae_arrow *arrow = stream->arrow;
     struct hsae_flat_vector fields = hsae_flat_vector(flat, schema, SCHEMA_FIELDS, 4);
+    struct hsae_name_list fitting = {0};
     bool named = false;
     if (hsae_flat_int(flat, schema, SCHEMA_ENDIANNESS, 2) != 0)
         return hsae_fail(stream->context, HSAE_ERROR_FORMAT, "%s: big-endian Arrow data; write it on a little-endian machine",
@@ -169,15 +171,18 @@ static hsae_status read_schema(struct stream *stream, struct hsae_flat *flat, co
         memcpy(column->name, flat->data + name.at, length);
         arrow->column_count++;
         bool fits = read_type(flat, field, &layout, column->type, sizeof column->type), lost = stream->lost;
-        bool wanted = !stream->found && (!stream->column || strcmp(stream->column, column->name) == 0);
+        bool wanted = !stream->column || (!stream->found && strcmp(stream->column, column->name) == 0);
         count_field(stream, flat, &field, 0);
         named |= wanted;
         if (!wanted || !fits || flat->broken)
             continue;
-        if (lost)
+        if (lost && !stream->found)
             return hsae_fail(stream->context, HSAE_ERROR_FORMAT,
                              "%s: column \"%s\" stands behind one of a type that is not read; write it again without that one",
                              stream->path, column->name);
+        hsae_name_list_add(&fitting, column->name, column->type);
+        if (stream->found)
+            continue;
         stream->found = true;
         stream->layout = layout;
         arrow->chosen = (size_t)i;
@@ -185,6 +190,10 @@ static hsae_status read_schema(struct stream *stream, struct hsae_flat *flat, co
     }
     if (flat->broken)
         return damaged(stream, "its schema points outside itself");
+    if (fitting.count > 1)
+        return hsae_fail(stream->context, HSAE_ERROR_FORMAT,
+                         "%s: %zu of its columns can hold activation vectors: %s; choose one with --tensor NAME", stream->path,
+                         fitting.count, hsae_name_list_end(&fitting));
     if (stream->found)
         return HSAE_OK;
     const struct hsae_arrow_column *first = arrow->columns;

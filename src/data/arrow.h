@@ -29,7 +29,7 @@ struct hsae_arrow {
 };
 
 bool hsae_arrow_is(const struct hsae_map *map);
-/* `column` NULL: the first that fits. ERROR_FORMAT, ERROR_DATA. `path` is for messages. Free *arrow unless it fails. */
+/* `column` NULL: the only one that fits. ERROR_FORMAT, ERROR_DATA. `path` is for messages. Free *arrow unless it fails. */
 hsae_status hsae_arrow_parse(const hsae_context *context, const char *path, const struct hsae_map *map, const char *column,
                              struct hsae_arrow *arrow);
 void hsae_arrow_free(struct hsae_arrow *arrow);

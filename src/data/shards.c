@@ -2,7 +2,9 @@
 #include "../json.h"
 #include "bytes.h"
 #include "dataset.h"
+#include "folder.h"
 #include "npy.h"
+#include "tensor_choice.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -65,12 +67,6 @@ static hsae_status add_rows(struct shards *shards, const struct source *source, 
     return HSAE_OK;
 }
 
-static bool readable_type(const struct hsae_tensor *tensor, hsae_dtype *dtype)
-{
-    *dtype = tensor->type == HSAE_TENSOR_F16 ? HSAE_DTYPE_F16 : tensor->type == HSAE_TENSOR_BF16 ? HSAE_DTYPE_BF16 : HSAE_DTYPE_F32;
-    return tensor->type == HSAE_TENSOR_F32 || *dtype != HSAE_DTYPE_F32;
-}
-
 /* A width that no vector has is 0 afterwards; whoever opened the file hears of it. */
 static void set_shape(struct source *source, uint32_t rank, const uint64_t *shape)
 {
@@ -100,35 +96,20 @@ static hsae_status list_tensors(const hsae_context *context, struct source *sour
     return HSAE_OK;
 }
 
+/* A file of hsae's own has no format afterwards, but a reason to be left out. */
 static hsae_status open_safetensors(struct shards *shards, const char *name, struct source *source)
 {
     const hsae_context *context = shards->context;
-    char shape[192];
     const struct hsae_tensor *tensor = NULL;
     hsae_status status = hsae_safetensors_open(context, source->path, &source->file);
     if (status)
         return status;
-    if (name) {
-        tensor = hsae_safetensors_find(source->file, name);
-        if (!tensor)
-            return hsae_fail(context, HSAE_ERROR_FORMAT,
-                             "%s: there is no tensor \"%s\" among its %zu, of which the first is \"%s\"; \"hsae info\" lists them",
-                             source->path, name, hsae_safetensors_count(source->file),
-                             hsae_safetensors_count(source->file) ? hsae_safetensors_at(source->file, 0)->name : "");
-        if ((tensor->rank != 2 && tensor->rank != 3) || !readable_type(tensor, &source->about.dtype))
-            return hsae_fail(context, HSAE_ERROR_FORMAT,
-                             "%s: tensor \"%s\" is %s %s; F32, F16 or BF16 of 2 or 3 dimensions is read: convert it, or name another",
-                             source->path, name, tensor->type_name, hsae_shape_text(shape, tensor->rank, tensor->shape));
-    }
-    for (size_t i = 0; !tensor && i < hsae_safetensors_count(source->file); i++) {
-        const struct hsae_tensor *candidate = hsae_safetensors_at(source->file, i);
-        if ((candidate->rank == 2 || candidate->rank == 3) && readable_type(candidate, &source->about.dtype))
-            tensor = candidate;
-    }
-    if (!tensor)
-        return hsae_fail(context, HSAE_ERROR_FORMAT,
-                         "%s: none of its %zu tensors is F32, F16 or BF16 of 2 or 3 dimensions, as activations must be; convert one",
-                         source->path, hsae_safetensors_count(source->file));
+    source->left_out = hsae_own_file(source->file);
+    if (source->left_out)
+        return HSAE_OK;
+    status = hsae_choose_tensor(context, source->path, source->file, name, &tensor, &source->about.dtype);
+    if (status)
+        return status;
     const struct hsae_map *map = hsae_safetensors_map(source->file);
     source->about.format = "safetensors";
     source->about.tensor = tensor->name;
@@ -190,46 +171,70 @@ static hsae_status open_raw(struct shards *shards, const hsae_dataset_params *pa
     return add_rows(shards, source, &source->map, 0, source->about.rows);
 }
 
-static bool ends_with(const char *path, const char *end)
-{
-    size_t length = strlen(path), end_length = strlen(end);
-    return length >= end_length && strcmp(path + length - end_length, end) == 0;
-}
-
-/* Where raw data may be meant, one byte does not tell: then the length of the header must be possible, too. */
-static bool is_safetensors(const struct hsae_map *map, bool strict)
+/* One byte does not tell: the length of the header must be possible, too. */
+static bool is_safetensors(const struct hsae_map *map)
 {
     if (map->size <= 8 || map->data[8] != '{')
         return false;
     uint64_t header = hsae_load64(map->data);
-    return !strict || (header >= 2 && header <= map->size - 8);
+    return header >= 2 && header <= map->size - 8;
 }
 
-/* Opens *source, whose path is set, and adds its rows. In a folder, a file that neither holds data nor is named as if it did has no format.
- */
-static hsae_status open_source(struct shards *shards, const hsae_dataset_params *params, bool in_folder, struct source *source)
+/* Of a data folder: what is not read of it. */
+struct folder {
+    const char *path;
+    const struct hsae_foreign_file *foreign; /* the first of them */
+    struct hsae_name_list own, others, unfinished, runs, splits, inner;
+};
+
+/* What is neither of the formats nor raw. */
+static hsae_status not_data(const hsae_context *context, const struct folder *folder, const struct hsae_foreign_file *foreign, bool raw,
+                            struct source *source)
+{
+    const char *path = source->path;
+    if (folder && !hsae_is_data_name(path, raw)) {
+        source->foreign = foreign;
+        source->left_out = foreign ? foreign->what : "not a data file";
+        return HSAE_OK;
+    }
+    if (foreign)
+        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: not data, but %s; %s", path, foreign->what, foreign->remedy);
+    return hsae_fail(context, HSAE_ERROR_FORMAT,
+                     "%s: neither a safetensors nor an npy nor an Arrow file; raw numbers are read if --dim is given", path);
+}
+
+/* Opens *source, whose path is set, and adds its rows. In a folder, a file that neither holds data nor is named as if it did has no format
+ * afterwards, but a reason to be left out. */
+static hsae_status open_source(struct shards *shards, const hsae_dataset_params *params, const struct folder *folder, struct source *source)
 {
     const hsae_context *context = shards->context;
     const char *path = source->path;
+    bool raw = params->dim && (!folder || hsae_is_raw_name(path));
+    const struct hsae_foreign_file *foreign = NULL;
     hsae_status status = hsae_map_open(context, path, &source->map);
     if (status)
         return status;
     source->about.bytes = source->map.size;
-    if (hsae_npy_is(&source->map)) {
+    bool tensors = is_safetensors(&source->map), npy = hsae_npy_is(&source->map), arrow = hsae_arrow_is(&source->map);
+    if (!tensors && !npy && !arrow)
+        foreign = hsae_foreign_file(path, source->map.data,
+                                    source->map.size < HSAE_FOREIGN_BYTES ? (size_t)source->map.size : HSAE_FOREIGN_BYTES, raw);
+    if (npy) {
         status = open_npy(shards, source);
-    } else if (hsae_arrow_is(&source->map)) {
+    } else if (arrow) {
         status = open_arrow(shards, params->tensor, source);
-    } else if (is_safetensors(&source->map, params->dim != 0)) {
+    } else if (tensors || (!foreign && !raw && source->map.size > 8 && source->map.data[8] == '{')) {
         hsae_map_close(&source->map);
         status = open_safetensors(shards, params->tensor, source);
-    } else if (params->dim && (!in_folder || ends_with(path, ".bin") || ends_with(path, ".raw"))) {
+    } else if (raw && !foreign) {
         status = open_raw(shards, params, source);
-    } else if (in_folder && !ends_with(path, ".safetensors") && !ends_with(path, ".npy") && !ends_with(path, ".arrow")) {
-        return HSAE_OK;
     } else {
-        status = hsae_fail(context, HSAE_ERROR_FORMAT,
-                           "%s: neither a safetensors nor an npy nor an Arrow file; raw numbers are read if --dim is given", path);
+        status = not_data(context, folder, foreign, raw, source);
     }
+    if (!status && source->left_out)
+        return folder ? HSAE_OK
+                      : hsae_fail(context, HSAE_ERROR_FORMAT, "%s: %s, not activations; give the activations themselves", path,
+                                  source->left_out);
     if (!status && source->about.dim == 0 && (source->about.rows || strcmp(source->about.format, "arrow") != 0))
         status = hsae_fail(context, HSAE_ERROR_DATA, "%s: its vectors have no numbers, or more than can be; give another file", path);
     if (!status && params->dim && source->about.dim && source->about.dim != params->dim)
@@ -240,12 +245,26 @@ static hsae_status open_source(struct shards *shards, const hsae_dataset_params 
     return status;
 }
 
+/* Notes that this file of the folder is left out. */
+static void leave_out(const hsae_context *context, struct folder *folder, const char *name, const struct source *source)
+{
+    hsae_log(context, HSAE_LOG_DEBUG, "%s: %s, left out", source->path, source->left_out);
+    if (source->file) {
+        hsae_name_list_add(&folder->own, name, source->left_out);
+    } else if (hsae_is_unfinished_name(name)) {
+        hsae_name_list_add(&folder->unfinished, name, NULL);
+    } else if (source->foreign ? source->foreign->vectors : hsae_is_raw_name(name)) {
+        hsae_name_list_add(&folder->others, name, source->foreign ? source->left_out : "raw numbers, which --dim reads");
+        folder->foreign = folder->foreign ? folder->foreign : source->foreign;
+    }
+}
+
 /* Opens `folder`/`name`, or `name` where folder is NULL, and appends it. */
-static hsae_status add_file(struct shards *shards, const hsae_dataset_params *params, const char *folder, const char *name)
+static hsae_status add_file(struct shards *shards, const hsae_dataset_params *params, struct folder *folder, const char *name)
 {
     const hsae_context *context = shards->context;
     void *sources = shards->sources;
-    char *path = folder ? hsae_path_join(folder, name) : strdup(name);
+    char *path = folder ? hsae_path_join(folder->path, name) : strdup(name);
     if (!path || !grow(&sources, shards->source_count, &shards->source_capacity, sizeof *shards->sources)) {
         free(path);
         return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", name);
@@ -253,30 +272,29 @@ static hsae_status add_file(struct shards *shards, const hsae_dataset_params *pa
     shards->sources = sources;
     struct source *source = &shards->sources[shards->source_count];
     *source = (struct source){.path = path};
-    hsae_status status = open_source(shards, params, folder != NULL, source);
+    hsae_status status = open_source(shards, params, folder, source);
     if (!status && source->about.format) {
         shards->source_count++;
         return HSAE_OK;
     }
     if (!status)
-        hsae_log(context, HSAE_LOG_DEBUG, "%s: not a data file, left out", path);
+        leave_out(context, folder, name, source);
     source_free(source);
     return status;
 }
 
 /* The files that HuggingFace datasets saved to this folder, by its state.json. *found: there is such a list. */
-static hsae_status add_saved(struct shards *shards, const hsae_dataset_params *params, const char *folder, bool *found)
+static hsae_status add_saved(struct shards *shards, const hsae_dataset_params *params, struct folder *folder, bool *found)
 {
     const hsae_context *context = shards->context;
     hsae_status status = HSAE_OK;
     struct hsae_map map = {0};
-    size_t size = strlen(folder) + sizeof "/state.json", index;
+    size_t index;
     json_t *state = NULL, *entry;
-    char *path = malloc(size);
+    char *path = hsae_path_join(folder->path, "state.json");
     *found = false;
     if (!path)
-        return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", folder);
-    snprintf(path, size, "%s/state.json", folder);
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", folder->path);
     if (hsae_os_kind(path) == HSAE_OS_NONE)
         goto end;
     status = hsae_map_open(context, path, &map);
@@ -314,31 +332,88 @@ end:
     return status;
 }
 
-static hsae_status add_folder(struct shards *shards, const hsae_dataset_params *params, const char *folder)
+/* One name of a folder: a file of data, or something to be left out. */
+static hsae_status add_name(struct shards *shards, const hsae_dataset_params *params, struct folder *folder, const char *name)
 {
     const hsae_context *context = shards->context;
+    hsae_status status = HSAE_OK;
+    char *path = hsae_path_join(folder->path, name);
+    if (!path)
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", folder->path);
+    enum hsae_os_kind kind = hsae_os_kind(path);
+    if (kind == HSAE_OS_NONE && (errno == ENOENT || errno == ENOTDIR))
+        status = hsae_fail(context, HSAE_ERROR_FILE, "%s: a link to something that is not there; mend the link, or remove it", path);
+    else if (kind == HSAE_OS_NONE)
+        status = hsae_fail_reading(context, path, errno);
+    else if (kind == HSAE_OS_FILE && hsae_is_unfinished_name(name))
+        hsae_name_list_add(&folder->unfinished, name, NULL);
+    else if (kind == HSAE_OS_FILE)
+        status = add_file(shards, params, folder, name);
+    else if (kind == HSAE_OS_FOLDER) {
+        struct hsae_name_list *const lists[] = {NULL, &folder->runs, &folder->splits, &folder->inner};
+        struct hsae_name_list *list = lists[hsae_inner_folder(path, params->dim != 0)];
+        if (list)
+            hsae_name_list_add(list, name, NULL);
+    }
+    free(path);
+    return status;
+}
+
+/* Says what of a folder is not read. `any`: other files of it are. */
+static hsae_status end_folder(const hsae_context *context, struct folder *folder, bool any)
+{
+    const char *path = folder->path;
+    if (folder->runs.count)
+        hsae_log(context, HSAE_LOG_INFO, "%s: left out, as folders of runs: %s", path, hsae_name_list_end(&folder->runs));
+    if (any && folder->own.count)
+        hsae_log(context, HSAE_LOG_INFO, "%s: left out, as hsae itself wrote them: %s", path, hsae_name_list_end(&folder->own));
+    if (folder->unfinished.count)
+        hsae_log(context, HSAE_LOG_WARNING, "%s: left out, as their names say that they are not whole yet: %s", path,
+                 hsae_name_list_end(&folder->unfinished));
+    if (any && folder->others.count)
+        hsae_log(context, HSAE_LOG_WARNING, "%s: not read: %s", path, hsae_name_list_end(&folder->others));
+    if (any && (folder->inner.count || folder->splits.count))
+        hsae_log(context, HSAE_LOG_WARNING, "%s: data in folders within it are not read: %s; give those folders, too, if they are meant",
+                 path, hsae_name_list_end(folder->inner.count ? &folder->inner : &folder->splits));
+    if (any)
+        return HSAE_OK;
+    if (folder->splits.count)
+        return hsae_fail(
+            context, HSAE_ERROR_DATA,
+            "%s: no data files, but folders that HuggingFace datasets saved, such as the splits of a DatasetDict: %s; give one "
+            "of those folders",
+            path, hsae_name_list_end(&folder->splits));
+    if (folder->inner.count)
+        return hsae_fail(context, HSAE_ERROR_DATA, "%s: no data files, but folders that hold some: %s; give those folders", path,
+                         hsae_name_list_end(&folder->inner));
+    if (folder->others.count)
+        return hsae_fail(context, HSAE_ERROR_DATA, "%s: no safetensors, npy or Arrow file in this folder, but %s; %s", path,
+                         hsae_name_list_end(&folder->others), folder->foreign ? folder->foreign->remedy : "give --dim");
+    if (folder->own.count)
+        return hsae_fail(context, HSAE_ERROR_DATA, "%s: no activations in this folder, but %s; give another folder", path,
+                         hsae_name_list_end(&folder->own));
+    return hsae_fail(context, HSAE_ERROR_DATA, "%s: no safetensors, npy or Arrow file in this folder; give another folder, or the files",
+                     path);
+}
+
+static hsae_status add_folder(struct shards *shards, const hsae_dataset_params *params, const char *path)
+{
+    const hsae_context *context = shards->context;
+    struct folder folder = {.path = path};
     bool saved;
-    hsae_status status = add_saved(shards, params, folder, &saved);
+    hsae_status status = add_saved(shards, params, &folder, &saved);
     if (status || saved)
         return status;
     struct hsae_names names;
     size_t before = shards->source_count;
-    int error = hsae_names_read(folder, &names);
+    int error = hsae_folder_names(path, &names);
     if (error)
-        return hsae_fail_reading(context, folder, error);
-    for (size_t i = 0; i < names.count && !status; i++) {
-        char *path = hsae_path_join(folder, names.items[i]);
-        if (!path)
-            status = hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", folder);
-        else if (hsae_os_kind(path) == HSAE_OS_FILE)
-            status = add_file(shards, params, folder, names.items[i]);
-        free(path);
-    }
+        return hsae_fail_reading(context, path, error);
+    status = hsae_folder_check_whole(context, path, &names, params->dim != 0);
+    for (size_t i = 0; i < names.count && !status; i++)
+        status = add_name(shards, params, &folder, names.items[i]);
     hsae_names_free(&names);
-    if (!status && shards->source_count == before)
-        status = hsae_fail(context, HSAE_ERROR_DATA,
-                           "%s: no safetensors, npy or Arrow file in this folder; give another folder, or the files", folder);
-    return status;
+    return status ? status : end_folder(context, &folder, shards->source_count > before);
 }
 
 static hsae_status add_path(struct shards *shards, const hsae_dataset_params *params, const char *path)
@@ -347,6 +422,25 @@ static hsae_status add_path(struct shards *shards, const hsae_dataset_params *pa
     if (kind == HSAE_OS_NONE)
         return hsae_fail_reading(shards->context, path, errno);
     return kind == HSAE_OS_FOLDER ? add_folder(shards, params, path) : add_file(shards, params, NULL, path);
+}
+
+/* Says so where the vectors have different names in two of the files: they may be of different places in the model. */
+static void compare_names(const struct shards *shards)
+{
+    const hsae_data_file *first = NULL;
+    for (size_t i = 0; i < shards->source_count; i++) {
+        const hsae_data_file *file = &shards->sources[i].about;
+        if (!file->tensor)
+            continue;
+        if (first && strcmp(first->tensor, file->tensor) != 0) {
+            hsae_log(shards->context, HSAE_LOG_WARNING,
+                     "%s: its vectors are \"%s\", those of %s are \"%s\"; both are read: make sure that they are of the same place in the "
+                     "same model",
+                     file->path, file->tensor, first->path, first->tensor);
+            return;
+        }
+        first = file;
+    }
 }
 
 /* Checks that the files fit together and numbers their rows. `path` is for messages. */
@@ -375,6 +469,7 @@ static hsae_status join_shards(struct shards *shards, const char *path, uint64_t
     if (*rows == 0)
         return hsae_fail(shards->context, HSAE_ERROR_DATA,
                          "%s: the data set is empty: it has no activation vector; give files that hold some", first ? first->path : path);
+    compare_names(shards);
     return HSAE_OK;
 }
 

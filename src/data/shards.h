@@ -4,6 +4,7 @@
 
 #include "arrow.h"
 #include "file.h"
+#include "foreign_files.h"
 #include "safetensors.h"
 #include <hsae/data.h>
 
@@ -15,6 +16,8 @@ struct source {
     struct hsae_arrow arrow;
     char (*types)[192]; /* of about.parts, where they are tensors */
     hsae_data_part *parts;
+    const char *left_out;                    /* why it holds no data; NULL: it does */
+    const struct hsae_foreign_file *foreign; /* what it is, where that is known and no data */
     hsae_data_file about;
 };
 

@@ -19,7 +19,7 @@ INPUTS = [
     ("bf16.safetensors", [], "safetensors", "bf16", 3, 24, 6, 1),
     ("lists.arrow", ["--tensor", "second"], "arrow", "f16", 3, 24, 6, 1),
     ("file.arrow", [], "arrow", "f32", 3, 24, 6, 1),
-    ("datasets", [], "arrow", "f16", 3, 24, 2, 3),
+    ("datasets", ["--tensor", "layer.0"], "arrow", "f16", 3, 24, 2, 3),
     ("saelens-float32", [], "arrow", "f32", 8, 96, 4, 3),
     ("saelens-float16", [], "arrow", "f16", 8, 128, 8, 2),
     *[(name, ["--dim", 3, "--dtype", dtype], "raw", dtype, 3, 24, None, 1) for name, dtype in RAW],
@@ -47,19 +47,19 @@ class Inputs(Case):
     def test_same_numbers_same_model(self):
         """The values do not depend on the format that they came in."""
         models = []
-        for name, options in [("f4.npy", []), ("f32.safetensors", []), ("f32.bin", ["--dim", 3]), ("lists.arrow", []), ("file.arrow", [])]:
+        for name, options in [("f4.npy", []), ("f32.safetensors", []), ("f32.bin", ["--dim", 3]), ("lists.arrow", ["--tensor", "first"]), ("file.arrow", [])]:
             run = self.folder / name
             hsae("train", "--data", DATA / name, *options, "--out", run, *RUN)
             models.append((run / "model.safetensors").read_bytes())
         self.assertEqual(len(set(models)), 1)
 
     def test_content_not_name(self):
-        for name in "f4.npy", "f32.safetensors", "lists.arrow":
+        for name in "f4.npy", "f32.safetensors", "file.arrow":
             shutil.copy(DATA / name, self.folder / "data.bin")
             self.assertEqual(json.loads(hsae("info", self.folder / "data.bin", "--json")[0])["tokens"], 24)
 
     def test_several(self):
-        told = json.loads(hsae("info", DATA / "datasets", DATA / "f4.npy", DATA / "f32.bin", "--dim", 3, "--json")[0])
+        told = json.loads(hsae("info", DATA / "datasets", DATA / "f4.npy", DATA / "f32.bin", "--tensor", "layer.0", "--dim", 3, "--json")[0])
         self.assertEqual((told["tokens"], len(told["files"])), (72, 5))
         folder = self.folder / "raw"
         folder.mkdir()

@@ -189,8 +189,8 @@ static hsae_status read_saved(void)
 {
     hsae_dataset *saved = NULL;
     float out[3];
-    hsae_status status =
-        hsae_dataset_open(context, &(hsae_dataset_params){.paths = &(const char *){HSAE_INPUTS "/datasets"}, .path_count = 1}, &saved);
+    hsae_status status = hsae_dataset_open(
+        context, &(hsae_dataset_params){.paths = &(const char *){HSAE_INPUTS "/datasets"}, .path_count = 1, .tensor = "layer.0"}, &saved);
     assert_true(!status == (saved != NULL));
     if (!status)
         status = hsae_dataset_read(saved, (const uint64_t[]){23}, 1, out);

@@ -95,7 +95,9 @@ static void test_safetensors(void **state)
     hsae_dataset *dataset;
     uint16_t packed[6];
     write_tensors(scratch("no-extension"), tensors, 4); /* the content tells */
-    assert_ok(open_one(scratch("no-extension"), &dataset));
+    assert_fails(open_one(scratch("no-extension"), &dataset), HSAE_ERROR_FORMAT, "2 of its tensors can hold", "acts (F16 [2, 2, 3])",
+                 "later (BF16 [2, 2])", "--tensor", NULL);
+    assert_ok(open_named(scratch("no-extension"), "acts", &dataset));
     assert_int_equal(hsae_dataset_rows(dataset), 4);
     assert_int_equal(hsae_dataset_dim(dataset), 3);
     assert_int_equal(hsae_dataset_dtype(dataset), HSAE_DTYPE_F16);
@@ -241,10 +243,12 @@ static void test_unusable(void **state)
     assert_int_equal(hsae_os_make_folder(scratch("u")), 0);
     assert_fails(open_one(scratch("u"), &dataset), HSAE_ERROR_DATA, scratch("u"), "no safetensors, npy or Arrow file", NULL);
     write_file(scratch("text"), "some text, long enough", 22);
+    assert_fails(open_one(scratch("text"), &dataset), HSAE_ERROR_FORMAT, "text", "plain text", NULL);
+    write_file(scratch("text"), "\x01\x02\x03\x04", 4);
     assert_fails(open_one(scratch("text"), &dataset), HSAE_ERROR_FORMAT, "text", "neither a safetensors nor an npy nor an Arrow file",
                  NULL);
     write_file(scratch("zero"), "", 0);
-    assert_fails(open_one(scratch("zero"), &dataset), HSAE_ERROR_FORMAT, "zero", "neither", NULL);
+    assert_fails(open_one(scratch("zero"), &dataset), HSAE_ERROR_FORMAT, "zero", "an empty file", NULL);
     write_file(scratch("u/x.safetensors"), "", 0); /* named as data, so not passed over */
     assert_fails(open_one(scratch("u"), &dataset), HSAE_ERROR_FORMAT, "u/x.safetensors", NULL);
     write_counting(scratch("u/x.safetensors"), 0, 2, 0);

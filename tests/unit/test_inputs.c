@@ -45,14 +45,13 @@ static void test_values(void **state)
         {"f32.safetensors", NULL, "safetensors", HSAE_DTYPE_F32, 24, 0, 0, 0},
         {"f16.safetensors", NULL, "safetensors", HSAE_DTYPE_F16, 24, 6, 0, 0},
         {"bf16.safetensors", "activations", "safetensors", HSAE_DTYPE_BF16, 24, 6, 0, 0},
-        {"lists.arrow", NULL, "arrow", HSAE_DTYPE_F32, 24, 6, 0, 0},
         {"lists.arrow", "first", "arrow", HSAE_DTYPE_F32, 24, 6, 0, 0},
         {"lists.arrow", "second", "arrow", HSAE_DTYPE_F16, 24, 6, 0, 1},
         {"flat.arrow", NULL, "arrow", HSAE_DTYPE_F32, 24, 0, 0, 0},
         {"large.arrow", NULL, "arrow", HSAE_DTYPE_F32, 24, 0, 0, 0},
         {"file.arrow", NULL, "arrow", HSAE_DTYPE_F32, 24, 6, 0, 0},
         {"sliced.arrow", NULL, "arrow", HSAE_DTYPE_F32, 12, 3, 8, 0},
-        {"datasets", NULL, "arrow", HSAE_DTYPE_F16, 24, 2, 0, 0},
+        {"datasets", "layer.0", "arrow", HSAE_DTYPE_F16, 24, 2, 0, 0},
         {"datasets", "layer.1", "arrow", HSAE_DTYPE_F32, 24, 2, 0, 1},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -172,6 +171,8 @@ static void test_refusals(void **state)
         {"null-value.arrow", NULL, HSAE_ERROR_DATA, "row 1 of column \"first\" is null or holds a null", "drop such rows"},
         {"dictionary.arrow", NULL, HSAE_ERROR_FORMAT, "\"first\", dictionary of utf8", "cast it"},
         {"tokens.arrow", NULL, HSAE_ERROR_FORMAT, "none of its columns fits; the first is \"ids\", list<int>", "cast it"},
+        {"lists.arrow", NULL, HSAE_ERROR_FORMAT, "2 of its columns can hold activation vectors: first (list<list<float>>), second",
+         "--tensor"},
         {"lists.arrow", "ids", HSAE_ERROR_FORMAT, "the column is \"ids\", list<int>", "name another"},
         {"lists.arrow", "third", HSAE_ERROR_FORMAT, "no column \"third\" among its 3, of which the first is \"ids\"", "hsae info"},
     };
@@ -188,6 +189,7 @@ static void test_cut(void **state)
 {
     (void)state;
     static const char *const names[] = {"lists.arrow", "file.arrow", "f2.npy", "f16.safetensors"};
+    static const char *const tensors[] = {"first", NULL, NULL, NULL};
     const char *path = scratch("cut");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         size_t size;
@@ -195,7 +197,7 @@ static void test_cut(void **state)
         for (size_t length = 0; length < size; length += 4) {
             hsae_dataset *dataset;
             write_file(path, bytes, length);
-            if (hsae_dataset_open(context, &(hsae_dataset_params){.paths = &path, .path_count = 1}, &dataset))
+            if (hsae_dataset_open(context, &(hsae_dataset_params){.paths = &path, .path_count = 1, .tensor = tensors[i]}, &dataset))
                 continue;
             assert_string_equal(names[i], "lists.arrow"); /* only a stream may end behind any batch, and says that it has no end mark */
             assert_non_null(length < size - 8 ? strstr(messages[HSAE_LOG_WARNING], "end mark") : "");
@@ -250,6 +252,7 @@ static void test_damaged(void **state)
     (void)state;
     static const unsigned char changes[] = {0x01, 0x80, 0xff};
     static const char *const names[] = {"lists.arrow", "large.arrow", "datasets/data-00000-of-00003.arrow"};
+    static const char *const tensors[] = {"first", NULL, "layer.0"};
     const char *path = scratch("damaged");
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         size_t size;
@@ -263,7 +266,8 @@ static void test_damaged(void **state)
             const size_t at = k / sizeof changes;
             const unsigned char changed = bytes[at] ^ changes[k % sizeof changes];
             put_byte(file, at, changed);
-            hsae_status status = hsae_dataset_open(context, &(hsae_dataset_params){.paths = &path, .path_count = 1}, &dataset);
+            hsae_status status =
+                hsae_dataset_open(context, &(hsae_dataset_params){.paths = &path, .path_count = 1, .tensor = tensors[i]}, &dataset);
             for (uint64_t row = 0; !status && row < hsae_dataset_rows(dataset); row++) {
                 assert_in_range(hsae_dataset_dim(dataset), 1, 256);
                 status = hsae_dataset_read(dataset, &row, 1, found);
