@@ -1,5 +1,7 @@
 /* The front of every device: all checks of arguments, sizes and limits, and the messages that go with them. */
 #include "device.h"
+#include "abandoned.h"
+#include "patience.h"
 #include "speed.h"
 
 #include <math.h>
@@ -113,7 +115,9 @@ void hsae_buffer_destroy(struct hsae_buffer **buffer)
     struct hsae_device *device = base->device;
     device->buffers--;
     *bytes_in_use(device, base->kind) -= base->size;
-    if (!device->hung)
+    if (device->hung)
+        hsae_abandon(*buffer);
+    else
         device->ops->buffer_destroy(*buffer);
     *buffer = NULL;
 }
@@ -232,7 +236,9 @@ void hsae_sequence_destroy(struct hsae_sequence **sequence)
     struct hsae_device *device = sequence_base(*sequence)->device;
     device->sequences--;
     free(sequence_base(*sequence)->recorded);
-    if (!device->hung)
+    if (device->hung)
+        hsae_abandon(*sequence);
+    else
         device->ops->sequence_destroy(*sequence);
     *sequence = NULL;
 }
@@ -545,9 +551,13 @@ hsae_status hsae_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticke
         return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "%s: sequence %s cannot be submitted: %s", device->info.id, base->label,
                          base->ended ? "its last submission was not waited for" : "it has not ended");
     uint64_t submitted = 0;
+    if (!base->ticket)
+        device->first_run = UINT64_MAX; /* whatever its ticket will be: some devices wait while they submit */
     status = device->ops->sequence_submit(sequence, &submitted);
     if (status)
         return status;
+    if (!base->ticket)
+        device->first_run = submitted;
     base->ticket = submitted;
     device->submitted = submitted;
     device->expected += base->expected;
@@ -568,36 +578,63 @@ hsae_status hsae_fail_wrong(const struct hsae_device *device, const char *format
                      device->info.name, device->info.driver, what);
 }
 
-/* Seconds after which a wait is given up. */
-static double patience(const struct hsae_device *device)
+/* For a wait that begins now. */
+static struct hsae_patience new_patience(const struct hsae_device *device)
 {
     const char *wanted = getenv("HSAE_WAIT_SECONDS");
     double seconds = wanted && *wanted ? strtod(wanted, NULL) : 120;
-    return seconds > 0 ? seconds + 10 * device->expected : INFINITY;
+    return (struct hsae_patience){
+        .limit = seconds > 0 ? seconds + 10 * device->expected : INFINITY,
+        .threads = device->info.type == HSAE_DEVICE_CPU || device->first_run > device->waited,
+    };
+}
+
+static void warn_waiting(const struct hsae_device *device, const struct hsae_patience *patience)
+{
+    const char *id = device->info.id, *name = device->info.name;
+    if (!patience->threads)
+        hsae_log(device->context, HSAE_LOG_WARNING, "%s (%s): its work has not ended after %.0f s; it is given up after %.0f s", id, name,
+                 patience->still, patience->limit);
+    else if (patience->still >= patience->limit / 12)
+        hsae_log(
+            device->context, HSAE_LOG_WARNING,
+            "%s (%s): its work has not ended, and no thread of this process has worked for %.0f s; it is given up after %.0f s of that", id,
+            name, patience->still, patience->limit);
+    else
+        hsae_log(device->context, HSAE_LOG_WARNING,
+                 "%s (%s): its work has not ended after %.0f s in which threads of this process were at work; it is given up after %.0f s",
+                 id, name, patience->worked, hsae_patience_most_work(patience));
+}
+
+static hsae_status give_up(struct hsae_device *device, const struct hsae_patience *patience, enum hsae_patience_verdict verdict)
+{
+    bool circles = verdict == HSAE_PATIENCE_CIRCLES;
+    device->lost = device->hung = true;
+    return hsae_fail(
+        device->context, HSAE_ERROR_DEVICE_LOST,
+        "%s (%s): its work has not ended after %.0f s%s; it is given up as lost. Resume from a checkpoint, on another device or "
+        "after a restart of this one; HSAE_WAIT_SECONDS sets how long is waited",
+        device->info.id, device->info.name, circles ? patience->worked : patience->still,
+        !patience->threads ? ""
+        : circles          ? " in which threads of this process were at work"
+                           : " in which no thread of this process has worked");
 }
 
 hsae_status hsae_device_await(struct hsae_device *device, uint64_t ticket)
 {
-    const double start = hsae_os_seconds(), most = patience(device);
-    bool done = false, warned = false;
+    struct hsae_patience patience = new_patience(device);
+    bool done = false;
     hsae_status status = HSAE_OK;
     while (!status && !done) {
-        status = device->ops->wait(device, ticket, most < 12 ? most / 12 : 1, &done);
-        double waited = hsae_os_seconds() - start;
+        const double slice = hsae_patience_slice(&patience);
+        status = device->ops->wait(device, ticket, slice, &done);
         if (status || done)
             break;
-        if (waited >= most) {
-            device->lost = device->hung = true;
-            status = hsae_fail(
-                device->context, HSAE_ERROR_DEVICE_LOST,
-                "%s (%s): its work has not ended after %.0f s; it is given up as lost. Resume from a checkpoint, on another device or "
-                "after a restart of this one; HSAE_WAIT_SECONDS sets how long is waited",
-                device->info.id, device->info.name, waited);
-        } else if (!warned && waited >= most / 12) {
-            warned = true;
-            hsae_log(device->context, HSAE_LOG_WARNING, "%s (%s): its work has not ended after %.0f s; it is given up after %.0f s",
-                     device->info.id, device->info.name, waited, most);
-        }
+        enum hsae_patience_verdict verdict = hsae_patience_spend(&patience, slice, patience.threads ? hsae_os_others_seconds() : 0);
+        if (verdict == HSAE_PATIENCE_WARN)
+            warn_waiting(device, &patience);
+        else if (verdict != HSAE_PATIENCE_WAIT)
+            status = give_up(device, &patience, verdict);
     }
     return status;
 }
@@ -664,7 +701,12 @@ void hsae_device_close(hsae_device **device)
     if (closing->buffers || closing->sequences)
         hsae_log(closing->context, HSAE_LOG_WARNING, "%s is closed with %llu buffers and %llu sequences alive", closing->info.id,
                  ULL(closing->buffers), ULL(closing->sequences));
-    closing->ops->close(closing);
+    if (!closing->lost && closing->waited != closing->submitted)
+        hsae_device_wait(closing, 0); /* with patience: drivers have none */
+    if (closing->hung)
+        hsae_abandon(closing);
+    else
+        closing->ops->close(closing);
     *device = NULL;
 }
 

@@ -135,7 +135,9 @@ hsae_status hsae_sequence_end(struct hsae_sequence *sequence);
 hsae_status hsae_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket);
 /* Waits until the submission of that ticket, and all before it, are done; their writes are visible to the host. 0: everything. A wait that
  * does not end within $HSAE_WAIT_SECONDS (120; 0: never mind) and ten times what the work should take is ERROR_DEVICE_LOST (where no quirk
- * is against it); after a twelfth of that a warning says what is waited for. */
+ * is against it); after a twelfth of that a warning says what is waited for. On a CPU, and where a sequence runs for the first time, which
+ * a driver may have to compile for, that is time in which no thread of this process works; 30 times as much with threads at work
+ * (patience.h). */
 hsae_status hsae_device_wait(struct hsae_device *device, uint64_t ticket);
 /* How many launches a sequence has, and, of a timed one, which kernel a launch runs; HSAE_KERNEL_COUNT: a vendor's product. */
 uint32_t hsae_sequence_launches(const struct hsae_sequence *sequence);
@@ -173,7 +175,7 @@ struct device_ops {
     uint32_t (*kernel_items)(struct hsae_device *device, enum hsae_kernel kernel, const struct hsae_kernel_shape *shape);
     /* False: it is not done after `seconds` (<= 1). */
     hsae_status (*wait)(struct hsae_device *device, uint64_t ticket, double seconds, bool *done);
-    /* Of a device that is `hung`, what the driver holds is left to it: to give it back might wait for ever. */
+    /* Not called for a device that is `hung`, nor are the other functions that give something back: the driver may wait for ever. */
     void (*close)(struct hsae_device *device);
 };
 
@@ -200,10 +202,11 @@ struct hsae_device {
     uint64_t staging_bytes;      /* STAGING buffers */
     uint64_t buffers, sequences; /* alive, kept by the front */
     uint64_t submitted, waited;  /* last ticket given out, last one known to be done; kept by the front */
-    uint32_t vendor;             /* PCI id of the maker; set by a backend on opening, 0: unknown */
-    bool has_product;            /* set by a backend on opening */
-    bool can_time;               /* launches; set by a backend on opening */
-    uint32_t quirks;             /* quirks.h */
+    uint64_t first_run; /* last ticket of a sequence's first submission, in which a driver may have to compile; kept by the front */
+    uint32_t vendor;    /* PCI id of the maker; set by a backend on opening, 0: unknown */
+    bool has_product;   /* set by a backend on opening */
+    bool can_time;      /* launches; set by a backend on opening */
+    uint32_t quirks;    /* quirks.h */
     struct hsae_tuning tuning;
     uint32_t most_items[HSAE_KERNEL_COUNT]; /* of a group of a compiled kernel (shape.h); 0: was not asked for */
     struct hsae_speed speed[HSAE_KERNEL_COUNT];

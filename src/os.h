@@ -122,6 +122,8 @@ void hsae_os_library_close(void *library);
 double hsae_os_seconds(void);
 /* At least that long, and with luck not much longer. */
 void hsae_os_sleep(double seconds);
+/* Processor time in seconds that the other threads of this process, those that have ended included, have used so far. */
+double hsae_os_others_seconds(void);
 /* Bytes that are built in; SIZE_MAX: not known. */
 uint64_t hsae_os_memory(void);
 /* Most bytes that this process had resident so far; 0: not known. */

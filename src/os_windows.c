@@ -526,6 +526,22 @@ void hsae_os_sleep(double seconds)
     while (hsae_os_seconds() < until);
 }
 
+/* Of times in 100 ns. */
+static double sum_seconds(FILETIME kernel, FILETIME user)
+{
+    return 1e-7 * (double)(((uint64_t)kernel.dwHighDateTime << 32 | kernel.dwLowDateTime) +
+                           ((uint64_t)user.dwHighDateTime << 32 | user.dwLowDateTime));
+}
+
+double hsae_os_others_seconds(void)
+{
+    FILETIME created, ended, kernel, user, own_kernel, own_user;
+    if (!GetProcessTimes(GetCurrentProcess(), &created, &ended, &kernel, &user) ||
+        !GetThreadTimes(GetCurrentThread(), &created, &ended, &own_kernel, &own_user))
+        return 0;
+    return sum_seconds(kernel, user) - sum_seconds(own_kernel, own_user);
+}
+
 uint64_t hsae_os_memory(void)
 {
     MEMORYSTATUSEX status = {.dwLength = sizeof status};

@@ -260,8 +260,6 @@ static void close_device(struct hsae_device *base)
     struct opencl_device *device = opencl_device(base);
     const struct opencl_api *cl = device->cl;
     cl_command_queue queues[] = {device->queue, device->transfer, device->timed};
-    if (base->hung)
-        return;
     for (size_t i = 0; i < sizeof queues / sizeof *queues; i++)
         if (queues[i]) {
             cl->Finish(queues[i]);

@@ -1,3 +1,4 @@
+#include "abandoned.h"
 #include "vulkan_device.h"
 
 #include <stdlib.h>
@@ -198,6 +199,10 @@ void hsae_vulkan_buffer_destroy(struct hsae_buffer *buffer)
     if (!buffer)
         return;
     struct vulkan_device *device = device_of(buffer);
+    if (device->base.hung) { /* since the buffer was to be filled with zeros */
+        hsae_abandon(buffer);
+        return;
+    }
     device->vk.DestroyBuffer(device->handle, buffer->handle, NULL);
     device->vk.FreeMemory(device->handle, buffer->memory, NULL); /* unmaps */
     device->memory_count -= buffer->memory_size != 0;

@@ -245,8 +245,6 @@ static void vulkan_close(struct hsae_device *base)
 {
     struct vulkan_device *device = (struct vulkan_device *)base;
     const struct vulkan_api *vk = &device->vk;
-    if (base->hung)
-        return;
     if (device->handle && vk->DestroyDevice) {
         vk->DeviceWaitIdle(device->handle);
         hsae_vulkan_pipelines_destroy(device);

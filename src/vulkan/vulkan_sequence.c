@@ -1,3 +1,4 @@
+#include "abandoned.h"
 #include "quirks.h"
 #include "vulkan_device.h"
 
@@ -310,10 +311,12 @@ void hsae_vulkan_sequence_destroy(struct hsae_sequence *sequence)
     const struct vulkan_api *vk = &device->vk;
     if (sequence->base.ticket && !device->base.lost)
         hsae_device_await(&device->base, sequence->base.ticket);
-    else if (sequence->base.ticket && !device->base.hung)
+    else if (sequence->base.ticket)
         vk->DeviceWaitIdle(device->handle); /* ends on a lost device, too, and then nothing is in use */
-    if (device->base.hung)
+    if (device->base.hung) {                /* since that wait */
+        hsae_abandon(sequence);
         return;
+    }
     for (uint32_t i = 0; i < sequence->block_count; i++) {
         vk->DestroyQueryPool(device->handle, sequence->blocks[i].times, NULL);
         vk->DestroyDescriptorPool(device->handle, sequence->blocks[i].sets, NULL);

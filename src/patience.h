@@ -1,0 +1,42 @@
+/* How long a wait goes on: when work that does not end is given up.
+ *
+ * A device of its own (a GPU) has `limit` seconds. A device that runs in this process's threads (a CPU), and a driver that compiles in one
+ * of them, show that they are at work by the processor time that they use. As long as it advances, however slowly, a busy machine is slow
+ * and not dead: such a wait is given up once
+ * - processor time has stood still for `limit` seconds (it advances by less than a 2000th of the limit), or
+ * - the threads have worked for 30 times the limit: they run in circles.
+ *
+ * Time counts only in which the caller was waiting. A process that was stopped (Ctrl-Z, a batch system, a debugger) or that got no
+ * processor itself has lost no patience. */
+#ifndef HSAE_SRC_PATIENCE_H
+#define HSAE_SRC_PATIENCE_H
+
+#include <stdbool.h>
+
+struct hsae_patience {
+    double limit;    /* seconds; INFINITY: never given up */
+    bool threads;    /* whether the process's other threads do the work */
+    double still;    /* seconds waited since the work last advanced */
+    double worked;   /* seconds in which the threads were at work; one second counts once, however many threads there are */
+    bool warned;     /* PATIENCE_WARN was given */
+    bool began;      /* `advanced` and `seen` are set */
+    double advanced; /* processor time when the work last advanced */
+    double seen;     /* processor time at the last call */
+};
+
+enum hsae_patience_verdict {
+    HSAE_PATIENCE_WAIT,
+    HSAE_PATIENCE_WARN,    /* go on; a twelfth of the patience is gone. Given once. */
+    HSAE_PATIENCE_STILL,   /* give up: nothing has advanced */
+    HSAE_PATIENCE_CIRCLES, /* give up: the threads work and do not end */
+};
+
+/* Seconds for which the next wait should be asked: 1 or less. */
+double hsae_patience_slice(const struct hsae_patience *patience);
+/* After a wait of so many seconds, which was asked for and has ended without the work. `processor`: hsae_os_others_seconds() now; not
+ * looked at unless `threads`. */
+enum hsae_patience_verdict hsae_patience_spend(struct hsae_patience *patience, double seconds, double processor);
+/* The limit on `worked`, in seconds. */
+double hsae_patience_most_work(const struct hsae_patience *patience);
+
+#endif
