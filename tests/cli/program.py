@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 import unittest
 
 PROGRAM = sys.argv[1] if len(sys.argv) > 1 else "hsae"
@@ -16,6 +17,8 @@ EVAL = GOLDEN / "eval" / "two-levels"
 DIM, ROWS = 12, 80
 # Drivers keep memory that leak checkers cannot attribute once the driver is unloaded.
 DRIVERS = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+# Seconds after which a test calls a program hung: on a machine with much other work all takes many times as long.
+PATIENCE = 3600
 TINY = ["--levels", "8,16", "--batch", "8", "--steps", "20", "--target-l0", "2", "--device", "ref"]
 
 
@@ -33,11 +36,27 @@ def random_rows(count=ROWS, width=DIM, seed=1):
 
 def hsae(*arguments, status=0, environment=None, **more):
     """(standard output, standard error) after checking the exit status."""
-    done = subprocess.run([PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300,
+    done = subprocess.run([PROGRAM, *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=PATIENCE,
                           env={**os.environ, **(environment or {})}, **more)
     if done.returncode != status:
         raise AssertionError("%s\nexit status %d, expected %d\n%s\n%s" % (done.args, done.returncode, status, done.stdout, done.stderr))
     return done.stdout, done.stderr
+
+
+def until(condition, process):
+    """Waits until the condition holds, which the process brings about. Whoever calls it kills the process if it fails."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        if process.poll() is not None:
+            raise AssertionError("the process has ended before, with status %d" % process.returncode)
+        if time.monotonic() > end:
+            process.kill()
+            raise AssertionError("the process is hung")
+        time.sleep(0.02)
+
+
+def has_content(path):
+    return path.exists() and path.stat().st_size > 0
 
 
 class Case(unittest.TestCase):

@@ -8,9 +8,9 @@ import resource
 import signal
 import struct
 import subprocess
-import time
 
-from program import (DIM, DRIVERS, EVAL, GOLDEN, PROGRAM, ROWS, TINY, Case, hsae, main, random_rows, read_rows, write_safetensors)
+from program import (DIM, DRIVERS, EVAL, GOLDEN, PATIENCE, PROGRAM, ROWS, TINY, Case, has_content, hsae, main, random_rows, read_rows, until,
+                     write_safetensors)
 
 LIMITS = ("memory_bytes", "max_allocation_bytes", "max_binding_bytes", "max_bindings", "max_args_bytes", "max_group_size", "max_local_bytes",
           "vector_width")
@@ -311,24 +311,21 @@ class Terminal(Case):
 
 
 class Interrupted(Case):
-    def start(self, *arguments):
+    def start(self, *arguments, hup=signal.SIG_DFL):
+        """What SIGHUP does at its start is the test's choice: `nohup` has it ignored in all that it starts, this test included."""
         command = [PROGRAM, "train", "--data", self.data, "--out", self.out, *TINY, "--steps", "1000000", "--hierarchy-period", "10",
                    "--log-every", "10", *arguments]
-        process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        metrics = self.out / "metrics.jsonl"
-        for _ in range(600):
-            if process.poll() is not None or (metrics.exists() and metrics.stat().st_size):
-                return process
-            time.sleep(0.05)
-        process.kill()
-        raise AssertionError("no step was done")
+        process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                   preexec_fn=lambda: signal.signal(signal.SIGHUP, hup))
+        until(lambda: has_content(self.out / "metrics.jsonl"), process)
+        return process
 
     def test_signals(self):
         for number, status in ((signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)):
             self.out = self.folder / ("run-%d" % number)
             process = self.start()
             process.send_signal(number)
-            text, errors = process.communicate(timeout=60)
+            text, errors = process.communicate(timeout=PATIENCE)
             self.assertEqual((process.returncode, text), (status, ""), errors)
             step = self.checkpoints()[-1]
             self.assertIn("checkpoint of step %d" % step, errors)
@@ -337,6 +334,15 @@ class Interrupted(Case):
         text, errors = hsae("train", "--data", self.data, "--out", self.out, "--resume", "auto", "--stop-after", step + 3, "--device", "ref")
         self.assertIn("checkpoint-%d" % step, errors)
         self.assertEqual(self.checkpoints()[-1], step + 3)
+
+    def test_nohup(self):
+        process = self.start(hup=signal.SIG_IGN)
+        process.send_signal(signal.SIGHUP)
+        metrics = self.out / "metrics.jsonl"
+        size = metrics.stat().st_size
+        until(lambda: metrics.stat().st_size > size + 4096, process)  # it goes on
+        process.send_signal(signal.SIGINT)
+        self.assertEqual((process.communicate(timeout=PATIENCE)[0], process.returncode), ("", 130))
 
 
 SMALL_BENCH = ["--preset", "tiny", "--dim", "24", "--levels", "16,32", "--batch", "32", "--target-l0", "4", "--steps", "2"]

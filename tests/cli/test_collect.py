@@ -6,12 +6,13 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
 
-from program import Case, hsae, main, read_rows
+from program import PATIENCE, Case, hsae, main, read_rows
 
 TOOL = pathlib.Path(__file__).resolve().parents[2] / "tools" / "collect_activations.py"
 PYTHON = os.environ.get("HSAE_COLLECT_PYTHON", sys.executable)
@@ -51,7 +52,7 @@ def load_tool():
 
 
 def run(*arguments, status=0, python=(PYTHON,)):
-    done = subprocess.run([*python, str(TOOL), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=300, env=OFFLINE)
+    done = subprocess.run([*python, str(TOOL), *map(str, arguments)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, env=OFFLINE)
     if done.returncode != status:
         raise AssertionError("%s\nexit status %d, expected %d\n%s\n%s" % (done.args, done.returncode, status, done.stdout, done.stderr))
     return done.stdout, done.stderr
@@ -183,7 +184,7 @@ class Whole(Case):
         run(*self.arguments(calm, "--seed", "3"))
         shards = self.stored(calm)[0]["shards"]
         numbers, kills = random.Random(5), 0
-        for _ in range(6):
+        while kills < 6:
             after = numbers.randrange(shards)
             child = subprocess.Popen([PYTHON, str(TOOL), *map(str, self.arguments(self.out, "--seed", "3"))], env=OFFLINE, stdout=subprocess.DEVNULL,
                                      stderr=subprocess.DEVNULL)
@@ -192,7 +193,8 @@ class Whole(Case):
             time.sleep(numbers.random() * 0.02)
             child.send_signal(signal.SIGKILL)
             kills += child.wait() == -signal.SIGKILL
-        self.assertGreater(kills, 0)
+            if child.returncode == 0:  # it was faster
+                shutil.rmtree(self.out)
         run(*self.arguments(self.out, "--seed", "3"))
         self.assertEqual(sorted(p.name for p in calm.iterdir()), sorted(p.name for p in self.out.iterdir()))
         for path in calm.iterdir():

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import unittest
 
-from program import PROGRAM, Case
+from program import PATIENCE, PROGRAM, Case
 from proxies import Proxy
 
 DEVICE, FOLDER = sys.argv[2:4]
@@ -30,7 +30,7 @@ class Lost(Case):
         options = ":exitcode=99:detect_leaks=%d" % (count is None)  # the leak checker ends the process before it counts
         environment = {**os.environ, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + options, "UBSAN_OPTIONS": "halt_on_error=1:exitcode=99",
                        "HSAE_CACHE_DIR": str(self.folder / "cache"), "HSAE_WAIT_SECONDS": "20", **PROXY.environment(fault, count)}
-        return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment, timeout=300)
+        return subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment, timeout=PATIENCE)
 
     def check_memory(self, fault, done):
         leaks = OWN_LEAK.findall(done.stderr)

@@ -8,9 +8,8 @@ import shutil
 import signal
 import struct
 import subprocess
-import time
 
-from program import DIM, PROGRAM, ROWS, TINY, Case, hsae, main, random_rows, write_safetensors
+from program import DIM, PATIENCE, PROGRAM, ROWS, TINY, Case, hsae, main, random_rows, until, write_safetensors
 
 AGAIN = "fetch or write it again"
 COPY = "take another copy or an older checkpoint"
@@ -208,10 +207,7 @@ class RunFolder(Case):
     def test_in_use(self):
         command = [PROGRAM, "train", "--data", self.data, "--out", self.out, *TINY, "--steps", "1000000", "--log-every", "10"]
         with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as first:
-            for _ in range(600):
-                if (self.out / "metrics.jsonl").exists():
-                    break
-                time.sleep(0.05)
+            until((self.out / "metrics.jsonl").exists, first)
             for more in ([], ["--force"], ["--resume", "auto"]):
                 errors = self.train(*more, status=1)[1]
                 self.assertIn("%s: another process is training into this folder; wait for its end, stop it, or choose another --out" % self.out,
@@ -270,14 +266,11 @@ class RunFolder(Case):
         whole = data.read_bytes()
         command = [PROGRAM, "train", "--data", str(data), "--out", str(self.out), *TINY, "--steps", "1000000", "--checkpoint-every", "5", "--force"]
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-            for _ in range(600):
-                if self.checkpoints():
-                    break
-                time.sleep(0.05)
+            until(self.checkpoints, process)
             with open(data, "r+b") as file:
                 file.seek(len(whole) - ROWS * DIM * 4)
                 file.write(b"\xff" * (ROWS * DIM * 4))
-            errors = process.communicate(timeout=60)[1]
+            errors = process.communicate(timeout=PATIENCE)[1]
         self.assertEqual(process.returncode, 1)
         self.assertRegex(errors, "%s: row .* is not finite; drop the row" % data)
         step = self.checkpoints()[-1]

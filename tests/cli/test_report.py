@@ -8,10 +8,9 @@ import re
 import shlex
 import signal
 import subprocess
-import time
 import xml.etree.ElementTree
 
-from program import DIM, PROGRAM, TINY, Case, hsae, main, random_rows, write_safetensors
+from program import DIM, PATIENCE, PROGRAM, TINY, Case, has_content, hsae, main, random_rows, until, write_safetensors
 
 HTML, SVG = "{http://www.w3.org/1999/xhtml}", "{http://www.w3.org/2000/svg}"
 VOID = {"meta"}
@@ -225,16 +224,12 @@ class Report(Case):
     def test_interrupted(self):
         command = [PROGRAM, "train", "--data", self.data, "--out", self.out, *TINY, "--steps", "1000000", "--log-every", "1"]
         process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        metrics = self.out / "metrics.jsonl"
-        for _ in range(600):
-            if metrics.exists() and metrics.stat().st_size:
-                break
-            time.sleep(0.05)
+        until(lambda: has_content(self.out / "metrics.jsonl"), process)
         hsae("report", self.out, "--out", self.folder / "meanwhile.html")
         self.page(self.folder / "meanwhile.html")
         self.assertIn("Still running, or killed", self.words)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
         self.assertEqual(process.returncode, 130)
         self.page()
         self.assertIn("Interrupted at step %d of 1000000" % self.steps()[-1], self.words)

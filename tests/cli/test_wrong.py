@@ -10,7 +10,7 @@ import subprocess
 import sys
 import unittest
 
-from program import DRIVERS, PROGRAM, Case
+from program import DRIVERS, PATIENCE, PROGRAM, Case
 from proxies import Proxy
 
 DEVICE, FOLDER, STRIDE = sys.argv[2], sys.argv[3], int(sys.argv[4])
@@ -22,7 +22,7 @@ class Wrong(Case):
         """A cache folder of its own: nothing is known of the device."""
         cache = self.folder / ("cache-" + (fault or "none").replace(" ", "-"))
         environment = {**os.environ, **DRIVERS, "HSAE_CACHE_DIR": str(cache), "HSAE_SELF_TEST": "", **PROXY.environment(fault, count), **more}
-        return subprocess.run([PROGRAM, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, timeout=300)
+        return subprocess.run([PROGRAM, *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, timeout=PATIENCE)
 
     def train(self, out, *arguments, **more):
         return self.run_one(["train", "--data", str(self.data), "--levels", "8,16", "--batch", "8", "--steps", "9", "--target-l0", "2", "--device",

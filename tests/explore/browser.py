@@ -28,6 +28,10 @@ def high_pipe():
     return high
 
 
+# After which a browser is called hung: on a machine with much other work all takes many times as long.
+SECONDS = 1800
+
+
 class Browser:
     """One page. Messages of the console, exceptions and requests are kept in .complaints and .requests."""
 
@@ -49,15 +53,16 @@ class Browser:
         self.complaints, self.requests, self.events = [], [], []
         target = [entry for entry in self.call("Target.getTargets")["targetInfos"] if entry["type"] == "page"][0]["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        for domain in ("Page", "Runtime", "Log", "Network", "Performance", "DOM"):
+        for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
             self.call(domain + ".enable")
+        self.call("Performance.enable", timeDomain="threadTicks")  # processor time: another program's load is not the page's
         self.call("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
 
     def close(self):
         try:
             self.session = None
             self.call("Browser.close")
-            self.process.wait(20)
+            self.process.wait(SECONDS)
         except (OSError, RuntimeError, subprocess.TimeoutExpired):
             self.process.kill()
             self.process.wait()
@@ -105,7 +110,7 @@ class Browser:
         if method == "Page.loadEventFired":
             self.events.append(method)
 
-    def call(self, method, seconds=60, **given):
+    def call(self, method, seconds=SECONDS, **given):
         self.number += 1
         number = self.number
         message = {"id": number, "method": method, "params": given}
@@ -124,7 +129,7 @@ class Browser:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
                 return answer.get("result", {})
 
-    def js(self, expression, seconds=60):
+    def js(self, expression, seconds=SECONDS):
         """The value of an expression, promises awaited."""
         answer = self.call("Runtime.evaluate", seconds, expression=expression, returnByValue=True, awaitPromise=True, userGesture=True)
         if "exceptionDetails" in answer:
@@ -132,7 +137,7 @@ class Browser:
             raise RuntimeError(expression + "\n" + details["text"] + " " + details.get("exception", {}).get("description", ""))
         return answer["result"].get("value")
 
-    def until(self, expression, seconds=60):
+    def until(self, expression, seconds=SECONDS):
         """Waits until the expression is true; its value."""
         end = time.monotonic() + seconds
         while time.monotonic() < end:
@@ -145,7 +150,7 @@ class Browser:
     def settle(self):
         self.js("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
-    def open(self, path, fragment="", seconds=60):
+    def open(self, path, fragment="", seconds=SECONDS):
         # The way over an empty page loads the file anew where only the fragment differs.
         self.call("Page.navigate", url="about:blank")
         self.call("Page.navigate", seconds, url=pathlib.Path(path).resolve().as_uri() + fragment)

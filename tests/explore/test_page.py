@@ -417,9 +417,9 @@ class Page(unittest.TestCase):
         self.assertIn("holds no forest", self.text("#card"))
 
     def test_opens_fast(self):
+        before = self.browser.metrics()["TaskDuration"]
         self.open()
-        times = json.loads(self.browser.js("document.body.dataset.ready"))
-        self.assertLess(times["ready"], OPEN_SECONDS * 1000, times)
+        self.assertTrue(0 < self.browser.metrics()["TaskDuration"] - before < OPEN_SECONDS)
 
 
 def paper():
@@ -434,7 +434,7 @@ def measure(page):
     worst = 0
     for _ in range(3):
         with Browser() as browser:
-            browser.open(page, seconds=120)
+            browser.open(page)
             times = json.loads(browser.js("document.body.dataset.ready"))
             browser.call("HeapProfiler.collectGarbage")
             heap = browser.metrics()["JSHeapUsedSize"] / 1e6
