@@ -314,6 +314,8 @@ json_t *hsae_json_read(const char *text, size_t size, struct hsae_json_error *wr
 {
     struct reader reader = {.begin = text, .at = text, .end = text + size, .wrong = wrong};
     *wrong = (struct hsae_json_error){0};
+    if (size >= HSAE_BOM_BYTES && memcmp(text, HSAE_BOM, HSAE_BOM_BYTES) == 0)
+        reader.at += HSAE_BOM_BYTES;
     json_t *value = read_value(&reader);
     skip_space(&reader);
     if (!value || reader.at == reader.end)

@@ -16,8 +16,12 @@ struct hsae_json_error {
     unsigned line, column; /* from 1 */
 };
 
-/* One value (RFC 8259), nothing but white space around it. Refused beyond that: an object with a key twice, U+0000, integers beyond 64
- * bits, numbers of more than 100 characters, more than 32 levels. NULL: *wrong says why. */
+/* U+FEFF in UTF-8, which some editors put in front of a text. */
+#define HSAE_BOM "\xef\xbb\xbf"
+enum { HSAE_BOM_BYTES = 3 };
+
+/* One value (RFC 8259), nothing but white space around it, and a byte order mark before it. Refused beyond that: an object with a key
+ * twice, U+0000, integers beyond 64 bits, numbers of more than 100 characters, more than 32 levels. NULL: *wrong says why. */
 json_t *hsae_json_read(const char *text, size_t size, struct hsae_json_error *wrong);
 
 /* `json` (NULL: out of memory) as a text file, in jansson's `flags`; takes the reference. Replaces `path` as hsae_output does. */

@@ -60,13 +60,14 @@ end:
 
 const struct cli_command cli_import = {
     .name = "import",
-    .summary = "Makes a model of SAEs from SAELens or Gemma Scope: each becomes a level.",
+    .summary = "Makes a model of SAEs from SAELens, Gemma Scope or Llama Scope: each becomes a level.",
     .synopsis = "PATH... --out FILE [--json]",
     .examples =
         "  hsae import exported --out back.safetensors\n"
         "  hsae import small-sae large-sae --out both.safetensors\n"
         "  hsae import layer_13/width_16k/average_l0_83/params.npz --out gemma-scope.safetensors\n\n"
-        "A PATH is a folder of SAELens with a jumprelu SAE, a params.npz of Gemma Scope or its folder, or a folder of such folders.\n"
-        "Levels go from the fewest features to the most. `hsae tree` builds a tree over them.\n",
+        "A PATH is a folder of SAELens (jumprelu or standard), a params.npz of Gemma Scope, a params.safetensors of Gemma Scope 2, a\n"
+        "folder of Llama Scope (with hyperparams.json), or a folder of such folders. What cannot be represented (TopK, gated,\n"
+        "transcoders) is refused. Levels go from the fewest features to the most. `hsae tree` builds a tree over them.\n",
     .run = run,
 };

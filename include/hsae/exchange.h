@@ -27,13 +27,20 @@ HSAE_API hsae_status hsae_model_export(hsae_context *context, const hsae_model *
                                        const hsae_metadata *metadata, size_t metadata_count);
 
 /* One model of SAEs that were trained elsewhere on the same activations, as levels from the fewest features to the most (sizes must
- * differ). A path is a folder of SAELens (cfg.json, architecture jumprelu), a params.npz of Gemma Scope or the folder that holds it, or a
- * folder of such folders. Where all lie in one folder with a tree.safetensors of these levels, that becomes the tree; else no feature has a
- * parent.
+ * differ). A path is one of these, or a folder of such folders:
+ *   SAELens        a folder with cfg.json and sae_weights.safetensors; architecture jumprelu or standard, of any version
+ *   Gemma Scope    a params.npz or its folder
+ *   Gemma Scope 2  a params.safetensors or its folder, with config.json
+ *   Llama Scope    a folder with hyperparams.json and checkpoints/final.safetensors
+ * Where all lie in one folder with a tree.safetensors of these levels, that becomes the tree; else no feature has a parent.
  *
- * The model has mean 0 and scale 1. Decoder rows get unit norm: the norm |D_i| goes to encoder, bias and threshold of the feature, so that
- * reconstructions are the same and activations become |D_i| a_i. A decoder bias that is taken from the input (apply_b_dec_to_input) goes to
- * the encoder's bias. What cannot be represented is refused: other architectures, normalised activations, activations below 0. */
+ * The model has mean 0 and scale 1 and takes raw activations. Decoder rows get unit norm: the norm |D_i| goes to encoder, bias and
+ * threshold of the feature, so that reconstructions are the same and activations become |D_i| a_i. A decoder bias that is taken from the
+ * input goes to the encoder's bias, scaling factors of SAELens to the decoder, norms of Llama Scope to biases and decoder (its thresholds
+ * are for raw activations and unit rows, as in its authors' code). Thresholds of 0, as ReLU has them, become the smallest normal float,
+ * 1.2e-38: only activations below that are lost. What cannot be represented is refused by name: TopK (sparsify, SAELens), gated SAEs,
+ * transcoders, normalised activations, activations below 0, tensors of unknown use; SAEs of different models or hooks by their
+ * configurations (ERROR_DATA). */
 HSAE_API hsae_status hsae_model_import(hsae_context *context, const char *const *paths, size_t path_count, hsae_model **out);
 
 /* hsae_model_save with the encoder's and the decoder's rows in `dtype`, rounded to nearest, ties to even; all else stays F32. ERROR_DATA

@@ -327,6 +327,9 @@ static hsae_status open_file(struct hsae_tokens *t)
     t->offset = 0;
     t->error = 0;
     t->whole = t->map.size == 0;
+    look_ahead(t);
+    if (t->end - t->next >= HSAE_BOM_BYTES && memcmp(t->next, HSAE_BOM, HSAE_BOM_BYTES) == 0)
+        t->next += HSAE_BOM_BYTES;
     return HSAE_OK;
 }
 

@@ -11,9 +11,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_JSON = 1 << 20, BLOCK_ROWS = 16 };
+enum { MAX_JSON = 1 << 20, BLOCK_ROWS = 16, MAX_FOLDER = 4000 };
 
-static const char *const names[] = {"W_enc", "b_enc", "W_dec", "b_dec", "threshold"};
+/* As SAELens and Gemma Scope call them, Gemma Scope 2, and Llama Scope. */
+static const char *const usual_names[FOREIGN_TENSORS] = {"W_enc", "b_enc", "W_dec", "b_dec", "threshold"};
+static const char *const lower_names[FOREIGN_TENSORS] = {"w_enc", "b_enc", "w_dec", "b_dec", "threshold"};
+static const char *const layer_names[FOREIGN_TENSORS] = {"encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias"};
 
 /* ---- one tensor, in order ---- */
 
@@ -29,11 +32,11 @@ struct source {
 
 static hsae_status missing(const struct foreign *foreign, const char *name)
 {
-    return hsae_fail(
-        foreign->context, HSAE_ERROR_FORMAT,
-        "%s: tensor \"%s\" is missing; a jumprelu SAE has W_enc, b_enc, W_dec, b_dec and threshold (a training state of SAELens "
-        "before 6.40 is without one: save_inference_model writes it)",
-        foreign->path, name);
+    return hsae_fail(foreign->context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\" is missing%s", foreign->path, name,
+                     strcmp(name, "threshold") == 0
+                         ? "; a jumprelu SAE has W_enc, b_enc, W_dec, b_dec and threshold (a training state of SAELens before 6.40 is "
+                           "without one: save_inference_model writes it)"
+                         : "; this SAE needs it: fetch the file again");
 }
 
 static hsae_status open_source(const struct foreign *foreign, const char *name, struct source *source)
@@ -86,7 +89,7 @@ static hsae_status next(struct source *source, size_t count, float *out)
 hsae_status hsae_foreign_read(const struct foreign *foreign, enum foreign_tensor which, hsae_foreign_fn take, void *user)
 {
     struct source source;
-    hsae_status status = open_source(foreign, names[which], &source);
+    hsae_status status = open_source(foreign, foreign->names[which], &source);
     if (!status) {
         uint64_t length = source.shape[source.rank - 1], rows = source.rank == 2 ? source.shape[0] : 1;
         float *block = malloc(BLOCK_ROWS * length * sizeof *block);
@@ -106,46 +109,53 @@ hsae_status hsae_foreign_read(const struct foreign *foreign, enum foreign_tensor
 
 /* ---- shapes ---- */
 
-static hsae_status check_shape(const struct foreign *foreign, const char *name, uint32_t rank, uint64_t first, uint64_t second)
+static hsae_status check_shape(const struct foreign *foreign, enum foreign_tensor which, uint32_t rank, uint64_t first, uint64_t second)
 {
     char wanted[192], found[192];
+    const char *name = foreign->names[which];
     const uint64_t shape[] = {first, second};
     struct source source;
+    if (!name)
+        return HSAE_OK;
     hsae_status status = open_source(foreign, name, &source);
     if (!status && (source.rank != rank || memcmp(source.shape, shape, rank * sizeof *shape) != 0))
-        status = hsae_fail(foreign->context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\" has shape %s; W_dec wants %s", foreign->path, name,
-                           hsae_shape_text(found, source.rank < 3 ? source.rank : 3, source.shape), hsae_shape_text(wanted, rank, shape));
+        status = hsae_fail(foreign->context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\" has shape %s; %s wants %s", foreign->path, name,
+                           hsae_shape_text(found, source.rank < 3 ? source.rank : 3, source.shape), foreign->names[FOREIGN_W_DEC],
+                           hsae_shape_text(wanted, rank, shape));
     close_source(&source);
     return status;
 }
 
-/* n and d from W_dec [n, d], which the others must agree with. */
+/* n and d from the decoder, which the others must agree with. */
 static hsae_status check_shapes(struct foreign *foreign)
 {
     struct source source;
     uint64_t n = 0, d = 0;
-    hsae_status status = open_source(foreign, "W_dec", &source);
+    hsae_status status = open_source(foreign, foreign->names[FOREIGN_W_DEC], &source);
     if (!status && source.rank == 2) {
-        n = source.shape[0];
-        d = source.shape[1];
+        n = source.shape[foreign->by_feature ? 1 : 0];
+        d = source.shape[foreign->by_feature ? 0 : 1];
     }
     if (!status && (n == 0 || d == 0 || n > UINT32_MAX || d > UINT32_MAX))
-        status = hsae_fail(foreign->context, HSAE_ERROR_FORMAT, "%s: tensor \"W_dec\" is not a matrix [features, width]", foreign->path);
+        status = hsae_fail(foreign->context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\" is not a matrix [%s]", foreign->path,
+                           foreign->names[FOREIGN_W_DEC], foreign->by_feature ? "width, features" : "features, width");
     close_source(&source);
     if (!status)
-        status = check_shape(foreign, "W_enc", 2, d, n);
+        status = check_shape(foreign, FOREIGN_W_ENC, 2, foreign->by_feature ? n : d, foreign->by_feature ? d : n);
     if (!status)
-        status = check_shape(foreign, "b_enc", 1, n, 0);
+        status = check_shape(foreign, FOREIGN_B_ENC, 1, n, 0);
     if (!status)
-        status = check_shape(foreign, "b_dec", 1, d, 0);
+        status = check_shape(foreign, FOREIGN_B_DEC, 1, d, 0);
     if (!status)
-        status = check_shape(foreign, "threshold", 1, n, 0);
+        status = check_shape(foreign, FOREIGN_THRESHOLD, 1, n, 0);
+    if (!status)
+        status = check_shape(foreign, FOREIGN_SCALING, 1, n, 0);
     foreign->features = (uint32_t)n;
     foreign->dim = (uint32_t)d;
     return status;
 }
 
-/* ---- SAELens ---- */
+/* ---- configurations ---- */
 
 static hsae_status read_json(const hsae_context *context, const char *path, json_t **out)
 {
@@ -172,13 +182,6 @@ static hsae_status read_json(const hsae_context *context, const char *path, json
     return status;
 }
 
-/* "none"; or missing, null, false, as older versions have it. */
-static bool is_none(const json_t *value)
-{
-    return !value || json_is_null(value) || json_is_false(value) ||
-           (json_is_string(value) && strcmp(json_string_value(value), "none") == 0);
-}
-
 static hsae_status check_size(const struct foreign *foreign, const char *path, const json_t *cfg, const char *key, uint32_t found)
 {
     const json_t *value = json_object_get(cfg, key);
@@ -191,89 +194,163 @@ static hsae_status check_size(const struct foreign *foreign, const char *path, c
                            (long long)json_integer_value(value), found);
 }
 
-static hsae_status check_configuration(struct foreign *foreign, const char *path, const json_t *cfg)
+/* Whether all of a tensor is 1. */
+static bool is_ones(const struct hsae_tensor *tensor)
 {
-    const char *architecture = json_string_value(json_object_get(cfg, "architecture"));
-    const json_t *subtracts = json_object_get(cfg, "apply_b_dec_to_input");
-    if (!architecture || strcmp(architecture, "jumprelu") != 0)
-        return hsae_fail(foreign->context, HSAE_ERROR_FORMAT,
-                         "%s: the architecture is \"%s\"; only \"jumprelu\" can be represented (batchtopk SAEs are saved as such by "
-                         "save_inference_model of SAELens)",
-                         path, architecture ? architecture : "unknown");
-    if (!is_none(json_object_get(cfg, "normalize_activations"))) {
-        const char *kind = json_string_value(json_object_get(cfg, "normalize_activations"));
-        return hsae_fail(foreign->context, HSAE_ERROR_FORMAT,
-                         "%s: normalize_activations is \"%s\"; expected \"none\": fold it into the weights first (in SAELens "
-                         "fold_activation_norm_scaling_factor or fold_activation_whitening; layer_norm cannot be folded) and save again",
-                         path, kind ? kind : "true");
+    bool good = tensor->type == HSAE_TENSOR_F32 || tensor->type == HSAE_TENSOR_F16 || tensor->type == HSAE_TENSOR_BF16;
+    for (uint64_t k = 0; k < tensor->count && good; k++) {
+        float value;
+        hsae_tensor_floats(tensor, k, 1, &value);
+        good = value == 1;
     }
-    if (subtracts && !json_is_boolean(subtracts))
-        return hsae_fail(foreign->context, HSAE_ERROR_FORMAT, "%s: apply_b_dec_to_input is neither true nor false", path);
-    foreign->subtracts = !subtracts || json_is_true(subtracts);
-    return HSAE_OK;
+    return good;
 }
 
-/* SAELens loads strictly; a scaling factor of ones was left behind by versions before 6. */
+/* A tensor that has no place here would be lost. A scaling factor of ones was left behind by versions of SAELens before 6. */
 static hsae_status check_others(const struct foreign *foreign)
 {
     for (size_t i = 0; i < hsae_safetensors_count(foreign->tensors); i++) {
         const struct hsae_tensor *tensor = hsae_safetensors_at(foreign->tensors, i);
-        bool good = strcmp(tensor->name, "scaling_factor") == 0 && tensor->type == HSAE_TENSOR_F32;
-        for (uint64_t k = 0; k < tensor->count && good; k++) {
-            float value;
-            hsae_tensor_floats(tensor, k, 1, &value);
-            good = value == 1;
-        }
+        bool known = strcmp(tensor->name, "scaling_factor") == 0 && is_ones(tensor);
         for (int k = 0; k < FOREIGN_TENSORS; k++)
-            good |= strcmp(tensor->name, names[k]) == 0;
-        if (!good)
+            known |= foreign->names[k] && strcmp(tensor->name, foreign->names[k]) == 0;
+        if (!known)
             return hsae_fail(foreign->context, HSAE_ERROR_FORMAT,
-                             "%s: tensor \"%s\" has no place in a jumprelu SAE: what it does would be lost", foreign->path, tensor->name);
+                             "%s: tensor \"%s\" has no place in this kind of SAE: what it does would be lost", foreign->path, tensor->name);
     }
     return HSAE_OK;
+}
+
+static hsae_status open_tensors(struct foreign *foreign)
+{
+    hsae_status status = hsae_safetensors_open(foreign->context, foreign->path, &foreign->tensors);
+    if (status)
+        return status;
+    if (foreign->names[FOREIGN_SCALING] && !hsae_safetensors_find(foreign->tensors, foreign->names[FOREIGN_SCALING]))
+        foreign->names[FOREIGN_SCALING] = NULL;
+    status = check_others(foreign);
+    return status ? status : check_shapes(foreign);
+}
+
+/* ---- the kinds of folders ---- */
+
+static bool has(const char *folder, const char *name)
+{
+    char path[4096];
+    return snprintf(path, sizeof path, "%s/%s", folder, name) < (int)sizeof path && hsae_os_kind(path) == HSAE_OS_FILE;
 }
 
 static hsae_status open_saelens(const char *folder, struct foreign *foreign)
 {
     char path[4096];
+    json_t *cfg;
     snprintf(path, sizeof path, "%s/cfg.json", folder);
     snprintf(foreign->path, sizeof foreign->path, "%s/sae_weights.safetensors", folder);
-    json_t *cfg;
     hsae_status status = read_json(foreign->context, path, &cfg);
     if (!status)
-        status = check_configuration(foreign, path, cfg);
+        status = hsae_foreign_saelens(foreign, path, cfg, has(folder, "sae.safetensors") && !has(folder, "sae_weights.safetensors"));
     if (!status)
-        status = hsae_safetensors_open(foreign->context, foreign->path, &foreign->tensors);
-    if (!status)
-        status = check_others(foreign);
-    if (!status)
-        status = check_shapes(foreign);
+        status = open_tensors(foreign);
     if (!status)
         status = check_size(foreign, path, cfg, "d_in", foreign->dim);
     if (!status)
         status = check_size(foreign, path, cfg, "d_sae", foreign->features);
     json_decref(cfg);
-    foreign->rectifies = true;
     return status;
 }
 
-/* ---- either ---- */
-
-static bool has(const char *folder, const char *name)
+static hsae_status open_gemma_scope_2(const char *folder, struct foreign *foreign)
 {
     char path[4096];
-    return snprintf(path, sizeof path, "%s/%s", folder, name) < (int)sizeof path && hsae_os_kind(path) != HSAE_OS_NONE;
+    json_t *cfg = NULL;
+    hsae_status status = HSAE_OK;
+    memcpy(foreign->names, lower_names, sizeof lower_names);
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    snprintf(foreign->path, sizeof foreign->path, "%s/params.safetensors", folder);
+    if (has(folder, "config.json")) {
+        status = read_json(foreign->context, path, &cfg);
+        if (!status)
+            status = hsae_foreign_gemma_scope_2(foreign, path, cfg);
+    } else {
+        hsae_log(foreign->context, HSAE_LOG_WARNING, "%s: there is no config.json beside it; it is taken for a JumpReLU SAE",
+                 foreign->path);
+    }
+    foreign->rectifies = true;
+    if (!status)
+        status = open_tensors(foreign);
+    if (!status && json_object_get(cfg, "width"))
+        status = check_size(foreign, path, cfg, "width", foreign->features);
+    json_decref(cfg);
+    return status;
 }
 
-static bool is_npz(const char *path)
+/* In the order in which the authors' own code looks for them. */
+static const char *const scope_weights[] = {"sae_weights.safetensors", "checkpoints/pruned.safetensors", "checkpoints/final.safetensors"};
+enum { SCOPE_WEIGHTS = sizeof scope_weights / sizeof *scope_weights };
+
+static hsae_status open_llama_scope(const char *folder, struct foreign *foreign)
+{
+    char path[4096];
+    json_t *cfg;
+    int which = 0;
+    memcpy(foreign->names, layer_names, sizeof layer_names);
+    foreign->by_feature = true;
+    while (which < SCOPE_WEIGHTS - 1 && !has(folder, scope_weights[which]))
+        which++;
+    snprintf(path, sizeof path, "%s/hyperparams.json", folder);
+    snprintf(foreign->path, sizeof foreign->path, "%s/%s", folder, scope_weights[which]);
+    hsae_status status = read_json(foreign->context, path, &cfg);
+    if (!status)
+        status = hsae_foreign_llama_scope(foreign, path, cfg);
+    if (!status)
+        status = open_tensors(foreign);
+    if (!status)
+        status = check_size(foreign, path, cfg, "d_model", foreign->dim);
+    if (!status && json_object_get(cfg, "d_sae"))
+        status = check_size(foreign, path, cfg, "d_sae", foreign->features);
+    json_decref(cfg);
+    return status;
+}
+
+static hsae_status open_archive(const char *path, struct foreign *foreign)
+{
+    snprintf(foreign->path, sizeof foreign->path, "%s", path);
+    hsae_status status = hsae_npz_open(foreign->context, foreign->path, &foreign->arrays);
+    if (!status && !hsae_npz_find(foreign->arrays, "W_dec") && hsae_npz_find(foreign->arrays, "w_dec"))
+        memcpy(foreign->names, lower_names, sizeof lower_names);
+    return status ? status : check_shapes(foreign);
+}
+
+/* ---- any ---- */
+
+static bool ends_with(const char *path, const char *end)
+{
+    size_t length = strlen(path), size = strlen(end);
+    return length > size && strcmp(path + length - size, end) == 0;
+}
+
+/* The folder of a file of weights that was named itself; else the path. */
+static void find_folder(const char *path, char *folder, size_t size)
 {
     size_t length = strlen(path);
-    return length > 4 && strcmp(path + length - 4, ".npz") == 0;
+    snprintf(folder, size, "%s", path);
+    const char *name = hsae_os_file_name(path);
+    if (strcmp(name, "params.safetensors") != 0 && strcmp(name, "sae_weights.safetensors") != 0)
+        return;
+    length = (size_t)(name - path);
+    snprintf(folder, size, "%.*s", length > 1 ? (int)length - 1 : (int)length, path);
+    if (!length)
+        snprintf(folder, size, ".");
 }
 
 bool hsae_foreign_is(const char *path)
 {
-    return is_npz(path) || has(path, "cfg.json") || has(path, "params.npz");
+    char folder[MAX_FOLDER];
+    if (strlen(path) >= sizeof folder)
+        return false;
+    find_folder(path, folder, sizeof folder);
+    return ends_with(path, ".npz") || has(folder, "cfg.json") || has(folder, "params.npz") || has(folder, "params.safetensors") ||
+           has(folder, "hyperparams.json");
 }
 
 /* The folder in which the folder of the weights lies; "" where that has no answer. */
@@ -292,21 +369,27 @@ static void find_parent(struct foreign *foreign)
 hsae_status hsae_foreign_open(const hsae_context *context, const char *path, struct foreign *out)
 {
     hsae_status status;
+    char folder[MAX_FOLDER], archive[4096];
     out->context = context;
-    if (strlen(path) > sizeof out->path - 64)
+    out->b_enc_factor = out->w_dec_factor = out->b_dec_factor = 1;
+    memcpy(out->names, usual_names, sizeof usual_names);
+    if (strlen(path) >= sizeof folder)
         return hsae_fail(context, HSAE_ERROR_ARGUMENT, "%s: the path is too long", path);
-    if (has(path, "cfg.json")) {
-        status = open_saelens(path, out);
-    } else if (is_npz(path) || has(path, "params.npz")) {
-        snprintf(out->path, sizeof out->path, is_npz(path) ? "%s" : "%s/params.npz", path);
-        status = hsae_npz_open(context, out->path, &out->arrays);
-        if (!status)
-            status = check_shapes(out);
-    } else {
-        return hsae_fail(
-            context, HSAE_ERROR_FILE,
-            "%s: no SAE there: expected a folder with cfg.json and sae_weights.safetensors (SAELens), or a params.npz (Gemma Scope)", path);
-    }
+    find_folder(path, folder, sizeof folder);
+    snprintf(archive, sizeof archive, ends_with(path, ".npz") ? "%s" : "%s/params.npz", path);
+    if (has(folder, "cfg.json"))
+        status = open_saelens(folder, out);
+    else if (ends_with(path, ".npz") || has(folder, "params.npz"))
+        status = open_archive(archive, out);
+    else if (has(folder, "params.safetensors"))
+        status = open_gemma_scope_2(folder, out);
+    else if (has(folder, "hyperparams.json"))
+        status = open_llama_scope(folder, out);
+    else
+        return hsae_fail(context, HSAE_ERROR_FILE,
+                         "%s: no SAE there: expected a folder with cfg.json and sae_weights.safetensors (SAELens), with params.safetensors "
+                         "(Gemma Scope 2) or with hyperparams.json (Llama Scope), or a params.npz (Gemma Scope)",
+                         path);
     if (!status)
         find_parent(out);
     return status;

@@ -2,6 +2,7 @@
 #include "../config.h"
 #include "../context.h"
 #include "../data/file.h"
+#include "../data/folder.h"
 #include "foreign.h"
 #include "tree_file.h"
 #include <hsae/exchange.h>
@@ -33,22 +34,74 @@ static hsae_status add(struct import *import, const char *path)
     return hsae_foreign_open(import->context, path, &import->saes[import->count++]);
 }
 
+enum { DEEPEST = 4, MOST_ENTRIES = 10000 };
+
+/* What a folder without an SAE holds, for a message. */
+struct search {
+    struct hsae_name_list saes, foreign;
+    size_t entries;
+};
+
+/* Whether this file holds weights that only Python can read. */
+static bool is_python_only(const char *name)
+{
+    return hsae_ends_with(name, ".pt") || hsae_ends_with(name, ".pth");
+}
+
+/* SAEs in the folders within `path`, and files of PyTorch in it or in those. */
+static void search(struct search *found, const char *path, int depth)
+{
+    struct hsae_names names;
+    if (depth > DEEPEST || hsae_folder_names(path, &names))
+        return;
+    for (size_t i = 0; i < names.count && found->entries < MOST_ENTRIES; i++) {
+        char *inner = hsae_path_join(path, names.items[i]);
+        found->entries++;
+        enum hsae_os_kind kind = inner ? hsae_os_kind(inner) : HSAE_OS_NONE;
+        if (kind == HSAE_OS_FOLDER && hsae_foreign_is(inner))
+            hsae_name_list_add(&found->saes, inner, NULL);
+        else if (kind == HSAE_OS_FOLDER)
+            search(found, inner, depth + 1);
+        else if (kind == HSAE_OS_FILE && is_python_only(names.items[i]))
+            hsae_name_list_add(&found->foreign, inner, NULL);
+        free(inner);
+    }
+    hsae_names_free(&names);
+}
+
+static hsae_status nothing_there(struct import *import, const char *path)
+{
+    struct search found = {0};
+    search(&found, path, 1);
+    if (found.saes.count)
+        return hsae_fail(import->context, HSAE_ERROR_FILE,
+                         "%s: no SAE there, but %zu in folders within: %s; give those that are to be levels of one model", path,
+                         found.saes.count, hsae_name_list_end(&found.saes));
+    if (found.foreign.count || is_python_only(path))
+        return hsae_fail(import->context, HSAE_ERROR_FORMAT,
+                         "%s: SAEs in files of PyTorch are not read: %s; load them with the tool that wrote them and save them with "
+                         "SAELens (save_inference_model)",
+                         path, found.foreign.count ? hsae_name_list_end(&found.foreign) : path);
+    return add(import, path); /* whose message says what is expected */
+}
+
 /* A folder of folders. */
 static hsae_status add_folder(struct import *import, const char *path)
 {
     struct hsae_names names;
     uint32_t before = import->count;
     hsae_status status = HSAE_OK;
-    if (hsae_names_read(path, &names) == ENOMEM)
+    int error = hsae_names_read(path, &names);
+    if (error == ENOMEM)
         return hsae_fail_reading(import->context, path, ENOMEM);
     for (size_t i = 0; i < names.count && !status; i++) {
         char inner[4096];
         int length = snprintf(inner, sizeof inner, "%s/%s", path, names.items[i]);
-        if (length < (int)sizeof inner && hsae_foreign_is(inner))
+        if (length < (int)sizeof inner && hsae_os_kind(inner) == HSAE_OS_FOLDER && hsae_foreign_is(inner))
             status = add(import, inner);
     }
     hsae_names_free(&names);
-    return status || import->count > before ? status : add(import, path); /* whose message says what is expected */
+    return status || import->count > before ? status : nothing_there(import, path);
 }
 
 static int by_features(const void *left, const void *right)
@@ -73,6 +126,12 @@ static hsae_status find(struct import *import, const char *const *paths, size_t 
             return hsae_fail(import->context, HSAE_ERROR_DATA,
                              "%s: of width %" PRIu32 ", but %s is of width %" PRIu32 "; levels are SAEs of the same activations",
                              below->path, below->dim, above->path, above->dim);
+        if (*below->place && *above->place && strcmp(below->place, above->place) != 0)
+            return hsae_fail(
+                import->context, HSAE_ERROR_DATA,
+                "%s: an SAE of \"%s\", but %s is of \"%s\"; levels are SAEs of the same activations: import them into models of "
+                "their own",
+                below->path, below->place, above->path, above->place);
         if (below->features == above->features)
             return hsae_fail(import->context, HSAE_ERROR_DATA,
                              "%s and %s have %" PRIu32 " features each; levels must differ in size: import them into models of their own",
@@ -104,19 +163,52 @@ static void take_columns(void *user, uint64_t first_row, uint64_t rows, const fl
             target->values[i * target->length + first_row + k] = values[k * target->columns + i];
 }
 
+static void scale(float *values, uint64_t count, double factor)
+{
+    for (uint64_t i = 0; i < count && factor != 1; i++)
+        values[i] = (float)(values[i] * factor);
+}
+
+/* Each row of the decoder times a factor of its own. */
+static hsae_status scale_rows(const struct foreign *sae, struct level_tensors *level)
+{
+    float *factors = malloc(level->features * sizeof *factors);
+    struct target target = {factors, level->features, 0};
+    if (!factors)
+        return hsae_fail(sae->context, HSAE_ERROR_MEMORY, "%s: out of memory", sae->path);
+    hsae_status status = hsae_foreign_read(sae, FOREIGN_SCALING, take_rows, &target);
+    for (uint32_t i = 0; i < level->features && !status; i++)
+        scale(level->decoder_weight + (size_t)i * sae->dim, sae->dim, factors[i]);
+    free(factors);
+    return status;
+}
+
 static hsae_status read_level(const struct foreign *sae, struct level_tensors *level)
 {
     uint64_t n = sae->features, d = sae->dim;
-    struct target encoder = {level->encoder_weight, d, n}, decoder = {level->decoder_weight, d, 0}, bias = {level->encoder_bias, n, 0};
+    struct target encoder = {level->encoder_weight, d, n}, decoder = {level->decoder_weight, d, n}, bias = {level->encoder_bias, n, 0};
     struct target threshold = {level->threshold, n, 0}, offset = {level->decoder_bias, d, 0};
-    hsae_status status = hsae_foreign_read(sae, FOREIGN_W_ENC, take_columns, &encoder);
+    hsae_status status = hsae_foreign_read(sae, FOREIGN_W_ENC, sae->by_feature ? take_rows : take_columns, &encoder);
     if (!status)
-        status = hsae_foreign_read(sae, FOREIGN_W_DEC, take_rows, &decoder);
+        status = hsae_foreign_read(sae, FOREIGN_W_DEC, sae->by_feature ? take_columns : take_rows, &decoder);
     if (!status)
         status = hsae_foreign_read(sae, FOREIGN_B_ENC, take_rows, &bias);
-    if (!status)
+    for (uint64_t k = 0; k < d; k++)
+        level->decoder_bias[k] = 0;
+    if (!status && sae->names[FOREIGN_B_DEC])
         status = hsae_foreign_read(sae, FOREIGN_B_DEC, take_rows, &offset);
-    return status ? status : hsae_foreign_read(sae, FOREIGN_THRESHOLD, take_rows, &threshold);
+    for (uint64_t i = 0; i < n; i++)
+        level->threshold[i] = (float)sae->threshold;
+    if (!status && sae->names[FOREIGN_THRESHOLD])
+        status = hsae_foreign_read(sae, FOREIGN_THRESHOLD, take_rows, &threshold);
+    if (!status && sae->names[FOREIGN_SCALING])
+        status = scale_rows(sae, level);
+    if (status)
+        return status;
+    scale(level->encoder_bias, n, sae->b_enc_factor);
+    scale(level->decoder_weight, n * d, sae->w_dec_factor);
+    scale(level->decoder_bias, d, sae->b_dec_factor);
+    return HSAE_OK;
 }
 
 /* What had to be changed on the way. */
@@ -141,8 +233,8 @@ static hsae_status raise_threshold(const struct foreign *sae, uint32_t i, float 
     return HSAE_OK;
 }
 
-/* Gives the decoder's row unit norm. */
-static void normalise(struct level_tensors *level, uint32_t i, uint32_t d, struct changes *changes)
+/* Gives the decoder's row unit norm. `of_unit_rows`: the threshold is meant for such a row already. */
+static void normalise(struct level_tensors *level, uint32_t i, uint32_t d, bool of_unit_rows, struct changes *changes)
 {
     float *encoder = level->encoder_weight + (size_t)i * d, *decoder = level->decoder_weight + (size_t)i * d;
     double squares = 0;
@@ -156,7 +248,10 @@ static void normalise(struct level_tensors *level, uint32_t i, uint32_t d, struc
         decoder[k] = norm > 0 ? (float)(decoder[k] / norm) : k == i % d;
     }
     level->encoder_bias[i] = (float)(level->encoder_bias[i] * norm);
-    level->threshold[i] = norm > 0 ? (float)(level->threshold[i] * norm) : 1; /* of zeros: never active */
+    if (norm > 0 && !of_unit_rows)
+        level->threshold[i] = (float)(level->threshold[i] * norm);
+    else if (!(norm > 0))
+        level->threshold[i] = 1; /* never active */
     if (level->threshold[i] < FLT_MIN)
         level->threshold[i] = FLT_MIN;
     changes->empty += norm == 0;
@@ -175,10 +270,11 @@ static hsae_status fold(const struct foreign *sae, struct level_tensors *level)
         for (uint32_t k = 0; k < d && sae->subtracts; k++)
             bias -= (double)encoder[k] * level->decoder_bias[k];
         level->encoder_bias[i] = (float)bias;
-        normalise(level, i, d, &changes);
+        normalise(level, i, d, sae->of_unit_rows, &changes);
         bool good = isfinite(level->encoder_bias[i]) && isfinite(level->threshold[i]);
+        const float *decoder = level->decoder_weight + (size_t)i * d;
         for (uint32_t k = 0; k < d; k++)
-            good &= isfinite(encoder[k]);
+            good &= isfinite(encoder[k]) && isfinite(decoder[k]) && isfinite(level->decoder_bias[k]);
         if (!good)
             return hsae_fail(sae->context, HSAE_ERROR_FORMAT,
                              "%s: feature %" PRIu32 ": with the norm of its decoder row folded, float32 cannot hold its parameters",

@@ -99,7 +99,22 @@ def tokens():
     (out / "plain.jsonl").write_text('{"tokens": ["The", " cat"], "source": "a"}\n\n{"source": {"b": [1, -2.5e3, true, null]}, "tokens": []}\n')
     (out / "escapes.jsonl").write_text('{"tokens": ["\\ud83c\\udf33", "\\ud800", "x\\udc00", "\\u0000\\n\\/", "\u00e9\u4e2d\U0001f333"]}\r\n', encoding="utf-8")
     (out / "deep.jsonl").write_text('{"a": %s%s, "tokens": ["t"]}' % ("[" * 60, "]" * 60))
+    (out / "mark.jsonl").write_text('{"rows_crc32": 17, "tokens": ["a"]}\n{"tokens": [], "rows_crc32": 4294967296}', encoding="utf-8-sig")
     (out / "twice.jsonl").write_text('{"tokens": ["a"], "tokens": ["b"]}')
+
+
+def foreign():
+    """Configurations of Gemma Scope 2 and Llama Scope for the weights of the target."""
+    hook = "blocks.9.hook_resid_post"
+    (folder("foreign") / "gemma-scope-2.json").write_text(json.dumps({
+        "hf_hook_point_in": hook, "hf_hook_point_out": hook, "width": 2, "model_name": "m", "architecture": "jump_relu", "l0": 60,
+        "affine_connection": False, "type": "sae"}))
+    (folder("foreign") / "llama-scope.json").write_text(json.dumps({
+        "d_model": 2, "d_sae": 2, "act_fn": "jumprelu", "jump_relu_threshold": 0.5, "use_decoder_bias": True, "use_glu_encoder": False,
+        "apply_decoder_bias_to_pre_encoder": True, "norm_activation": "dataset-wise", "sparsity_include_decoder_norm": False,
+        "dataset_average_activation_norm": {"in": 2.5, "out": 5}, "hook_point_in": hook, "hook_point_out": hook}))
+    cfg = {"d_in": 2, "d_sae": 2, "activation_fn_str": "relu", "finetuning_scaling_factor": True, "hook_point": hook, "normalize_activations": None}
+    (folder("saelens") / "before-6").write_text(json.dumps(cfg))
 
 
 def main():
@@ -110,6 +125,7 @@ def main():
     tokens()
     exported(sys.argv[1], rows)
     tuning()
+    foreign()
     arrow()
     for name in "arrow/flat.arrow", "npy/f2-3d.npy", "npy/f4.npy", "safetensors/f32.safetensors", "safetensors/many.safetensors":
         path = CORPUS / name
