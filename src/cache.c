@@ -3,12 +3,15 @@
 #include "context.h"
 #include "os.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { PATH_BYTES = 4096 };
+/* Of the wait for the lock, in seconds. To compile all kernels takes a minute, and more where other programs are at work. */
+static const double LOCK_PAUSE = 0.02, TELL_SECONDS = 5, LOCK_SECONDS = 600;
 
 struct header {
     char magic[8];
@@ -135,8 +138,19 @@ int hsae_cache_lock(const hsae_context *context)
         return -1;
     hsae_cache_make_folder(context);
     int file = hsae_os_open(path, HSAE_OS_LOCK);
-    if (file >= 0)
-        hsae_os_lock(file, true);
+    double begun = hsae_os_seconds();
+    for (bool told = false; file >= 0 && hsae_os_lock(file) == EWOULDBLOCK; hsae_os_sleep(LOCK_PAUSE)) {
+        double waited = hsae_os_seconds() - begun;
+        if (waited > LOCK_SECONDS) {
+            hsae_log(context, HSAE_LOG_WARNING, "%s: another process has held this lock for %.0f minutes; it is not waited for any longer",
+                     path, waited / 60);
+            break;
+        }
+        if (!told && waited > TELL_SECONDS) {
+            hsae_log(context, HSAE_LOG_INFO, "waiting for another process that compiles kernels; it holds %s", path);
+            told = true;
+        }
+    }
     return file;
 }
 

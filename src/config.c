@@ -514,36 +514,49 @@ hsae_status hsae_config_parse(hsae_context *context, hsae_config *config, const 
     return status;
 }
 
-hsae_status hsae_config_load(hsae_context *context, hsae_config *config, const char *path)
+hsae_status hsae_config_read(hsae_context *context, const char *path, char **json)
 {
     hsae_status status = HSAE_ERROR_FILE;
     char *text = NULL;
+    *json = NULL;
     FILE *file = hsae_os_fopen(path, "rb");
     if (!file) {
         status = hsae_fail_reading(context, path, errno);
-        goto end;
+        goto error;
     }
     text = malloc(MAX_FILE + 1);
     if (!text) {
         status = hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
-        goto end;
+        goto error;
     }
     size_t size = fread(text, 1, MAX_FILE + 1, file);
     if (ferror(file)) {
         status = hsae_fail_reading(context, path, errno);
-        goto end;
+        goto error;
     }
     if (size > MAX_FILE || memchr(text, '\0', size)) {
         status = hsae_fail(context, HSAE_ERROR_CONFIG, "%s: not a configuration: %s", path,
                            size > MAX_FILE ? "it has more than 1 MiB" : "it is not text");
-        goto end;
+        goto error;
     }
     text[size] = '\0';
-    status = hsae_config_parse(context, config, text, path);
-end:
+    fclose(file);
+    *json = text;
+    return HSAE_OK;
+error:
     free(text);
     if (file)
         fclose(file);
+    return status;
+}
+
+hsae_status hsae_config_load(hsae_context *context, hsae_config *config, const char *path)
+{
+    char *json;
+    hsae_status status = hsae_config_read(context, path, &json);
+    if (!status)
+        status = hsae_config_parse(context, config, json, path);
+    free(json);
     return status;
 }
 

@@ -54,6 +54,7 @@ char *hsae_os_working_folder(char *path, size_t size);
 
 /* ---- files ---- */
 
+/* As fopen(). To be read, a pipe must get a writer within 10 seconds, else ETIMEDOUT. */
 FILE *hsae_os_fopen(const char *path, const char *mode);
 
 enum hsae_os_open {
@@ -76,8 +77,8 @@ int hsae_os_open_temporary(char *pattern, bool keep);
 enum hsae_os_kind hsae_os_describe(int file, uint64_t *size);
 /* Whether `path`, which is no link, names this open file. */
 bool hsae_os_is_named(int file, const char *path);
-/* 0, or an errno: EWOULDBLOCK where another open file holds it and it is not waited for; others where the file system has no locks. */
-int hsae_os_lock(int file, bool wait);
+/* Does not wait. 0, or an errno: EWOULDBLOCK where another open file holds it; others where the file system has no locks. */
+int hsae_os_lock(int file);
 /* Until all of the file, or the names of the folder, would survive a power cut. */
 int hsae_os_sync(int file);
 /* As pread(). */
@@ -147,11 +148,17 @@ int hsae_os_thread_start(pthread_t *thread, void *(*run)(void *), void *user);
 
 /* ---- the program: called by main's thread ---- */
 
-/* First thing in main: as many open files as go, and on Windows arguments in UTF-8 and a standard output whose bytes arrive as they are. */
+/* First thing in main: standard streams that are closed become the null device, as many open files as go, and on Windows arguments in UTF-8
+ * and a standard output whose bytes arrive as they are. */
 void hsae_os_program_begin(int *argc, char ***argv);
-/* `stop` is called with SIGINT, SIGTERM or SIGHUP when the program is to end, as a signal handler or, on Windows, from another thread. A
- * closed pipe and a file grown too large become errors of writing. */
+/* Before any other thread is made. `stop` is called by a thread of its own, once for each signal that asks the program to end: SIGINT,
+ * SIGTERM, SIGHUP (unless it is ignored, as under nohup), SIGUSR1, SIGUSR2 and SIGXCPU; on Windows for Ctrl-C, and for the end of the console
+ * or of the session. No system call is interrupted. A closed pipe and a file grown too large become errors of writing. */
 void hsae_os_program_catch(void (*stop)(int signal));
+/* Whether a batch system sends this signal as a warning before its time limit, perhaps more than once: SIGUSR1, SIGUSR2, SIGXCPU. */
+bool hsae_os_signal_warns(int signal);
+/* After writing to standard output has failed: whether the reason is that its reader has closed the pipe. */
+bool hsae_os_output_is_closed(void);
 /* Whether standard error is a terminal that lines can be taken away from (\r, \033[K), and how many columns it has; 0: not known. */
 bool hsae_os_has_terminal(void);
 unsigned hsae_os_terminal_width(void);

@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,9 +120,42 @@ char *hsae_os_working_folder(char *path, size_t size)
 
 /* ---- files ---- */
 
+/* Until something has been written to the pipe, or the last writer has closed it; false with ETIMEDOUT after PIPE_SECONDS. */
+static bool wait_for_writer(int pipe)
+{
+    enum { PIPE_SECONDS = 10 };
+    struct pollfd poll_for = {.fd = pipe, .events = POLLIN};
+    int ready = poll(&poll_for, 1, 1000 * PIPE_SECONDS);
+    if (ready == 0)
+        errno = ETIMEDOUT;
+    return ready > 0;
+}
+
+/* An open file to be read. Opening does not block, whatever is at `path`; afterwards reading does. */
+static int open_to_read(const char *path)
+{
+    struct stat info;
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), error;
+    if (file < 0)
+        return -1;
+    if (fstat(file, &info) || (S_ISFIFO(info.st_mode) && !wait_for_writer(file)) || fcntl(file, F_SETFL, O_RDONLY)) {
+        error = errno;
+        close(file);
+        errno = error;
+        return -1;
+    }
+    return file;
+}
+
 FILE *hsae_os_fopen(const char *path, const char *mode)
 {
-    return fopen(path, mode);
+    if (*mode != 'r')
+        return fopen(path, mode);
+    int file = open_to_read(path);
+    FILE *stream = file < 0 ? NULL : fdopen(file, mode);
+    if (file >= 0 && !stream)
+        close(file);
+    return stream;
 }
 
 static int open_parent(const char *path)
@@ -189,9 +223,9 @@ bool hsae_os_is_named(int file, const char *path)
     return !fstat(file, &info) && !lstat(path, &named) && named.st_dev == info.st_dev && named.st_ino == info.st_ino;
 }
 
-int hsae_os_lock(int file, bool wait)
+int hsae_os_lock(int file)
 {
-    return flock(file, LOCK_EX | (wait ? 0 : LOCK_NB)) ? errno : 0;
+    return flock(file, LOCK_EX | LOCK_NB) ? errno : 0;
 }
 
 int hsae_os_sync(int file)
@@ -244,7 +278,7 @@ void hsae_os_forget(const void *data, uint64_t size)
 int hsae_os_lock_folder(const char *path, int *lock)
 {
     *lock = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return *lock < 0 ? errno : hsae_os_lock(*lock, false);
+    return *lock < 0 ? errno : hsae_os_lock(*lock);
 }
 
 void hsae_os_unlock_folder(const char *path, int lock, bool remove)
@@ -385,30 +419,72 @@ int hsae_os_thread_start(pthread_t *thread, void *(*run)(void *), void *user)
 
 /* ---- the program ---- */
 
+/* Started with one of the three standard streams closed, the next file that is opened would take its number, and text for the terminal
+ * would go into that file. */
+static void fill_standard_streams(void)
+{
+    for (int stream = STDIN_FILENO; stream <= STDERR_FILENO; stream++)
+        if (fcntl(stream, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDWR) != stream)
+            _exit(EXIT_FAILURE); /* open() takes the lowest free number, so there is no /dev/null */
+}
+
 /* A data set keeps every file open, and the customary limit is there for the sake of select(2), which is not used here. */
 void hsae_os_program_begin(int *argc, char ***argv)
 {
     struct rlimit limit;
     (void)argc, (void)argv;
+    fill_standard_streams();
     if (!getrlimit(RLIMIT_NOFILE, &limit)) {
         limit.rlim_cur = limit.rlim_max;
         setrlimit(RLIMIT_NOFILE, &limit);
     }
 }
 
+static struct {
+    sigset_t signals;
+    void (*stop)(int signal);
+} caught;
+
+static void *wait_for_signals(void *unused)
+{
+    int number;
+    while (sigwait(&caught.signals, &number) == 0)
+        caught.stop(number);
+    return unused;
+}
+
+/* A thread waits for the signals, and every other thread blocks them. So no call of any thread is interrupted, and the handlers that LLVM
+ * installs in PoCL's and Mesa's drivers never see one of these signals. */
 void hsae_os_program_catch(void (*stop)(int signal))
 {
-    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
-    struct sigaction action = {.sa_handler = stop, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU};
+    pthread_t thread;
+    caught.stop = stop;
+    sigemptyset(&caught.signals);
     for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
         struct sigaction old;
-        /* What runs under nohup is to survive its terminal. */
+        /* Under nohup the program is to survive its terminal. */
         if (sigaction(signals[i], NULL, &old) == 0 && (signals[i] != SIGHUP || old.sa_handler != SIG_IGN))
-            sigaction(signals[i], &action, NULL);
+            sigaddset(&caught.signals, signals[i]);
     }
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+    pthread_sigmask(SIG_BLOCK, &caught.signals, NULL);
+    if (hsae_os_thread_start(&thread, wait_for_signals, NULL) == 0)
+        pthread_detach(thread);
+    else
+        pthread_sigmask(SIG_UNBLOCK, &caught.signals, NULL); /* the signals end the program, as they do by default */
+}
+
+bool hsae_os_signal_warns(int signal)
+{
+    return signal == SIGUSR1 || signal == SIGUSR2 || signal == SIGXCPU;
+}
+
+bool hsae_os_output_is_closed(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
+    return poll(&output, 1, 0) > 0 && (output.revents & POLLERR) != 0;
 }
 
 bool hsae_os_has_terminal(void)

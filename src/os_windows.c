@@ -368,10 +368,10 @@ bool hsae_os_is_named(int file, const char *path)
     return same;
 }
 
-int hsae_os_lock(int file, bool wait)
+int hsae_os_lock(int file)
 {
     OVERLAPPED place = {.OffsetHigh = LOCK_HIGH};
-    if (LockFileEx(handle_of(file), LOCKFILE_EXCLUSIVE_LOCK | (wait ? 0 : LOCKFILE_FAIL_IMMEDIATELY), 0, 1, 0, &place))
+    if (LockFileEx(handle_of(file), LOCKFILE_EXCLUSIVE_LOCK | LOCKFILE_FAIL_IMMEDIATELY, 0, 1, 0, &place))
         return 0;
     fail();
     return errno;
@@ -634,6 +634,17 @@ void hsae_os_program_catch(void (*stop)(int signal))
 {
     stop_program = stop;
     SetConsoleCtrlHandler(on_control, TRUE);
+}
+
+bool hsae_os_signal_warns(int signal)
+{
+    (void)signal;
+    return false;
+}
+
+bool hsae_os_output_is_closed(void)
+{
+    return errno == EPIPE || errno == EINVAL; /* what the C runtime makes of a pipe that nobody reads any more */
 }
 
 bool hsae_os_has_terminal(void)

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
-#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -122,13 +121,25 @@ bool cli_progress(void *user, uint64_t done, uint64_t total)
     return !cli_signal();
 }
 
-static volatile sig_atomic_t signal_number;
+/* Of the first signal; 0: none yet. */
+static atomic_int signal_number;
+static atomic_bool something_to_save;
+/* In which a command whose work has nothing to save may tidy up. */
+static const double GRACE_SECONDS = 1;
 
+/* In the thread that waits for signals. */
 static void on_signal(int number)
 {
-    if (signal_number)
-        _Exit(128 + number);
-    signal_number = number;
+    int none = 0;
+    bool first = atomic_compare_exchange_strong(&signal_number, &none, number);
+    if (!first && hsae_os_signal_warns(number))
+        return;
+    if (first && !atomic_load(&something_to_save))
+        hsae_os_sleep(GRACE_SECONDS);
+    if (first && atomic_load(&something_to_save))
+        return;
+    cli_clear_status_line();
+    _Exit(128 + number);
 }
 
 void cli_catch_signals(void)
@@ -136,9 +147,14 @@ void cli_catch_signals(void)
     hsae_os_program_catch(on_signal);
 }
 
+void cli_must_save(bool on)
+{
+    atomic_store(&something_to_save, on);
+}
+
 int cli_signal(void)
 {
-    return signal_number;
+    return atomic_load(&signal_number);
 }
 
 static void on_log(void *user, hsae_log_level level, const char *message)
@@ -276,6 +292,8 @@ int cli_finish_output(int status)
     cli_clear_status_line();
     if (fflush(stdout) == 0 && !ferror(stdout) && fclose(stdout) == 0)
         return status;
+    if (hsae_os_output_is_closed())
+        return status ? status : CLI_PIPE;
     cli_file_error("write", "standard output");
     return status ? status : CLI_FAILED;
 }

@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-/* Exit statuses. An interrupted command exits with 128 + signal. */
-enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2 };
+/* Exit statuses. An interrupted command exits with 128 + signal; CLI_PIPE: the reader of standard output has gone, as if by SIGPIPE. */
+enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_PIPE = 141 };
 /* cli_parse: nothing to exit for, go on. */
 enum { CLI_CONTINUE = -1 };
 
@@ -35,8 +35,11 @@ void cli_clear_status_line(void);
 /* hsae_progress_fn that shows a share of the work; `user` is the verb. False once interrupted. */
 bool cli_progress(void *user, uint64_t done, uint64_t total);
 
-/* SIGINT, SIGTERM, SIGHUP: the first is remembered, the second ends the program. 0: none yet. */
+/* The first signal that asks for the end (hsae_os_program_catch) is remembered, and a second later the program ends, unless it has ended by
+ * itself. While there is something to save it goes on until that is saved; another signal ends it at once, unless that one only warns. */
 void cli_catch_signals(void);
+void cli_must_save(bool on);
+/* 0: none yet. */
 int cli_signal(void);
 
 /* One command. `examples` ends each line with a newline. */

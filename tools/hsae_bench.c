@@ -1,5 +1,6 @@
 /* hsae bench: how fast a device trains, kernel by kernel, against what it reaches at best. */
 #include "cli.h"
+#include "text.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -130,7 +131,7 @@ static json_t *shares_json(const hsae_bench_result *result)
 
 static json_t *device_json(const hsae_device_info *device)
 {
-    return json_pack("{s:s, s:s, s:s}", "id", device->id, "name", device->name, "driver", device->driver);
+    return json_pack("{s:s, s:o, s:o}", "id", device->id, "name", text_json(device->name), "driver", text_json(device->driver));
 }
 
 static json_t *result_json(const struct bench *bench, const hsae_device_info *device, const hsae_bench_result *result)

@@ -1,5 +1,6 @@
 /* hsae decode: the features that `hsae encode` wrote back to activations, one reconstruction for each level. */
 #include "cli.h"
+#include "text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -186,7 +187,7 @@ static int decode(struct decoder *decoder, const char *model_path, const char *d
         status = decoder->batch ? decode_levels(decoder, &rows) : HSAE_ERROR_MEMORY;
     }
     if (status == HSAE_OK && json)
-        return cli_print_json(json_pack("{s:s, s:I}", "out", decoder->out, "tokens", (json_int_t)rows));
+        return cli_print_json(json_pack("{s:o, s:I}", "out", text_json(decoder->out), "tokens", (json_int_t)rows));
     if (status == HSAE_OK)
         printf("%" PRIu64 " activation vectors decoded to %s\n", rows, decoder->out);
     return cli_exit_status(status);

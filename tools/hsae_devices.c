@@ -1,5 +1,6 @@
 /* hsae devices: what there is to compute on. */
 #include "cli.h"
+#include "text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -56,8 +57,8 @@ static json_t *quirks_json(const hsae_device_info *device)
 
 static json_t *device_json(const hsae_device_info *device, const char *tested)
 {
-    json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", device->id, "backend", backend_name(device->backend), "name",
-                               device->name, "driver", device->driver, "type", type_name(device->type));
+    json_t *object = json_pack("{s:s, s:s, s:o, s:o, s:s}", "id", device->id, "backend", backend_name(device->backend), "name",
+                               text_json(device->name), "driver", text_json(device->driver), "type", type_name(device->type));
     if (object)
         add_limits(object, &device->limits);
     if (object)
@@ -152,7 +153,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 {
     bool json = false, test = false;
     const struct cli_option options[] = {
-        {"test", CLI_FLAG, &test, NULL, "train a few steps on every device, use a model on it, and compare all that comes out with the reference"},
+        {"test", CLI_FLAG, &test, NULL,
+         "train a few steps on every device, use a model on it, and compare all that comes out with the reference"},
         {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
         {0},
     };

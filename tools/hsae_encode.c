@@ -1,5 +1,6 @@
 /* hsae encode: activations to the active features of every level, as compressed sparse rows. */
 #include "cli.h"
+#include "text.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -173,7 +174,7 @@ static void print_result(const struct encoder *encoder, bool json)
             printf("level %u: %u features, %.2f active per vector\n", l, config->levels[l], (double)total / (double)rows);
     }
     if (json)
-        cli_print_json(json_pack("{s:s, s:I, s:o}", "out", encoder->out, "tokens", (json_int_t)rows, "levels", levels));
+        cli_print_json(json_pack("{s:o, s:I, s:o}", "out", text_json(encoder->out), "tokens", (json_int_t)rows, "levels", levels));
     else
         printf("%" PRIu64 " activation vectors encoded to %s\n", rows, encoder->out);
     if (!json)

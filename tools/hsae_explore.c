@@ -1,6 +1,7 @@
 /* hsae explore: what the features of a model respond to, as a page, a figure, or files for other tools. */
 #include "explore.h"
 #include "run_folder.h"
+#include "text.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -95,8 +96,8 @@ static void print_result(const struct request *request, const struct exploration
     for (uint32_t l = 0; l < evaluation->level_count; l++)
         features += hsae_model_config(exploration->model)->levels[l];
     if (request->json)
-        cli_print_json(json_pack("{s:s, s:I, s:I, s:I, s:I, s:f}", "out", out, "bytes", (json_int_t)bytes, "features", (json_int_t)features,
-                                 "tokens", (json_int_t)evaluation->tokens, "sequences",
+        cli_print_json(json_pack("{s:o, s:I, s:I, s:I, s:I, s:f}", "out", text_json(out), "bytes", (json_int_t)bytes, "features",
+                                 (json_int_t)features, "tokens", (json_int_t)evaluation->tokens, "sequences",
                                  (json_int_t)hsae_explorer_sequences(exploration->explorer), "seconds", seconds));
     else
         printf("%" PRIu64 " features on %" PRIu64 " tokens in %.1f s\n%s: %.1f MB\n", features, evaluation->tokens, seconds, out,

@@ -1,5 +1,6 @@
 /* hsae export: a model in the files of other tools, or with its weights in half precision. */
 #include "cli.h"
+#include "text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -53,7 +54,7 @@ static int print(const struct request *request, const hsae_config *config)
         json_t *levels = json_array();
         for (uint32_t l = 0; l < config->level_count; l++)
             json_array_append_new(levels, json_integer(config->levels[l]));
-        return cli_print_json(json_pack("{s:s, s:s, s:o}", "out", request->out, "format", request->format, "levels", levels));
+        return cli_print_json(json_pack("{s:o, s:s, s:o}", "out", text_json(request->out), "format", request->format, "levels", levels));
     }
     if (strcmp(request->format, "hsae") == 0)
         printf("%s: model with %s weights\n", request->out, request->dtype);

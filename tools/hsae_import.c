@@ -1,5 +1,6 @@
 /* hsae import: SAEs of other tools as one model. */
 #include "cli.h"
+#include "text.h"
 
 #include <stdlib.h>
 
@@ -17,7 +18,8 @@ static int print(const char *out, const hsae_model *model, bool json)
         json_array_append_new(levels, json_pack("{s:I, s:I}", "features", (json_int_t)level.features, "assigned", assigned));
     }
     if (json)
-        return cli_print_json(json_pack("{s:s, s:I, s:o}", "out", out, "dim", (json_int_t)hsae_model_dim(model), "levels", levels));
+        return cli_print_json(
+            json_pack("{s:o, s:I, s:o}", "out", text_json(out), "dim", (json_int_t)hsae_model_dim(model), "levels", levels));
     json_decref(levels);
     return CLI_DONE;
 }

@@ -95,9 +95,9 @@ static json_t *data_file_json(const hsae_data_file *file)
         json_object_set_new(object, "context", json_integer((json_int_t)file->context));
     }
     if (file->tensor)
-        json_object_set_new(object, "tensor", json_string(file->tensor));
+        json_object_set_new(object, "tensor", text_json(file->tensor));
     for (size_t i = 0; i < file->part_count; i++)
-        json_array_append_new(parts, json_pack("{s:s, s:s}", "name", file->parts[i].name, "type", file->parts[i].type));
+        json_array_append_new(parts, json_pack("{s:o, s:s}", "name", text_json(file->parts[i].name), "type", file->parts[i].type));
     json_object_set_new(object, "parts", parts);
     return object;
 }

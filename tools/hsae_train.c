@@ -22,6 +22,7 @@ struct train {
     char **argv;
 
     hsae_context *context;
+    char *config_json; /* what config_path holds; NULL: it was not given */
     hsae_device *device;
     hsae_dataset *data, *held_out; /* what is trained on; what the end is evaluated on, or NULL */
 
@@ -48,7 +49,7 @@ static uint64_t or_default(uint64_t value, uint64_t automatic)
 static hsae_status apply_options(void *user, hsae_config *config)
 {
     const struct train *train = user;
-    hsae_status status = train->config_path ? hsae_config_load(train->context, config, train->config_path) : HSAE_OK;
+    hsae_status status = train->config_json ? hsae_config_parse(train->context, config, train->config_json, train->config_path) : HSAE_OK;
     for (size_t i = 0; i < train->keys.count && status == HSAE_OK; i++)
         status = hsae_config_set(train->context, config, train->keys.items[i].name, train->keys.items[i].text);
     return status;
@@ -315,8 +316,8 @@ static hsae_status run_steps(struct train *train)
 
 static json_t *result_json(const struct train *train, const char *checkpoint, const char *model, json_t *evaluation)
 {
-    return json_pack("{s:s, s:I, s:s, s:s, s:o}", "out", train->folder, "step", (json_int_t)train->saved_step, "checkpoint", checkpoint,
-                     "model", model, "evaluation", evaluation ? evaluation : json_null());
+    return json_pack("{s:o, s:I, s:o, s:o, s:o}", "out", text_json(train->folder), "step", (json_int_t)train->saved_step, "checkpoint",
+                     text_json(checkpoint), "model", text_json(model), "evaluation", evaluation ? evaluation : json_null());
 }
 
 /* Writes the model, evaluates it and says what came out. */
@@ -462,7 +463,10 @@ static int run_once(struct train *train)
     exit_status = prepare_folder(train, *start);
     if (exit_status != CLI_DONE)
         return exit_status;
-    return conclude(train, work(train));
+    cli_must_save(true);
+    exit_status = conclude(train, work(train));
+    cli_must_save(false);
+    return exit_status;
 }
 
 static int close_run(struct train *train, int exit_status)
@@ -604,7 +608,9 @@ static int train(struct train *train, const struct cli_command *command)
     train->context = cli_context();
     if (!train->context)
         return CLI_FAILED;
-    hsae_status status = open_inputs(train);
+    hsae_status status = train->config_path ? hsae_config_read(train->context, train->config_path, &train->config_json) : HSAE_OK;
+    if (status == HSAE_OK)
+        status = open_inputs(train);
     if (status == HSAE_OK)
         status = cli_open_device(train->context, train->device_id, &train->device);
     if (status != HSAE_OK)
@@ -646,6 +652,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     hsae_dataset_close(&all.data);
     hsae_dataset_close(&all.held_out);
     hsae_device_close(&all.device);
+    hsae_free(all.config_json);
     hsae_context_destroy(&all.context);
     free(all.data_paths.items);
     free(all.eval_paths.items);
@@ -659,7 +666,8 @@ const struct cli_command cli_train = {
     .examples = "  hsae train --data activations/ --out runs/first --levels 2048,4096,8192 --steps 20000 --holdout 0.05\n"
                 "  hsae train --data activations/ --out runs/first --resume auto\n"
                 "  hsae train --data a.npy b.npy --out runs/second --config runs/first/config.json --seed 7 --device opencl:0\n\n"
-                "Ctrl-C once: finish the step, write a checkpoint, exit; twice: stop now. With --resume the configuration comes from\n"
-                "the checkpoint; steps, lr, target-l0, rho and perturb may be changed. Give --holdout again if it was given before.\n",
+                "Ctrl-C once: finish the step, write a checkpoint, exit; twice: stop now. TERM, HUP, USR1, USR2 and XCPU do what Ctrl-C\n"
+                "does once, so that a batch system may send one before its time limit. With --resume the configuration comes from the\n"
+                "checkpoint; steps, lr, target-l0, rho and perturb may be changed. Give --holdout again if it was given before.\n",
     .run = run,
 };

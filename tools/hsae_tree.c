@@ -1,5 +1,6 @@
 /* hsae tree: a hierarchy over a model that was trained without one, or over SAEs of other tools. */
 #include "cli.h"
+#include "text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -59,7 +60,7 @@ static int print(const struct request *request, const hsae_model *model, const h
         json_array_append_new(pairs, json_pack("{s:I, s:I}", "features", (json_int_t)level.features, "assigned", assigned));
     }
     if (request->json)
-        return cli_print_json(json_pack("{s:s, s:o, s:o}", "out", request->out, "pairs", pairs, "evaluation",
+        return cli_print_json(json_pack("{s:o, s:o, s:o}", "out", text_json(request->out), "pairs", pairs, "evaluation",
                                         request->data.count ? cli_evaluation_json(evaluation, config) : json_null()));
     json_decref(pairs);
     if (request->data.count) {

@@ -1,5 +1,6 @@
 /* hsae tune: finds the fastest shapes of a device's kernels and keeps them for later runs. */
 #include "cli.h"
+#include "text.h"
 
 #include <string.h>
 
@@ -28,10 +29,11 @@ static json_t *result_json(const struct tune *tune, const hsae_device_info *devi
                                                  kernel->default_shape, "shape", kernel->shape, "shapes", (json_int_t)kernel->shapes,
                                                  "tried", (json_int_t)kernel->tried, "rejected", (json_int_t)kernel->rejected));
     }
-    return json_pack("{s:s, s:{s:s, s:s, s:s}, s:s, s:o, s:o, s:o, s:o, s:b, s:s?}", "version", hsae_version(), "device", "id", device->id,
-                     "name", device->name, "driver", device->driver, "preset", tune->preset, "kernels", kernels, "default_step_seconds",
-                     cli_json_number(result->default_step), "tuned_step_seconds", cli_json_number(result->tuned_step), "seconds",
-                     cli_json_number(result->seconds), "complete", (int)result->complete, "file", path);
+    return json_pack("{s:s, s:{s:s, s:o, s:o}, s:s, s:o, s:o, s:o, s:o, s:b, s:o?}", "version", hsae_version(), "device", "id", device->id,
+                     "name", text_json(device->name), "driver", text_json(device->driver), "preset", tune->preset, "kernels", kernels,
+                     "default_step_seconds", cli_json_number(result->default_step), "tuned_step_seconds",
+                     cli_json_number(result->tuned_step), "seconds", cli_json_number(result->seconds), "complete", (int)result->complete,
+                     "file", path ? text_json(path) : NULL);
 }
 
 static void print_table(const hsae_tune_result *result)

@@ -55,6 +55,9 @@ HSAE_API hsae_status hsae_config_set(hsae_context *context, hsae_config *config,
 
 /* Sets the keys of a flat JSON object, leaving others as they are. `origin` names the source in messages. On error *config is unchanged. */
 HSAE_API hsae_status hsae_config_parse(hsae_context *context, hsae_config *config, const char *json, const char *origin);
+/* The text of a file, at most 1 MiB, for hsae_config_parse; free with hsae_free. A pipe can be read once. ERROR_FILE, ERROR_CONFIG. */
+HSAE_API hsae_status hsae_config_read(hsae_context *context, const char *path, char **json);
+/* hsae_config_read, then hsae_config_parse. */
 HSAE_API hsae_status hsae_config_load(hsae_context *context, hsae_config *config, const char *path);
 
 /* All keys as one JSON object (target_l0 and init_l0 as a number where all levels agree). Free with hsae_free; NULL: out of memory. */

@@ -35,6 +35,8 @@ const char *hsae_errno_advice(int error)
         return "; choose a shorter path";
     case ENOMEM:
         return "; close other programs or raise the limit of memory (ulimit -v)";
+    case ETIMEDOUT:
+        return "; where it is a pipe, start its writer first";
     case EIO:
         return "; the disk itself reports a fault: see the system's log, and choose another one";
     default:
@@ -130,7 +132,7 @@ static const char temporary_prefix[] = ".hsae-", temporary_suffix[] = ".tmp";
  * alone by both. */
 static bool hold(int file, const char *name)
 {
-    return hsae_os_lock(file, false) != EWOULDBLOCK && hsae_os_is_named(file, name);
+    return hsae_os_lock(file) != EWOULDBLOCK && hsae_os_is_named(file, name);
 }
 
 /* An open file beside the target, or -1 with errno set. */
@@ -277,7 +279,7 @@ void hsae_folder_sweep(hsae_context *context, const char *folder)
         char *path = is_temporary(name) ? hsae_path_join(folder, name) : NULL;
         int file = path ? hsae_os_open(path, HSAE_OS_CLAIM) : -1;
         /* A writer at work holds the lock. One that is done may have given the name up, and another have taken it. */
-        if (file >= 0 && hsae_os_describe(file, &size) == HSAE_OS_FILE && !hsae_os_lock(file, false) && hsae_os_is_named(file, path) &&
+        if (file >= 0 && hsae_os_describe(file, &size) == HSAE_OS_FILE && !hsae_os_lock(file) && hsae_os_is_named(file, path) &&
             !hsae_os_remove(path))
             hsae_log(context, HSAE_LOG_DEBUG, "%s: removed; whoever wrote it was stopped", path);
         if (file >= 0)
