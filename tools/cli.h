@@ -91,6 +91,9 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, const st
 hsae_context *cli_context(void);
 /* While on, errors of the library are shown as warnings (a file that is only tried). */
 void cli_soften_errors(bool on);
+/* Whether devices are tested and steps checked (HSAE_SELF_TEST), and how to use a device that failed. */
+bool cli_checks_devices(void);
+void cli_say_unchecked(void);
 /* hsae_device_test, unless the user does not want it (HSAE_SELF_TEST): closes a device that computes wrong. */
 hsae_status cli_test_device(hsae_device **device);
 /* Opens `id`, or the default device, says which and why, and tests it. */

@@ -309,8 +309,11 @@ static hsae_status run_steps(struct train *train)
         train->failed = true;
         return HSAE_ERROR_FILE;
     }
+    hsae_trainer_check(train->trainer, cli_checks_devices());
     hsae_status status = hsae_trainer_run(train->trainer, train->data, &params);
     cli_clear_status_line();
+    if (status == HSAE_ERROR_DRIVER && cli_checks_devices())
+        cli_say_unchecked();
     return status;
 }
 
@@ -376,6 +379,7 @@ static void say_how_to_go_on(const struct train *train, hsae_status status)
     if (train->check || run_checkpoints(train->folder, &steps, &count) != CLI_DONE)
         return;
     const char *first = status == HSAE_ERROR_DEVICE_LOST     ? "the device was lost; "
+                        : status == HSAE_ERROR_DRIVER        ? "choose another --device; then "
                         : status == HSAE_ERROR_DEVICE_MEMORY ? "close what else uses the device's memory or choose another --device; then "
                         : status == HSAE_ERROR_MEMORY        ? "close other programs; then "
                         : train->failed                      ? "once the files can be written "

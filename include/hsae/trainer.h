@@ -9,6 +9,7 @@
 #define HSAE_TRAINER_H
 
 #include <hsae/model.h>
+#include <stdbool.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -31,6 +32,14 @@ HSAE_API hsae_status hsae_trainer_resume(hsae_device *device, const char *path, 
 /* Whether hsae_trainer_resume can read the file: checks all of it, with little memory. ERROR_FILE, ERROR_FORMAT. */
 HSAE_API hsae_status hsae_checkpoint_check(hsae_context *context, const char *path);
 HSAE_API void hsae_trainer_destroy(hsae_trainer **trainer);
+
+/* Whether steps are checked against the reference device; on unless said otherwise, except on the reference device itself. The first step
+ * after a trainer was made or resumed is checked, and the first one that a tree, ghost gradients or larger launches bring something new to.
+ * The host computes a sample of the step's own rows and features anew, at the run's own sizes, and compares within what rounding may do: a
+ * driver that is right on the small model of hsae_device_test and wrong on large launches is found in that step. It takes some
+ * milliseconds of a small run and less than a second at the paper's size, and changes no bit of the run. A step that is wrong ends in
+ * ERROR_DRIVER, and so does everything that would save or copy the trainer's model from then on. Call it between steps. */
+HSAE_API void hsae_trainer_check(hsae_trainer *trainer, bool on);
 
 /* Figures of one step. */
 typedef struct hsae_step_level {
@@ -71,7 +80,7 @@ typedef struct hsae_run_params {
 HSAE_API hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset, const hsae_run_params *params);
 
 /* One step on the caller's own batch, raw [batch, d]. `metrics` may be NULL; asking for them waits for the step. ERROR_ARGUMENT after the
- * last of config.steps. */
+ * last of config.steps, ERROR_DRIVER where the device computes it wrong (hsae_trainer_check). */
 HSAE_API hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step_metrics *metrics);
 
 HSAE_API uint64_t hsae_trainer_step_count(const hsae_trainer *trainer);

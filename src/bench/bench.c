@@ -113,6 +113,7 @@ static hsae_status make_data(struct bench *bench, const hsae_config *config)
         batch[k] = (float)(random >> 8) * 0x1p-24f - 0.5f;
     }
     hsae_status status = hsae_trainer_create_from_memory(bench->device, config, batch, config->batch, bench->params->dim, &trainer);
+    hsae_trainer_check(trainer, false); /* its time is not a step's */
     free(batch);
     if (!status)
         status = say(bench, "building the tree");
@@ -444,6 +445,7 @@ static hsae_status make_trainer(struct bench *bench, const hsae_config *config)
 {
     double seconds, started;
     hsae_status status = hsae_trainer_create(bench->device, config, bench->data, &bench->trainer);
+    hsae_trainer_check(bench->trainer, false);
     if (!status) {
         bench->trainer->config.hierarchy_period = FOREVER; /* no update within a block of steps; sustain sets it right */
         status = hsae_hierarchy_update(bench->trainer);

@@ -209,6 +209,9 @@ static hsae_status open_rows(hsae_trainer *trainer, bool write, struct device_ro
 {
     uint64_t bytes = trainer->stack.features * sizeof *rows->places;
     *rows = (struct device_rows){trainer, write, NULL};
+    if (trainer->wrong)
+        return hsae_fail(trainer->context, HSAE_ERROR_DRIVER, "%s computed a step wrong: the trainer has no model to give",
+                         trainer->stack.device->info.id);
     hsae_status status = hsae_step_settle(trainer, 0);
     if (status)
         return status;

@@ -123,8 +123,8 @@ static uint32_t format_of(hsae_dtype dtype)
     return dtype == HSAE_DTYPE_F16 ? FORMAT_F16 : dtype == HSAE_DTYPE_BF16 ? FORMAT_BF16 : FORMAT_F32;
 }
 
-/* The start of a step: the batch, the flags of every feature, dead lists, lambda; then the forward pass. */
-static hsae_status record_forward(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight)
+/* The start of a step: the batch, the flags of every feature, dead lists, lambda; then the lists. */
+hsae_status hsae_step_record_lists(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight)
 {
     const struct stack *stack = &trainer->stack;
     struct swap_args swap = {stack->features, stack->levels};
@@ -137,9 +137,7 @@ static hsae_status record_forward(const hsae_trainer *trainer, struct hsae_seque
     if (!status)
         status =
             LAUNCH(stack, sequence, prepare, 1, 1, prepare, flight->clock, stack->levels_table, stack->flags, stack->norms, stack->control);
-    if (!status)
-        status = hsae_record_lists(stack, sequence);
-    return status ? status : hsae_record_decode(stack, sequence, 0, stack->levels);
+    return status ? status : hsae_record_lists(stack, sequence);
 }
 
 /* The constraint's scalars of each pair; only where there is a tree and rho > 0, else update takes rho 0. */
@@ -382,7 +380,9 @@ static hsae_status record_flights(hsae_trainer *trainer)
         struct flight *flight = &trainer->flight[f];
         status = hsae_sequence_create(stack->device, "training step", trainer->timed || trainer->learning, &flight->sequence);
         if (!status)
-            status = record_forward(trainer, flight->sequence, flight);
+            status = hsae_step_record_lists(trainer, flight->sequence, flight);
+        if (!status)
+            status = hsae_record_decode(stack, flight->sequence, 0, stack->levels);
         if (!status)
             status = record_backward(trainer, flight->sequence, flight);
         if (!status)
@@ -447,7 +447,7 @@ hsae_status hsae_step_feed(hsae_trainer *trainer, hsae_dtype dtype)
     return status ? status : hsae_step_record(trainer);
 }
 
-hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight)
+hsae_status hsae_step_clock(hsae_trainer *trainer, struct flight *flight)
 {
     const hsae_config *config = &trainer->config;
     u32 clock[CLOCK_WORDS] = {0};
@@ -458,12 +458,16 @@ hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight)
     clock[CLOCK_DEAD_STEPS] = config->dead_steps < UINT32_MAX ? (u32)config->dead_steps : UINT32_MAX;
     clock[CLOCK_RATE] = bits_u32((f32)hsae_step_rate(config, flight->step));
     clock[CLOCK_CORRECTION] = bits_u32((f32)(1 / (1 - pow(config->beta2, (double)flight->step))));
-    hsae_status status = hsae_buffer_write(flight->clock, 0, sizeof clock, clock);
+    return hsae_buffer_write(flight->clock, 0, sizeof clock, clock);
+}
+
+hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight)
+{
+    hsae_status status = hsae_step_clock(trainer, flight);
     return status ? status : hsae_sequence_submit(flight->sequence, &flight->ticket);
 }
 
-/* Makes room for what the halted step needed. */
-static hsae_status mend(hsae_trainer *trainer, const u32 status_words[STATUS_WORDS])
+hsae_status hsae_step_mend(hsae_trainer *trainer, const u32 status_words[STATUS_WORDS])
 {
     struct stack *stack = &trainer->stack;
     hsae_status status = HSAE_OK;
@@ -516,7 +520,7 @@ hsae_status hsae_step_settle(hsae_trainer *trainer, int leave)
             continue;
         }
         /* This step and those behind it changed nothing. */
-        if ((status = hsae_device_wait(trainer->stack.device, 0)) || (status = mend(trainer, words)))
+        if ((status = hsae_device_wait(trainer->stack.device, 0)) || (status = hsae_step_mend(trainer, words)))
             break;
         uint64_t first = flight->step;
         for (uint64_t step = first; step < first + HSAE_IN_FLIGHT && !status; step++)

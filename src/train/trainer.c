@@ -49,8 +49,15 @@ hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, u
                                 "a mean of width %" PRIu32 " and the parents of %" PRIu64 " features", dim, features);
     struct stack_params params = {config->batch, true, config->similarity == HSAE_SIMILARITY_COACTIVATION, first_pairs(config)};
     status = hsae_stack_create(&trainer->stack, device, config, dim, &params);
+    hsae_trainer_check(trainer, true);
     trainer->started = trainer->metrics_time = hsae_os_seconds();
     return status ? status : hsae_step_buffers(trainer);
+}
+
+void hsae_trainer_check(hsae_trainer *trainer, bool on)
+{
+    if (trainer)
+        trainer->checks = on && trainer->stack.device->info.backend != HSAE_BACKEND_REF;
 }
 
 void hsae_trainer_destroy(hsae_trainer **trainer_pointer)
@@ -217,10 +224,27 @@ static hsae_status learn_speed(hsae_trainer *trainer, struct flight *flight)
     return status ? status : hsae_step_record(trainer);
 }
 
+/* A step that is compared with the reference, and waited for. */
+static hsae_status launch_checked(hsae_trainer *trainer, struct flight *flight)
+{
+    struct check *check = NULL;
+    hsae_status status = hsae_step_settle(trainer, 0);
+    if (!status)
+        status = hsae_check_before(trainer, flight, &check);
+    if (!status)
+        status = hsae_step_submit(trainer, flight);
+    if (!status)
+        status = hsae_step_settle(trainer, 0);
+    if (!status)
+        status = hsae_check_after(check);
+    hsae_check_free(&check);
+    return status;
+}
+
 hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight)
 {
     flight->step = trainer->step + 1;
-    hsae_status status = hsae_step_submit(trainer, flight);
+    hsae_status status = hsae_check_due(trainer) ? launch_checked(trainer, flight) : hsae_step_submit(trainer, flight);
     if (status)
         return status;
     trainer->step++;

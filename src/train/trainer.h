@@ -25,6 +25,13 @@ struct hsae_trainer {
     struct hsae_buffer *bias_v, *last_fired, *terms, *dots, *kin, *squares;
     struct hsae_buffer *owners, *sums; /* of segments (kernel_args.h); exist once a step with such is recorded */
     struct parts parts;                /* of the forest as it is */
+    bool checks;                       /* steps are checked (check.h): not on the reference device, nor where the caller wants none */
+    bool wrong;                        /* a check failed: what the trainer holds is not to be saved */
+    struct checked {
+        uint64_t steps; /* that were; what recordings of them had: */
+        int lessons;
+        bool tree, ghosts;
+    } checked;
     /* Exist while ghost launches are recorded: of each level that has some, and the gradients of a chunk of dead features. */
     struct hsae_buffer *ghost[HSAE_MAX_LEVELS], *ghost_losses[HSAE_MAX_LEVELS], *ghost_weights[HSAE_MAX_LEVELS], *ghost_rows;
     uint32_t ghost_capacity[HSAE_MAX_LEVELS]; /* dead features that the recorded step serves */
@@ -74,6 +81,12 @@ hsae_status hsae_step_refresh(hsae_trainer *trainer);
 hsae_status hsae_step_feed(hsae_trainer *trainer, hsae_dtype dtype);
 /* Learning rate of step t (from 1). */
 double hsae_step_rate(const hsae_config *config, uint64_t step);
+/* Writes the clock of the flight's step. */
+hsae_status hsae_step_clock(hsae_trainer *trainer, struct flight *flight);
+/* Records the forward pass up to its lists. */
+hsae_status hsae_step_record_lists(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight);
+/* Makes room for what a halted step needed, as its status says, and clears the halt. */
+hsae_status hsae_step_mend(hsae_trainer *trainer, const u32 status_words[STATUS_WORDS]);
 /* Writes the clock of the flight's step and submits it. */
 hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight);
 /* Waits until at most `leave` steps are in flight. Steps that were halted are mended (longer lists, ghost launches) and done again. */
@@ -90,6 +103,17 @@ uint64_t hsae_trainer_ring(const struct hsae_device *device);
 hsae_status hsae_flight_next(hsae_trainer *trainer, struct flight **out);
 /* Submits the next step on the batch that the flight holds, and updates the tree where one is due after it. */
 hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight);
+
+/* check.c: whether the next step is to be checked: the first one, and the first with a tree, with ghost gradients, or in larger pieces. */
+bool hsae_check_due(const hsae_trainer *trainer);
+/* Before the flight's step is submitted, with no step in flight. ERROR_DRIVER: the device computes wrong. Free *out, also after a failure.
+ */
+struct check;
+hsae_status hsae_check_before(hsae_trainer *trainer, struct flight *flight, struct check **out);
+/* After that step was waited for. ERROR_DRIVER. */
+hsae_status hsae_check_after(struct check *check);
+/* Takes NULL in *check. */
+void hsae_check_free(struct check **check);
 
 /* init.c: where the first statistics come from. */
 struct calibration {

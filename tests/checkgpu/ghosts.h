@@ -2,7 +2,7 @@
 #ifndef HSAE_TESTS_GHOSTS_H
 #define HSAE_TESTS_GHOSTS_H
 
-#include "bounds.h"
+#include "ref/bounds.h"
 #include "world.h"
 
 /* exp(min(p, 10)) of a feature and a sample; p: its pre-activation. */

@@ -2,7 +2,7 @@
 #ifndef HSAE_TESTS_PAIRS_H
 #define HSAE_TESTS_PAIRS_H
 
-#include "bounds.h"
+#include "ref/bounds.h"
 #include "world.h"
 
 struct pair_sums {

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "bounds.h"
+#include "ref/bounds.h"
 
 /* ---- random numbers: splitmix64 ---- */
 

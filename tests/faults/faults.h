@@ -8,7 +8,8 @@
  *   portability  no call fails: a Vulkan driver that is none by the book, as MoltenVK is one
  *   apple        that driver, and an OpenCL driver for the same GPU, which tell nothing but its name
  *   rusticl      an OpenCL driver of that name, whose profiling says 1 ns for each launch
- *   small        the driver of a device that has little of everything (enum small), and takes no more than that
+ *   drop         no call fails: of a launch of more than N work-groups only the first one runs; where $HSAE_FAULT_KERNEL is set (OpenCL),
+ * of that kernel alone small        the driver of a device that has little of everything (enum small), and takes no more than that
  * HSAE_FAULT_COUNT=FILE: how many calls were counted, written at the end. The real loaders are $HSAE_REAL_OpenCL and $HSAE_REAL_vulkan. */
 #ifndef HSAE_TESTS_FAULTS_H
 #define HSAE_TESTS_FAULTS_H
@@ -16,11 +17,12 @@
 #include <dlfcn.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum kind { LOST, MEMORY, HOST, BUILD, WRONG, PORTABILITY, APPLE, RUSTICL, SMALL, KINDS };
+enum kind { LOST, MEMORY, HOST, BUILD, WRONG, PORTABILITY, APPLE, RUSTICL, DROP, SMALL, KINDS };
 /* OpenCL has one limit for SMALL_BUFFER, SMALL_ALLOCATION and SMALL_BINDING, and none for SMALL_GROUPS. */
 enum small {
     SMALL_MEMORY = 1 << 20,
@@ -35,7 +37,7 @@ enum small {
     SMALL_ARGUMENTS = 128,
 };
 
-static const char *const kind_names[] = {"lost", "memory", "host", "build", "wrong", "portability", "apple", "rusticl", "small"};
+static const char *const kind_names[] = {"lost", "memory", "host", "build", "wrong", "portability", "apple", "rusticl", "drop", "small"};
 static void *real_library;
 static bool counts; /* not the other loader's proxy */
 static int fault_at;
@@ -80,6 +82,12 @@ static bool fails(bool builds)
         atomic_store(&gone, true);
     }
     return true;
+}
+
+/* Whether a launch of that many work-groups loses all but the first. */
+static bool drops(uint64_t groups)
+{
+    return counts && fault_kind == DROP && groups > (uint64_t)fault_at;
 }
 
 /* Whether this kernel is compiled wrong. */

@@ -1,4 +1,4 @@
-#include "bounds.h"
+#include "ref/bounds.h"
 #include "world.h"
 
 static void launch(struct world *w, u32 index, struct check_job *job)

@@ -1,4 +1,4 @@
-#include "bounds.h"
+#include "ref/bounds.h"
 #include "world.h"
 
 static u32 launches(const struct world *world)

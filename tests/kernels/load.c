@@ -1,4 +1,4 @@
-#include "bounds.h"
+#include "ref/bounds.h"
 #include "world.h"
 
 /* All formats, the first without panels; the step goes on with the last launch's F32. */

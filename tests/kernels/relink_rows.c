@@ -1,4 +1,4 @@
-#include "bounds.h"
+#include "ref/bounds.h"
 #include "world.h"
 
 /* For each level: its rows of E as rows, and of D as panels. */

@@ -4,8 +4,8 @@
  * FLT_EPSILON, two roundings). SUM_FACTOR covers the tail of that distribution for the some 10^6 elements that a run compares. Single
  * operations are counted in ulps as OpenCL and Vulkan allow them: division 2.5, square root 3 to 4.5, exp and exp2 3 + 2 |x|. Errors of
  * inputs are carried to first order. FLT_MIN: a device may flush subnormal numbers. */
-#ifndef HSAE_TESTS_BOUNDS_H
-#define HSAE_TESTS_BOUNDS_H
+#ifndef HSAE_SRC_BOUNDS_H
+#define HSAE_SRC_BOUNDS_H
 
 #include <float.h>
 #include <math.h>

@@ -1,0 +1,118 @@
+/* The check of a step: whether the device computes a real step of a run, at its own sizes, as the reference does.
+ *
+ * The self-test (tune/selftest.c) knows only small launches. Here a sample of the step's own rows and features is computed anew on the
+ * host, in double, and compared within what rounding may do. The forward pass runs once more before the step, so that its lists are known
+ * to be sound and the rows that the update will overwrite can be read; then the step is done as always, and what it left is compared. The
+ * step's bits are those of an unchecked one.
+ *
+ * Host memory: the scalars of all features, some dozen rows for each sampled feature, and blocks of the batch; never a whole matrix. */
+#ifndef HSAE_SRC_CHECK_H
+#define HSAE_SRC_CHECK_H
+
+#include "../ref/bounds.h"
+#include "trainer.h"
+
+enum {
+    CHECK_ROWS = 10,      /* sampled rows of the batch */
+    CHECK_RELATIVES = 48, /* of a sampled feature, for its part of the structural constraint; with more it is left out */
+};
+
+/* A parent, sibling or child of a sampled feature. */
+struct check_relative {
+    u32 index;
+    const f32 *decoder; /* [d] */
+    double dot;         /* D_i . its D */
+    double product;     /* sum over the batch of a_i times its activation */
+};
+
+/* A sampled feature: as it was before the step, and the sums over the batch that its update takes. Rows have d floats. */
+struct check_feature {
+    u32 index, level, flag;
+    u32 begin, end; /* its pairs */
+    u32 *pairs;     /* [end - begin][2] */
+    u32 next;       /* the first of them in rows that were not seen yet */
+    f32 *encoder, *encoder_v, *decoder, *decoder_v;
+    double encoder_norm, decoder_norm;
+    struct check_relative *relatives; /* the parent, if there is one, comes first, then siblings, then children */
+    u32 relative_count, children;     /* `children`: the first child among them */
+    bool crowded;                     /* it has more relatives than are read */
+    /* Sums over the batch, by column: of the gradients of D (a G) and of E (q x), of their terms' absolute values, and how far q may carry.
+     */
+    double *decoder_sum, *decoder_scale, *encoder_sum, *encoder_scale, *encoder_carried;
+    u32 active; /* pairs that count there */
+    struct sum radial, bias, threshold, squares;
+};
+
+/* A sampled row's active features of a level, by rank: as in `samples`. */
+struct check_list {
+    u32 *entries; /* [count][2] */
+    u32 count;
+};
+
+/* A list on the device: the first `words` words of a buffer. A short one is read whole when a part of it is first asked for. */
+struct check_words {
+    struct hsae_buffer *buffer;
+    uint64_t words;
+    u32 *all;
+};
+
+struct check_block;
+struct check {
+    hsae_trainer *trainer;
+    const struct flight *flight;
+    struct check_block *blocks; /* all memory */
+    /* Whole arrays of the step, as before the update. */
+    u32 clock[CLOCK_WORDS], levels[(HSAE_MAX_LEVELS + 1) * LEVEL_WORDS];
+    u32 *table, *tree, *flags, *places, *last_fired, *control, *starts, *sample_starts, *fired;
+    f32 *bias, *bias_v; /* [L][stride] */
+    struct check_words pairs, samples, positions;
+    u32 rows[CHECK_ROWS], row_count;
+    struct check_list *lists; /* [row_count][L] */
+    f32 *residuals;           /* [L][row_count][d] */
+    struct check_feature *features;
+    u32 feature_count;
+    u32 block_rows; /* rows of the batch that are read at a time, a multiple of 32 */
+    double seconds;
+};
+
+/* check.c: zeroed memory that lasts as long as the check; NULL after a message. */
+void *hsae_check_alloc(struct check *check, uint64_t count, size_t size);
+/* Rows `rows` (ascending) of a tensor to out [count][d]. */
+hsae_status hsae_check_rows(struct check *check, const struct ranged *tensor, const u32 *rows, u32 count, f32 *out);
+/* A row of each sampled feature, to out [feature_count][d]: those of its number, or where `places` says. */
+hsae_status hsae_check_tensor(struct check *check, const struct ranged *tensor, const u32 *places, f32 **out);
+/* `words` words of a buffer from word `first` on, into memory of the check's. */
+hsae_status hsae_check_words(struct check *check, struct hsae_buffer *buffer, uint64_t first, uint64_t words, void *out);
+/* The same of a part of a list. */
+hsae_status hsae_check_part(struct check *check, struct check_words *list, uint64_t first, uint64_t words, void *out);
+/* Starts reading the lists anew. */
+void hsae_check_open_lists(struct check *check);
+/* Rows of a plain buffer of rows, to out [count][d]. */
+hsae_status hsae_check_buffer_rows(struct check *check, struct hsae_buffer *buffer, const u32 *rows, u32 count, f32 *out);
+/* Whether a value is where the estimate allows it; not where it is NaN. */
+static inline bool hsae_check_near(double found, struct estimate wanted)
+{
+    return fabs(found - wanted.value) <= wanted.off + bound_ulps(1, wanted.value);
+}
+/* ERROR_DRIVER: "in step T KERNEL is wrong: ...". */
+hsae_status hsae_check_fail(const struct check *check, const char *kernel, const char *format, ...) HSAE_OS_PRINTF(3, 4);
+/* The same of a figure that was found and one that was expected. */
+hsae_status hsae_check_off(const struct check *check, const char *kernel, const char *what, double found, struct estimate wanted);
+double hsae_check_dot(const f32 *a, const f32 *b, u32 count);
+bool hsae_check_constrained(const struct check *check);
+
+/* check_lists.c: what the forward pass made up to its lists. */
+hsae_status hsae_check_flags(struct check *check);
+hsae_status hsae_check_starts(struct check *check);
+/* The pairs of all features, and that the sampled rows' lists have the same ones. */
+hsae_status hsae_check_lists(struct check *check);
+/* The batch and the sampled features' pairs, from a look at all rows. */
+hsae_status hsae_check_encode(struct check *check);
+/* check_decode.c: the residuals of the sampled rows, which it keeps. */
+hsae_status hsae_check_decode(struct check *check);
+/* The device's, to out [L][row_count][d]. */
+hsae_status hsae_check_residuals(struct check *check, f32 *out);
+/* check_update.c: all that came of the step. */
+hsae_status hsae_check_update(struct check *check);
+
+#endif

@@ -1,0 +1,581 @@
+/* What came of a step: the sampled features' rows and scalars, the decoder biases, the figures, and that the lists and residuals were those
+ * that were checked before. All rows of the batch are read once, a block at a time. */
+#include "check.h"
+
+#include "../context.h"
+#include "../ref/ref.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A block of the batch, and sums over it. Rows have d floats. */
+struct block {
+    u32 first, rows;
+    f32 *x, *residual[HSAE_MAX_LEVELS];
+    double *sizes;                 /* [L][rows]: norms of the residuals */
+    u32 *samples[HSAE_MAX_LEVELS]; /* the rows' pairs of each level; where there is a constraint */
+    double *x_sum, *x_squares;     /* [d] */
+    double *bias_sum, *bias_scale; /* [L][d] */
+};
+
+/* What the step left. */
+struct after {
+    u32 *table, *places, *last_fired, *control;
+    f32 *bias, *bias_v;
+    f32 *encoder, *encoder_v, *decoder, *decoder_v; /* of the sampled features */
+    f32 *loss;
+};
+
+/* ---- the same lists and residuals ---- */
+
+static hsae_status differs(const struct check *check, const char *what)
+{
+    return hsae_check_fail(check, "the forward pass", "the same one, done again, makes other %s", what);
+}
+
+static hsae_status check_same(struct check *check)
+{
+    const struct stack *stack = &check->trainer->stack;
+    const uint64_t size = (uint64_t)stack->levels * check->row_count * stack->dim;
+    u32 *starts, *pairs;
+    f32 *residuals = hsae_check_alloc(check, size, sizeof *residuals);
+    hsae_status status = residuals ? hsae_check_words(check, stack->starts, 0, stack->features + 1, &starts) : HSAE_ERROR_MEMORY;
+    if (!status && memcmp(starts, check->starts, (stack->features + 1) * sizeof *starts) != 0)
+        status = differs(check, "numbers of pairs");
+    hsae_check_open_lists(check);
+    for (u32 k = 0; k < check->feature_count && !status; k++) {
+        struct check_feature *feature = &check->features[k];
+        const uint64_t words = 2 * (uint64_t)(feature->end - feature->begin);
+        feature->next = 0;
+        status = hsae_check_part(check, &check->pairs, 2 * (uint64_t)feature->begin, words, &pairs);
+        if (!status && memcmp(pairs, feature->pairs, words * sizeof *pairs) != 0)
+            status = differs(check, "pairs");
+    }
+    if (!status)
+        status = hsae_check_residuals(check, residuals);
+    if (!status && memcmp(residuals, check->residuals, size * sizeof *residuals) != 0)
+        status = differs(check, "residuals");
+    return status;
+}
+
+/* ---- sums over the batch ---- */
+
+static hsae_status block_create(struct check *check, struct block *block)
+{
+    const struct stack *stack = &check->trainer->stack;
+    const uint64_t dim = stack->dim, size = check->block_rows * dim;
+    bool good = (block->x = hsae_check_alloc(check, size, sizeof(f32))) &&
+                (block->x_sum = hsae_check_alloc(check, 2 * dim, sizeof(double))) &&
+                (block->bias_sum = hsae_check_alloc(check, 2 * stack->levels * dim, sizeof(double))) &&
+                (block->sizes = hsae_check_alloc(check, (uint64_t)stack->levels * check->block_rows, sizeof(double)));
+    for (u32 l = 0; l < stack->levels && good; l++)
+        good = (block->residual[l] = hsae_check_alloc(check, size, sizeof(f32))) != NULL;
+    if (!good)
+        return HSAE_ERROR_MEMORY;
+    block->x_squares = block->x_sum + dim;
+    block->bias_scale = block->bias_sum + stack->levels * dim;
+    return HSAE_OK;
+}
+
+static void block_free_samples(struct block *block)
+{
+    for (int l = 0; l < HSAE_MAX_LEVELS; l++) {
+        free(block->samples[l]);
+        block->samples[l] = NULL;
+    }
+}
+
+/* Where a row's list of a level is, in all lists. */
+static const u32 *list_starts(const struct check *check, u32 level, u32 row)
+{
+    return check->sample_starts + (size_t)level * check->trainer->stack.rows + row;
+}
+
+static hsae_status block_read(const struct check *check, struct block *block)
+{
+    const struct stack *stack = &check->trainer->stack;
+    hsae_status status = hsae_rows_read(stack, stack->x, block->first, block->rows, block->x);
+    for (u32 l = 0; l < stack->levels && !status; l++) {
+        status =
+            hsae_rows_read(stack, hsae_residual(stack, l), hsae_residual_row(stack, l) + block->first, block->rows, block->residual[l]);
+        if (status || !hsae_check_constrained(check))
+            continue;
+        const u32 begin = *list_starts(check, l, block->first), end = *list_starts(check, l, block->first + block->rows);
+        const uint64_t bytes = 2 * sizeof(u32) * (uint64_t)(end - begin);
+        block->samples[l] = malloc(bytes ? bytes : 1);
+        if (!block->samples[l])
+            status = hsae_fail_memory(check->trainer->context, bytes, "a smaller batch", "the check of a step");
+        else if (bytes)
+            status = hsae_buffer_read(stack->samples, 2 * sizeof(u32) * (uint64_t)begin, bytes, block->samples[l]);
+    }
+    return status;
+}
+
+/* The sums of columns, and each row's loss against its residual. */
+static hsae_status add_columns(const struct check *check, const struct after *after, struct block *block)
+{
+    const struct stack *stack = &check->trainer->stack;
+    for (u32 r = 0; r < block->rows; r++) {
+        const f32 *x = block->x + (size_t)r * stack->dim;
+        for (u32 c = 0; c < stack->dim; c++) {
+            block->x_sum[c] += x[c];
+            block->x_squares[c] += (double)x[c] * x[c];
+        }
+        for (u32 l = 0; l < stack->levels; l++) {
+            const f32 *row = block->residual[l] + (size_t)r * stack->dim;
+            double squares = 0, found = 0, *sum = block->bias_sum + (size_t)l * stack->dim,
+                   *scale = block->bias_scale + (size_t)l * stack->dim;
+            for (u32 c = 0; c < stack->dim; c++) {
+                sum[c] += row[c];
+                scale[c] += fabs(row[c]);
+                squares += (double)row[c] * row[c];
+            }
+            for (u32 slice = 0; slice < stack->slices; slice++)
+                found += after->loss[((size_t)l * stack->slices + slice) * stack->padded + block->first + r];
+            block->sizes[(size_t)l * check->block_rows + r] = sqrt(squares);
+            struct estimate loss = {squares, 2 * bound_sum(stack->dim, squares)};
+            if (!hsae_check_near(found, loss))
+                return hsae_check_off(check, "kernel decode", "a row's loss", found, loss);
+        }
+    }
+    return HSAE_OK;
+}
+
+/* The activation of a feature of a level on a row of the block. */
+static f32 activation(const struct check *check, const struct block *block, u32 level, u32 r, u32 index)
+{
+    const u32 *starts = list_starts(check, level, block->first + r), base = *list_starts(check, level, block->first);
+    for (u32 k = starts[0] - base; k < starts[1] - base; k++)
+        if (block->samples[level][2 * (size_t)k] == index)
+            return bits_f32(block->samples[level][2 * (size_t)k + 1]);
+    return 0;
+}
+
+/* The constraint's part of q, 2 rho D_i . (u_i - u_parent), and the products with relatives' activations. */
+static struct estimate add_family(const struct check *check, const struct block *block, struct check_feature *f, u32 r, double a)
+{
+    const u32 dim = check->trainer->stack.dim;
+    const bool has_parent = f->children && check->tree[(size_t)f->index * TREE_WORDS + TREE_PARENT] != NONE;
+    const double rho = (f32)check->trainer->config.rho;
+    struct sum side = {0};
+    if (f->children < f->relative_count)
+        sum_add(&side, a, 0);
+    if (has_parent)
+        sum_add(&side, a, bound_ulps(2, a));
+    for (u32 k = 0; k < f->relative_count; k++) {
+        struct check_relative *relative = &f->relatives[k];
+        const bool child = k >= f->children, parent = has_parent && k == 0;
+        const double act = activation(check, block, child ? f->level + 1 : parent ? f->level - 1 : f->level, r, relative->index);
+        /* u_i = a_i D_i - the children; u_parent = a_parent D_parent - the siblings and itself. */
+        sum_add(&side, (child || parent ? -1 : 1) * act * relative->dot, act * (2 * bound_sum(dim, 1) + bound_ulps(4, relative->dot)));
+        relative->product += a * act;
+    }
+    struct estimate sum = sum_estimate(&side);
+    return (struct estimate){2 * rho * sum.value, 2 * rho * (sum.off + bound_ulps(4, side.scale))};
+}
+
+/* One pair: q, the sums of scalars, and those of columns. */
+static void add_pair(const struct check *check, const struct block *block, struct check_feature *f, u32 r, f32 value)
+{
+    const struct stack *stack = &check->trainer->stack;
+    const u32 dim = stack->dim, *scalars = check->table + (size_t)f->index * TABLE_WORDS;
+    const f32 threshold = bits_f32(scalars[TABLE_THRESHOLD]), bandwidth = (f32)check->trainer->config.bandwidth;
+    const double lambda = bits_f32(check->control[CONTROL_LEVELS + f->level * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA]);
+    const double a = value > threshold ? value : 0;
+    struct estimate q = {0, 0};
+    const f32 *answer[2] = {NULL, NULL}, *x = block->x + (size_t)r * dim;
+    for (u32 up = 0; up < 2; up++) {
+        if (up ? !(f->flag & FLAG_PARENT_SWAPPED) : f->flag & FLAG_SWAPPED)
+            continue;
+        answer[up] = block->residual[f->level - up] + (size_t)r * dim;
+        q.value += 2 * hsae_check_dot(f->decoder, answer[up], dim);
+        q.off += 2 * bound_sum(dim, f->decoder_norm * block->sizes[(size_t)(f->level - up) * check->block_rows + r]);
+    }
+    if (f->relative_count) {
+        struct estimate side = add_family(check, block, f, r, a);
+        q.off += side.off + bound_ulps(1, q.value);
+        q.value += side.value;
+    }
+    sum_add(&f->radial, a * q.value, a * q.off);
+    sum_add(&f->squares, a * a, 0);
+    if (a > 0)
+        sum_add(&f->bias, q.value, q.off);
+    if (fabsf(value - threshold) < 0.5f * bandwidth) {
+        sum_add(&f->threshold, -threshold * q.value, threshold * q.off);
+        sum_add(&f->threshold, -lambda, 0);
+    }
+    if (a <= 0)
+        return;
+    f->active++;
+    for (u32 up = 0; up < 2; up++)
+        for (u32 c = 0; answer[up] && c < dim; c++) {
+            double term = a * answer[up][c];
+            f->decoder_sum[c] += term;
+            f->decoder_scale[c] += fabs(term);
+        }
+    for (u32 c = 0; c < dim; c++) {
+        double term = q.value * x[c];
+        f->encoder_sum[c] += term;
+        f->encoder_scale[c] += fabs(term);
+        f->encoder_carried[c] += q.off * fabs(x[c]);
+    }
+}
+
+static hsae_status add_block(const struct check *check, const struct after *after, struct block *block)
+{
+    hsae_status status = block_read(check, block);
+    if (!status)
+        status = add_columns(check, after, block);
+    for (u32 k = 0; k < check->feature_count && !status; k++) {
+        struct check_feature *f = &check->features[k];
+        for (; f->next < f->end - f->begin && f->pairs[2 * (size_t)f->next] < block->first + block->rows; f->next++)
+            if (!f->crowded)
+                add_pair(check, block, f, f->pairs[2 * (size_t)f->next] - block->first, bits_f32(f->pairs[2 * (size_t)f->next + 1]));
+    }
+    return status;
+}
+
+/* ---- features ---- */
+
+/* A sampled feature's update. */
+struct update {
+    struct check *check;
+    struct check_feature *f;
+    const u32 *scalars, *new_scalars;
+    struct adam_bounds adam;
+    struct estimate *moved; /* [d] */
+    const f32 *encoder, *encoder_v, *decoder, *decoder_v;
+};
+
+static hsae_status compare(const struct update *update, const char *what, double found, struct estimate wanted)
+{
+    const struct check *check = update->check;
+    char name[96];
+    if (hsae_check_near(found, wanted))
+        return HSAE_OK;
+    snprintf(name, sizeof name, "%s of feature %u of level %u", what, update->f->index - check->trainer->stack.first[update->f->level],
+             update->f->level);
+    return hsae_check_off(check, "kernel update", name, found, wanted);
+}
+
+static struct estimate gradient(const struct check *check, struct estimate sum, double factor)
+{
+    const double share = factor / check->trainer->stack.rows;
+    return (struct estimate){share * sum.value, share * sum.off + bound_ulps(6, share * sum.value)};
+}
+
+/* The sum over the batch of column c of D's gradient, halved: of a G, and the constraint's rows of relatives and of its own. */
+static struct estimate decoder_gradient(const struct update *update, u32 c)
+{
+    const struct check_feature *f = update->f;
+    const double rho = (f32)update->check->trainer->config.rho, d = f->decoder[c];
+    double value = f->decoder_sum[c], scale = f->decoder_scale[c], carried = bound_ulps(1, f->decoder_scale[c]), terms = 2 * f->active;
+    const bool has_parent = f->children && update->check->tree[(size_t)f->index * TREE_WORDS + TREE_PARENT] != NONE;
+    for (u32 k = 0; k < f->relative_count; k++) {
+        const struct check_relative *relative = &f->relatives[k];
+        const bool sibling = k < f->children && !(has_parent && k == 0);
+        double term = (sibling ? rho : -rho) * relative->product * relative->decoder[c];
+        value += term;
+        scale += fabs(term);
+        carried += fabs(term) * (bound_sum(f->active, 1) + bound_ulps(3, 1));
+        terms += f->active;
+    }
+    if (f->relative_count) {
+        double self = rho * ((f->children < f->relative_count) + has_parent), term = self * f->squares.value * d;
+        value += term;
+        scale += fabs(term);
+        carried += self * (sum_estimate(&f->squares).off + bound_ulps(2, f->squares.value)) * fabs(d);
+    }
+    return (struct estimate){value, carried + bound_sum(terms + 1, scale)};
+}
+
+static hsae_status check_rows(const struct update *update)
+{
+    const struct check *check = update->check;
+    const struct check_feature *f = update->f;
+    const u32 dim = check->trainer->stack.dim;
+    struct estimate radial = gradient(check, sum_estimate(&f->radial), 1);
+    if (!check->trainer->config.project_gradient)
+        radial = (struct estimate){0, 0};
+    double squares = 0, carried = 0;
+    hsae_status status = HSAE_OK;
+    for (u32 c = 0; c < dim && !status; c++) {
+        const double d = f->decoder[c];
+        struct estimate g = gradient(check, decoder_gradient(update, c), 2);
+        g.off += radial.off * fabs(d) + bound_ulps(1, fabs(g.value) + fabs(radial.value * d));
+        g.value -= radial.value * d;
+        struct adam_estimate step = bound_adam(&update->adam, g, d, f->decoder_v[c]);
+        update->moved[c] = step.w;
+        squares += step.w.value * step.w.value;
+        carried += fabs(step.w.value) * step.w.off;
+        status = compare(update, "a second moment of D", update->decoder_v[c], step.v);
+        double sum_off = f->encoder_carried[c] + bound_sum(f->active, f->encoder_scale[c]);
+        step = bound_adam(&update->adam, gradient(check, (struct estimate){f->encoder_sum[c], sum_off}, 1), f->encoder[c], f->encoder_v[c]);
+        if (!status)
+            status = compare(update, "a second moment of E", update->encoder_v[c], step.v);
+        if (!status)
+            status = compare(update, "an element of E", update->encoder[c], step.w);
+    }
+    double inverse = squares > 0 ? 1 / sqrt(squares) : 0;
+    double relative = carried * inverse * inverse + 0.5 * bound_sum(dim, 1) + bound_ulps(9, 1);
+    for (u32 c = 0; c < dim && !status; c++) {
+        struct estimate moved = update->moved[c];
+        status = compare(update, "an element of D", update->decoder[c],
+                         (struct estimate){inverse * moved.value, inverse * (moved.off + relative * fabs(moved.value))});
+    }
+    return status;
+}
+
+static hsae_status compare_scalar(const struct update *update, const char *what, u32 word, struct estimate wanted)
+{
+    return compare(update, what, bits_f32(update->new_scalars[word]), wanted);
+}
+
+static hsae_status check_scalars(const struct update *update)
+{
+    const struct check *check = update->check;
+    const struct check_feature *f = update->f;
+    const u32 *old = update->scalars;
+    struct adam_estimate step =
+        bound_adam(&update->adam, gradient(check, sum_estimate(&f->bias), 1), bits_f32(old[TABLE_BIAS]), bits_f32(old[TABLE_BIAS_V]));
+    hsae_status status = compare_scalar(update, "the bias", TABLE_BIAS, step.w);
+    if (!status)
+        status = compare_scalar(update, "the bias's second moment", TABLE_BIAS_V, step.v);
+    double factor = (double)bits_f32(old[TABLE_THRESHOLD]) / (f32)check->trainer->config.bandwidth;
+    step = bound_adam(&update->adam, gradient(check, sum_estimate(&f->threshold), factor), bits_f32(old[TABLE_LOG_THRESHOLD]),
+                      bits_f32(old[TABLE_LOG_THRESHOLD_V]));
+    if (!status)
+        status = compare_scalar(update, "log theta", TABLE_LOG_THRESHOLD, step.w);
+    if (!status)
+        status = compare_scalar(update, "log theta's second moment", TABLE_LOG_THRESHOLD_V, step.v);
+    double threshold = exp(step.w.value), threshold_off = threshold * bound_exp(step.w.value, step.w.off);
+    if (!status)
+        status = compare_scalar(update, "the threshold", TABLE_THRESHOLD, (struct estimate){threshold, threshold_off});
+    threshold_off += bound_ulps(1, threshold);
+    if (!status)
+        status = compare_scalar(update, "the lists' cut", TABLE_CUT,
+                                (struct estimate){threshold - 0.5 * (f32)check->trainer->config.bandwidth, threshold_off});
+    if (!status && update->new_scalars[TABLE_ROW_STEP] != check->clock[CLOCK_STEP])
+        status = compare(update, "the step of the last update", update->new_scalars[TABLE_ROW_STEP],
+                         (struct estimate){check->clock[CLOCK_STEP], -1});
+    return status;
+}
+
+/* No pairs: not a bit may change. */
+static hsae_status check_untouched(const struct update *update, const struct after *after)
+{
+    const struct check_feature *f = update->f;
+    const size_t bytes = update->check->trainer->stack.dim * sizeof(f32);
+    bool same = memcmp(f->encoder, update->encoder, bytes) == 0 && memcmp(f->encoder_v, update->encoder_v, bytes) == 0 &&
+                memcmp(f->decoder, update->decoder, bytes) == 0 && memcmp(f->decoder_v, update->decoder_v, bytes) == 0 &&
+                memcmp(update->scalars, update->new_scalars, TABLE_WORDS * sizeof(u32)) == 0 &&
+                after->places[f->index] == FLAG_ROW(f->flag);
+    return same ? HSAE_OK
+                : hsae_check_fail(update->check, "kernel update", "feature %u of level %u changed, which is active on no row",
+                                  f->index - update->check->trainer->stack.first[f->level], f->level);
+}
+
+static hsae_status check_feature(struct check *check, const struct after *after, u32 k, struct estimate *moved)
+{
+    const hsae_config *config = &check->trainer->config;
+    struct check_feature *f = &check->features[k];
+    const u32 *scalars = check->table + (size_t)f->index * TABLE_WORDS;
+    const size_t at = (size_t)k * check->trainer->stack.dim;
+    const f32 log2_beta2 = config->beta2 > 0 ? (f32)log2(config->beta2) : -1e30f;
+    const double exponent = (double)log2_beta2 * (check->clock[CLOCK_STEP] - scalars[TABLE_ROW_STEP]), decay = exp2(exponent);
+    const struct update update = {.check = check,
+                                  .f = f,
+                                  .scalars = scalars,
+                                  .new_scalars = after->table + (size_t)f->index * TABLE_WORDS,
+                                  .adam = {.rate = bits_f32(check->clock[CLOCK_RATE]),
+                                           .correction = bits_f32(check->clock[CLOCK_CORRECTION]),
+                                           .decay = decay,
+                                           .one_minus_beta2 = (f32)(1 - config->beta2),
+                                           .epsilon = (f32)config->adam_eps,
+                                           .decay_off = decay > 0 ? bound_exp(exponent, bound_ulps(1, exponent)) : 0},
+                                  .moved = moved,
+                                  .encoder = after->encoder + at,
+                                  .encoder_v = after->encoder_v + at,
+                                  .decoder = after->decoder + at,
+                                  .decoder_v = after->decoder_v + at};
+    const bool ghost = config->ghost && f->flag & FLAG_DEAD;
+    if (f->begin == f->end && !ghost)
+        return check_untouched(&update, after);
+    if (f->crowded || ghost)
+        return HSAE_OK;
+    hsae_status status = check_rows(&update);
+    return status ? status : check_scalars(&update);
+}
+
+/* Every row of D is a feature's or free. */
+static hsae_status check_places(struct check *check, const u32 *places)
+{
+    const struct stack *stack = &check->trainer->stack;
+    const u32 rows = stack->features + stack->spare;
+    unsigned char *taken = hsae_check_alloc(check, rows, 1);
+    if (!taken)
+        return HSAE_ERROR_MEMORY;
+    for (u32 k = 0; k < rows; k++)
+        if (places[k] >= rows || taken[places[k]]++)
+            return hsae_check_fail(check, "kernel update", "row %u of the decoder has two owners, or there is none such", places[k]);
+    return HSAE_OK;
+}
+
+static hsae_status check_features(struct check *check, const struct after *after)
+{
+    struct estimate *moved = hsae_check_alloc(check, check->trainer->stack.dim, sizeof *moved);
+    hsae_status status = moved ? HSAE_OK : HSAE_ERROR_MEMORY;
+    for (u32 k = 0; k < check->feature_count && !status; k++)
+        status = check_feature(check, after, k, moved);
+    return status;
+}
+
+/* ---- biases and figures ---- */
+
+static hsae_status check_bias(const struct check *check, const struct after *after, const struct block *block)
+{
+    const struct stack *stack = &check->trainer->stack;
+    const hsae_config *config = &check->trainer->config;
+    const struct adam_bounds adam = {.rate = bits_f32(check->clock[CLOCK_RATE]),
+                                     .correction = bits_f32(check->clock[CLOCK_CORRECTION]),
+                                     .decay = (f32)config->beta2,
+                                     .one_minus_beta2 = (f32)(1 - config->beta2),
+                                     .epsilon = (f32)config->adam_eps};
+    for (u32 l = 0; l < stack->levels; l++)
+        for (u32 c = 0; c < stack->dim; c++) {
+            const size_t sum = (size_t)l * stack->dim + c, at = (size_t)l * stack->stride + c;
+            struct estimate g = gradient(check, (struct estimate){block->bias_sum[sum], bound_sum(stack->rows, block->bias_scale[sum])}, 2);
+            struct adam_estimate step = bound_adam(&adam, g, check->bias[at], check->bias_v[at]);
+            if (!hsae_check_near(after->bias[at], step.w) || !hsae_check_near(after->bias_v[at], step.v))
+                return hsae_check_fail(check, "kernel bias", "column %u of level %u's decoder bias is %.7g, not %.7g", c, l,
+                                       after->bias[at], step.w.value);
+        }
+    return HSAE_OK;
+}
+
+static hsae_status check_variance(struct check *check, const struct block *block, f32 **squares)
+{
+    const struct stack *stack = &check->trainer->stack;
+    hsae_status status = hsae_check_words(check, check->trainer->squares, 0, stack->stride, squares);
+    for (u32 c = 0; c < stack->dim && !status; c++) {
+        double wanted = block->x_squares[c] - block->x_sum[c] * block->x_sum[c] / stack->rows;
+        if (!hsae_check_near((*squares)[c], (struct estimate){wanted, 4 * bound_sum(stack->rows, block->x_squares[c])}))
+            status = hsae_check_fail(check, "kernel variance", "column %u of the batch varies by %.7g, not %.7g", c, (*squares)[c], wanted);
+    }
+    return status;
+}
+
+/* lambda goes up or down by kappa; which of both, rounding may decide. */
+static bool lambda_near(const struct check *check, f32 before, f32 after)
+{
+    const double kappa = (f32)check->trainer->config.sparsity_kappa;
+    return hsae_check_near(after, (struct estimate){before * (1 - kappa), bound_ulps(3, before)}) ||
+           hsae_check_near(after, (struct estimate){before * (1 + kappa), bound_ulps(3, before)});
+}
+
+static hsae_status compare_figures(const struct check *check, const struct after *after, const u32 *control, const u32 *status)
+{
+    const struct stack *stack = &check->trainer->stack;
+    const u32 *found = check->trainer->status;
+    for (u32 l = 0; l < stack->levels; l++) {
+        const u32 at = STATUS_LEVELS + l * STATUS_LEVEL_WORDS, own = CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS;
+        const double loss = bits_f32(status[at + STATUS_RECONSTRUCTION]), l0 = bits_f32(status[at + STATUS_L0]),
+                     average = bits_f32(control[own + CONTROL_AVERAGE]);
+        if (!hsae_check_near(bits_f32(found[at + STATUS_RECONSTRUCTION]),
+                             (struct estimate){loss, bound_sum((double)stack->rows * stack->slices, loss) + bound_ulps(4, loss)}) ||
+            !hsae_check_near(bits_f32(found[at + STATUS_L0]), (struct estimate){l0, bound_ulps(4, l0)}) ||
+            !hsae_check_near(bits_f32(after->control[own + CONTROL_AVERAGE]),
+                             (struct estimate){average, bound_ulps(8, fabs(average) + l0)}) ||
+            !lambda_near(check, bits_f32(check->control[own + CONTROL_LAMBDA]), bits_f32(after->control[own + CONTROL_LAMBDA])))
+            return hsae_check_fail(check, "kernel control", "level %u has loss %.7g and L0 %.7g, it says %.7g and %.7g", l, loss, l0,
+                                   bits_f32(found[at + STATUS_RECONSTRUCTION]), bits_f32(found[at + STATUS_L0]));
+    }
+    return HSAE_OK;
+}
+
+/* The step's figures, from what they are made of. */
+static hsae_status check_control(struct check *check, const struct after *after, f32 *squares)
+{
+    const hsae_trainer *trainer = check->trainer;
+    const struct stack *stack = &trainer->stack;
+    const hsae_config *config = &trainer->config;
+    const struct control_args args = {stack->levels,
+                                      stack->rows,
+                                      stack->padded,
+                                      stack->slices,
+                                      stack->features,
+                                      stack->stride,
+                                      hsae_check_constrained(check) ? (f32)config->rho : 0,
+                                      (f32)(1 - config->sparsity_momentum),
+                                      (f32)config->sparsity_eta,
+                                      (f32)config->sparsity_kappa};
+    f32 *terms;
+    u32 control[CONTROL_DEAD_LIST], status_words[STATUS_WORDS] = {0};
+    hsae_status status = hsae_check_words(check, trainer->terms, 0, (uint64_t)stack->features * TERM_WORDS, &terms);
+    if (status)
+        return status;
+    memcpy(control, check->control, sizeof control);
+    void *bindings[] = {check->levels, after->loss, terms, check->fired, squares, check->starts, check->last_fired, control, status_words};
+    hsae_ref_control(bindings, &args, (u32[2]){1, 1});
+    for (u32 i = 0; i < stack->features; i++)
+        if (check->last_fired[i] != after->last_fired[i])
+            return hsae_check_fail(check, "kernel control", "feature %u of all was last active in step %u, not %u", i, after->last_fired[i],
+                                   check->last_fired[i]);
+    return compare_figures(check, after, control, status_words);
+}
+
+/* ---- */
+
+static hsae_status read_after(struct check *check, struct after *after)
+{
+    const hsae_trainer *trainer = check->trainer;
+    const struct stack *stack = &trainer->stack;
+    const uint64_t n = stack->features, line = (uint64_t)stack->levels * stack->stride;
+    hsae_status status = hsae_check_words(check, stack->table, 0, n * TABLE_WORDS, &after->table);
+    if (!status)
+        status = hsae_check_words(check, stack->places, 0, n + stack->spare, &after->places);
+    if (!status)
+        status = hsae_check_words(check, trainer->last_fired, 0, n, &after->last_fired);
+    if (!status)
+        status = hsae_check_words(check, stack->control, 0, CONTROL_DEAD_LIST, &after->control);
+    if (!status)
+        status = hsae_check_words(check, stack->bias, 0, line, &after->bias);
+    if (!status)
+        status = hsae_check_words(check, trainer->bias_v, 0, line, &after->bias_v);
+    if (!status)
+        status = hsae_check_words(check, stack->loss, 0, (uint64_t)stack->levels * stack->slices * stack->padded, &after->loss);
+    if (!status)
+        status = check_places(check, after->places);
+    if (!status)
+        status = hsae_check_tensor(check, &stack->encoder, NULL, &after->encoder);
+    if (!status)
+        status = hsae_check_tensor(check, &trainer->encoder_v, NULL, &after->encoder_v);
+    if (!status)
+        status = hsae_check_tensor(check, &stack->decoder, after->places, &after->decoder);
+    return status ? status : hsae_check_tensor(check, &trainer->decoder_v, NULL, &after->decoder_v);
+}
+
+hsae_status hsae_check_update(struct check *check)
+{
+    const struct stack *stack = &check->trainer->stack;
+    struct after after = {0};
+    struct block block = {0};
+    f32 *squares = NULL;
+    hsae_status status = check_same(check);
+    if (!status)
+        status = read_after(check, &after);
+    if (!status)
+        status = block_create(check, &block);
+    for (; block.first < stack->rows && !status; block.first += check->block_rows) {
+        block.rows = stack->rows - block.first < check->block_rows ? stack->rows - block.first : check->block_rows;
+        status = add_block(check, &after, &block);
+        block_free_samples(&block);
+    }
+    if (!status)
+        status = check_features(check, &after);
+    if (!status)
+        status = check_bias(check, &after, &block);
+    if (!status)
+        status = check_variance(check, &block, &squares);
+    return status ? status : check_control(check, &after, squares);
+}

@@ -1,0 +1,70 @@
+#!/usr/bin/env python3
+"""A driver that loses work of large launches: test_first.py HSAE DEVICE FOLDER [KERNEL...]
+
+FOLDER holds the proxies of the loaders (tests/faults/faults.h). Of each KERNEL's launches all work-groups but the first are lost, in a run of its own
+(none given: of all kernels'). The self-test has passed by then, on a driver that was right. Either the run ends in the step that was wrong, with nothing
+saved, or its bytes are those of the undisturbed one: then no launch of that kernel was of several work-groups.
+"""
+import os
+import subprocess
+import sys
+import unittest
+
+from program import DRIVERS, PROGRAM, Case, random_rows, write_safetensors
+from proxies import Proxy
+
+DEVICE, FOLDER, KERNELS = sys.argv[2], sys.argv[3], sys.argv[4:]
+PROXY = Proxy(FOLDER, DEVICE)
+# A tree after step 3, ghost gradients from step 4 on.
+KEYS = ["--levels", "40,90", "--batch", "70", "--steps", "8", "--target-l0", "4", "--init-l0", "2", "--hierarchy-period", "3", "--dead-steps", "2",
+        "--perturb", "0.3", "--rho", "0.2", "--lr", "0.01", "--device", DEVICE, "--quiet", "--log-every", "1", "--checkpoint-every", "1"]
+
+
+class First(Case):
+    def setUp(self):
+        super().setUp()
+        write_safetensors(self.data, "activations", random_rows(count=210, width=40))
+
+    def train(self, out, fault=None, **more):
+        """One cache for all: what is known of the device was learnt from the undisturbed driver."""
+        environment = {**os.environ, **DRIVERS, "HSAE_CACHE_DIR": str(self.folder / "cache"), "HSAE_SELF_TEST": "",
+                       **PROXY.environment(fault, self.folder / "count" if fault else None), **more}
+        return subprocess.run([PROGRAM, "train", "--data", str(self.data), *KEYS, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, env=environment, timeout=300)
+
+    def assert_found(self, done, out):
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertRegex(done.stderr, r"hsae: error: %s .* computes wrong: in step \d+ of this run .* is wrong: .*; update the driver or choose another "
+                                      r"device" % DEVICE)
+        self.assertIn("HSAE_SELF_TEST=off uses the device all the same", done.stderr)
+        self.assertFalse((out / "model.safetensors").exists())
+
+    def test_lost_groups(self):
+        whole, found, idle = self.folder / "whole", [], []
+        done = self.train(whole)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        for kernel in KERNELS or [None]:
+            out, more = self.folder / ("run-%s" % kernel), {"HSAE_FAULT_KERNEL": kernel} if kernel else {}
+            with self.subTest(kernel=kernel):
+                done = self.train(out, "1 drop", **more)
+                if done.returncode:
+                    self.assert_found(done, out)
+                    found.append(kernel or "all")
+                else:
+                    self.assert_same_bytes(out / "model.safetensors", whole / "model.safetensors")
+                    idle.append(kernel or "all")
+        print("%s: lost work-groups found of %s; never lost any: %s" % (DEVICE, " ".join(found), " ".join(idle) or "none"))
+        self.assertTrue(found)
+
+    def test_unchecked(self):
+        self.assertEqual(self.train(self.folder / "whole").returncode, 0)
+        if not KERNELS:
+            return
+        done = self.train(self.out, "1 drop", HSAE_SELF_TEST="off", HSAE_FAULT_KERNEL="bias")
+        self.assertEqual(done.returncode, 0, done.stderr)
+
+
+if __name__ == "__main__":
+    if not PROXY.exists:
+        sys.exit(77)
+    unittest.main(argv=sys.argv[:1])
