@@ -64,6 +64,9 @@ static const struct key keys[] = {
     {AT(seed), U64},
     {AT(rho), REAL, NOT_NEGATIVE},
     {AT(perturb), REAL, SHARE},
+    {AT(max_norm), REAL, NOT_NEGATIVE},
+    {AT(norm_limit), REAL, NOT_NEGATIVE},
+    {AT(skip_bad_rows), BOOL},
 };
 #undef AT
 enum { KEY_COUNT = sizeof keys / sizeof *keys };
@@ -104,9 +107,16 @@ void hsae_config_defaults(hsae_config *config)
         .project_gradient = true,
         .rho = 0.01,
         .perturb = 0.05,
+        .max_norm = 10,
     };
     for (int l = 0; l < HSAE_MAX_LEVELS; l++)
         config->target_l0[l] = 50;
+}
+
+void hsae_config_stored_defaults(hsae_config *config)
+{
+    hsae_config_defaults(config);
+    config->max_norm = 0;
 }
 
 /* Writing values */
@@ -635,6 +645,8 @@ hsae_status hsae_config_set(hsae_context *context, hsae_config *config, const ch
         status = hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", origin);
     else if (!set_value(config, known, value))
         status = fail_value(context, origin, known, quoted);
+    else if (known->offset == offsetof(hsae_config, max_norm))
+        config->norm_limit = 0;
     json_decref(value);
     return status;
 }

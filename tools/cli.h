@@ -55,12 +55,13 @@ extern const struct cli_command cli_devices, cli_train, cli_report, cli_eval, cl
 
 /* Options. `value` points to what `kind` says and is left alone when the option is not given. */
 enum cli_kind {
-    CLI_FLAG,  /* bool */
-    CLI_TEXT,  /* const char * */
-    CLI_COUNT, /* uint64_t */
-    CLI_SHARE, /* double above 0 and below 1 */
-    CLI_ABOVE, /* double above 0 */
-    CLI_PATHS, /* struct cli_paths: all words up to the next option; repeated options add */
+    CLI_FLAG,       /* bool */
+    CLI_TEXT,       /* const char * */
+    CLI_COUNT,      /* uint64_t */
+    CLI_SHARE,      /* double above 0 and below 1 */
+    CLI_ABOVE,      /* double above 0 */
+    CLI_AT_LEAST_0, /* double */
+    CLI_PATHS,      /* struct cli_paths: all words up to the next option; repeated options add */
 };
 struct cli_option {
     const char *name;
@@ -112,6 +113,25 @@ struct cli_input {
 hsae_status cli_open_data(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, hsae_dataset **out);
 /* One line about the data of a run: files, tensor, types, rows, width. */
 void cli_note_data(const hsae_dataset *dataset);
+/* Which rows a session leaves out, and the options that say so. */
+struct cli_rows {
+    double max_norm; /* below 0: not given */
+    bool skip_bad;
+};
+#define CLI_ROWS_DEFAULT \
+    {                    \
+        -1, false        \
+    }
+#define CLI_ROW_OPTIONS(rows)                                                                                        \
+    {"max-norm", CLI_AT_LEAST_0, &(rows).max_norm, "X",                                                              \
+     "leave out rows whose norm is above X times the median of the first 65,536; 0: none; default: as in training"}, \
+    {                                                                                                                \
+        "skip-bad-rows", CLI_FLAG, &(rows).skip_bad, NULL, "leave out rows with a value that is not finite"          \
+    }
+/* Puts what the options say in the place of the model's rule. */
+hsae_status cli_leave_out(hsae_session *session, const hsae_dataset *dataset, const struct cli_rows *rows);
+/* A note on the rows of `dataset` that were left out, if there are any. */
+void cli_note_left_out(const hsae_left_out *left_out, double norm_limit, const hsae_dataset *dataset);
 /* "f32" */
 const char *cli_dtype_name(hsae_dtype dtype);
 
@@ -125,7 +145,8 @@ int cli_finish_output(int status);
 /* The table of an evaluation, and its object as `hsae eval --json` prints it. */
 void cli_print_evaluation(const hsae_evaluation *evaluation, const hsae_config *config);
 json_t *cli_evaluation_json(const hsae_evaluation *evaluation, const hsae_config *config);
-/* Evaluates `model` on `dataset`, with progress. */
-hsae_status cli_evaluate(hsae_device *device, const hsae_model *model, const hsae_dataset *dataset, hsae_evaluation *out);
+/* Evaluates `model` on `dataset`, with progress. `rows` NULL: the model's rule. */
+hsae_status cli_evaluate(hsae_device *device, const hsae_model *model, const hsae_dataset *dataset, const struct cli_rows *rows,
+                         hsae_evaluation *out);
 
 #endif

@@ -33,6 +33,9 @@
 #define HELP_seed              "of every random number"
 #define HELP_rho               "weight of the structural constraint"
 #define HELP_perturb           "probability that a feature is replaced by its children"
+#define HELP_max_norm          "leave out rows whose norm is above this many times the median; 0: none"
+#define HELP_norm_limit        "the largest norm of a row, raw units; 0: max-norm times the median"
+#define HELP_skip_bad_rows     "leave out rows with a value that is not finite: true (also without a value), false"
 
 static const struct {
     const char *name, *help;
@@ -187,10 +190,12 @@ static bool store(const struct cli_option *option, const char *text)
         return text[0] >= '0' && text[0] <= '9' && !*end && !errno && count <= INT64_MAX;
     }
     case CLI_SHARE:
-    case CLI_ABOVE: {
+    case CLI_ABOVE:
+    case CLI_AT_LEAST_0: {
         double number = strtod(text, &end);
+        bool allowed = option->kind == CLI_SHARE ? number > 0 && number < 1 : option->kind == CLI_ABOVE ? number > 0 : number >= 0;
         *(double *)option->value = number;
-        return *text && !*end && number > 0 && (option->kind == CLI_ABOVE ? isfinite(number) : number < 1);
+        return *text && !*end && allowed && isfinite(number);
     }
     case CLI_PATHS:
         return *text && add_path(option->value, text);
@@ -200,10 +205,11 @@ static bool store(const struct cli_option *option, const char *text)
 
 static const char *expectation(enum cli_kind kind)
 {
-    return kind == CLI_COUNT   ? "a whole number"
-           : kind == CLI_SHARE ? "a number above 0 and below 1"
-           : kind == CLI_ABOVE ? "a number above 0"
-                               : "something that is not empty";
+    return kind == CLI_COUNT        ? "a whole number"
+           : kind == CLI_SHARE      ? "a number above 0 and below 1"
+           : kind == CLI_ABOVE      ? "a number above 0"
+           : kind == CLI_AT_LEAST_0 ? "a number of at least 0"
+                                    : "something that is not empty";
 }
 
 /* The position of a word among the arguments, and what is left of them. */
@@ -240,6 +246,21 @@ static int read_option(struct reader *reader, const char *word, const struct cli
     return CLI_CONTINUE;
 }
 
+/* Whether the word is a key that is true or false, without a value: what follows is another option, or nothing. */
+static bool stands_alone(const struct reader *reader, const char *word, const char *key)
+{
+    hsae_config config;
+    if (strchr(word, '=') || (reader->next < reader->argc && !is_option(reader->argv[reader->next])))
+        return false;
+    hsae_config_defaults(&config);
+    char *text = hsae_config_json(&config);
+    json_t *defaults = text ? json_loads(text, 0, NULL) : NULL;
+    bool is = json_is_boolean(json_object_get(defaults, key));
+    json_decref(defaults);
+    hsae_free(text);
+    return is;
+}
+
 static int read_long(struct reader *reader, const char *word, const struct cli_option *options, struct cli_keys *keys)
 {
     size_t length = strcspn(word, "=");
@@ -249,7 +270,7 @@ static int read_long(struct reader *reader, const char *word, const struct cli_o
     for (size_t i = 0; keys && i < CONFIG_KEY_COUNT; i++) {
         if (!same_name(word, length, config_keys[i].name))
             continue;
-        const char *text = option_text(reader, word);
+        const char *text = stands_alone(reader, word, config_keys[i].name) ? "true" : option_text(reader, word);
         if (!text)
             return cli_usage(reader->command->name, "--%.*s needs a value", (int)length, word);
         if (keys->count == sizeof keys->items / sizeof *keys->items)

@@ -562,7 +562,7 @@ static int load(hsae_context *context, struct report *report)
 {
     char path[RUN_PATH];
     run_path(path, report->folder, "config.json");
-    hsae_config_defaults(&report->config);
+    hsae_config_stored_defaults(&report->config);
     if (hsae_config_load(context, &report->config, path) != HSAE_OK) {
         cli_error("%s is not the folder of a run", report->folder);
         return CLI_FAILED;

@@ -46,11 +46,18 @@ typedef struct hsae_config {
     uint64_t seed;                     /* of every random number, below 2^63 */
     double rho;                        /* weight of the structural constraint, >= 0 */
     double perturb;                    /* probability that a feature is replaced by its children, 0 to 1 */
+    double max_norm;                   /* rows are left out whose norm is above this many times the median of calibration; 0: none */
+    double norm_limit;                 /* the largest norm of a row, raw units; 0: max_norm times the median, which a trainer puts here */
+    bool skip_bad_rows;                /* rows with a value that is not finite are left out; false: such a row is ERROR_DATA */
 } hsae_config;
 
 HSAE_API void hsae_config_defaults(hsae_config *config);
+/* The defaults for a configuration that was stored with a model, a checkpoint or a run. A key that the file lacks is newer than the file
+ * and gets the value that the file was made with: max_norm is 0. */
+HSAE_API void hsae_config_stored_defaults(hsae_config *config);
 
-/* Sets one key from text, as on the command line: ("target_l0", "20,20,32"). Unknown keys suggest the nearest known one. ERROR_CONFIG. */
+/* Sets one key from text, as on the command line: ("target_l0", "20,20,32"). Setting max_norm also sets norm_limit to 0, so that the limit
+ * is found anew. Unknown keys suggest the nearest known one. ERROR_CONFIG. */
 HSAE_API hsae_status hsae_config_set(hsae_context *context, hsae_config *config, const char *key, const char *text);
 
 /* Sets the keys of a flat JSON object, leaving others as they are. `origin` names the source in messages. On error *config is unchanged. */
@@ -72,7 +79,8 @@ HSAE_API hsae_status hsae_config_resolve(hsae_context *context, hsae_config *con
 #define HSAE_CONFIG_KEYS(X)                                                                                                   \
     X(levels) X(batch) X(steps) X(lr) X(warmup) X(beta2) X(adam_eps) X(target_l0) X(lambda_init) X(init_l0)                   \
     X(sparsity_momentum) X(sparsity_eta) X(sparsity_kappa) X(bandwidth) X(hierarchy_period) X(exclude) X(similarity) X(tree)  \
-    X(ghost) X(dead_steps) X(project_gradient) X(center) X(order) X(seed) X(rho) X(perturb)
+    X(ghost) X(dead_steps) X(project_gradient) X(center) X(order) X(seed) X(rho) X(perturb)  \
+    X(max_norm) X(norm_limit) X(skip_bad_rows)
 /* clang-format on */
 
 #ifdef __cplusplus

@@ -3,6 +3,7 @@
 #define HSAE_DATA_H
 
 #include <hsae/status.h>
+#include <stdbool.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -73,6 +74,48 @@ HSAE_API const hsae_data_file *hsae_dataset_file(const hsae_dataset *dataset, si
 /* rows[i] (i < count), converted to float, at out + i * d. A value that is not finite: ERROR_DATA with file and row. ERROR_FILE. Where they
  * are neighbours in rising order the disk begins at once with as many behind them, so reading on from there hardly waits. */
 HSAE_API hsae_status hsae_dataset_read(const hsae_dataset *dataset, const uint64_t *rows, size_t count, float *out);
+/* The same, and values that are not finite come as they are. */
+HSAE_API hsae_status hsae_dataset_read_any(const hsae_dataset *dataset, const uint64_t *rows, size_t count, float *out);
+/* The file that holds a row of the data set (row < hsae_dataset_rows), and the row's number in that file, counted from 0. */
+HSAE_API const hsae_data_file *hsae_dataset_place(const hsae_dataset *dataset, uint64_t row, uint64_t *file_row);
+
+/* Rows that the rule of a configuration (max_norm, norm_limit, skip_bad_rows) left out of a calculation. */
+typedef struct hsae_left_out {
+    uint64_t rows;  /* rows that were looked at, those that were left out included */
+    uint64_t norm;  /* left out: the norm is above norm_limit */
+    uint64_t bad;   /* left out: a value is not finite */
+    uint64_t first; /* the first row that was left out, as a row of the data set; 0 where there is none */
+} hsae_left_out;
+/* "9 of 98,304 rows left out (norm above 1,533; first: FILE row 17)" to text [size]. `dataset` names the file; NULL: rows without a file.
+ */
+HSAE_API void hsae_left_out_text(const hsae_left_out *left_out, double norm_limit, const hsae_dataset *dataset, char *text, size_t size);
+/* The norm_limit that a trainer finds in these data: max_norm times the median of the norms of the first min(65536, all) rows, without rows
+ * of zeros; 0 where max_norm is 0. ERROR_DATA: one of these rows is not finite, unless skip_bad_rows leaves it out. */
+HSAE_API hsae_status hsae_dataset_norm_limit(const hsae_dataset *dataset, double max_norm, bool skip_bad_rows, double *out);
+
+/* Called between batches; false stops with CANCELLED. */
+typedef bool (*hsae_progress_fn)(void *user, uint64_t done, uint64_t total);
+
+#define HSAE_CHECK_LISTED 8 /* constant columns that are named */
+
+/* What hsae_dataset_check found. Rows are rows of the data set; a `first_...` means nothing where its count is 0. Norms are Euclidean, raw
+ * units, of all finite rows that are not zero; NaN where there is none. Of an even number of rows the median is the mean of the two in the
+ * middle; the share s of n norms in rising order is number floor(s (n - 1)). */
+typedef struct hsae_data_check {
+    uint64_t rows;
+    double least, percent_1, median, percent_99, largest; /* norms */
+    uint64_t far, first_far;                              /* rows with a norm above 10 times the median */
+    uint64_t bad, first_bad;                              /* rows with a value that is not finite */
+    uint64_t zeros, first_zero;                           /* rows of zeros */
+    uint64_t duplicates;                      /* rows that are equal to an earlier one, bit by bit as floats; finite ones only */
+    uint64_t first_duplicate, first_original; /* the first of these, and the first row that it is equal to */
+    uint32_t constant_columns;                /* columns with one value in all finite rows; 0 where fewer than two are */
+    uint32_t constant[HSAE_CHECK_LISTED];     /* the first of them */
+} hsae_data_check;
+
+/* Reads the whole data set once, and where there are duplicates its beginning again. Takes 12 bytes of memory a row, and a row of floats
+ * and flags. Duplicates are found by hashes of 64 bits. `progress` may be NULL. ERROR_FILE, ERROR_MEMORY, CANCELLED. */
+HSAE_API hsae_status hsae_dataset_check(const hsae_dataset *dataset, hsae_progress_fn progress, void *user, hsae_data_check *out);
 
 #ifdef __cplusplus
 }

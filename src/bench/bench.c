@@ -46,6 +46,7 @@ hsae_status hsae_bench_preset(hsae_context *context, const char *name, hsae_benc
         out->config.level_count = presets[i].level_count;
         memcpy(out->config.levels, presets[i].levels, sizeof presets[i].levels);
         out->config.batch = presets[i].batch;
+        out->config.max_norm = 0;
         for (int l = 0; l < HSAE_MAX_LEVELS; l++)
             out->config.target_l0[l] = presets[i].target;
         return HSAE_OK;

@@ -297,7 +297,7 @@ static hsae_status fold(const struct foreign *sae, struct level_tensors *level)
 static hsae_status make_model(struct import *import, hsae_model **out)
 {
     hsae_config config;
-    hsae_config_defaults(&config);
+    hsae_config_stored_defaults(&config);
     config.level_count = import->count;
     config.center = HSAE_CENTER_NONE;
     config.tree = HSAE_TREE_POSTHOC;

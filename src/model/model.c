@@ -69,7 +69,7 @@ hsae_status hsae_model_open(const hsae_context *context, const char *path, struc
                          path, version ? version : "unknown", writer ? writer : "unknown", hsae_version());
     if (!json)
         return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: its metadata lacks the configuration; take another copy", path);
-    hsae_config_defaults(config);
+    hsae_config_stored_defaults(config);
     status = hsae_config_parse((hsae_context *)context, config, json, path);
     if (!status)
         status = hsae_config_check(context, config, path);

@@ -63,6 +63,7 @@ static hsae_config make_config(void)
     config.hierarchy_period = 2;
     config.dead_steps = 1;
     config.ghost = true;
+    config.max_norm = 0;
     for (int l = 0; l < LEVELS; l++) {
         config.levels[l] = levels[l];
         config.target_l0[l] = config.init_l0[l] = active[l];

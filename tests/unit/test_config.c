@@ -10,7 +10,8 @@ static const char first_defaults[] =
     "\"adam_eps\": 1e-08, \"target_l0\": 50, \"lambda_init\": 0.07, \"init_l0\": 0, \"sparsity_momentum\": 0.98, "
     "\"sparsity_eta\": 0.01, \"sparsity_kappa\": 0.003, \"bandwidth\": 0.05, \"hierarchy_period\": 0, \"exclude\": 0.2, "
     "\"similarity\": \"encoder\", \"tree\": \"forest\", \"ghost\": true, \"dead_steps\": 0, \"project_gradient\": true, "
-    "\"center\": \"mean\", \"order\": \"shuffle\", \"seed\": 0, \"rho\": 0.01, \"perturb\": 0.05}";
+    "\"center\": \"mean\", \"order\": \"shuffle\", \"seed\": 0, \"rho\": 0.01, \"perturb\": 0.05, \"max_norm\": 10, "
+    "\"norm_limit\": 0, \"skip_bad_rows\": false}";
 
 static void assert_json(const hsae_config *config, const char *expected)
 {
@@ -54,7 +55,7 @@ static void test_round_trip(void **state)
         "\"hierarchy_period\": 9007199254740993, \"exclude\": 0, \"similarity\": \"coactivation\", \"tree\": \"posthoc\", \"ghost\": "
         "false, "
         "\"dead_steps\": 9007199254740995, \"project_gradient\": false, \"center\": \"none\", \"order\": \"sequential\", "
-        "\"seed\": 9223372036854775806, \"rho\": 0, \"perturb\": 0.1}";
+        "\"seed\": 9223372036854775806, \"rho\": 0, \"perturb\": 0.1, \"max_norm\": 0, \"norm_limit\": 1533.25, \"skip_bad_rows\": true}";
     hsae_config config;
     hsae_config_defaults(&config);
     assert_ok(hsae_config_parse(context, &config, text, "here"));
@@ -63,6 +64,23 @@ static void test_round_trip(void **state)
     assert_int_equal(config.seed, INT64_MAX - 1);
     assert_int_equal(config.tree, HSAE_TREE_POSTHOC);
     assert_false(config.ghost);
+}
+
+/* A stored configuration that is older than the key keeps rows of any norm; setting max_norm has the limit found anew. */
+static void test_norm_limit(void **state)
+{
+    (void)state;
+    hsae_config config;
+    hsae_config_stored_defaults(&config);
+    assert_true(config.max_norm == 0 && config.norm_limit == 0 && !config.skip_bad_rows);
+    assert_ok(hsae_config_parse(context, &config, "{\"norm_limit\": 12.5, \"max_norm\": 3}", "stored"));
+    assert_true(config.max_norm == 3 && config.norm_limit == 12.5);
+    assert_ok(hsae_config_set(context, &config, "max_norm", "4"));
+    assert_true(config.max_norm == 4 && config.norm_limit == 0);
+    assert_ok(hsae_config_set(context, &config, "norm_limit", "7"));
+    assert_true(config.max_norm == 4 && config.norm_limit == 7);
+    assert_fails(hsae_config_set(context, &config, "max_norm", "-1"), HSAE_ERROR_CONFIG, "max_norm is \"-1\"", "at least 0", NULL);
+    assert_true(config.norm_limit == 7);
 }
 
 static void test_locale(void **state)
@@ -275,10 +293,10 @@ static void test_load(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_order_of_keys), cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_locale),   cmocka_unit_test(test_parse_errors),  cmocka_unit_test(test_deep_json),
-        cmocka_unit_test(test_set),      cmocka_unit_test(test_lists),         cmocka_unit_test(test_resolve),
-        cmocka_unit_test(test_load),
+        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_order_of_keys), cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_norm_limit), cmocka_unit_test(test_locale),        cmocka_unit_test(test_parse_errors),
+        cmocka_unit_test(test_deep_json),  cmocka_unit_test(test_set),           cmocka_unit_test(test_lists),
+        cmocka_unit_test(test_resolve),    cmocka_unit_test(test_load),
     };
     return cmocka_run_group_tests(tests, support_setup, support_teardown);
 }
