@@ -1,5 +1,6 @@
 #include "dataset.h"
 #include "bytes.h"
+#include "rows.h"
 #include "shards.h"
 
 #include <errno.h>
@@ -113,6 +114,21 @@ const char *hsae_dataset_path(const hsae_dataset *dataset)
     return dataset->store->shards.items[0].path;
 }
 
+const hsae_context *hsae_dataset_context(const hsae_dataset *dataset)
+{
+    return dataset->store->context;
+}
+
+const hsae_data_file *hsae_dataset_place(const hsae_dataset *dataset, uint64_t row, uint64_t *file_row)
+{
+    const struct shards *shards = &dataset->store->shards;
+    size_t file = 0;
+    for (row += dataset->first; file + 1 < shards->source_count && row >= shards->sources[file].about.rows; file++)
+        row -= shards->sources[file].about.rows;
+    *file_row = row;
+    return &shards->sources[file].about;
+}
+
 /* Reading */
 
 static const struct shard *find_shard(const struct shards *shards, uint64_t row)
@@ -176,6 +192,12 @@ size_t hsae_dataset_row_bytes(const hsae_dataset *dataset)
     return hsae_dtype_size(dataset->store->shards.dtype) * dataset->store->shards.dim;
 }
 
+double hsae_dataset_squares(const hsae_dataset *dataset, uint64_t row, const unsigned char *raw)
+{
+    const struct shards *shards = &dataset->store->shards;
+    return hsae_row_squares_raw(raw, find_shard(shards, dataset->first + row)->dtype, shards->dim);
+}
+
 /* How many of the rows lie one behind the other in `shard`, where the first of them does. */
 static size_t run_length(const hsae_dataset *dataset, const struct shard *shard, const uint64_t *rows, size_t count)
 {
@@ -203,18 +225,27 @@ size_t hsae_dataset_fetch(const hsae_dataset *dataset, const uint64_t *rows, siz
 
 hsae_status hsae_dataset_fetch_failed(const hsae_dataset *dataset, uint64_t row, int error)
 {
-    const struct store *store = dataset->store;
-    const struct shard *shard = find_shard(&store->shards, dataset->first + row);
-    row += dataset->first - shard->first;
+    const hsae_context *context = dataset->store->context;
+    const char *path = hsae_dataset_place(dataset, row, &row)->path;
     if (error)
-        return hsae_fail(store->context, HSAE_ERROR_FILE, "%s: row %" PRIu64 " cannot be read: %s", shard->path, row, strerror(error));
-    return hsae_fail(store->context, HSAE_ERROR_FILE,
+        return hsae_fail(context, HSAE_ERROR_FILE, "%s: row %" PRIu64 " cannot be read: %s", path, row, strerror(error));
+    return hsae_fail(context, HSAE_ERROR_FILE,
                      "%s: row %" PRIu64 " cannot be read: the file ends before it, so it was cut after it was opened; put it back whole",
-                     shard->path, row);
+                     path, row);
 }
 
-hsae_status hsae_dataset_unpack(const hsae_dataset *dataset, const uint64_t *rows, size_t count, const unsigned char *raw, hsae_dtype dtype,
-                                void *out)
+static hsae_status fail_not_finite(const hsae_dataset *dataset, uint64_t row, uint32_t column)
+{
+    const char *path = hsae_dataset_place(dataset, row, &row)->path;
+    return hsae_fail(dataset->store->context, HSAE_ERROR_DATA,
+                     "%s: row %" PRIu64 ", column %u (from 0): a value that is not finite; drop the row, make it again, or leave such rows "
+                     "out with skip_bad_rows",
+                     path, row, column);
+}
+
+/* `any`: values that are not finite are no error. */
+static hsae_status unpack(const hsae_dataset *dataset, const uint64_t *rows, size_t count, const unsigned char *raw, hsae_dtype dtype,
+                          bool any, void *out)
 {
     const struct store *store = dataset->store;
     uint32_t dim = store->shards.dim;
@@ -224,15 +255,19 @@ hsae_status hsae_dataset_unpack(const hsae_dataset *dataset, const uint64_t *row
         size_t at = i * dim;
         uint32_t finite = dtype == HSAE_DTYPE_F32 ? copy_floats(raw + i * stride, shard->dtype, dim, (float *)out + at)
                                                   : copy_halves(raw + i * stride, dtype, dim, (uint16_t *)out + at);
-        if (finite < dim)
-            return hsae_fail(store->context, HSAE_ERROR_DATA,
-                             "%s: row %" PRIu64 ", column %u (from 0): a value that is not finite; drop the row, or make it again",
-                             shard->path, dataset->first + rows[i] - shard->first, finite);
+        if (finite < dim && !any)
+            return fail_not_finite(dataset, rows[i], finite);
     }
     return HSAE_OK;
 }
 
-hsae_status hsae_dataset_gather(const hsae_dataset *dataset, const uint64_t *rows, size_t count, hsae_dtype dtype, void *out)
+hsae_status hsae_dataset_unpack(const hsae_dataset *dataset, const uint64_t *rows, size_t count, const unsigned char *raw, hsae_dtype dtype,
+                                void *out)
+{
+    return unpack(dataset, rows, count, raw, dtype, false, out);
+}
+
+static hsae_status gather(const hsae_dataset *dataset, const uint64_t *rows, size_t count, hsae_dtype dtype, bool any, void *out)
 {
     const struct store *store = dataset->store;
     hsae_status status = HSAE_OK;
@@ -251,12 +286,17 @@ hsae_status hsae_dataset_gather(const hsae_dataset *dataset, const uint64_t *row
         int error;
         block = count - i < most ? count - i : most;
         size_t fetched = hsae_dataset_fetch(dataset, rows + i, block, raw, &error);
-        status = hsae_dataset_unpack(dataset, rows + i, fetched, raw, dtype, (char *)out + i * row_out);
+        status = unpack(dataset, rows + i, fetched, raw, dtype, any, (char *)out + i * row_out);
         if (!status && fetched < block)
             status = hsae_dataset_fetch_failed(dataset, rows[i + fetched], error);
     }
     free(raw);
     return status;
+}
+
+hsae_status hsae_dataset_gather(const hsae_dataset *dataset, const uint64_t *rows, size_t count, hsae_dtype dtype, void *out)
+{
+    return gather(dataset, rows, count, dtype, false, out);
 }
 
 /* Whoever reads rows in their order will want the next as many: the disk may begin with them. */
@@ -275,7 +315,15 @@ static void announce_next(const hsae_dataset *dataset, const uint64_t *rows, siz
 
 hsae_status hsae_dataset_read(const hsae_dataset *dataset, const uint64_t *rows, size_t count, float *out)
 {
-    hsae_status status = hsae_dataset_gather(dataset, rows, count, HSAE_DTYPE_F32, out);
+    hsae_status status = gather(dataset, rows, count, HSAE_DTYPE_F32, false, out);
+    if (!status)
+        announce_next(dataset, rows, count);
+    return status;
+}
+
+hsae_status hsae_dataset_read_any(const hsae_dataset *dataset, const uint64_t *rows, size_t count, float *out)
+{
+    hsae_status status = gather(dataset, rows, count, HSAE_DTYPE_F32, true, out);
     if (!status)
         announce_next(dataset, rows, count);
     return status;

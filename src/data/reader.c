@@ -10,6 +10,7 @@ enum {
     MOST_BATCHES = 8,
     FEWEST_BATCHES = 2,
     PIECE_ROWS = 16,
+    MOST_TRIES = 4096, /* rows in which a replacement is looked for */
     FIRST_THREADS = 2,
     MOST_THREADS = 32,
 };
@@ -23,6 +24,9 @@ struct slot {
     uint32_t done;   /* pieces */
     uint32_t failed; /* first row of the batch that could not be read; `batch`: none */
     int error;       /* why */
+    bool hopeless;   /* it was read, but is left out, as are all rows that could replace it */
+    hsae_left_out left_out;
+    uint32_t first_piece; /* of those in which a row was left out */
 };
 
 struct hsae_reader {
@@ -34,11 +38,13 @@ struct hsae_reader {
     uint64_t *rows;                  /* of all slots */
     unsigned char *raw;
 
-    pthread_mutex_t lock; /* of all that follows and of the slots' state */
-    pthread_cond_t work;  /* there may be a piece to take, or it is time to end */
-    pthread_cond_t ready; /* a batch is complete */
-    uint64_t issued;      /* pieces taken by some thread; piece p belongs to batch p / pieces */
-    uint64_t consumed;    /* batches handed out */
+    pthread_mutex_t lock;   /* of all that follows and of the slots' state */
+    pthread_cond_t work;    /* there may be a piece to take, or it is time to end */
+    pthread_cond_t ready;   /* a batch is complete */
+    uint64_t issued;        /* pieces taken by some thread; piece p belongs to batch p / pieces */
+    bool bad_row;           /* the last batch had one that is not finite */
+    uint64_t consumed;      /* batches handed out */
+    hsae_left_out left_out; /* of the last of them */
     bool ending;
     pthread_t threads[MOST_THREADS];
     uint32_t thread_count, most_threads;
@@ -50,6 +56,73 @@ static bool has_piece(const struct hsae_reader *reader)
     return batch < reader->params.batches && batch < reader->consumed + reader->slot_count;
 }
 
+/* How the reading of a piece went. */
+struct outcome {
+    uint32_t done; /* its first rows, which are there */
+    int error;     /* why the next is not */
+    bool hopeless;
+    hsae_left_out left_out;
+};
+
+/* The first kept row after *row, to *row and `raw`; false where there is none that can be read. */
+static bool replace(const struct hsae_reader *reader, uint64_t *row, unsigned char *raw, struct outcome *outcome)
+{
+    const struct hsae_reader_params *params = &reader->params;
+    uint64_t total = hsae_dataset_rows(params->dataset), tries = total - 1 < MOST_TRIES ? total - 1 : MOST_TRIES;
+    for (uint64_t k = 0; k < tries; k++) {
+        *row = *row + 1 < total ? *row + 1 : 0;
+        if (hsae_dataset_fetch(params->dataset, row, 1, raw, &outcome->error) == 0)
+            return false;
+        if (!hsae_row_left_out(hsae_row_judge(&params->rule, hsae_dataset_squares(params->dataset, *row, raw))))
+            return true;
+    }
+    outcome->hopeless = true;
+    return false;
+}
+
+/* Rows first .. first + count - 1 of a batch whose first sample is number `sample`. */
+static struct outcome read_rows(const struct hsae_reader *reader, const struct slot *slot, uint64_t sample, uint32_t first, uint32_t count)
+{
+    const struct hsae_reader_params *params = &reader->params;
+    struct outcome outcome = {0};
+    for (uint32_t k = first; k < first + count; k++)
+        slot->rows[k] = params->row(params->user, sample + k);
+    uint32_t fetched =
+        (uint32_t)hsae_dataset_fetch(params->dataset, slot->rows + first, count, slot->raw + first * reader->row_bytes, &outcome.error);
+    for (outcome.done = 0; outcome.done < fetched; outcome.done++) {
+        uint32_t k = first + outcome.done;
+        unsigned char *raw = slot->raw + k * reader->row_bytes;
+        uint64_t row = slot->rows[k];
+        enum row_verdict verdict = ROW_KEPT;
+        if (hsae_row_rule_acts(&params->rule))
+            verdict = hsae_row_judge(&params->rule, hsae_dataset_squares(params->dataset, row, raw));
+        if (hsae_row_left_out(verdict) && !replace(reader, &slot->rows[k], raw, &outcome))
+            break;
+        if (sample + k < params->counted)
+            hsae_left_out_add(&outcome.left_out, verdict, row);
+    }
+    return outcome;
+}
+
+/* Pieces come in any order. */
+static void add_left_out(struct slot *slot, uint32_t piece, const hsae_left_out *more)
+{
+    uint64_t first = slot->left_out.first;
+    bool earlier = more->norm + more->bad > 0 && piece < slot->first_piece;
+    hsae_left_out_join(&slot->left_out, more);
+    slot->left_out.first = earlier ? more->first : first;
+    slot->first_piece = earlier ? piece : slot->first_piece;
+}
+
+static void empty_slot(const struct hsae_reader *reader, struct slot *slot)
+{
+    slot->done = 0;
+    slot->failed = reader->params.batch;
+    slot->hopeless = false;
+    slot->left_out = (hsae_left_out){0};
+    slot->first_piece = UINT32_MAX;
+}
+
 /* Takes the next piece, reads it and notes how that went. The lock is held on entry and on return. */
 static void read_piece(struct hsae_reader *reader)
 {
@@ -57,18 +130,16 @@ static void read_piece(struct hsae_reader *reader)
     struct slot *slot = &reader->slots[batch % reader->slot_count];
     uint32_t first = (uint32_t)(piece % reader->pieces) * PIECE_ROWS, left = reader->params.batch - first;
     uint32_t count = left < PIECE_ROWS ? left : PIECE_ROWS;
-    int error;
     if (has_piece(reader)) /* the threads wake each other up, as many as there is work for */
         pthread_cond_signal(&reader->work);
     pthread_mutex_unlock(&reader->lock);
-    for (uint32_t k = first; k < first + count; k++)
-        slot->rows[k] = reader->params.row(reader->params.user, batch * reader->params.batch + k);
-    uint32_t fetched =
-        (uint32_t)hsae_dataset_fetch(reader->params.dataset, slot->rows + first, count, slot->raw + first * reader->row_bytes, &error);
+    struct outcome outcome = read_rows(reader, slot, batch * reader->params.batch, first, count);
     pthread_mutex_lock(&reader->lock);
-    if (fetched < count && first + fetched < slot->failed) {
-        slot->failed = first + fetched;
-        slot->error = error;
+    add_left_out(slot, first / PIECE_ROWS, &outcome.left_out);
+    if (outcome.done < count && first + outcome.done < slot->failed) {
+        slot->failed = first + outcome.done;
+        slot->error = outcome.error;
+        slot->hopeless = outcome.hopeless;
     }
     if (++slot->done == reader->pieces)
         pthread_cond_signal(&reader->ready);
@@ -143,7 +214,8 @@ hsae_status hsae_reader_create(hsae_context *context, const struct hsae_reader_p
     }
     for (uint32_t s = 0; s < reader->slot_count; s++) {
         size_t first = (size_t)s * params->batch;
-        reader->slots[s] = (struct slot){reader->rows + first, reader->raw + first * reader->row_bytes, 0, params->batch, 0};
+        reader->slots[s] = (struct slot){.rows = reader->rows + first, .raw = reader->raw + first * reader->row_bytes};
+        empty_slot(reader, &reader->slots[s]);
     }
     for (int k = 0; k < FIRST_THREADS; k++)
         add_thread(reader);
@@ -168,6 +240,18 @@ static double wait_for(struct hsae_reader *reader, const struct slot *slot)
     return waited;
 }
 
+static hsae_status fail_hopeless(const struct hsae_reader *reader, const struct slot *slot)
+{
+    const struct hsae_reader_params *params = &reader->params;
+    uint64_t row = params->row(params->user, reader->consumed * params->batch + slot->failed);
+    const char *path = hsae_dataset_place(params->dataset, row, &row)->path;
+    return hsae_fail(hsae_dataset_context(params->dataset), HSAE_ERROR_DATA,
+                     "%s: row %" PRIu64
+                     " is left out, and so are all of the %d rows after it: their norms are above norm_limit, %g, or they "
+                     "are not finite; train on other data, or with a larger max_norm",
+                     path, row, MOST_TRIES, params->rule.norm_limit);
+}
+
 hsae_status hsae_reader_next(struct hsae_reader *reader, hsae_dtype dtype, void *out, double *waited)
 {
     const struct hsae_reader_params *params = &reader->params;
@@ -176,15 +260,27 @@ hsae_status hsae_reader_next(struct hsae_reader *reader, hsae_dtype dtype, void 
     *waited = wait_for(reader, slot);
     pthread_mutex_unlock(&reader->lock);
     hsae_status status = hsae_dataset_unpack(params->dataset, slot->rows, slot->failed, slot->raw, dtype, out);
+    reader->bad_row = status == HSAE_ERROR_DATA;
     if (!status && slot->failed < params->batch)
-        status = hsae_dataset_fetch_failed(params->dataset, slot->rows[slot->failed], slot->error);
+        status = slot->hopeless ? fail_hopeless(reader, slot)
+                                : hsae_dataset_fetch_failed(params->dataset, slot->rows[slot->failed], slot->error);
     pthread_mutex_lock(&reader->lock);
-    slot->done = 0;
-    slot->failed = params->batch;
+    reader->left_out = slot->left_out;
+    empty_slot(reader, slot);
     reader->consumed++;
     pthread_cond_signal(&reader->work);
     pthread_mutex_unlock(&reader->lock);
     return status;
+}
+
+hsae_left_out hsae_reader_left_out(const struct hsae_reader *reader)
+{
+    return reader->left_out;
+}
+
+bool hsae_reader_met_bad_row(const struct hsae_reader *reader)
+{
+    return reader->bad_row;
 }
 
 void hsae_reader_destroy(struct hsae_reader **pointer)

@@ -79,7 +79,7 @@ static uint64_t row_of(const void *user, uint64_t sample)
 static struct hsae_reader *open_reader(const hsae_dataset *dataset, uint32_t batch, uint64_t batches, const struct order *order)
 {
     struct hsae_reader *reader;
-    const struct hsae_reader_params params = {dataset, batch, batches, 0, row_of, order};
+    const struct hsae_reader_params params = {.dataset = dataset, .batch = batch, .batches = batches, .row = row_of, .user = order};
     assert_ok(hsae_reader_create(context, &params, &reader));
     return reader;
 }
@@ -240,7 +240,7 @@ static void test_ahead(void **state)
     hsae_dataset *dataset = make_data(all_floats, ROWS);
     count.order = (struct order){HSAE_ORDER_SHUFFLE, ROWS};
     pthread_mutex_init(&count.lock, NULL);
-    const struct hsae_reader_params params = {dataset, BATCH, BATCHES, 0, counted_row, &count};
+    const struct hsae_reader_params params = {.dataset = dataset, .batch = BATCH, .batches = BATCHES, .row = counted_row, .user = &count};
     assert_ok(hsae_reader_create(context, &params, &reader));
     for (unsigned b = 0; b < BATCHES; b++) {
         double waited;

@@ -1,0 +1,59 @@
+/* Which rows of activations are left out: one rule for calibration, training, evaluation, encoding and exploring.
+ *
+ * A row is left out where its Euclidean norm is above the limit, or where it has a value that is not finite and such rows are skipped. */
+#ifndef HSAE_SRC_ROWS_H
+#define HSAE_SRC_ROWS_H
+
+#include <hsae/config.h>
+#include <hsae/data.h>
+
+struct row_rule {
+    double norm_limit; /* raw units; 0: none */
+    bool skip_bad;
+};
+
+enum row_verdict {
+    ROW_KEPT,
+    ROW_LONG,    /* left out: norm above the limit */
+    ROW_SKIPPED, /* left out: not finite */
+    ROW_BAD,     /* not finite, and not left out: an error */
+};
+
+static inline bool hsae_row_left_out(enum row_verdict verdict)
+{
+    return verdict == ROW_LONG || verdict == ROW_SKIPPED;
+}
+
+/* norm_limit must be resolved: 0 is no limit. */
+struct row_rule hsae_row_rule(const hsae_config *config);
+/* Whether the rule can leave out anything at all. */
+bool hsae_row_rule_acts(const struct row_rule *rule);
+
+/* Sum of the squares of a row in double, added up in one fixed order whatever the dtype. Not finite exactly where a value of the row is. */
+double hsae_row_squares(const float *row, uint32_t dim);
+/* The same of a row as it lies in a file. */
+double hsae_row_squares_raw(const unsigned char *row, hsae_dtype dtype, uint32_t dim);
+enum row_verdict hsae_row_judge(const struct row_rule *rule, double squares);
+
+/* Judges [count, dim] rows; returns how many of them are left out. */
+size_t hsae_rows_judge(const struct row_rule *rule, const float *rows, size_t count, uint32_t dim, enum row_verdict *verdicts);
+/* In place of each row that is left out, a copy of the next kept row of the [count, dim] rows, from the last one on to the first. False:
+ * none is kept. */
+bool hsae_rows_replace(float *rows, size_t count, uint32_t dim, const enum row_verdict *verdicts);
+/* Rows first .. first + count - 1 of a data set as floats, and the verdict on each. Rows that are left out are in `out`, too. ERROR_DATA
+ * with file and row: a row is not finite and such rows are not skipped. ERROR_FILE. */
+hsae_status hsae_judged_read(const hsae_dataset *dataset, const struct row_rule *rule, uint64_t first, size_t count, float *out,
+                             enum row_verdict *verdicts);
+
+/* Half of the norms are at most this large; 0 of none. Sorts them. */
+double hsae_median(double *norms, uint64_t count);
+/* What norm_limit is where the configuration leaves it open: max_norm times the median. 0 where that is not finite. */
+double hsae_norm_limit(double max_norm, double *norms, uint64_t count);
+enum { HSAE_CALIBRATION_ROWS = 65536 }; /* the first rows of the data, which that median is of */
+
+/* Counts one more row: number `row` of the data set. */
+void hsae_left_out_add(hsae_left_out *left_out, enum row_verdict verdict, uint64_t row);
+/* Adds the counts of what came after. */
+void hsae_left_out_join(hsae_left_out *left_out, const hsae_left_out *more);
+
+#endif
