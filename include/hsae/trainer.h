@@ -19,14 +19,18 @@ extern "C" {
 typedef struct hsae_trainer hsae_trainer;
 
 /* A fresh trainer. `config` is resolved first (hsae_config_resolve). The first min(65536, count) rows of `calibration` give mean and scale
- * of the input normalisation, the first batch of it the thresholds' start; it may be closed afterwards. */
+ * of the input normalisation and, where max_norm asks for it, norm_limit; the first batch of it the thresholds' start. It may be closed
+ * afterwards.
+ *
+ * Rows whose norm is above norm_limit are left out of all of this and of training, as are rows that are not finite where skip_bad_rows says
+ * so (config.h). Calibration names them in a warning. */
 HSAE_API hsae_status hsae_trainer_create(hsae_device *device, const hsae_config *config, const hsae_dataset *calibration,
                                          hsae_trainer **out);
 /* The same with rows in memory: raw [rows, dim], rows >= batch. */
 HSAE_API hsae_status hsae_trainer_create_from_memory(hsae_device *device, const hsae_config *config, const float *raw, uint64_t rows,
                                                      uint32_t dim, hsae_trainer **out);
 /* Goes on from a checkpoint. `overrides` (may be NULL) is applied to the checkpoint's configuration and says which keys it changed; only
- * steps, lr, target_l0, rho and perturb may change. */
+ * steps, lr, target_l0, rho, perturb and skip_bad_rows may change; norm_limit 0 stands for the checkpoint's. */
 typedef hsae_status (*hsae_override_fn)(void *user, hsae_config *config);
 HSAE_API hsae_status hsae_trainer_resume(hsae_device *device, const char *path, hsae_override_fn overrides, void *user, hsae_trainer **out);
 /* Whether hsae_trainer_resume can read the file: checks all of it, with little memory. ERROR_FILE, ERROR_FORMAT. */
@@ -58,6 +62,7 @@ typedef struct hsae_step_metrics {
     double tokens_per_second; /* since the last metrics */
     double data_wait; /* share of the time since the last metrics in which hsae_trainer_run waited for rows that were not read yet; steps in
                          flight went on meanwhile, so the device waited no longer than that */
+    uint64_t left_out; /* rows left out so far: hsae_trainer_left_out */
     uint32_t level_count;
     hsae_step_level levels[HSAE_MAX_LEVELS];
 } hsae_step_metrics;
@@ -75,16 +80,28 @@ typedef struct hsae_run_params {
 
 /* Trains on `dataset` (batch <= rows, same d) from the current step on, in the configured order. Threads read the coming batches ahead,
  * into memory of at most 64 MiB (16 on a CPU) or 8 batches as they lie in the files, but 2 batches in any case, whatever the size of the
- * data set; they never change what is computed, and are gone when this returns. 16-bit activations go to the device as they are. A row that
- * cannot be read (ERROR_FILE) or is not finite (ERROR_DATA) ends the run before the step that needs it. */
+ * data set; they never change what is computed, and are gone when this returns. 16-bit activations go to the device as they are.
+ *
+ * A row that is left out is replaced by the next row of the data set that is not, from the last one on to the first. ERROR_DATA where 4096
+ * rows do not hold one.
+ *
+ * A row that cannot be read (ERROR_FILE) or is not finite (ERROR_DATA; unless skip_bad_rows) ends the run before the step that needs it.
+ * The trainer is then as after the step before: it can be saved, and go on. */
 HSAE_API hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset, const hsae_run_params *params);
 
-/* One step on the caller's own batch, raw [batch, d]. `metrics` may be NULL; asking for them waits for the step. ERROR_ARGUMENT after the
- * last of config.steps, ERROR_DRIVER where the device computes it wrong (hsae_trainer_check). */
+/* One step on the caller's own batch, raw [batch, d]. A row that is left out is replaced by the next row of the batch that is not;
+ * ERROR_DATA where there is none. `metrics` may be NULL; asking for them waits for the step. ERROR_ARGUMENT after the last of config.steps,
+ * ERROR_DRIVER where the device computes it wrong (hsae_trainer_check). */
 HSAE_API hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step_metrics *metrics);
 
 HSAE_API uint64_t hsae_trainer_step_count(const hsae_trainer *trainer);
 HSAE_API uint32_t hsae_trainer_dim(const hsae_trainer *trainer);
+/* Rows of training up to and with the last step: those of hsae_trainer_run count when they are drawn for the first time, so in the first
+ * epoch; those of hsae_trainer_step each time, and `first` is counted over all its batches. `rows` is at most those of the data set of the last run.
+ * The other counts are kept in checkpoints. */
+HSAE_API hsae_left_out hsae_trainer_left_out(const hsae_trainer *trainer);
+/* Whether the last hsae_trainer_run ended with ERROR_DATA because of a row that is not finite: skip_bad_rows would leave it out. */
+HSAE_API bool hsae_trainer_met_bad_row(const hsae_trainer *trainer);
 /* The resolved configuration. */
 HSAE_API const hsae_config *hsae_trainer_config(const hsae_trainer *trainer);
 

@@ -150,6 +150,8 @@ hsae_status hsae_checkpoint_save_rows(hsae_context *context, const hsae_model *m
     struct train_state state_copy = *state;
     size_t count = hsae_model_slots(&model_copy, slots);
     count += hsae_train_slots(model, &state_copy, slots + count);
+    if (state->left_out[0] + state->left_out[1] == 0)
+        count--;
     return hsae_slots_write(context, path, &model->config, slots, count, rows);
 }
 

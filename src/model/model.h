@@ -39,6 +39,7 @@ struct train_state {
     int64_t step;
     float lambda[HSAE_MAX_LEVELS];
     float l0_average[HSAE_MAX_LEVELS];
+    int64_t left_out[3]; /* norm, bad and first of hsae_left_out; train.left_out in the file, which lacks it where it is zero */
     struct level_train_tensors levels[HSAE_MAX_LEVELS];
 };
 

@@ -104,6 +104,12 @@ size_t hsae_train_slots(const struct hsae_model *model, struct train_state *stat
         s[-1].rule = RULE_BITS;
         s[-1].optional = true;
     }
+    /* Last: hsae_checkpoint_save leaves it away where it is zero. */
+    shape(add(s++, HSAE_TENSOR_I64, state->left_out, "train.left_out"), 1, sizeof state->left_out / sizeof *state->left_out, 0);
+    s[-1].owned = false;
+    s[-1].rule = RULE_COUNT;
+    s[-1].limit = INT64_MAX;
+    s[-1].optional = true;
     return (size_t)(s - slots);
 }
 

@@ -1,13 +1,14 @@
 #include "trainer.h"
 
 #include "../context.h"
+#include "../data/rows.h"
 #include "order.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CALIBRATION_ROWS = 65536, READ_ROWS = 1024, BLOCK_BYTES = 1 << 20 };
+enum { READ_ROWS = 1024, BLOCK_BYTES = 1 << 20 };
 
 /* Rows of so many floats that are in host memory at a time. */
 static uint32_t block_rows(uint32_t length)
@@ -16,51 +17,125 @@ static uint32_t block_rows(uint32_t length)
     return rows ? rows : 1;
 }
 
-/* Rows first .. first + count - 1 as floats. */
-static hsae_status read_rows(hsae_context *context, const struct calibration *from, uint64_t first, size_t count, float *out)
+/* Rows first .. first + count - 1 as floats, and the verdict on each. */
+static hsae_status read_rows(hsae_context *context, const struct calibration *from, const struct row_rule *rule, uint64_t first,
+                             size_t count, float *out, enum row_verdict *verdicts)
 {
-    uint64_t rows[READ_ROWS];
-    if (from->raw) {
-        memcpy(out, from->raw + first * from->dim, count * from->dim * sizeof *out);
-        for (size_t k = 0; k < count * from->dim; k++)
-            if (!isfinite(out[k]))
-                return hsae_fail(context, HSAE_ERROR_DATA, "row %" PRIu64 " of the activations has a value that is not finite",
-                                 first + k / from->dim);
-        return HSAE_OK;
+    if (!from->raw)
+        return hsae_judged_read(from->dataset, rule, first, count, out, verdicts);
+    memcpy(out, from->raw + first * from->dim, count * from->dim * sizeof *out);
+    hsae_rows_judge(rule, out, count, from->dim, verdicts);
+    for (size_t r = 0; r < count; r++)
+        if (verdicts[r] == ROW_BAD)
+            return hsae_fail(context, HSAE_ERROR_DATA, "row %" PRIu64 " of the activations has a value that is not finite", first + r);
+    return HSAE_OK;
+}
+
+/* What the calibration sample adds up to, over its kept rows. */
+struct sums {
+    double *mean; /* [dim] sum of the rows */
+    double squares;
+    double *norms; /* [count] of the rows that are not zero, in any order; NULL: not wanted */
+    uint64_t count;
+    hsae_left_out left_out;
+};
+
+static hsae_status add_up(const hsae_trainer *trainer, const struct calibration *from, const struct row_rule *rule, uint64_t rows,
+                          struct sums *sums)
+{
+    enum row_verdict verdicts[READ_ROWS];
+    uint32_t dim = from->dim;
+    hsae_status status = HSAE_OK;
+    size_t size = (size_t)READ_ROWS * dim * sizeof(float);
+    float *block = malloc(size);
+    if (!block)
+        return hsae_fail_memory(trainer->context, size, NULL, "%d rows of width %" PRIu32, READ_ROWS, dim);
+    memset(sums->mean, 0, dim * sizeof *sums->mean);
+    sums->squares = 0;
+    sums->left_out = (hsae_left_out){0};
+    for (uint64_t first = 0; first < rows && !status; first += READ_ROWS) {
+        size_t count = rows - first < READ_ROWS ? (size_t)(rows - first) : READ_ROWS;
+        status = read_rows(trainer->context, from, rule, first, count, block, verdicts);
+        for (size_t r = 0; r < count && !status; r++) {
+            const float *row = block + r * dim;
+            hsae_left_out_add(&sums->left_out, verdicts[r], first + r);
+            if (verdicts[r] != ROW_KEPT)
+                continue;
+            double norm = sums->norms ? sqrt(hsae_row_squares(row, dim)) : 0;
+            if (norm > 0)
+                sums->norms[sums->count++] = norm;
+            for (uint32_t k = 0; k < dim; k++) {
+                double value = row[k];
+                sums->mean[k] += value;
+                sums->squares += value * value;
+            }
+        }
     }
-    for (size_t k = 0; k < count; k++)
-        rows[k] = first + k;
-    return hsae_dataset_read(from->dataset, rows, count, out);
+    free(block);
+    return status;
+}
+
+/* The limit of the rows' norms, where the configuration leaves it to the sample; whether one that was given fits the sample. */
+static void find_limit(hsae_trainer *trainer, double *norms, uint64_t count)
+{
+    hsae_config *config = &trainer->config;
+    double limit = hsae_norm_limit(config->max_norm, norms, count);
+    if (config->norm_limit == 0)
+        config->norm_limit = limit;
+    else if (limit > 0 && (config->norm_limit < limit / 2 || config->norm_limit > limit * 2))
+        hsae_log(trainer->context, HSAE_LOG_WARNING,
+                 "norm_limit is %g, but max_norm times the median norm of these rows is %g; norm_limit 0 finds it anew", config->norm_limit,
+                 limit);
+}
+
+/* The rows that calibration leaves out, where there are some. */
+static void say_left_out(const hsae_trainer *trainer, const struct calibration *from, const hsae_left_out *left_out)
+{
+    char text[1024];
+    if (left_out->norm + left_out->bad == 0)
+        return;
+    hsae_left_out_text(left_out, trainer->config.norm_limit, from->dataset, text, sizeof text);
+    hsae_log(trainer->context, HSAE_LOG_WARNING, "calibration: %s; training and evaluation leave such rows out, too%s", text,
+             left_out->norm ? "; max_norm 0 keeps them" : "");
+}
+
+/* The sums over the kept rows of the sample, and norm_limit. The first pass keeps all rows that are finite; only where some of these are
+ * beyond the limit there is a second. */
+static hsae_status calibrate(hsae_trainer *trainer, const struct calibration *from, uint64_t rows, struct sums *sums)
+{
+    struct row_rule finite = {0, trainer->config.skip_bad_rows};
+    sums->norms = malloc((size_t)rows * sizeof *sums->norms);
+    if (!sums->norms)
+        return hsae_fail_memory(trainer->context, rows * sizeof *sums->norms, NULL, "the norms of %" PRIu64 " rows", rows);
+    hsae_status status = add_up(trainer, from, &finite, rows, sums);
+    if (!status)
+        find_limit(trainer, sums->norms, sums->count);
+    const struct row_rule rule = hsae_row_rule(&trainer->config);
+    bool again = false;
+    for (uint64_t r = 0; r < sums->count && !status && rule.norm_limit > 0; r++)
+        again |= sums->norms[r] > rule.norm_limit;
+    free(sums->norms);
+    sums->norms = NULL;
+    if (!status && again)
+        status = add_up(trainer, from, &rule, rows, sums);
+    if (!status)
+        say_left_out(trainer, from, &sums->left_out);
+    return status;
 }
 
 /* Mean of the calibration sample to `mean`, and s so that the mean of |s (raw - mu)|^2 is d (paper, appendix A.1). */
 static hsae_status normalise(hsae_trainer *trainer, const struct calibration *from, double *mean)
 {
     uint32_t dim = from->dim;
-    uint64_t rows = from->rows < CALIBRATION_ROWS ? from->rows : CALIBRATION_ROWS;
-    double squares = 0;
-    hsae_status status = HSAE_OK;
-    size_t size = (size_t)READ_ROWS * dim * sizeof(float);
-    float *block = malloc(size);
-    if (!block)
-        return hsae_fail_memory(trainer->context, size, NULL, "%d rows of width %" PRIu32, READ_ROWS, dim);
-    memset(mean, 0, dim * sizeof *mean);
-    for (uint64_t first = 0; first < rows && !status; first += READ_ROWS) {
-        size_t count = rows - first < READ_ROWS ? (size_t)(rows - first) : READ_ROWS;
-        status = read_rows(trainer->context, from, first, count, block);
-        for (size_t r = 0; r < count && !status; r++)
-            for (uint32_t k = 0; k < dim; k++) {
-                double value = block[r * dim + k];
-                mean[k] += value;
-                squares += value * value;
-            }
-    }
-    free(block);
+    uint64_t rows = from->rows < HSAE_CALIBRATION_ROWS ? from->rows : HSAE_CALIBRATION_ROWS;
+    struct sums sums = {.mean = mean};
+    hsae_status status = calibrate(trainer, from, rows, &sums);
     if (status)
         return status;
-    squares /= (double)rows;
+    uint64_t kept = rows - sums.left_out.norm - sums.left_out.bad;
+    double squares = sums.squares / (double)kept;
     for (uint32_t k = 0; k < dim; k++)
-        mean[k] /= (double)rows;
+        mean[k] /= (double)kept;
     if (trainer->config.center == HSAE_CENTER_MEAN)
         for (uint32_t k = 0; k < dim; k++)
             squares -= mean[k] * mean[k];
@@ -188,21 +263,41 @@ static hsae_status pre_activations(const hsae_trainer *trainer, uint32_t level, 
     return status;
 }
 
+/* The first kept rows of the calibration data, as many as a batch has, to `out`. */
+static hsae_status first_rows(const hsae_trainer *trainer, const struct calibration *from, float *out)
+{
+    enum row_verdict verdicts[READ_ROWS];
+    const struct row_rule rule = hsae_row_rule(&trainer->config);
+    uint32_t rows = trainer->stack.rows, kept = 0;
+    hsae_status status = HSAE_OK;
+    for (uint64_t first = 0, count; kept < rows && first < from->rows && !status; first += count) {
+        float *block = out + (size_t)kept * from->dim;
+        count = rows - kept < READ_ROWS ? rows - kept : READ_ROWS;
+        count = count < from->rows - first ? count : from->rows - first;
+        status = read_rows(trainer->context, from, &rule, first, (size_t)count, block, verdicts);
+        for (uint64_t r = 0; r < count && !status; r++)
+            if (verdicts[r] == ROW_KEPT)
+                memmove(out + (size_t)kept++ * from->dim, block + r * from->dim, from->dim * sizeof *out);
+    }
+    if (!status && kept < rows)
+        status = hsae_fail(trainer->context, HSAE_ERROR_DATA,
+                           "only %" PRIu32 " of %" PRIu64 " rows are not left out (norm_limit %g): fewer than a batch of %" PRIu32
+                           "; lower batch, raise max_norm, or give more data",
+                           kept, from->rows, trainer->config.norm_limit, rows);
+    return status;
+}
+
 /* The first batch of the calibration data in place of a raw batch. */
 static hsae_status load_batch(hsae_trainer *trainer, const struct calibration *from)
 {
     const struct stack *stack = &trainer->stack;
     struct hsae_sequence *sequence = NULL;
     struct hsae_buffer *raw = NULL;
-    hsae_status status = HSAE_OK;
     uint64_t size = (uint64_t)stack->rows * from->dim * sizeof(float);
     float *block = malloc(size);
     if (!block)
         return hsae_fail_memory(trainer->context, size, "a smaller batch", "a batch of %" PRIu32 " rows", stack->rows);
-    for (uint32_t first = 0; first < stack->rows && !status; first += READ_ROWS) {
-        uint32_t count = stack->rows - first < READ_ROWS ? stack->rows - first : READ_ROWS;
-        status = read_rows(trainer->context, from, first, count, block + (size_t)first * from->dim);
-    }
+    hsae_status status = first_rows(trainer, from, block);
     if (!status)
         status = hsae_buffer_create(stack->device, "first batch", size, HSAE_BUFFER_STAGING, &raw);
     if (!status)

@@ -3,6 +3,7 @@
 #include "trainer.h"
 
 #include "../context.h"
+#include "../data/rows.h"
 #include "../model/slots.h"
 #include <hsae/exchange.h>
 #include <inttypes.h>
@@ -81,6 +82,20 @@ static hsae_status run_activity(struct stack *stack, struct hsae_buffer *raw, fl
     return status;
 }
 
+/* A batch from row `first` on; rows that are left out are replaced as in hsae_trainer_step. */
+static hsae_status read_kept(const struct stack *stack, const hsae_model *model, const hsae_dataset *data, uint64_t first,
+                             enum row_verdict *verdicts, float *batch)
+{
+    const struct row_rule rule = hsae_row_rule(&model->config);
+    hsae_status status = hsae_judged_read(data, &rule, first, stack->rows, batch, verdicts);
+    if (status || hsae_rows_replace(batch, stack->rows, stack->dim, verdicts))
+        return status;
+    return hsae_fail(stack->context, HSAE_ERROR_DATA,
+                     "%s: the %" PRIu32 " rows from row %" PRIu64
+                     " on are all left out (norm_limit %g): not what the model was trained on?",
+                     hsae_dataset_path(data), stack->rows, first, rule.norm_limit);
+}
+
 /* Who is active on the first batches of the data, as after that many steps of training. */
 static hsae_status fill_history(struct stack *stack, const hsae_model *model, const hsae_dataset *data)
 {
@@ -88,15 +103,13 @@ static hsae_status fill_history(struct stack *stack, const hsae_model *model, co
     struct hsae_buffer *raw = NULL;
     struct hsae_sequence *sequence = NULL;
     float *batch = malloc(values * sizeof *batch);
-    uint64_t *rows = malloc(stack->rows * sizeof *rows);
+    enum row_verdict *verdicts = malloc(stack->rows * sizeof *verdicts);
     hsae_status status = hsae_buffer_create(stack->device, "raw batch", values * sizeof *batch, HSAE_BUFFER_STAGING, &raw);
-    if (!status && (!batch || !rows))
-        status = hsae_fail_memory(stack->context, values * sizeof *batch + stack->rows * sizeof *rows, NULL, "a batch of %" PRIu32 " rows",
-                                  stack->rows);
+    if (!status && (!batch || !verdicts))
+        status = hsae_fail_memory(stack->context, values * sizeof *batch + stack->rows * sizeof *verdicts, NULL,
+                                  "a batch of %" PRIu32 " rows", stack->rows);
     for (uint32_t k = 0; k < HSAE_ACTIVITY_STEPS && k < batches && !status; k++) {
-        for (uint32_t r = 0; r < stack->rows; r++)
-            rows[r] = (uint64_t)k * stack->rows + r;
-        status = hsae_dataset_read(data, rows, stack->rows, batch);
+        status = read_kept(stack, model, data, (uint64_t)k * stack->rows, verdicts, batch);
         if (!status)
             status = hsae_buffer_write(raw, 0, values * sizeof *batch, batch);
         if (!status)
@@ -105,7 +118,7 @@ static hsae_status fill_history(struct stack *stack, const hsae_model *model, co
     hsae_sequence_destroy(&sequence);
     hsae_buffer_destroy(&raw);
     free(batch);
-    free(rows);
+    free(verdicts);
     return status;
 }
 

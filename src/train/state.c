@@ -75,6 +75,8 @@ hsae_status hsae_trainer_upload_vectors(hsae_trainer *trainer, const hsae_model 
     struct stack *stack = &trainer->stack;
     float *log_thresholds[HSAE_MAX_LEVELS] = {NULL};
     trainer->step = (uint64_t)state->step;
+    trainer->left_out =
+        (hsae_left_out){.norm = (uint64_t)state->left_out[0], .bad = (uint64_t)state->left_out[1], .first = (uint64_t)state->left_out[2]};
     for (uint32_t l = 0; l < stack->levels; l++) {
         const struct level_tensors *level = &model->levels[l];
         log_thresholds[l] = state->levels[l].log_threshold;
@@ -127,7 +129,10 @@ static hsae_status download_vectors(hsae_trainer *trainer, hsae_model *model, st
     hsae_status status = HSAE_OK;
     memcpy(model->mean, trainer->mean, stack->dim * sizeof *model->mean);
     model->scale = trainer->scale;
+    const hsae_left_out *left_out = &trainer->left_out;
+    const uint64_t counts[] = {left_out->norm, left_out->bad, left_out->first};
     state->step = (int64_t)trainer->step;
+    memcpy(state->left_out, counts, sizeof counts);
     for (uint32_t l = 0; l < stack->levels && !status; l++) {
         struct level_tensors *level = &model->levels[l];
         if (level->parent)

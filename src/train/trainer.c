@@ -30,6 +30,7 @@ hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, u
     trainer->context = device->context;
     trainer->config = *config;
     trainer->dtype = dtype;
+    trainer->data_rows = UINT64_MAX;
     if (config->steps >= UINT32_MAX)
         return hsae_fail(device->context, HSAE_ERROR_CONFIG, "steps = %" PRIu64 ": at most %" PRIu32 " are possible", config->steps,
                          UINT32_MAX - 1);
@@ -131,15 +132,17 @@ static hsae_status check_overrides(hsae_context *context, const hsae_config *old
     rest.lr = old->lr;
     rest.rho = old->rho;
     rest.perturb = old->perturb;
+    rest.skip_bad_rows = old->skip_bad_rows;
     memcpy(rest.target_l0, old->target_l0, sizeof rest.target_l0);
     char *before = hsae_config_json(old), *after = hsae_config_json(&rest);
     hsae_status status = HSAE_OK;
     if (!before || !after)
         status = hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for a configuration");
     else if (strcmp(before, after) != 0)
-        status = hsae_fail(context, HSAE_ERROR_CONFIG,
-                           "on resuming only steps, lr, target_l0, rho and perturb may change; the checkpoint has %s, wanted is %s", before,
-                           after);
+        status = hsae_fail(
+            context, HSAE_ERROR_CONFIG,
+            "on resuming only steps, lr, target_l0, rho, perturb and skip_bad_rows may change; the checkpoint has %s, wanted is %s", before,
+            after);
 #define SAY(key)                            \
     if (!status && config->key != old->key) \
     hsae_log(context, HSAE_LOG_INFO, #key " changed from %g to %g", (double)old->key, (double)config->key)
@@ -147,6 +150,7 @@ static hsae_status check_overrides(hsae_context *context, const hsae_config *old
     SAY(lr);
     SAY(rho);
     SAY(perturb);
+    SAY(skip_bad_rows);
 #undef SAY
     for (uint32_t l = 0; l < config->level_count && !status; l++)
         if (config->target_l0[l] != old->target_l0[l])
@@ -170,6 +174,7 @@ hsae_status hsae_trainer_resume(hsae_device *device, const char *path, hsae_over
     config = old;
     if (!status && overrides) {
         status = overrides(user, &config);
+        config.norm_limit = config.norm_limit == 0 ? old.norm_limit : config.norm_limit;
         if (!status)
             status = hsae_config_resolve(device->context, &config, checkpoint.dim);
         if (!status)
@@ -272,6 +277,7 @@ static void fill_metrics(hsae_trainer *trainer, hsae_step_metrics *metrics)
         metrics->tokens_per_second = (double)(trainer->step - trainer->metrics_step) * stack->rows / (time - trainer->metrics_time);
         metrics->data_wait = trainer->reading.waited / (time - trainer->metrics_time);
     }
+    metrics->left_out = trainer->left_out.norm + trainer->left_out.bad;
     metrics->level_count = stack->levels;
     for (uint32_t l = 0; l < stack->levels; l++) {
         uint32_t at = STATUS_LEVELS + l * STATUS_LEVEL_WORDS;
@@ -288,23 +294,61 @@ static void fill_metrics(hsae_trainer *trainer, hsae_step_metrics *metrics)
     trainer->metrics_step = trainer->step;
 }
 
+static uint64_t batch_bytes(const struct stack *stack)
+{
+    return (uint64_t)stack->rows * stack->dim * sizeof(float);
+}
+
+/* Counts the rows of the caller's batch. Where some are left out, *replaced is a copy in which other rows stand for them, to be freed; else
+ * NULL. */
+static hsae_status replace_rows(const hsae_trainer *trainer, const float *raw, float **replaced, hsae_left_out *left_out)
+{
+    const struct stack *stack = &trainer->stack;
+    const struct row_rule rule = hsae_row_rule(&trainer->config);
+    uint32_t rows = stack->rows;
+    enum row_verdict *verdicts = malloc(rows * sizeof *verdicts);
+    hsae_status status = HSAE_OK;
+    *replaced = NULL;
+    if (!verdicts)
+        return hsae_fail_memory(trainer->context, rows * sizeof *verdicts, NULL, "the verdicts on %" PRIu32 " rows", rows);
+    bool some = hsae_rows_judge(&rule, raw, rows, stack->dim, verdicts) > 0;
+    for (uint32_t r = 0; r < rows && !status; r++) {
+        hsae_left_out_add(left_out, verdicts[r], trainer->step * rows + r);
+        if (verdicts[r] == ROW_BAD)
+            status = hsae_fail(trainer->context, HSAE_ERROR_DATA, "row %" PRIu32 " of the batch has a value that is not finite", r);
+    }
+    if (!status && some && !(*replaced = malloc(batch_bytes(stack))))
+        status = hsae_fail_memory(trainer->context, batch_bytes(stack), "a smaller batch", "a batch of %" PRIu32 " rows", rows);
+    if (!status && some)
+        memcpy(*replaced, raw, batch_bytes(stack));
+    if (!status && some && !hsae_rows_replace(*replaced, rows, stack->dim, verdicts))
+        status = hsae_fail(trainer->context, HSAE_ERROR_DATA,
+                           "all %" PRIu32 " rows of the batch are left out: their norms are above norm_limit, %g, or they are not finite",
+                           rows, rule.norm_limit);
+    free(verdicts);
+    return status;
+}
+
 hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step_metrics *metrics)
 {
     const struct stack *stack = &trainer->stack;
     struct flight *flight = NULL;
-    size_t values = (size_t)stack->rows * stack->dim;
+    float *replaced = NULL;
+    hsae_left_out left_out = trainer->left_out;
     if (trainer->step >= trainer->config.steps)
         return hsae_fail(trainer->context, HSAE_ERROR_ARGUMENT, "all %" PRIu64 " steps are done", trainer->config.steps);
-    for (size_t k = 0; k < values; k++)
-        if (!isfinite(raw[k]))
-            return hsae_fail(trainer->context, HSAE_ERROR_DATA, "row %zu of the batch has a value that is not finite", k / stack->dim);
-    hsae_status status = hsae_step_feed(trainer, HSAE_DTYPE_F32);
+    hsae_status status = replace_rows(trainer, raw, &replaced, &left_out);
+    if (!status)
+        status = hsae_step_feed(trainer, HSAE_DTYPE_F32);
     if (!status)
         status = hsae_flight_next(trainer, &flight);
     if (!status)
-        status = hsae_buffer_write(flight->raw, 0, values * sizeof *raw, raw);
+        status = hsae_buffer_write(flight->raw, 0, batch_bytes(stack), replaced ? replaced : raw);
+    free(replaced);
     if (!status)
         status = hsae_flight_launch(trainer, flight);
+    if (!status)
+        trainer->left_out = left_out;
     if (!status && metrics) {
         status = hsae_step_settle(trainer, 0);
         if (!status)
@@ -334,6 +378,7 @@ static hsae_status stage(hsae_trainer *trainer, struct hsae_reader *reader, stru
     if (status)
         return status;
     status = hsae_reader_next(reader, trainer->dtype, batch, &waited);
+    trainer->bad_row = hsae_reader_met_bad_row(reader);
     trainer->reading.waited += waited;
     hsae_status unmapped = hsae_buffer_unmap(flight->raw);
     return status ? status : unmapped;
@@ -388,7 +433,13 @@ static hsae_status run_step(hsae_trainer *trainer, struct hsae_reader *reader)
     if (!status)
         status = stage(trainer, reader, flight);
     trainer->reading.last = hsae_os_seconds() - found;
-    return status ? status : hsae_flight_launch(trainer, flight);
+    if (!status)
+        status = hsae_flight_launch(trainer, flight);
+    if (!status) {
+        const hsae_left_out more = hsae_reader_left_out(reader);
+        hsae_left_out_join(&trainer->left_out, &more);
+    }
+    return status;
 }
 
 hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset, const hsae_run_params *params)
@@ -402,12 +453,23 @@ hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset,
     hsae_status status = check_rows(trainer->context, dataset, hsae_dataset_rows(dataset), stack->rows);
     if (!status)
         status = hsae_step_feed(trainer, hsae_dataset_dtype(dataset));
+    trainer->bad_row = false;
+    trainer->data_rows = hsae_dataset_rows(dataset);
     if (status)
         return status;
     struct hsae_reader *reader;
     uint64_t batches = until > trainer->step ? until - trainer->step : 0;
     const struct stream stream = {trainer->config.order, trainer->config.seed, trainer->step * stack->rows, hsae_dataset_rows(dataset)};
-    const struct hsae_reader_params reading = {dataset, stack->rows, batches, hsae_trainer_ring(stack->device), row_of, &stream};
+    const struct hsae_reader_params reading = {
+        .dataset = dataset,
+        .batch = stack->rows,
+        .batches = batches,
+        .most_bytes = hsae_trainer_ring(stack->device),
+        .row = row_of,
+        .user = &stream,
+        .rule = hsae_row_rule(&trainer->config),
+        .counted = stream.rows > stream.first ? stream.rows - stream.first : 0,
+    };
     status = hsae_reader_create(trainer->context, &reading, &reader);
     while (!status && go_on && trainer->step < until) {
         status = run_step(trainer, reader);
@@ -429,6 +491,19 @@ uint64_t hsae_trainer_step_count(const hsae_trainer *trainer)
 uint32_t hsae_trainer_dim(const hsae_trainer *trainer)
 {
     return trainer->stack.dim;
+}
+
+hsae_left_out hsae_trainer_left_out(const hsae_trainer *trainer)
+{
+    hsae_left_out left_out = trainer->left_out;
+    uint64_t drawn = trainer->step * trainer->stack.rows;
+    left_out.rows = drawn < trainer->data_rows ? drawn : trainer->data_rows;
+    return left_out;
+}
+
+bool hsae_trainer_met_bad_row(const hsae_trainer *trainer)
+{
+    return trainer->bad_row;
 }
 
 const hsae_config *hsae_trainer_config(const hsae_trainer *trainer)

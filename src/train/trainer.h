@@ -45,6 +45,9 @@ struct hsae_trainer {
     int lessons;   /* steps that were */
     float *mean;   /* [d] */
     float scale;
+    hsae_left_out left_out; /* of the rows drawn up to and with `step` */
+    uint64_t data_rows;     /* of the last run's data set; UINT64_MAX: none yet */
+    bool bad_row;           /* the last run ended at one that is not finite */
     int32_t *parents[HSAE_MAX_LEVELS];
     u32 status[STATUS_WORDS]; /* of the last step that was waited for */
     struct {
