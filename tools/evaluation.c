@@ -3,14 +3,38 @@
 
 #include <math.h>
 
-hsae_status cli_evaluate(hsae_device *device, const hsae_model *model, const hsae_dataset *dataset, hsae_evaluation *out)
+hsae_status cli_leave_out(hsae_session *session, const hsae_dataset *dataset, const struct cli_rows *rows)
+{
+    double limit = hsae_session_norm_limit(session);
+    bool skip_bad = rows->skip_bad || hsae_session_skips_bad_rows(session);
+    hsae_status status = HSAE_OK;
+    if (rows->max_norm >= 0)
+        status = hsae_dataset_norm_limit(dataset, rows->max_norm, skip_bad, &limit);
+    hsae_session_leave_out(session, limit, skip_bad);
+    return status;
+}
+
+void cli_note_left_out(const hsae_left_out *left_out, double norm_limit, const hsae_dataset *dataset)
+{
+    char text[1024];
+    hsae_left_out_text(left_out, norm_limit, dataset, text, sizeof text);
+    if (left_out->norm + left_out->bad)
+        cli_note("%s", text);
+}
+
+hsae_status cli_evaluate(hsae_device *device, const hsae_model *model, const hsae_dataset *dataset, const struct cli_rows *rows,
+                         hsae_evaluation *out)
 {
     hsae_session *session = NULL;
     hsae_status status = hsae_session_create(device, model, 0, &session);
+    if (status == HSAE_OK && rows)
+        status = cli_leave_out(session, dataset, rows);
     if (status == HSAE_OK)
         status = hsae_session_evaluate(session, dataset, cli_progress, "evaluating", out);
-    hsae_session_destroy(&session);
     cli_clear_status_line();
+    if (status == HSAE_OK)
+        cli_note_left_out(&out->left_out, hsae_session_norm_limit(session), dataset);
+    hsae_session_destroy(&session);
     return status;
 }
 
@@ -41,7 +65,11 @@ static void print_pair(const hsae_pair_metrics *pair)
 
 void cli_print_evaluation(const hsae_evaluation *evaluation, const hsae_config *config)
 {
-    printf("%llu activation vectors\n\n", (unsigned long long)evaluation->tokens);
+    unsigned long long left_out = evaluation->left_out.norm + evaluation->left_out.bad;
+    printf("%llu activation vectors", (unsigned long long)evaluation->tokens);
+    if (left_out)
+        printf("; %llu of %llu rows left out", left_out, (unsigned long long)evaluation->left_out.rows);
+    puts("\n");
     printf("%-8s%12s%12s%12s%12s\n", "level", "features", "L0", "var. expl.", "dead");
     for (uint32_t l = 0; l < evaluation->level_count; l++) {
         printf("%-8u%12u", l, config->levels[l]);
@@ -89,5 +117,6 @@ json_t *cli_evaluation_json(const hsae_evaluation *evaluation, const hsae_config
     json_t *mean_pair = pair_json(&evaluation->mean_pair);
     json_object_update(mean, mean_pair);
     json_decref(mean_pair);
-    return json_pack("{s:I, s:o, s:o, s:o}", "tokens", (json_int_t)evaluation->tokens, "levels", levels, "pairs", pairs, "mean", mean);
+    return json_pack("{s:I, s:I, s:o, s:o, s:o}", "tokens", (json_int_t)evaluation->tokens, "left_out",
+                     (json_int_t)(evaluation->left_out.norm + evaluation->left_out.bad), "levels", levels, "pairs", pairs, "mean", mean);
 }

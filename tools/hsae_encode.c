@@ -26,6 +26,7 @@ struct encoder {
     hsae_model *model;
     hsae_dataset *dataset;
     hsae_session *session;
+    struct cli_rows rows;
     const char *out;
     struct level_spool levels[HSAE_MAX_LEVELS];
 };
@@ -91,7 +92,8 @@ static hsae_status encode_rows(struct encoder *encoder, uint64_t first, uint64_t
     uint32_t level_count = hsae_model_config(encoder->model)->level_count;
     for (uint64_t i = 0; i < count; i++)
         rows[i] = first + i;
-    hsae_status status = hsae_dataset_read(encoder->dataset, rows, (size_t)count, raw);
+    hsae_status status = hsae_session_skips_bad_rows(encoder->session) ? hsae_dataset_read_any(encoder->dataset, rows, (size_t)count, raw)
+                                                                       : hsae_dataset_read(encoder->dataset, rows, (size_t)count, raw);
     if (status == HSAE_OK)
         status = hsae_session_encode(encoder->session, raw, count, features);
     for (uint32_t l = 0; l < level_count; l++) {
@@ -165,20 +167,24 @@ static void print_result(const struct encoder *encoder, bool json)
 {
     uint64_t rows = hsae_dataset_rows(encoder->dataset);
     const hsae_config *config = hsae_model_config(encoder->model);
+    const hsae_left_out left_out = hsae_session_left_out(encoder->session);
+    uint64_t kept = rows - left_out.norm - left_out.bad;
     json_t *levels = json_array();
     for (uint32_t l = 0; l < config->level_count; l++) {
         uint64_t total = encoder->levels[l].total;
-        json_array_append_new(levels, json_pack("{s:I, s:I, s:f}", "features", (json_int_t)config->levels[l], "active", (json_int_t)total,
-                                                "l0", (double)total / (double)rows));
+        json_array_append_new(levels, json_pack("{s:I, s:I, s:o}", "features", (json_int_t)config->levels[l], "active", (json_int_t)total,
+                                                "l0", cli_json_number((double)total / (double)kept)));
         if (!json)
-            printf("level %u: %u features, %.2f active per vector\n", l, config->levels[l], (double)total / (double)rows);
+            printf("level %u: %u features, %.2f active per vector\n", l, config->levels[l], (double)total / (double)kept);
     }
     if (json)
-        cli_print_json(json_pack("{s:o, s:I, s:o}", "out", text_json(encoder->out), "tokens", (json_int_t)rows, "levels", levels));
+        cli_print_json(json_pack("{s:o, s:I, s:I, s:o}", "out", text_json(encoder->out), "tokens", (json_int_t)rows, "left_out",
+                                 (json_int_t)(left_out.norm + left_out.bad), "levels", levels));
     else
         printf("%" PRIu64 " activation vectors encoded to %s\n", rows, encoder->out);
     if (!json)
         json_decref(levels);
+    cli_note_left_out(&left_out, hsae_session_norm_limit(encoder->session), encoder->dataset);
 }
 
 static int encode(struct encoder *encoder, const char *model_path, const char *device_id, const struct cli_paths *data,
@@ -199,6 +205,8 @@ static int encode(struct encoder *encoder, const char *model_path, const char *d
         status = cli_open_device(encoder->context, device_id, &encoder->device);
     if (status == HSAE_OK)
         status = hsae_session_create(encoder->device, encoder->model, BATCH, &encoder->session);
+    if (status == HSAE_OK)
+        status = cli_leave_out(encoder->session, encoder->dataset, &encoder->rows);
     if (status == HSAE_OK)
         status = encode_all(encoder);
     if (status == HSAE_OK)
@@ -225,7 +233,7 @@ static void release(struct encoder *encoder)
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    struct encoder encoder = {0};
+    struct encoder encoder = {.rows = CLI_ROWS_DEFAULT};
     const char *model_path = NULL, *device_id = NULL;
     struct cli_input input = {0};
     struct cli_paths data = {0};
@@ -235,6 +243,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"data", CLI_PATHS, &data, "PATH...", "activations: files or folders"},
         {"out", CLI_TEXT, &encoder.out, "FILE", "safetensors file to write"},
         CLI_INPUT_OPTIONS(input),
+        CLI_ROW_OPTIONS(encoder.rows),
         {"device", CLI_TEXT, &device_id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
         {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
         {0},
@@ -254,6 +263,7 @@ const struct cli_command cli_encode = {
     .synopsis = "--model FILE --data PATH... --out FILE [--device ID] [--json]",
     .examples = "  hsae encode --model runs/first/model.safetensors --data held-out/ --out features.safetensors\n\n"
                 "The file holds compressed sparse rows for each level l: levels.{l}.indptr (I64 [vectors + 1]),\n"
-                "levels.{l}.indices (I32, ascending within a vector) and levels.{l}.values (F32, normalised units).\n",
+                "levels.{l}.indices (I32, ascending within a vector) and levels.{l}.values (F32, normalised units). A vector that is\n"
+                "left out has no features.\n",
     .run = run,
 };

@@ -41,20 +41,26 @@ static int write_features(const hsae_explorer *explorer, const hsae_config *conf
 }
 
 /* cli_evaluate that also counts feature by feature. */
-static hsae_status evaluate_features(hsae_device *device, const hsae_model *model, const hsae_dataset *dataset, hsae_explorer **explorer)
+static hsae_status evaluate_features(hsae_device *device, const hsae_model *model, const hsae_dataset *dataset, const struct cli_rows *rows,
+                                     hsae_explorer **explorer)
 {
     hsae_session *session = NULL;
     hsae_status status = hsae_session_create(device, model, 0, &session);
     if (status == HSAE_OK)
+        status = cli_leave_out(session, dataset, rows);
+    if (status == HSAE_OK)
         status = hsae_explore(session, dataset, NULL, cli_progress, "evaluating", explorer);
-    hsae_session_destroy(&session);
     cli_clear_status_line();
+    if (status == HSAE_OK)
+        cli_note_left_out(&hsae_explorer_evaluation(*explorer)->left_out, hsae_session_norm_limit(session), dataset);
+    hsae_session_destroy(&session);
     return status;
 }
 
 /* `explorer` NULL: the figures of the model only. */
 static hsae_status evaluate(hsae_context *context, const char *model_path, const char *device_id, const struct cli_paths *data,
-                            const struct cli_input *input, hsae_model **model, hsae_evaluation *evaluation, hsae_explorer **explorer)
+                            const struct cli_input *input, const struct cli_rows *rows, hsae_model **model, hsae_evaluation *evaluation,
+                            hsae_explorer **explorer)
 {
     hsae_device *device = NULL;
     hsae_dataset *dataset = NULL;
@@ -64,7 +70,8 @@ static hsae_status evaluate(hsae_context *context, const char *model_path, const
     if (status == HSAE_OK)
         status = cli_open_device(context, device_id, &device);
     if (status == HSAE_OK)
-        status = explorer ? evaluate_features(device, *model, dataset, explorer) : cli_evaluate(device, *model, dataset, evaluation);
+        status =
+            explorer ? evaluate_features(device, *model, dataset, rows, explorer) : cli_evaluate(device, *model, dataset, rows, evaluation);
     if (status == HSAE_OK && explorer)
         *evaluation = *hsae_explorer_evaluation(*explorer);
     hsae_dataset_close(&dataset);
@@ -77,11 +84,13 @@ static int run(const struct cli_command *command, int argc, char **argv)
     const char *model_path = NULL, *device_id = NULL, *per_feature = NULL;
     struct cli_input input = {0};
     struct cli_paths data = {0};
+    struct cli_rows rows = CLI_ROWS_DEFAULT;
     bool json = false;
     const struct cli_option options[] = {
         {"model", CLI_TEXT, &model_path, "FILE", "model.safetensors or a checkpoint"},
         {"data", CLI_PATHS, &data, "PATH...", "activations: files or folders"},
         CLI_INPUT_OPTIONS(input),
+        CLI_ROW_OPTIONS(rows),
         {"device", CLI_TEXT, &device_id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
         {"per-feature", CLI_TEXT, &per_feature, "FILE", "also a table of all features, as CSV"},
         {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
@@ -102,8 +111,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
     context = cli_context();
     if (!context)
         goto end;
-    exit_status =
-        cli_exit_status(evaluate(context, model_path, device_id, &data, &input, &model, &evaluation, per_feature ? &explorer : NULL));
+    exit_status = cli_exit_status(
+        evaluate(context, model_path, device_id, &data, &input, &rows, &model, &evaluation, per_feature ? &explorer : NULL));
     if (exit_status == CLI_DONE && per_feature)
         exit_status = write_features(explorer, hsae_model_config(model), per_feature);
     if (exit_status == CLI_DONE && json)

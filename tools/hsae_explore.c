@@ -10,6 +10,7 @@
 struct request {
     const char *model_path, *device_id, *out, *figure, *neuronpedia;
     struct cli_input input;
+    struct cli_rows rows;
     struct cli_paths data, tokens;
     uint64_t contexts, context_length, pairs;
     uint32_t level, feature; /* of the figure */
@@ -50,8 +51,12 @@ static hsae_status explore(const struct request *request, const struct cli_paths
     if (status == HSAE_OK)
         status = hsae_session_create(device, model, 0, &session);
     if (status == HSAE_OK)
+        status = cli_leave_out(session, dataset, &request->rows);
+    if (status == HSAE_OK)
         status = hsae_explore(session, dataset, &params, cli_progress, "exploring", explorer);
     cli_clear_status_line();
+    if (status == HSAE_OK)
+        cli_note_left_out(&hsae_explorer_evaluation(*explorer)->left_out, hsae_session_norm_limit(session), dataset);
     hsae_session_destroy(&session);
     hsae_dataset_close(&dataset);
     return status;
@@ -96,8 +101,9 @@ static void print_result(const struct request *request, const struct exploration
     for (uint32_t l = 0; l < evaluation->level_count; l++)
         features += hsae_model_config(exploration->model)->levels[l];
     if (request->json)
-        cli_print_json(json_pack("{s:o, s:I, s:I, s:I, s:I, s:f}", "out", text_json(out), "bytes", (json_int_t)bytes, "features",
-                                 (json_int_t)features, "tokens", (json_int_t)evaluation->tokens, "sequences",
+        cli_print_json(json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:f}", "out", text_json(out), "bytes", (json_int_t)bytes, "features",
+                                 (json_int_t)features, "tokens", (json_int_t)evaluation->tokens, "left_out",
+                                 (json_int_t)(evaluation->left_out.norm + evaluation->left_out.bad), "sequences",
                                  (json_int_t)hsae_explorer_sequences(exploration->explorer), "seconds", seconds));
     else
         printf("%" PRIu64 " features on %" PRIu64 " tokens in %.1f s\n%s: %.1f MB\n", features, evaluation->tokens, seconds, out,
@@ -155,7 +161,7 @@ static int check_request(const struct cli_command *command, struct request *requ
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    struct request request = {0};
+    struct request request = {.rows = CLI_ROWS_DEFAULT};
     struct cli_paths beside = {0};
     const struct cli_option options[] = {
         {"model", CLI_TEXT, &request.model_path, "FILE", "model.safetensors or a checkpoint"},
@@ -168,6 +174,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"contexts", CLI_COUNT, &request.contexts, "N", "strongest contexts of a feature (20)"},
         {"context-length", CLI_COUNT, &request.context_length, "N", "tokens of a context (32)"},
         CLI_INPUT_OPTIONS(request.input),
+        CLI_ROW_OPTIONS(request.rows),
         {"device", CLI_TEXT, &request.device_id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
         {"json", CLI_FLAG, &request.json, NULL, "one JSON object on standard output"},
         {0},

@@ -102,11 +102,47 @@ static json_t *data_file_json(const hsae_data_file *file)
     return object;
 }
 
-static hsae_status data_json(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, json_t **out)
+/* A row of the data as {"row", "path", "file_row"}. */
+static json_t *place_json(const hsae_dataset *dataset, uint64_t row)
+{
+    uint64_t file_row;
+    const hsae_data_file *file = hsae_dataset_place(dataset, row, &file_row);
+    return json_pack("{s:I, s:o, s:I}", "row", (json_int_t)row, "path", text_json(file->path), "file_row", (json_int_t)file_row);
+}
+
+/* {"count"}, with {"first"} where there is one. */
+static json_t *rows_json(const hsae_dataset *dataset, uint64_t count, uint64_t first)
+{
+    json_t *object = json_pack("{s:I}", "count", (json_int_t)count);
+    if (count)
+        json_object_set_new(object, "first", place_json(dataset, first));
+    return object;
+}
+
+static json_t *check_json(const hsae_dataset *dataset, const hsae_data_check *check)
+{
+    json_t *columns = json_array(), *duplicates = rows_json(dataset, check->duplicates, check->first_duplicate);
+    for (uint32_t k = 0; k < check->constant_columns && k < HSAE_CHECK_LISTED; k++)
+        json_array_append_new(columns, json_integer(check->constant[k]));
+    if (check->duplicates)
+        json_object_set_new(duplicates, "original", place_json(dataset, check->first_original));
+    return json_pack("{s:{s:o, s:o, s:o, s:o, s:o}, s:o, s:o, s:o, s:o, s:{s:I, s:o}}", "norm", "min", cli_json_number(check->least),
+                     "percent_1", cli_json_number(check->percent_1), "median", cli_json_number(check->median), "percent_99",
+                     cli_json_number(check->percent_99), "max", cli_json_number(check->largest), "far_rows",
+                     rows_json(dataset, check->far, check->first_far), "bad_rows", rows_json(dataset, check->bad, check->first_bad),
+                     "zero_rows", rows_json(dataset, check->zeros, check->first_zero), "duplicates", duplicates, "constant_columns",
+                     "count", (json_int_t)check->constant_columns, "first", columns);
+}
+
+static hsae_status data_json(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, bool check, json_t **out)
 {
     hsae_dataset *dataset = NULL;
     json_int_t bytes = 0;
+    hsae_data_check found;
     hsae_status status = cli_open_data(context, paths, input, &dataset);
+    if (status == HSAE_OK && check)
+        status = hsae_dataset_check(dataset, cli_progress, "checking", &found);
+    cli_clear_status_line();
     if (status == HSAE_OK) {
         json_t *files = json_array();
         for (size_t i = 0; i < hsae_dataset_file_count(dataset); i++) {
@@ -115,6 +151,8 @@ static hsae_status data_json(hsae_context *context, const struct cli_paths *path
         }
         *out = json_pack("{s:s, s:I, s:I, s:I, s:o}", "kind", "data", "tokens", (json_int_t)hsae_dataset_rows(dataset), "dim",
                          (json_int_t)hsae_dataset_dim(dataset), "bytes", bytes, "files", files);
+        if (check)
+            json_object_set_new(*out, "check", check_json(dataset, &found));
     }
     hsae_dataset_close(&dataset);
     return status;
@@ -144,7 +182,7 @@ static size_t candidates(const hsae_tensor_file *file)
 }
 
 /* *out stays NULL where memory ran out. */
-static hsae_status describe(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, json_t **out)
+static hsae_status describe(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, bool check, json_t **out)
 {
     const char *path = paths->items[0];
     hsae_tensor_file *file = NULL;
@@ -153,14 +191,18 @@ static hsae_status describe(hsae_context *context, const struct cli_paths *paths
     if (status != HSAE_OK)
         return status;
     const char *format = file ? hsae_tensor_file_metadata(file, "format") : NULL;
-    if (format && strcmp(format, "hsae") == 0)
+    bool data = !(format && strcmp(format, "hsae") == 0) && !(file && hsae_tensor_file_find(file, "levels.0.indptr"));
+    if (check && !data) {
+        cli_error("%s: --check reads activations, and this is a file that hsae wrote", path);
+        status = HSAE_ERROR_ARGUMENT;
+    } else if (format && strcmp(format, "hsae") == 0)
         status = model_json(context, path, file, out);
     else if (file && hsae_tensor_file_find(file, "levels.0.indptr"))
         *out = features_json(file);
     else if (file && !input->tensor && candidates(file) > 1)
         *out = json_pack("{s:s, s:I}", "kind", "tensors", "candidates", (json_int_t)candidates(file));
     else
-        status = data_json(context, paths, input, out);
+        status = data_json(context, paths, input, check, out);
     if (*out) {
         json_object_set_new(*out, "path", text_json(path));
         if (file)
@@ -197,6 +239,56 @@ static void print_file(const json_t *file)
     }
 }
 
+static void print_place(const json_t *place)
+{
+    printf("%s row %lld", json_string_value(json_object_get(place, "path")),
+           (long long)json_integer_value(json_object_get(place, "file_row")));
+}
+
+/* "  LABEL   9, the first: FILE row 17" */
+static void print_rows(const json_t *check, const char *key, const char *label)
+{
+    const json_t *rows = json_object_get(check, key), *first = json_object_get(rows, "first"),
+                 *original = json_object_get(rows, "original");
+    printf("    %-28s %lld", label, (long long)json_integer_value(json_object_get(rows, "count")));
+    if (first) {
+        fputs(", the first: ", stdout);
+        print_place(first);
+    }
+    if (original) {
+        fputs(", equal to ", stdout);
+        print_place(original);
+    }
+    putchar('\n');
+}
+
+static void print_check(const json_t *check)
+{
+    static const char *const figures[][2] = {{"min", "smallest norm"},
+                                             {"percent_1", "1st percentile"},
+                                             {"median", "median"},
+                                             {"percent_99", "99th percentile"},
+                                             {"max", "largest"}};
+    const json_t *columns = json_object_get(check, "constant_columns"), *column;
+    size_t index;
+    puts("  all rows were read");
+    for (size_t k = 0; k < sizeof figures / sizeof *figures; k++) {
+        const json_t *value = json_object_get(json_object_get(check, "norm"), figures[k][0]);
+        if (json_is_real(value))
+            printf("    %-28s %.6g\n", figures[k][1], json_real_value(value));
+        else
+            printf("    %-28s -\n", figures[k][1]);
+    }
+    print_rows(check, "far_rows", "beyond 10 times the median");
+    print_rows(check, "bad_rows", "with values not finite");
+    print_rows(check, "zero_rows", "of zeros");
+    print_rows(check, "duplicates", "equal to an earlier row");
+    printf("    %-28s %lld", "constant columns", (long long)json_integer_value(json_object_get(columns, "count")));
+    json_array_foreach(json_object_get(columns, "first"), index, column)
+        printf("%s %lld", index ? "," : ", the first:", (long long)json_integer_value(column));
+    putchar('\n');
+}
+
 static void print_text(json_t *object)
 {
     size_t index;
@@ -210,6 +302,8 @@ static void print_text(json_t *object)
     print_number(object, "scale", "scale of the input");
     print_number(object, "candidates", "could be activations");
     json_array_foreach(json_object_get(object, "files"), index, value) print_file(value);
+    if (json_object_get(object, "check"))
+        print_check(json_object_get(object, "check"));
     json_array_foreach(json_object_get(object, "levels"), index, value)
     {
         printf("  level %zu\n", index);
@@ -242,9 +336,10 @@ static int run(const struct cli_command *command, int argc, char **argv)
 {
     struct cli_input input = {0};
     struct cli_paths words = {0};
-    bool json = false;
+    bool json = false, check = false;
     const struct cli_option options[] = {
         CLI_INPUT_OPTIONS(input),
+        {"check", CLI_FLAG, &check, NULL, "read all activations: norms, rows that are not finite, duplicates, constant columns"},
         {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
         {0},
     };
@@ -261,7 +356,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     context = cli_context();
     if (!context)
         goto end;
-    exit_status = cli_exit_status(describe(context, &words, &input, &object));
+    exit_status = cli_exit_status(describe(context, &words, &input, check, &object));
     if (exit_status == CLI_DONE && !object)
         exit_status = cli_out_of_memory();
     else if (exit_status == CLI_DONE && json)
@@ -278,9 +373,10 @@ end:
 const struct cli_command cli_info = {
     .name = "info",
     .summary = "Says what a model, a checkpoint, a file of features or a data set holds.",
-    .synopsis = "PATH... [--tensor NAME] [--dim D [--dtype TYPE]] [--json]",
+    .synopsis = "PATH... [--check] [--tensor NAME] [--dim D [--dtype TYPE]] [--json]",
     .examples = "  hsae info runs/first/model.safetensors\n"
                 "  hsae info activations/\n"
+                "  hsae info --check activations/\n"
                 "  hsae info raw.bin --dim 2304 --dtype bf16\n"
                 "  hsae info runs/first/checkpoint-5000.safetensors --json | jq .step\n",
     .run = run,

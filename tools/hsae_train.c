@@ -35,6 +35,7 @@ struct train {
     uint64_t first_step, until; /* where this run begins and ends */
     uint64_t saved_step;        /* of the newest checkpoint; UINT64_MAX: none yet */
     uint64_t last_step;         /* done in the end */
+    uint64_t left_out;          /* rows, in the end */
     double opened, began;       /* the run, its first step */
     bool complete;              /* all steps of the configuration are done */
     bool failed;                /* a file could not be written */
@@ -115,9 +116,10 @@ static json_t *metrics_json(const hsae_step_metrics *metrics)
                                                 cli_json_number(level->l0), "lambda", cli_json_number(level->lambda), "dead",
                                                 (json_int_t)level->dead, "constraint", cli_json_number(level->constraint)));
     }
-    return json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "step", (json_int_t)metrics->step, "tokens", (json_int_t)metrics->tokens, "lr",
-                     cli_json_number(metrics->lr), "seconds", cli_json_number(metrics->seconds), "tokens_per_second",
-                     cli_json_number(metrics->tokens_per_second), "data_wait", cli_json_number(metrics->data_wait), "levels", levels);
+    return json_pack("{s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "step", (json_int_t)metrics->step, "tokens", (json_int_t)metrics->tokens,
+                     "left_out", (json_int_t)metrics->left_out, "lr", cli_json_number(metrics->lr), "seconds",
+                     cli_json_number(metrics->seconds), "tokens_per_second", cli_json_number(metrics->tokens_per_second), "data_wait",
+                     cli_json_number(metrics->data_wait), "levels", levels);
 }
 
 static bool on_metrics(void *user, const hsae_step_metrics *metrics)
@@ -319,8 +321,9 @@ static hsae_status run_steps(struct train *train)
 
 static json_t *result_json(const struct train *train, const char *checkpoint, const char *model, json_t *evaluation)
 {
-    return json_pack("{s:o, s:I, s:o, s:o, s:o}", "out", text_json(train->folder), "step", (json_int_t)train->saved_step, "checkpoint",
-                     text_json(checkpoint), "model", text_json(model), "evaluation", evaluation ? evaluation : json_null());
+    return json_pack("{s:o, s:I, s:o, s:o, s:I, s:o}", "out", text_json(train->folder), "step", (json_int_t)train->saved_step, "checkpoint",
+                     text_json(checkpoint), "model", text_json(model), "left_out", (json_int_t)train->left_out, "evaluation",
+                     evaluation ? evaluation : json_null());
 }
 
 /* Writes the model, evaluates it and says what came out. */
@@ -337,7 +340,7 @@ static int finish(struct train *train)
         hsae_trainer_destroy(&train->trainer); /* its memory first */
         status = hsae_model_load(train->context, path, &model);
         if (status == HSAE_OK)
-            status = cli_evaluate(train->device, model, train->held_out, &evaluation);
+            status = cli_evaluate(train->device, model, train->held_out, NULL, &evaluation);
         if (status == HSAE_OK) {
             evaluation_json = cli_evaluation_json(&evaluation, hsae_model_config(model));
             train->failed = run_write_json(train->folder, "evaluation.json", json_incref(evaluation_json)) != CLI_DONE;
@@ -355,8 +358,8 @@ static int finish(struct train *train)
     return CLI_DONE;
 }
 
-/* The command that goes on with this run: its own words, with --resume auto. */
-static void print_command(const struct train *train)
+/* The command that goes on with this run: its own words, with --resume auto and with `more`. */
+static void print_command(const struct train *train, const char *more)
 {
     fputs("  hsae train", stderr);
     for (int i = 0; i < train->argc; i++) {
@@ -368,7 +371,7 @@ static void print_command(const struct train *train)
             text_shell(stderr, word);
         }
     }
-    fputs(" --resume auto\n", stderr);
+    fprintf(stderr, " --resume auto%s\n", more);
 }
 
 /* What is left of a run that broke off after its first step, and how to go on with it. */
@@ -376,6 +379,7 @@ static void say_how_to_go_on(const struct train *train, hsae_status status)
 {
     uint64_t *steps;
     size_t count;
+    bool bad_row = hsae_trainer_met_bad_row(train->trainer);
     if (train->check || run_checkpoints(train->folder, &steps, &count) != CLI_DONE)
         return;
     const char *first = status == HSAE_ERROR_DEVICE_LOST     ? "the device was lost; "
@@ -383,28 +387,41 @@ static void say_how_to_go_on(const struct train *train, hsae_status status)
                         : status == HSAE_ERROR_DEVICE_MEMORY ? "close what else uses the device's memory or choose another --device; then "
                         : status == HSAE_ERROR_MEMORY        ? "close other programs; then "
                         : train->failed                      ? "once the files can be written "
+                        : status == HSAE_ERROR_FILE          ? "once the data can be read again "
+                        : bad_row                            ? "repair the data and leave out the last option, or "
                                                              : "";
     if (count) {
         cli_error("the run broke off; its checkpoint of step %" PRIu64 " is whole: %sgo on with", steps[count - 1], first);
-        print_command(train);
+        print_command(train, bad_row ? " --skip-bad-rows" : "");
     } else {
         cli_error("the run broke off before its first checkpoint: %sstart again (--checkpoint-every N saves more often)", first);
     }
     free(steps);
 }
 
+/* How many rows the rule left out so far. */
+static void show_left_out(struct train *train)
+{
+    const hsae_left_out left_out = hsae_trainer_left_out(train->trainer);
+    train->left_out = left_out.norm + left_out.bad;
+    cli_note_left_out(&left_out, hsae_trainer_config(train->trainer)->norm_limit, train->data);
+}
+
 /* Trains, saves and evaluates. */
 static int work(struct train *train)
 {
     hsae_status status = run_steps(train);
-    /* What a device or the data broke is not worth keeping, and where a line of metrics is missing an older checkpoint brings it back. */
-    bool whole = (status == HSAE_OK || status == HSAE_CANCELLED) && !train->failed;
-    if (whole && save_checkpoint(train) && status == HSAE_CANCELLED) {
+    uint64_t step = hsae_trainer_step_count(train->trainer);
+    /* Data that cannot be read leave the last whole step as it was. What a device broke is not worth keeping, and where a line of metrics
+     * is missing an older checkpoint brings it back. */
+    bool whole = status == HSAE_OK || status == HSAE_CANCELLED || ((status == HSAE_ERROR_DATA || status == HSAE_ERROR_FILE) && step > 0);
+    show_left_out(train);
+    if (whole && !train->failed && save_checkpoint(train) && status == HSAE_CANCELLED) {
         cli_note("checkpoint of step %" PRIu64 " in %s; go on with", train->saved_step, train->folder);
         if (cli_verbose != CLI_QUIET)
-            print_command(train);
+            print_command(train, "");
     }
-    train->last_step = hsae_trainer_step_count(train->trainer);
+    train->last_step = step;
     train->complete = train->last_step == hsae_trainer_config(train->trainer)->steps;
     if (train->failed || (status != HSAE_OK && status != HSAE_CANCELLED))
         say_how_to_go_on(train, status);
@@ -672,6 +689,7 @@ const struct cli_command cli_train = {
                 "  hsae train --data a.npy b.npy --out runs/second --config runs/first/config.json --seed 7 --device opencl:0\n\n"
                 "Ctrl-C once: finish the step, write a checkpoint, exit; twice: stop now. TERM, HUP, USR1, USR2 and XCPU do what Ctrl-C\n"
                 "does once, so that a batch system may send one before its time limit. With --resume the configuration comes from the\n"
-                "checkpoint; steps, lr, target-l0, rho and perturb may be changed. Give --holdout again if it was given before.\n",
+                "checkpoint; steps, lr, target-l0, rho, perturb and skip-bad-rows may be changed. Give --holdout again if it was given\n"
+                "before.\n",
     .run = run,
 };

@@ -39,7 +39,7 @@ static hsae_status link_model(hsae_context *context, struct request *request, hs
     if (status == HSAE_OK)
         status = hsae_model_save(context, *linked, request->out);
     if (status == HSAE_OK && dataset)
-        status = cli_evaluate(device, *linked, dataset, evaluation);
+        status = cli_evaluate(device, *linked, dataset, NULL, evaluation);
     hsae_model_free(&model);
     hsae_dataset_close(&dataset);
     hsae_device_close(&device);

@@ -51,13 +51,22 @@ HSAE_API void hsae_features_free(hsae_features *features);
 /* A model on a device, with room for `max_rows` samples at a time. One thread at a time. The model must outlive it. */
 typedef struct hsae_session hsae_session;
 
-/* max_rows 0: 1024. */
+/* max_rows 0: 1024. Rows are left out as the model's configuration says (norm_limit, skip_bad_rows). */
 HSAE_API hsae_status hsae_session_create(hsae_device *device, const hsae_model *model, uint32_t max_rows, hsae_session **out);
+/* Another rule from now on: rows with a norm above norm_limit (raw units; 0: none) are left out, and rows that are not finite where
+ * skip_bad_rows says so. Everything that a session does with rows follows the one rule. */
+HSAE_API void hsae_session_leave_out(hsae_session *session, double norm_limit, bool skip_bad_rows);
+/* The rule's norm_limit and skip_bad_rows. */
+HSAE_API double hsae_session_norm_limit(const hsae_session *session);
+HSAE_API bool hsae_session_skips_bad_rows(const hsae_session *session);
 HSAE_API void hsae_session_destroy(hsae_session **session);
 
 /* raw: [rows, d] activations of the language model, any number of rows. `levels`: one struct for each level, filled here; free each with
- * hsae_features_free. JumpReLU: a = p where p = E x + b is above the threshold, else 0 (arXiv 2407.14435, section 3). */
+ * hsae_features_free. JumpReLU: a = p where p = E x + b is above the threshold, else 0 (arXiv 2407.14435, section 3). A
+ * row that is left out has no features. ERROR_DATA: a row is not finite and such rows are not left out. */
 HSAE_API hsae_status hsae_session_encode(hsae_session *session, const float *raw, uint64_t rows, hsae_features *levels);
+/* Rows that hsae_session_encode got so far, and those that it left out; `first` is counted over all calls. */
+HSAE_API hsae_left_out hsae_session_left_out(const hsae_session *session);
 /* The inverse for one level: reconstruction c + sum a_i D_i, in raw units, to out [features->rows, d]. Indices are checked. */
 HSAE_API hsae_status hsae_session_decode(hsae_session *session, uint32_t level, const hsae_features *features, float *out);
 
@@ -75,7 +84,8 @@ typedef struct hsae_pair_metrics {
     uint64_t assigned;           /* features that have a parent */
 } hsae_pair_metrics;
 typedef struct hsae_evaluation {
-    uint64_t tokens;
+    uint64_t tokens;        /* rows that all figures are of */
+    hsae_left_out left_out; /* rows that they are not of */
     uint32_t level_count;
     hsae_level_metrics levels[HSAE_MAX_LEVELS];
     hsae_pair_metrics pairs[HSAE_MAX_LEVELS - 1];
@@ -83,10 +93,8 @@ typedef struct hsae_evaluation {
     hsae_pair_metrics mean_pair; /* `assigned`: the sum */
 } hsae_evaluation;
 
-/* Called between batches; false stops with CANCELLED. */
-typedef bool (*hsae_progress_fn)(void *user, uint64_t done, uint64_t total);
-
-/* Paper, section 4 and appendix A.3. Reads the data set twice. `progress` may be NULL. */
+/* Paper, section 4 and appendix A.3. Reads the data set twice. `progress` may be NULL. ERROR_DATA: all rows are left out, or a row is not
+ * finite and such rows are not left out. */
 HSAE_API hsae_status hsae_session_evaluate(hsae_session *session, const hsae_dataset *dataset, hsae_progress_fn progress, void *user,
                                            hsae_evaluation *out);
 

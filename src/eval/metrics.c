@@ -105,10 +105,12 @@ static void count_active(struct level_counts *level, uint64_t sample, const uint
     }
 }
 
-void hsae_metrics_add(struct hsae_metrics *metrics, uint32_t rows, const struct hsae_active *active, const double *const *residual,
-                      const double *deviation)
+void hsae_metrics_add(struct hsae_metrics *metrics, uint32_t rows, const bool *keep, const struct hsae_active *active,
+                      const double *const *residual, const double *deviation)
 {
     for (uint32_t k = 0; k < rows; k++) {
+        if (keep && !keep[k])
+            continue;
         metrics->samples++;
         metrics->deviation += deviation[k];
         metrics->off_mean += deviation[k] > 0;

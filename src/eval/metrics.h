@@ -4,6 +4,7 @@
 #define HSAE_SRC_METRICS_H
 
 #include <hsae/model.h>
+#include <stdbool.h>
 
 /* One thread at a time. */
 struct hsae_metrics;
@@ -20,10 +21,10 @@ hsae_status hsae_metrics_create(hsae_context *context, const hsae_model *model, 
 /* Sets *metrics to NULL; takes NULL. */
 void hsae_metrics_free(struct hsae_metrics **metrics);
 
-/* active[l] and residual[l] for each level l; residual[l][k] = |x - xhat|^2 and deviation[k] = |x - mean x|^2 of sample k, the mean over
- * the whole set, in any one unit. */
-void hsae_metrics_add(struct hsae_metrics *metrics, uint32_t rows, const struct hsae_active *active, const double *const *residual,
-                      const double *deviation);
+/* Samples with keep[k] false are passed over (NULL: none is). active[l] and residual[l] for each level l; residual[l][k] = |x - xhat|^2 and
+ * deviation[k] = |x - mean x|^2 of sample k, the mean over the whole set, in any one unit. */
+void hsae_metrics_add(struct hsae_metrics *metrics, uint32_t rows, const bool *keep, const struct hsae_active *active,
+                      const double *const *residual, const double *deviation);
 
 /* Of all samples so far. A sample at the mean itself has no share in the legacy figure. */
 void hsae_metrics_result(const struct hsae_metrics *metrics, hsae_evaluation *out);

@@ -1,6 +1,8 @@
 /* A finished model on a device: the first lines of a training step (load, encode, lists, decode) without perturbation. */
 #include "session.h"
 #include "../context.h"
+#include "../data/dataset.h"
+#include "../data/rows.h"
 #include "../train/stack.h"
 #include "metrics.h"
 
@@ -21,8 +23,13 @@ struct hsae_session {
     struct hsae_sequence *reconstruct;             /* the same, then decode of all levels */
     struct hsae_sequence *decode[HSAE_MAX_LEVELS]; /* load, decode of lists that the host wrote */
     float *batch;                                  /* [rows, d] */
+    enum row_verdict *verdicts;                    /* [rows], on the batch */
+    bool *keep;                                    /* [rows] of the batch */
+    bool keeps_all;                                /* rows of the batch */
     u32 *starts;                                   /* [L B + 1] */
     u32 *samples;                                  /* [capacity][2] */
+    struct row_rule rule;
+    hsae_left_out left_out; /* by encode */
 };
 
 static void release_sequences(struct hsae_session *session)
@@ -89,6 +96,7 @@ hsae_status hsae_session_create(hsae_device *device, const hsae_model *model, ui
         return hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for a session");
     session->context = device->context;
     session->model = model;
+    session->rule = hsae_row_rule(&model->config);
     uint32_t rows = max_rows ? max_rows : DEFAULT_ROWS;
     struct stack_params params = {rows, false, false, (double)rows * model->config.level_count * FIRST_PAIRS};
     hsae_status status = hsae_stack_create(&session->stack, device, &model->config, model->dim, &params);
@@ -100,8 +108,10 @@ hsae_status hsae_session_create(hsae_device *device, const hsae_model *model, ui
     if (!status)
         status = hsae_buffer_create(device, "raw batch", size, HSAE_BUFFER_STAGING, &session->raw);
     session->batch = malloc(size);
+    session->verdicts = malloc(rows * sizeof *session->verdicts);
+    session->keep = malloc(rows * sizeof *session->keep);
     session->starts = malloc(((size_t)model->config.level_count * rows + 1) * sizeof *session->starts);
-    if (!status && (!session->batch || !session->starts))
+    if (!status && (!session->batch || !session->verdicts || !session->keep || !session->starts))
         status = hsae_fail_memory(device->context, size, FEWER_ROWS, "a batch of %" PRIu32 " rows", rows);
     if (!status)
         status = make_samples(session);
@@ -120,6 +130,8 @@ void hsae_session_destroy(hsae_session **pointer)
     hsae_buffer_destroy(&session->raw);
     hsae_stack_destroy(&session->stack);
     free(session->batch);
+    free(session->verdicts);
+    free(session->keep);
     free(session->starts);
     free(session->samples);
     free(session);
@@ -138,6 +150,60 @@ static hsae_status check_lists(const struct hsae_session *session)
         for (u32 k = session->starts[l * stack->rows]; k < session->starts[(l + 1) * stack->rows] && good; k++)
             good = session->samples[2 * (size_t)k] >= stack->first[l] && session->samples[2 * (size_t)k] < stack->first[l + 1];
     return good ? HSAE_OK : hsae_fail_wrong(stack->device, "its lists of active features are not in order");
+}
+
+void hsae_session_leave_out(hsae_session *session, double norm_limit, bool skip_bad_rows)
+{
+    session->rule = (struct row_rule){norm_limit, skip_bad_rows};
+}
+
+double hsae_session_norm_limit(const hsae_session *session)
+{
+    return session->rule.norm_limit;
+}
+
+bool hsae_session_skips_bad_rows(const hsae_session *session)
+{
+    return session->rule.skip_bad;
+}
+
+hsae_left_out hsae_session_left_out(const hsae_session *session)
+{
+    return session->left_out;
+}
+
+/* After the verdicts on the batch, rows first .. first + rows - 1 of some whole: which are kept. In place of the others the device gets the
+ * mean, as they could be anything. */
+static void leave_out(struct hsae_session *session, uint64_t first, uint32_t rows, hsae_left_out *left_out)
+{
+    uint32_t dim = session->stack.dim;
+    session->keeps_all = true;
+    for (uint32_t r = 0; r < rows; r++) {
+        hsae_left_out_add(left_out, session->verdicts[r], first + r);
+        session->keep[r] = !hsae_row_left_out(session->verdicts[r]);
+        session->keeps_all &= session->keep[r];
+        if (!session->keep[r])
+            memcpy(session->batch + (size_t)r * dim, session->model->mean, dim * sizeof(float));
+    }
+}
+
+/* Empties the lists of the rows that are left out. */
+static void empty_lists(struct hsae_session *session, uint32_t rows)
+{
+    const struct stack *stack = &session->stack;
+    u32 begin = 0, used = 0;
+    for (uint64_t list = 0; list < (uint64_t)stack->levels * stack->rows && !session->keeps_all; list++) {
+        uint32_t r = (uint32_t)(list % stack->rows);
+        u32 end = session->starts[list + 1];
+        session->starts[list] = used;
+        if (r >= rows || session->keep[r]) {
+            memmove(session->samples + 2 * (size_t)used, session->samples + 2 * (size_t)begin,
+                    2 * (size_t)(end - begin) * sizeof *session->samples);
+            used += end - begin;
+        }
+        begin = end;
+        session->starts[list + 1] = used;
+    }
 }
 
 /* The batch (`rows` of it count, the rest is filled with the first) through encode; lists to session->starts and ->samples. */
@@ -165,7 +231,11 @@ static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool r
         status = hsae_buffer_read(stack->sample_starts, 0, (lists + 1) * sizeof(u32), session->starts);
     if (!status && session->starts[lists] && session->starts[lists] <= stack->capacity)
         status = hsae_buffer_read(stack->samples, 0, 2 * (uint64_t)session->starts[lists] * sizeof(u32), session->samples);
-    return status ? status : check_lists(session);
+    if (!status)
+        status = check_lists(session);
+    if (!status)
+        empty_lists(session, rows);
+    return status;
 }
 
 /* Appends the batch's lists of one level, samples first .. first + rows - 1 of the result. */
@@ -208,10 +278,12 @@ hsae_status hsae_session_encode(hsae_session *session, const float *raw, uint64_
     for (uint64_t first = 0; first < rows && !status; first += stack->rows) {
         uint32_t count = rows - first < stack->rows ? (uint32_t)(rows - first) : stack->rows;
         memcpy(session->batch, raw + first * stack->dim, (size_t)count * stack->dim * sizeof *raw);
-        for (size_t k = 0; k < (size_t)count * stack->dim && !status; k++)
-            if (!isfinite(session->batch[k]))
-                status =
-                    hsae_fail(session->context, HSAE_ERROR_DATA, "row %" PRIu64 " has a value that is not finite", first + k / stack->dim);
+        hsae_rows_judge(&session->rule, session->batch, count, stack->dim, session->verdicts);
+        for (uint32_t r = 0; r < count && !status; r++)
+            if (session->verdicts[r] == ROW_BAD)
+                status = hsae_fail(session->context, HSAE_ERROR_DATA, "row %" PRIu64 " has a value that is not finite", first + r);
+        if (!status)
+            leave_out(session, session->left_out.rows, count, &session->left_out);
         if (!status)
             status = run_batch(session, count, false);
         for (uint32_t l = 0; l < stack->levels && !status; l++)
@@ -288,21 +360,23 @@ hsae_status hsae_session_decode(hsae_session *session, uint32_t level, const hsa
 
 /* Host buffers of an evaluation. */
 struct evaluation {
+    hsae_left_out left_out;
     struct hsae_metrics *metrics;
     double *mean;      /* of the set, raw */
     double *deviation; /* [B] */
     double *residual;  /* [L][B] */
     uint32_t *indices; /* of a batch, all levels */
     float *loss;
-    uint64_t *rows;
 };
 
-/* Rows first .. first + count - 1 to the batch; `rows` has room for their numbers. */
-static hsae_status read_batch(struct hsae_session *session, const hsae_dataset *dataset, uint64_t *rows, uint64_t first, uint32_t count)
+/* Rows first .. first + count - 1 to the batch. */
+static hsae_status read_batch(struct hsae_session *session, const hsae_dataset *dataset, uint64_t first, uint32_t count,
+                              hsae_left_out *left_out)
 {
-    for (uint32_t r = 0; r < count; r++)
-        rows[r] = first + r;
-    return hsae_dataset_read(dataset, rows, count, session->batch);
+    hsae_status status = hsae_judged_read(dataset, &session->rule, first, count, session->batch, session->verdicts);
+    if (!status)
+        leave_out(session, first, count, left_out);
+    return status;
 }
 
 static hsae_status check_width(const struct hsae_session *session, const hsae_dataset *dataset)
@@ -330,12 +404,20 @@ static hsae_status mean_of_set(struct hsae_session *session, const hsae_dataset 
     hsae_status status = HSAE_OK;
     for (uint64_t first = 0; first < total && !status; first += stack->rows) {
         uint32_t count = total - first < stack->rows ? (uint32_t)(total - first) : stack->rows;
-        status = read_batch(session, dataset, evaluation->rows, first, count);
+        status = read_batch(session, dataset, first, count, &evaluation->left_out);
         for (size_t k = 0; k < (size_t)count * stack->dim && !status; k++)
-            evaluation->mean[k % stack->dim] += session->batch[k];
+            if (session->keep[k / stack->dim])
+                evaluation->mean[k % stack->dim] += session->batch[k];
     }
+    const hsae_left_out *left_out = &evaluation->left_out;
+    uint64_t kept = left_out->rows - left_out->norm - left_out->bad;
     for (uint32_t k = 0; k < stack->dim; k++)
-        evaluation->mean[k] /= (double)total;
+        evaluation->mean[k] /= (double)kept;
+    if (!status && kept == 0)
+        status = hsae_fail(session->context, HSAE_ERROR_DATA,
+                           "%s: all %" PRIu64 " rows are left out (norm_limit %g): not the activations that the model was trained on? "
+                           "max_norm 0 keeps rows of any norm",
+                           hsae_dataset_path(dataset), total, session->rule.norm_limit);
     return status;
 }
 
@@ -383,7 +465,7 @@ static hsae_status evaluate_batch(struct hsae_session *session, struct evaluatio
         lists[l] = (struct hsae_active){starts, indices};
         residual[l] = squares;
     }
-    hsae_metrics_add(evaluation->metrics, count, lists, residual, evaluation->deviation);
+    hsae_metrics_add(evaluation->metrics, count, session->keep, lists, residual, evaluation->deviation);
     return HSAE_OK;
 }
 
@@ -392,6 +474,7 @@ hsae_status hsae_session_evaluate_visit(hsae_session *session, const hsae_datase
 {
     const struct stack *stack = &session->stack;
     struct evaluation evaluation = {0};
+    hsae_left_out again = {0};
     uint64_t total = hsae_dataset_rows(dataset), losses = (uint64_t)stack->levels * stack->slices * stack->padded;
     hsae_status status = check_width(session, dataset);
     if (status)
@@ -401,16 +484,15 @@ hsae_status hsae_session_evaluate_visit(hsae_session *session, const hsae_datase
     evaluation.deviation = calloc(stack->rows, sizeof *evaluation.deviation);
     evaluation.residual = calloc((size_t)stack->levels * stack->rows, sizeof *evaluation.residual);
     evaluation.loss = malloc(losses * sizeof *evaluation.loss);
-    evaluation.rows = malloc(stack->rows * sizeof *evaluation.rows);
-    if (!status && (!evaluation.mean || !evaluation.deviation || !evaluation.residual || !evaluation.loss || !evaluation.rows))
+    if (!status && (!evaluation.mean || !evaluation.deviation || !evaluation.residual || !evaluation.loss))
         status = hsae_fail_memory(session->context,
-                                  losses * sizeof(float) + (stack->dim + (stack->levels + 2) * (uint64_t)stack->rows) * sizeof(double),
+                                  losses * sizeof(float) + (stack->dim + (stack->levels + 1) * (uint64_t)stack->rows) * sizeof(double),
                                   FEWER_ROWS, "the figures of %" PRIu32 " samples", stack->rows);
     if (!status)
         status = mean_of_set(session, dataset, &evaluation);
     for (uint64_t first = 0; first < total && !status; first += stack->rows) {
         uint32_t count = total - first < stack->rows ? (uint32_t)(total - first) : stack->rows;
-        status = read_batch(session, dataset, evaluation.rows, first, count);
+        status = read_batch(session, dataset, first, count, &again);
         if (!status)
             status = evaluate_batch(session, &evaluation, count);
         if (!status && visit)
@@ -420,13 +502,14 @@ hsae_status hsae_session_evaluate_visit(hsae_session *session, const hsae_datase
     }
     if (!status)
         hsae_metrics_result(evaluation.metrics, out);
+    if (!status)
+        out->left_out = evaluation.left_out;
     hsae_metrics_free(&evaluation.metrics);
     free(evaluation.mean);
     free(evaluation.deviation);
     free(evaluation.residual);
     free(evaluation.indices);
     free(evaluation.loss);
-    free(evaluation.rows);
     return status;
 }
 
@@ -440,13 +523,12 @@ hsae_status hsae_session_visit(hsae_session *session, const hsae_dataset *datase
                                hsae_visit_fn visit, void *visit_user)
 {
     const struct stack *stack = &session->stack;
-    uint64_t total = hsae_dataset_rows(dataset), *rows = NULL;
+    uint64_t total = hsae_dataset_rows(dataset);
+    hsae_left_out left_out = {0};
     hsae_status status = check_width(session, dataset);
-    if (!status && !(rows = malloc(stack->rows * sizeof *rows)))
-        status = hsae_fail_memory(session->context, stack->rows * sizeof *rows, FEWER_ROWS, "a batch of %" PRIu32 " rows", stack->rows);
     for (uint64_t first = 0; first < total && !status; first += stack->rows) {
         uint32_t count = total - first < stack->rows ? (uint32_t)(total - first) : stack->rows;
-        status = read_batch(session, dataset, rows, first, count);
+        status = read_batch(session, dataset, first, count, &left_out);
         if (!status)
             status = run_batch(session, count, false);
         if (!status)
@@ -454,7 +536,6 @@ hsae_status hsae_session_visit(hsae_session *session, const hsae_dataset *datase
         if (!status && progress && !progress(user, first + count, total))
             status = HSAE_CANCELLED;
     }
-    free(rows);
     return status;
 }
 

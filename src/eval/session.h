@@ -4,8 +4,9 @@
 
 #include <hsae/model.h>
 
-/* Rows first .. first + rows - 1 of the data set. Those active at level l on the batch's row r are pairs starts[l][r] .. starts[l][r + 1] -
- * 1, ascending: pairs[2 k] is first_feature[l] + the feature, pairs[2 k + 1] the bits of its activation. */
+/* Rows first .. first + rows - 1 of the data set. Nothing is active on rows that are left out. Those active at level l on the batch's row r
+ * are pairs starts[l][r] .. starts[l][r + 1] - 1, ascending: pairs[2 k] is first_feature[l] + the feature, pairs[2 k + 1] the bits of its
+ * activation. */
 struct hsae_batch {
     uint64_t first;
     uint32_t rows;

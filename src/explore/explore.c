@@ -175,7 +175,7 @@ void hsae_explorer_feature(const hsae_explorer *explorer, uint32_t l, uint32_t f
     uint64_t active = level->active[feature];
     *out = (hsae_feature_report){.parent = level->parent ? level->parent[feature] : -1,
                                  .active = active,
-                                 .density = ratio((double)active, explorer->rows),
+                                 .density = ratio((double)active, explorer->evaluation.tokens),
                                  .mean = ratio(level->sum[feature], active),
                                  .max = active ? (double)level->max[feature] : (double)NAN,
                                  .p_parent_given_child = NAN,

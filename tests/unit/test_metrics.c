@@ -174,7 +174,7 @@ static void evaluate(struct golden *g, uint32_t batch, hsae_evaluation *out)
             active[l] = (struct hsae_active){g->indptr[l] + first, g->indices[l]};
             residual[l] = g->residual[l] + first;
         }
-        hsae_metrics_add(metrics, g->rows - first < batch ? g->rows - first : batch, active, residual, g->deviation + first);
+        hsae_metrics_add(metrics, g->rows - first < batch ? g->rows - first : batch, NULL, active, residual, g->deviation + first);
     }
     hsae_metrics_result(metrics, out);
     hsae_metrics_free(&metrics);
@@ -222,7 +222,7 @@ static void test_small(void **state)
     static const double residual[2][4] = {{1, 1, 1, 5}, {0, 0, 0, 0}}, deviation[4] = {2, 2, 4, 0};
     const struct hsae_active active[] = {{above_at, above}, {below_at, below}};
     const double *const residuals[] = {residual[0], residual[1]};
-    hsae_metrics_add(metrics, 4, active, residuals, deviation);
+    hsae_metrics_add(metrics, 4, NULL, active, residuals, deviation);
     hsae_metrics_result(metrics, &e);
     assert_int_equal(e.tokens, 4);
     assert_true(e.levels[0].l0 == 0.75 && e.levels[1].l0 == 1 && e.mean_level.l0 == 0.875);
@@ -237,7 +237,7 @@ static void test_small(void **state)
     for (int j = 0; j < 3; j++)
         model->levels[1].parent[j] = -1;
     assert_ok(hsae_metrics_create(context, model, &metrics));
-    hsae_metrics_add(metrics, 4, active, residuals, deviation);
+    hsae_metrics_add(metrics, 4, NULL, active, residuals, deviation);
     hsae_metrics_result(metrics, &e);
     assert_true(e.pairs[0].hamming == 0 && e.pairs[0].assigned == 0);
     assert_true(isnan(e.pairs[0].p_parent_given_child) && isnan(e.mean_pair.p_child_given_parent));

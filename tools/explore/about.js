@@ -7,10 +7,11 @@ function table(caption, head, rows) {
 }
 
 function evaluationTables(evaluation) {
-  const {levels, pairs: pairRows, mean} = evaluation;
+  const {levels, pairs: pairRows, mean, left_out: without} = evaluation;
+  const leftOut = without ? ', without ' + plural(without, 'row') + ' of too large a norm or with values that are not finite' : '';
   const row = figures => [number(figures.l0), percent(figures.dead_fraction), number(figures.variance_explained), number(figures.variance_explained_legacy)];
   const pair = figures => [number(figures.hamming), number(figures.p_parent_given_child), number(figures.p_child_given_parent)];
-  const tables = [table('Levels, on ' + plural(evaluation.tokens, 'token'), ['level', 'features', 'L0', 'dead', 'variance explained', 'per token'],
+  const tables = [table('Levels, on ' + plural(evaluation.tokens, 'token') + leftOut, ['level', 'features', 'L0', 'dead', 'variance explained', 'per token'],
     [...levels.map((figures, l) => [String(l), number(figures.features), ...row(figures)]), ['mean', '', ...row(mean)]])];
   if (pairRows.length)
     tables.push(table('Pairs of levels', ['pair', 'assigned', 'Hamming', 'P(p|c)', 'P(c|p)'],
