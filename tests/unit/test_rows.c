@@ -1,6 +1,7 @@
 /* Rows that are left out: the rule, calibration, training and its counts, sessions, and the check of a whole data set. */
 #include "support.h"
 
+#include "data/bytes.h"
 #include "data/dataset.h"
 #include "data/rows.h"
 #include "model/model.h"
@@ -180,6 +181,17 @@ static void test_squares(void **unused)
             assert_false(isfinite(hsae_row_squares_raw((const unsigned char *)halves, HSAE_DTYPE_F16, dim)));
             halves[k] = f16(value);
         }
+    }
+}
+
+/* All halves. */
+static void test_halves(void **unused)
+{
+    (void)unused;
+    for (uint32_t bits = 0; bits <= UINT16_MAX; bits++) {
+        uint16_t half = (uint16_t)bits;
+        double value = hsae_f16_to_float(half), squares = hsae_row_squares_raw((const unsigned char *)&half, HSAE_DTYPE_F16, 1);
+        assert_true(isfinite(value) ? squares == value * value : !isfinite(squares));
     }
 }
 
@@ -379,7 +391,8 @@ static void test_resume(void **unused)
         assert_same(bytes_of(trainer, true), bytes_of(whole, true));
         hsae_trainer_destroy(&trainer);
     }
-    assert_fails(hsae_trainer_resume(device, scratch("stop"), other_max_norm, NULL, &trainer), HSAE_ERROR_CONFIG, "on resuming only", "skip_bad_rows may change", NULL);
+    assert_fails(hsae_trainer_resume(device, scratch("stop"), other_max_norm, NULL, &trainer), HSAE_ERROR_CONFIG, "on resuming only",
+                 "skip_bad_rows may change", NULL);
     hsae_trainer_destroy(&whole);
     hsae_dataset_close(&data);
 }
@@ -654,12 +667,12 @@ static void test_place(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_squares),  cmocka_unit_test(test_rule),        cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_text),     cmocka_unit_test(test_calibration), cmocka_unit_test(test_automatic),
-        cmocka_unit_test(test_zeros),    cmocka_unit_test(test_training),    cmocka_unit_test(test_resume),
-        cmocka_unit_test(test_step),     cmocka_unit_test(test_bad_row),     cmocka_unit_test(test_hopeless),
-        cmocka_unit_test(test_evaluate), cmocka_unit_test(test_encode),      cmocka_unit_test(test_check),
-        cmocka_unit_test(test_place),
+        cmocka_unit_test(test_squares),   cmocka_unit_test(test_halves),   cmocka_unit_test(test_rule),
+        cmocka_unit_test(test_limit),     cmocka_unit_test(test_text),     cmocka_unit_test(test_calibration),
+        cmocka_unit_test(test_automatic), cmocka_unit_test(test_zeros),    cmocka_unit_test(test_training),
+        cmocka_unit_test(test_resume),    cmocka_unit_test(test_step),     cmocka_unit_test(test_bad_row),
+        cmocka_unit_test(test_hopeless),  cmocka_unit_test(test_evaluate), cmocka_unit_test(test_encode),
+        cmocka_unit_test(test_check),     cmocka_unit_test(test_place),
     };
     if (support_setup(NULL) || hsae_device_open(context, "ref", &device))
         return 1;
