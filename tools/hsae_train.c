@@ -18,8 +18,8 @@ struct train {
     double holdout;
     bool json, force, check, dry_run;
     struct cli_keys keys;
-    int argc; /* all of that as words */
-    char **argv;
+    int argc;    /* all of that as words */
+    char **argv; /* with room for one more */
 
     hsae_context *context;
     char *config_json; /* what config_path holds; NULL: it was not given */
@@ -358,8 +358,8 @@ static int finish(struct train *train)
     return CLI_DONE;
 }
 
-/* The command that goes on with this run: its own words, with --resume auto and with `more`. */
-static void print_command(const struct train *train, const char *more)
+/* The command that goes on with this run: its own words, with --resume auto. */
+static void print_command(const struct train *train)
 {
     fputs("  hsae train", stderr);
     for (int i = 0; i < train->argc; i++) {
@@ -371,11 +371,11 @@ static void print_command(const struct train *train, const char *more)
             text_shell(stderr, word);
         }
     }
-    fprintf(stderr, " --resume auto%s\n", more);
+    fputs(" --resume auto\n", stderr);
 }
 
 /* What is left of a run that broke off after its first step, and how to go on with it. */
-static void say_how_to_go_on(const struct train *train, hsae_status status)
+static void say_how_to_go_on(struct train *train, hsae_status status)
 {
     uint64_t *steps;
     size_t count;
@@ -388,11 +388,16 @@ static void say_how_to_go_on(const struct train *train, hsae_status status)
                         : status == HSAE_ERROR_MEMORY        ? "close other programs; then "
                         : train->failed                      ? "once the files can be written "
                         : status == HSAE_ERROR_FILE          ? "once the data can be read again "
-                        : bad_row                            ? "repair the data and leave out the last option, or "
-                                                             : "";
+                        : bad_row ? "to leave out rows that are not finite (else repair the data, and drop --skip-bad-rows) "
+                                  : "";
+    if (bad_row)
+        train->argv[train->argc++] = "--skip-bad-rows";
     if (count) {
         cli_error("the run broke off; its checkpoint of step %" PRIu64 " is whole: %sgo on with", steps[count - 1], first);
-        print_command(train, bad_row ? " --skip-bad-rows" : "");
+        print_command(train);
+    } else if (bad_row) {
+        cli_error("the run broke off before its first step: %sstart again with", first);
+        print_command(train);
     } else {
         cli_error("the run broke off before its first checkpoint: %sstart again (--checkpoint-every N saves more often)", first);
     }
@@ -419,7 +424,7 @@ static int work(struct train *train)
     if (whole && !train->failed && save_checkpoint(train) && status == HSAE_CANCELLED) {
         cli_note("checkpoint of step %" PRIu64 " in %s; go on with", train->saved_step, train->folder);
         if (cli_verbose != CLI_QUIET)
-            print_command(train, "");
+            print_command(train);
     }
     train->last_step = step;
     train->complete = train->last_step == hsae_trainer_config(train->trainer)->steps;
@@ -646,8 +651,11 @@ static int train(struct train *train, const struct cli_command *command)
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    struct train all = {
-        .stop_after = UINT64_MAX, .keep = 2, .log_every = UINT64_MAX, .checkpoint_every = UINT64_MAX, .argc = argc, .argv = argv};
+    struct train all = {.stop_after = UINT64_MAX, .keep = 2, .log_every = UINT64_MAX, .checkpoint_every = UINT64_MAX, .argc = argc};
+    all.argv = malloc((size_t)(argc + 1) * sizeof *all.argv);
+    if (!all.argv)
+        return cli_out_of_memory();
+    memcpy(all.argv, argv, (size_t)argc * sizeof *argv);
     const struct cli_option options[] = {
         {"data", CLI_PATHS, &all.data_paths, "PATH...", "activations: files or folders"},
         CLI_INPUT_OPTIONS(all.input),
@@ -677,6 +685,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     hsae_context_destroy(&all.context);
     free(all.data_paths.items);
     free(all.eval_paths.items);
+    free(all.argv);
     return exit_status;
 }
 
