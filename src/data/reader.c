@@ -10,7 +10,7 @@ enum {
     MOST_BATCHES = 8,
     FEWEST_BATCHES = 2,
     PIECE_ROWS = 16,
-    MOST_TRIES = 4096, /* rows in which a replacement is looked for */
+    MOST_TRIES = 4096,
     FIRST_THREADS = 2,
     MOST_THREADS = 32,
 };
@@ -64,11 +64,18 @@ struct outcome {
     hsae_left_out left_out;
 };
 
+/* Rows in which a replacement is looked for. */
+static uint64_t most_tries(const hsae_dataset *dataset)
+{
+    uint64_t others = hsae_dataset_rows(dataset) - 1;
+    return others < MOST_TRIES ? others : MOST_TRIES;
+}
+
 /* The first kept row after *row, to *row and `raw`; false where there is none that can be read. */
 static bool replace(const struct hsae_reader *reader, uint64_t *row, unsigned char *raw, struct outcome *outcome)
 {
     const struct hsae_reader_params *params = &reader->params;
-    uint64_t total = hsae_dataset_rows(params->dataset), tries = total - 1 < MOST_TRIES ? total - 1 : MOST_TRIES;
+    uint64_t total = hsae_dataset_rows(params->dataset), tries = most_tries(params->dataset);
     for (uint64_t k = 0; k < tries; k++) {
         *row = *row + 1 < total ? *row + 1 : 0;
         if (hsae_dataset_fetch(params->dataset, row, 1, raw, &outcome->error) == 0)
@@ -246,10 +253,10 @@ static hsae_status fail_hopeless(const struct hsae_reader *reader, const struct 
     uint64_t row = params->row(params->user, reader->consumed * params->batch + slot->failed);
     const char *path = hsae_dataset_place(params->dataset, row, &row)->path;
     return hsae_fail(hsae_dataset_context(params->dataset), HSAE_ERROR_DATA,
-                     "%s: row %" PRIu64
-                     " is left out, and so are all of the %d rows after it: their norms are above norm_limit, %g, or they "
+                     "%s: row %" PRIu64 " is left out, and so are all of the %" PRIu64
+                     " rows after it: their norms are above norm_limit, %g, or they "
                      "are not finite; train on other data, or with a larger max_norm",
-                     path, row, MOST_TRIES, params->rule.norm_limit);
+                     path, row, most_tries(params->dataset), params->rule.norm_limit);
 }
 
 hsae_status hsae_reader_next(struct hsae_reader *reader, hsae_dtype dtype, void *out, double *waited)

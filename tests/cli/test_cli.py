@@ -195,7 +195,7 @@ class Training(Case):
                           "model.safetensors", "report.html", "run.json"])
         self.assertEqual(self.steps(), [5, 10, 15, 20])
         line = json.loads((self.out / "metrics.jsonl").read_text().splitlines()[0])
-        self.assertEqual(set(line), {"step", "tokens", "lr", "seconds", "tokens_per_second", "data_wait", "levels"})
+        self.assertEqual(set(line), {"step", "tokens", "lr", "seconds", "tokens_per_second", "data_wait", "left_out", "levels"})
         self.assertEqual(set(line["levels"][0]), {"reconstruction", "variance_explained", "l0", "lambda", "dead", "constraint"})
         self.assertEqual((line["tokens"], len(line["levels"])), (40, 2))
         for word in ("level", "pair", "P(p|c)", str(self.out / "model.safetensors")):
@@ -512,7 +512,7 @@ class Models(Case):
     def test_evaluation_shape(self):
         arguments = ["eval", "--model", EVAL / "model.safetensors", "--data", EVAL / "data.safetensors", "--device", "ref"]
         found = json.loads(hsae(*arguments, "--json")[0])
-        self.assertEqual(set(found), {"tokens", "levels", "pairs", "mean"})
+        self.assertEqual(set(found), {"tokens", "left_out", "levels", "pairs", "mean"})
         level = {"l0", "dead_fraction", "variance_explained", "variance_explained_legacy"}
         pair = {"hamming", "p_parent_given_child", "p_child_given_parent"}
         self.assertEqual(set(found["levels"][0]), level | {"features"})

@@ -82,7 +82,8 @@ class Data(Messages):
         rows = random_rows()
         rows[17][3] = float("nan")
         write_safetensors(self.data, "activations", rows)
-        self.train_fails("%s: row 17, column 3 (from 0): a value that is not finite; drop the row, or make it again" % self.data)
+        self.train_fails("%s: row 17, column 3 (from 0): a value that is not finite; drop the row, make it again, or leave such rows out with "
+                         "skip_bad_rows" % self.data)
 
     def test_empty(self):
         write_raw(self.data, {"a": tensor("F32", [0, 4], 0, 0)})
@@ -274,9 +275,10 @@ class RunFolder(Case):
         self.assertEqual(process.returncode, 1)
         self.assertRegex(errors, "%s: row .* is not finite; drop the row" % data)
         step = self.checkpoints()[-1]
-        self.assertIn("error: the run broke off; its checkpoint of step %d is whole: go on with\n" % step, errors)
+        self.assertIn("error: the run broke off; its checkpoint of step %d is whole: to leave out rows that are not finite (else repair the data, and drop "
+                      "--skip-bad-rows) go on with\n" % step, errors)
         last = errors.splitlines()[-1]
-        self.assertEqual(shlex.split(last), ["hsae", *command[1:-1], "--resume", "auto"])
+        self.assertEqual(shlex.split(last), ["hsae", *command[1:-1], "--skip-bad-rows", "--resume", "auto"])
         data.write_bytes(whole)
         hsae(*shlex.split(last)[1:], "--stop-after", step + 3)
         self.assertEqual(self.checkpoints()[-1], step + 3)
