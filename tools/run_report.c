@@ -284,7 +284,7 @@ static void write_tile(FILE *file, const char *name, const char *value)
 static void write_head(const struct report *report)
 {
     FILE *file = report->file;
-    char text[160], tokens[32], seconds[48], speed[32], explained[24] = "–", l0[24] = "–";
+    char text[160], tokens[32], left_out[32], seconds[48], speed[32], explained[24] = "–", l0[24] = "–";
     const json_t *mean = json_object_get(report->evaluation, "mean");
     const char *name = hsae_os_file_name(report->folder);
     if (!*name)
@@ -302,6 +302,7 @@ static void write_head(const struct report *report)
     fprintf(file, "</h1>\n<p class=\"soft\">Hierarchical sparse autoencoder. %s.</p>\n<dl class=\"tiles\">\n", text);
     grouped(number(report->newest, "tokens"), tokens);
     grouped(number(report->newest, "tokens_per_second"), speed);
+    grouped(number(report->newest, "left_out"), left_out);
     duration(total_seconds(report), seconds);
     if (isfinite(number(mean, "variance_explained")))
         snprintf(explained, sizeof explained, "%.4f", number(mean, "variance_explained"));
@@ -312,6 +313,8 @@ static void write_head(const struct report *report)
         write_tile(file, "L0, mean", l0);
     }
     write_tile(file, "Tokens trained on", tokens);
+    if (number(report->newest, "left_out") > 0)
+        write_tile(file, "Rows left out", left_out);
     write_tile(file, "Time, evaluation included", seconds);
     write_tile(file, "Tokens per second, at last", speed);
     fputs("</dl></header>\n<main>\n", file);
@@ -360,7 +363,7 @@ static void write_evaluation(const struct report *report)
 {
     FILE *file = report->file;
     const json_t *mean = json_object_get(report->evaluation, "mean"), *pairs = json_object_get(report->evaluation, "pairs");
-    char tokens[32];
+    char tokens[32], rows[32], left_out[64] = "";
     fputs("<h2>Evaluation</h2>\n", file);
     if (!report->evaluation) {
         fputs("<p class=\"none\">None: it is made at the end of a run with <code>--holdout</code> or <code>--eval-data</code>.</p>\n",
@@ -368,11 +371,14 @@ static void write_evaluation(const struct report *report)
         return;
     }
     grouped(number(report->evaluation, "tokens"), tokens);
+    grouped(number(report->evaluation, "left_out"), rows);
+    if (number(report->evaluation, "left_out") > 0)
+        snprintf(left_out, sizeof left_out, "; %s rows left out", rows);
     fprintf(file,
-            "<p>Of <code>model.safetensors</code>, on %s activation vectors.</p>\n<div class=\"tables\"><div class=\"wide\"><table "
+            "<p>Of <code>model.safetensors</code>, on %s activation vectors%s.</p>\n<div class=\"tables\"><div class=\"wide\"><table "
             "id=\"levels\"><thead><tr>"
             "<th>level</th><th>features</th><th>L0</th><th>variance explained</th><th>by token</th><th>dead, %%</th></tr></thead><tbody>\n",
-            tokens);
+            tokens, left_out);
     for (uint32_t l = 0; l < report->config.level_count; l++) {
         fprintf(file, "<tr><th>%u</th>", l);
         cell(file, number(level_of(report->evaluation, l), "features"), 0);

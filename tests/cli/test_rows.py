@@ -83,6 +83,9 @@ class Rows(Case):
         evaluation = json.loads((self.out / "evaluation.json").read_text())
         self.assertEqual((evaluation["left_out"], evaluation["tokens"]), (4, 296))
         self.assertEqual(self.evaluate(), evaluation)
+        report = (self.out / "report.html").read_text()
+        self.assertIn("296 activation vectors; 4 rows left out.", report)
+        self.assertIn("<dt>Rows left out</dt><dd>4</dd>", report)
         encoded, features = self.folder / "features", ["--model", self.model(), "--data", self.data, "--device", "ref"]
         out, messages = hsae("encode", *features, "--out", encoded, "--json")
         self.assertEqual((json.loads(out)["left_out"], json.loads(out)["tokens"]), (4, 300))
@@ -214,6 +217,19 @@ class Rows(Case):
         hsae(*command[:-1], whole, "--skip-bad-rows")
         self.assert_same_bytes(run / "model.safetensors", whole / "model.safetensors")
         self.assert_same_bytes(run / "checkpoint-80.safetensors", whole / "checkpoint-80.safetensors")
+
+    def test_bad_row_in_the_first_batch(self):
+        """There is nothing to keep; the command that is printed starts again, and works."""
+        values = array.array("f", [math.sin(k) for k in range(65600)])
+        values[65540:] = array.array("f", [math.nan] * 60)  # beyond calibration; some of them are in the first batch
+        data = self.folder / "data.bin"
+        data.write_bytes(values.tobytes())
+        messages = hsae("train", "--data", data, "--dim", 1, "--levels", "2,4", "--batch", 60000, "--target-l0", 1, "--steps", 2, "--device", "ref", "--out",
+                        self.out, status=1)[1]
+        self.assertIn("the run broke off before its first step", messages)
+        self.assertEqual(self.checkpoints(), [])
+        words = shlex.split([line for line in messages.splitlines() if line.startswith("  hsae train")][-1])
+        self.assertIn("60 of 65,600 rows left out", hsae(*words[1:])[1])
 
     def test_bad_row_in_calibration(self):
         self.bad_data([33, 120])
