@@ -75,6 +75,8 @@ void hsae_os_close(int file);
 int hsae_os_open_temporary(char *pattern, bool keep);
 /* Never NONE, unless with errno. */
 enum hsae_os_kind hsae_os_describe(int file, uint64_t *size);
+/* When the bytes of the open file were last changed, in nanoseconds of the file system's clock; 0 where it cannot be told. */
+uint64_t hsae_os_modified(int file);
 /* Whether `path`, which is no link, names this open file. */
 bool hsae_os_is_named(int file, const char *path);
 /* Does not wait. 0, or an errno: EWOULDBLOCK where another open file holds it; others where the file system has no locks. */
@@ -86,12 +88,6 @@ ptrdiff_t hsae_os_read_at(int file, void *out, size_t size, uint64_t offset);
 /* Hints: the file will be read here and there; these bytes of it soon. */
 void hsae_os_expect_random(int file);
 void hsae_os_expect(int file, uint64_t offset, uint64_t size);
-
-/* All of a file, read only, as long as the file is open. `size` is not 0. */
-const void *hsae_os_map(int file, size_t size);
-void hsae_os_unmap(const void *data, size_t size);
-/* Lets go of the pages of these mapped bytes. */
-void hsae_os_forget(const void *data, uint64_t size);
 
 /* A folder that one process has for itself: 0, or an errno as hsae_os_lock's. *lock is -1 where the folder cannot be opened, and needs
  * hsae_os_unlock_folder otherwise, whatever comes back; `remove`: the folder, too, if it is empty. */

@@ -16,7 +16,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
+#include <sys/mman.h> /* madvise */
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -217,6 +217,19 @@ enum hsae_os_kind hsae_os_describe(int file, uint64_t *size)
     return kind_of(&info);
 }
 
+uint64_t hsae_os_modified(int file)
+{
+    struct stat info;
+    if (fstat(file, &info))
+        return 0;
+#ifdef __APPLE__
+    const struct timespec *time = &info.st_mtimespec;
+#else
+    const struct timespec *time = &info.st_mtim;
+#endif
+    return (uint64_t)time->tv_sec * 1000000000 + (uint64_t)time->tv_nsec;
+}
+
 bool hsae_os_is_named(int file, const char *path)
 {
     struct stat info, named;
@@ -254,25 +267,6 @@ void hsae_os_expect(int file, uint64_t offset, uint64_t size)
 #else
     (void)file, (void)offset, (void)size;
 #endif
-}
-
-const void *hsae_os_map(int file, size_t size)
-{
-    void *data = mmap(NULL, size, PROT_READ, MAP_SHARED, file, 0);
-    return data == MAP_FAILED ? NULL : data;
-}
-
-void hsae_os_unmap(const void *data, size_t size)
-{
-    munmap((void *)data, size);
-}
-
-/* posix_madvise's DONTNEED does nothing in some C libraries. */
-void hsae_os_forget(const void *data, uint64_t size)
-{
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), begin = (uintptr_t)data / page * page, end = ((uintptr_t)data + size) / page * page;
-    if (end > begin)
-        madvise((void *)begin, end - begin, MADV_DONTNEED);
 }
 
 int hsae_os_lock_folder(const char *path, int *lock)

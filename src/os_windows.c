@@ -355,6 +355,15 @@ enum hsae_os_kind hsae_os_describe(int file, uint64_t *size)
     return kind;
 }
 
+/* FILETIME counts steps of 100 nanoseconds. */
+uint64_t hsae_os_modified(int file)
+{
+    FILETIME time;
+    if (!GetFileTime(handle_of(file), NULL, NULL, &time))
+        return 0;
+    return ((uint64_t)time.dwHighDateTime << 32 | time.dwLowDateTime) * 100;
+}
+
 bool hsae_os_is_named(int file, const char *path)
 {
     BY_HANDLE_FILE_INFORMATION info, named;
@@ -400,30 +409,6 @@ void hsae_os_expect_random(int file)
 void hsae_os_expect(int file, uint64_t offset, uint64_t size)
 {
     (void)file, (void)offset, (void)size;
-}
-
-const void *hsae_os_map(int file, size_t size)
-{
-    HANDLE mapping = CreateFileMappingW(handle_of(file), NULL, PAGE_READONLY, 0, 0, NULL);
-    const void *data = mapping ? MapViewOfFile(mapping, FILE_MAP_READ, 0, 0, size) : NULL;
-    if (!data)
-        fail();
-    if (mapping)
-        CloseHandle(mapping); /* the view keeps it */
-    return data;
-}
-
-void hsae_os_unmap(const void *data, size_t size)
-{
-    (void)size;
-    UnmapViewOfFile(data);
-}
-
-/* Of pages that are not locked it says so, and takes them out of the working set. */
-void hsae_os_forget(const void *data, uint64_t size)
-{
-    if (size)
-        VirtualUnlock((void *)data, (SIZE_T)size);
 }
 
 /* Folders have no locks: a file in it that nobody else can open has, and goes when it is closed, also by the end of the process. */

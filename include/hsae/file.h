@@ -30,10 +30,11 @@ typedef struct hsae_tensor {
     uint64_t shape[HSAE_TENSOR_RANK];
     uint64_t count; /* elements, product of the shape; 1 for rank 0 */
     uint64_t bytes;
-    const unsigned char *data; /* the bytes in the mapped file: little endian, at any alignment; NULL where bytes is 0 */
+    uint64_t offset; /* in the file, of the first of its bytes, which are little endian */
 } hsae_tensor;
 
-/* Immutable after opening: any number of threads may read it. The file is mapped and must not change while it is open. */
+/* Immutable after opening: any number of threads may read it. The header is in memory, tensors are read from the file when they are asked
+ * for; a file that is cut meanwhile makes hsae_tensor_read fail. */
 typedef struct hsae_tensor_file hsae_tensor_file;
 
 /* Checks the whole header: no tensor reaches outside the file, overlaps another or leaves a hole. ERROR_FILE, ERROR_FORMAT. */
@@ -50,7 +51,7 @@ HSAE_API const hsae_tensor *hsae_tensor_file_find(const hsae_tensor_file *file, 
 HSAE_API const char *hsae_tensor_file_metadata(const hsae_tensor_file *file, const char *key);
 
 /* Elements first .. first + count - 1 of a tensor of `file`: F32, F16 and BF16 as float, I32 as int32_t, I64 as int64_t. ERROR_ARGUMENT
- * where they reach beyond the tensor or its type is OTHER. */
+ * where they reach beyond the tensor or its type is OTHER; ERROR_FILE where the file cannot be read or was cut. */
 HSAE_API hsae_status hsae_tensor_read(const hsae_tensor_file *file, const hsae_tensor *tensor, uint64_t first, size_t count, void *out);
 
 typedef struct hsae_metadata {

@@ -11,6 +11,9 @@
 /* A schema of more fields, or deeper ones, is not a data set's: a small buffer can pretend to hold very many. */
 enum { MOST_FIELDS = 4096, MOST_NAME = 1024, MOST_DEEP = 16, MOST_LISTS = 2 };
 
+/* Bytes: of the longest message without its body, and of what is looked at together of a body. */
+enum { MOST_MESSAGE = 64 << 20, BLOCK = 1 << 15 };
+
 static const char file_magic[6] = "ARROW1";
 
 /* Schema.fbs, Message.fbs */
@@ -44,7 +47,8 @@ struct layout {
 };
 
 struct stream {
-    const hsae_context *context;
+    const struct hsae_file *file;
+    const hsae_context *context; /* this and the path: the file's */
     const char *path, *column;
     struct hsae_arrow *arrow;
     struct layout layout;
@@ -55,16 +59,15 @@ struct stream {
 /* One record batch: where it lies, and its tables. */
 struct batch {
     struct hsae_flat flat;
-    const unsigned char *file, *body;
-    uint64_t body_size;
+    uint64_t body, body_size; /* body: in the file */
     struct hsae_flat_vector nodes, buffers;
 };
 
-bool hsae_arrow_is(const struct hsae_map *map)
+bool hsae_arrow_is(const unsigned char *head, size_t size)
 {
-    if (map->size >= 8 && memcmp(map->data, file_magic, sizeof file_magic) == 0)
+    if (size >= 8 && memcmp(head, file_magic, sizeof file_magic) == 0)
         return true;
-    return map->size >= 8 && hsae_load32(map->data) == UINT32_MAX && (int32_t)hsae_load32(map->data + 4) > 0;
+    return size >= 8 && hsae_load32(head) == UINT32_MAX && (int32_t)hsae_load32(head + 4) > 0;
 }
 
 void hsae_arrow_free(struct hsae_arrow *arrow)
@@ -216,8 +219,8 @@ static uint64_t rows_so_far(const struct stream *stream)
     return stream->arrow->sequences;
 }
 
-/* The bytes of a buffer; false: they reach outside. */
-static bool find_buffer(const struct batch *batch, uint64_t index, const unsigned char **data, uint64_t *size)
+/* Where a buffer lies in the file; false: it reaches outside. */
+static bool find_buffer(const struct batch *batch, uint64_t index, uint64_t *place, uint64_t *size)
 {
     if (index >= batch->buffers.count)
         return false;
@@ -226,7 +229,7 @@ static bool find_buffer(const struct batch *batch, uint64_t index, const unsigne
     *size = hsae_load64(entry + 8);
     if (offset > batch->body_size || *size > batch->body_size - offset)
         return false;
-    *data = batch->body + offset;
+    *place = batch->body + offset;
     return true;
 }
 
@@ -234,24 +237,32 @@ static bool find_buffer(const struct batch *batch, uint64_t index, const unsigne
 static hsae_status check_node(const struct stream *stream, const struct batch *batch, uint64_t node, uint64_t buffer, uint64_t first,
                               uint64_t count, uint64_t share)
 {
-    const unsigned char *bits;
-    uint64_t size, end;
+    uint64_t place, size, end;
     if (node >= batch->nodes.count)
         return damaged(stream, "a record batch has fewer arrays than its schema");
     const unsigned char *entry = batch->flat.data + batch->nodes.at + 16 * node;
     if (__builtin_add_overflow(first, count, &end) || end > hsae_load64(entry) || end > INT64_MAX)
         return damaged(stream, "an array is shorter than its lists need");
-    if (!find_buffer(batch, buffer, &bits, &size))
+    if (!find_buffer(batch, buffer, &place, &size))
         return damaged(stream, "a buffer lies outside its record batch");
     if (hsae_load64(entry + 8) == 0)
         return HSAE_OK;
     if (size < end / 8 + (end % 8 != 0))
         return damaged(stream, "a validity bitmap is shorter than its array");
-    for (uint64_t i = first; i < end; i++)
-        if (!(bits[i / 8] >> i % 8 & 1))
+    unsigned char bits[1024];
+    for (uint64_t i = first; i < end; i++) {
+        uint64_t byte = i / 8, last = (end - 1) / 8, at = byte % sizeof bits;
+        if (i == first || (i % 8 == 0 && at == 0)) {
+            uint64_t begin = byte - at, count = last - begin + 1 < sizeof bits ? last - begin + 1 : sizeof bits;
+            hsae_status status = hsae_file_read(stream->file, place + begin, (size_t)count, bits);
+            if (status)
+                return status;
+        }
+        if (!(bits[at] >> i % 8 & 1))
             return hsae_fail(stream->context, HSAE_ERROR_DATA,
                              "%s: row %" PRIu64 " of column \"%s\" is null or holds a null; drop such rows", stream->path,
                              rows_so_far(stream) + (i - first) / share, stream->arrow->columns[stream->arrow->chosen].name);
+    }
     return HSAE_OK;
 }
 
@@ -268,17 +279,24 @@ static hsae_status enter_list(struct stream *stream, const struct batch *batch, 
                               uint64_t *first, uint64_t *count)
 {
     struct layout *layout = &stream->layout;
-    const unsigned char *offsets;
-    uint64_t size, width = layout->kind[depth] == TYPE_LARGE_LIST ? 8 : 4, needed;
-    if (!find_buffer(batch, buffer, &offsets, &size))
+    uint64_t place, size, width = layout->kind[depth] == TYPE_LARGE_LIST ? 8 : 4, needed;
+    if (!find_buffer(batch, buffer, &place, &size))
         return damaged(stream, "a buffer lies outside its record batch");
     if (*count == 0)
         return HSAE_OK;
     if (__builtin_mul_overflow(*first + *count + 1, width, &needed) || needed > size)
         return damaged(stream, "a list has fewer offsets than elements");
+    unsigned char offsets[BLOCK];
     int64_t begin = 0, before = 0;
     for (uint64_t i = 0; i <= *count; i++) {
-        const unsigned char *entry = offsets + width * (*first + i);
+        size_t slot = (size_t)(i % (sizeof offsets / 8));
+        if (slot == 0) {
+            uint64_t left = *count + 1 - i, read = left < sizeof offsets / 8 ? left : sizeof offsets / 8;
+            hsae_status status = hsae_file_read(stream->file, place + width * (*first + i), (size_t)(read * width), offsets);
+            if (status)
+                return status;
+        }
+        const unsigned char *entry = offsets + width * slot;
         int64_t at = width == 8 ? (int64_t)hsae_load64(entry) : (int64_t)(int32_t)hsae_load32(entry);
         if (at < before)
             return damaged(stream, "offsets of a list run backwards");
@@ -315,8 +333,7 @@ static hsae_status add_batch(struct stream *stream, uint64_t offset, uint64_t ro
 static hsae_status read_column(struct stream *stream, const struct batch *batch, uint64_t rows)
 {
     struct layout *layout = &stream->layout;
-    const unsigned char *data;
-    uint64_t first = 0, count = rows, node = layout->node, buffer = layout->buffer, share = 1, vectors = rows, size, needed;
+    uint64_t first = 0, count = rows, node = layout->node, buffer = layout->buffer, share = 1, vectors = rows, place, size, needed;
     hsae_status status = HSAE_OK;
     for (uint32_t depth = 0; depth < layout->lists && count; depth++) {
         status = check_node(stream, batch, node++, buffer++, first, count, share);
@@ -337,9 +354,9 @@ static hsae_status read_column(struct stream *stream, const struct batch *batch,
     if (status)
         return status;
     uint64_t width = layout->half ? 2 : 4;
-    if (!find_buffer(batch, buffer, &data, &size) || __builtin_mul_overflow(first + count, width, &needed) || needed > size)
+    if (!find_buffer(batch, buffer, &place, &size) || __builtin_mul_overflow(first + count, width, &needed) || needed > size)
         return damaged(stream, "a record batch has fewer numbers than its lists need");
-    return add_batch(stream, (uint64_t)(data - batch->file) + first * width, vectors);
+    return add_batch(stream, place + first * width, vectors);
 }
 
 static hsae_status read_batch(struct stream *stream, struct batch *batch, const struct hsae_flat_table *header)
@@ -364,32 +381,32 @@ static hsae_status read_batch(struct stream *stream, struct batch *batch, const 
 
 /* ---- messages ---- */
 
-/* The message at *at, and *at behind it; *end: there is no further one. */
-static hsae_status read_message(struct stream *stream, const struct hsae_map *map, uint64_t *at, bool *end)
+/* What lies at `at`, of which `size` bytes are the message's without its body: what it holds is read to *data, free(). */
+static hsae_status load_message(const struct stream *stream, uint64_t at, int64_t size, unsigned char **data)
 {
-    uint64_t left = map->size - *at;
-    *end = left == 0 || (left >= 8 && hsae_load64(map->data + *at) == UINT32_MAX);
-    if (*end) {
-        if (!left)
-            hsae_log(stream->context, HSAE_LOG_WARNING, "%s: this Arrow stream lacks its end mark; it may have been cut", stream->path);
-        return HSAE_OK;
+    *data = NULL;
+    if (size > MOST_MESSAGE)
+        return damaged(stream, "a message has a header of more than 64 MiB");
+    *data = malloc((size_t)size);
+    if (!*data)
+        return out_of_memory(stream);
+    hsae_status status = hsae_file_read(stream->file, at, (size_t)size, *data);
+    if (status) {
+        free(*data);
+        *data = NULL;
     }
-    if (left < 8 || hsae_load32(map->data + *at) != UINT32_MAX)
-        return damaged(stream, "a message does not begin where it should");
-    int64_t size = (int32_t)hsae_load32(map->data + *at + 4), body;
-    left -= 8;
-    if (size <= 0 || (uint64_t)size > left)
-        return hsae_fail(stream->context, HSAE_ERROR_FORMAT,
-                         "%s: truncated: a message of %" PRId64 " bytes is announced, %" PRIu64 " follow; fetch or write it again",
-                         stream->path, size, left);
-    struct batch batch = {.flat = {.data = map->data + *at + 8, .size = (uint64_t)size}, .file = map->data};
-    struct hsae_flat_table message = hsae_flat_table_at(&batch.flat, hsae_flat_follow(&batch.flat, 0)), header;
-    int64_t version = hsae_flat_int(&batch.flat, &message, MESSAGE_VERSION, 2),
-            type = hsae_flat_int(&batch.flat, &message, MESSAGE_TYPE, 1);
-    bool headed = hsae_flat_child(&batch.flat, &message, MESSAGE_HEADER, &header);
-    body = hsae_flat_int(&batch.flat, &message, MESSAGE_BODY, 8);
-    left -= (uint64_t)size;
-    if (batch.flat.broken || !headed || body < 0)
+    return status;
+}
+
+/* A message whose header is batch->flat, and whose body begins at batch->body; `left` bytes are there for it. */
+static hsae_status parse_message(struct stream *stream, struct batch *batch, uint64_t left)
+{
+    struct hsae_flat *flat = &batch->flat;
+    struct hsae_flat_table message = hsae_flat_table_at(flat, hsae_flat_follow(flat, 0)), header;
+    int64_t version = hsae_flat_int(flat, &message, MESSAGE_VERSION, 2), type = hsae_flat_int(flat, &message, MESSAGE_TYPE, 1);
+    bool headed = hsae_flat_child(flat, &message, MESSAGE_HEADER, &header);
+    int64_t body = hsae_flat_int(flat, &message, MESSAGE_BODY, 8);
+    if (flat->broken || !headed || body < 0)
         return damaged(stream, "a message points outside itself");
     if (version != VERSION_4 && version != VERSION_5)
         return hsae_fail(stream->context, HSAE_ERROR_FORMAT,
@@ -398,35 +415,75 @@ static hsae_status read_message(struct stream *stream, const struct hsae_map *ma
         return hsae_fail(stream->context, HSAE_ERROR_FORMAT,
                          "%s: truncated: a record batch of %" PRId64 " bytes is announced, %" PRIu64 " follow; fetch or write it again",
                          stream->path, body, left);
-    batch.body = batch.flat.data + size;
-    batch.body_size = (uint64_t)body;
-    *at += 8 + (uint64_t)size + (uint64_t)body;
+    batch->body_size = (uint64_t)body;
     if (!stream->arrow->columns)
-        return type == HEADER_SCHEMA ? read_schema(stream, &batch.flat, &header) : damaged(stream, "it does not begin with a schema");
-    return type == HEADER_BATCH ? read_batch(stream, &batch, &header) : HSAE_OK; /* dictionaries are of no use here */
+        return type == HEADER_SCHEMA ? read_schema(stream, flat, &header) : damaged(stream, "it does not begin with a schema");
+    return type == HEADER_BATCH ? read_batch(stream, batch, &header) : HSAE_OK; /* dictionaries are of no use here */
 }
 
-hsae_status hsae_arrow_parse(const hsae_context *context, const char *path, const struct hsae_map *map, const char *column,
-                             struct hsae_arrow *arrow)
+/* The message at *at, and *at after it; *end: there is no further one. */
+static hsae_status read_message(struct stream *stream, uint64_t *at, bool *end)
 {
-    struct stream stream = {.context = context, .path = path, .column = column, .arrow = arrow};
+    uint64_t left = stream->file->size - *at;
+    unsigned char mark[8] = {0}, *data;
+    hsae_status status = left < 8 ? HSAE_OK : hsae_file_read(stream->file, *at, 8, mark);
+    if (status)
+        return status;
+    *end = left == 0 || (left >= 8 && hsae_load64(mark) == UINT32_MAX);
+    if (*end) {
+        if (!left)
+            hsae_log(stream->context, HSAE_LOG_WARNING, "%s: this Arrow stream lacks its end mark; it may have been cut", stream->path);
+        return HSAE_OK;
+    }
+    if (left < 8 || hsae_load32(mark) != UINT32_MAX)
+        return damaged(stream, "a message does not begin where it should");
+    int64_t size = (int32_t)hsae_load32(mark + 4);
+    left -= 8;
+    if (size <= 0 || (uint64_t)size > left)
+        return hsae_fail(stream->context, HSAE_ERROR_FORMAT,
+                         "%s: truncated: a message of %" PRId64 " bytes is announced, %" PRIu64 " follow; fetch or write it again",
+                         stream->path, size, left);
+    status = load_message(stream, *at + 8, size, &data);
+    if (status)
+        return status;
+    struct batch batch = {.flat = {.data = data, .size = (uint64_t)size}, .body = *at + 8 + (uint64_t)size};
+    status = parse_message(stream, &batch, left - (uint64_t)size);
+    free(data);
+    *at = batch.body + batch.body_size;
+    return status;
+}
+
+/* Whether a file of the file format begins and ends with its marks; one of the stream format has none. */
+static hsae_status check_marks(const struct stream *stream, bool *marked)
+{
+    unsigned char mark[sizeof file_magic];
+    hsae_status status = hsae_file_read(stream->file, 0, sizeof mark, mark);
+    *marked = !status && memcmp(mark, file_magic, sizeof mark) == 0;
+    if (!*marked)
+        return status;
+    status = hsae_file_read(stream->file, stream->file->size - sizeof mark, sizeof mark, mark);
+    return !status && memcmp(mark, file_magic, sizeof mark) != 0 ? damaged(stream, "it is truncated: its end mark is missing") : status;
+}
+
+hsae_status hsae_arrow_parse(const struct hsae_file *file, const char *column, struct hsae_arrow *arrow)
+{
+    const hsae_context *context = file->context;
+    struct stream stream = {.file = file, .context = context, .path = file->path, .column = column, .arrow = arrow};
     const struct layout *layout = &stream.layout;
-    bool file = memcmp(map->data, file_magic, sizeof file_magic) == 0, end = false;
-    uint64_t at = file ? 8 : 0;
-    hsae_status status = HSAE_OK;
+    bool marked, end = false;
     *arrow = (struct hsae_arrow){0};
-    if (file && memcmp(map->data + map->size - sizeof file_magic, file_magic, sizeof file_magic) != 0)
-        status = damaged(&stream, "it is truncated: its end mark is missing");
+    hsae_status status = check_marks(&stream, &marked);
+    uint64_t at = marked ? 8 : 0;
     while (!status && !end)
-        status = read_message(&stream, map, &at, &end);
+        status = read_message(&stream, &at, &end);
     if (!status && !arrow->columns)
         status = damaged(&stream, "it has no schema");
     if (!status) {
         arrow->dim = layout->size[layout->lists - 1];
         arrow->context = layout->lists == 2 ? layout->size[0] : 0;
         if (arrow->sequences && arrow->dim == 0 && layout->known[layout->lists - 1])
-            status = hsae_fail(context, HSAE_ERROR_DATA, "%s: the vectors of column \"%s\" have no numbers; name another column", path,
-                               arrow->columns[arrow->chosen].name);
+            status = hsae_fail(context, HSAE_ERROR_DATA, "%s: the vectors of column \"%s\" have no numbers; name another column",
+                               file->path, arrow->columns[arrow->chosen].name);
     }
     if (status)
         hsae_arrow_free(arrow);

@@ -28,10 +28,10 @@ struct hsae_arrow {
     hsae_dtype dtype;                  /* F32 or F16 */
 };
 
-bool hsae_arrow_is(const struct hsae_map *map);
-/* `column` NULL: the only one that fits. ERROR_FORMAT, ERROR_DATA. `path` is for messages. Free *arrow unless it fails. */
-hsae_status hsae_arrow_parse(const hsae_context *context, const char *path, const struct hsae_map *map, const char *column,
-                             struct hsae_arrow *arrow);
+/* Whether a file that begins with these bytes is one. */
+bool hsae_arrow_is(const unsigned char *head, size_t size);
+/* `column` NULL: the only one that fits. ERROR_FORMAT, ERROR_DATA, ERROR_FILE. Free *arrow unless it fails. */
+hsae_status hsae_arrow_parse(const struct hsae_file *file, const char *column, struct hsae_arrow *arrow);
 void hsae_arrow_free(struct hsae_arrow *arrow);
 
 #endif

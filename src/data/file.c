@@ -3,6 +3,7 @@
 #include <hsae/file.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -50,57 +51,114 @@ hsae_status hsae_fail_reading(const hsae_context *context, const char *path, int
                      hsae_errno_advice(error));
 }
 
-hsae_status hsae_map_open(const hsae_context *context, const char *path, struct hsae_map *map)
+hsae_status hsae_file_open(const hsae_context *context, const char *path, struct hsae_file *file)
 {
-    hsae_status status = HSAE_OK;
+    hsae_status status;
     uint64_t size = 0;
-    *map = (struct hsae_map){0};
-    int file = hsae_os_open(path, HSAE_OS_READ);
-    enum hsae_os_kind kind = file < 0 ? HSAE_OS_NONE : hsae_os_describe(file, &size);
-    if (kind == HSAE_OS_NONE) {
+    *file = (struct hsae_file){0};
+    int descriptor = hsae_os_open(path, HSAE_OS_READ);
+    enum hsae_os_kind kind = descriptor < 0 ? HSAE_OS_NONE : hsae_os_describe(descriptor, &size);
+    if (kind == HSAE_OS_NONE)
         status = hsae_fail_reading(context, path, errno);
-        goto end;
-    }
-    if (kind != HSAE_OS_FILE) {
+    else if (kind != HSAE_OS_FILE)
         status = hsae_fail(context, HSAE_ERROR_FILE, "%s: cannot be read: it is not a regular file; give a file", path);
-        goto end;
+    else
+        status = (file->path = strdup(path)) ? HSAE_OK : hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
+    if (status) {
+        if (descriptor >= 0)
+            hsae_os_close(descriptor);
+        return status;
     }
-    if (size == 0)
-        goto end;
-    if (size > SIZE_MAX) {
-        status = hsae_fail(context, HSAE_ERROR_FILE, "%s: too large for this machine's address space", path);
-        goto end;
-    }
-    const void *data = hsae_os_map(file, (size_t)size);
-    if (!data) {
-        status = hsae_fail_reading(context, path, errno);
-        goto end;
-    }
-    map->data = data;
-    map->size = size;
-    map->file = file;
+    file->context = context;
+    file->descriptor = descriptor;
+    file->size = size;
+    file->modified = hsae_os_modified(descriptor);
     return HSAE_OK;
-end:
-    if (file >= 0)
-        hsae_os_close(file);
+}
+
+struct hsae_file hsae_file_memory(const hsae_context *context, char *path, const void *memory, uint64_t size)
+{
+    return (struct hsae_file){.context = context, .path = path, .memory = size ? memory : (const void *)"", .size = size};
+}
+
+void hsae_file_close(struct hsae_file *file)
+{
+    if (file->path && !file->memory) {
+        hsae_os_close(file->descriptor);
+        free(file->path);
+    }
+    *file = (struct hsae_file){0};
+}
+
+hsae_status hsae_file_read(const struct hsae_file *file, uint64_t offset, size_t size, void *out)
+{
+    int error;
+    if (file->memory) {
+        memcpy(out, file->memory + offset, size);
+        return HSAE_OK;
+    }
+    size_t done = hsae_read_at(file->descriptor, offset, size, out, &error);
+    if (done == size)
+        return HSAE_OK;
+    if (error)
+        return hsae_fail_reading(file->context, file->path, error);
+    return hsae_fail(file->context, HSAE_ERROR_FILE,
+                     "%s: it ends before byte %" PRIu64 " of the %" PRIu64
+                     " that it had when it was opened: it was cut while it was read; put it back whole, then try again",
+                     file->path, offset + size, file->size);
+}
+
+hsae_status hsae_file_head(const struct hsae_file *file, size_t most, unsigned char *out, size_t *size)
+{
+    *size = file->size < most ? (size_t)file->size : most;
+    return hsae_file_read(file, 0, *size, out);
+}
+
+hsae_status hsae_file_check_unchanged(const struct hsae_file *file)
+{
+    uint64_t size;
+    if (file->memory)
+        return HSAE_OK;
+    if (hsae_os_describe(file->descriptor, &size) == HSAE_OS_NONE)
+        return hsae_fail_reading(file->context, file->path, errno);
+    if (size == file->size && hsae_os_modified(file->descriptor) == file->modified)
+        return HSAE_OK;
+    return hsae_fail(file->context, HSAE_ERROR_FILE,
+                     "%s: it was written to while it was read, so what was read may be old in part; try again once nobody writes to it",
+                     file->path);
+}
+
+hsae_status hsae_file_load(const hsae_context *context, const char *path, size_t most, char **text, size_t *size)
+{
+    struct hsae_file file;
+    *text = NULL;
+    *size = 0;
+    hsae_status status = hsae_file_open(context, path, &file);
+    if (status)
+        return status;
+    if (file.size > most)
+        status = hsae_fail(context, HSAE_ERROR_FORMAT, "%s: it has %" PRIu64 " bytes; at most %zu are read", path, file.size, most);
+    else if (!(*text = malloc((size_t)file.size + 1)))
+        status = hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
+    else
+        status = hsae_file_read(&file, 0, (size_t)file.size, *text);
+    if (status) {
+        free(*text);
+        *text = NULL;
+    } else {
+        (*text)[file.size] = '\0';
+        *size = (size_t)file.size;
+    }
+    hsae_file_close(&file);
     return status;
 }
 
-void hsae_map_close(struct hsae_map *map)
-{
-    if (map->data) {
-        hsae_os_unmap(map->data, (size_t)map->size);
-        hsae_os_close(map->file);
-    }
-    *map = (struct hsae_map){0};
-}
-
-size_t hsae_read_at(int file, uint64_t offset, size_t size, void *out, int *error)
+size_t hsae_read_at(int descriptor, uint64_t offset, size_t size, void *out, int *error)
 {
     size_t done = 0;
     *error = 0;
     while (done < size) {
-        ptrdiff_t more = hsae_os_read_at(file, (unsigned char *)out + done, size - done, offset + done);
+        ptrdiff_t more = hsae_os_read_at(descriptor, (unsigned char *)out + done, size - done, offset + done);
         if (more < 0 && errno == EINTR)
             continue;
         if (more < 0)

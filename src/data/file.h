@@ -1,26 +1,40 @@
-/* Whole files: mapped for reading, replaced atomically on writing. */
+/* Files: read at offsets, replaced atomically on writing. */
 #ifndef HSAE_SRC_FILE_H
 #define HSAE_SRC_FILE_H
 
 #include "../context.h"
 
-/* A file in memory, read only. The file must not change while it is mapped. */
-struct hsae_map {
-    const unsigned char *data; /* NULL where size is 0 */
-    uint64_t size;
-    int file; /* where there is data: its descriptor, open as long as it is mapped */
+/* Bytes that are read at an offset: an open file, which others may change or cut meanwhile, or memory. Any number of threads may read one.
+ */
+struct hsae_file {
+    const hsae_context *context;
+    char *path;                  /* for messages; NULL: it is closed */
+    const unsigned char *memory; /* NULL: it is an open file */
+    int descriptor;
+    uint64_t size;     /* when it was opened */
+    uint64_t modified; /* when it was opened: hsae_os_modified */
 };
 
 /* "PATH: cannot be read: REASON; ADVICE" for an errno. ERROR_FILE, or ERROR_MEMORY where that is the reason. */
 hsae_status hsae_fail_reading(const hsae_context *context, const char *path, int error);
 
 /* ERROR_FILE where `path` is not a readable regular file. */
-hsae_status hsae_map_open(const hsae_context *context, const char *path, struct hsae_map *map);
-/* Takes a zeroed map, and one that is closed already. */
-void hsae_map_close(struct hsae_map *map);
+hsae_status hsae_file_open(const hsae_context *context, const char *path, struct hsae_file *file);
+/* Memory as a file; both must outlive it, and it need not be closed. */
+struct hsae_file hsae_file_memory(const hsae_context *context, char *path, const void *memory, uint64_t size);
+/* Takes a zeroed file, and one that is closed already. */
+void hsae_file_close(struct hsae_file *file);
+/* `size` bytes from `offset` on, which must lie within file->size. ERROR_FILE: they cannot be read, or the file was cut meanwhile. */
+hsae_status hsae_file_read(const struct hsae_file *file, uint64_t offset, size_t size, void *out);
+/* The first bytes of a file, at most `most`; *size: how many they are. */
+hsae_status hsae_file_head(const struct hsae_file *file, size_t most, unsigned char *out, size_t *size);
+/* ERROR_FILE where somebody has written into the file since it was opened: what was read may be old in part. */
+hsae_status hsae_file_check_unchanged(const struct hsae_file *file);
+/* All of a small file, with a NUL after it; free(). ERROR_FORMAT where it has more than `most` bytes. */
+hsae_status hsae_file_load(const hsae_context *context, const char *path, size_t most, char **text, size_t *size);
 
-/* Bytes of an open file, which may change meanwhile; how many were read. Fewer than `size`: *error is an errno, 0 at the file's end. */
-size_t hsae_read_at(int file, uint64_t offset, size_t size, void *out, int *error);
+/* Bytes of an open file; how many were read. Fewer than `size`: *error is an errno, 0 at the file's end. Says nothing. */
+size_t hsae_read_at(int descriptor, uint64_t offset, size_t size, void *out, int *error);
 
 /* A new file that becomes `path` on commit: until then it lies beside it under another name, and whatever was at `path` stays whole.
  * Symbolic links are followed. On an error everything that was written is removed; one message is logged. */

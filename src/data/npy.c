@@ -2,12 +2,13 @@
 #include "bytes.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 
 static const char magic[6] = "\x93NUMPY";
 
-bool hsae_npy_is(const struct hsae_map *map)
+bool hsae_npy_is(const unsigned char *head, size_t size)
 {
-    return map->size >= sizeof magic && memcmp(map->data, magic, sizeof magic) == 0;
+    return size >= sizeof magic && memcmp(head, magic, sizeof magic) == 0;
 }
 
 /* The header's text: a Python dictionary of three entries. */
@@ -103,23 +104,23 @@ static const char *parse_dictionary(struct cursor *c, char descr[16], bool *fort
     return seen == (DESCR | FORTRAN | SHAPE) ? NULL : "its header lacks descr, fortran_order or shape";
 }
 
-hsae_status hsae_npy_parse_header(const hsae_context *context, const char *path, const struct hsae_map *map, struct hsae_npy *npy,
-                                  uint64_t *start, uint64_t *bytes)
+hsae_status hsae_npy_parse_header(const hsae_context *context, const char *path, const unsigned char *data, uint64_t size,
+                                  struct hsae_npy *npy, uint64_t *bytes)
 {
     *npy = (struct hsae_npy){0};
-    unsigned version = map->size >= 12 && hsae_npy_is(map) ? map->data[6] : 0;
+    unsigned version = size >= 12 && hsae_npy_is(data, (size_t)size) ? data[6] : 0;
     uint64_t begin = version == 1 ? 10 : 12;
     if (version < 1 || version > 3)
         return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: an npy file of version %u, or truncated; versions 1 to 3 are read", path,
                          version);
-    uint64_t header = version == 1 ? hsae_load16(map->data + 8) : hsae_load32(map->data + 8);
-    if (header > map->size - begin)
+    uint64_t header = version == 1 ? hsae_load16(data + 8) : hsae_load32(data + 8);
+    if (header > size - begin)
         return hsae_fail(context, HSAE_ERROR_FORMAT,
                          "%s: truncated: an npy header of %" PRIu64 " bytes is announced, %" PRIu64 " follow; fetch or write it again",
-                         path, header, map->size - begin);
+                         path, header, size - begin);
     char descr[16] = "";
     bool fortran = false;
-    struct cursor cursor = {(const char *)map->data + begin, (const char *)map->data + begin + header};
+    struct cursor cursor = {(const char *)data + begin, (const char *)data + begin + header};
     const char *wrong = parse_dictionary(&cursor, descr, &fortran, npy);
     if (wrong)
         return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: a damaged or unusual npy file: %s", path, wrong);
@@ -134,25 +135,33 @@ hsae_status hsae_npy_parse_header(const hsae_context *context, const char *path,
     for (uint32_t i = 0; i < npy->rank; i++)
         if (__builtin_mul_overflow(*bytes, npy->shape[i], bytes))
             return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: the product of the npy array's shape overflows", path);
-    *start = begin + header;
+    npy->start = begin + header;
     return HSAE_OK;
 }
 
-hsae_status hsae_npy_parse(const hsae_context *context, const char *path, const struct hsae_map *map, struct hsae_npy *npy)
+hsae_status hsae_npy_parse(const struct hsae_file *file, struct hsae_npy *npy)
 {
-    uint64_t start, bytes;
-    hsae_status status = hsae_npy_parse_header(context, path, map, npy, &start, &bytes);
+    const hsae_context *context = file->context;
+    const char *path = file->path;
+    uint64_t bytes;
+    size_t size;
+    unsigned char *head = malloc(HSAE_NPY_MOST_HEADER);
+    if (!head)
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
+    hsae_status status = hsae_file_head(file, HSAE_NPY_MOST_HEADER, head, &size);
+    if (!status)
+        status = hsae_npy_parse_header(context, path, head, size, npy, &bytes);
+    free(head);
     if (status)
         return status;
     if (npy->rank != 2 && npy->rank != 3)
         return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: an npy array of %u dimensions; 2 or 3 are read", path, npy->rank);
-    uint64_t found = map->size - start;
+    uint64_t found = file->size - npy->start;
     if (bytes > found)
         return hsae_fail(context, HSAE_ERROR_FORMAT,
                          "%s: truncated: %" PRIu64 " bytes of data are announced, %" PRIu64 " follow; fetch or write it again", path, bytes,
                          found);
     if (bytes < found)
         hsae_log(context, HSAE_LOG_WARNING, "%s: %" PRIu64 " bytes after the npy array are not read", path, found - bytes);
-    npy->data = map->data + start;
     return HSAE_OK;
 }

@@ -7,19 +7,22 @@
 #include <hsae/data.h>
 #include <stdbool.h>
 
+enum { HSAE_NPY_MOST_HEADER = 1 << 16 /* bytes; NumPy itself reads no more than 10,000 */ };
+
 struct hsae_npy {
     hsae_dtype dtype; /* F32 or F16 */
     uint32_t rank;    /* 2 or 3; a header alone: 0 to 3 */
     uint64_t shape[3];
-    const unsigned char *data; /* in the map */
+    uint64_t start; /* of the data, in the file */
 };
 
-/* The header alone: `map` is the beginning of a file that may go on. Rank 0 to 3; the data are *bytes from *start on. ERROR_FORMAT. */
-hsae_status hsae_npy_parse_header(const hsae_context *context, const char *path, const struct hsae_map *map, struct hsae_npy *npy,
-                                  uint64_t *start, uint64_t *bytes);
+/* The header alone: the first `size` bytes of a file that may go on. Rank 0 to 3; *bytes of data follow it. ERROR_FORMAT. */
+hsae_status hsae_npy_parse_header(const hsae_context *context, const char *path, const unsigned char *data, uint64_t size,
+                                  struct hsae_npy *npy, uint64_t *bytes);
 
-bool hsae_npy_is(const struct hsae_map *map);
-/* ERROR_FORMAT. `path` is for messages. */
-hsae_status hsae_npy_parse(const hsae_context *context, const char *path, const struct hsae_map *map, struct hsae_npy *npy);
+/* Whether a file that begins with these bytes is one. */
+bool hsae_npy_is(const unsigned char *head, size_t size);
+/* ERROR_FORMAT, ERROR_FILE. */
+hsae_status hsae_npy_parse(const struct hsae_file *file, struct hsae_npy *npy);
 
 #endif

@@ -9,13 +9,14 @@
 #include <zlib.h>
 
 enum { MAX_ARRAYS = 1024, LOCAL = 30, CENTRAL = 46, END = 22, LOCATOR = 20, END64 = 56, MAX_NPY_HEADER = 1 << 14 };
+enum { MAX_DIRECTORY = 16 << 20, INPUT = 1 << 16 };
 /* Deflate makes at most 1032 bytes of one. */
 static const uint64_t MAX_RATIO = 1032;
 
 struct hsae_npz {
     const hsae_context *context;
     char *path;
-    struct hsae_map map;
+    struct hsae_file file;
     size_t count;
     struct hsae_npz_array *arrays;
 };
@@ -26,36 +27,56 @@ static hsae_status damaged(const struct hsae_npz *npz, const char *what)
                      what);
 }
 
-/* `size` bytes at `offset`, or NULL. */
-static const unsigned char *bytes_at(const struct hsae_npz *npz, uint64_t offset, uint64_t size)
+/* Whether `size` bytes at `offset` are in the file. */
+static bool holds(const struct hsae_npz *npz, uint64_t offset, uint64_t size)
 {
-    return offset <= npz->map.size && size <= npz->map.size - offset ? npz->map.data + offset : NULL;
+    return offset <= npz->file.size && size <= npz->file.size - offset;
 }
 
 struct directory {
     uint64_t count, size, offset;
 };
 
-/* The end of the directory, which a comment may follow. */
-static const char *find_directory(const struct hsae_npz *npz, struct directory *directory)
+/* The directory's 64-bit end, to which the locator before its usual end points. */
+static hsae_status find_directory64(const struct hsae_npz *npz, const unsigned char *locator, struct directory *directory)
 {
-    uint64_t size = npz->map.size, most = size < END + UINT16_MAX ? size : END + UINT16_MAX;
-    const unsigned char *end = NULL;
-    for (uint64_t back = END; back <= most && !end; back++)
-        if (hsae_load32(npz->map.data + size - back) == 0x06054b50)
-            end = npz->map.data + size - back;
-    if (!end)
-        return "its end is missing (is the file truncated?)";
-    *directory = (struct directory){hsae_load16(end + 10), hsae_load32(end + 12), hsae_load32(end + 16)};
-    if (directory->count != UINT16_MAX && directory->size != UINT32_MAX && directory->offset != UINT32_MAX)
-        return NULL;
-    if ((uint64_t)(end - npz->map.data) < LOCATOR || hsae_load32(end - LOCATOR) != 0x07064b50)
-        return "the place of its 64-bit directory is missing";
-    const unsigned char *end64 = bytes_at(npz, hsae_load64(end - LOCATOR + 8), END64);
-    if (!end64 || hsae_load32(end64) != 0x06064b50)
-        return "its 64-bit directory is not where it should be";
-    *directory = (struct directory){hsae_load64(end64 + 32), hsae_load64(end64 + 40), hsae_load64(end64 + 48)};
-    return NULL;
+    unsigned char end[END64];
+    uint64_t at = hsae_load64(locator + 8);
+    if (hsae_load32(locator) != 0x07064b50)
+        return damaged(npz, "the place of its 64-bit directory is missing");
+    if (!holds(npz, at, END64))
+        return damaged(npz, "its 64-bit directory is not where it should be");
+    hsae_status status = hsae_file_read(&npz->file, at, END64, end);
+    if (status)
+        return status;
+    if (hsae_load32(end) != 0x06064b50)
+        return damaged(npz, "its 64-bit directory is not where it should be");
+    *directory = (struct directory){hsae_load64(end + 32), hsae_load64(end + 40), hsae_load64(end + 48)};
+    return HSAE_OK;
+}
+
+/* The end of the directory, which a comment may follow. */
+static hsae_status find_directory(const struct hsae_npz *npz, struct directory *directory)
+{
+    const uint64_t longest = LOCATOR + END + UINT16_MAX;
+    size_t size = (size_t)(npz->file.size < longest ? npz->file.size : longest), back = END;
+    unsigned char *tail = malloc(size + 1);
+    if (!tail)
+        return hsae_fail(npz->context, HSAE_ERROR_MEMORY, "%s: out of memory", npz->path);
+    hsae_status status = hsae_file_read(&npz->file, npz->file.size - size, size, tail);
+    while (!status && back <= size && back <= END + UINT16_MAX && hsae_load32(tail + size - back) != 0x06054b50)
+        back++;
+    if (!status && (back > size || back > END + UINT16_MAX))
+        status = damaged(npz, "its end is missing (is the file truncated?)");
+    if (!status) {
+        const unsigned char *end = tail + size - back;
+        *directory = (struct directory){hsae_load16(end + 10), hsae_load32(end + 12), hsae_load32(end + 16)};
+        if (directory->count == UINT16_MAX || directory->size == UINT32_MAX || directory->offset == UINT32_MAX)
+            status = size - back < LOCATOR ? damaged(npz, "the place of its 64-bit directory is missing")
+                                           : find_directory64(npz, end - LOCATOR, directory);
+    }
+    free(tail);
+    return status;
 }
 
 /* Takes the 64-bit value of a field that is full, from the zip64 extra field. */
@@ -115,21 +136,12 @@ static const char *parse_entry(const unsigned char *entry, uint64_t left, struct
     return NULL;
 }
 
-static const char *parse_directory(struct hsae_npz *npz)
+/* What is wrong with the directory, whose text this is, or NULL. */
+static const char *parse_directory(struct hsae_npz *npz, const struct directory *directory, const unsigned char *entry)
 {
-    struct directory directory;
-    const char *wrong = find_directory(npz, &directory);
-    if (wrong)
-        return wrong;
-    const unsigned char *entry = bytes_at(npz, directory.offset, directory.size);
-    if (!entry)
-        return "its directory reaches beyond its end";
-    if (directory.count > MAX_ARRAYS)
-        return "it has more than 1024 members";
-    npz->arrays = calloc(directory.count + 1, sizeof *npz->arrays);
-    for (uint64_t left = directory.size, length; npz->arrays && npz->count < directory.count; entry += length, left -= length) {
+    for (uint64_t left = directory->size, length; npz->count < directory->count; entry += length, left -= length) {
         struct hsae_npz_array *array = &npz->arrays[npz->count];
-        wrong = parse_entry(entry, left, array, &length);
+        const char *wrong = parse_entry(entry, left, array, &length);
         if (wrong)
             return wrong;
         if (hsae_npz_find(npz, array->name))
@@ -137,6 +149,27 @@ static const char *parse_directory(struct hsae_npz *npz)
         npz->count++;
     }
     return NULL;
+}
+
+static hsae_status read_directory(struct hsae_npz *npz)
+{
+    struct directory directory;
+    hsae_status status = find_directory(npz, &directory);
+    if (status)
+        return status;
+    if (!holds(npz, directory.offset, directory.size))
+        return damaged(npz, "its directory reaches beyond its end");
+    if (directory.count > MAX_ARRAYS || directory.size > MAX_DIRECTORY)
+        return damaged(npz, "it has more than 1024 members, or a directory of more than 16 MiB");
+    unsigned char *text = malloc((size_t)directory.size + 1);
+    npz->arrays = calloc((size_t)directory.count + 1, sizeof *npz->arrays);
+    if (!text || !npz->arrays)
+        status = hsae_fail(npz->context, HSAE_ERROR_MEMORY, "%s: out of memory", npz->path);
+    if (!status)
+        status = hsae_file_read(&npz->file, directory.offset, (size_t)directory.size, text);
+    const char *wrong = status ? NULL : parse_directory(npz, &directory, text);
+    free(text);
+    return wrong ? damaged(npz, wrong) : status;
 }
 
 hsae_status hsae_npz_open(const hsae_context *context, const char *path, struct hsae_npz **out)
@@ -148,12 +181,9 @@ hsae_status hsae_npz_open(const hsae_context *context, const char *path, struct 
         return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
     }
     npz->context = context;
-    hsae_status status = hsae_map_open(context, path, &npz->map);
-    const char *wrong = status ? NULL : parse_directory(npz);
-    if (wrong)
-        status = damaged(npz, wrong);
-    else if (!status && !npz->arrays)
-        status = hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
+    hsae_status status = hsae_file_open(context, path, &npz->file);
+    if (!status)
+        status = read_directory(npz);
     if (status)
         hsae_npz_close(&npz);
     *out = npz;
@@ -165,7 +195,7 @@ void hsae_npz_close(struct hsae_npz **handle)
     struct hsae_npz *npz = *handle;
     if (!npz)
         return;
-    hsae_map_close(&npz->map);
+    hsae_file_close(&npz->file);
     free(npz->arrays);
     free(npz->path);
     free(npz);
@@ -195,13 +225,13 @@ const struct hsae_npz_array *hsae_npz_find(const struct hsae_npz *npz, const cha
 struct hsae_npz_stream {
     const struct hsae_npz *npz;
     const struct hsae_npz_array *array;
-    z_stream zip;               /* deflated: next_in, and avail_in as far as an uInt goes */
-    const unsigned char *input; /* what zip has not been given, or the stored bytes to come */
-    uint64_t input_left;
+    z_stream zip;
+    uint64_t input, input_left; /* in the file: the packed bytes that were not read yet */
     bool inflating;
     uint32_t crc;
     uint64_t elements_left;
     struct hsae_npy npy;
+    unsigned char block[INPUT]; /* deflated: what zip reads from */
 };
 
 static hsae_status stream_error(const struct hsae_npz_stream *stream, const char *what)
@@ -210,39 +240,51 @@ static hsae_status stream_error(const struct hsae_npz_stream *stream, const char
                      stream->array->name, what);
 }
 
-/* Gives zlib the next piece of input and runs it; what zlib says. */
-static int inflate_some(struct hsae_npz_stream *stream)
+/* The next packed bytes; there are that many. */
+static hsae_status read_packed(struct hsae_npz_stream *stream, uint32_t size, unsigned char *out)
 {
-    if (stream->zip.avail_in == 0) {
-        uint64_t now = stream->input_left < (1u << 30) ? stream->input_left : 1u << 30;
-        stream->zip.next_in = (unsigned char *)stream->input;
-        stream->zip.avail_in = (uInt)now;
-        stream->input += now;
-        stream->input_left -= now;
+    hsae_status status = hsae_file_read(&stream->npz->file, stream->input, size, out);
+    stream->input += size;
+    stream->input_left -= size;
+    return status;
+}
+
+/* Runs zlib until `size` bytes are there or the array is at its end. */
+static hsae_status take_inflated(struct hsae_npz_stream *stream, unsigned char *out, uint32_t size, uint32_t *got)
+{
+    int result = Z_OK;
+    stream->zip.next_out = out;
+    stream->zip.avail_out = size;
+    while (stream->zip.avail_out && result == Z_OK) {
+        if (stream->zip.avail_in == 0) {
+            uint32_t now = stream->input_left < INPUT ? (uint32_t)stream->input_left : INPUT;
+            hsae_status status = read_packed(stream, now, stream->block);
+            if (status)
+                return status;
+            stream->zip.next_in = stream->block;
+            stream->zip.avail_in = now;
+        }
+        result = inflate(&stream->zip, Z_NO_FLUSH);
     }
-    return inflate(&stream->zip, Z_NO_FLUSH);
+    if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
+        return stream_error(stream, "it cannot be inflated");
+    *got = size - stream->zip.avail_out;
+    return HSAE_OK;
 }
 
 /* Up to `size` bytes; *got is less at the end of the array only. */
 static hsae_status take(struct hsae_npz_stream *stream, unsigned char *out, uint32_t size, uint32_t *got)
 {
-    if (!stream->array->deflated) {
-        *got = stream->input_left < size ? (uint32_t)stream->input_left : size;
-        memcpy(out, stream->input, *got);
-        stream->input += *got;
-        stream->input_left -= *got;
+    hsae_status status;
+    if (stream->array->deflated) {
+        status = take_inflated(stream, out, size, got);
     } else {
-        int result = Z_OK;
-        stream->zip.next_out = out;
-        stream->zip.avail_out = size;
-        while (stream->zip.avail_out && result == Z_OK)
-            result = inflate_some(stream);
-        if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
-            return stream_error(stream, "it cannot be inflated");
-        *got = size - stream->zip.avail_out;
+        *got = stream->input_left < size ? (uint32_t)stream->input_left : size;
+        status = read_packed(stream, *got, out);
     }
-    stream->crc = (uint32_t)crc32(stream->crc, out, *got);
-    return HSAE_OK;
+    if (!status)
+        stream->crc = (uint32_t)crc32(stream->crc, out, *got);
+    return status;
 }
 
 /* The npy header is read byte by byte as far as it says that it goes. */
@@ -251,7 +293,7 @@ static hsae_status read_header(struct hsae_npz_stream *stream)
     unsigned char header[MAX_NPY_HEADER];
     char name[1200];
     uint32_t size = 12, got = 0;
-    uint64_t start, bytes;
+    uint64_t bytes;
     hsae_status status = take(stream, header, size, &got);
     if (status)
         return status;
@@ -261,12 +303,12 @@ static hsae_status read_header(struct hsae_npz_stream *stream)
     status = take(stream, header + size, (uint32_t)announced - size, &got);
     if (status)
         return status;
-    struct hsae_map map = {.data = header, .size = size + got};
+    size += got;
     snprintf(name, sizeof name, "%.1000s: array \"%s\"", stream->npz->path, stream->array->name);
-    status = hsae_npy_parse_header(stream->npz->context, name, &map, &stream->npy, &start, &bytes);
+    status = hsae_npy_parse_header(stream->npz->context, name, header, size, &stream->npy, &bytes);
     if (status)
         return status;
-    if (start != map.size || stream->array->size < start || bytes != stream->array->size - start)
+    if (stream->npy.start != size || stream->array->size < size || bytes != stream->array->size - size)
         return stream_error(stream, "its shape does not fit its size");
     stream->elements_left = bytes / (stream->npy.dtype == HSAE_DTYPE_F32 ? 4 : 2);
     return HSAE_OK;
@@ -276,19 +318,23 @@ hsae_status hsae_npz_stream_open(const struct hsae_npz *npz, const struct hsae_n
 {
     hsae_status status = HSAE_OK;
     *out = NULL;
-    const unsigned char *local = bytes_at(npz, array->offset, LOCAL);
-    if (!local || hsae_load32(local) != 0x04034b50)
+    unsigned char local[LOCAL];
+    if (!holds(npz, array->offset, LOCAL))
+        return damaged(npz, "an array is not where its directory says");
+    status = hsae_file_read(&npz->file, array->offset, LOCAL, local);
+    if (status)
+        return status;
+    if (hsae_load32(local) != 0x04034b50)
         return damaged(npz, "an array is not where its directory says");
     uint64_t begin = array->offset + LOCAL + hsae_load16(local + 26) + hsae_load16(local + 28);
-    const unsigned char *data = bytes_at(npz, begin, array->packed);
-    if (!data)
+    if (!holds(npz, begin, array->packed))
         return damaged(npz, "an array reaches beyond the end of the file (is the file truncated?)");
     struct hsae_npz_stream *stream = calloc(1, sizeof *stream);
     if (!stream)
         return hsae_fail(npz->context, HSAE_ERROR_MEMORY, "%s: out of memory", npz->path);
     stream->npz = npz;
     stream->array = array;
-    stream->input = data;
+    stream->input = begin;
     stream->input_left = array->packed;
     stream->inflating = array->deflated && inflateInit2(&stream->zip, -15) == Z_OK;
     if (array->deflated && !stream->inflating)
@@ -309,6 +355,11 @@ void hsae_npz_stream_close(struct hsae_npz_stream **stream)
         inflateEnd(&(*stream)->zip);
     free(*stream);
     *stream = NULL;
+}
+
+hsae_status hsae_npz_check_unchanged(const struct hsae_npz *npz)
+{
+    return hsae_file_check_unchanged(&npz->file);
 }
 
 uint32_t hsae_npz_stream_rank(const struct hsae_npz_stream *stream)

@@ -16,12 +16,14 @@ struct hsae_npz_array {
 };
 
 struct hsae_npz;
-/* Reads the directory. ERROR_FILE, ERROR_FORMAT. The file must not change while it is open. */
+/* Reads the directory; arrays are read from the file when they are asked for. ERROR_FILE, ERROR_FORMAT. */
 hsae_status hsae_npz_open(const hsae_context *context, const char *path, struct hsae_npz **out);
 /* Sets *npz to NULL; takes NULL. */
 void hsae_npz_close(struct hsae_npz **npz);
 size_t hsae_npz_count(const struct hsae_npz *npz);
 const struct hsae_npz_array *hsae_npz_at(const struct hsae_npz *npz, size_t index);
+/* As hsae_file_check_unchanged does. */
+hsae_status hsae_npz_check_unchanged(const struct hsae_npz *npz);
 /* NULL: there is none of that name. */
 const struct hsae_npz_array *hsae_npz_find(const struct hsae_npz *npz, const char *name);
 

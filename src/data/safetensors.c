@@ -48,14 +48,14 @@ const char *hsae_shape_text(char text[static 192], uint32_t rank, const uint64_t
 }
 
 struct hsae_safetensors {
-    struct hsae_map map;
+    struct hsae_file file;
     json_t *header; /* owns all names */
     size_t count;
     struct hsae_tensor *tensors;
 };
 
-/* What is wrong with one tensor of the header, or NULL; fills all of *tensor. `data` has `size` bytes. */
-static const char *parse_tensor(const json_t *entry, const unsigned char *data, uint64_t size, struct hsae_tensor *tensor)
+/* What is wrong with one tensor of the header, or NULL; fills all of *tensor. The data are `size` bytes of the file from `begin` on. */
+static const char *parse_tensor(const json_t *entry, uint64_t begin, uint64_t size, struct hsae_tensor *tensor)
 {
     const json_t *type = json_object_get(entry, "dtype"), *shape = json_object_get(entry, "shape");
     const json_t *offsets = json_object_get(entry, "data_offsets");
@@ -74,16 +74,16 @@ static const char *parse_tensor(const json_t *entry, const unsigned char *data, 
         if (__builtin_mul_overflow(tensor->count, tensor->shape[i], &tensor->count))
             return "the product of its shape overflows";
     }
-    const json_t *begin = json_array_get(offsets, 0), *end = json_array_get(offsets, 1);
-    if (json_array_size(offsets) != 2 || !json_is_integer(begin) || !json_is_integer(end))
+    const json_t *first = json_array_get(offsets, 0), *last = json_array_get(offsets, 1);
+    if (json_array_size(offsets) != 2 || !json_is_integer(first) || !json_is_integer(last))
         return "data_offsets is missing or not two integers";
-    json_int_t from = json_integer_value(begin), to = json_integer_value(end);
+    json_int_t from = json_integer_value(first), to = json_integer_value(last);
     if (from < 0 || to < from)
         return "data_offsets run backwards";
     if ((uint64_t)to > size)
         return "its data reach beyond the end of the file; the file is truncated: fetch or write it again";
     tensor->bytes = (uint64_t)(to - from);
-    tensor->data = data ? data + from : NULL;
+    tensor->offset = begin + (uint64_t)from;
     for (size_t i = 0; i < TYPE_COUNT; i++) {
         uint64_t bytes;
         if (strcmp(types[i].name, tensor->type_name) != 0)
@@ -98,8 +98,8 @@ static const char *parse_tensor(const json_t *entry, const unsigned char *data, 
 static int by_offset(const void *left, const void *right)
 {
     const struct hsae_tensor *a = left, *b = right;
-    if (a->data != b->data)
-        return a->data < b->data ? -1 : 1;
+    if (a->offset != b->offset)
+        return a->offset < b->offset ? -1 : 1;
     return a->bytes < b->bytes ? -1 : a->bytes > b->bytes;
 }
 
@@ -114,9 +114,8 @@ static hsae_status parse_metadata(const hsae_context *context, const char *path,
     return HSAE_OK;
 }
 
-/* The header in file->header to file->tensors, sorted by offset. `data` has `size` bytes. */
-static hsae_status parse_header(const hsae_context *context, const char *path, struct hsae_safetensors *file, const unsigned char *data,
-                                uint64_t size)
+/* The header in file->header to file->tensors, sorted by offset. The data are `size` bytes of the file from `begin` on. */
+static hsae_status parse_header(const hsae_context *context, const char *path, struct hsae_safetensors *file, uint64_t begin, uint64_t size)
 {
     const char *name;
     json_t *entry;
@@ -133,74 +132,80 @@ static hsae_status parse_header(const hsae_context *context, const char *path, s
         }
         struct hsae_tensor *tensor = &file->tensors[file->count++];
         tensor->name = name;
-        const char *wrong = parse_tensor(entry, data, size, tensor);
+        const char *wrong = parse_tensor(entry, begin, size, tensor);
         if (wrong)
             return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\": %s", path, name, wrong);
     }
-    if (data)
+    if (size)
         qsort(file->tensors, file->count, sizeof *file->tensors, by_offset);
-    const unsigned char *end = data;
+    uint64_t end = begin;
     for (size_t i = 0; i < file->count; i++) {
         const struct hsae_tensor *tensor = &file->tensors[i];
-        if (tensor->data != end)
+        if (tensor->offset != end)
             return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\" %s; the file is damaged: fetch or write it again", path,
-                             tensor->name, tensor->data < end ? "overlaps the one before it" : "has a hole before it");
-        if (data)
-            end += tensor->bytes;
+                             tensor->name, tensor->offset < end ? "overlaps the one before it" : "has a hole before it");
+        end += tensor->bytes;
     }
-    if (size && end != data + size)
+    if (end != begin + size)
         return hsae_fail(context, HSAE_ERROR_FORMAT,
                          "%s: %" PRIu64 " bytes after the last tensor belong to none; the file is damaged: fetch or write it again", path,
-                         size - (uint64_t)(end - data));
+                         begin + size - end);
     return HSAE_OK;
+}
+
+/* The JSON of the header; *size: its bytes. */
+static hsae_status read_header(struct hsae_safetensors *file, uint64_t *size)
+{
+    const hsae_context *context = file->file.context;
+    const char *path = file->file.path;
+    struct hsae_json_error wrong;
+    unsigned char announced[8];
+    if (file->file.size < 8)
+        return hsae_fail(context, HSAE_ERROR_FORMAT,
+                         "%s: not a safetensors file: it has %" PRIu64 " bytes, at least 8 are needed; fetch or write it again", path,
+                         file->file.size);
+    hsae_status status = hsae_file_read(&file->file, 0, sizeof announced, announced);
+    if (status)
+        return status;
+    *size = hsae_load64(announced);
+    if (*size > file->file.size - 8)
+        return hsae_fail(context, HSAE_ERROR_FORMAT,
+                         "%s: not a safetensors file, or truncated: a header of %" PRIu64 " bytes is announced, %" PRIu64
+                         " follow; fetch or write it again",
+                         path, *size, file->file.size - 8);
+    if (*size > MAX_HEADER)
+        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: a header of %" PRIu64 " bytes; at most %d are read", path, *size, MAX_HEADER);
+    char *text = malloc((size_t)*size + 1);
+    if (!text)
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
+    status = hsae_file_read(&file->file, 8, (size_t)*size, text);
+    if (!status) {
+        file->header = hsae_json_read(text, (size_t)*size, &wrong);
+        if (!file->header && wrong.no_memory)
+            status = hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
+        else if (!json_is_object(file->header))
+            status = hsae_fail(context, HSAE_ERROR_FORMAT, "%s: not a safetensors file: its header is not a JSON object%s%s", path,
+                               file->header ? "" : ": ", file->header ? "" : wrong.text);
+    }
+    free(text);
+    return status;
 }
 
 hsae_status hsae_safetensors_open(const hsae_context *context, const char *path, struct hsae_safetensors **out)
 {
-    struct hsae_json_error wrong;
+    uint64_t header = 0;
     *out = NULL;
     struct hsae_safetensors *file = calloc(1, sizeof *file);
     if (!file)
         return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
-    hsae_status status = hsae_map_open(context, path, &file->map);
+    hsae_status status = hsae_file_open(context, path, &file->file);
+    if (!status)
+        status = read_header(file, &header);
+    if (!status)
+        status = parse_header(context, path, file, 8 + header, file->file.size - 8 - header);
     if (status)
-        goto error;
-    status = HSAE_ERROR_FORMAT;
-    if (file->map.size < 8) {
-        hsae_fail(context, status, "%s: not a safetensors file: it has %" PRIu64 " bytes, at least 8 are needed; fetch or write it again",
-                  path, file->map.size);
-        goto error;
-    }
-    uint64_t header_size = hsae_load64(file->map.data), rest = file->map.size - 8;
-    if (header_size > rest) {
-        hsae_fail(context, status,
-                  "%s: not a safetensors file, or truncated: a header of %" PRIu64 " bytes is announced, %" PRIu64
-                  " follow; fetch or write it again",
-                  path, header_size, rest);
-        goto error;
-    }
-    if (header_size > MAX_HEADER) {
-        hsae_fail(context, status, "%s: a header of %" PRIu64 " bytes; at most %d are read", path, header_size, MAX_HEADER);
-        goto error;
-    }
-    file->header = hsae_json_read((const char *)file->map.data + 8, (size_t)header_size, &wrong);
-    if (!file->header && wrong.no_memory) {
-        status = hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
-        goto error;
-    }
-    if (!json_is_object(file->header)) {
-        hsae_fail(context, status, "%s: not a safetensors file: its header is not a JSON object%s%s", path, file->header ? "" : ": ",
-                  file->header ? "" : wrong.text);
-        goto error;
-    }
-    uint64_t size = rest - header_size;
-    status = parse_header(context, path, file, size ? file->map.data + 8 + header_size : NULL, size);
-    if (status)
-        goto error;
+        hsae_safetensors_close(&file);
     *out = file;
-    return HSAE_OK;
-error:
-    hsae_safetensors_close(&file);
     return status;
 }
 
@@ -211,14 +216,14 @@ void hsae_safetensors_close(struct hsae_safetensors **handle)
         return;
     free(file->tensors);
     json_decref(file->header);
-    hsae_map_close(&file->map);
+    hsae_file_close(&file->file);
     free(file);
     *handle = NULL;
 }
 
-const struct hsae_map *hsae_safetensors_map(const struct hsae_safetensors *file)
+const struct hsae_file *hsae_safetensors_file(const struct hsae_safetensors *file)
 {
-    return &file->map;
+    return &file->file;
 }
 
 size_t hsae_safetensors_count(const struct hsae_safetensors *file)
@@ -244,36 +249,53 @@ const char *hsae_safetensors_metadata(const struct hsae_safetensors *file, const
     return json_string_value(json_object_get(json_object_get(file->header, "__metadata__"), key));
 }
 
-void hsae_tensor_floats(const struct hsae_tensor *tensor, uint64_t first, size_t count, float *out)
+/* In place between the machine's byte order and the file's. */
+static void swap_bytes(void *data, size_t count, size_t size)
 {
-    const unsigned char *data = tensor->data + first * hsae_tensor_type_size(tensor->type);
+    if (HSAE_LITTLE(16, (uint16_t)1) == 1)
+        return;
+    for (unsigned char *bytes = data; count; count--, bytes += size)
+        for (size_t i = 0; i < size / 2; i++) {
+            unsigned char byte = bytes[i];
+            bytes[i] = bytes[size - 1 - i];
+            bytes[size - 1 - i] = byte;
+        }
+}
+
+/* Elements of `size` bytes. */
+static hsae_status read_elements(const struct hsae_safetensors *file, const struct hsae_tensor *tensor, uint64_t first, size_t count,
+                                 size_t size, void *out)
+{
+    hsae_status status = hsae_file_read(&file->file, tensor->offset + first * size, count * size, out);
+    swap_bytes(out, count, size);
+    return status;
+}
+
+/* Halves are read to the second half of `out`, where each is fetched before its place is taken by a float. */
+hsae_status hsae_tensor_floats(const struct hsae_safetensors *file, const struct hsae_tensor *tensor, uint64_t first, size_t count,
+                               float *out)
+{
     if (tensor->type == HSAE_TENSOR_F32)
-        for (size_t i = 0; i < count; i++)
-            out[i] = hsae_bits_to_float(hsae_load32(data + 4 * i));
-    else if (tensor->type == HSAE_TENSOR_F16)
-        for (size_t i = 0; i < count; i++)
-            out[i] = hsae_f16_to_float(hsae_load16(data + 2 * i));
-    else
-        for (size_t i = 0; i < count; i++)
-            out[i] = hsae_bf16_to_float(hsae_load16(data + 2 * i));
+        return read_elements(file, tensor, first, count, 4, out);
+    const unsigned char *halves = (const unsigned char *)out + 2 * count;
+    hsae_status status = hsae_file_read(&file->file, tensor->offset + first * 2, 2 * count, (unsigned char *)out + 2 * count);
+    for (size_t i = 0; i < count && !status; i++) {
+        uint16_t half = hsae_load16(halves + 2 * i);
+        out[i] = tensor->type == HSAE_TENSOR_F16 ? hsae_f16_to_float(half) : hsae_bf16_to_float(half);
+    }
+    return status;
 }
 
-void hsae_tensor_int32s(const struct hsae_tensor *tensor, uint64_t first, size_t count, int32_t *out)
+hsae_status hsae_tensor_int32s(const struct hsae_safetensors *file, const struct hsae_tensor *tensor, uint64_t first, size_t count,
+                               int32_t *out)
 {
-    for (size_t i = 0; i < count; i++)
-        out[i] = (int32_t)hsae_load32(tensor->data + 4 * (first + i));
+    return read_elements(file, tensor, first, count, 4, out);
 }
 
-void hsae_tensor_int64s(const struct hsae_tensor *tensor, uint64_t first, size_t count, int64_t *out)
+hsae_status hsae_tensor_int64s(const struct hsae_safetensors *file, const struct hsae_tensor *tensor, uint64_t first, size_t count,
+                               int64_t *out)
 {
-    for (size_t i = 0; i < count; i++)
-        out[i] = (int64_t)hsae_load64(tensor->data + 8 * (first + i));
-}
-
-void hsae_tensor_forget(const struct hsae_tensor *tensor, uint64_t first, uint64_t count)
-{
-    uint64_t size = hsae_tensor_type_size(tensor->type);
-    hsae_os_forget(tensor->data + first * size, count * size);
+    return read_elements(file, tensor, first, count, 8, out);
 }
 
 static int by_type_and_name(const void *left, const void *right)
@@ -347,19 +369,6 @@ static hsae_status make_header(const struct hsae_metadata *metadata, size_t meta
     }
     json_decref(header);
     return status;
-}
-
-/* In place between the machine's byte order and the file's. */
-static void swap_bytes(unsigned char *bytes, size_t count, size_t size)
-{
-    if (HSAE_LITTLE(16, (uint16_t)1) == 1)
-        return;
-    for (; count; count--, bytes += size)
-        for (size_t i = 0; i < size / 2; i++) {
-            unsigned char byte = bytes[i];
-            bytes[i] = bytes[size - 1 - i];
-            bytes[size - 1 - i] = byte;
-        }
 }
 
 static hsae_status write_tensor(struct hsae_output *output, const struct hsae_new_tensor *tensor, unsigned char *chunk)

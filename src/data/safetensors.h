@@ -16,7 +16,7 @@ const char *hsae_shape_text(char text[static 192], uint32_t rank, const uint64_t
 /* Reading. Everything in the header is checked on opening: no tensor reaches outside the file, overlaps another or leaves a hole. */
 
 struct hsae_safetensors;
-/* ERROR_FILE, ERROR_FORMAT. The file must not change while it is open. */
+/* ERROR_FILE, ERROR_FORMAT. The header is kept; what is in the tensors is read from the file when it is asked for. */
 hsae_status hsae_safetensors_open(const hsae_context *context, const char *path, struct hsae_safetensors **out);
 /* Sets *file to NULL; takes NULL. */
 void hsae_safetensors_close(struct hsae_safetensors **file);
@@ -26,18 +26,18 @@ size_t hsae_safetensors_count(const struct hsae_safetensors *file);
 const struct hsae_tensor *hsae_safetensors_at(const struct hsae_safetensors *file, size_t index);
 /* NULL: there is none of that name. */
 const struct hsae_tensor *hsae_safetensors_find(const struct hsae_safetensors *file, const char *name);
-/* The mapped file. */
-const struct hsae_map *hsae_safetensors_map(const struct hsae_safetensors *file);
+/* The open file. */
+const struct hsae_file *hsae_safetensors_file(const struct hsae_safetensors *file);
 /* A value of __metadata__; NULL: there is no such key. */
 const char *hsae_safetensors_metadata(const struct hsae_safetensors *file, const char *key);
 
-/* Elements first .. first + count - 1 (within the tensor), converted; F32, F16 and BF16 to float, I32 and I64 to the same. */
-void hsae_tensor_floats(const struct hsae_tensor *tensor, uint64_t first, size_t count, float *out);
-void hsae_tensor_int32s(const struct hsae_tensor *tensor, uint64_t first, size_t count, int32_t *out);
-void hsae_tensor_int64s(const struct hsae_tensor *tensor, uint64_t first, size_t count, int64_t *out);
-
-/* Done with these elements: the pages that hold them are let go of (they can be read again). */
-void hsae_tensor_forget(const struct hsae_tensor *tensor, uint64_t first, uint64_t count);
+/* Elements first .. first + count - 1 (within the tensor), converted; F32, F16 and BF16 to float, I32 and I64 to the same. ERROR_FILE. */
+hsae_status hsae_tensor_floats(const struct hsae_safetensors *file, const struct hsae_tensor *tensor, uint64_t first, size_t count,
+                               float *out);
+hsae_status hsae_tensor_int32s(const struct hsae_safetensors *file, const struct hsae_tensor *tensor, uint64_t first, size_t count,
+                               int32_t *out);
+hsae_status hsae_tensor_int64s(const struct hsae_safetensors *file, const struct hsae_tensor *tensor, uint64_t first, size_t count,
+                               int64_t *out);
 
 /* Writing. Same input, same bytes: metadata as given, tensors by falling size of their type, then by name. */
 

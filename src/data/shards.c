@@ -23,7 +23,7 @@ static void source_free(struct source *source)
 {
     hsae_safetensors_close(&source->file);
     hsae_arrow_free(&source->arrow);
-    hsae_map_close(&source->map);
+    hsae_file_close(&source->bytes);
     free(source->parts);
     free(source->types);
     free(source->path);
@@ -52,18 +52,17 @@ static bool grow(void **items, size_t count, size_t *capacity, size_t size)
     return true;
 }
 
-/* Rows are read from the file, not from the mapping: a file that was cut after opening is an error then and not a SIGBUS. They are read
- * here and there, so the kernel is not to read on behind them. */
-static hsae_status add_rows(struct shards *shards, const struct source *source, const struct hsae_map *map, uint64_t offset, uint64_t rows)
+/* Rows that lie in `file`. They are read here and there, so the kernel is not to read on after them. */
+static hsae_status add_rows(struct shards *shards, const struct source *source, const struct hsae_file *file, uint64_t offset,
+                            uint64_t rows)
 {
     void *items = shards->items;
     if (!grow(&items, shards->count, &shards->capacity, sizeof *shards->items))
         return hsae_fail(shards->context, HSAE_ERROR_MEMORY, "%s: out of memory", source->path);
     shards->items = items;
     shards->items[shards->count++] =
-        (struct shard){.path = source->path, .descriptor = map->file, .offset = offset, .rows = rows, .dtype = source->about.dtype};
-    if (map->data)
-        hsae_os_expect_random(map->file);
+        (struct shard){.path = source->path, .descriptor = file->descriptor, .offset = offset, .rows = rows, .dtype = source->about.dtype};
+    hsae_os_expect_random(file->descriptor);
     return HSAE_OK;
 }
 
@@ -110,31 +109,31 @@ static hsae_status open_safetensors(struct shards *shards, const char *name, str
     status = hsae_choose_tensor(context, source->path, source->file, name, &tensor, &source->about.dtype);
     if (status)
         return status;
-    const struct hsae_map *map = hsae_safetensors_map(source->file);
+    const struct hsae_file *file = hsae_safetensors_file(source->file);
     source->about.format = "safetensors";
     source->about.tensor = tensor->name;
-    source->about.bytes = map->size;
+    source->about.bytes = file->size;
     set_shape(source, tensor->rank, tensor->shape);
     status = list_tensors(context, source);
-    return status ? status : add_rows(shards, source, map, tensor->data ? (uint64_t)(tensor->data - map->data) : 0, source->about.rows);
+    return status ? status : add_rows(shards, source, file, tensor->offset, source->about.rows);
 }
 
 static hsae_status open_npy(struct shards *shards, struct source *source)
 {
     struct hsae_npy npy;
-    hsae_status status = hsae_npy_parse(shards->context, source->path, &source->map, &npy);
+    hsae_status status = hsae_npy_parse(&source->bytes, &npy);
     if (status)
         return status;
     source->about.format = "npy";
     source->about.dtype = npy.dtype;
     set_shape(source, npy.rank, npy.shape);
-    return add_rows(shards, source, &source->map, (uint64_t)(npy.data - source->map.data), source->about.rows);
+    return add_rows(shards, source, &source->bytes, npy.start, source->about.rows);
 }
 
 static hsae_status open_arrow(struct shards *shards, const char *column, struct source *source)
 {
     struct hsae_arrow *arrow = &source->arrow;
-    hsae_status status = hsae_arrow_parse(shards->context, source->path, &source->map, column, arrow);
+    hsae_status status = hsae_arrow_parse(&source->bytes, column, arrow);
     if (status)
         return status;
     source->about.format = "arrow";
@@ -151,7 +150,7 @@ static hsae_status open_arrow(struct shards *shards, const char *column, struct 
     source->about.part_count = arrow->column_count;
     for (size_t i = 0; i < arrow->batch_count && !status; i++) {
         source->about.rows += arrow->batches[i].rows;
-        status = add_rows(shards, source, &source->map, arrow->batches[i].offset, arrow->batches[i].rows);
+        status = add_rows(shards, source, &source->bytes, arrow->batches[i].offset, arrow->batches[i].rows);
     }
     return status;
 }
@@ -159,25 +158,25 @@ static hsae_status open_arrow(struct shards *shards, const char *column, struct 
 static hsae_status open_raw(struct shards *shards, const hsae_dataset_params *params, struct source *source)
 {
     uint64_t row = params->dim * (uint64_t)hsae_dtype_size(params->dtype);
-    if (source->map.size % row)
+    if (source->bytes.size % row)
         return hsae_fail(shards->context, HSAE_ERROR_FORMAT,
                          "%s: raw data of %" PRIu64 " bytes are no whole number of vectors of %u numbers of %zu bytes (%" PRIu64
                          " each, %" PRIu64 " left over); check --dim and --dtype",
-                         source->path, source->map.size, params->dim, hsae_dtype_size(params->dtype), row, source->map.size % row);
+                         source->path, source->bytes.size, params->dim, hsae_dtype_size(params->dtype), row, source->bytes.size % row);
     source->about.format = "raw";
     source->about.dtype = params->dtype;
     source->about.dim = params->dim;
-    source->about.rows = source->map.size / row;
-    return add_rows(shards, source, &source->map, 0, source->about.rows);
+    source->about.rows = source->bytes.size / row;
+    return add_rows(shards, source, &source->bytes, 0, source->about.rows);
 }
 
-/* One byte does not tell: the length of the header must be possible, too. */
-static bool is_safetensors(const struct hsae_map *map)
+/* One byte does not tell: the length of the header must be possible, too. `size`: of the file. */
+static bool is_safetensors(const unsigned char *head, uint64_t size)
 {
-    if (map->size <= 8 || map->data[8] != '{')
+    if (size <= 8 || head[8] != '{')
         return false;
-    uint64_t header = hsae_load64(map->data);
-    return header >= 2 && header <= map->size - 8;
+    uint64_t header = hsae_load64(head);
+    return header >= 2 && header <= size - 8;
 }
 
 /* Of a data folder: what is not read of it. */
@@ -211,20 +210,23 @@ static hsae_status open_source(struct shards *shards, const hsae_dataset_params 
     const char *path = source->path;
     bool raw = params->dim && (!folder || hsae_is_raw_name(path));
     const struct hsae_foreign_file *foreign = NULL;
-    hsae_status status = hsae_map_open(context, path, &source->map);
+    unsigned char head[HSAE_FOREIGN_BYTES];
+    size_t size;
+    hsae_status status = hsae_file_open(context, path, &source->bytes);
+    if (!status)
+        status = hsae_file_head(&source->bytes, sizeof head, head, &size);
     if (status)
         return status;
-    source->about.bytes = source->map.size;
-    bool tensors = is_safetensors(&source->map), npy = hsae_npy_is(&source->map), arrow = hsae_arrow_is(&source->map);
+    source->about.bytes = source->bytes.size;
+    bool tensors = is_safetensors(head, source->bytes.size), npy = hsae_npy_is(head, size), arrow = hsae_arrow_is(head, size);
     if (!tensors && !npy && !arrow)
-        foreign = hsae_foreign_file(path, source->map.data,
-                                    source->map.size < HSAE_FOREIGN_BYTES ? (size_t)source->map.size : HSAE_FOREIGN_BYTES, raw);
+        foreign = hsae_foreign_file(path, head, size, raw);
     if (npy) {
         status = open_npy(shards, source);
     } else if (arrow) {
         status = open_arrow(shards, params->tensor, source);
-    } else if (tensors || (!foreign && !raw && source->map.size > 8 && source->map.data[8] == '{')) {
-        hsae_map_close(&source->map);
+    } else if (tensors || (!foreign && !raw && size > 8 && head[8] == '{')) {
+        hsae_file_close(&source->bytes);
         status = open_safetensors(shards, params->tensor, source);
     } else if (raw && !foreign) {
         status = open_raw(shards, params, source);
@@ -288,8 +290,8 @@ static hsae_status add_saved(struct shards *shards, const hsae_dataset_params *p
 {
     const hsae_context *context = shards->context;
     hsae_status status = HSAE_OK;
-    struct hsae_map map = {0};
-    size_t index;
+    char *text = NULL;
+    size_t index, length;
     json_t *state = NULL, *entry;
     char *path = hsae_path_join(folder->path, "state.json");
     *found = false;
@@ -297,12 +299,11 @@ static hsae_status add_saved(struct shards *shards, const hsae_dataset_params *p
         return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", folder->path);
     if (hsae_os_kind(path) == HSAE_OS_NONE)
         goto end;
-    status = hsae_map_open(context, path, &map);
+    status = hsae_file_load(context, path, MOST_STATE, &text, &length);
     if (status)
         goto end;
     struct hsae_json_error wrong = {0};
-    if (map.size <= MOST_STATE)
-        state = hsae_json_read((const char *)map.data, (size_t)map.size, &wrong);
+    state = hsae_json_read(text, length, &wrong);
     if (wrong.no_memory) {
         status = hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
         goto end;
@@ -327,7 +328,7 @@ static hsae_status add_saved(struct shards *shards, const hsae_dataset_params *p
     }
 end:
     json_decref(state);
-    hsae_map_close(&map);
+    free(text);
     free(path);
     return status;
 }
@@ -464,7 +465,7 @@ static hsae_status join_shards(struct shards *shards, const char *path, uint64_t
     }
     for (size_t i = 0; i < shards->count; i++) {
         shards->items[i].first = *rows;
-        *rows += shards->items[i].rows; /* mapped, so far from overflow */
+        *rows += shards->items[i].rows; /* in files, so far from overflow */
     }
     if (*rows == 0)
         return hsae_fail(shards->context, HSAE_ERROR_DATA,

@@ -1,4 +1,4 @@
-/* The files of a data set: found, told apart by their content, opened and mapped. */
+/* The files of a data set: found, told apart by their content, and opened. */
 #ifndef HSAE_SRC_SHARDS_H
 #define HSAE_SRC_SHARDS_H
 
@@ -12,7 +12,7 @@
 struct source {
     char *path;
     struct hsae_safetensors *file; /* one of these two keeps it open */
-    struct hsae_map map;
+    struct hsae_file bytes;
     struct hsae_arrow arrow;
     char (*types)[192]; /* of about.parts, where they are tensors */
     hsae_data_part *parts;

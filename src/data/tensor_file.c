@@ -63,13 +63,13 @@ hsae_status hsae_tensor_read(const hsae_tensor_file *file, const hsae_tensor *te
         return hsae_fail(file->context, HSAE_ERROR_ARGUMENT,
                          "tensor \"%s\": %zu elements from %" PRIu64 " on are asked for, it has %" PRIu64, tensor->name, count, first,
                          tensor->count);
-    if (count && tensor->type == HSAE_TENSOR_I32)
-        hsae_tensor_int32s(tensor, first, count, out);
-    else if (count && tensor->type == HSAE_TENSOR_I64)
-        hsae_tensor_int64s(tensor, first, count, out);
-    else if (count)
-        hsae_tensor_floats(tensor, first, count, out);
-    return HSAE_OK;
+    if (!count)
+        return HSAE_OK;
+    if (tensor->type == HSAE_TENSOR_I32)
+        return hsae_tensor_int32s(file->file, tensor, first, count, out);
+    if (tensor->type == HSAE_TENSOR_I64)
+        return hsae_tensor_int64s(file->file, tensor, first, count, out);
+    return hsae_tensor_floats(file->file, tensor, first, count, out);
 }
 
 hsae_status hsae_tensor_file_write(hsae_context *context, const char *path, const hsae_metadata *metadata, size_t metadata_count,

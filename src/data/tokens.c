@@ -17,10 +17,10 @@ enum {
 struct hsae_tokens {
     const hsae_context *context;
     const char *const *paths;
-    size_t path_count, path;              /* path: of the file that is read */
-    struct hsae_map map;                  /* keeps the file open; it is read through its descriptor, since it may change meanwhile */
+    size_t path_count, path; /* path: of the file that is read */
+    struct hsae_file file;
     uint64_t offset;                      /* in the file, of `end` */
-    int error;                            /* an errno that ended the file */
+    hsae_status failed;                   /* reading the file did, and said why: it ends at `end` */
     const unsigned char *next, *end;      /* in the block */
     uint64_t line, sequence;              /* sequence: of the next line */
     bool open, whole, in_array, in_first; /* whole: the block ends where the file does */
@@ -45,8 +45,8 @@ static const char *found(const struct hsae_tokens *t, char text[32])
 static hsae_status unexpected(const struct hsae_tokens *t, const char *expected)
 {
     char text[32];
-    if (t->error && t->next == t->end)
-        return hsae_fail_reading(t->context, t->paths[t->path], t->error);
+    if (t->failed && t->next == t->end)
+        return t->failed;
     return hsae_fail(t->context, HSAE_ERROR_FORMAT, "%s: line %" PRIu64 ": expected %s, found %s", t->paths[t->path], t->line, expected,
                      found(t, text));
 }
@@ -65,7 +65,10 @@ static void look_ahead(struct hsae_tokens *t)
     if (left >= AHEAD || t->whole)
         return;
     memmove(t->block, t->next, left);
-    size_t wanted = BLOCK_BYTES - left, more = hsae_read_at(t->map.file, t->offset, wanted, t->block + left, &t->error);
+    size_t wanted = BLOCK_BYTES - left, more = t->file.size - t->offset < wanted ? (size_t)(t->file.size - t->offset) : wanted;
+    t->failed = hsae_file_read(&t->file, t->offset, more, t->block + left);
+    if (t->failed)
+        more = 0;
     t->next = t->block;
     t->end = t->block + left + more;
     t->offset += more;
@@ -318,15 +321,15 @@ static hsae_status read_members(struct hsae_tokens *t, bool had_tokens)
 /* Opens the file at t->path. */
 static hsae_status open_file(struct hsae_tokens *t)
 {
-    hsae_status status = hsae_map_open(t->context, t->paths[t->path], &t->map);
+    hsae_status status = hsae_file_open(t->context, t->paths[t->path], &t->file);
     if (status)
         return status;
     t->open = true;
     t->line = 1;
     t->next = t->end = t->block;
     t->offset = 0;
-    t->error = 0;
-    t->whole = t->map.size == 0;
+    t->failed = HSAE_OK;
+    t->whole = t->file.size == 0;
     look_ahead(t);
     if (t->end - t->next >= HSAE_BOM_BYTES && memcmp(t->next, HSAE_BOM, HSAE_BOM_BYTES) == 0)
         t->next += HSAE_BOM_BYTES;
@@ -335,7 +338,7 @@ static hsae_status open_file(struct hsae_tokens *t)
 
 static void close_file(struct hsae_tokens *t)
 {
-    hsae_map_close(&t->map);
+    hsae_file_close(&t->file);
     t->open = false;
 }
 
@@ -359,8 +362,8 @@ static hsae_status find_line(struct hsae_tokens *t, bool *found_one)
             *found_one = true;
             return HSAE_OK;
         }
-        if (t->error)
-            return hsae_fail_reading(t->context, t->paths[t->path], t->error);
+        if (t->failed)
+            return t->failed;
         close_file(t);
         t->path++;
     }

@@ -74,8 +74,7 @@ static hsae_status next(struct source *source, size_t count, float *out)
     if (source->stream) {
         status = hsae_npz_stream_next(source->stream, count, out);
     } else {
-        hsae_tensor_floats(source->tensor, source->at, count, out);
-        hsae_tensor_forget(source->tensor, source->at, count);
+        status = hsae_tensor_floats(source->foreign->tensors, source->tensor, source->at, count, out);
     }
     for (size_t i = 0; i < count && !status; i++)
         if (!isfinite(out[i]))
@@ -84,6 +83,11 @@ static hsae_status next(struct source *source, size_t count, float *out)
                                source->name, source->at + i, (double)out[i]);
     source->at += count;
     return status;
+}
+
+static hsae_status check_unchanged(const struct foreign *foreign)
+{
+    return foreign->arrays ? hsae_npz_check_unchanged(foreign->arrays) : hsae_file_check_unchanged(hsae_safetensors_file(foreign->tensors));
 }
 
 hsae_status hsae_foreign_read(const struct foreign *foreign, enum foreign_tensor which, hsae_foreign_fn take, void *user)
@@ -104,7 +108,7 @@ hsae_status hsae_foreign_read(const struct foreign *foreign, enum foreign_tensor
         free(block);
     }
     close_source(&source);
-    return status;
+    return status ? status : check_unchanged(foreign);
 }
 
 /* ---- shapes ---- */
@@ -159,22 +163,20 @@ static hsae_status check_shapes(struct foreign *foreign)
 
 static hsae_status read_json(const hsae_context *context, const char *path, json_t **out)
 {
-    struct hsae_map map;
-    struct hsae_json_error wrong = {0};
+    struct hsae_json_error wrong;
+    char *text;
+    size_t size;
     *out = NULL;
-    hsae_status status = hsae_map_open(context, path, &map);
+    hsae_status status = hsae_file_load(context, path, MAX_JSON, &text, &size);
     if (status)
         return status;
-    if (map.size <= MAX_JSON)
-        *out = hsae_json_read(map.size ? (const char *)map.data : "", (size_t)map.size, &wrong);
-    if (wrong.no_memory)
+    *out = hsae_json_read(text, size, &wrong);
+    if (!*out && wrong.no_memory)
         status = hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
     else if (!json_is_object(*out))
         status = hsae_fail(context, HSAE_ERROR_FORMAT, "%s: not the configuration of an SAE: %s", path,
-                           map.size > MAX_JSON ? "it has more than 1 MiB"
-                           : *out              ? "it is not a JSON object"
-                                               : wrong.text);
-    hsae_map_close(&map);
+                           *out ? "it is not a JSON object" : wrong.text);
+    free(text);
     if (status) {
         json_decref(*out);
         *out = NULL;
@@ -195,15 +197,19 @@ static hsae_status check_size(const struct foreign *foreign, const char *path, c
 }
 
 /* Whether all of a tensor is 1. */
-static bool is_ones(const struct hsae_tensor *tensor)
+static hsae_status is_ones(const struct foreign *foreign, const struct hsae_tensor *tensor, bool *ones)
 {
-    bool good = tensor->type == HSAE_TENSOR_F32 || tensor->type == HSAE_TENSOR_F16 || tensor->type == HSAE_TENSOR_BF16;
-    for (uint64_t k = 0; k < tensor->count && good; k++) {
-        float value;
-        hsae_tensor_floats(tensor, k, 1, &value);
-        good = value == 1;
+    float values[1024];
+    *ones = tensor->type == HSAE_TENSOR_F32 || tensor->type == HSAE_TENSOR_F16 || tensor->type == HSAE_TENSOR_BF16;
+    for (uint64_t first = 0, count; first < tensor->count && *ones; first += count) {
+        count = tensor->count - first < 1024 ? tensor->count - first : 1024;
+        hsae_status status = hsae_tensor_floats(foreign->tensors, tensor, first, (size_t)count, values);
+        if (status)
+            return status;
+        for (uint64_t k = 0; k < count; k++)
+            *ones &= values[k] == 1;
     }
-    return good;
+    return HSAE_OK;
 }
 
 /* A tensor that has no place here would be lost. A scaling factor of ones was left behind by versions of SAELens before 6. */
@@ -211,7 +217,12 @@ static hsae_status check_others(const struct foreign *foreign)
 {
     for (size_t i = 0; i < hsae_safetensors_count(foreign->tensors); i++) {
         const struct hsae_tensor *tensor = hsae_safetensors_at(foreign->tensors, i);
-        bool known = strcmp(tensor->name, "scaling_factor") == 0 && is_ones(tensor);
+        bool known = false;
+        if (strcmp(tensor->name, "scaling_factor") == 0) {
+            hsae_status status = is_ones(foreign, tensor, &known);
+            if (status)
+                return status;
+        }
         for (int k = 0; k < FOREIGN_TENSORS; k++)
             known |= foreign->names[k] && strcmp(tensor->name, foreign->names[k]) == 0;
         if (!known)

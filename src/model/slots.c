@@ -266,19 +266,31 @@ static hsae_status fail_value(const hsae_context *context, const char *path, con
                      narrow ? slot->limit - 1 : slot->limit);
 }
 
-/* Converts a piece of a tensor; the index of its first value that is against the rule, or count. */
-static size_t read_values(const struct hsae_tensor *tensor, const struct slot *slot, uint64_t first, size_t count, void *values)
+/* Index of the first value that is against the slot's rule, or count. */
+static size_t check_values(const struct slot *slot, const void *values, size_t count)
 {
-    if (slot->type == HSAE_TENSOR_F32) {
-        hsae_tensor_floats(tensor, first, count, values);
+    switch (slot->type) {
+    case HSAE_TENSOR_F32:
         return check_floats(values, count, slot->rule);
-    }
-    if (slot->type == HSAE_TENSOR_I32) {
-        hsae_tensor_int32s(tensor, first, count, values);
+    case HSAE_TENSOR_I32:
         return check_int32s(values, count, slot);
+    default:
+        return check_int64s(values, count, slot->limit);
     }
-    hsae_tensor_int64s(tensor, first, count, values);
-    return check_int64s(values, count, slot->limit);
+}
+
+/* A piece of a tensor, converted. */
+static hsae_status read_values(const struct hsae_safetensors *file, const struct hsae_tensor *tensor, const struct slot *slot,
+                               uint64_t first, size_t count, void *values)
+{
+    switch (slot->type) {
+    case HSAE_TENSOR_F32:
+        return hsae_tensor_floats(file, tensor, first, count, values);
+    case HSAE_TENSOR_I32:
+        return hsae_tensor_int32s(file, tensor, first, count, values);
+    default:
+        return hsae_tensor_int64s(file, tensor, first, count, values);
+    }
 }
 
 /* Training keeps decoder rows at unit norm and evaluation relies on it, but half precision files come close only. */
@@ -308,8 +320,8 @@ static uint64_t block_rows(const struct slot *slot)
 }
 
 /* In pieces, so that neither the mapped file nor a matrix on its way to `rows` is in memory as a whole. */
-static hsae_status read_slot(const hsae_context *context, const char *path, const struct hsae_tensor *tensor, const struct slot *slot,
-                             const struct matrix_rows *rows, struct norms *norms)
+static hsae_status read_slot(const hsae_context *context, const char *path, const struct hsae_safetensors *file,
+                             const struct hsae_tensor *tensor, const struct slot *slot, const struct matrix_rows *rows, struct norms *norms)
 {
     size_t size = hsae_tensor_type_size(slot->type);
     uint64_t length = slot->matrix ? hsae_slot_row_length(slot) : 1, step = slot->matrix ? block_rows(slot) * length : BLOCK_BYTES / size;
@@ -320,8 +332,10 @@ static hsae_status read_slot(const hsae_context *context, const char *path, cons
     for (uint64_t first = 0, count; first < tensor->count && !status; first += count) {
         count = tensor->count - first < step ? tensor->count - first : step;
         void *values = data ? data + first * size : block;
-        size_t good = read_values(tensor, slot, first, (size_t)count, values);
-        hsae_tensor_forget(tensor, first, count);
+        status = read_values(file, tensor, slot, first, (size_t)count, values);
+        if (status)
+            break;
+        size_t good = check_values(slot, values, (size_t)count);
         if (good < count)
             status = fail_value(context, path, slot, first + good, (unsigned char *)values + good * size);
         else if (slot->matrix == MATRIX_DECODER)
@@ -341,8 +355,10 @@ hsae_status hsae_slots_read(const hsae_context *context, const char *path, const
     for (size_t i = 0; i < count && !status; i++) {
         const struct hsae_tensor *tensor = hsae_safetensors_find(file, slots[i].name);
         if (tensor)
-            status = read_slot(context, path, tensor, &slots[i], rows, &norms);
+            status = read_slot(context, path, file, tensor, &slots[i], rows, &norms);
     }
+    if (!status)
+        status = hsae_file_check_unchanged(hsae_safetensors_file(file));
     if (!status && norms.off)
         hsae_log(context, HSAE_LOG_WARNING, "%s: %" PRIu64 " decoder rows do not have norm 1 (the worst has %g)", path, norms.off,
                  norms.worst);

@@ -75,22 +75,6 @@ static inline void write_file(const char *path, const void *data, size_t size)
     assert_int_equal(fclose(file), 0);
 }
 
-/* Ends a test of what happens when a mapped file is cut, where the system does not let that happen. */
-static inline void skip_unless_mapped_files_can_be_cut(void)
-{
-    const char *path = scratch("mapped");
-    write_file(path, "12345678", 8);
-    int file = hsae_os_open(path, HSAE_OS_READ);
-    const void *data = hsae_os_map(file, 8);
-    assert_non_null(data);
-    bool cut = truncate(path, 4) == 0;
-    hsae_os_unmap(data, 8);
-    hsae_os_close(file);
-    assert_int_equal(hsae_os_remove(path), 0);
-    if (!cut)
-        skip();
-}
-
 /* The whole file; free(). */
 static inline unsigned char *read_file(const char *path, size_t *size)
 {

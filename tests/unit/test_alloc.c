@@ -9,7 +9,6 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdatomic.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
 /* Of what ends without memory nothing needs to last. */
@@ -58,8 +57,6 @@ WRAP(char *, realpath, NULL, 0, (const char *path, char *out), (path, out))
 WRAP(FILE *, fopen64, NULL, 0, (const char *path, const char *mode), (path, mode))
 WRAP(FILE *, fdopen, NULL, 0, (int file, const char *mode), (file, mode))
 WRAP(DIR *, opendir, NULL, 0, (const char *path), (path))
-WRAP(void *, mmap64, MAP_FAILED, 0, (void *address, size_t size, int protection, int flags, int file, off_t offset),
-     (address, size, protection, flags, file, offset))
 
 /* ---- what is at hand ---- */
 

@@ -27,7 +27,7 @@ static void read_level(struct golden *g, const struct hsae_safetensors *file, ui
     g->indptr[l] = malloc((g->rows + 1) * sizeof *g->indptr[l]);
     assert_true(indptr && g->indptr[l]);
     snprintf(name, sizeof name, "levels.%u.indptr", l);
-    hsae_tensor_int64s(hsae_safetensors_find(file, name), 0, g->rows + 1, indptr);
+    assert_ok(hsae_tensor_int64s(file, hsae_safetensors_find(file, name), 0, g->rows + 1, indptr));
     for (uint32_t k = 0; k <= g->rows; k++)
         g->indptr[l][k] = (uint32_t)indptr[k];
     free(indptr);
@@ -37,9 +37,9 @@ static void read_level(struct golden *g, const struct hsae_safetensors *file, ui
     assert_true(g->indices[l] && g->values[l]);
     snprintf(name, sizeof name, "levels.%u.indices", l);
     int32_t *indices = (int32_t *)g->indices[l]; /* not negative, so the same bits */
-    hsae_tensor_int32s(hsae_safetensors_find(file, name), 0, count, indices);
+    assert_ok(hsae_tensor_int32s(file, hsae_safetensors_find(file, name), 0, count, indices));
     snprintf(name, sizeof name, "levels.%u.values", l);
-    hsae_tensor_floats(hsae_safetensors_find(file, name), 0, count, g->values[l]);
+    assert_ok(hsae_tensor_floats(file, hsae_safetensors_find(file, name), 0, count, g->values[l]));
 }
 
 /* Squared distances to the mean and to each level's reconstruction, in normalised units. */

@@ -194,7 +194,6 @@ static void test_not_finite(void **state)
 static void test_cut_file(void **state)
 {
     (void)state;
-    skip_unless_mapped_files_can_be_cut();
     enum { LOST = 40 }; /* rows at the end of the second shard */
     const struct order order = {HSAE_ORDER_SHUFFLE, ROWS};
     hsae_dataset *dataset = make_data(all_halves, ROWS);

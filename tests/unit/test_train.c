@@ -395,7 +395,6 @@ static bool cut_file(void *user, uint64_t step, uint64_t until)
 static void test_cut_data(void **unused)
 {
     (void)unused;
-    skip_unless_mapped_files_can_be_cut();
     hsae_config config = config_of(COACTIVATION);
     write_rows(scratch("cut.safetensors"), HSAE_TENSOR_F32, rows);
     hsae_dataset *data = data_of(COACTIVATION), *cut = open_data("cut.safetensors");
