@@ -1,5 +1,6 @@
 /* Ghost gradients, first part: y = sum over the level's dead features of exp(min(p, 10)) D_i, alpha = |R| / (2 |y|), and v = alpha y + R in
- * `ghost`. losses: f32 [padded][2] = |v|^2, alpha. One work-group a sample. */
+ * `ghost`; alpha is 0 where |y|^2 is no normal number, as where all p are far below 0. losses: f32 [padded][2] = |v|^2, alpha. One
+ * work-group a sample. */
 KERNEL_9(ghost, READ(0, vf, x), READ4(1, vf, E), READ4(5, vf, D), READ(9, u32, flags), READ(10, u32, control), READ(11, u32, table),
           READ(12, vf, residual), WRITE(13, vf, ghost), WRITE(14, f32, losses))
 LOCALS_1(LOCAL(f32, part, WG))
@@ -30,9 +31,9 @@ BEGIN(ghost)
         target = fma_vf(residual[own + c], residual[own + c], target);
     }
     WG_SUM(part, sum_vf(norm));
-    f32 y_norm = sqrt_f32(part[0]);
+    f32 y_squares = part[0];
     WG_SUM(part, sum_vf(target));
-    f32 alpha = y_norm > 0.0f ? sqrt_f32(part[0]) / (2.0f * y_norm) : 0.0f;
+    f32 alpha = y_squares >= 1.17549435e-38f ? sqrt_f32(part[0]) / (2.0f * sqrt_f32(y_squares)) : 0.0f;
     vf loss = splat(0.0f);
     for (u32 c = LANE; c < width; c += WG) {
         vf v = fma_vf(splat(alpha), ghost[line + c], residual[own + c]);

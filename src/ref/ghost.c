@@ -1,5 +1,9 @@
 #include "ref.h"
 
+/* |y|^2 of less is none (the smallest normal float32): dead features whose pre-activations are far below 0 in a sample have nothing to give
+ * there, and alpha would overflow. */
+static const double LEAST_SQUARES = 0x1p-126;
+
 /* y of one sample, a block of dead features at a time. */
 static void dead_sum(void *const *b, const struct ghost_args *p, const f32 *x, f32 *y)
 {
@@ -42,8 +46,8 @@ void hsae_ref_ghost(void *const *b, const void *args, const u32 groups[2])
         const f32 *target = residual + (size_t)s * p->stride;
         f32 *v = ghost + (size_t)s * p->stride;
         dead_sum(b, p, x + (size_t)s * p->stride, v);
-        double norm = sqrt(ref_dot(v, v, p->stride));
-        double alpha = norm > 0 ? sqrt(ref_dot(target, target, p->stride)) / (2 * norm) : 0;
+        double squares = ref_dot(v, v, p->stride);
+        double alpha = squares >= LEAST_SQUARES ? sqrt(ref_dot(target, target, p->stride)) / (2 * sqrt(squares)) : 0;
         for (u32 c = 0; c < p->stride; c++)
             v[c] = (f32)(alpha * v[c] + target[c]);
         losses[2 * (size_t)s] = (f32)ref_dot(v, v, p->stride);
