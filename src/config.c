@@ -3,6 +3,7 @@
 #include "json.h"
 
 #include <errno.h>
+#include <float.h>
 #include <inttypes.h>
 #include <locale.h>
 #include <math.h>
@@ -17,10 +18,10 @@ enum { MAX_FILE = 1 << 20, MAX_JSON = 4096, MAX_FOUND = 80 };
  * for all levels, whichever of the keys comes first. */
 enum kind { U32, U64, REAL, BOOL, CHOICE, LEVELS, LIST };
 
-/* What a number may be; text for messages. */
+/* What a number may be; text for messages. Devices compute in float32. */
 enum range { POSITIVE, NOT_NEGATIVE, SHARE, BELOW_ONE };
-static const char *const range_text[] = {"a number above 0", "a number of at least 0", "a number from 0 to 1",
-                                         "a number from 0 to below 1"};
+static const char *const range_text[] = {"a number above 0, from 1.2e-38 to 3.4e38", "a number of at least 0, up to 3.4e38",
+                                         "a number from 0 to 1", "a number from 0 to below 1"};
 
 static const char *const similarities[] = {"encoder", "decoder", "coactivation", NULL};
 static const char *const trees[] = {"forest", "fixed", "full", "binary", "posthoc", NULL};
@@ -290,9 +291,9 @@ static bool number_in_range(double value, enum range range)
 {
     switch (range) {
     case POSITIVE:
-        return value > 0 && isfinite(value);
+        return value >= FLT_MIN && value <= FLT_MAX;
     case NOT_NEGATIVE:
-        return value >= 0 && isfinite(value);
+        return value >= 0 && value <= FLT_MAX;
     case SHARE:
         return value >= 0 && value <= 1;
     case BELOW_ONE:

@@ -50,8 +50,8 @@ static void test_round_trip(void **state)
     (void)state;
     static const char text[] =
         "{\"levels\": [3, 17, 2147483647], \"batch\": 4294967295, \"steps\": 9223372036854775807, \"lr\": 0.30000000000000004, "
-        "\"warmup\": 1, \"beta2\": 0, \"adam_eps\": 5e-324, \"target_l0\": [1.5, 2, 3], \"lambda_init\": 123456789.125, "
-        "\"init_l0\": [0, 0, 7.1], \"sparsity_momentum\": 0.999, \"sparsity_eta\": 0.001, \"sparsity_kappa\": 0.01, \"bandwidth\": 1e+300, "
+        "\"warmup\": 1, \"beta2\": 0, \"adam_eps\": 2e-38, \"target_l0\": [1.5, 2, 3], \"lambda_init\": 123456789.125, "
+        "\"init_l0\": [0, 0, 7.1], \"sparsity_momentum\": 0.999, \"sparsity_eta\": 0.001, \"sparsity_kappa\": 0.01, \"bandwidth\": 3e+38, "
         "\"hierarchy_period\": 9007199254740993, \"exclude\": 0, \"similarity\": \"coactivation\", \"tree\": \"posthoc\", \"ghost\": "
         "false, "
         "\"dead_steps\": 9007199254740995, \"project_gradient\": false, \"center\": \"none\", \"order\": \"sequential\", "
@@ -129,13 +129,13 @@ static void test_parse_errors(void **state)
     assert_fails(parse("{\"steps\": -1}"), bad, "steps is -1;", "from 0 to 9223372036854775807", NULL);
     assert_fails(parse("{\"seed\": 9223372036854775808}"), bad, "run.json", NULL);
     assert_fails(parse("{\"seed\": \"1\"}"), bad, "seed is \"1\";", NULL);
-    assert_fails(parse("{\"lr\": \"fast\"}"), bad, "lr is \"fast\"; allowed: a number of at least 0", NULL);
+    assert_fails(parse("{\"lr\": \"fast\"}"), bad, "lr is \"fast\"; allowed: a number of at least 0, up to 3.4e38", NULL);
     assert_fails(parse("{\"lr\": -1}"), bad, "lr is -1;", NULL);
     assert_fails(parse("{\"lr\": 1e999}"), bad, "run.json", NULL);
     assert_fails(parse("{\"lr\": null}"), bad, "lr is null;", NULL);
     assert_fails(parse("{\"warmup\": 1.5}"), bad, "warmup is 1.5; allowed: a number from 0 to 1", NULL);
     assert_fails(parse("{\"beta2\": 1}"), bad, "beta2 is 1; allowed: a number from 0 to below 1", NULL);
-    assert_fails(parse("{\"adam_eps\": 0}"), bad, "adam_eps is 0; allowed: a number above 0", NULL);
+    assert_fails(parse("{\"adam_eps\": 0}"), bad, "adam_eps is 0; allowed: a number above 0, from 1.2e-38 to 3.4e38", NULL);
     assert_fails(parse("{\"ghost\": 1}"), bad, "ghost is 1; allowed: true or false", NULL);
     assert_fails(parse("{\"tree\": \"Forest\"}"), bad, "tree is \"Forest\"", "\"forest\", \"fixed\", \"full\", \"binary\" or \"posthoc\"",
                  NULL);
