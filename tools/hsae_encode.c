@@ -94,8 +94,11 @@ static hsae_status encode_rows(struct encoder *encoder, uint64_t first, uint64_t
         rows[i] = first + i;
     hsae_status status = hsae_session_skips_bad_rows(encoder->session) ? hsae_dataset_read_any(encoder->dataset, rows, (size_t)count, raw)
                                                                        : hsae_dataset_read(encoder->dataset, rows, (size_t)count, raw);
-    if (status == HSAE_OK)
+    if (status == HSAE_OK) {
         status = hsae_session_encode(encoder->session, raw, count, features);
+        if (status == HSAE_ERROR_DATA && first)
+            cli_error("its rows are counted from vector %" PRIu64 " of the data on", first);
+    }
     for (uint32_t l = 0; l < level_count; l++) {
         if (status == HSAE_OK && !put_level(&encoder->levels[l], &features[l]))
             status = file_error("write", encoder->out);

@@ -206,6 +206,23 @@ static void empty_lists(struct hsae_session *session, uint32_t rows)
     }
 }
 
+/* Rows whose normalised values overflow would be taken for rows without any active feature. */
+static hsae_status check_batch(const struct hsae_session *session, uint64_t first, uint32_t rows)
+{
+    const hsae_model *model = session->model;
+    for (uint32_t r = 0; r < rows; r++)
+        for (uint32_t k = 0; k < model->dim; k++) {
+            float value = session->batch[(size_t)r * model->dim + k], off = value - model->mean[k];
+            if (isfinite(model->scale * off))
+                continue;
+            return hsae_fail(session->context, HSAE_ERROR_DATA,
+                             "row %" PRIu64
+                             " has the value %g, which overflows float32 once it is normalised for the model: leave the row out",
+                             first + r, value);
+        }
+    return HSAE_OK;
+}
+
 /* The batch (`rows` of it count, the rest is filled with the first) through encode; lists to session->starts and ->samples. */
 static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool reconstruct)
 {
@@ -255,6 +272,11 @@ static hsae_status append_level(const struct hsae_session *session, uint32_t lev
         const u32 *pair = session->samples + 2 * (starts[0] + k);
         indices[have + k] = pair[0] - stack->first[level];
         values[have + k] = bits_f32(pair[1]);
+        if (!isfinite(values[have + k]))
+            return hsae_fail(session->context, HSAE_ERROR_DATA,
+                             "feature %" PRIu32 " of level %" PRIu32 " overflows float32 on one of rows %" PRIu64 " to %" PRIu64
+                             ": leave out rows with values far above the others",
+                             indices[have + k], level, first, first + rows - 1);
     }
     for (uint32_t r = 0; r < rows; r++)
         out->indptr[first + r + 1] = have + starts[r + 1] - starts[0];
@@ -284,6 +306,8 @@ hsae_status hsae_session_encode(hsae_session *session, const float *raw, uint64_
                 status = hsae_fail(session->context, HSAE_ERROR_DATA, "row %" PRIu64 " has a value that is not finite", first + r);
         if (!status)
             leave_out(session, session->left_out.rows, count, &session->left_out);
+        if (!status)
+            status = check_batch(session, first, count);
         if (!status)
             status = run_batch(session, count, false);
         for (uint32_t l = 0; l < stack->levels && !status; l++)
@@ -349,9 +373,14 @@ hsae_status hsae_session_decode(hsae_session *session, uint32_t level, const hsa
             status = hsae_rows_read(stack, hsae_residual(stack, level), hsae_residual_row(stack, level), count, out + first * stack->dim);
     }
     for (uint64_t r = 0; r < features->rows && !status; r++)
-        for (uint32_t k = 0; k < stack->dim; k++) {
+        for (uint32_t k = 0; k < stack->dim && !status; k++) {
             float *value = &out[r * stack->dim + k];
             *value = (float)((double)*value / session->model->scale + session->model->mean[k]);
+            if (!isfinite(*value))
+                status = hsae_fail(session->context, HSAE_ERROR_DATA,
+                                   "row %" PRIu64 ", column %" PRIu32 " of the reconstruction of level %" PRIu32
+                                   " overflows float32: its activations are not those of this model",
+                                   r, k, level);
         }
     return status;
 }
@@ -374,9 +403,10 @@ static hsae_status read_batch(struct hsae_session *session, const hsae_dataset *
                               hsae_left_out *left_out)
 {
     hsae_status status = hsae_judged_read(dataset, &session->rule, first, count, session->batch, session->verdicts);
-    if (!status)
-        leave_out(session, first, count, left_out);
-    return status;
+    if (status)
+        return status;
+    leave_out(session, first, count, left_out);
+    return check_batch(session, first, count);
 }
 
 static hsae_status check_width(const struct hsae_session *session, const hsae_dataset *dataset)
@@ -436,7 +466,7 @@ static void deviations(const struct hsae_session *session, struct evaluation *ev
     }
 }
 
-static hsae_status evaluate_batch(struct hsae_session *session, struct evaluation *evaluation, uint32_t count)
+static hsae_status evaluate_batch(struct hsae_session *session, struct evaluation *evaluation, uint64_t first, uint32_t count)
 {
     const struct stack *stack = &session->stack;
     const double *residual[HSAE_MAX_LEVELS];
@@ -459,6 +489,10 @@ static hsae_status evaluate_batch(struct hsae_session *session, struct evaluatio
             squares[r] = 0;
             for (uint32_t s = 0; s < stack->slices; s++)
                 squares[r] += evaluation->loss[((size_t)l * stack->slices + s) * stack->padded + r];
+            if (!isfinite(squares[r]))
+                return hsae_fail(session->context, HSAE_ERROR_DATA,
+                                 "row %" PRIu64 ": its reconstruction at level %" PRIu32 " overflows float32: leave the row out", first + r,
+                                 l);
         }
         for (u32 k = starts[0]; k < starts[count]; k++)
             indices[k] = session->samples[2 * (size_t)k] - stack->first[l];
@@ -494,7 +528,7 @@ hsae_status hsae_session_evaluate_visit(hsae_session *session, const hsae_datase
         uint32_t count = total - first < stack->rows ? (uint32_t)(total - first) : stack->rows;
         status = read_batch(session, dataset, first, count, &again);
         if (!status)
-            status = evaluate_batch(session, &evaluation, count);
+            status = evaluate_batch(session, &evaluation, first, count);
         if (!status && visit)
             status = show_batch(session, first, count, visit, visit_user);
         if (!status && progress && !progress(user, first + count, total))
