@@ -153,7 +153,7 @@ static const char *parse_directory(struct hsae_npz *npz, const struct directory 
 
 static hsae_status read_directory(struct hsae_npz *npz)
 {
-    struct directory directory;
+    struct directory directory = {0};
     hsae_status status = find_directory(npz, &directory);
     if (status)
         return status;
