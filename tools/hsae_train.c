@@ -1,6 +1,7 @@
 /* hsae train: a run from activations to a model, in a folder of its own. */
 #include "run_record.h"
 #include "run_report.h"
+#include "run_warnings.h"
 #include "text.h"
 
 #include <errno.h>
@@ -31,7 +32,9 @@ struct train {
     struct run_lock lock;
     hsae_trainer *trainer;
     FILE *metrics;
-    hsae_step_metrics figures;  /* the newest; step 0: none yet */
+    hsae_step_metrics figures; /* the newest; step 0: none yet */
+    struct run_newest newest;
+    json_t *warnings;           /* about what came out */
     uint64_t first_step, until; /* where this run begins and ends */
     uint64_t saved_step;        /* of the newest checkpoint; UINT64_MAX: none yet */
     uint64_t last_step;         /* done in the end */
@@ -39,7 +42,11 @@ struct train {
     double opened, began;       /* the run, its first step */
     bool complete;              /* all steps of the configuration are done */
     bool failed;                /* a file could not be written */
+    bool diverged;
 };
+
+/* Steps after which a divergence has nothing to do with the checkpoint that the run was resumed from. */
+enum { SOON = 20 };
 
 static uint64_t or_default(uint64_t value, uint64_t automatic)
 {
@@ -130,6 +137,7 @@ static bool on_metrics(void *user, const hsae_step_metrics *metrics)
     char *line = json_dumps(object, JSON_COMPACT); /* json_dumpf passes over some errors of the file */
     json_decref(object);
     train->figures = *metrics;
+    run_newest_add(&train->newest, metrics);
     if (!line) {
         cli_out_of_memory();
         train->failed = true;
@@ -158,7 +166,8 @@ static bool save_checkpoint(struct train *train)
         return false;
     }
     run_checkpoint_path(path, train->folder, step);
-    if (hsae_trainer_save_checkpoint(train->trainer, path) != HSAE_OK || run_prune(train->folder, step, train->keep) != CLI_DONE) {
+    uint64_t before = train->saved_step != UINT64_MAX ? train->saved_step : train->first_step;
+    if (hsae_trainer_save_checkpoint(train->trainer, path) != HSAE_OK || run_prune(train->folder, before, step, train->keep) != CLI_DONE) {
         train->failed = true;
         return false;
     }
@@ -319,11 +328,23 @@ static hsae_status run_steps(struct train *train)
     return status;
 }
 
+/* Says what is wrong with a run that ended as it should. */
+static void warn(struct train *train, const hsae_config *config, uint32_t dim, const hsae_evaluation *evaluation)
+{
+    size_t index;
+    json_t *text;
+    train->warnings = run_warnings(train->context, &train->newest, config, dim, train->complete, evaluation);
+    json_array_foreach(train->warnings, index, text)
+    {
+        cli_warning("%s", json_string_value(text));
+    }
+}
+
 static json_t *result_json(const struct train *train, const char *checkpoint, const char *model, json_t *evaluation)
 {
-    return json_pack("{s:o, s:I, s:o, s:o, s:I, s:o}", "out", text_json(train->folder), "step", (json_int_t)train->saved_step, "checkpoint",
-                     text_json(checkpoint), "model", text_json(model), "left_out", (json_int_t)train->left_out, "evaluation",
-                     evaluation ? evaluation : json_null());
+    return json_pack("{s:o, s:I, s:o, s:o, s:I, s:o, s:O}", "out", text_json(train->folder), "step", (json_int_t)train->saved_step,
+                     "checkpoint", text_json(checkpoint), "model", text_json(model), "left_out", (json_int_t)train->left_out, "evaluation",
+                     evaluation ? evaluation : json_null(), "warnings", train->warnings);
 }
 
 /* Writes the model, evaluates it and says what came out. */
@@ -332,11 +353,13 @@ static int finish(struct train *train)
     char checkpoint[RUN_PATH], path[RUN_PATH];
     hsae_model *model = NULL;
     json_t *evaluation_json = NULL;
+    hsae_evaluation evaluation;
+    const hsae_config config = *hsae_trainer_config(train->trainer);
+    const uint32_t dim = hsae_trainer_dim(train->trainer);
     run_checkpoint_path(checkpoint, train->folder, train->saved_step);
     run_path(path, train->folder, "model.safetensors");
     hsae_status status = hsae_trainer_save_model(train->trainer, path);
     if (status == HSAE_OK && train->held_out) {
-        hsae_evaluation evaluation;
         hsae_trainer_destroy(&train->trainer); /* its memory first */
         status = hsae_model_load(train->context, path, &model);
         if (status == HSAE_OK)
@@ -349,6 +372,8 @@ static int finish(struct train *train)
             cli_print_evaluation(&evaluation, hsae_model_config(model));
     }
     hsae_model_free(&model);
+    if (status == HSAE_OK && !train->failed)
+        warn(train, &config, dim, train->held_out ? &evaluation : NULL);
     if (status == HSAE_OK && !train->failed && train->json)
         return cli_print_json(result_json(train, checkpoint, path, evaluation_json));
     json_decref(evaluation_json);
@@ -358,20 +383,77 @@ static int finish(struct train *train)
     return CLI_DONE;
 }
 
-/* The command that goes on with this run: its own words, with --resume auto. */
-static void print_command(const struct train *train)
+/* Whether a word is the option `name` (without dashes, "-" for "_"), as "--name" or "--name=value". */
+static bool is_option(const char *word, const char *name)
 {
+    size_t length = strlen(name);
+    if (strncmp(word, "--", 2) != 0)
+        return false;
+    for (size_t i = 0; i < length; i++)
+        if (word[2 + i] != name[i] && !(word[2 + i] == '-' && name[i] == '_'))
+            return false;
+    return word[2 + length] == 0 || word[2 + length] == '=';
+}
+
+/* A command that repeats this run: its own words. `go_on`: with --resume auto, else from the start. `key` (NULL: none) gets a value in
+ * place of its own. */
+static void print_command(const struct train *train, bool go_on, const char *key, double value)
+{
+    char path[RUN_PATH];
+    bool resumed = false;
     fputs("  hsae train", stderr);
     for (int i = 0; i < train->argc; i++) {
         const char *word = train->argv[i];
-        if (strcmp(word, "--resume") == 0)
-            i++;
-        else if (strcmp(word, "--force") != 0 && strncmp(word, "--resume=", 9) != 0) {
+        resumed |= is_option(word, "resume");
+        if (is_option(word, "resume") || (key && is_option(word, key)))
+            i += strchr(word, '=') == NULL; /* and its value */
+        else if (strcmp(word, "--force") != 0) {
             fputc(' ', stderr);
             text_shell(stderr, word);
         }
     }
-    fputs(" --resume auto\n", stderr);
+    if (key) {
+        fputs(" --", stderr);
+        for (const char *c = key; *c; c++)
+            fputc(*c == '_' ? '-' : *c, stderr);
+        fprintf(stderr, " %.3g", value);
+    }
+    if (resumed && !go_on) { /* its configuration was not in its words */
+        run_path(path, train->folder, "config.json");
+        fputs(" --config ", stderr);
+        text_shell(stderr, path);
+    }
+    fputs(go_on ? " --resume auto\n" : run_exists(train->folder) ? " --force\n" : "\n", stderr);
+}
+
+static bool may_change_on_resume(const char *key)
+{
+    return strcmp(key, "lr") == 0 || strcmp(key, "rho") == 0;
+}
+
+/* What to do about training that diverged. `newest`: step of the newest checkpoint in the folder, UINT64_MAX: there is none. */
+static void say_how_to_mend(const struct train *train, const hsae_divergence *divergence, uint64_t newest)
+{
+    if (newest != UINT64_MAX)
+        cli_error("the run ended; nothing was saved after the checkpoint of step %" PRIu64 ", which is finite", newest);
+    else
+        cli_error("the run ended before its first checkpoint; nothing was saved");
+    if (!divergence->key) {
+        cli_error("start again without that row");
+        return;
+    }
+    double value = run_better_value(train->context, hsae_trainer_config(train->trainer), hsae_trainer_dim(train->trainer), divergence);
+    bool go_on = newest != UINT64_MAX && may_change_on_resume(divergence->key);
+    if (go_on && train->first_step && divergence->step < train->first_step + SOON)
+        cli_error("it diverged within %" PRIu64 " steps of where it was resumed: if it does so again, the checkpoint is spoilt already; "
+                  "then resume an older one, or start again with --force",
+                  divergence->step - train->first_step);
+    cli_error("%s with another %s:",
+              go_on                  ? "go on from there"
+              : newest != UINT64_MAX ? "start again, which removes the checkpoints,"
+                                     : "start again",
+              divergence->key);
+    print_command(train, go_on, divergence->key, value);
 }
 
 /* What is left of a run that broke off after its first step, and how to go on with it. */
@@ -380,6 +462,7 @@ static void say_how_to_go_on(struct train *train, hsae_status status)
     uint64_t *steps;
     size_t count;
     bool bad_row = hsae_trainer_met_bad_row(train->trainer);
+    hsae_divergence divergence;
     if (train->check || run_checkpoints(train->folder, &steps, &count) != CLI_DONE)
         return;
     const char *first = status == HSAE_ERROR_DEVICE_LOST     ? "the device was lost; "
@@ -392,12 +475,14 @@ static void say_how_to_go_on(struct train *train, hsae_status status)
                                   : "";
     if (bad_row)
         train->argv[train->argc++] = "--skip-bad-rows";
-    if (count) {
+    if (hsae_trainer_divergence(train->trainer, &divergence)) {
+        say_how_to_mend(train, &divergence, count ? steps[count - 1] : UINT64_MAX);
+    } else if (count) {
         cli_error("the run broke off; its checkpoint of step %" PRIu64 " is whole: %sgo on with", steps[count - 1], first);
-        print_command(train);
+        print_command(train, true, NULL, 0);
     } else if (bad_row) {
         cli_error("the run broke off before its first step: %sstart again with", first);
-        print_command(train);
+        print_command(train, true, NULL, 0);
     } else {
         cli_error("the run broke off before its first checkpoint: %sstart again (--checkpoint-every N saves more often)", first);
     }
@@ -424,10 +509,11 @@ static int work(struct train *train)
     if (whole && !train->failed && save_checkpoint(train) && status == HSAE_CANCELLED) {
         cli_note("checkpoint of step %" PRIu64 " in %s; go on with", train->saved_step, train->folder);
         if (cli_verbose != CLI_QUIET)
-            print_command(train);
+            print_command(train, true, NULL, 0);
     }
+    train->diverged = hsae_trainer_divergence(train->trainer, &(hsae_divergence){0});
     train->last_step = step;
-    train->complete = train->last_step == hsae_trainer_config(train->trainer)->steps;
+    train->complete = !train->diverged && train->last_step == hsae_trainer_config(train->trainer)->steps;
     if (train->failed || (status != HSAE_OK && status != HSAE_CANCELLED))
         say_how_to_go_on(train, status);
     if (train->failed)
@@ -438,8 +524,12 @@ static int work(struct train *train)
 /* Writes down how the run ended, and the report, whatever came of it. */
 static int conclude(struct train *train, int exit_status)
 {
-    const char *end = exit_status > 128 ? "interrupted" : exit_status ? "failed" : train->complete ? "finished" : "stopped";
-    int written = run_record_end(train->folder, end, train->last_step, hsae_os_seconds() - train->opened);
+    const char *end = exit_status > 128 ? "interrupted"
+                      : train->diverged ? "diverged"
+                      : exit_status     ? "failed"
+                      : train->complete ? "finished"
+                                        : "stopped";
+    int written = run_record_end(train->folder, end, train->last_step, hsae_os_seconds() - train->opened, train->warnings);
     if (written == CLI_DONE)
         written = run_report_write(train->context, train->folder, NULL);
     if (written == CLI_DONE && exit_status == CLI_DONE && !train->json)
@@ -482,6 +572,7 @@ static int run_once(struct train *train)
     train->first_step = hsae_trainer_step_count(train->trainer);
     train->saved_step = UINT64_MAX;
     train->figures = (hsae_step_metrics){0};
+    train->newest.count = 0;
     if (train->stop_after < train->first_step) {
         cli_usage("train", "--stop-after %" PRIu64 ": %s is at step %" PRIu64 " already", train->stop_after, start, train->first_step);
         return CLI_USAGE;
@@ -499,6 +590,8 @@ static int close_run(struct train *train, int exit_status)
 {
     char path[RUN_PATH];
     hsae_trainer_destroy(&train->trainer);
+    json_decref(train->warnings);
+    train->warnings = NULL;
     if (train->metrics && fclose(train->metrics) && exit_status == CLI_DONE) {
         run_path(path, train->folder, "metrics.jsonl");
         exit_status = cli_file_error("write", path);

@@ -179,16 +179,15 @@ int run_remove(const char *folder)
     return status;
 }
 
-int run_prune(const char *folder, uint64_t step, uint64_t keep)
+int run_prune(const char *folder, uint64_t before, uint64_t step, uint64_t keep)
 {
     uint64_t *steps;
-    size_t count, current = 0;
+    size_t count, kept = 0;
     int status = run_checkpoints(folder, &steps, &count);
-    while (current < count && steps[current] < step)
-        current++;
-    for (size_t i = 0; i < count && status == CLI_DONE; i++) {
+    for (size_t i = count; i-- && status == CLI_DONE;) {
         char path[RUN_PATH];
-        if (i <= current && current - i < keep)
+        bool other = steps[i] > step || (steps[i] > before && steps[i] < step);
+        if (!other && kept++ < keep)
             continue;
         run_checkpoint_path(path, folder, steps[i]);
         status = remove_file(path);

@@ -29,8 +29,9 @@ int run_remove_file(const char *folder, const char *name);
 
 /* The steps of the checkpoints, ascending; free(*steps). A folder that does not exist has none. */
 int run_checkpoints(const char *folder, uint64_t **steps, size_t *count);
-/* After checkpoint-{step} is whole: keeps it and the `keep` - 1 before it, and none of later steps, which are of a course now left. */
-int run_prune(const char *folder, uint64_t step, uint64_t keep);
+/* After checkpoint-{step} is whole, the first since step `before`: keeps it and those up to `before`, `keep` in all. Those of other steps,
+ * between the two or later, are of a course now left, and go first. */
+int run_prune(const char *folder, uint64_t before, uint64_t step, uint64_t keep);
 
 /* A new file that becomes `path` when it is committed; until then it lies beside it, and an old file stays whole. */
 struct run_output {

@@ -122,7 +122,7 @@ int run_record_begin(const char *folder, const struct run_part *part)
     return run_write_json(folder, record_name, json_pack("{s:o}", "parts", parts));
 }
 
-int run_record_end(const char *folder, const char *end, uint64_t step, double seconds)
+int run_record_end(const char *folder, const char *end, uint64_t step, double seconds, json_t *warnings)
 {
     json_t *record = run_read_json(folder, record_name), *parts = json_object_get(record, "parts");
     size_t count = json_array_size(parts);
@@ -132,5 +132,7 @@ int run_record_end(const char *folder, const char *end, uint64_t step, double se
     json_object_set_new(part, "end", json_string(end));
     json_object_set_new(part, "step", json_integer((json_int_t)step));
     json_object_set_new(part, "seconds", cli_json_number(seconds));
+    if (json_array_size(warnings))
+        json_object_set(part, "warnings", warnings);
     return run_write_json(folder, record_name, record);
 }

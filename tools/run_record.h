@@ -17,8 +17,9 @@ struct run_part {
 
 /* Adds a part that is going on; parts of a course now left go. */
 int run_record_begin(const char *folder, const struct run_part *part);
-/* Says of the newest part how it ended ("finished", "stopped", "interrupted" or "failed"), at which step, and after how long. */
-int run_record_end(const char *folder, const char *end, uint64_t step, double seconds);
+/* Says of the newest part how it ended ("finished", "stopped", "interrupted", "diverged" or "failed"), at which step, after how long, and
+ * with which warnings (run_warnings.h; NULL: none). */
+int run_record_end(const char *folder, const char *end, uint64_t step, double seconds, json_t *warnings);
 
 /* run.json or evaluation.json as an object to be released; NULL where there is none or it cannot be read, after a message if so. */
 json_t *run_read_json(const char *folder, const char *name);

@@ -252,11 +252,9 @@ static void write_style(const struct report *report)
 /* What became of the run, as a sentence without its end. */
 static void state_text(const struct report *report, char text[160])
 {
-    static const char *const ends[][2] = {{"finished", "Finished"},
-                                          {"stopped", "Stopped as asked, to be gone on with,"},
-                                          {"interrupted", "Interrupted"},
-                                          {"failed", "Failed"},
-                                          {"running", "Still running, or killed, after the last figures"}};
+    static const char *const ends[][2] = {{"finished", "Finished"},       {"stopped", "Stopped as asked, to be gone on with,"},
+                                          {"interrupted", "Interrupted"}, {"failed", "Failed"},
+                                          {"diverged", "Diverged"},       {"running", "Still running, or killed, after the last figures"}};
     const char *end = string(report->part, "end"), *sentence = "No record of its end; last figures";
     double step = number(report->part, "step");
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
@@ -318,6 +316,23 @@ static void write_head(const struct report *report)
     write_tile(file, "Time, evaluation included", seconds);
     write_tile(file, "Tokens per second, at last", speed);
     fputs("</dl></header>\n<main>\n", file);
+}
+
+/* What was wrong with how it came out. */
+static void write_warnings(const struct report *report)
+{
+    const json_t *warnings = json_object_get(report->part, "warnings");
+    FILE *file = report->file;
+    if (!json_array_size(warnings))
+        return;
+    fputs("<h2>Warnings</h2>\n<ul id=\"warnings\">\n", file);
+    for (size_t i = 0; i < json_array_size(warnings); i++) {
+        const char *text = json_string_value(json_array_get(warnings, i));
+        fputs("<li>", file);
+        text_html(file, text ? text : "");
+        fputs("</li>\n", file);
+    }
+    fputs("</ul>\n", file);
 }
 
 static void write_curves(const struct report *report)
@@ -551,6 +566,7 @@ static int write_config(const struct report *report)
 static int write_page(struct report *report)
 {
     write_head(report);
+    write_warnings(report);
     write_curves(report);
     write_evaluation(report);
     write_newest(report);

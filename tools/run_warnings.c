@@ -6,8 +6,12 @@
 /* Figures beyond these are far off. On real activations a run of enough steps ends within a third of its targets, without dead features. */
 static const double L0_FACTOR = 1.5, DEAD_SHARE = 0.05;
 
+/* In fewer steps the L0 has hardly begun to move. A feature may be called dead when one of average activity would have been active so many
+ * times meanwhile. */
+static const double LEAST_STEPS = 100, LEAST_CHANCES = 20;
+
 /* Times the default from which on a setting is the likely cause. */
-static const double HIGH_RATE = 2, HIGH_BANDWIDTH = 10;
+static const double HIGH_RATE = 2, HIGH_BANDWIDTH = 10, LOW_BANDWIDTH = 0.01, HIGH_KAPPA = 30;
 
 void run_newest_add(struct run_newest *newest, const hsae_step_metrics *figures)
 {
@@ -36,10 +40,13 @@ static hsae_step_level mean_level(const struct run_newest *newest, uint32_t leve
 /* Settings that explain any bad figure; NULL: none does. */
 static const char *likely_cause(const hsae_config *config, const hsae_config *defaults)
 {
-    return config->lr > HIGH_RATE * defaults->lr                      ? "lower --lr"
-           : config->bandwidth > HIGH_BANDWIDTH * defaults->bandwidth ? "lower --bandwidth"
-           : config->center == HSAE_CENTER_NONE                       ? "give --center mean"
-                                                                      : NULL;
+    if (config->lr > HIGH_RATE * defaults->lr)
+        return "lower --lr";
+    if (config->bandwidth > HIGH_BANDWIDTH * defaults->bandwidth)
+        return "lower --bandwidth";
+    if (config->bandwidth < LOW_BANDWIDTH * defaults->bandwidth)
+        return "raise --bandwidth";
+    return config->center == HSAE_CENTER_NONE ? "give --center mean" : NULL;
 }
 
 static void add(json_t *list, const char *format, ...) HSAE_OS_PRINTF(2, 3);
@@ -55,12 +62,18 @@ static void check_l0(json_t *list, const hsae_config *config, const hsae_config 
 {
     double target = config->target_l0[level];
     const char *cause = likely_cause(config, defaults);
+    if ((double)config->steps < LEAST_STEPS)
+        return;
     if (figures->l0 <= L0_FACTOR * target && L0_FACTOR * figures->l0 >= target)
         return;
     if (figures->lambda == 0)
         cause = "the penalty is 0: give --lambda-init above 0";
     else if (config->sparsity_kappa == 0 || config->sparsity_eta == 0)
         cause = "the penalty does not follow the L0: give --sparsity-kappa and --sparsity-eta above 0";
+    else if (!cause && config->sparsity_kappa > HIGH_KAPPA * defaults->sparsity_kappa)
+        cause = "lower --sparsity-kappa";
+    else if (!cause && figures->l0 < target && config->init_l0[level] < target)
+        cause = "raise --init-l0";
     else if (!cause)
         cause = figures->l0 > target ? "give more --steps, or a higher --lambda-init" : "give more --steps, or a lower --lambda-init";
     add(list, "level %" PRIu32 " ends with L0 %.3g, its target is %g: %s", level, figures->l0, target, cause);
@@ -70,7 +83,8 @@ static void check_dead(json_t *list, const hsae_config *config, const hsae_confi
 {
     uint32_t features = config->levels[level];
     const char *cause = likely_cause(config, defaults);
-    if ((double)figures->dead <= DEAD_SHARE * features)
+    double chances = (double)config->dead_steps * config->batch * config->target_l0[level] / features;
+    if ((double)figures->dead <= DEAD_SHARE * features || chances < LEAST_CHANCES)
         return;
     if (!config->ghost)
         cause = "give --ghost true";
@@ -113,4 +127,29 @@ json_t *run_warnings(hsae_context *context, const struct run_newest *newest, con
                         evaluation ? evaluation->levels[l].variance_explained : (double)NAN);
     }
     return list;
+}
+
+/* The value of a key that is a number; NaN: it is none. */
+static double config_number(const hsae_config *config, const char *key)
+{
+    char *text = hsae_config_json(config);
+    json_t *object = text ? json_loads(text, 0, NULL) : NULL;
+    const json_t *value = json_object_get(object, key);
+    double number = json_is_number(value) ? json_number_value(value) : (double)NAN;
+    json_decref(object);
+    hsae_free(text);
+    return number;
+}
+
+double run_better_value(hsae_context *context, const hsae_config *config, uint32_t dim, const hsae_divergence *divergence)
+{
+    hsae_config defaults;
+    hsae_config_defaults(&defaults);
+    defaults.steps = config->steps;
+    if (hsae_config_resolve(context, &defaults, dim) != HSAE_OK)
+        return NAN;
+    double usual = config_number(&defaults, divergence->key), now = config_number(config, divergence->key);
+    if (divergence->raise)
+        return now < usual ? usual : 10 * now;
+    return now > usual ? usual : now / 10;
 }

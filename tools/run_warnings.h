@@ -17,4 +17,7 @@ void run_newest_add(struct run_newest *newest, const hsae_step_metrics *figures)
 json_t *run_warnings(hsae_context *context, const struct run_newest *newest, const hsae_config *config, uint32_t dim, bool complete,
                      const hsae_evaluation *evaluation);
 
+/* What to give the key that made the training diverge: its default if it was beyond that, else a tenth or ten times of what it was. */
+double run_better_value(hsae_context *context, const hsae_config *config, uint32_t dim, const hsae_divergence *divergence);
+
 #endif

@@ -11,6 +11,7 @@ extern "C" {
 #endif
 
 #define HSAE_MAX_LEVELS 8
+#define HSAE_NO_LEVEL   UINT32_MAX /* in place of a level's number */
 
 typedef enum hsae_similarity { HSAE_SIMILARITY_ENCODER, HSAE_SIMILARITY_DECODER, HSAE_SIMILARITY_COACTIVATION } hsae_similarity;
 typedef enum hsae_tree { HSAE_TREE_FOREST, HSAE_TREE_FIXED, HSAE_TREE_FULL, HSAE_TREE_BINARY, HSAE_TREE_POSTHOC } hsae_tree;

@@ -26,7 +26,8 @@ typedef struct hsae_level {
 
 /* `path`: model.safetensors or a checkpoint. */
 HSAE_API hsae_status hsae_model_load(hsae_context *context, const char *path, hsae_model **out);
-/* Writes beside `path`, syncs, renames: an old file stays whole until the new one is. */
+/* Writes beside `path`, syncs, renames: an old file stays whole until the new one is. ERROR_DIVERGED: a value is not one that
+ * hsae_model_load takes (not finite, a threshold that is not above 0); nothing is written. */
 HSAE_API hsae_status hsae_model_save(hsae_context *context, const hsae_model *model, const char *path);
 HSAE_API void hsae_model_free(hsae_model **model);
 
@@ -63,11 +64,13 @@ HSAE_API void hsae_session_destroy(hsae_session **session);
 
 /* raw: [rows, d] activations of the language model, any number of rows. `levels`: one struct for each level, filled here; free each with
  * hsae_features_free. JumpReLU: a = p where p = E x + b is above the threshold, else 0 (arXiv 2407.14435, section 3). A
- * row that is left out has no features. ERROR_DATA: a row is not finite and such rows are not left out. */
+ * row that is left out has no features. ERROR_DATA: a row that is not
+ * left out is not finite, or overflows float32 on its way. */
 HSAE_API hsae_status hsae_session_encode(hsae_session *session, const float *raw, uint64_t rows, hsae_features *levels);
 /* Rows that hsae_session_encode got so far, and those that it left out; `first` is counted over all calls. */
 HSAE_API hsae_left_out hsae_session_left_out(const hsae_session *session);
-/* The inverse for one level: reconstruction c + sum a_i D_i, in raw units, to out [features->rows, d]. Indices are checked. */
+/* The inverse for one level: reconstruction c + sum a_i D_i, in raw units, to out [features->rows, d]. Indices are checked. ERROR_DATA: the
+ * reconstruction overflows float32. */
 HSAE_API hsae_status hsae_session_decode(hsae_session *session, uint32_t level, const hsae_features *features, float *out);
 
 /* Figures of one level, of one pair of adjacent levels (k = levels k and k + 1), and their means. NaN: does not exist (no such pair). */

@@ -33,7 +33,8 @@ extern "C" {
     X(ERROR_DRIVER, -10, "the device's driver failed")                    \
     X(ERROR_DEVICE_LOST, -11, "the device was lost")                      \
     X(ERROR_UNSUPPORTED, -12, "this build of the library cannot do this") \
-    X(CANCELLED, -13, "stopped on request")
+    X(CANCELLED, -13, "stopped on request")                               \
+    X(ERROR_DIVERGED, -14, "the training diverged")
 
 typedef enum hsae_status {
 #define HSAE_STATUS_ENUM(name, value, sentence) HSAE_##name = value,

@@ -45,6 +45,25 @@ HSAE_API void hsae_trainer_destroy(hsae_trainer **trainer);
  * ERROR_DRIVER, and so does everything that would save or copy the trainer's model from then on. Call it between steps. */
 HSAE_API void hsae_trainer_check(hsae_trainer *trainer, bool on);
 
+/* Where a training stopped being finite. A loss, penalty or constraint that is inf or nan ends the training in the step that made it; a
+ * bias or threshold, when hsae_trainer_run next gives metrics; any parameter or second moment that no file may hold, when the next
+ * checkpoint or model is to be saved. The function that notices it returns ERROR_DIVERGED and says what, where and what to do. From then on
+ * the trainer neither trains nor saves (ERROR_DIVERGED): go on from a checkpoint, all of which are finite, with a new one. */
+typedef struct hsae_divergence {
+    uint64_t step;  /* the step whose figure, or the last step before the file whose parameter was not finite */
+    uint32_t level; /* HSAE_NO_LEVEL: it belongs to no level */
+    /* The row of a file whose norm is more than 1000 times the median of its batch's, where there is one in this step, the step before or
+     * the one with the largest loss since the last save. NULL: no row stands out, or the rows came from the caller's memory. `file` lives
+     * as long as the trainer; row from 0 within the file. */
+    const char *file;
+    uint64_t row;
+    /* The configuration key that most likely did it (static string), and whether it should be higher (else lower). NULL: none. */
+    const char *key;
+    bool raise;
+} hsae_divergence;
+/* Whether the training has diverged; then *out is filled. */
+HSAE_API bool hsae_trainer_divergence(const hsae_trainer *trainer, hsae_divergence *out);
+
 /* Figures of one step. */
 typedef struct hsae_step_level {
     double reconstruction;     /* batch mean of |xhat - x|^2, perturbed, as in the loss */
@@ -86,26 +105,30 @@ typedef struct hsae_run_params {
  * rows do not hold one.
  *
  * A row that cannot be read (ERROR_FILE) or is not finite (ERROR_DATA; unless skip_bad_rows) ends the run before the step that needs it.
- * The trainer is then as after the step before: it can be saved, and go on. */
+ * The trainer is then as after the step before: it can be saved, and go on. ERROR_DIVERGED: hsae_divergence.
+ *
+ * The data set may be closed after this; the trainer keeps its files open until the next run or its own end. */
 HSAE_API hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset, const hsae_run_params *params);
 
 /* One step on the caller's own batch, raw [batch, d]. A row that is left out is replaced by the next row of the batch that is not;
  * ERROR_DATA where there is none. `metrics` may be NULL; asking for them waits for the step. ERROR_ARGUMENT after the last of config.steps,
- * ERROR_DRIVER where the device computes it wrong (hsae_trainer_check). */
+ * ERROR_DRIVER where the device computes it wrong (hsae_trainer_check). ERROR_DIVERGED (hsae_divergence)
+ * comes from the call that waits for the step: this one with `metrics`, else one of the next few, or saving. */
 HSAE_API hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step_metrics *metrics);
 
 HSAE_API uint64_t hsae_trainer_step_count(const hsae_trainer *trainer);
 HSAE_API uint32_t hsae_trainer_dim(const hsae_trainer *trainer);
 /* Rows of training up to and with the last step: those of hsae_trainer_run count when they are drawn for the first time, so in the first
- * epoch; those of hsae_trainer_step each time, and `first` is counted over all its batches. `rows` is at most those of the data set of the last run.
- * The other counts are kept in checkpoints. */
+ * epoch; those of hsae_trainer_step each time, and `first` is counted over all its batches. `rows` is at most those of the data set of the
+ * last run. The other counts are kept in checkpoints. */
 HSAE_API hsae_left_out hsae_trainer_left_out(const hsae_trainer *trainer);
 /* Whether the last hsae_trainer_run ended with ERROR_DATA because of a row that is not finite: skip_bad_rows would leave it out. */
 HSAE_API bool hsae_trainer_met_bad_row(const hsae_trainer *trainer);
 /* The resolved configuration. */
 HSAE_API const hsae_config *hsae_trainer_config(const hsae_trainer *trainer);
 
-/* Writes a checkpoint (include/hsae/model.h says how files are replaced). */
+/* Writes a checkpoint (include/hsae/model.h says how files are replaced). ERROR_DIVERGED: some value is not one that hsae_trainer_resume
+ * takes; nothing was written, an old file of that name is untouched. So do the two functions below. */
 HSAE_API hsae_status hsae_trainer_save_checkpoint(hsae_trainer *trainer, const char *path);
 /* Writes the model as it is now: the file that hsae_model_save would write of hsae_trainer_model's copy, without one in memory. */
 HSAE_API hsae_status hsae_trainer_save_model(hsae_trainer *trainer, const char *path);

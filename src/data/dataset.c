@@ -75,6 +75,16 @@ hsae_status hsae_dataset_slice(hsae_dataset *dataset, uint64_t first, uint64_t c
     return HSAE_OK;
 }
 
+hsae_dataset *hsae_dataset_share(const hsae_dataset *dataset)
+{
+    hsae_dataset *other = malloc(sizeof *other);
+    if (!other)
+        return NULL;
+    *other = *dataset;
+    atomic_fetch_add(&dataset->store->users, 1);
+    return other;
+}
+
 void hsae_dataset_close(hsae_dataset **dataset)
 {
     if (!dataset || !*dataset)

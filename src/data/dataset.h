@@ -11,6 +11,8 @@ hsae_status hsae_dataset_gather(const hsae_dataset *dataset, const uint64_t *row
 /* Of its first file, for messages. */
 const char *hsae_dataset_path(const hsae_dataset *dataset);
 size_t hsae_dtype_size(hsae_dtype dtype);
+/* Another handle on the same rows, to be closed like any; NULL: out of memory. */
+hsae_dataset *hsae_dataset_share(const hsae_dataset *dataset);
 
 /* The same in two parts, both with rows below hsae_dataset_rows. The first may wait for a disk and fails quietly: rows as they lie in their
  * files, hsae_dataset_row_bytes apart, to `raw`. Returns how many were read; where those are not all, *error is the errno, or 0 for a file

@@ -93,8 +93,14 @@ static hsae_status fold(const struct export *export, uint32_t level, struct fold
                              ": with the scale %g folded its bias is %g and its threshold %g, which float32 cannot hold",
                              level, i, scale, bias, l->threshold[i] / scale);
     }
-    for (uint32_t k = 0; k < d; k++)
+    for (uint32_t k = 0; k < d; k++) {
         folded->b_dec[k] = (float)(l->decoder_bias[k] / scale + model->mean[k]);
+        if (!isfinite(folded->b_dec[k]))
+            return hsae_fail(export->context, HSAE_ERROR_DATA,
+                             "level %" PRIu32 ", column %" PRIu32
+                             ": with the scale %g folded the decoder's bias is %g, which float32 cannot hold",
+                             level, k, scale, l->decoder_bias[k] / scale + model->mean[k]);
+    }
     return HSAE_OK;
 }
 

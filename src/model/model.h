@@ -52,6 +52,9 @@ struct matrix_rows {
     /* Copies rows row .. row + count - 1 of slot->matrix of slot->level to `values` or, on reading a file, from there. */
     hsae_status (*copy)(void *user, const struct slot *slot, uint64_t row, uint64_t count, void *values);
     void *user;
+    /* Says why a value cannot be written, and returns the status to end with; NULL: the file's writer says it. `level` may be
+     * HSAE_NO_LEVEL. */
+    hsae_status (*refuse)(void *user, uint32_t level, const char *what);
 };
 
 /* A model with zeroed tensors for config.levels and dim. */

@@ -1,4 +1,5 @@
 #include "slots.h"
+#include "../config.h"
 #include "../data/bytes.h"
 
 #include <inttypes.h>
@@ -16,7 +17,7 @@ HSAE_OS_PRINTF(4, 5) static struct slot *add(struct slot *slot, enum hsae_tensor
 {
     va_list values;
     va_start(values, format);
-    *slot = (struct slot){.type = type, .place = place, .owned = true};
+    *slot = (struct slot){.type = type, .place = place, .owned = true, .level = HSAE_NO_LEVEL};
     vsnprintf(slot->name, sizeof slot->name, format, values);
     va_end(values);
     return slot;
@@ -29,10 +30,11 @@ static void shape(struct slot *slot, uint32_t rank, uint64_t first, uint64_t sec
     slot->shape[1] = second;
 }
 
-static void matrix(struct slot *slot, enum matrix matrix, uint32_t level)
+/* Those from `slot` to before `end` are a level's. */
+static void set_level(struct slot *slot, const struct slot *end, uint32_t level)
 {
-    slot->matrix = matrix;
-    slot->level = level;
+    for (; slot < end; slot++)
+        slot->level = level;
 }
 
 size_t hsae_model_slots(struct hsae_model *model, struct slot slots[HSAE_MODEL_SLOTS])
@@ -44,21 +46,23 @@ size_t hsae_model_slots(struct hsae_model *model, struct slot slots[HSAE_MODEL_S
     s[-1].rule = RULE_POSITIVE;
     for (unsigned l = 0; l < model->config.level_count; l++) {
         struct level_tensors *level = &model->levels[l];
+        struct slot *first = s;
         uint64_t n = model->config.levels[l], d = model->dim;
         level->features = (uint32_t)n;
         shape(add(s++, HSAE_TENSOR_F32, &level->encoder_weight, "levels.%u.encoder.weight", l), 2, n, d);
-        matrix(s - 1, MATRIX_ENCODER, l);
+        s[-1].matrix = MATRIX_ENCODER;
         shape(add(s++, HSAE_TENSOR_F32, &level->encoder_bias, "levels.%u.encoder.bias", l), 1, n, 0);
         shape(add(s++, HSAE_TENSOR_F32, &level->threshold, "levels.%u.threshold", l), 1, n, 0);
         s[-1].rule = RULE_POSITIVE;
         shape(add(s++, HSAE_TENSOR_F32, &level->decoder_weight, "levels.%u.decoder.weight", l), 2, n, d);
-        matrix(s - 1, MATRIX_DECODER, l);
+        s[-1].matrix = MATRIX_DECODER;
         shape(add(s++, HSAE_TENSOR_F32, &level->decoder_bias, "levels.%u.decoder.bias", l), 1, d, 0);
-        if (l == 0)
-            continue;
-        shape(add(s++, HSAE_TENSOR_I32, &level->parent, "levels.%u.parent", l), 1, n, 0);
-        s[-1].rule = RULE_INDEX;
-        s[-1].limit = model->config.levels[l - 1];
+        if (l > 0) {
+            shape(add(s++, HSAE_TENSOR_I32, &level->parent, "levels.%u.parent", l), 1, n, 0);
+            s[-1].rule = RULE_INDEX;
+            s[-1].limit = model->config.levels[l - 1];
+        }
+        set_level(first, s, l);
     }
     for (struct slot *each = slots; each < s; each++)
         each->halves = each->type == HSAE_TENSOR_F32;
@@ -80,15 +84,16 @@ size_t hsae_train_slots(const struct hsae_model *model, struct train_state *stat
     s[-1].owned = false;
     for (unsigned l = 0; l < model->config.level_count; l++) {
         struct level_train_tensors *level = &state->levels[l];
+        struct slot *first = s;
         uint64_t n = model->config.levels[l], d = model->dim;
         shape(add(s++, HSAE_TENSOR_F32, &level->log_threshold, "levels.%u.log_threshold", l), 1, n, 0);
         struct slot *moments = s;
         shape(add(s++, HSAE_TENSOR_F32, &level->encoder_weight_v, "optimizer.levels.%u.encoder.weight.v", l), 2, n, d);
-        matrix(s - 1, MATRIX_ENCODER_V, l);
+        s[-1].matrix = MATRIX_ENCODER_V;
         shape(add(s++, HSAE_TENSOR_F32, &level->encoder_bias_v, "optimizer.levels.%u.encoder.bias.v", l), 1, n, 0);
         shape(add(s++, HSAE_TENSOR_F32, &level->log_threshold_v, "optimizer.levels.%u.log_threshold.v", l), 1, n, 0);
         shape(add(s++, HSAE_TENSOR_F32, &level->decoder_weight_v, "optimizer.levels.%u.decoder.weight.v", l), 2, n, d);
-        matrix(s - 1, MATRIX_DECODER_V, l);
+        s[-1].matrix = MATRIX_DECODER_V;
         shape(add(s++, HSAE_TENSOR_F32, &level->decoder_bias_v, "optimizer.levels.%u.decoder.bias.v", l), 1, d, 0);
         for (; moments < s; moments++)
             moments->rule = RULE_NOT_NEGATIVE;
@@ -96,13 +101,14 @@ size_t hsae_train_slots(const struct hsae_model *model, struct train_state *stat
         shape(add(s++, HSAE_TENSOR_I64, &level->last_fired, "levels.%u.last_fired", l), 1, n, 0);
         s[-2].rule = s[-1].rule = RULE_COUNT;
         s[-2].limit = s[-1].limit = state->step;
-        if (model->config.similarity != HSAE_SIMILARITY_COACTIVATION)
-            continue;
-        shape(add(s++, HSAE_TENSOR_I32, &level->activity, "train.levels.%u.activity", l), 3, HSAE_ACTIVITY_STEPS, n);
-        s[-1].shape[2] = ((uint64_t)model->config.batch + 31) / 32;
-        matrix(s - 1, MATRIX_ACTIVITY, l);
-        s[-1].rule = RULE_BITS;
-        s[-1].optional = true;
+        if (model->config.similarity == HSAE_SIMILARITY_COACTIVATION) {
+            shape(add(s++, HSAE_TENSOR_I32, &level->activity, "train.levels.%u.activity", l), 3, HSAE_ACTIVITY_STEPS, n);
+            s[-1].shape[2] = ((uint64_t)model->config.batch + 31) / 32;
+            s[-1].matrix = MATRIX_ACTIVITY;
+            s[-1].rule = RULE_BITS;
+            s[-1].optional = true;
+        }
+        set_level(first, s, l);
     }
     /* Last: hsae_checkpoint_save leaves it away where it is zero. */
     shape(add(s++, HSAE_TENSOR_I64, state->left_out, "train.left_out"), 1, sizeof state->left_out / sizeof *state->left_out, 0);
@@ -251,22 +257,7 @@ static size_t check_int64s(const int64_t *values, size_t count, int64_t limit)
     return count;
 }
 
-/* `index` within the tensor. */
-static hsae_status fail_value(const hsae_context *context, const char *path, const struct slot *slot, uint64_t index, const void *value)
-{
-    if (slot->type == HSAE_TENSOR_F32)
-        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\": element %" PRIu64 " is %g; expected a finite number%s", path,
-                         slot->name, index, (double)*(const float *)value,
-                         slot->rule == RULE_POSITIVE       ? " above 0"
-                         : slot->rule == RULE_NOT_NEGATIVE ? " of at least 0"
-                                                           : "");
-    bool narrow = slot->type == HSAE_TENSOR_I32;
-    return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\": element %" PRIu64 " is %" PRId64 "; expected %d to %" PRId64, path,
-                     slot->name, index, narrow ? *(const int32_t *)value : *(const int64_t *)value, narrow ? -1 : 0,
-                     narrow ? slot->limit - 1 : slot->limit);
-}
-
-/* Index of the first value that is against the slot's rule, or count. */
+/* The one rule for what a file may hold, for reading and for writing: index of the first value that is against the slot's, or count. */
 static size_t check_values(const struct slot *slot, const void *values, size_t count)
 {
     switch (slot->type) {
@@ -277,6 +268,30 @@ static size_t check_values(const struct slot *slot, const void *values, size_t c
     default:
         return check_int64s(values, count, slot->limit);
     }
+}
+
+/* No "-nan": its sign says nothing. */
+static double shown(const void *value)
+{
+    double number = *(const float *)value;
+    return isnan(number) ? fabs(number) : number;
+}
+
+static const char *float_rule(const struct slot *slot)
+{
+    return slot->rule == RULE_POSITIVE ? " above 0" : slot->rule == RULE_NOT_NEGATIVE ? " of at least 0" : "";
+}
+
+/* `index` within the tensor. */
+static hsae_status fail_value(const hsae_context *context, const char *path, const struct slot *slot, uint64_t index, const void *value)
+{
+    if (slot->type == HSAE_TENSOR_F32)
+        return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\": element %" PRIu64 " is %g; expected a finite number%s", path,
+                         slot->name, index, shown(value), float_rule(slot));
+    bool narrow = slot->type == HSAE_TENSOR_I32;
+    return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: tensor \"%s\": element %" PRIu64 " is %" PRId64 "; expected %d to %" PRId64, path,
+                     slot->name, index, narrow ? *(const int32_t *)value : *(const int64_t *)value, narrow ? -1 : 0,
+                     narrow ? slot->limit - 1 : slot->limit);
 }
 
 /* A piece of a tensor, converted. */
@@ -299,13 +314,18 @@ struct norms {
     double worst;
 };
 
+static double row_norm(const float *row, uint64_t length)
+{
+    double squares = 0;
+    for (uint64_t k = 0; k < length; k++)
+        squares += (double)row[k] * row[k];
+    return sqrt(squares);
+}
+
 static void add_norms(struct norms *norms, const float *row, uint64_t rows, uint64_t length)
 {
     for (; rows; rows--, row += length) {
-        double squares = 0;
-        for (uint64_t k = 0; k < length; k++)
-            squares += (double)row[k] * row[k];
-        double norm = sqrt(squares);
+        double norm = row_norm(row, length);
         norms->off += fabs(norm - 1) > 1e-3;
         if (fabs(norm - 1) > fabs(norms->worst - 1))
             norms->worst = norm;
@@ -365,16 +385,76 @@ hsae_status hsae_slots_read(const hsae_context *context, const char *path, const
     return status;
 }
 
-/* Writing */
+/* Writing: nothing is written that reading would refuse. */
+
+/* What ends the writing of a file: `what` says which value, and why. */
+static hsae_status refuse(const hsae_context *context, const char *path, const struct matrix_rows *rows, const struct slot *slot,
+                          const char *what)
+{
+    if (rows && rows->refuse)
+        return rows->refuse(rows->user, slot->level, what);
+    return hsae_fail(context, HSAE_ERROR_DIVERGED, "%s: not written: %s; the training that made it diverged: take an older checkpoint",
+                     path, what);
+}
+
+/* Elements first .. first + count - 1 of a slot. */
+static hsae_status check_written(const hsae_context *context, const char *path, const struct matrix_rows *rows, const struct slot *slot,
+                                 uint64_t first, const void *values, size_t count)
+{
+    size_t good = check_values(slot, values, count), size = hsae_tensor_type_size(slot->type);
+    char what[224], place[64];
+    uint64_t index = first + good, length = hsae_slot_row_length(slot);
+    if (good == count)
+        return HSAE_OK;
+    const void *value = (const unsigned char *)values + good * size;
+    if (slot->matrix)
+        snprintf(place, sizeof place, "feature %" PRIu64 ", column %" PRIu64, index / length, index % length);
+    else
+        snprintf(place, sizeof place, "element %" PRIu64, index);
+    if (slot->type == HSAE_TENSOR_F32)
+        snprintf(what, sizeof what, "tensor \"%s\", %s is %g; expected a finite number%s", slot->name, place, shown(value),
+                 float_rule(slot));
+    else
+        snprintf(what, sizeof what, "tensor \"%s\", %s is out of its range", slot->name, place);
+    return refuse(context, path, rows, slot, what);
+}
+
+/* A decoder row as it comes from a device has norm 1; one that overflowed has norm 0 there. Half precision comes close. */
+static hsae_status check_norms(const hsae_context *context, const char *path, const struct matrix_rows *rows, const struct slot *slot,
+                               uint64_t first, const float *row, uint64_t count)
+{
+    char what[224];
+    uint64_t length = hsae_slot_row_length(slot);
+    for (uint64_t r = 0; r < count && slot->matrix == MATRIX_DECODER; r++) {
+        double norm = row_norm(row + r * length, length);
+        if (fabs(norm - 1) < 0.1)
+            continue;
+        snprintf(what, sizeof what, "tensor \"%s\", feature %" PRIu64 " has norm %g; expected 1", slot->name, first + r, norm);
+        return refuse(context, path, rows, slot, what);
+    }
+    return HSAE_OK;
+}
 
 /* A matrix on its way from `rows` to a file. */
 struct stream {
+    const hsae_context *context;
+    const char *path;
     const struct matrix_rows *rows;
     const struct slot *slot;
     unsigned char *block; /* shared: tensors are written one after the other */
     uint64_t row;         /* the next one to be fetched */
     size_t used, held /* bytes of the block */;
 };
+
+static hsae_status check_block(const struct stream *stream, uint64_t rows)
+{
+    const struct slot *slot = stream->slot;
+    uint64_t length = hsae_slot_row_length(slot);
+    hsae_status status =
+        check_written(stream->context, stream->path, stream->rows, slot, stream->row * length, stream->block, (size_t)(rows * length));
+    return status ? status
+                  : check_norms(stream->context, stream->path, stream->rows, slot, stream->row, (const float *)(void *)stream->block, rows);
+}
 
 static hsae_status next_elements(void *user, size_t count, void *out)
 {
@@ -386,6 +466,8 @@ static hsae_status next_elements(void *user, size_t count, void *out)
             uint64_t rows = hsae_slot_rows(slot) - stream->row;
             rows = rows < block_rows(slot) ? rows : block_rows(slot);
             hsae_status status = stream->rows->copy(stream->rows->user, slot, stream->row, rows, stream->block);
+            if (!status)
+                status = check_block(stream, rows);
             if (status)
                 return status;
             stream->row += rows;
@@ -438,9 +520,27 @@ static size_t block_bytes(const struct slot *slots, size_t count)
     return most;
 }
 
+hsae_status hsae_slots_verify(const hsae_context *context, const char *path, const struct slot *slots, size_t count,
+                              const struct matrix_rows *rows)
+{
+    hsae_status status = HSAE_OK;
+    for (size_t i = 0; i < count && !status; i++) {
+        size_t elements = 0;
+        const void *data = hsae_slot_data(&slots[i]);
+        if (data && element_count(&slots[i], &elements))
+            status = check_written(context, path, rows, &slots[i], 0, data, elements);
+    }
+    return status;
+}
+
 hsae_status hsae_slots_write(const hsae_context *context, const char *path, const hsae_config *config, const struct slot *slots,
                              size_t count, const struct matrix_rows *rows)
 {
+    hsae_status status = hsae_config_check(context, config, path);
+    if (!status)
+        status = hsae_slots_verify(context, path, slots, count, rows);
+    if (status)
+        return status;
     struct hsae_new_tensor tensors[HSAE_MODEL_SLOTS + HSAE_TRAIN_SLOTS];
     struct stream streams[HSAE_MODEL_SLOTS + HSAE_TRAIN_SLOTS];
     struct halves halves[HSAE_MODEL_SLOTS + HSAE_TRAIN_SLOTS];
@@ -461,7 +561,7 @@ hsae_status hsae_slots_write(const hsae_context *context, const char *path, cons
         const struct slot *slot = &slots[i];
         tensors[i] = (struct hsae_new_tensor){.name = slot->name, .type = slot->type, .rank = slot->rank, .data = hsae_slot_data(slot)};
         if (!tensors[i].data) {
-            streams[i] = (struct stream){.rows = rows, .slot = slot, .block = block};
+            streams[i] = (struct stream){context, path, rows, slot, block, 0, 0, 0};
             tensors[i].next = next_elements;
             tensors[i].user = &streams[i];
         } else if (slot->stored) {
@@ -473,7 +573,7 @@ hsae_status hsae_slots_write(const hsae_context *context, const char *path, cons
         }
         memcpy(tensors[i].shape, slot->shape, sizeof slot->shape);
     }
-    hsae_status status = hsae_safetensors_write(context, path, metadata, sizeof metadata / sizeof *metadata, tensors, count);
+    status = hsae_safetensors_write(context, path, metadata, sizeof metadata / sizeof *metadata, tensors, count);
     free(json);
     free(block);
     return status;

@@ -29,7 +29,7 @@ enum matrix {
 struct slot {
     char name[64];
     enum matrix matrix;
-    uint32_t level; /* of a matrix */
+    uint32_t level; /* HSAE_NO_LEVEL: of all levels */
     enum hsae_tensor_type type;
     uint32_t rank;
     uint64_t shape[3];
@@ -66,7 +66,11 @@ hsae_status hsae_slots_check(const hsae_context *context, const char *path, cons
 /* Reads checked slots, and checks every value; matrices that have no memory go to `rows`. ERROR_FORMAT. */
 hsae_status hsae_slots_read(const hsae_context *context, const char *path, const struct hsae_safetensors *file, const struct slot *slots,
                             size_t count, const struct matrix_rows *rows);
-/* Writes a file with these slots and the metadata of a model; matrices that have no memory come from `rows`. */
+/* What hsae_slots_write checks first: the values in memory by the rules of reading. `path` (for messages), `rows`: as there. */
+hsae_status hsae_slots_verify(const hsae_context *context, const char *path, const struct slot *slots, size_t count,
+                              const struct matrix_rows *rows);
+/* Writes a file with these slots and the metadata of a model; matrices that have no memory come from `rows`.
+ * ERROR_CONFIG, ERROR_DIVERGED, and no file, where reading would refuse a value, or a decoder row from `rows` is not of norm 1. */
 hsae_status hsae_slots_write(const hsae_context *context, const char *path, const hsae_config *config, const struct slot *slots,
                              size_t count, const struct matrix_rows *rows);
 

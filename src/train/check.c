@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { FAILURE_BYTES = 240 };
 /* Sampled features of a level: fewer where there are many levels or long rows, so that their sums take little memory. */
 enum { MOST_FEATURES = 24, LEAST_FEATURES = 6 };
 static const uint64_t SUM_BYTES = UINT64_C(64) << 20;
@@ -58,8 +59,25 @@ hsae_status hsae_check_fail(const struct check *check, const char *kernel, const
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    return hsae_fail_wrong(check->trainer->stack.device, "in step %" PRIu64 " of this run %s is wrong: %s", check->flight->step, kernel,
-                           what);
+    snprintf(check->failure, FAILURE_BYTES, "in step %" PRIu64 " of this run %s is wrong: %s", check->flight->step, kernel, what);
+    return HSAE_ERROR_DRIVER;
+}
+
+/* What differs may be due to numbers that overflow, which the host's, in double, do not: a step that may have such and whose figures or
+ * features are not finite has diverged, and no driver is to blame. `before`: the step is not done yet. */
+static hsae_status blame(struct check *check, bool before)
+{
+    hsae_trainer *trainer = check->trainer;
+    hsae_status status = HSAE_OK;
+    if (hsae_may_overflow(trainer, check->flight->step)) {
+        if (before)
+            status = hsae_step_submit(trainer, check->flight);
+        if (!status)
+            status = hsae_step_settle(trainer, 0);
+        if (!status)
+            status = hsae_table_check(trainer, check->flight->step);
+    }
+    return status ? status : hsae_fail_wrong(trainer->stack.device, "%s", check->failure);
 }
 
 hsae_status hsae_check_off(const struct check *check, const char *kernel, const char *what, double found, struct estimate wanted)
@@ -497,9 +515,12 @@ hsae_status hsae_check_before(hsae_trainer *trainer, struct flight *flight, stru
     check->flight = flight;
     uint64_t rows = BLOCK_BYTES / (stack->stride * sizeof(f32)) / 32 * 32;
     check->block_rows = rows < 32 ? 32 : rows < stack->padded ? (u32)rows : stack->padded;
-    hsae_status status = make_lists(trainer, flight);
+    check->failure = hsae_check_alloc(check, FAILURE_BYTES, 1);
+    hsae_status status = check->failure ? make_lists(trainer, flight) : HSAE_ERROR_MEMORY;
     if (!status)
         status = check_forward(check);
+    if (status == HSAE_ERROR_DRIVER && *check->failure)
+        status = blame(check, true);
     trainer->wrong |= status == HSAE_ERROR_DRIVER;
     check->seconds += hsae_os_seconds();
     return status;
@@ -510,6 +531,8 @@ hsae_status hsae_check_after(struct check *check)
     hsae_trainer *trainer = check->trainer;
     check->seconds -= hsae_os_seconds();
     hsae_status status = hsae_check_update(check);
+    if (status == HSAE_ERROR_DRIVER)
+        status = blame(check, false);
     trainer->wrong |= status == HSAE_ERROR_DRIVER;
     check->seconds += hsae_os_seconds();
     if (status)

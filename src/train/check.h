@@ -59,7 +59,8 @@ struct check_words {
 struct check_block;
 struct check {
     hsae_trainer *trainer;
-    const struct flight *flight;
+    struct flight *flight;
+    char *failure;              /* what is wrong; "": nothing */
     struct check_block *blocks; /* all memory */
     /* Whole arrays of the step, as before the update. */
     u32 clock[CLOCK_WORDS], levels[(HSAE_MAX_LEVELS + 1) * LEVEL_WORDS];
@@ -94,7 +95,7 @@ static inline bool hsae_check_near(double found, struct estimate wanted)
 {
     return fabs(found - wanted.value) <= wanted.off + bound_ulps(1, wanted.value);
 }
-/* ERROR_DRIVER: "in step T KERNEL is wrong: ...". */
+/* ERROR_DRIVER, and "in step T KERNEL is wrong: ..." to `failure`. */
 hsae_status hsae_check_fail(const struct check *check, const char *kernel, const char *format, ...) HSAE_OS_PRINTF(3, 4);
 /* The same of a figure that was found and one that was expected. */
 hsae_status hsae_check_off(const struct check *check, const char *kernel, const char *what, double found, struct estimate wanted);

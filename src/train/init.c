@@ -3,10 +3,14 @@
 #include "../context.h"
 #include "../data/rows.h"
 #include "order.h"
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* Typical values of activations below this would lose bits in arithmetic without subnormal numbers, which devices may have. */
+static const double LEAST_TYPICAL = 0x1p-100;
 
 enum { READ_ROWS = 1024, BLOCK_BYTES = 1 << 20 };
 
@@ -33,9 +37,9 @@ static hsae_status read_rows(hsae_context *context, const struct calibration *fr
 
 /* What the calibration sample adds up to, over its kept rows. */
 struct sums {
-    double *mean; /* [dim] sum of the rows */
-    double squares;
-    double *norms; /* [count] of the rows that are not zero, in any order; NULL: not wanted */
+    double *mean;            /* [dim] sum of the rows */
+    double squares, largest; /* largest: of their values, without sign */
+    double *norms;           /* [count] of the rows that are not zero, in any order; NULL: not wanted */
     uint64_t count;
     hsae_left_out left_out;
 };
@@ -51,7 +55,7 @@ static hsae_status add_up(const hsae_trainer *trainer, const struct calibration 
     if (!block)
         return hsae_fail_memory(trainer->context, size, NULL, "%d rows of width %" PRIu32, READ_ROWS, dim);
     memset(sums->mean, 0, dim * sizeof *sums->mean);
-    sums->squares = 0;
+    sums->squares = sums->largest = 0;
     sums->left_out = (hsae_left_out){0};
     for (uint64_t first = 0; first < rows && !status; first += READ_ROWS) {
         size_t count = rows - first < READ_ROWS ? (size_t)(rows - first) : READ_ROWS;
@@ -68,6 +72,7 @@ static hsae_status add_up(const hsae_trainer *trainer, const struct calibration 
                 double value = row[k];
                 sums->mean[k] += value;
                 sums->squares += value * value;
+                sums->largest = fmax(sums->largest, fabs(value));
             }
         }
     }
@@ -142,6 +147,13 @@ static hsae_status normalise(hsae_trainer *trainer, const struct calibration *fr
     if (!(squares > 0) || !isfinite(squares))
         return hsae_fail(trainer->context, HSAE_ERROR_DATA,
                          "the first %" PRIu64 " activation vectors have no finite, positive variance: they cannot be normalised", rows);
+    double typical = sqrt(squares / dim);
+    if (typical < LEAST_TYPICAL || 1 / typical < FLT_MIN || sums.largest > FLT_MAX / 2)
+        return hsae_fail(trainer->context, HSAE_ERROR_DATA,
+                         "the first %" PRIu64 " activation vectors have values of %g (root mean square) and up to %g: too %s to be "
+                         "normalised in float32; multiply all activations by %s, or make them again",
+                         rows, typical, sums.largest, typical < LEAST_TYPICAL ? "small" : "large",
+                         typical < LEAST_TYPICAL ? "2^100" : "2^-100");
     trainer->scale = (float)sqrt(dim / squares);
     for (uint32_t k = 0; k < dim; k++)
         trainer->mean[k] = trainer->config.center == HSAE_CENTER_MEAN ? (float)mean[k] : 0;

@@ -231,7 +231,8 @@ hsae_status hsae_trainer_load(hsae_trainer *trainer, const struct checkpoint *ch
     struct train_state *state = NULL;
     hsae_status status = open_rows(trainer, true, &rows);
     if (!status)
-        status = hsae_checkpoint_read(trainer->context, checkpoint, &(struct matrix_rows){copy_matrix, &rows}, &model, &state);
+        status =
+            hsae_checkpoint_read(trainer->context, checkpoint, &(struct matrix_rows){.copy = copy_matrix, .user = &rows}, &model, &state);
     if (!status) {
         memcpy(trainer->mean, model->mean, model->dim * sizeof *trainer->mean);
         trainer->scale = model->scale;
@@ -243,11 +244,17 @@ hsae_status hsae_trainer_load(hsae_trainer *trainer, const struct checkpoint *ch
     return status;
 }
 
+static hsae_status refuse(void *user, uint32_t level, const char *what)
+{
+    const struct device_rows *rows = user;
+    return hsae_diverge(rows->trainer, rows->trainer->step, level, what, NULL);
+}
+
 /* The model with or without the training state; the matrices stream from the device. */
 static hsae_status save(hsae_trainer *trainer, bool checkpoint, const char *path)
 {
     struct device_rows rows;
-    struct matrix_rows matrices = {copy_matrix, &rows};
+    struct matrix_rows matrices = {copy_matrix, &rows, refuse};
     hsae_model *model = NULL;
     struct train_state *state = NULL;
     hsae_status status = open_rows(trainer, false, &rows);
@@ -260,6 +267,8 @@ static hsae_status save(hsae_trainer *trainer, bool checkpoint, const char *path
     if (!status)
         status = checkpoint ? hsae_checkpoint_save_rows(trainer->context, model, state, &matrices, path)
                             : hsae_model_save_rows(trainer->context, model, &matrices, path);
+    if (!status)
+        trainer->worst.step = 0;
     free(rows.places);
     hsae_model_free(&model);
     hsae_train_state_free(&state);
@@ -320,8 +329,15 @@ hsae_status hsae_trainer_snapshot(hsae_trainer *trainer, hsae_model **model, str
 
 hsae_status hsae_trainer_model(hsae_trainer *trainer, hsae_model **out)
 {
+    struct device_rows rows = {.trainer = trainer};
+    struct slot slots[HSAE_MODEL_SLOTS];
     struct train_state *state;
     hsae_status status = download(trainer, false, out, &state);
     hsae_train_state_free(&state);
+    if (!status)
+        status = hsae_slots_verify(trainer->context, "", slots, hsae_model_slots(*out, slots),
+                                   &(struct matrix_rows){.user = &rows, .refuse = refuse});
+    if (status)
+        hsae_model_free(out);
     return status;
 }

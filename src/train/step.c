@@ -508,7 +508,7 @@ static int flying(const hsae_trainer *trainer)
 
 hsae_status hsae_step_settle(hsae_trainer *trainer, int leave)
 {
-    hsae_status status = HSAE_OK;
+    hsae_status status = trainer->divergence.step ? hsae_refuse_diverged(trainer) : HSAE_OK;
     for (struct flight *flight; !status && flying(trainer) > leave && (flight = oldest(trainer));) {
         u32 words[STATUS_WORDS];
         if ((status = hsae_device_wait(trainer->stack.device, flight->ticket)) ||
@@ -517,6 +517,7 @@ hsae_status hsae_step_settle(hsae_trainer *trainer, int leave)
         if (!words[STATUS_HALT]) {
             memcpy(trainer->status, words, sizeof words);
             flight->ticket = 0;
+            status = hsae_step_check(trainer, words);
             continue;
         }
         /* This step and those behind it changed nothing. */

@@ -70,6 +70,7 @@ void hsae_trainer_destroy(hsae_trainer **trainer_pointer)
         hsae_device_wait(trainer->stack.device, 0);
     hsae_step_release(trainer);
     hsae_stack_destroy(&trainer->stack);
+    hsae_dataset_close(&trainer->data);
     hsae_parts_free(&trainer->parts);
     for (int l = 0; l < HSAE_MAX_LEVELS; l++)
         free(trainer->parents[l]);
@@ -342,6 +343,7 @@ hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step
         status = hsae_step_feed(trainer, HSAE_DTYPE_F32);
     if (!status)
         status = hsae_flight_next(trainer, &flight);
+    hsae_dataset_close(&trainer->data);
     if (!status)
         status = hsae_buffer_write(flight->raw, 0, batch_bytes(stack), replaced ? replaced : raw);
     free(replaced);
@@ -395,6 +397,8 @@ static hsae_status report(hsae_trainer *trainer, const hsae_run_params *params, 
     bool metrics = params->metrics && params->metrics_every && (due(params->metrics_every, trainer->step) || trainer->step == until);
     bool checkpoint = params->checkpoint && due(params->checkpoint_every, trainer->step);
     hsae_status status = metrics || checkpoint ? hsae_step_settle(trainer, 0) : HSAE_OK;
+    if (!status && metrics)
+        status = hsae_table_check(trainer, trainer->step);
     if (!status && metrics) {
         hsae_step_metrics figures;
         fill_metrics(trainer, &figures);
@@ -402,6 +406,8 @@ static hsae_status report(hsae_trainer *trainer, const hsae_run_params *params, 
     }
     if (!status && checkpoint)
         *go_on &= params->checkpoint(params->user, trainer);
+    if (trainer->divergence.step)
+        return HSAE_ERROR_DIVERGED; /* as saving has said */
     if (!status && params->progress)
         *go_on &= params->progress(params->user, trainer->step, until);
     return status;
@@ -442,6 +448,14 @@ static hsae_status run_step(hsae_trainer *trainer, struct hsae_reader *reader)
     return status;
 }
 
+/* For hsae_diverge. */
+static hsae_status remember_data(hsae_trainer *trainer, const hsae_dataset *dataset)
+{
+    hsae_dataset_close(&trainer->data);
+    trainer->data = hsae_dataset_share(dataset);
+    return trainer->data ? HSAE_OK : hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for a data set");
+}
+
 hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset, const hsae_run_params *params)
 {
     const struct stack *stack = &trainer->stack;
@@ -455,6 +469,8 @@ hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset,
         status = hsae_step_feed(trainer, hsae_dataset_dtype(dataset));
     trainer->bad_row = false;
     trainer->data_rows = hsae_dataset_rows(dataset);
+    if (!status)
+        status = remember_data(trainer, dataset);
     if (status)
         return status;
     struct hsae_reader *reader;

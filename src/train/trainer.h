@@ -49,7 +49,14 @@ struct hsae_trainer {
     uint64_t data_rows;     /* of the last run's data set; UINT64_MAX: none yet */
     bool bad_row;           /* the last run ended at one that is not finite */
     int32_t *parents[HSAE_MAX_LEVELS];
-    u32 status[STATUS_WORDS]; /* of the last step that was waited for */
+    u32 status[STATUS_WORDS];   /* of the last step that was waited for */
+    bool unchecked;             /* figures that are not finite end nothing: for those who compare devices, wrong ones among them */
+    hsae_divergence divergence; /* .step 0: none; else nothing more is computed or saved */
+    hsae_dataset *data;         /* what hsae_trainer_run reads from or read last; NULL: steps come from the caller's memory */
+    struct {
+        uint64_t step;
+        double loss;
+    } worst; /* the settled step with the largest loss since the last file was saved; step 0: none */
     struct {
         double last;            /* seconds to stage the last batch */
         double seconds, hidden; /* for all that a run staged with all flights taken; for those of them while the device had work */
@@ -94,6 +101,18 @@ hsae_status hsae_step_mend(hsae_trainer *trainer, const u32 status_words[STATUS_
 hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight);
 /* Waits until at most `leave` steps are in flight. Steps that were halted are mended (longer lists, ghost launches) and done again. */
 hsae_status hsae_step_settle(hsae_trainer *trainer, int leave);
+
+/* diverged.c. A step's figures: ERROR_DIVERGED where one is not finite. */
+hsae_status hsae_step_check(hsae_trainer *trainer, const u32 words[STATUS_WORDS]);
+/* The scalars of all features; all steps are settled. A feature whose parameters are nan is never active, so that no figure shows it. */
+hsae_status hsae_table_check(hsae_trainer *trainer, uint64_t step);
+/* Whether a setting or a row of the step's batch can make numbers overflow, so that devices that are right may differ. */
+bool hsae_may_overflow(const hsae_trainer *trainer, uint64_t step);
+/* Ends the training: it diverged in `step`, as `what` says ("the reconstruction loss is inf"). `level` may be HSAE_NO_LEVEL. `key`: what to
+ * lower, if that is known, else NULL. Looks for a row that did it, and logs all that is known. Returns ERROR_DIVERGED. */
+hsae_status hsae_diverge(hsae_trainer *trainer, uint64_t step, uint32_t level, const char *what, const char *key);
+/* ERROR_DIVERGED, and says so, for a trainer whose training has diverged. */
+hsae_status hsae_refuse_diverged(const hsae_trainer *trainer);
 
 /* trainer.c: a trainer with all its buffers, not initialised. *out is to be destroyed after a failure, too. */
 hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype, hsae_trainer **out);

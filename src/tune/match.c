@@ -37,8 +37,10 @@ static hsae_status train(const struct match *match, struct hsae_device *device, 
 {
     hsae_trainer *trainer = NULL;
     hsae_status status = hsae_trainer_create_from_memory(device, &match->config, match->rows, CALIBRATION, DIM, &trainer);
-    if (!status)
+    if (!status) {
         hsae_trainer_check(trainer, false); /* all of it is compared */
+        trainer->unchecked = true;
+    }
     for (size_t step = 0; step < STEPS && !status; step++)
         status = hsae_trainer_step(trainer, match->rows + (CALIBRATION + step * BATCH) * DIM, NULL);
     if (!status)

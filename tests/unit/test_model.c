@@ -1,7 +1,7 @@
 #include "support.h"
 
 #include "data/safetensors.h"
-#include "model/model.h"
+#include "model/slots.h"
 
 #include <math.h>
 
@@ -173,14 +173,39 @@ static void free_sample(struct sample *sample)
         assert_null(state);                                                                                                                \
     } while (0)
 
-/* One value of the sample is replaced, saved, refused, put back. */
-#define ASSERT_VALUE_REFUSED(lvalue, value, ...)                                    \
-    do {                                                                            \
-        __typeof__(lvalue) good = lvalue;                                           \
-        lvalue = value;                                                             \
-        assert_ok(hsae_checkpoint_save(context, s.model, s.state, scratch("bad"))); \
-        ASSERT_REFUSED(__VA_ARGS__);                                                \
-        lvalue = good;                                                              \
+/* The checkpoint of a sample that the library would not write. */
+static void write_unchecked(const struct sample *s, const char *path)
+{
+    struct slot slots[HSAE_MODEL_SLOTS + HSAE_TRAIN_SLOTS];
+    struct hsae_new_tensor tensors[HSAE_MODEL_SLOTS + HSAE_TRAIN_SLOTS];
+    char *config = hsae_config_json(&s->model->config);
+    const struct hsae_metadata metadata[] = {{"config", config}, {"format", "hsae"}, {"version", "1"}};
+    size_t count = hsae_model_slots(s->model, slots);
+    count += hsae_train_slots(s->model, s->state, slots + count);
+    for (size_t i = 0; i < count; i++) {
+        tensors[i] = (struct hsae_new_tensor){
+            .name = slots[i].name, .type = slots[i].type, .rank = slots[i].rank, .data = hsae_slot_data(&slots[i])};
+        memcpy(tensors[i].shape, slots[i].shape, sizeof slots[i].shape);
+    }
+    assert_ok(hsae_safetensors_write(context, path, metadata, 3, tensors, count));
+    hsae_free(config);
+}
+
+/* One value of the sample is replaced; it is refused on writing, which leaves the file of that name as it was, and on reading; put back. */
+#define ASSERT_VALUE_REFUSED(lvalue, value, ...)                                              \
+    do {                                                                                      \
+        __typeof__(lvalue) good = lvalue;                                                     \
+        lvalue = value;                                                                       \
+        write_file(scratch("bad"), "old", 3);                                                 \
+        hsae_status status = hsae_checkpoint_save(context, s.model, s.state, scratch("bad")); \
+        assert_true(status == HSAE_ERROR_DIVERGED || status == HSAE_ERROR_CONFIG);            \
+        assert_non_null(strstr(messages[HSAE_LOG_ERROR], scratch("bad")));                    \
+        size_t size;                                                                          \
+        free(read_file(scratch("bad"), &size));                                               \
+        assert_int_equal(size, 3);                                                            \
+        write_unchecked(&s, scratch("bad"));                                                  \
+        ASSERT_REFUSED(__VA_ARGS__);                                                          \
+        lvalue = good;                                                                        \
     } while (0)
 
 static void test_values(void **unused)

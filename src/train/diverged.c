@@ -1,0 +1,235 @@
+/* Training that is no longer finite: noticed in the figures of a step or in a value to be saved, explained, and ended. */
+#include "../context.h"
+#include "../data/rows.h"
+#include "order.h"
+#include "trainer.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A row whose norm is so many times the median of its batch's can do what no learning rate would undo. The largest rows of real data (first
+ * tokens, attention sinks) are at some tens of the median. */
+static const double STANDS_OUT = 1000;
+
+/* Rows that are looked at at a time. */
+enum { BLOCK_ROWS = 64 };
+
+/* The row of one or several batches whose norm is the most times the median of its batch's. */
+struct suspect {
+    uint64_t row; /* of the data set */
+    double norm, ratio;
+};
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Norms of the rows of a step's batch, as the model takes them: normalised; 0 for those that are left out. `block` has room for BLOCK_ROWS
+ * rows. */
+static hsae_status batch_norms(const hsae_trainer *trainer, uint64_t step, float *block, uint64_t *rows, double *norms)
+{
+    const struct stack *stack = &trainer->stack;
+    const uint64_t first = (step - 1) * stack->rows, all = hsae_dataset_rows(trainer->data);
+    const struct row_rule rule = hsae_row_rule(&trainer->config);
+    enum row_verdict verdicts[BLOCK_ROWS];
+    hsae_status status = HSAE_OK;
+    for (uint32_t k = 0; k < stack->rows; k++)
+        rows[k] = hsae_order_row(trainer->config.order, trainer->config.seed, first + k, all);
+    for (uint32_t at = 0, count; at < stack->rows && !status; at += count) {
+        count = stack->rows - at < BLOCK_ROWS ? stack->rows - at : BLOCK_ROWS;
+        status = hsae_dataset_read_any(trainer->data, rows + at, count, block);
+        if (!status)
+            hsae_rows_judge(&rule, block, count, stack->dim, verdicts);
+        for (uint32_t r = 0; r < count && !status; r++) {
+            double squares = 0;
+            for (uint32_t k = 0; k < stack->dim; k++) {
+                double off = (double)block[(size_t)r * stack->dim + k] - trainer->mean[k];
+                squares += off * off;
+            }
+            norms[at + r] = hsae_row_left_out(verdicts[r]) ? 0 : trainer->scale * sqrt(squares);
+        }
+    }
+    return status;
+}
+
+static void look_at_batch(const hsae_trainer *trainer, uint64_t step, float *block, uint64_t *rows, double *norms, struct suspect *suspect)
+{
+    const uint32_t count = trainer->stack.rows;
+    uint32_t largest = 0;
+    if (batch_norms(trainer, step, block, rows, norms))
+        return;
+    for (uint32_t k = 1; k < count; k++)
+        if (norms[k] > norms[largest])
+            largest = k;
+    struct suspect found = {rows[largest], norms[largest], 0};
+    qsort(norms, count, sizeof *norms, compare_doubles);
+    double median = norms[count / 2];
+    found.ratio = found.norm > 0 ? found.norm / median : 0;
+    if (found.ratio > suspect->ratio)
+        *suspect = found;
+}
+
+/* Looks at the batches of `step`, of the step before, whose update the figures of `step` show, and of the step with the largest loss. */
+static struct suspect find_suspect(const hsae_trainer *trainer, uint64_t step)
+{
+    const uint64_t steps[] = {step, step - 1, trainer->worst.step};
+    struct suspect suspect = {0};
+    float *block = malloc((size_t)BLOCK_ROWS * trainer->stack.dim * sizeof *block);
+    uint64_t *rows = malloc(trainer->stack.rows * sizeof *rows);
+    double *norms = malloc(trainer->stack.rows * sizeof *norms);
+    for (size_t i = 0; i < sizeof steps / sizeof *steps && block && rows && norms; i++)
+        if (steps[i] >= 1)
+            look_at_batch(trainer, steps[i], block, rows, norms, &suspect);
+    free(block);
+    free(rows);
+    free(norms);
+    return suspect;
+}
+
+/* Keys whose values, where they are far from those that were ever of use, explain more than the learning rate does. */
+static void choose_key(const hsae_config *config, hsae_divergence *divergence)
+{
+    divergence->key = "lr";
+    if (config->lr > 1)
+        return;
+    if (config->rho > 1) {
+        divergence->key = "rho";
+    } else if (config->bandwidth < 1e-4) {
+        divergence->key = "bandwidth";
+        divergence->raise = true;
+    } else if (config->adam_eps < 1e-12) {
+        divergence->key = "adam_eps";
+        divergence->raise = true;
+    }
+}
+
+bool hsae_may_overflow(const hsae_trainer *trainer, uint64_t step)
+{
+    hsae_divergence divergence = {0};
+    choose_key(&trainer->config, &divergence);
+    return trainer->config.lr > 1 || trainer->config.lambda_init > 1e6 || strcmp(divergence.key, "lr") != 0 ||
+           (trainer->data && find_suspect(trainer, step).ratio > STANDS_OUT);
+}
+
+hsae_status hsae_diverge(hsae_trainer *trainer, uint64_t step, uint32_t level, const char *what, const char *key)
+{
+    hsae_divergence *divergence = &trainer->divergence;
+    struct suspect suspect = {0};
+    char where[48] = "";
+    hsae_device_wait(trainer->stack.device, 0);
+    for (int f = 0; f < HSAE_IN_FLIGHT; f++)
+        trainer->flight[f].ticket = 0;
+    trainer->step = step;
+    *divergence = (hsae_divergence){.step = step, .level = level, .key = key};
+    if (level != HSAE_NO_LEVEL)
+        snprintf(where, sizeof where, ", level %" PRIu32, level);
+    if (trainer->data)
+        suspect = find_suspect(trainer, step);
+    if (suspect.ratio > STANDS_OUT) {
+        divergence->raise = trainer->config.max_norm == 0;
+        divergence->key = divergence->raise ? "max_norm" : NULL;
+        divergence->file = hsae_dataset_place(trainer->data, suspect.row, &divergence->row)->path;
+        return hsae_fail(trainer->context, HSAE_ERROR_DIVERGED,
+                         "the training diverged at step %" PRIu64 "%s: %s; %s: row %" PRIu64
+                         " did it, with %.3g times the norm of the rows around it: leave the row out%s",
+                         step, where, what, divergence->file, divergence->row, suspect.ratio,
+                         divergence->raise ? ", as max_norm 10 does" : "");
+    }
+    if (!key)
+        choose_key(&trainer->config, divergence);
+    return hsae_fail(trainer->context, HSAE_ERROR_DIVERGED, "the training diverged at step %" PRIu64 "%s: %s; %s %s", step, where, what,
+                     divergence->raise ? "raise" : "lower", divergence->key);
+}
+
+hsae_status hsae_refuse_diverged(const hsae_trainer *trainer)
+{
+    return hsae_fail(trainer->context, HSAE_ERROR_DIVERGED,
+                     "the training diverged at step %" PRIu64 ": this trainer neither trains nor saves any more; go on from a checkpoint",
+                     trainer->divergence.step);
+}
+
+/* A figure that each level has in the status words. */
+static const struct {
+    uint32_t word;
+    const char *name;
+} figures[] = {
+    {STATUS_RECONSTRUCTION, "reconstruction loss"},
+    {STATUS_L0, "L0"},
+    {STATUS_CONSTRAINT, "structural constraint"},
+    {STATUS_LAMBDA, "L0 penalty (lambda)"},
+};
+
+hsae_status hsae_step_check(hsae_trainer *trainer, const u32 words[STATUS_WORDS])
+{
+    const uint64_t step = words[STATUS_STEP];
+    const double variance = bits_f32(words[STATUS_VARIANCE]);
+    double loss = 0;
+    char what[96];
+    if (trainer->unchecked)
+        return HSAE_OK;
+    for (uint32_t l = 0; l < trainer->stack.levels; l++)
+        for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
+            double value = bits_f32(words[STATUS_LEVELS + l * STATUS_LEVEL_WORDS + figures[i].word]);
+            loss += figures[i].word == STATUS_RECONSTRUCTION ? value : 0;
+            if (isfinite(value))
+                continue;
+            snprintf(what, sizeof what, "the %s is %g", figures[i].name, isnan(value) ? fabs(value) : value);
+            bool penalty = figures[i].word == STATUS_LAMBDA;
+            return hsae_diverge(trainer, step, l, what, !penalty ? NULL : step == 1 ? "lambda_init" : "sparsity_kappa");
+        }
+    if (!isfinite(variance)) {
+        snprintf(what, sizeof what, "the variance of the batch is %g", isnan(variance) ? fabs(variance) : variance);
+        return hsae_diverge(trainer, step, HSAE_NO_LEVEL, what, NULL);
+    }
+    if (!trainer->worst.step || loss > trainer->worst.loss) {
+        trainer->worst.step = step;
+        trainer->worst.loss = loss;
+    }
+    return HSAE_OK;
+}
+
+/* Words of the table that are numbers, which go wrong together with the feature's rows. */
+static const struct {
+    uint32_t word;
+    const char *name;
+} scalars[] = {
+    {TABLE_BIAS, "encoder bias"},
+    {TABLE_THRESHOLD, "threshold"},
+    {TABLE_LOG_THRESHOLD, "log threshold"},
+    {TABLE_BIAS_V, "second moment of the encoder bias"},
+    {TABLE_LOG_THRESHOLD_V, "second moment of the log threshold"},
+};
+
+hsae_status hsae_table_check(hsae_trainer *trainer, uint64_t step)
+{
+    const struct stack *stack = &trainer->stack;
+    const uint64_t bytes = (uint64_t)stack->features * TABLE_WORDS * sizeof(u32);
+    u32 *table = malloc(bytes);
+    char what[96];
+    hsae_status status =
+        table ? hsae_buffer_read(stack->table, 0, bytes, table)
+              : hsae_fail_memory(trainer->context, bytes, "smaller levels", "the scalars of %" PRIu32 " features", stack->features);
+    for (uint32_t l = 0, at = 0; l < stack->levels && !status; l++)
+        for (; at < stack->first[l + 1] && !status; at++)
+            for (size_t i = 0; i < sizeof scalars / sizeof *scalars && !status; i++) {
+                double value = bits_f32(table[(size_t)at * TABLE_WORDS + scalars[i].word]);
+                if (isfinite(value) && (value > 0 || scalars[i].word != TABLE_THRESHOLD))
+                    continue;
+                snprintf(what, sizeof what, "the %s of feature %" PRIu32 " is %g", scalars[i].name, at - stack->first[l],
+                         isnan(value) ? fabs(value) : value);
+                status = hsae_diverge(trainer, step, l, what, NULL);
+            }
+    free(table);
+    return status;
+}
+
+bool hsae_trainer_divergence(const hsae_trainer *trainer, hsae_divergence *out)
+{
+    *out = trainer->divergence;
+    return trainer->divergence.step > 0;
+}
