@@ -20,10 +20,7 @@ struct header {
 };
 static const char magic[8] = "hsae\0\1\r\n";
 
-#define FNV_OFFSET 0xcbf29ce484222325u
-
-/* 64-bit FNV-1a. */
-static uint64_t fnv1a(uint64_t hash, const void *data, size_t size)
+uint64_t hsae_hash(uint64_t hash, const void *data, size_t size)
 {
     const unsigned char *bytes = data;
     for (size_t i = 0; i < size; i++)
@@ -35,17 +32,17 @@ static struct header make_header(const void *key, size_t key_size, const void *d
 {
     struct header header = {.key_size = key_size, .data_size = size};
     memcpy(header.magic, magic, sizeof magic);
-    header.checksum = fnv1a(fnv1a(FNV_OFFSET, key, key_size), data, size);
+    header.checksum = hsae_hash(hsae_hash(HSAE_HASH_START, key, key_size), data, size);
     return header;
 }
 
 static bool blob_path(const hsae_context *context, const char *kind, const void *key, size_t key_size, char path[PATH_BYTES])
 {
-    if (!context->cache_dir)
+    if (!context->cache_dir || !hsae_os_is_private(context->cache_dir))
         return false;
-    uint64_t hash = fnv1a(FNV_OFFSET, key, key_size);
+    uint64_t hash = hsae_hash(HSAE_HASH_START, key, key_size);
     int length = snprintf(path, PATH_BYTES, "%s/%s-%016llx%016llx", context->cache_dir, kind, (unsigned long long)hash,
-                          (unsigned long long)fnv1a(~hash, key, key_size));
+                          (unsigned long long)hsae_hash(~hash, key, key_size));
     return length < PATH_BYTES;
 }
 
@@ -83,7 +80,7 @@ end:
     fclose(file);
 }
 
-/* Makes the folder and those above it; one that can't be made shows when the file is opened. */
+/* Makes the folder, for this user alone, and those above it; one that can't be made shows when the file is opened. */
 static void make_folders(const char *dir)
 {
     char path[PATH_BYTES];
@@ -96,7 +93,7 @@ static void make_folders(const char *dir)
             hsae_os_make_folder(path);
             *c = separator;
         }
-    hsae_os_make_folder(path);
+    hsae_os_make_private_folder(path);
 }
 
 void hsae_cache_make_folder(const hsae_context *context)

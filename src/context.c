@@ -37,9 +37,21 @@ hsae_status hsae_context_create(const hsae_context_params *params, hsae_context 
         return HSAE_ERROR_MEMORY;
     context->log = params->log;
     context->log_user = params->log_user;
-    if (!find_cache_dir(params->cache_dir, &context->cache_dir)) {
+    context->stop = params->stop;
+    context->stop_user = params->stop_user;
+    context->program = params->program ? strdup(params->program) : NULL;
+    if (!find_cache_dir(params->cache_dir, &context->cache_dir) || (params->program && !context->program)) {
         hsae_context_destroy(&context);
         return HSAE_ERROR_MEMORY;
+    }
+    if (context->cache_dir && !hsae_os_is_private(context->cache_dir)) {
+        hsae_log(
+            context, HSAE_LOG_WARNING,
+            "the cache folder %s is not used: other users may write there, and could put wrong kernels into it; make it your own (chown) "
+            "and chmod go-w it, or set HSAE_CACHE_DIR to another folder",
+            context->cache_dir);
+        free(context->cache_dir);
+        context->cache_dir = NULL;
     }
     *out = context;
     return HSAE_OK;
@@ -50,6 +62,7 @@ void hsae_context_destroy(hsae_context **context)
     if (!context || !*context)
         return;
     free((*context)->cache_dir);
+    free((*context)->program);
     free(*context);
     *context = NULL;
 }

@@ -4,11 +4,15 @@
 
 #include "os.h"
 #include <hsae/status.h>
+#include <stdbool.h>
 
 struct hsae_context {
     hsae_log_fn log;
     void *log_user;
     char *cache_dir; /* NULL: no cache */
+    char *program;   /* in which drivers are tried; NULL: in none */
+    bool (*stop)(void *user);
+    void *stop_user;
 };
 
 /* Formats one line and hands it to the log callback. */
@@ -20,8 +24,13 @@ hsae_status hsae_fail(const hsae_context *context, hsae_status status, const cha
  * for that to be less; NULL: nothing is. */
 hsae_status hsae_fail_memory(const hsae_context *context, uint64_t bytes, const char *less, const char *what, ...) HSAE_OS_PRINTF(4, 5);
 
+/* 64-bit FNV-1a, going on from `hash`; HSAE_HASH_START begins one. */
+#define HSAE_HASH_START 0xcbf29ce484222325u
+uint64_t hsae_hash(uint64_t hash, const void *data, size_t size);
+
 /* The blob cache (cache.c): opaque bytes under a key that names everything they depend on. Reading a missing or damaged blob gives NULL;
- * a write that fails is forgotten. *data is the caller's, free(). */
+ * a write that fails is forgotten. *data is the caller's, free(). A folder that others may write is not used: what it holds may be theirs.
+ */
 void hsae_cache_read(const hsae_context *context, const char *kind, const void *key, size_t key_size, void **data, size_t *size);
 void hsae_cache_write(const hsae_context *context, const char *kind, const void *key, size_t key_size, const void *data, size_t size);
 /* While one process compiles, others that share the folder wait and then read what it made. (Two processes that compiled the same program

@@ -191,6 +191,8 @@ struct hsae_tuning {
     struct hsae_kernel_shape shape[HSAE_KERNEL_COUNT]; /* group_size 0: the default; `ranges` means nothing */
 };
 
+struct hsae_problems; /* drivers/drivers.h */
+
 /* First member of every backend's device. `info.limits` may be lowered by tests before anything is made on the device. */
 struct hsae_device {
     hsae_context *context;
@@ -225,7 +227,13 @@ struct backend {
     hsae_status (*enumerate)(hsae_context *context, hsae_device_info **list, size_t *count);
     /* Opens the index-th device of that enumeration: context, ops and info are filled, as before. The index exists. */
     hsae_status (*open)(hsae_context *context, size_t index, struct hsae_device **out);
+    /* Adds what keeps drivers that are there from having devices; NULL: nothing is known. */
+    void (*explain)(hsae_context *context, struct hsae_problems *problems);
 };
+/* Of one backend that is built in, under the lock that drivers need. */
+hsae_status hsae_backend_enumerate(hsae_context *context, hsae_backend backend, hsae_device_info **list, size_t *count);
+void hsae_backend_explain(hsae_context *context, hsae_backend backend, struct hsae_problems *problems);
+bool hsae_backend_is_built(hsae_backend backend);
 /* A wait with patience, for backends: hsae_device_wait without its checks. */
 hsae_status hsae_device_await(struct hsae_device *device, uint64_t ticket);
 /* ERROR_DRIVER for what only a device that computes wrong can do: "its lists are not in order". */

@@ -20,4 +20,7 @@ struct hsae_spirv {
 };
 extern const struct hsae_spirv hsae_vulkan_code[HSAE_KERNEL_COUNT];
 
+/* A hash of all of it, for what is kept about kernels. Any thread. */
+uint64_t hsae_kernel_code_hash(void);
+
 #endif

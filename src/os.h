@@ -31,6 +31,10 @@ bool hsae_os_is_separator(char c);
 /* What is behind the last separator: `path` where there is none. */
 const char *hsae_os_file_name(const char *path);
 int hsae_os_make_folder(const char *path);
+/* The same, for this user alone. */
+int hsae_os_make_private_folder(const char *path);
+/* False: `path` is a folder in which others than this user and root may make files. On Windows: true. */
+bool hsae_os_is_private(const char *path);
 int hsae_os_remove(const char *path);
 /* An empty one. */
 int hsae_os_remove_folder(const char *path);
@@ -50,7 +54,14 @@ void hsae_os_folder_close(struct hsae_os_folder *folder);
 const char *hsae_os_cache_folder(const char **tail);
 /* Makes a folder with a new name in $TMPDIR or where the system has such folders; `path` is that name, on a failure, too. */
 int hsae_os_temporary_folder(char *path, size_t size);
+/* A folder that this user has for files that can be made again, where temporary files lie; made if it is not there. -1: there is none that
+ * is private. */
+int hsae_os_private_temporary(char *path, size_t size);
 char *hsae_os_working_folder(char *path, size_t size);
+/* The program that this process runs; NULL: not known. */
+char *hsae_os_program_path(char *path, size_t size);
+/* A number that changes when the file at `path` is replaced or written; 0: there is no file. */
+uint64_t hsae_os_stamp(const char *path);
 
 /* ---- files ---- */
 
@@ -111,7 +122,18 @@ enum hsae_os_library { HSAE_OS_OPENCL, HSAE_OS_VULKAN, HSAE_OS_CLBLAST };
 void *hsae_os_library_open(enum hsae_os_library library);
 /* A function, to be copied into a pointer of its type; NULL: there is none of that name. */
 void *hsae_os_library_symbol(void *library, const char *name);
+/* A library by its name or its path; NULL: `error` says why. */
+void *hsae_os_library_open_file(const char *name, char *error, size_t size);
+/* Its name, as messages call it. */
+const char *hsae_os_library_name(enum hsae_os_library library);
+/* hsae_os_stamp of the file that opening this library by that name would take, as far as it can be told without opening it. */
+uint64_t hsae_os_library_stamp(const char *name);
 void hsae_os_library_close(void *library);
+/* The index-th folder in which the loader of OpenCL or Vulkan looks for files that name drivers; false: there are no more. Windows keeps
+ * them in the registry: none. */
+bool hsae_os_driver_folder(enum hsae_os_library loader, size_t index, char *path, size_t size);
+/* The index-th file of a device that is there, and which this user may not open; false: there are no more. */
+bool hsae_os_forbidden_device(size_t index, char *path, size_t size);
 
 /* ---- the machine ---- */
 
@@ -138,6 +160,32 @@ const char *hsae_os_getenv(const char *name);
 void hsae_os_setenv(const char *name, const char *value);
 /* "NAME=value", up to a NULL. */
 char **hsae_os_environment(void);
+
+/* ---- child processes ---- */
+
+enum hsae_os_ending {
+    HSAE_OS_ENDED,       /* with exit status 0 */
+    HSAE_OS_DIED,        /* of a signal, or with another status */
+    HSAE_OS_STILL,       /* it used no processor for too long: ended by force */
+    HSAE_OS_TOO_LONG,    /* ended by force */
+    HSAE_OS_STOPPED,     /* `stop` said so: ended by force */
+    HSAE_OS_NOT_STARTED, /* errno says why */
+};
+struct hsae_os_child {
+    const char *const *words; /* the program's path, then its arguments, up to a NULL */
+    double still_seconds;     /* without progress of its processor time; 0: no limit */
+    double most_seconds;      /* 0: no limit */
+    bool (*stop)(void *user); /* called some times a second; NULL: never */
+    void *user;
+    /* What comes back. */
+    char *output;     /* standard output, ends with a 0; free(); NULL: out of memory, or not started */
+    char errors[256]; /* the last line of standard error */
+    char how[48];     /* DIED: "signal 11 (SIGSEGV)" */
+};
+/* Runs a program until it ends or has to. Its standard input is a pipe that closes with this process (hsae_os_child_begin). */
+enum hsae_os_ending hsae_os_run(struct hsae_os_child *child);
+/* For the program that hsae_os_run runs: from here on it ends at once when its parent does, and leaves no file when it crashes. */
+void hsae_os_child_begin(void);
 
 /* A thread that no signal comes to: those are the program's. 0 or an errno. */
 int hsae_os_thread_start(pthread_t *thread, void *(*run)(void *), void *user);

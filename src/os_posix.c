@@ -5,6 +5,10 @@
 
 #include "os.h"
 
+#ifdef __APPLE__
+#include <mach-o/dyld.h>
+#endif
+
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -59,6 +63,19 @@ int hsae_os_make_folder(const char *path)
     return mkdir(path, 0777);
 }
 
+int hsae_os_make_private_folder(const char *path)
+{
+    return mkdir(path, 0700);
+}
+
+bool hsae_os_is_private(const char *path)
+{
+    struct stat info;
+    if (stat(path, &info) || !S_ISDIR(info.st_mode))
+        return true;
+    return (info.st_uid == geteuid() || info.st_uid == 0) && !(info.st_mode & (S_IWGRP | S_IWOTH));
+}
+
 int hsae_os_remove(const char *path)
 {
     return unlink(path);
@@ -111,6 +128,46 @@ int hsae_os_temporary_folder(char *path, size_t size)
     const char *parent = getenv("TMPDIR");
     snprintf(path, size, "%.1000s/hsae-XXXXXX", parent && *parent ? parent : "/tmp");
     return mkdtemp(path) ? 0 : -1;
+}
+
+int hsae_os_private_temporary(char *path, size_t size)
+{
+    const char *parent = getenv("TMPDIR");
+    struct stat info;
+    snprintf(path, size, "%.1000s/hsae-%lu", parent && *parent ? parent : "/tmp", (unsigned long)geteuid());
+    mkdir(path, 0700);
+    return !lstat(path, &info) && S_ISDIR(info.st_mode) && info.st_uid == geteuid() && hsae_os_is_private(path) ? 0 : -1;
+}
+
+char *hsae_os_program_path(char *path, size_t size)
+{
+#ifdef __APPLE__
+    uint32_t most = (uint32_t)size;
+    return _NSGetExecutablePath(path, &most) == 0 ? path : NULL;
+#else
+    ssize_t length = readlink("/proc/self/exe", path, size);
+    if (length <= 0 || (size_t)length >= size)
+        return NULL;
+    path[length] = 0;
+    return path;
+#endif
+}
+
+uint64_t hsae_os_stamp(const char *path)
+{
+    struct stat info;
+    if (stat(path, &info))
+        return 0;
+#ifdef __APPLE__
+    const struct timespec changed = info.st_mtimespec;
+#else
+    const struct timespec changed = info.st_mtim;
+#endif
+    uint64_t stamp = 1;
+    const uint64_t parts[] = {(uint64_t)info.st_size, (uint64_t)info.st_ino, (uint64_t)changed.tv_sec, (uint64_t)changed.tv_nsec};
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        stamp = (stamp ^ parts[i]) * 0x9e3779b97f4a7c15u;
+    return stamp | 1;
 }
 
 char *hsae_os_working_folder(char *path, size_t size)
@@ -299,17 +356,19 @@ char *hsae_os_text_close(struct hsae_os_text *text)
 
 /* ---- libraries ---- */
 
+static const char *const library_names[][2] = {
+    [HSAE_OS_OPENCL] = {"libOpenCL.so.1"},
+#ifdef __APPLE__
+    [HSAE_OS_VULKAN] = {"libvulkan.1.dylib", "libMoltenVK.dylib"},
+#else
+    [HSAE_OS_VULKAN] = {"libvulkan.so.1"},
+#endif
+    [HSAE_OS_CLBLAST] = {"libclblast.so.1"},
+};
+
 void *hsae_os_library_open(enum hsae_os_library library)
 {
-    static const char *const names[][2] = {
-        [HSAE_OS_OPENCL] = {"libOpenCL.so.1"},
-#ifdef __APPLE__
-        [HSAE_OS_VULKAN] = {"libvulkan.1.dylib", "libMoltenVK.dylib"},
-#else
-        [HSAE_OS_VULKAN] = {"libvulkan.so.1"},
-#endif
-        [HSAE_OS_CLBLAST] = {"libclblast.so.1"},
-    };
+    const char *const(*names)[2] = library_names;
     void *handle = dlopen(names[library][0], RTLD_NOW | RTLD_LOCAL);
     return handle || !names[library][1] ? handle : dlopen(names[library][1], RTLD_NOW | RTLD_LOCAL);
 }
@@ -322,6 +381,36 @@ void *hsae_os_library_symbol(void *library, const char *name)
 void hsae_os_library_close(void *library)
 {
     dlclose(library);
+}
+
+void *hsae_os_library_open_file(const char *name, char *error, size_t size)
+{
+    void *library = dlopen(name, RTLD_LAZY | RTLD_LOCAL);
+    if (!library)
+        snprintf(error, size, "%s", dlerror());
+    return library;
+}
+
+const char *hsae_os_library_name(enum hsae_os_library library)
+{
+    return library_names[library][0];
+}
+
+/* A name without a slash is found by way of $LD_LIBRARY_PATH, or of a cache that is written when packages are installed. */
+uint64_t hsae_os_library_stamp(const char *name)
+{
+    const char *folders = getenv("LD_LIBRARY_PATH");
+    char path[4096];
+    if (strchr(name, '/'))
+        return hsae_os_stamp(name);
+    for (size_t length; folders && *folders; folders += length + (folders[length] == ':')) {
+        length = strcspn(folders, ":");
+        snprintf(path, sizeof path, "%.*s/%s", (int)length, folders, name);
+        uint64_t stamp = length ? hsae_os_stamp(path) : 0;
+        if (stamp)
+            return stamp;
+    }
+    return hsae_os_stamp("/etc/ld.so.cache");
 }
 
 /* ---- the machine ---- */

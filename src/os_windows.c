@@ -158,6 +158,18 @@ int hsae_os_make_folder(const char *path)
     return hsae_os_kind(path) == HSAE_OS_FOLDER ? fail_as(EEXIST) : -1; /* of "C:" it says that access is denied */
 }
 
+/* Folders below the user's own are private as they are. */
+int hsae_os_make_private_folder(const char *path)
+{
+    return hsae_os_make_folder(path);
+}
+
+bool hsae_os_is_private(const char *path)
+{
+    (void)path;
+    return true;
+}
+
 int hsae_os_remove(const char *path)
 {
     wchar_t wide[WIDE];
@@ -265,6 +277,42 @@ int hsae_os_temporary_folder(char *path, size_t size)
             break;
     }
     return -1;
+}
+
+int hsae_os_private_temporary(char *path, size_t size)
+{
+    wchar_t wide[WIDE];
+    char text[TEXT];
+    DWORD length = GetTempPathW(WIDE, wide);
+    if (!length || length >= WIDE || !to_text(wide, true, text, sizeof text))
+        return -1;
+    snprintf(path, size, "%shsae", text);
+    return hsae_os_make_folder(path) == 0 || errno == EEXIST ? 0 : -1;
+}
+
+char *hsae_os_program_path(char *path, size_t size)
+{
+    wchar_t wide[WIDE];
+    DWORD length = GetModuleFileNameW(NULL, wide, WIDE);
+    return length && length < WIDE ? to_text(wide, true, path, size) : NULL;
+}
+
+uint64_t hsae_os_stamp(const char *path)
+{
+    BY_HANDLE_FILE_INFORMATION info;
+    HANDLE handle = open_handle(path, FILE_READ_ATTRIBUTES, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS);
+    if (handle == INVALID_HANDLE_VALUE)
+        return 0;
+    uint64_t stamp = 0;
+    if (GetFileInformationByHandle(handle, &info)) {
+        const DWORD parts[] = {info.nFileSizeHigh, info.nFileSizeLow, info.ftLastWriteTime.dwHighDateTime,
+                               info.ftLastWriteTime.dwLowDateTime};
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+            stamp = (stamp ^ parts[i]) * 0x9e3779b97f4a7c15u;
+        stamp |= 1;
+    }
+    CloseHandle(handle);
+    return stamp;
 }
 
 char *hsae_os_working_folder(char *path, size_t size)
@@ -472,12 +520,37 @@ char *hsae_os_text_close(struct hsae_os_text *text)
 
 /* ---- libraries ---- */
 
+static const char *const library_names[] = {
+    [HSAE_OS_OPENCL] = "OpenCL.dll", [HSAE_OS_VULKAN] = "vulkan-1.dll", [HSAE_OS_CLBLAST] = "clblast.dll"};
+
 void *hsae_os_library_open(enum hsae_os_library library)
 {
-    static const wchar_t *const names[] = {
-        [HSAE_OS_OPENCL] = L"OpenCL.dll", [HSAE_OS_VULKAN] = L"vulkan-1.dll", [HSAE_OS_CLBLAST] = L"clblast.dll"};
+    wchar_t wide[WIDE];
     /* The program's folder and the system's, not the working folder, in which anybody may have put one. */
-    return LoadLibraryExW(names[library], NULL, LOAD_LIBRARY_SEARCH_DEFAULT_DIRS);
+    return to_wide(library_names[library], wide) ? LoadLibraryExW(wide, NULL, LOAD_LIBRARY_SEARCH_DEFAULT_DIRS) : NULL;
+}
+
+void *hsae_os_library_open_file(const char *name, char *error, size_t size)
+{
+    wchar_t wide[WIDE];
+    void *library = to_wide(name, wide) ? LoadLibraryExW(wide, NULL, LOAD_LIBRARY_SEARCH_DEFAULT_DIRS) : NULL;
+    if (!library)
+        snprintf(error, size, "%s: error %lu", name, GetLastError());
+    return library;
+}
+
+const char *hsae_os_library_name(enum hsae_os_library library)
+{
+    return library_names[library];
+}
+
+uint64_t hsae_os_library_stamp(const char *name)
+{
+    wchar_t wide[WIDE], found[WIDE];
+    char text[TEXT];
+    if (!to_wide(name, wide) || !SearchPathW(NULL, wide, NULL, WIDE, found, NULL) || !to_text(found, true, text, sizeof text))
+        return 0;
+    return hsae_os_stamp(text);
 }
 
 void *hsae_os_library_symbol(void *library, const char *name)

@@ -1,4 +1,5 @@
 #include "speed.h"
+#include "kernel_code.h"
 #include "train/shape.h"
 
 #include <math.h>
@@ -50,6 +51,7 @@ bool hsae_launch_guessed(const struct hsae_device *device, const struct hsae_lau
 
 /* What speeds depend on. */
 struct key {
+    uint64_t kernels;
     char name[256], driver[256];
     uint32_t backend, screens;
     struct hsae_kernel_shape shapes[HSAE_KERNEL_COUNT];
@@ -58,6 +60,7 @@ struct key {
 static void make_key(const struct hsae_device *device, struct key *key)
 {
     memset(key, 0, sizeof *key);
+    key->kernels = hsae_kernel_code_hash();
     memcpy(key->name, device->info.name, strlen(device->info.name));
     memcpy(key->driver, device->info.driver, strlen(device->info.driver));
     key->backend = device->info.backend;

@@ -170,8 +170,22 @@ static void on_log(void *user, hsae_log_level level, const char *message)
 
 hsae_context *cli_context(void)
 {
+    return cli_context_for(on_log, NULL);
+}
+
+static bool is_stopped(void *user)
+{
+    (void)user;
+    return cli_signal() != 0;
+}
+
+hsae_context *cli_context_for(hsae_log_fn log, void *user)
+{
+    char program[4096];
     hsae_context *context = NULL;
-    if (hsae_context_create(&(hsae_context_params){.log = on_log}, &context) != HSAE_OK)
+    const hsae_context_params params = {
+        .log = log, .log_user = user, .stop = is_stopped, .program = hsae_os_program_path(program, sizeof program)};
+    if (hsae_context_create(&params, &context) != HSAE_OK)
         cli_out_of_memory();
     return context;
 }
@@ -190,38 +204,6 @@ bool cli_checks_devices(void)
 void cli_say_unchecked(void)
 {
     cli_warning("HSAE_SELF_TEST=off uses the device all the same");
-}
-
-/* Where there is no room for a test it is left out. */
-hsae_status cli_test_device(hsae_device **device)
-{
-    if (!cli_checks_devices() || hsae_device_get_info(*device)->backend == HSAE_BACKEND_REF)
-        return HSAE_OK;
-    hsae_status status = hsae_device_test(*device, false);
-    if (status == HSAE_ERROR_FILE) {
-        cli_warning("%s is used without a test", hsae_device_get_info(*device)->id);
-        status = HSAE_OK;
-    }
-    if (status == HSAE_ERROR_DRIVER)
-        cli_say_unchecked();
-    if (status != HSAE_OK)
-        hsae_device_close(device);
-    return status;
-}
-
-hsae_status cli_open_device(hsae_context *context, const char *id, hsae_device **out)
-{
-    char chosen[32], reason[128] = "given with --device";
-    hsae_status status = HSAE_OK;
-    if (!id) {
-        status = hsae_device_default(context, chosen, reason);
-        id = chosen;
-    }
-    if (status == HSAE_OK)
-        status = hsae_device_open(context, id, out);
-    if (status == HSAE_OK)
-        cli_note("device %s (%s): %s", hsae_device_get_info(*out)->id, hsae_device_get_info(*out)->name, reason);
-    return status == HSAE_OK ? cli_test_device(out) : status;
 }
 
 static const char *const dtype_names[] = {[HSAE_DTYPE_F32] = "f32", [HSAE_DTYPE_F16] = "f16", [HSAE_DTYPE_BF16] = "bf16"};

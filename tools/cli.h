@@ -50,6 +50,8 @@ struct cli_command {
     const char *examples;
     int (*run)(const struct cli_command *command, int argc, char **argv);
 };
+/* hsae __probe: what the library runs to try drivers (hsae_context_params.program). Does not come back. */
+void cli_probe(int argc, char **argv);
 extern const struct cli_command cli_devices, cli_train, cli_report, cli_eval, cli_encode, cli_decode, cli_export, cli_import, cli_tree,
     cli_explore, cli_info, cli_bench, cli_tune;
 
@@ -90,14 +92,15 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, const st
 
 /* The library, with its messages on standard error. NULL after a message. */
 hsae_context *cli_context(void);
+hsae_context *cli_context_for(hsae_log_fn log, void *user);
 /* While on, errors of the library are shown as warnings (a file that is only tried). */
 void cli_soften_errors(bool on);
 /* Whether devices are tested and steps checked (HSAE_SELF_TEST), and how to use a device that failed. */
 bool cli_checks_devices(void);
 void cli_say_unchecked(void);
-/* hsae_device_test, unless the user does not want it (HSAE_SELF_TEST): closes a device that computes wrong. */
-hsae_status cli_test_device(hsae_device **device);
-/* Opens `id`, or the default device, says which and why, and tests it. */
+/* Opens a device that is tested first, unless the user does not want that. */
+hsae_status cli_open_tested(hsae_context *context, const char *id, hsae_device **out);
+/* The same of `id`, or of the best device that works; says which and why. */
 hsae_status cli_open_device(hsae_context *context, const char *id, hsae_device **out);
 /* How data sets are read, and the options that say so. */
 struct cli_input {

@@ -47,6 +47,8 @@ static int run(int argc, char **argv)
 int main(int argc, char **argv)
 {
     hsae_os_program_begin(&argc, &argv);
+    if (argc > 1 && strcmp(argv[1], "__probe") == 0)
+        cli_probe(argc - 2, argv + 2);
     cli_catch_signals();
     return cli_finish_output(run(argc, argv));
 }

@@ -371,9 +371,7 @@ static hsae_status compare_device(struct bench *bench, hsae_context *context, co
 {
     hsae_device *device = NULL;
     hsae_bench_result result;
-    hsae_status status = hsae_device_open(context, info->id, &device);
-    if (status == HSAE_OK)
-        status = cli_test_device(&device);
+    hsae_status status = cli_open_tested(context, info->id, &device);
     json_array_clear(bench->intervals);
     if (status == HSAE_OK)
         status = hsae_bench_run(device, &bench->params, &result);
@@ -405,14 +403,12 @@ static void print_comparison_head(const struct bench *bench)
 static int bench_all(struct bench *bench)
 {
     enum { LONGEST_STEP = 3 };
-    hsae_context *context = NULL;
     hsae_device_info *list = NULL;
     size_t count = 0, measured = 0;
     json_t *devices = json_array();
     bench->params.longest_step = LONGEST_STEP;
-    hsae_status status = hsae_context_create(&(hsae_context_params){.log = keep_reason, .log_user = bench}, &context);
-    if (status == HSAE_OK)
-        status = hsae_device_list(context, &list, &count);
+    hsae_context *context = cli_context_for(keep_reason, bench);
+    hsae_status status = context ? hsae_device_list(context, &list, &count) : HSAE_ERROR_MEMORY;
     if (wants_table(bench))
         print_comparison_head(bench);
     for (size_t i = 0; i < count && status != HSAE_CANCELLED; i++) {

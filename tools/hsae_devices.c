@@ -20,11 +20,7 @@ static const char *type_name(hsae_device_type type)
 /* "passed", "failed" or, where there was no room for the test, "not run"; the reason is logged. */
 static const char *self_test(hsae_context *context, const char *id)
 {
-    hsae_device *device = NULL;
-    hsae_status status = hsae_device_open(context, id, &device);
-    if (status == HSAE_OK)
-        status = hsae_device_test(device, true);
-    hsae_device_close(&device);
+    hsae_status status = hsae_device_try(context, id, true);
     return status == HSAE_OK ? "passed" : status == HSAE_ERROR_FILE ? "not run" : "failed";
 }
 
@@ -131,17 +127,46 @@ static void show_devices(struct show *show, const hsae_device_info *list, size_t
     }
 }
 
+/* What keeps other devices from being listed. */
+struct problems {
+    hsae_device_problem *items;
+    size_t count;
+};
+
+static json_t *problems_json(const struct problems *problems)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < problems->count; i++) {
+        const hsae_device_problem *problem = &problems->items[i];
+        json_t *object = json_pack("{s:s, s:o}", "backend", backend_name(problem->backend), "problem", text_json(problem->what));
+        if (object && *problem->remedy)
+            json_object_set_new(object, "remedy", text_json(problem->remedy));
+        json_array_append_new(array, object);
+    }
+    return array;
+}
+
+static void print_problems(const struct problems *problems)
+{
+    if (problems->count)
+        puts("\nProblems:");
+    for (size_t i = 0; i < problems->count; i++)
+        printf("  %s%s%s\n", problems->items[i].what, *problems->items[i].remedy ? "; " : "", problems->items[i].remedy);
+}
+
 /* Shows the devices; the exit status. */
-static int show(hsae_context *context, const hsae_device_info *list, size_t count, bool json, bool test)
+static int show(hsae_context *context, const hsae_device_info *list, size_t count, const struct problems *problems, bool json, bool test)
 {
     char id[32], reason[128];
     struct show show = {.context = context, .test = test, .devices = json ? json_array() : NULL};
     hsae_status status = hsae_device_default(context, id, reason);
     show_devices(&show, list, count);
     /* A default that does not exist ($HSAE_DEVICE) is an error of its own, after the list. */
-    if (json &&
-        cli_print_json(json_pack("{s:o, s:o}", "devices", show.devices, "default", status == HSAE_OK ? json_string(id) : json_null())))
+    if (json && cli_print_json(json_pack("{s:o, s:o, s:o}", "devices", show.devices, "default",
+                                         status == HSAE_OK ? json_string(id) : json_null(), "problems", problems_json(problems))))
         return CLI_FAILED;
+    if (!json)
+        print_problems(problems);
     if (!json && status == HSAE_OK)
         printf("\nDefault: %s (%s)\n", id, reason);
     if (cli_signal())
@@ -161,13 +186,17 @@ static int run(const struct cli_command *command, int argc, char **argv)
     int exit_status = cli_parse(command, argc, argv, options, NULL, NULL);
     if (exit_status != CLI_CONTINUE)
         return exit_status;
+    struct problems problems = {0};
     hsae_device_info *list = NULL;
     size_t count = 0;
     hsae_context *context = cli_context();
     if (!context)
         return CLI_FAILED;
-    hsae_status status = hsae_device_list(context, &list, &count);
-    exit_status = status == HSAE_OK ? show(context, list, count, json, test) : cli_exit_status(status);
+    hsae_status status = hsae_device_problems(context, test, &problems.items, &problems.count);
+    if (status == HSAE_OK)
+        status = hsae_device_list(context, &list, &count);
+    exit_status = status == HSAE_OK ? show(context, list, count, &problems, json, test) : cli_exit_status(status);
+    hsae_free(problems.items);
     hsae_free(list);
     hsae_context_destroy(&context);
     return exit_status;
@@ -175,7 +204,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_devices = {
     .name = "devices",
-    .summary = "Lists every device of every backend.",
+    .summary = "Lists every device of every backend, and what keeps others from being used.",
     .synopsis = "[--test] [--json]",
     .examples = "  hsae devices\n"
                 "  hsae devices --test\n"

@@ -64,7 +64,24 @@ HSAE_API const char *hsae_device_quirk(const hsae_device_info *info, size_t inde
  * "the only GPU". */
 HSAE_API hsae_status hsae_device_default(hsae_context *context, char id[32], char *reason);
 
-/* Opens a device; NULL: the default one. ERROR_NO_DEVICE lists the ids that exist. */
+/* The index of the device that would be the default one if there were no others than these: `list` is one of hsae_device_list, from which
+ * some may have been taken out; `same_as` is filled anew. count >= 1; reason as above. For a program that goes on with the next best one.
+ */
+HSAE_API size_t hsae_device_best(hsae_device_info *list, size_t count, char *reason);
+
+/* Something that keeps a device from being used, or a driver that was left out. */
+typedef struct hsae_device_problem {
+    hsae_backend backend; /* HSAE_BACKEND_REF: it is of none */
+    char what[512];       /* "the OpenCL platform X has no device" */
+    char remedy[256];     /* what may help; "": not known */
+} hsae_device_problem;
+/* All that is known of drivers without devices, files that name drivers and do not load, loaders that are not installed, devices that may
+ * not be opened. With hsae_context_params.program drivers are looked at in a child process, and those which crash or hang there are among
+ * the problems; `again` tries them, too, where they are remembered from an earlier start. That is decided once in a process: to be called
+ * before other functions of devices. *list is an array of *count (>= 0); free with hsae_free. */
+HSAE_API hsae_status hsae_device_problems(hsae_context *context, bool again, hsae_device_problem **list, size_t *count);
+
+/* Opens a device; NULL: the default one, and no other if that fails. ERROR_NO_DEVICE lists the ids that exist. */
 HSAE_API hsae_status hsae_device_open(hsae_context *context, const char *id, hsae_device **out);
 /* All objects made on the device must be gone. Sets *device to NULL; takes NULL. */
 HSAE_API void hsae_device_close(hsae_device **device);
@@ -74,10 +91,21 @@ HSAE_API const hsae_device_info *hsae_device_get_info(const hsae_device *device)
 /* Whether the device computes what the reference device does: trains a small model of odd sizes for a few steps on both, with everything
  * switched on, and compares the whole training state; then encodes, decodes and evaluates with that model. A second or two, more where
  * kernels must be compiled. A success is kept in the cache
- * folder, and known from there for the same library, device, driver and tuning unless `again`. ERROR_DRIVER says what is off, and by how
+ * folder, and known from there for the same library, kernels, device, driver and tuning unless `again`. ERROR_DRIVER says what is off, and by how
  * much; any other error is one of training or of a session, ERROR_FILE that of a data set in $TMPDIR. Thread-safety: as any use of the
  * device. */
 HSAE_API hsae_status hsae_device_test(hsae_device *device, bool again);
+
+/* Opens the device and tests it (hsae_device_test) in a child process, where hsae_context_params.program names one, else in this process;
+ * closes it. To be called before hsae_device_open: a driver that crashes or hangs there is ERROR_DEVICE_LOST, and so it is from the cache
+ * folder on later calls, unless `again`. A success is remembered, too. ERROR_NO_DEVICE, those of hsae_device_open and hsae_device_test,
+ * CANCELLED. */
+HSAE_API hsae_status hsae_device_try(hsae_context *context, const char *id, bool again);
+
+/* What a program that hsae_context_params.program names does with its words after "__probe". Loads drivers, which may crash or never come
+ * back: the program does nothing else, in a process of its own. *answer is one line to be printed on standard output; free with hsae_free.
+ * ERROR_ARGUMENT: the words are of another version of the library. */
+HSAE_API hsae_status hsae_device_probe(size_t count, char *const *words, char **answer);
 
 #ifdef __cplusplus
 }

@@ -5,6 +5,7 @@
 #ifndef HSAE_STATUS_H
 #define HSAE_STATUS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -59,8 +60,17 @@ typedef struct hsae_context_params {
     hsae_log_fn log; /* NULL: messages are dropped */
     void *log_user;  /* first argument of `log` */
     /* Folder for compiled kernels; NULL: $HSAE_CACHE_DIR, else $XDG_CACHE_HOME/hsae, else ~/.cache/hsae, on Windows %LOCALAPPDATA%/hsae;
-     * "": no cache. */
+     * "": no cache. A folder that other users may write, or that belongs to one, is refused with a warning: no cache. */
     const char *cache_dir;
+    /* Path of a program in which drivers are tried before this process loads them: it calls hsae_device_probe with the words that come
+     * after its first one, "__probe", prints the answer, and ends. A driver that crashes or hangs there is left out with a warning, and
+     * remembered in the cache folder. The program `hsae` is one. With it, the library sets environment variables before it loads drivers:
+     * POCL_CACHE_DIR where PoCL could not write its own, OCL_ICD_VENDORS and VK_DRIVER_FILES where a driver is left out. So list or open
+     * devices first while no other thread reads the environment. NULL: drivers are loaded untried. Copied. */
+    const char *program;
+    /* Asked some times a second while a driver is being tried: true ends that with HSAE_CANCELLED. NULL: never. */
+    bool (*stop)(void *user);
+    void *stop_user; /* argument of `stop` */
 } hsae_context_params;
 
 /* Everything else hangs on a context. Immutable after creation, so any number of threads may share one. It must outlive all objects made

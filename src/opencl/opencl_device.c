@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "drivers/drivers.h"
 #include "opencl/opencl.h"
 
 /* ---- errors ---- */
@@ -76,16 +77,20 @@ static uint64_t device_number(const struct opencl_api *cl, cl_device_id id, cl_d
     return size == sizeof wide ? wide : narrow;
 }
 
-/* Whether kernels can be built for the device and run on it. */
-static bool usable(const struct opencl_api *cl, cl_device_id id)
+/* Why no kernels can be built for the device or run on it; NULL: they can. */
+static const char *why_unusable(const struct opencl_api *cl, cl_device_id id)
 {
     int major = 0, minor = 0;
     char version[64];
     cl_int ignored, *error = &ignored;
     device_text(cl, id, CL_DEVICE_VERSION, version, sizeof version);
-    return sscanf(version, "OpenCL %d.%d", &major, &minor) == 2 && 10 * major + minor >= 12 &&
-           device_number(cl, id, CL_DEVICE_AVAILABLE, error) && device_number(cl, id, CL_DEVICE_COMPILER_AVAILABLE, error) &&
-           device_number(cl, id, CL_DEVICE_ENDIAN_LITTLE, error);
+    if (sscanf(version, "OpenCL %d.%d", &major, &minor) != 2 || 10 * major + minor < 12)
+        return "its driver is older than OpenCL 1.2";
+    if (!device_number(cl, id, CL_DEVICE_AVAILABLE, error))
+        return "its driver says that it is not available";
+    if (!device_number(cl, id, CL_DEVICE_COMPILER_AVAILABLE, error))
+        return "its driver has no compiler";
+    return device_number(cl, id, CL_DEVICE_ENDIAN_LITTLE, error) ? NULL : "its numbers are big-endian";
 }
 
 /* Appends the usable devices of a platform. One without devices is common (Clover). */
@@ -112,11 +117,11 @@ static hsae_status find_on_platform(hsae_context *context, const struct opencl_a
         hsae_log(context, HSAE_LOG_WARNING, "OpenCL platform %s is left out: %s", name, hsae_opencl_error_name(error, code));
     }
     for (cl_uint i = 0; i < ids_count && !error; i++)
-        if (usable(cl, ids[i])) {
+        if (!why_unusable(cl, ids[i])) {
             grown[(*count)++] = (struct found_device){platform, ids[i]};
         } else {
             device_text(cl, ids[i], CL_DEVICE_NAME, name, sizeof name);
-            hsae_log(context, HSAE_LOG_DEBUG, "OpenCL device %s is left out: not available, before OpenCL 1.2 or without a compiler", name);
+            hsae_log(context, HSAE_LOG_DEBUG, "OpenCL device %s is left out: %s", name, why_unusable(cl, ids[i]));
         }
     free(ids);
     return HSAE_OK;
@@ -148,6 +153,60 @@ static hsae_status find_devices(hsae_context *context, struct found_device **lis
         *count = 0;
     }
     return status;
+}
+
+/* What often keeps a platform from having devices. */
+static const char *platform_remedy(const char *name)
+{
+    static const struct {
+        const char *name, *remedy;
+    } remedies[] = {
+        {"Portable Computing", "PoCL needs a cache folder that it can write: set HOME, or POCL_CACHE_DIR"},
+        {"Intel", "it is for Intel's GPUs: with one, the user must be in the group render, to open /dev/dri/renderD*"},
+        {"NVIDIA", "nvidia-smi says whether the kernel's part of the driver works; restart after an update of the driver"},
+        {"AMD", "the user must be in the groups render and video, to open /dev/kfd and /dev/dri/renderD*"},
+        {"rusticl", "set RUSTICL_ENABLE to the driver that it is to use: radeonsi, iris, nouveau or llvmpipe"},
+        {"Clover", "Clover is no longer kept up: use rusticl, or Vulkan"},
+    };
+    for (size_t i = 0; i < sizeof remedies / sizeof *remedies; i++)
+        if (strstr(name, remedies[i].name))
+            return remedies[i].remedy;
+    return NULL;
+}
+
+static void explain_platform(const struct opencl_api *cl, cl_platform_id platform, struct hsae_problems *problems)
+{
+    enum { MOST = 64 };
+    cl_device_id ids[MOST];
+    cl_uint count = 0;
+    char name[128], version[128];
+    platform_text(cl, platform, CL_PLATFORM_NAME, name, sizeof name);
+    platform_text(cl, platform, CL_PLATFORM_VERSION, version, sizeof version);
+    cl_int error = cl->GetDeviceIDs(platform, CL_DEVICE_TYPE_ALL, MOST, ids, &count);
+    if (error == CL_DEVICE_NOT_FOUND || (!error && !count))
+        hsae_problem_add(problems, HSAE_BACKEND_OPENCL, platform_remedy(name), "the OpenCL platform %s (%s) has no device", name, version);
+    for (cl_uint i = 0; i < count && i < MOST && !error; i++) {
+        char device[128];
+        device_text(cl, ids[i], CL_DEVICE_NAME, device, sizeof device);
+        if (why_unusable(cl, ids[i]))
+            hsae_problem_add(problems, HSAE_BACKEND_OPENCL, "install a newer driver", "the OpenCL device %s (platform %s) is left out: %s",
+                             device, name, why_unusable(cl, ids[i]));
+    }
+}
+
+static void explain(hsae_context *context, struct hsae_problems *problems)
+{
+    enum { MOST = 32 };
+    const struct opencl_api *cl = hsae_opencl_api();
+    cl_platform_id platforms[MOST];
+    cl_uint count = 0;
+    (void)context;
+    if (!cl)
+        hsae_problem_add(problems, HSAE_BACKEND_OPENCL, "install a newer one", "the OpenCL loader %s is older than OpenCL 1.2",
+                         hsae_os_library_name(HSAE_OS_OPENCL));
+    else if (!cl->GetPlatformIDs(MOST, platforms, &count))
+        for (cl_uint i = 0; i < count && i < MOST; i++)
+            explain_platform(cl, platforms[i], problems);
 }
 
 static uint32_t clamp_u32(uint64_t x, uint32_t most)
@@ -346,4 +405,4 @@ error:
     return status;
 }
 
-const struct backend hsae_backend_opencl = {HSAE_BACKEND_OPENCL, "opencl", enumerate, open_device};
+const struct backend hsae_backend_opencl = {HSAE_BACKEND_OPENCL, "opencl", enumerate, open_device, explain};

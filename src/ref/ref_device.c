@@ -213,4 +213,4 @@ static hsae_status ref_open(hsae_context *context, size_t index, struct hsae_dev
     return HSAE_OK;
 }
 
-const struct backend hsae_backend_ref = {HSAE_BACKEND_REF, "ref", ref_enumerate, ref_open};
+const struct backend hsae_backend_ref = {.backend = HSAE_BACKEND_REF, .name = "ref", .enumerate = ref_enumerate, .open = ref_open};
