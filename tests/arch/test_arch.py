@@ -24,7 +24,7 @@ SHAPES = [{"WG": 1, "VW": 16, "COLS": 2, "RANGES": 1, **dict.fromkeys(TILES, 0)}
 VULKAN_TESTS = {"tests/unit/test_vulkan.c", "tests/offline/shapes.c"}
 # What only the layer of the operating system includes and calls: headers and functions that another system lacks, and functions of files by
 # name, which on Windows do not take UTF-8.
-SYSTEM = {"src/os_posix.c", "src/os_windows.c"}
+SYSTEM = {"src/os_posix.c", "src/os_posix_child.c", "src/os_windows.c", "src/os_windows_child.c"}
 SYSTEM_HEADERS = re.compile(r"<(dirent|dlfcn|fcntl|io|direct|process|unistd|windows|sys/\w+)\.h>")
 SYSTEM_CALLS = re.compile(r"(?<![\w.>])(fopen|freopen|tmpfile|remove|rename|realpath|access|stat|mkdir|rmdir|unlink|mkstemp|mkdtemp|strndup|getline|"
                           r"open_memstream|fsync|setenv|clock_gettime|nanosleep|aligned_alloc|json_(?:load|dump)_file|pthread_create|pthread_cond_timedwait|"

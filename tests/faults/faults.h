@@ -9,20 +9,27 @@
  *   apple        that driver, and an OpenCL driver for the same GPU, which tell nothing but its name
  *   rusticl      an OpenCL driver of that name, whose profiling says 1 ns for each launch
  *   drop         no call fails: of a launch of more than N work-groups only the first one runs; where $HSAE_FAULT_KERNEL is set (OpenCL),
- * of that kernel alone small        the driver of a device that has little of everything (enum small), and takes no more than that
+ *                of that kernel alone
+ *   small        the driver of a device that has little of everything (enum small), and takes no more than that
+ *   abort        the driver ends the process with SIGABRT
+ *   crash        with SIGSEGV
+ *   hang         the call never comes back
+ *   none         no call fails: the driver has no devices
  * HSAE_FAULT_COUNT=FILE: how many calls were counted, written at the end. The real loaders are $HSAE_REAL_OpenCL and $HSAE_REAL_vulkan. */
 #ifndef HSAE_TESTS_FAULTS_H
 #define HSAE_TESTS_FAULTS_H
 
 #include <dlfcn.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-enum kind { LOST, MEMORY, HOST, BUILD, WRONG, PORTABILITY, APPLE, RUSTICL, DROP, SMALL, KINDS };
+enum kind { LOST, MEMORY, HOST, BUILD, WRONG, PORTABILITY, APPLE, RUSTICL, DROP, SMALL, ABORT, CRASH, HANG, NONE, KINDS };
 /* OpenCL has one limit for SMALL_BUFFER, SMALL_ALLOCATION and SMALL_BINDING, and none for SMALL_GROUPS. */
 enum small {
     SMALL_MEMORY = 1 << 20,
@@ -37,7 +44,8 @@ enum small {
     SMALL_ARGUMENTS = 128,
 };
 
-static const char *const kind_names[] = {"lost", "memory", "host", "build", "wrong", "portability", "apple", "rusticl", "drop", "small"};
+static const char *const kind_names[] = {"lost", "memory", "host",  "build", "wrong", "portability", "apple", "rusticl",
+                                         "drop", "small",  "abort", "crash", "hang",  "none"};
 static void *real_library;
 static bool counts; /* not the other loader's proxy */
 static int fault_at;
@@ -70,13 +78,26 @@ __attribute__((destructor)) static void write_count(void)
     fclose(file);
 }
 
+/* The call that does not come back, in a process without a sanitizer's handlers. */
+static void end(void)
+{
+    signal(SIGABRT, SIG_DFL);
+    signal(SIGSEGV, SIG_DFL);
+    while (fault_kind == HANG)
+        pause();
+    raise(fault_kind == ABORT ? SIGABRT : SIGSEGV);
+}
+
 /* Whether this call fails. */
 static bool fails(bool builds)
 {
+    bool ends = fault_kind == ABORT || fault_kind == CRASH || fault_kind == HANG;
     if (atomic_load(&gone))
         return true;
-    if (!counts || fault_kind > BUILD || (fault_kind == BUILD && !builds) || atomic_fetch_add(&calls, 1) + 1 != fault_at)
+    if (!counts || (fault_kind > BUILD && !ends) || (fault_kind == BUILD && !builds) || atomic_fetch_add(&calls, 1) + 1 != fault_at)
         return false;
+    if (ends)
+        end();
     if (fault_kind == LOST) {
         drain();
         atomic_store(&gone, true);

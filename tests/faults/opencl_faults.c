@@ -227,7 +227,13 @@ FAULT(EnqueueWriteBuffer, false, (cl_command_queue q, cl_mem m, cl_bool b, size_
       (q, m, b, o, s, p, c, w, v))
 FAULT(Finish, false, (cl_command_queue q), (q))
 FAULT(Flush, false, (cl_command_queue q), (q))
-FAULT(GetDeviceIDs, false, (cl_platform_id p, cl_device_type t, cl_uint n, cl_device_id *d, cl_uint *c), (p, t, n, d, c))
+cl_int clGetDeviceIDs(cl_platform_id p, cl_device_type t, cl_uint n, cl_device_id *d, cl_uint *c)
+{
+    REAL(GetDeviceIDs);
+    if (counts && fault_kind == NONE)
+        return CL_DEVICE_NOT_FOUND;
+    return fails(false) ? error() : real(p, t, n, d, c);
+}
 FAULT(GetKernelWorkGroupInfo, false, (cl_kernel k, cl_device_id d, cl_kernel_work_group_info i, size_t s, void *v, size_t *r),
       (k, d, i, s, v, r))
 FAULT(GetPlatformIDs, false, (cl_uint n, cl_platform_id *p, cl_uint *c), (n, p, c))

@@ -51,6 +51,13 @@ WRAP(bias)
 WRAP(control)
 WRAP(relink_best)
 
+static uint64_t other_kernels;
+uint64_t __real_hsae_kernel_code_hash(void), __wrap_hsae_kernel_code_hash(void);
+uint64_t __wrap_hsae_kernel_code_hash(void)
+{
+    return __real_hsae_kernel_code_hash() + other_kernels;
+}
+
 static hsae_device *open_device(hsae_context *with, struct device_ops *ops)
 {
     hsae_device *device = NULL;
@@ -135,6 +142,9 @@ static void test_cache(void **state)
     fault = &update;
     assert_ok(hsae_device_test(device, false)); /* known from the cache */
     assert_fails(hsae_device_test(device, true), HSAE_ERROR_DRIVER, "computes wrong", NULL);
+    other_kernels = 1; /* a verdict is of the kernels that it was made with */
+    assert_fails(hsae_device_test(device, false), HSAE_ERROR_DRIVER, "computes wrong", NULL);
+    other_kernels = 0;
     fault = NULL;
     hsae_device_close(&device);
     hsae_context_destroy(&cached);
