@@ -84,16 +84,12 @@ void hsae_speed_load(struct hsae_device *device)
     free(data);
 }
 
-bool hsae_speed_known(const struct hsae_device *device)
-{
-    for (size_t k = 0; k < HSAE_KERNEL_COUNT; k++)
-        if (device->speed[k].work > 0)
-            return true;
-    return false;
-}
-
 /* A shorter launch spends its time on starting: it tells only how slow the kernel is at most. */
 static const double SHORTEST = 1e-4;
+/* In one lesson (speed.h). */
+static const double MOST_FALL = 2, MOST_RISE = 8;
+/* Times as fast, or as slow, that are worth a word. */
+static const double NEWS = 1.25;
 
 /* A launch that tells. */
 struct lesson {
@@ -113,32 +109,83 @@ static int slowest_first(const void *a, const void *b)
     return left < right ? -1 : left > right;
 }
 
-/* Of one kernel's launches. The work of a launch is an estimate that may be too low for some, as for update's of large levels: the slowest
- * ones that took a quarter of the time tell the speed, so that those do not get too long either. */
-static void learn(struct hsae_speed *speed, const struct lesson *lessons, size_t count)
+/* What the launches of one kernel tell. */
+struct found {
+    double work;     /* of all */
+    double speed;    /* of the long ones; 0: there are none */
+    double longest;  /* seconds */
+    double at_least; /* the speed that short ones prove */
+};
+
+/* The work of a launch is an estimate that may be too low for some, as for update's of large levels: the slowest ones that took a quarter
+ * of the time tell the speed, so that those do not get too long either. */
+static struct found find(const struct lesson *lessons, size_t count)
 {
+    struct found found = {0};
     double all = 0, seconds = 0, work = 0, most = 0;
-    for (size_t k = 0; k < count; k++)
+    for (size_t k = 0; k < count; k++) {
         all += lessons[k].seconds;
+        found.work += lessons[k].work;
+        found.longest = fmax(found.longest, lessons[k].seconds);
+        most = fmax(most, lessons[k].work);
+    }
     for (size_t k = 0; k < count && seconds < all / 4; k++) {
         seconds += lessons[k].seconds;
         work += lessons[k].work;
     }
-    for (size_t k = 0; k < count; k++)
-        most = fmax(most, lessons[k].work);
     if (seconds > 0)
-        *speed = (struct hsae_speed){work / seconds, 1};
-    else if (!speed->measured)
-        speed->work = fmax(speed->work, most / SHORTEST);
+        found.speed = work / seconds;
+    found.at_least = most / SHORTEST;
+    return found;
 }
 
-hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *sequence)
+/* The rule of speed.h. `watched`: by a watchdog, perhaps. */
+static void learn(struct hsae_speed *speed, const struct found *found, bool watched)
+{
+    bool late = watched && found->longest > 2 * hsae_dispatch_seconds();
+    if (found->speed > 0 && (!speed->measured || found->speed >= speed->work || late))
+        *speed = (struct hsae_speed){found->speed, 1};
+    else if (found->speed > 0)
+        speed->work = fmax(found->speed, speed->work / MOST_FALL);
+    else if (speed->measured)
+        speed->work = fmin(fmax(speed->work, found->at_least), MOST_RISE * speed->work);
+    else
+        speed->work = fmax(speed->work, found->at_least);
+}
+
+/* Of one kernel's launches. True: it is worth keeping. */
+static bool learn_kernel(struct hsae_device *device, const struct lesson *lessons, size_t count, enum hsae_news *news)
+{
+    const struct found found = find(lessons, count);
+    const struct hsae_launch all = {.kernel = lessons->kernel, .work = found.work};
+    struct hsae_speed *speed = &device->speed[all.kernel], old = *speed;
+    const double before = hsae_launch_seconds(device, &all);
+    learn(speed, &found, device->info.type != HSAE_DEVICE_CPU);
+    const double after = hsae_launch_seconds(device, &all);
+    if (fmax(before, after) > 0.1 * hsae_dispatch_seconds()) {
+        if (before > NEWS * after)
+            *news = HSAE_NEWS_FASTER;
+        else if (after > NEWS * before && *news == HSAE_NEWS_NONE)
+            *news = HSAE_NEWS_SLOWER;
+    }
+    return speed->measured != old.measured || fabs(speed->work - old.work) > 0.1 * old.work;
+}
+
+static void keep(const struct hsae_device *device)
+{
+    struct key key;
+    make_key(device, &key);
+    hsae_cache_write(device->context, kind, &key, sizeof key, device->speed, sizeof device->speed);
+}
+
+hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *sequence, enum hsae_news *news)
 {
     const struct hsae_sequence_base *base = (const struct hsae_sequence_base *)sequence;
     double *ns = calloc(base->launch_count + 1u, sizeof *ns);
     struct lesson *lessons = malloc((base->launch_count + 1u) * sizeof *lessons);
     size_t count = 0;
     hsae_status status = HSAE_ERROR_MEMORY;
+    *news = HSAE_NEWS_NONE;
     if (ns && lessons)
         status = hsae_sequence_times(sequence, ns);
     else
@@ -157,14 +204,14 @@ hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *s
         hsae_log(device->context, HSAE_LOG_DEBUG, "%s: %s in %u dispatches and %u submissions, the longest %.1f and %.1f ms",
                  device->info.id, base->label, base->launch_count, base->submissions + 1, 1e3 * longest, 1e3 * longest_submission);
         qsort(lessons, count, sizeof *lessons, slowest_first);
+        bool worth = false;
         for (size_t first = 0, end = 0; first < count; first = end) {
             while (end < count && lessons[end].kernel == lessons[first].kernel)
                 end++;
-            learn(&device->speed[lessons[first].kernel], lessons + first, end - first);
+            worth |= learn_kernel(device, lessons + first, end - first, news);
         }
-        struct key key;
-        make_key(device, &key);
-        hsae_cache_write(device->context, kind, &key, sizeof key, device->speed, sizeof device->speed);
+        if (worth)
+            keep(device);
     }
     free(ns);
     free(lessons);

@@ -2,6 +2,7 @@
 #include "bench.h"
 
 #include "../context.h"
+#include "../train/lesson.h"
 #include "../train/order.h"
 #include <inttypes.h>
 #include <math.h>
@@ -436,6 +437,7 @@ static hsae_status sustain(struct bench *bench)
     struct sustained run = {bench, started, started, bench->trainer->step};
     const hsae_run_params params = {.progress = on_sustained_step, .user = &run};
     bench->trainer->config.hierarchy_period = bench->out->hierarchy_period;
+    hsae_lessons_stop(bench->trainer, false);
     hsae_status status = hsae_trainer_run(bench->trainer, bench->data, &params);
     return status == HSAE_CANCELLED && bench->out->sustained_seconds >= bench->params->sustain_seconds ? HSAE_OK : status;
 }
@@ -455,7 +457,9 @@ static hsae_status make_trainer(struct bench *bench, const hsae_config *config)
     if (!status)
         status = hsae_hierarchy_update(bench->trainer);
     bench->out->tree_seconds = hsae_os_seconds() - started;
-    return status ? status : fed_steps(bench, WARM_STEPS, &seconds);
+    if (!status)
+        status = fed_steps(bench, WARM_STEPS, &seconds);
+    return status ? status : hsae_lessons_stop(bench->trainer, true);
 }
 
 hsae_status hsae_bench_prepare(struct bench *bench, const hsae_config *config)

@@ -3,6 +3,7 @@
 #include "../context.h"
 #include "../data/dataset.h"
 #include "../data/rows.h"
+#include "../speed.h"
 #include "../train/stack.h"
 #include "metrics.h"
 
@@ -30,6 +31,8 @@ struct hsae_session {
     u32 *samples;                                  /* [capacity][2] */
     struct row_rule rule;
     hsae_left_out left_out; /* by encode */
+    int lessons;            /* runs from which the device's speed was learnt (speed.h) */
+    bool taught;            /* there are no more */
 };
 
 static void release_sequences(struct hsae_session *session)
@@ -55,12 +58,24 @@ static hsae_status record(struct hsae_session *session, struct hsae_sequence *se
     return status ? status : hsae_sequence_end(sequence);
 }
 
+/* From a timed sequence, which is recorded anew when it is needed again: in longer parts. */
+static hsae_status learn(struct hsae_session *session, struct hsae_sequence **sequence)
+{
+    enum hsae_news news;
+    hsae_status status = hsae_speed_learn(session->stack.device, *sequence, &news);
+    session->taught = ++session->lessons == HSAE_MOST_LESSONS || news != HSAE_NEWS_FASTER;
+    hsae_sequence_destroy(sequence);
+    return status;
+}
+
 /* Runs a sequence, which is recorded when it is first needed. */
 static hsae_status run(struct hsae_session *session, struct hsae_sequence **sequence, int parts, uint32_t level)
 {
+    struct hsae_device *device = session->stack.device;
+    const bool lesson = !*sequence && device->can_time && !session->taught;
     hsae_status status = HSAE_OK;
     if (!*sequence) {
-        status = hsae_sequence_create(session->stack.device, "session", false, sequence);
+        status = hsae_sequence_create(device, "session", lesson, sequence);
         if (!status)
             status = record(session, *sequence, parts, level);
         if (status)
@@ -68,7 +83,9 @@ static hsae_status run(struct hsae_session *session, struct hsae_sequence **sequ
     }
     if (!status)
         status = hsae_sequence_submit(*sequence, NULL);
-    return status ? status : hsae_device_wait(session->stack.device, 0);
+    if (!status)
+        status = hsae_device_wait(device, 0);
+    return !status && lesson ? learn(session, sequence) : status;
 }
 
 /* The host's side of the lists. */

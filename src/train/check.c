@@ -500,7 +500,7 @@ static hsae_status check_forward(struct check *check)
 bool hsae_check_due(const hsae_trainer *trainer)
 {
     const struct checked *last = &trainer->checked;
-    return trainer->checks && (!last->steps || last->lessons != trainer->lessons || (!last->tree && trainer->has_tree) ||
+    return trainer->checks && (!last->steps || (!last->taught && trainer->lessons.taught) || (!last->tree && trainer->has_tree) ||
                                (!last->ghosts && trainer->ghost_rows));
 }
 
@@ -538,7 +538,8 @@ hsae_status hsae_check_after(struct check *check)
     if (status)
         return status;
     struct checked *last = &trainer->checked;
-    *last = (struct checked){last->steps + 1, trainer->lessons, last->tree || trainer->has_tree, last->ghosts || trainer->ghost_rows};
+    *last =
+        (struct checked){last->steps + 1, trainer->lessons.taught, last->tree || trainer->has_tree, last->ghosts || trainer->ghost_rows};
     hsae_log(trainer->context, HSAE_LOG_INFO, "step %" PRIu64 " is as the reference device makes it (checked in %.3f s)",
              check->flight->step, check->seconds);
     return HSAE_OK;

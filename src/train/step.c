@@ -1,7 +1,6 @@
-#include "trainer.h"
+#include "lesson.h"
 
 #include "../context.h"
-#include "../speed.h"
 #include <math.h>
 #include <string.h>
 
@@ -392,14 +391,9 @@ static hsae_status record_flights(hsae_trainer *trainer)
     return status;
 }
 
-/* A lesson at sizes at which launches are short leaves a guess for larger ones; then, and after a first lesson of pieces that were cut too
- * small, there is another. They end soon: each makes pieces many times as large. */
-enum { MOST_LESSONS = 4 };
-
 hsae_status hsae_step_record(hsae_trainer *trainer)
 {
     const struct stack *stack = &trainer->stack;
-    struct hsae_device *device = stack->device;
     hsae_step_forget(trainer);
     hsae_status status = hsae_ghost_buffers(trainer);
     if (!status)
@@ -408,11 +402,10 @@ hsae_status hsae_step_record(hsae_trainer *trainer)
         return status;
     hsae_buffer_destroy(&trainer->kin);
     status = hsae_stack_buffer(stack, "constraint scalars", (uint64_t)stack->capacity * KIN_WORDS, GROWS_WITH_BATCH, &trainer->kin);
-    bool teachable = device->can_time && trainer->lessons < MOST_LESSONS;
-    trainer->learning = teachable && !hsae_speed_known(device);
+    trainer->learning = hsae_lesson_wanted(trainer, false);
     if (!status)
         status = record_flights(trainer);
-    if (!status && teachable && !trainer->learning && device->speed_guessed) {
+    if (!status && !trainer->learning && hsae_lesson_wanted(trainer, stack->device->speed_guessed)) {
         trainer->learning = true;
         status = record_flights(trainer);
     }

@@ -1,7 +1,7 @@
 #include "trainer.h"
 
 #include "../context.h"
-#include "../speed.h"
+#include "lesson.h"
 #include "order.h"
 #include <inttypes.h>
 #include <math.h>
@@ -31,6 +31,7 @@ hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, u
     trainer->config = *config;
     trainer->dtype = dtype;
     trainer->data_rows = UINT64_MAX;
+    trainer->lessons.next = true;
     if (config->steps >= UINT32_MAX)
         return hsae_fail(device->context, HSAE_ERROR_CONFIG, "steps = %" PRIu64 ": at most %" PRIu32 " are possible", config->steps,
                          UINT32_MAX - 1);
@@ -220,16 +221,6 @@ hsae_status hsae_flight_next(hsae_trainer *trainer, struct flight **out)
     return status;
 }
 
-/* After a step that was timed for it: the others are recorded anew, in parts as large as the device's speed allows. */
-static hsae_status learn_speed(hsae_trainer *trainer, struct flight *flight)
-{
-    hsae_status status = hsae_step_settle(trainer, 0);
-    trainer->lessons++;
-    if (!status)
-        status = hsae_speed_learn(trainer->stack.device, flight->sequence);
-    return status ? status : hsae_step_record(trainer);
-}
-
 /* A step that is compared with the reference, and waited for. */
 static hsae_status launch_checked(hsae_trainer *trainer, struct flight *flight)
 {
@@ -249,13 +240,15 @@ static hsae_status launch_checked(hsae_trainer *trainer, struct flight *flight)
 
 hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight)
 {
+    hsae_status status = hsae_lesson_begin(trainer);
+    if (status)
+        return status;
     flight->step = trainer->step + 1;
-    hsae_status status = hsae_check_due(trainer) ? launch_checked(trainer, flight) : hsae_step_submit(trainer, flight);
+    status = hsae_check_due(trainer) ? launch_checked(trainer, flight) : hsae_step_submit(trainer, flight);
     if (status)
         return status;
     trainer->step++;
-    if (trainer->learning)
-        status = learn_speed(trainer, flight);
+    status = hsae_lesson_end(trainer, flight);
     if (status)
         return status;
     if (!relinks_after(&trainer->config, trainer->step))

@@ -29,8 +29,7 @@ struct hsae_trainer {
     bool wrong;                        /* a check failed: what the trainer holds is not to be saved */
     struct checked {
         uint64_t steps; /* that were; what recordings of them had: */
-        int lessons;
-        bool tree, ghosts;
+        bool taught, tree, ghosts;
     } checked;
     /* Exist while ghost launches are recorded: of each level that has some, and the gradients of a chunk of dead features. */
     struct hsae_buffer *ghost[HSAE_MAX_LEVELS], *ghost_losses[HSAE_MAX_LEVELS], *ghost_weights[HSAE_MAX_LEVELS], *ghost_rows;
@@ -41,9 +40,16 @@ struct hsae_trainer {
     bool has_tree; /* some feature has a parent */
     bool recorded; /* the recorded step fits the tree */
     bool timed;    /* steps are recorded as timed sequences */
-    bool learning; /* the next step is, to learn the device's speed (speed.h) */
-    int lessons;   /* steps that were */
-    float *mean;   /* [d] */
+    bool learning; /* the next step is, to learn the device's speed (lesson.h) */
+    struct lessons {
+        int row, doublings; /* lessons in a row; how often the time to the next was doubled */
+        bool next, stopped; /* there is to be one more in the row; there are none */
+        bool taught;        /* the first row has ended: steps are recorded in longer parts */
+        double due;         /* clock seconds of the next; 0: not set */
+        double began;       /* clock seconds of the last step's submission */
+        double recording;   /* seconds that recording took in this row */
+    } lessons;
+    float *mean; /* [d] */
     float scale;
     hsae_left_out left_out; /* of the rows drawn up to and with `step` */
     uint64_t data_rows;     /* of the last run's data set; UINT64_MAX: none yet */

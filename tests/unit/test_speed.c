@@ -2,6 +2,8 @@
 
 #include "speed.h"
 #include "train/shape.h"
+#include "train/trainer.h"
+#include <math.h>
 
 /* A device whose launches take as long as a test says. */
 struct staged {
@@ -42,10 +44,17 @@ static void add(struct staged *staged, enum hsae_kernel kernel, double work, dou
     staged_ns[at] = 1e9 * seconds;
 }
 
-static void learn(struct staged *staged)
+static enum hsae_news learn(struct staged *staged)
 {
-    assert_int_equal(hsae_speed_learn(&staged->device, (struct hsae_sequence *)&staged->sequence), HSAE_OK);
+    enum hsae_news news;
+    assert_int_equal(hsae_speed_learn(&staged->device, (struct hsae_sequence *)&staged->sequence, &news), HSAE_OK);
     staged->sequence.launch_count = 0;
+    return news;
+}
+
+static bool knows(const struct staged *staged, enum hsae_kernel kernel)
+{
+    return staged->device.speed[kernel].work > 0;
 }
 
 static double expected(const struct staged *staged, enum hsae_kernel kernel, double work)
@@ -65,14 +74,14 @@ static void test_long(void **state)
     struct staged staged;
     (void)state;
     stage(&staged);
-    assert_false(hsae_speed_known(&staged.device));
+    assert_false(knows(&staged, HSAE_KERNEL_encode));
     add(&staged, HSAE_KERNEL_encode, 2e6, 0.001);
     add(&staged, HSAE_KERNEL_encode, 4e6, 0.002);
     add(&staged, HSAE_KERNEL_encode, 1, 1e-5);
     learn(&staged);
-    assert_true(hsae_speed_known(&staged.device) && staged.device.speed[HSAE_KERNEL_encode].measured);
+    assert_true(knows(&staged, HSAE_KERNEL_encode) && staged.device.speed[HSAE_KERNEL_encode].measured);
     near(expected(&staged, HSAE_KERNEL_encode, 2e9), 1, 1e-9);
-    assert_false(staged.device.speed[HSAE_KERNEL_decode].work > 0);
+    assert_false(knows(&staged, HSAE_KERNEL_decode));
 }
 
 /* Where the estimate of work is too low for some launches, those tell the speed; one that something else delayed tells little. */
@@ -91,7 +100,8 @@ static void test_uneven(void **state)
     near(expected(&staged, HSAE_KERNEL_decode, 1e6), 4e-3 / 3, 1e-9);
 }
 
-/* Short ones tell how fast it is at least; that takes no knowledge away, and a long one replaces it. */
+/* Short ones tell how fast it is at least; that takes no knowledge away, and a long one replaces it. A kernel that was measured and proves
+ * to be faster than that is, but not by far more than before. */
 static void test_short(void **state)
 {
     struct staged staged;
@@ -100,7 +110,7 @@ static void test_short(void **state)
     double guess = expected(&staged, HSAE_KERNEL_update, 1e12);
     add(&staged, HSAE_KERNEL_update, 100, 1e-5);
     learn(&staged);
-    assert_true(hsae_speed_known(&staged.device) && !staged.device.speed[HSAE_KERNEL_update].measured);
+    assert_true(knows(&staged, HSAE_KERNEL_update) && !staged.device.speed[HSAE_KERNEL_update].measured);
     near(expected(&staged, HSAE_KERNEL_update, 1e12), guess, 1e-9 * guess);
     add(&staged, HSAE_KERNEL_update, 1e8, 5e-5);
     learn(&staged);
@@ -108,9 +118,73 @@ static void test_short(void **state)
     add(&staged, HSAE_KERNEL_update, 1e6, 1e-3);
     learn(&staged);
     near(expected(&staged, HSAE_KERNEL_update, 1e9), 1, 1e-9);
+    add(&staged, HSAE_KERNEL_update, 1e4, 5e-5);
+    learn(&staged);
+    near(expected(&staged, HSAE_KERNEL_update, 1e9), 1, 1e-9);
+    add(&staged, HSAE_KERNEL_update, 1e6, 1e-3);
     add(&staged, HSAE_KERNEL_update, 1e8, 5e-5);
     learn(&staged);
     near(expected(&staged, HSAE_KERNEL_update, 1e9), 1, 1e-9);
+    add(&staged, HSAE_KERNEL_update, 2e5, 5e-5);
+    learn(&staged);
+    near(expected(&staged, HSAE_KERNEL_update, 2e9), 1, 1e-9);
+    add(&staged, HSAE_KERNEL_update, 1e8, 5e-5);
+    learn(&staged);
+    near(expected(&staged, HSAE_KERNEL_update, 16e9), 1, 1e-9);
+}
+
+/* One launch of 1e7 in so many seconds. */
+static enum hsae_news learn_one(struct staged *staged, double seconds)
+{
+    add(staged, HSAE_KERNEL_encode, 1e7, seconds);
+    return learn(staged);
+}
+
+/* Faster: at once. Slower: by half at most, as often as it is seen. */
+static void test_busy_machine(void **state)
+{
+    struct staged staged;
+    (void)state;
+    stage(&staged);
+    assert_int_equal(learn_one(&staged, 0.01), HSAE_NEWS_SLOWER); /* than was guessed */
+    near(expected(&staged, HSAE_KERNEL_encode, 1e9), 1, 1e-9);
+    assert_int_equal(learn_one(&staged, 0.011), HSAE_NEWS_NONE);
+    learn_one(&staged, 0.01);
+    assert_int_equal(learn_one(&staged, 0.09), HSAE_NEWS_SLOWER);
+    near(expected(&staged, HSAE_KERNEL_encode, 1e9), 2, 1e-9);
+    for (int k = 0; k < 5; k++)
+        learn_one(&staged, 0.09);
+    near(expected(&staged, HSAE_KERNEL_encode, 1e9), 9, 1e-9);
+    assert_int_equal(learn_one(&staged, 0.01), HSAE_NEWS_FASTER);
+    near(expected(&staged, HSAE_KERNEL_encode, 1e9), 1, 1e-9);
+}
+
+/* A launch that takes so long that a watchdog might kill the next: slower at once, but on a CPU, where there is none. */
+static void test_late(void **state)
+{
+    struct staged staged;
+    (void)state;
+    stage(&staged);
+    learn_one(&staged, 0.01);
+    assert_int_equal(learn_one(&staged, 0.11), HSAE_NEWS_SLOWER);
+    near(expected(&staged, HSAE_KERNEL_encode, 1e9), 11, 1e-9);
+    stage(&staged);
+    staged.device.info.type = HSAE_DEVICE_CPU;
+    learn_one(&staged, 0.01);
+    assert_int_equal(learn_one(&staged, 0.11), HSAE_NEWS_SLOWER);
+    near(expected(&staged, HSAE_KERNEL_encode, 1e9), 2, 1e-9);
+}
+
+/* Kernels that take little time are no news. */
+static void test_small_news(void **state)
+{
+    struct staged staged;
+    (void)state;
+    stage(&staged);
+    for (int k = 0; k < 3; k++) {
+        add(&staged, HSAE_KERNEL_bias, 1e6, k % 2 ? 4e-4 : 2e-4);
+        assert_int_equal(learn(&staged), HSAE_NEWS_NONE);
+    }
 }
 
 /* A driver whose timer stands still tells nothing. */
@@ -121,49 +195,170 @@ static void test_no_time(void **state)
     stage(&staged);
     add(&staged, HSAE_KERNEL_encode, 1e15, 0);
     learn(&staged);
-    assert_false(hsae_speed_known(&staged.device));
+    assert_false(knows(&staged, HSAE_KERNEL_encode));
+}
+
+/* ---- a device whose launches take as long as a test says, however busy the machine is ---- */
+
+static double work_a_second;
+
+static hsae_status steady_times(struct hsae_sequence *sequence, double *ns)
+{
+    const struct hsae_sequence_base *base = (const struct hsae_sequence_base *)sequence;
+    for (uint32_t k = 0; k < base->launch_count; k++)
+        ns[k] = 1e9 * base->recorded[k].work / work_a_second;
+    return HSAE_OK;
+}
+
+enum { ROWS = 128, DIM = 64 };
+static float data[ROWS * DIM];
+
+struct rig {
+    hsae_device *device;
+    struct device_ops ops;
+    hsae_config config;
+    hsae_trainer *trainer;
+};
+
+static void set_up(struct rig *rig)
+{
+    memset(rig, 0, sizeof *rig);
+    if (hsae_device_open(context, "opencl:0", &rig->device)) {
+        print_message("no OpenCL device\n");
+        skip();
+    }
+    rig->ops = *rig->device->ops;
+    rig->ops.sequence_times = steady_times;
+    rig->device->ops = &rig->ops;
+    rig->device->speed_loaded = true;
+    work_a_second = 2e7;
+    hsae_config_defaults(&rig->config);
+    rig->config.level_count = 2;
+    rig->config.levels[0] = 64;
+    rig->config.levels[1] = 1024;
+    rig->config.batch = ROWS;
+    rig->config.steps = 1000;
+    for (size_t k = 0; k < ROWS * DIM; k++)
+        data[k] = (float)(k * 7919 % 1009) / 1009 - 0.5f;
+}
+
+static void tear_down(struct rig *rig)
+{
+    hsae_trainer_destroy(&rig->trainer);
+    hsae_device_close(&rig->device);
+}
+
+/* So many steps; the launches of the last. */
+static uint32_t steps(struct rig *rig, int count)
+{
+    while (count--)
+        assert_int_equal(hsae_trainer_step(rig->trainer, data, NULL), HSAE_OK);
+    return hsae_sequence_launches(rig->trainer->flight[0].sequence);
+}
+
+static void new_run(struct rig *rig)
+{
+    hsae_trainer_destroy(&rig->trainer);
+    assert_int_equal(hsae_trainer_create_from_memory(rig->device, &rig->config, data, ROWS, DIM, &rig->trainer), HSAE_OK);
+}
+
+/* As on a machine on which everything took 30 times as long. */
+static void forget_speed(struct rig *rig)
+{
+    for (size_t k = 0; k < HSAE_KERNEL_COUNT; k++)
+        rig->device->speed[k].work /= 30;
+}
+
+static void test_runs(void **state)
+{
+    struct rig rig;
+    (void)state;
+    set_up(&rig);
+    new_run(&rig);
+    const uint32_t fresh = steps(&rig, 5);
+    assert_in_range(fresh, 20, 200);
+    assert_false(rig.trainer->learning);
+    forget_speed(&rig);
+    new_run(&rig);
+    const uint32_t busy = hsae_sequence_launches(rig.trainer->flight[0].sequence);
+    assert_true(busy > 3 * fresh);
+    assert_int_equal(steps(&rig, 5), fresh);
+    tear_down(&rig);
+}
+
+/* Load that comes while a run goes on, and goes. */
+static void test_one_run(void **state)
+{
+    struct rig rig;
+    (void)state;
+    set_up(&rig);
+    new_run(&rig);
+    const uint32_t fresh = steps(&rig, 5);
+    assert_true(rig.trainer->lessons.due > 0);
+    work_a_second /= 30;
+    for (int k = 0; k < 5; k++) {
+        rig.trainer->lessons.due = 1e-9;
+        steps(&rig, 1);
+    }
+    assert_true(steps(&rig, 1) > 3 * fresh);
+    work_a_second *= 30;
+    rig.trainer->lessons.due = INFINITY;
+    assert_true(steps(&rig, 3) > 3 * fresh); /* nobody has looked */
+    rig.trainer->lessons.due = 1e-9;
+    assert_int_equal(steps(&rig, 5), fresh);
+    tear_down(&rig);
+}
+
+/* A speed that is far too low is unlearnt with a finished model, too. */
+static void test_session(void **state)
+{
+    struct rig rig;
+    hsae_session *session = NULL;
+    hsae_model *model = NULL;
+    hsae_features features[2] = {{0}};
+    (void)state;
+    set_up(&rig);
+    new_run(&rig);
+    steps(&rig, 5);
+    assert_int_equal(hsae_trainer_model(rig.trainer, &model), HSAE_OK);
+    hsae_trainer_destroy(&rig.trainer);
+    const enum hsae_kernel product = hsae_screens(rig.device) ? HSAE_KERNEL_screen : HSAE_KERNEL_encode;
+    const double speed = rig.device->speed[product].work;
+    forget_speed(&rig);
+    assert_int_equal(hsae_session_create(rig.device, model, ROWS, &session), HSAE_OK);
+    for (int k = 0; k < 3; k++) {
+        assert_int_equal(hsae_session_encode(session, data, ROWS, features), HSAE_OK);
+        for (int l = 0; l < 2; l++)
+            hsae_features_free(&features[l]);
+    }
+    near(rig.device->speed[product].work, speed, 1e-3 * speed);
+    hsae_session_destroy(&session);
+    hsae_model_free(&model);
+    tear_down(&rig);
 }
 
 /* A model so small that nothing can be timed leaves a guess; a large one is cut by it, times its pieces and is cut no more. */
 static void test_lessons(void **state)
 {
-    static const uint32_t levels[] = {64, 4096};
-    hsae_device *device = NULL;
+    struct rig rig;
     (void)state;
-    if (hsae_device_open(context, "opencl:0", &device)) {
-        print_message("no OpenCL device\n");
-        skip();
-    }
-    memset(device->speed, 0, sizeof device->speed);
-    enum hsae_kernel product = hsae_screens(device) ? HSAE_KERNEL_screen : HSAE_KERNEL_encode;
-    device->speed[product].work = 1; /* as after a lesson of short launches */
-    device->speed_loaded = true;
-    hsae_config config;
-    hsae_config_defaults(&config);
-    config.level_count = 2;
-    memcpy(config.levels, levels, sizeof levels);
-    config.batch = 512;
-    config.steps = 10;
-    float *data = calloc(512 * 256, sizeof *data);
-    assert_non_null(data);
-    for (size_t k = 0; k < 512 * 256; k++)
-        data[k] = (float)(k * 7919 % 1009) / 1009 - 0.5f;
-    hsae_trainer *trainer = NULL;
-    assert_int_equal(hsae_trainer_create_from_memory(device, &config, data, 512, 256, &trainer), HSAE_OK);
-    for (int step = 0; step < 4; step++)
-        assert_int_equal(hsae_trainer_step(trainer, data, NULL), HSAE_OK);
-    assert_true(device->speed[product].measured);
-    assert_false(device->speed_guessed);
-    hsae_trainer_destroy(&trainer);
-    hsae_device_close(&device);
-    free(data);
+    set_up(&rig);
+    const enum hsae_kernel product = hsae_screens(rig.device) ? HSAE_KERNEL_screen : HSAE_KERNEL_encode;
+    rig.device->speed[product].work = 1; /* as after a lesson of short launches */
+    new_run(&rig);
+    steps(&rig, 4);
+    assert_true(rig.device->speed[product].measured);
+    assert_false(rig.device->speed_guessed);
+    tear_down(&rig);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_long),    cmocka_unit_test(test_uneven),  cmocka_unit_test(test_short),
-        cmocka_unit_test(test_no_time), cmocka_unit_test(test_lessons),
+        cmocka_unit_test(test_long),       cmocka_unit_test(test_uneven),       cmocka_unit_test(test_short),
+        cmocka_unit_test(test_no_time),    cmocka_unit_test(test_busy_machine), cmocka_unit_test(test_late),
+        cmocka_unit_test(test_small_news), cmocka_unit_test(test_runs),         cmocka_unit_test(test_one_run),
+        cmocka_unit_test(test_session),    cmocka_unit_test(test_lessons),
     };
     return cmocka_run_group_tests(tests, support_setup, support_teardown);
 }
