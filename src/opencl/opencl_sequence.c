@@ -183,17 +183,26 @@ static cl_int submit_timed(struct opencl_device *device, struct hsae_sequence *s
     return error ? error : order_queues(device, device->timed, device->queue);
 }
 
-static cl_int submit_host_timed(struct opencl_device *device, struct hsae_sequence *sequence)
+/* One by one, each waited for with patience. There is room for one more pending submission. */
+static hsae_status submit_host_timed(struct opencl_device *device, struct hsae_sequence *sequence)
 {
-    cl_int error = device->cl->Finish(device->queue);
-    for (size_t i = 0; i < sequence->count && !error; i++) {
-        double start = hsae_os_seconds();
-        error = enqueue(device, device->queue, &sequence->launches[i], NULL);
+    hsae_status status = hsae_device_await(&device->base, 0);
+    for (size_t i = 0; i < sequence->count && !status; i++) {
+        struct opencl_pending *pending = &device->pending[device->pending_count];
+        *pending = (struct opencl_pending){.ticket = device->ticket + 1};
+        const double start = hsae_os_seconds();
+        cl_int error = enqueue(device, device->queue, &sequence->launches[i], &pending->event);
         if (!error)
-            error = device->cl->Finish(device->queue);
+            error = device->cl->Flush(device->queue);
+        if (error) {
+            release_event(device, &pending->event);
+            return hsae_opencl_fail(device, error, "cannot submit", sequence->base.label);
+        }
+        device->pending_count++;
+        status = hsae_device_await(&device->base, pending->ticket);
         sequence->launches[i].ns = 1e9 * (hsae_os_seconds() - start);
     }
-    return error;
+    return status;
 }
 
 /* ---- waiting ---- */
@@ -265,24 +274,28 @@ hsae_status hsae_opencl_sequence_submit(struct hsae_sequence *sequence, uint64_t
     struct opencl_pending *grown = realloc(device->pending, (device->pending_count + 1) * sizeof *grown);
     if (grown)
         device->pending = grown;
-    struct opencl_pending *pending = grown ? &grown[device->pending_count] : NULL;
-    if (!pending)
+    if (!grown)
         return hsae_fail(device->base.context, HSAE_ERROR_MEMORY, "%s: out of memory to submit %s", device->base.info.id,
                          sequence->base.label);
-    *pending = (struct opencl_pending){.ticket = device->ticket + 1};
+    if (sequence->base.timed && host_timed(device)) {
+        hsae_status status = submit_host_timed(device, sequence);
+        if (status)
+            return status;
+    }
+    cl_event event = NULL;
     cl_int error = !sequence->base.timed ? submit_plain(device, sequence)
-                   : host_timed(device)  ? submit_host_timed(device, sequence)
+                   : host_timed(device)  ? CL_SUCCESS
                                          : submit_timed(device, sequence);
     if (!error)
-        error = device->cl->EnqueueMarkerWithWaitList(device->queue, 0, NULL, &pending->event);
+        error = device->cl->EnqueueMarkerWithWaitList(device->queue, 0, NULL, &event);
     if (!error)
         error = device->cl->Flush(device->queue);
     if (error) {
-        release_event(device, &pending->event);
+        release_event(device, &event);
         return hsae_opencl_fail(device, error, "cannot submit", sequence->base.label);
     }
     *ticket = ++device->ticket;
-    device->pending_count++;
+    device->pending[device->pending_count++] = (struct opencl_pending){*ticket, event};
     return HSAE_OK;
 }
 
