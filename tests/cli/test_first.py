@@ -10,7 +10,7 @@ import subprocess
 import sys
 import unittest
 
-from program import DRIVERS, PROGRAM, Case, random_rows, write_safetensors
+from program import DRIVERS, PATIENCE, PROGRAM, Case, random_rows, write_safetensors
 from proxies import Proxy
 
 DEVICE, FOLDER, KERNELS = sys.argv[2], sys.argv[3], sys.argv[4:]
@@ -30,7 +30,7 @@ class First(Case):
         environment = {**os.environ, **DRIVERS, "HSAE_CACHE_DIR": str(self.folder / "cache"), "HSAE_SELF_TEST": "",
                        **PROXY.environment(fault, self.folder / "count" if fault else None), **more}
         return subprocess.run([PROGRAM, "train", "--data", str(self.data), *KEYS, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              text=True, env=environment, timeout=300)
+                              text=True, env=environment, timeout=PATIENCE)
 
     def assert_found(self, done, out):
         self.assertEqual(done.returncode, 1, done.stderr)
