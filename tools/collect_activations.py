@@ -6,7 +6,7 @@ output of that module is stored, one row a token. Rows of start tokens (attentio
 norm of the first sequences are dropped and counted.
 
 DIR gets activations-NNNNN.safetensors (tensor `activations`, [rows, width]), tokens.jsonl (one line a sequence, the tokens that were kept, in the
-order of the rows) and collection.json (settings and statistics). A shard appears when it is whole. Run the same command again after an
+order of the rows, with a fingerprint of them) and collection.json (settings and statistics). A shard appears when it is whole. Run the same command again after an
 interruption: it goes on after the last whole shard and ends with the same bytes, on the same machine, as a run that was not interrupted.
 
 Text: a file is one document; a line of a .jsonl file is one document, its "text"; a folder means its .txt and .jsonl files, in name order, those
@@ -22,6 +22,7 @@ import os
 import pathlib
 import random
 import sys
+import zlib
 
 EXAMPLES = """examples:
   collect_activations.py --model HuggingFaceTB/SmolLM2-135M --list-hooks
@@ -267,6 +268,11 @@ def replace_file(path, content):
         os.close(folder)
 
 
+def fingerprint(rows):
+    """CRC-32 of a sequence's rows as float32, little endian: `hsae explore` compares it with the data that it is given."""
+    return zlib.crc32(rows.float().contiguous().numpy().astype("<f4", copy=False).tobytes())
+
+
 class Collection:
     """DIR: what is stored so far. `state` is collection.json, as of the last whole shard on the disk."""
 
@@ -392,7 +398,8 @@ class Collector:
             if len(kept):
                 stored = rows[kept].to(self.dtype)
                 self.check_finite(stored, number + offset, source, [ids[k] for k in kept.tolist()], " as %s: choose another --dtype" % self.options.dtype)
-                collection.add(stored, norms[kept], {"tokens": [self.text(ids[k]) for k in kept.tolist()], "source": source})
+                collection.add(stored, norms[kept], {"tokens": [self.text(ids[k]) for k in kept.tolist()], "source": source,
+                                                        "rows_crc32": fingerprint(stored)})
             if full:
                 return True
         return False

@@ -64,6 +64,8 @@ static hsae_status decode_batch(struct level_decoder *decoder)
     hsae_status status = read_rows(decoder, count, &features);
     if (status == HSAE_OK)
         status = hsae_session_decode(decoder->session, decoder->level, &features, decoder->batch);
+    if (status == HSAE_ERROR_DATA || status == HSAE_ERROR_ARGUMENT) /* the library has said which row of these */
+        cli_error("%s: level %u: rows are counted from row %" PRIu64 " on", decoder->path, decoder->level, decoder->next_row);
     free(features.indptr);
     free(features.indices);
     free(features.values);

@@ -36,8 +36,9 @@ typedef struct hsae_explore_params {
  */
 typedef struct hsae_explorer hsae_explorer;
 
-/* ERROR_FORMAT, ERROR_DATA: tokens that are not as data.h's formats want them, or not as many as there are rows. `progress` counts rows of
- * both passes; NULL: none. */
+/* ERROR_FORMAT, ERROR_DATA: tokens that are not as data.h's formats want them, not as many as there are rows, of sequences of other lengths
+ * than the data have (where their files tell), or of other rows by their fingerprints (a line's "rows_crc32": CRC-32, as zlib's, of the
+ * sequence's rows as float32 in little endian). `progress` counts rows of both passes; NULL: none. */
 HSAE_API hsae_status hsae_explore(hsae_session *session, const hsae_dataset *dataset, const hsae_explore_params *params,
                                   hsae_progress_fn progress, void *user, hsae_explorer **out);
 /* Sets *explorer to NULL; takes NULL. */

@@ -141,3 +141,14 @@ const struct hsae_foreign_file *hsae_foreign_file(const char *name, const unsign
         return &pickle;
     return may_be_raw && size < 64 ? NULL : kind_of_text(name, start, size);
 }
+
+hsae_status hsae_refuse_foreign(const struct hsae_file *file, const char *expected)
+{
+    unsigned char head[HSAE_FOREIGN_BYTES];
+    size_t size;
+    hsae_status status = hsae_file_head(file, sizeof head, head, &size);
+    const struct hsae_foreign_file *foreign = status ? NULL : hsae_foreign_file(file->path, head, size, false);
+    return foreign
+               ? hsae_fail(file->context, HSAE_ERROR_FORMAT, "%s: not %s, but %s; %s", file->path, expected, foreign->what, foreign->remedy)
+               : status;
+}

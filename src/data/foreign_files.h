@@ -2,6 +2,7 @@
 #ifndef HSAE_SRC_FOREIGN_FILES_H
 #define HSAE_SRC_FOREIGN_FILES_H
 
+#include "file.h"
 #include <stdbool.h>
 #include <stddef.h>
 
@@ -16,5 +17,8 @@ struct hsae_foreign_file {
 /* What the file `name` (its extension is a hint) is, by its first `size` bytes: HSAE_FOREIGN_BYTES of them, or all that it has. NULL: it is
  * not known. `may_be_raw`: only what raw numbers do not look like by chance. Any thread; what is returned lives for ever. */
 const struct hsae_foreign_file *hsae_foreign_file(const char *name, const unsigned char *start, size_t size, bool may_be_raw);
+
+/* ERROR_FORMAT, with what it is and what to do, where a file that should be `expected` ("a safetensors file") is another well-known one. */
+hsae_status hsae_refuse_foreign(const struct hsae_file *file, const char *expected);
 
 #endif

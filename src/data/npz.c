@@ -1,6 +1,7 @@
 #include "npz.h"
 #include "bytes.h"
 #include "file.h"
+#include "foreign_files.h"
 #include "npy.h"
 
 #include <inttypes.h>
@@ -181,7 +182,13 @@ hsae_status hsae_npz_open(const hsae_context *context, const char *path, struct 
         return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
     }
     npz->context = context;
+    unsigned char head[2];
+    size_t size = 0;
     hsae_status status = hsae_file_open(context, path, &npz->file);
+    if (!status)
+        status = hsae_file_head(&npz->file, sizeof head, head, &size);
+    if (!status && size == sizeof head && memcmp(head, "PK", sizeof head) != 0)
+        status = hsae_refuse_foreign(&npz->file, "an archive of NumPy");
     if (!status)
         status = read_directory(npz);
     if (status)

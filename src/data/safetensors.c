@@ -1,6 +1,7 @@
 #include "safetensors.h"
 #include "../json.h"
 #include "bytes.h"
+#include "foreign_files.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -168,11 +169,15 @@ static hsae_status read_header(struct hsae_safetensors *file, uint64_t *size)
     if (status)
         return status;
     *size = hsae_load64(announced);
-    if (*size > file->file.size - 8)
+    if (*size > file->file.size - 8) {
+        status = hsae_refuse_foreign(&file->file, "a safetensors file");
+        if (status)
+            return status;
         return hsae_fail(context, HSAE_ERROR_FORMAT,
                          "%s: not a safetensors file, or truncated: a header of %" PRIu64 " bytes is announced, %" PRIu64
                          " follow; fetch or write it again",
                          path, *size, file->file.size - 8);
+    }
     if (*size > MAX_HEADER)
         return hsae_fail(context, HSAE_ERROR_FORMAT, "%s: a header of %" PRIu64 " bytes; at most %d are read", path, *size, MAX_HEADER);
     char *text = malloc((size_t)*size + 1);

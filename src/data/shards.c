@@ -474,6 +474,47 @@ static hsae_status join_shards(struct shards *shards, const char *path, uint64_t
     return HSAE_OK;
 }
 
+/* Shells sort names as text, which puts shard_10 before shard_2. */
+static void compare_order(const hsae_context *context, const hsae_dataset_params *params)
+{
+    for (size_t i = 1; i < params->path_count; i++) {
+        const char *before = params->paths[i - 1], *path = params->paths[i];
+        if (strcmp(before, path) < 0 && hsae_natural_order(before, path) > 0) {
+            hsae_log(context, HSAE_LOG_WARNING,
+                     "%s: read after %s, as they were given; where their numbers are the order, give them in it, or their folder", path,
+                     before);
+            return;
+        }
+    }
+}
+
+static int by_path(const void *left, const void *right)
+{
+    return strcmp(*(char *const *)left, *(char *const *)right);
+}
+
+/* Says so where one file was given twice: its rows count twice. */
+static hsae_status compare_files(const struct shards *shards)
+{
+    size_t count = 0;
+    char **paths = calloc(shards->source_count + 1, sizeof *paths);
+    if (!paths)
+        return hsae_fail(shards->context, HSAE_ERROR_MEMORY, "out of memory for the names of %zu files", shards->source_count);
+    for (size_t i = 0; i < shards->source_count; i++)
+        if ((paths[count] = hsae_os_resolve(shards->sources[i].path)))
+            count++;
+    qsort(paths, count, sizeof *paths, by_path);
+    for (size_t i = 1; i < count; i++)
+        if (strcmp(paths[i - 1], paths[i]) == 0) {
+            hsae_log(shards->context, HSAE_LOG_WARNING, "%s: given more than once, so its rows count more than once", paths[i]);
+            break;
+        }
+    for (size_t i = 0; i < count; i++)
+        free(paths[i]);
+    free(paths);
+    return HSAE_OK;
+}
+
 hsae_status hsae_shards_open(const hsae_context *context, const hsae_dataset_params *params, struct shards *shards, uint64_t *rows)
 {
     hsae_status status = HSAE_OK;
@@ -482,6 +523,10 @@ hsae_status hsae_shards_open(const hsae_context *context, const hsae_dataset_par
         status = add_path(shards, params, params->paths[i]);
     if (!status)
         status = join_shards(shards, params->paths[0], rows);
+    if (!status)
+        status = compare_files(shards);
+    if (!status)
+        compare_order(context, params);
     if (status)
         hsae_shards_close(shards);
     return status;

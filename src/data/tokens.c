@@ -24,6 +24,9 @@ struct hsae_tokens {
     const unsigned char *next, *end;      /* in the block */
     uint64_t line, sequence;              /* sequence: of the next line */
     bool open, whole, in_array, in_first; /* whole: the block ends where the file does */
+    struct hsae_sequence current;
+    hsae_sequence_fn ended; /* NULL: nobody watches */
+    void *user;
     char *text;
     size_t size, capacity;
     unsigned char block[BLOCK_BYTES];
@@ -273,9 +276,22 @@ static hsae_status skip_value(struct hsae_tokens *t, int depth)
 
 /* ---- lines ---- */
 
-static bool is_tokens(const struct hsae_tokens *t)
+static bool is_key(const struct hsae_tokens *t, const char *key)
 {
-    return t->size == 6 && memcmp(t->text, "tokens", 6) == 0;
+    return t->size == strlen(key) && memcmp(t->text, key, t->size) == 0;
+}
+
+static hsae_status read_fingerprint(struct hsae_tokens *t)
+{
+    uint64_t value = 0;
+    size_t count = 0;
+    for (skip_space(t); t->next < t->end && *t->next >= '0' && *t->next <= '9' && count < 11; look_ahead(t), count++)
+        value = 10 * value + (uint64_t)(*t->next++ - '0');
+    if (count == 0 || value > UINT32_MAX)
+        return wrong(t, "rows_crc32 is not a whole number of 32 bits, as collect_activations.py writes it");
+    t->current.has_fingerprint = true;
+    t->current.fingerprint = (uint32_t)value;
+    return HSAE_OK;
 }
 
 /* A key and its colon; keys too long to be stored are none that matter. */
@@ -297,7 +313,7 @@ static hsae_status read_members(struct hsae_tokens *t, bool had_tokens)
         hsae_status status = read_key(t);
         if (status)
             return status;
-        if (is_tokens(t)) {
+        if (is_key(t, "tokens")) {
             if (had_tokens)
                 return wrong(t, "expected one key \"tokens\", found a second one");
             if (!take(t, '['))
@@ -305,7 +321,7 @@ static hsae_status read_members(struct hsae_tokens *t, bool had_tokens)
             t->in_array = t->in_first = true;
             return HSAE_OK;
         }
-        status = skip_value(t, 1);
+        status = is_key(t, "rows_crc32") ? read_fingerprint(t) : skip_value(t, 1);
         if (status)
             return status;
         more = take(t, ',');
@@ -381,6 +397,7 @@ hsae_status hsae_tokens_next(struct hsae_tokens *t, struct hsae_token *out, bool
                 return status;
             if (!take(t, '{'))
                 return unexpected(t, "an object such as {\"tokens\": [\"The\", \" cat\"]}");
+            t->current = (struct hsae_sequence){.path = t->paths[t->path], .line = t->line};
             status = read_members(t, false);
             if (status)
                 return status;
@@ -392,6 +409,8 @@ hsae_status hsae_tokens_next(struct hsae_tokens *t, struct hsae_token *out, bool
             t->in_array = false;
             t->sequence++;
             status = read_members(t, true);
+            if (!status && t->ended)
+                status = t->ended(t->user, &t->current);
             if (status)
                 return status;
             continue;
@@ -401,6 +420,7 @@ hsae_status hsae_tokens_next(struct hsae_tokens *t, struct hsae_token *out, bool
         status = read_string(t, true);
         *out = (struct hsae_token){t->text ? t->text : "", (uint32_t)t->size, t->sequence, t->in_first};
         t->in_first = false;
+        t->current.tokens++;
         *more = !status;
         return status;
     }
@@ -428,28 +448,18 @@ void hsae_tokens_close(struct hsae_tokens **tokens)
     *tokens = NULL;
 }
 
-hsae_status hsae_tokens_check(const hsae_context *context, const char *const *paths, size_t count, uint64_t rows, uint64_t *sequences)
+void hsae_tokens_watch(struct hsae_tokens *tokens, hsae_sequence_fn ended, void *user)
 {
-    struct hsae_tokens *tokens;
-    struct hsae_token token;
-    bool more = true;
-    uint64_t total = 0;
-    hsae_status status = hsae_tokens_open(context, paths, count, &tokens);
-    while (!status && more) {
-        status = hsae_tokens_next(tokens, &token, &more);
-        if (!status && more && total++ == rows)
-            status = hsae_fail(context, HSAE_ERROR_DATA,
-                               "%s: line %" PRIu64 ": expected %" PRIu64 " tokens in all, one for each activation vector, found more; are "
-                               "these the tokens of this data?",
-                               paths[tokens->path], tokens->line, rows);
-    }
-    if (!status && total < rows)
-        status = hsae_fail(context, HSAE_ERROR_DATA,
-                           "%s: line %" PRIu64 ": expected %" PRIu64 " tokens in all, one for each activation vector, found the end after "
-                           "%" PRIu64 "; are these the tokens of this data?",
-                           paths[count - 1], tokens->line, rows, total);
-    if (!status)
-        *sequences = tokens->sequence;
-    hsae_tokens_close(&tokens);
-    return status;
+    tokens->ended = ended;
+    tokens->user = user;
+}
+
+const char *hsae_tokens_path(const struct hsae_tokens *tokens)
+{
+    return tokens->paths[tokens->path < tokens->path_count ? tokens->path : tokens->path_count - 1];
+}
+
+uint64_t hsae_tokens_line(const struct hsae_tokens *tokens)
+{
+    return tokens->line;
 }

@@ -4,6 +4,7 @@
 #define HSAE_SRC_TOKENS_H
 
 #include "../context.h"
+#include <hsae/data.h>
 
 #include <stdbool.h>
 
@@ -25,10 +26,28 @@ hsae_status hsae_tokens_open(const hsae_context *context, const char *const *pat
 void hsae_tokens_close(struct hsae_tokens **tokens);
 
 /* The next token; *more is false after the last one. ERROR_FORMAT with file, line, expectation and finding where a file is not what it
- * should be. Keys other than "tokens" are checked and left out; blank lines are no sequences; half a surrogate pair becomes U+FFFD. */
+ * should be. Keys other than "tokens" and "rows_crc32" are checked and left out; blank lines are no sequences; half a surrogate pair
+ * becomes U+FFFD. */
 hsae_status hsae_tokens_next(struct hsae_tokens *tokens, struct hsae_token *out, bool *more);
 
-/* Reads all of the files and says how many sequences there are; ERROR_DATA where their tokens are not `rows`. */
-hsae_status hsae_tokens_check(const hsae_context *context, const char *const *paths, size_t count, uint64_t rows, uint64_t *sequences);
+/* A sequence that has ended. */
+struct hsae_sequence {
+    const char *path; /* its line in this file */
+    uint64_t line, tokens;
+    bool has_fingerprint;
+    uint32_t fingerprint; /* the key "rows_crc32": CRC-32 (as zlib's) of the sequence's rows, as float32 in little endian */
+};
+/* From now on `ended` is called for each sequence, in order; what it returns ends hsae_tokens_next, where it is not OK. */
+typedef hsae_status (*hsae_sequence_fn)(void *user, const struct hsae_sequence *sequence);
+void hsae_tokens_watch(struct hsae_tokens *tokens, hsae_sequence_fn ended, void *user);
+/* Where it reads, for messages. */
+const char *hsae_tokens_path(const struct hsae_tokens *tokens);
+uint64_t hsae_tokens_line(const struct hsae_tokens *tokens);
+
+/* token_check.c: reads all of the files and says how many sequences there are. ERROR_DATA where their tokens are not as many as the rows,
+ * where a file of the data has sequences of another length, and where a fingerprint is not that of the rows (all of the first 4096
+ * sequences are compared, then one in 16). */
+hsae_status hsae_tokens_check(const hsae_context *context, const char *const *paths, size_t count, const hsae_dataset *dataset,
+                              uint64_t *sequences);
 
 #endif

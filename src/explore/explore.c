@@ -81,7 +81,7 @@ static hsae_status explore(hsae_session *session, const hsae_dataset *dataset, c
     hsae_status status = check_params(explorer, params);
     progress->total = (tokens ? 2 : 1) * explorer->rows;
     if (!status && tokens)
-        status = hsae_tokens_check(explorer->context, params->token_paths, params->token_path_count, explorer->rows, &explorer->sequences);
+        status = hsae_tokens_check(explorer->context, params->token_paths, params->token_path_count, dataset, &explorer->sequences);
     if (!status && tokens)
         status = open_tokens(explorer, params);
     if (!status)

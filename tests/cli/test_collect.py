@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """tools/collect_activations.py: test_collect.py HSAE [Pure | Whole]. Pure needs no package. Whole needs those of tools/requirements-collect.txt, in
 the Python that HSAE_COLLECT_PYTHON names (default: this one), and is skipped (77) without them."""
+import array
 import importlib.util
 import json
 import os
@@ -11,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 
 from program import PATIENCE, Case, hsae, main, read_rows
 
@@ -145,13 +147,19 @@ class Whole(Case):
     def stored(self, out):
         """(state, tokens of each sequence, all values) after checking that the counts agree."""
         state = json.loads((out / "collection.json").read_text())
-        tokens = [json.loads(line)["tokens"] for line in (out / "tokens.jsonl").read_text().splitlines()]
-        values = []
+        lines = [json.loads(line) for line in (out / "tokens.jsonl").read_text().splitlines()]
+        tokens = [line["tokens"] for line in lines]
+        values = array.array("f")
         for shard in sorted(out.glob("activations-*.safetensors")):
             _, width, part = read_rows(shard, "activations")
             self.assertEqual(width, 32)
             values += part
         self.assertEqual(len(values), 32 * state["rows"])
+        first = 0
+        for line in lines:
+            end = first + 32 * len(line["tokens"])
+            self.assertEqual(line["rows_crc32"], zlib.crc32(values[first:end].tobytes()))
+            first = end
         self.assertEqual(sum(map(len, tokens)), state["rows"])
         self.assertEqual(len(tokens), state["sequences"])
         self.assertTrue(state["finished"])

@@ -3,10 +3,13 @@
 import array
 import io
 import json
+import math
 import pathlib
 import shutil
 import struct
+import sys
 import zipfile
+import zlib
 
 from program import DIM, ROWS, TINY, Case, hsae, main, random_rows, write_safetensors
 
@@ -141,6 +144,27 @@ class Folder(Case):
         for word in "layer_3", "layer_7", "warning":
             self.assertIn(word, errors)
 
+    def test_order_and_repeats_on_the_command_line(self):
+        """Files come as they are given, and a shell's order is said."""
+        for number in 2, 10:
+            self.put("a_%d.safetensors" % number, number)
+        first, second = self.d / "a_10.safetensors", self.d / "a_2.safetensors"
+        output, errors = hsae("info", first, second)
+        self.assertRegex(errors, r"a_2\.safetensors: read after .*a_10\.safetensors")
+        self.assertLess(output.index("a_10"), output.rindex("a_2"))
+        self.assertEqual(hsae("info", second, first)[1], "")
+        self.assertIn("more than once", hsae("info", self.d, second)[1])
+
+    def test_models_that_are_something_else(self):
+        """A model or an SAE that is a pointer or a page is named as that, too."""
+        pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:%064d\nsize 4831838208\n" % 7
+        for name, command in (("model.safetensors", ("export", "--model", "%s", self.out)), ("params.npz", ("import", "%s", "--out", self.out))):
+            path = self.folder / name
+            path.write_bytes(pointer)
+            errors = hsae(*[path if part == "%s" else part for part in command], status=1)[1]
+            self.assertIn("git lfs pull", errors)
+            self.assertIn(str(path), errors)
+
     def test_one_line_of_what_is_trained_on(self):
         write_safetensors(self.d / "a_2.safetensors", "acts", random_rows())
         write_safetensors(self.d / "a_10.safetensors", "acts", random_rows())
@@ -207,6 +231,124 @@ class Folder(Case):
         """Numbers that look like nothing in particular are read as they are."""
         self.data.write_bytes(array.array("f", range(30 * DIM)).tobytes())
         self.assertEqual(json.loads(hsae("info", self.data, "--dim", DIM, "--json")[0])["tokens"], 30)
+
+
+class Tokens(Case):
+    """tokens.jsonl must be of the data that it is laid over."""
+
+    def setUp(self):
+        super().setUp()
+        self.d = self.folder / "d"
+        self.d.mkdir()
+        self.rows = random_rows()
+        self.tokens = self.d / "tokens.jsonl"
+        self.data = self.d / "acts.safetensors"
+
+    def write(self, lengths, marked=True, encoding="utf-8"):
+        """Sequences of these lengths, each with the fingerprint of its rows."""
+        lines, first = [], 0
+        for length in lengths:
+            line = {"tokens": ["t%d" % (first + k) for k in range(length)]}
+            if marked:
+                packed = array.array("f", [value for row in self.rows[first:first + length] for value in row])
+                if sys.byteorder == "big":
+                    packed.byteswap()
+                line["rows_crc32"] = zlib.crc32(packed.tobytes())
+            lines.append(json.dumps(line) + "\n")
+            first += length
+        self.tokens.write_text("".join(lines), encoding=encoding)
+
+    def shape(self, rows, *shape):
+        write_tensors(self.data, {"acts": ([*shape, DIM], [value for row in rows for value in row])})
+
+    def explore(self, status=0):
+        model = self.folder / "run" / "model.safetensors"
+        if not model.exists():
+            hsae("train", "--data", self.data, "--out", self.folder / "run", *TINY)
+        return hsae("explore", "--model", model, "--data", self.d, "--out", self.folder / "page.html", "--device", "ref", status=status)[1]
+
+    def test_fingerprints(self):
+        self.shape(self.rows, ROWS)
+        for marked in True, False:
+            self.write([30, 0, 10, 40], marked)
+            self.explore()
+        self.write([30, 10, 40])
+        self.shape(self.rows[:40] + self.rows[60:] + self.rows[40:60], ROWS)
+        errors = self.explore(status=1)
+        for word in ("tokens.jsonl: line 3", "vectors 40 to 79", "acts.safetensors", "rows_crc32", "in the order"):
+            self.assertIn(word, errors)
+        self.write([30, 10, 40], False)
+        self.explore()
+        self.tokens.write_text('{"tokens": ["a"], "rows_crc32": "x"}\n')
+        self.assertIn("rows_crc32 is not a whole number", self.explore(status=1))
+
+    def test_fingerprints_of_shards(self):
+        """Files whose order is not that of the tokens are found out, whatever their names."""
+        self.shape(self.rows, ROWS)
+        self.write([20, 20, 20, 20])
+        self.explore()
+        self.data.unlink()
+        for name, first in ("a", 0), ("c", 20), ("b", 40), ("d", 60):
+            write_safetensors(self.d / (name + ".safetensors"), "acts", self.rows[first:first + 20])
+        errors = hsae("explore", "--model", self.folder / "run" / "model.safetensors", "--data", self.d, "--out", self.folder / "no.html",
+                      "--device", "ref", status=1)[1]
+        self.assertIn("line 2", errors)
+        self.assertIn("b.safetensors", errors)
+        self.assertFalse((self.folder / "no.html").exists())
+
+    def test_lengths(self):
+        """Where the data tell sequences, the lines are those."""
+        self.shape(self.rows, 8, 10)
+        self.write([10] * 8, False)
+        self.explore()
+        self.write([10, 20, 10, 10, 10, 10, 10], False)
+        errors = self.explore(status=1)
+        for word in ("line 2", "a sequence of 20 tokens", "at vector 10", "one of 10 vectors", "acts.safetensors"):
+            self.assertIn(word, errors)
+        self.write([10] * 7 + [0, 10], False)
+        self.assertIn("a sequence of 0 tokens", self.explore(status=1))
+
+    def test_byte_order_mark(self):
+        self.shape(self.rows, ROWS)
+        self.write([40, 40], encoding="utf-8-sig")
+        self.explore()
+        config = self.folder / "config.json"
+        config.write_text('{"steps": 20}', encoding="utf-8-sig")
+        hsae("train", "--data", self.data, "--config", config, "--out", self.folder / "other", *TINY)
+
+
+def place(whole, name):
+    """Where a tensor's bytes begin and end in a file."""
+    start = 8 + struct.unpack("<Q", whole[:8])[0]
+    return [start + offset for offset in json.loads(whole[8:start])[name]["data_offsets"]]
+
+
+class Decode(Case):
+    def test_overflow(self):
+        """What float32 cannot hold is an error with level and row, and leaves no file."""
+        self.train()
+        model, features, out = self.out / "model.safetensors", self.folder / "features.safetensors", self.folder / "out.safetensors"
+        hsae("encode", "--model", model, "--data", self.data, "--out", features, "--device", "ref")
+        whole = bytearray(model.read_bytes())
+        first, end = place(whole, "input.scale")
+        whole[first:end] = struct.pack("<f", 1e-3)  # in raw units all is 1000 times as large
+        model.write_bytes(whole)
+        decode = "decode", "--model", model, "--features", features, "--out", out, "--device", "ref"
+        hsae(*decode)
+        out.unlink()
+        good = features.read_bytes()
+        for level in 0, 1:
+            first, end = place(good, "levels.%d.indptr" % level)
+            ends = struct.unpack("<%dq" % (ROWS + 1), good[first:end])
+            row = next(r for r in range(ROWS) if ends[r] >= 3 and ends[r + 1] > ends[r])
+            at = place(good, "levels.%d.values" % level)[0] + 4 * ends[row]
+            for value, words in (3.4e38, ["row %d, column" % row, "level %d overflows" % level, "features.safetensors: level %d" % level]), (math.nan, ["level %d" % level]):
+                features.write_bytes(good[:at] + struct.pack("<f", value) + good[at + 4:])
+                errors = hsae(*decode, status=1)[1]
+                for word in words:
+                    self.assertIn(word, errors)
+                self.assertFalse(out.exists())
+        self.assert_no_litter()
 
 
 if __name__ == "__main__":
