@@ -180,6 +180,54 @@ hsae_status hsae_folder_check_whole(const hsae_context *context, const char *fol
     return status;
 }
 
+/* ---- NAME_3.EXTENSION ---- */
+
+static bool read_numbered(const char *name, struct member *out)
+{
+    const char *end = strrchr(name, '.'), *at;
+    size_t begin = end ? (size_t)(end - name) : 0;
+    while (begin > 0 && is_digit(name[begin - 1]))
+        begin--;
+    *out = (struct member){.name = name, .stem = begin, .end = end};
+    at = name + begin;
+    return end && read_count(&at, &out->index);
+}
+
+/* The member before the first number that is missing; false: none is, or so many that the numbers are no count. */
+static bool find_gap(const struct member *members, size_t count, struct member *before)
+{
+    uint64_t span = members[count - 1].index - members[0].index + 1, missing = span - count;
+    if (count < 3 || missing == 0 || missing > count / 3)
+        return false;
+    for (size_t i = 0; i + 1 < count; i++)
+        if (members[i].index + 1 != members[i + 1].index) {
+            *before = members[i];
+            return true;
+        }
+    return false;
+}
+
+void hsae_folder_find_gap(const hsae_context *context, const char *folder, const struct hsae_names *names, bool raw)
+{
+    struct member *members = malloc((names->count + 1) * sizeof *members), before;
+    size_t count = 0;
+    for (size_t i = 0; members && i <= names->count; i++) {
+        struct member next;
+        bool numbered = i < names->count && hsae_is_data_name(names->items[i], raw) && read_numbered(names->items[i], &next);
+        if (count && (!numbered || !same_family(&next, members) || next.index <= members[count - 1].index)) {
+            if (find_gap(members, count, &before)) {
+                hsae_log(context, HSAE_LOG_WARNING, "%s: no file has the number that follows %s; if one is missing, fetch it", folder,
+                         before.name);
+                break;
+            }
+            count = 0;
+        }
+        if (numbered)
+            members[count++] = next;
+    }
+    free(members);
+}
+
 /* ---- lists of names ---- */
 
 enum { SHOWN = 8, RESERVED = 32 };

@@ -21,6 +21,10 @@ bool hsae_is_unfinished_name(const char *name);
 /* ERROR_DATA where one of the files NAME-00003-of-00004.EXTENSION is missing. */
 hsae_status hsae_folder_check_whole(const hsae_context *context, const char *folder, const struct hsae_names *names, bool raw);
 
+/* Says so where one number of many is missing between the others, as in shard_1.npy, shard_2.npy, shard_4.npy. `names`: in natural order.
+ */
+void hsae_folder_find_gap(const hsae_context *context, const char *folder, const struct hsae_names *names, bool raw);
+
 /* What was left out, for a message: "a.pt (a PyTorch file), b.pt (a PyTorch file) and 3 more". */
 struct hsae_name_list {
     char text[768];

@@ -413,6 +413,8 @@ static hsae_status add_folder(struct shards *shards, const hsae_dataset_params *
     status = hsae_folder_check_whole(context, path, &names, params->dim != 0);
     for (size_t i = 0; i < names.count && !status; i++)
         status = add_name(shards, params, &folder, names.items[i]);
+    if (!status)
+        hsae_folder_find_gap(context, path, &names, params->dim != 0);
     hsae_names_free(&names);
     return status ? status : end_folder(context, &folder, shards->source_count > before);
 }

@@ -74,7 +74,7 @@ static hsae_status check_fingerprint(struct check *check, const struct hsae_sequ
         count = sequence->tokens - done < BLOCK_ROWS ? sequence->tokens - done : BLOCK_ROWS;
         for (uint64_t i = 0; i < count; i++)
             rows[i] = check->next + done + i;
-        status = hsae_dataset_read(check->dataset, rows, (size_t)count, check->block);
+        status = hsae_dataset_read_any(check->dataset, rows, (size_t)count, check->block);
         to_little_endian(check->block, status ? 0 : (size_t)count * dim);
         for (uint64_t i = 0; i < count && !status; i++)
             found = crc32(found, (const unsigned char *)(check->block + i * dim), (uInt)(dim * sizeof *check->block));

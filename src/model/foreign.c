@@ -326,6 +326,12 @@ static hsae_status open_llama_scope(const char *folder, struct foreign *foreign)
 static hsae_status open_archive(const char *path, struct foreign *foreign)
 {
     snprintf(foreign->path, sizeof foreign->path, "%s", path);
+    if (strstr(path, "transcoder"))
+        hsae_log(
+            foreign->context, HSAE_LOG_WARNING,
+            "%s: by its path a transcoder, which reconstructs other activations than it reads; the file does not tell, and it is read as "
+            "an SAE",
+            path);
     hsae_status status = hsae_npz_open(foreign->context, foreign->path, &foreign->arrays);
     if (!status && !hsae_npz_find(foreign->arrays, "W_dec") && hsae_npz_find(foreign->arrays, "w_dec"))
         memcpy(foreign->names, lower_names, sizeof lower_names);

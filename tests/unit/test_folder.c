@@ -71,6 +71,27 @@ static void test_sets(void **state)
                  NULL);
 }
 
+static const char *gap(const char *const *names, size_t count)
+{
+    struct hsae_names list = {(char **)names, count};
+    messages[HSAE_LOG_WARNING][0] = '\0';
+    hsae_folder_find_gap(context, "d", &list, false);
+    return messages[HSAE_LOG_WARNING];
+}
+
+#define GAP(...) gap((const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+
+static void test_gaps(void **state)
+{
+    (void)state;
+    assert_string_equal(GAP("a-0.npy", "a-1.npy", "a-2.npy", "b.npy", "c-1-of-3.npy", "c-3-of-3.npy"), "");
+    assert_string_equal(GAP("a-1.npy", "a-3.npy"), "");
+    assert_string_equal(GAP("step-100.npy", "step-200.npy", "step-300.npy"), "");
+    assert_non_null(strstr(GAP("a-0.npy", "a-1.npy", "a-3.npy"), "follows a-1.npy"));
+    assert_non_null(strstr(GAP("a-0.npy", "b_007.npy", "b_008.npy", "b_009.npy", "b_011.npy", "c-1.npy"), "follows b_009.npy"));
+    assert_string_equal(GAP("a-0.txt", "a-1.txt", "a-3.txt", "9.npy"), "");
+}
+
 static const char *kind(const char *name, const char *bytes, size_t size, bool may_be_raw)
 {
     const struct hsae_foreign_file *file = hsae_foreign_file(name, (const unsigned char *)bytes, size, may_be_raw);
@@ -105,6 +126,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_natural_order),
         cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_gaps),
         cmocka_unit_test(test_foreign),
     };
     return cmocka_run_group_tests(tests, support_setup, support_teardown);
