@@ -15,7 +15,7 @@ BEGIN(segment_rows)
         level += 1u;
     START(residual, (p.residual_row + (level - p.level) * p.padded) * width)
     START(above, (p.above_row + (max(level, 1u) - max(p.level, 1u)) * p.padded) * width)
-    u32 begin = starts[i] + (GROUP - to_u32(terms[i * TERM_WORDS + TERM_SEGMENT])) * segment, end = min(begin + segment, starts[i + 1u]);
+    u32 begin = starts[i] + (GROUP - table[i * TABLE_WORDS + TABLE_SEGMENT]) * segment, end = min(begin + segment, starts[i + 1u]);
     u32 flag = flags[i], row = FLAG_ROW(flag), range = RANGE_OF(row);
     idx at = IN_RANGE(row, range) * width, to = 2u * GROUP * width;
     bool plain = (flag & (FLAG_SWAPPED | FLAG_PARENT_SWAPPED)) == 0u;

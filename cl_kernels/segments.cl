@@ -1,5 +1,5 @@
 /* Which features are long, and the feature of each of their segments. One work-group, a run of features a work-item. */
-KERNEL_4(segments, READ(0, u32, starts), MODIFY(1, u32, control), MODIFY(2, f32, terms), WRITE(3, u32, owners))
+KERNEL_4(segments, READ(0, u32, starts), MODIFY(1, u32, control), MODIFY(2, u32, table), WRITE(3, u32, owners))
 LOCALS_1(LOCAL(u32, sums, WG))
 BEGIN(segments)
     if (control[CONTROL_HALT] != 0u)
@@ -19,7 +19,7 @@ BEGIN(segments)
     for (u32 i = begin; i < stop; i++) {
         u32 count = SEGMENTS_OF(starts[i + 1u] - starts[i], segment);
         if (count != 0u)
-            terms[i * TERM_WORDS + TERM_SEGMENT] = to_f32(at);
+            table[i * TABLE_WORDS + TABLE_SEGMENT] = at;
         for (u32 s = 0u; s < count; s++)
             owners[at + s] = i;
         at += count;

@@ -94,7 +94,7 @@ BEGIN(update)
         CLEAR_COLUMNS(de, column, width)
 #include "pairs.h"
         if (cut) {
-            u32 segments = SEGMENTS_OF(starts[i + 1u] - begin, control[CONTROL_SEGMENT]), first = to_u32(terms[i * TERM_WORDS + TERM_SEGMENT]);
+            u32 segments = SEGMENTS_OF(starts[i + 1u] - begin, control[CONTROL_SEGMENT]), first = table[i * TABLE_WORDS + TABLE_SEGMENT];
             for (u32 s = first; s < first + segments; s++) {
                 idx from = 2u * s * width;
                 EACH_COLUMN_ONCE(column, dd[k] += ready[from + c]; de[k] += ready[from + width + c])

@@ -91,6 +91,8 @@ static const void *field_of(const hsae_config *config, const struct key *key)
 
 void hsae_config_defaults(hsae_config *config)
 {
+    if (!config)
+        return;
     *config = (hsae_config){
         .level_count = 4,
         .levels = {2048, 4096, 8192, 16384},
@@ -237,6 +239,8 @@ static void append_value(struct text *text, const hsae_config *config, const str
 
 char *hsae_config_json(const hsae_config *config)
 {
+    if (!config)
+        return NULL;
     struct text text = {malloc(MAX_JSON), MAX_JSON, 0};
     if (!text.data)
         return NULL;
@@ -493,6 +497,7 @@ static bool set_value(hsae_config *config, const struct key *key, const json_t *
 
 hsae_status hsae_config_parse(hsae_context *context, hsae_config *config, const char *json, const char *origin)
 {
+    HSAE_REQUIRE(context, context, config, json, origin);
     const char *name;
     json_t *value;
     struct hsae_json_error wrong;
@@ -527,6 +532,7 @@ hsae_status hsae_config_parse(hsae_context *context, hsae_config *config, const 
 
 hsae_status hsae_config_read(hsae_context *context, const char *path, char **json)
 {
+    HSAE_REQUIRE(context, context, config, path);
     hsae_status status = HSAE_ERROR_FILE;
     char *text = NULL;
     *json = NULL;
@@ -634,6 +640,7 @@ static json_t *value_from_text(const struct key *key, const char *text)
 
 hsae_status hsae_config_set(hsae_context *context, hsae_config *config, const char *key, const char *text)
 {
+    HSAE_REQUIRE(context, context, config, key, text);
     static const char origin[] = "configuration";
     const struct key *known = find_key(context, key, origin);
     if (!known)
@@ -661,6 +668,7 @@ static uint64_t clamp(uint64_t value, uint64_t most)
 
 hsae_status hsae_config_resolve(hsae_context *context, hsae_config *config, uint32_t dim)
 {
+    HSAE_REQUIRE(context, context, config);
     static const char origin[] = "configuration";
     hsae_status status = hsae_config_check(context, config, origin);
     if (status)

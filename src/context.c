@@ -28,6 +28,7 @@ static bool find_cache_dir(const char *wanted, char **out)
 
 hsae_status hsae_context_create(const hsae_context_params *params, hsae_context **out)
 {
+    HSAE_REQUIRE(NULL, out);
     static const hsae_context_params defaults;
     if (!params)
         params = &defaults;
@@ -99,6 +100,21 @@ hsae_status hsae_fail(const hsae_context *context, hsae_status status, const cha
     log_line(context, HSAE_LOG_ERROR, format, values);
     va_end(values);
     return status;
+}
+
+size_t hsae_first_null(const void *const *pointers, size_t count)
+{
+    size_t index = 0;
+    while (index < count && pointers[index])
+        index++;
+    return index;
+}
+
+hsae_status hsae_fail_null(const hsae_context *context, const char *function, const char *names, size_t index)
+{
+    while (index--)
+        names = strchr(names, ',') + 2;
+    return hsae_fail(context, HSAE_ERROR_ARGUMENT, "%s: the argument `%.*s` is NULL", function, (int)strcspn(names, ","), names);
 }
 
 hsae_status hsae_fail_memory(const hsae_context *context, uint64_t bytes, const char *less, const char *what, ...)

@@ -20,6 +20,20 @@ void hsae_log(const hsae_context *context, hsae_log_level level, const char *for
 /* hsae_log at HSAE_LOG_ERROR, then `status`: `return hsae_fail(context, HSAE_ERROR_FILE, "...", ...)`. */
 hsae_status hsae_fail(const hsae_context *context, hsae_status status, const char *format, ...) HSAE_OS_PRINTF(3, 4);
 
+/* In a public function that returns a status, before anything else: ERROR_ARGUMENT, with a message that names it, where one of the pointers
+ * is NULL. `context` is evaluated only then, and may be NULL. */
+#define HSAE_REQUIRE(context, ...)                                                      \
+    do {                                                                                \
+        const void *const required[] = {__VA_ARGS__};                                   \
+        size_t missing = hsae_first_null(required, sizeof required / sizeof *required); \
+        if (missing < sizeof required / sizeof *required)                               \
+            return hsae_fail_null(context, __func__, #__VA_ARGS__, missing);            \
+    } while (0)
+/* The index of the first pointer that is NULL; `count`: none is. */
+size_t hsae_first_null(const void *const *pointers, size_t count);
+/* ERROR_ARGUMENT: of `names`, with commas between them, the index-th is NULL. */
+hsae_status hsae_fail_null(const hsae_context *context, const char *function, const char *names, size_t index);
+
 /* The same of ERROR_MEMORY: "out of memory for WHAT: so many bytes asked for; use LESS". `less` ("a smaller batch"), what the user may set
  * for that to be less; NULL: nothing is. */
 hsae_status hsae_fail_memory(const hsae_context *context, uint64_t bytes, const char *less, const char *what, ...) HSAE_OS_PRINTF(4, 5);

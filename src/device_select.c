@@ -115,8 +115,7 @@ void hsae_backend_explain(hsae_context *context, hsae_backend backend, struct hs
 
 hsae_status hsae_device_list(hsae_context *context, hsae_device_info **list, size_t *count)
 {
-    if (!list || !count)
-        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_device_list: list or count is NULL");
+    HSAE_REQUIRE(context, context, list, count);
     *list = NULL;
     *count = 0;
     for (size_t i = 0; i < BACKEND_COUNT; i++) {
@@ -142,9 +141,8 @@ size_t hsae_device_best(hsae_device_info *list, size_t count, char *reason)
 
 hsae_status hsae_device_default(hsae_context *context, char id[32], char *reason)
 {
+    HSAE_REQUIRE(context, context, id);
     enum { ID_BYTES = 32 };
-    if (!id)
-        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_device_default: id is NULL");
     const char *wanted = getenv("HSAE_DEVICE");
     if (wanted && *wanted) {
         if (snprintf(id, ID_BYTES, "%s", wanted) >= ID_BYTES)
@@ -211,12 +209,11 @@ hsae_status hsae_device_find(hsae_context *context, const char *id, hsae_device_
 
 hsae_status hsae_device_open(hsae_context *context, const char *id, hsae_device **out)
 {
+    HSAE_REQUIRE(context, context, out);
     char default_id[32];
     const struct backend *backend;
     size_t index;
     hsae_device_info found;
-    if (!context || !out)
-        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_device_open: context or out is NULL");
     *out = NULL;
     hsae_status status = id ? HSAE_OK : hsae_device_default(context, default_id, NULL);
     if (!status)
@@ -255,8 +252,7 @@ static void add_general(size_t devices, struct hsae_problems *problems)
 
 hsae_status hsae_device_problems(hsae_context *context, bool again, hsae_device_problem **list, size_t *count)
 {
-    if (!context || !list || !count)
-        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_device_problems: context, list or count is NULL");
+    HSAE_REQUIRE(context, context, list, count);
     struct hsae_problems problems = {0};
     size_t all = 0;
     hsae_status status = HSAE_OK;

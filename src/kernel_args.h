@@ -62,10 +62,10 @@ static inline u32 bits_u32(f32 value)
 #define FLAG_ROW_SHIFT      3u /* the bits from here on: the row of D that the feature has in this step, see places */
 #define FLAG_ROW(flag)      ((flag) >> FLAG_ROW_SHIFT)
 
-/* places: u32 [N + S]: the row of D of each feature, then the rows that are free. An update writes a feature's new row to a free one and frees the
- * old one, which its relatives go on reading until the parts of the forest that are updated later need it. */
+/* places: u32 [N + S]: the row of D of each feature, then the rows that are free. An update writes a feature's new row to a free one and
+ * frees the old one, which its relatives go on reading until the parts of the forest that are updated later need it. */
 
-/* table: u32 [N][TABLE_WORDS], the scalars of each feature (bits of f32 but for the last). */
+/* table: u32 [N][TABLE_WORDS], the scalars of each feature (bits of f32 but for the last two). */
 #define TABLE_BIAS            0u
 #define TABLE_LOG_THRESHOLD   1u
 #define TABLE_THRESHOLD       2u
@@ -73,6 +73,7 @@ static inline u32 bits_u32(f32 value)
 #define TABLE_BIAS_V          4u
 #define TABLE_LOG_THRESHOLD_V 5u
 #define TABLE_ROW_STEP        6u /* u32: step of the row's last update */
+#define TABLE_SEGMENT         7u /* u32: number of a long feature's first segment in this step */
 #define TABLE_WORDS           8u
 
 /* control: u32, what a step decides about itself. */
@@ -110,24 +111,23 @@ static inline u32 bits_u32(f32 value)
 #define TERM_OWN     0u /* of a_i D_i . u_i */
 #define TERM_PARENT  1u /* of a_i D_i . u_parent */
 #define TERM_PRODUCT 2u /* of a_i a_parent */
-#define TERM_SEGMENT 3u /* number of a long feature's first segment */
-#define TERM_WORDS   4u
+#define TERM_WORDS   3u
 
-/* A feature with so many pairs that its work-group would go on when all others have long ended is "long": its pairs are cut into segments of
- * CONTROL_SEGMENT pairs, counted from its own first one. Each has a work-group for its sums, and `update` adds up these, in ascending order. That
- * number is SEGMENT_PAIRS(B) or the first of twice, four times .. as many with which there are not more segments than there is room for.
- * owners: u32 [room], the feature of each segment, those of a feature adjacent; NONE behind the last.
- * sums: f32 [room][2][stride], a segment's part of the gradients of D_i and of E_i, as `update` sums them up. */
-#define SEGMENT_PAIRS(rows)          (((rows) + 63u) / 64u * 4u)
-#define SEGMENTS_OF(pairs, segment)  ((pairs) > 2u * (segment) ? ((pairs) + (segment) - 1u) / (segment) : 0u)
-#define SEGMENT_RADIAL               0u /* of a q */
-#define SEGMENT_SQUARES              1u /* of a^2 */
-#define SEGMENT_BIAS                 2u
-#define SEGMENT_THRESHOLD            3u
-#define SEGMENT_OWN                  4u
-#define SEGMENT_PARENT               5u
-#define SEGMENT_PRODUCT              6u
-#define SEGMENT_WORDS                8u
+/* A feature with so many pairs that its work-group would go on when all others have long ended is "long": its pairs are cut into segments
+ * of CONTROL_SEGMENT pairs, counted from its own first one. Each has a work-group for its sums, and `update` adds up these, in ascending
+ * order. That number is SEGMENT_PAIRS(B) or the first of twice, four times .. as many with which there are not more segments than there is
+ * room for. owners: u32 [room], the feature of each segment, those of a feature adjacent; NONE behind the last. sums: f32
+ * [room][2][stride], a segment's part of the gradients of D_i and of E_i, as `update` sums them up. */
+#define SEGMENT_PAIRS(rows)         (((rows) + 63u) / 64u * 4u)
+#define SEGMENTS_OF(pairs, segment) ((pairs) > 2u * (segment) ? ((pairs) + (segment)-1u) / (segment) : 0u)
+#define SEGMENT_RADIAL              0u /* of a q */
+#define SEGMENT_SQUARES             1u /* of a^2 */
+#define SEGMENT_BIAS                2u
+#define SEGMENT_THRESHOLD           3u
+#define SEGMENT_OWN                 4u
+#define SEGMENT_PARENT              5u
+#define SEGMENT_PRODUCT             6u
+#define SEGMENT_WORDS               8u
 
 /* status: u32 [STATUS_WORDS], read by the host after a step. */
 #define STATUS_STEP           0u
@@ -151,19 +151,20 @@ static inline u32 bits_u32(f32 value)
 #define LOAD_COLUMNS        64u
 #define LOAD_BLOCKS(stride) (((stride) + LOAD_COLUMNS - 1u) / LOAD_COLUMNS)
 
-/* quantize and screen: a row is rounded to whole numbers of 16 bits in units in which its norm is QUANTIZED_NORM (of a row without a norm: in some
- * unit), two a word, the lower column in the low half. No sum of products of two such rows leaves 32 bits. */
+/* quantize and screen: a row is rounded to whole numbers of 16 bits in units in which its norm is QUANTIZED_NORM (of a row without a norm:
+ * in some unit), two a word, the lower column in the low half. No sum of products of two such rows leaves 32 bits. */
 #define QUANTIZED_NORM 32000.0f
-/* By how much a product of quantized rows may be below that of the rows, in both units. Of roundings: each element is off by at most 0.51, so each
- * row by 0.51 sqrt(d); |a b - a' b'| <= |a||b - b'| + |b||a - a'| + |a - a'||b - b'|, a norm being off by less than 1 in 1000. Of floats: of the
- * exact dot in any order, d roundings, and of units, limits and comparisons 64. */
-#define SCREEN_MARGIN(d)                                                                                                          \
+/* By how much a product of quantized rows may be below that of the rows, in both units. Of roundings: each element is off by at most 0.51,
+ * so each row by 0.51 sqrt(d); |a b - a' b'| <= |a||b - b'| + |b||a - a'| + |a - a'||b - b'|, a norm being off by less than 1 in 1000. Of
+ * floats: of the exact dot in any order, d roundings, and of units, limits and comparisons 64. */
+#define SCREEN_MARGIN(d) \
     (1.03f * QUANTIZED_NORM * sqrtf((f32)(d)) + 0.27f * (f32)(d) + ((f32)(d) + 64.0f) * 5.9604645e-8f * QUANTIZED_NORM * QUANTIZED_NORM)
 
-/* residual: f32 [levels in one buffer][padded][stride]. Where a buffer for all levels would be larger than a kernel may see, there are several. */
+/* residual: f32 [levels in one buffer][padded][stride]. Where a buffer for all levels would be larger than a kernel may see, there are
+ * several. */
 
-/* bias and variance: so many of a work-group's work-items are side by side, COLS vectors of columns each; every so many more have the same columns
- * of other rows, and a device with many cores gets a short walk down the batch. */
+/* bias and variance: so many of a work-group's work-items are side by side, COLS vectors of columns each; every so many more have the same
+ * columns of other rows, and a device with many cores gets a short walk down the batch. */
 #define COLUMN_LANES(group_size) ((group_size) < 8u ? (group_size) : 8u)
 
 /* Kernels over lists, features or blocks: so many of a work-group's work-items are a team that shares one of them. */
@@ -236,7 +237,8 @@ struct lists_fill_args {
     u32 features;
     u32 capacity;
     u32 history; /* 1: keep who is active for co-activation */
-    u32 packed;  /* 1: the scratch is that of screen, where p of a feature's pairs lie one behind the other; 0: of encode, p of its samples */
+    u32 packed;  /* 1: the scratch is that of screen, where p of a feature's pairs lie one behind the other; 0: of encode, p of its samples
+                  */
 };
 
 struct samples_count_args {
@@ -343,7 +345,7 @@ struct update_args {
     u32 chunk;
     u32 residual_row; /* in `residual`, of the level's first sample */
     u32 above_row;    /* in `above`, of that of the level above; of the first level: any */
-    u32 segments; /* word of `terms` from which on the segments' sums are; 0: no feature is long */
+    u32 segments;     /* word of `terms` from which on the segments' sums are; 0: no feature is long */
     u32 rows;
     u32 stride;
     u32 range_rows;

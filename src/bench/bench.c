@@ -30,6 +30,7 @@ static double median(double *values, size_t count)
 
 hsae_status hsae_bench_preset(hsae_context *context, const char *name, hsae_bench_params *out)
 {
+    HSAE_REQUIRE(context, context, name, out);
     static const struct {
         const char *name;
         uint32_t dim, level_count, levels[4], batch, target, steps;
@@ -512,6 +513,7 @@ static hsae_status run_copy(struct bench *bench)
 
 hsae_status hsae_bench_run(hsae_device *device, const hsae_bench_params *params, hsae_bench_result *out)
 {
+    HSAE_REQUIRE(device ? device->context : NULL, device, params, out);
     struct bench bench = {.device = device, .context = device->context, .params = params, .out = out};
     *out = (hsae_bench_result){0};
     if (!params->steps || params->steps > MOST_STEPS || !params->dim)

@@ -35,9 +35,10 @@ static void store_release(struct store *store)
 
 hsae_status hsae_dataset_open(hsae_context *context, const hsae_dataset_params *params, hsae_dataset **out)
 {
+    HSAE_REQUIRE(context, context, params, out);
     hsae_status status = HSAE_OK;
     *out = NULL;
-    if (!params || !params->paths || params->path_count == 0)
+    if (!params->paths || params->path_count == 0)
         return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_dataset_open: no paths are given");
     hsae_dataset *dataset = calloc(1, sizeof *dataset);
     struct store *store = calloc(1, sizeof *store);
@@ -61,6 +62,7 @@ error:
 
 hsae_status hsae_dataset_slice(hsae_dataset *dataset, uint64_t first, uint64_t count, hsae_dataset **out)
 {
+    HSAE_REQUIRE(dataset ? dataset->store->context : NULL, dataset, out);
     struct store *store = dataset->store;
     *out = NULL;
     if (count == 0 || first >= dataset->rows || count > dataset->rows - first)
@@ -96,22 +98,22 @@ void hsae_dataset_close(hsae_dataset **dataset)
 
 uint64_t hsae_dataset_rows(const hsae_dataset *dataset)
 {
-    return dataset->rows;
+    return dataset ? dataset->rows : 0;
 }
 
 uint32_t hsae_dataset_dim(const hsae_dataset *dataset)
 {
-    return dataset->store->shards.dim;
+    return dataset ? dataset->store->shards.dim : 0;
 }
 
 size_t hsae_dataset_file_count(const hsae_dataset *dataset)
 {
-    return dataset->store->shards.source_count;
+    return dataset ? dataset->store->shards.source_count : 0;
 }
 
 const hsae_data_file *hsae_dataset_file(const hsae_dataset *dataset, size_t index)
 {
-    return &dataset->store->shards.sources[index].about;
+    return dataset && index < dataset->store->shards.source_count ? &dataset->store->shards.sources[index].about : NULL;
 }
 
 hsae_dtype hsae_dataset_dtype(const hsae_dataset *dataset)
@@ -325,6 +327,7 @@ static void announce_next(const hsae_dataset *dataset, const uint64_t *rows, siz
 
 hsae_status hsae_dataset_read(const hsae_dataset *dataset, const uint64_t *rows, size_t count, float *out)
 {
+    HSAE_REQUIRE(dataset ? dataset->store->context : NULL, dataset, rows, out);
     hsae_status status = gather(dataset, rows, count, HSAE_DTYPE_F32, false, out);
     if (!status)
         announce_next(dataset, rows, count);

@@ -331,6 +331,8 @@ static bool is_temporary(const char *name)
 
 void hsae_folder_sweep(hsae_context *context, const char *folder)
 {
+    if (!context || !folder)
+        return;
     struct hsae_os_folder *entries = hsae_os_folder_open(folder);
     for (const char *name; entries && (name = hsae_os_folder_next(entries));) {
         uint64_t size;

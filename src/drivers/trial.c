@@ -93,11 +93,10 @@ static hsae_status run_test(hsae_context *context, const hsae_device_info *info,
 
 hsae_status hsae_device_try(hsae_context *context, const char *id, bool again)
 {
+    HSAE_REQUIRE(context, context, id);
     struct hsae_driver_files files;
     struct hsae_trial_key key;
     hsae_device_info info;
-    if (!context || !id)
-        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_device_try: context or id is NULL");
     hsae_status status = hsae_device_find(context, id, &info);
     if (status)
         return status;
@@ -160,8 +159,7 @@ static json_t *answer_look(hsae_backend backend)
 
 hsae_status hsae_device_probe(size_t count, char *const *words, char **answer)
 {
-    if (!words || !answer)
-        return HSAE_ERROR_ARGUMENT;
+    HSAE_REQUIRE(NULL, words, answer);
     *answer = NULL;
     const char *plain[2] = {"", ""};
     size_t plain_count = 0;

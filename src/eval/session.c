@@ -107,6 +107,7 @@ static hsae_status grow(struct hsae_session *session, uint64_t pairs)
 
 hsae_status hsae_session_create(hsae_device *device, const hsae_model *model, uint32_t max_rows, hsae_session **out)
 {
+    HSAE_REQUIRE(device ? device->context : NULL, device, model, out);
     hsae_session *session = calloc(1, sizeof *session);
     *out = NULL;
     if (!session)
@@ -124,12 +125,14 @@ hsae_status hsae_session_create(hsae_device *device, const hsae_model *model, ui
     uint64_t size = (uint64_t)rows * model->dim * sizeof(float);
     if (!status)
         status = hsae_buffer_create(device, "raw batch", size, HSAE_BUFFER_STAGING, &session->raw);
-    session->batch = malloc(size);
-    session->verdicts = malloc(rows * sizeof *session->verdicts);
-    session->keep = malloc(rows * sizeof *session->keep);
-    session->starts = malloc(((size_t)model->config.level_count * rows + 1) * sizeof *session->starts);
-    if (!status && (!session->batch || !session->verdicts || !session->keep || !session->starts))
-        status = hsae_fail_memory(device->context, size, FEWER_ROWS, "a batch of %" PRIu32 " rows", rows);
+    if (!status) {
+        session->batch = malloc(size);
+        session->verdicts = malloc(rows * sizeof *session->verdicts);
+        session->keep = malloc(rows * sizeof *session->keep);
+        session->starts = malloc(((size_t)model->config.level_count * rows + 1) * sizeof *session->starts);
+        if (!session->batch || !session->verdicts || !session->keep || !session->starts)
+            status = hsae_fail_memory(device->context, size, FEWER_ROWS, "a batch of %" PRIu32 " rows", rows);
+    }
     if (!status)
         status = make_samples(session);
     if (status)
@@ -302,6 +305,7 @@ static hsae_status append_level(const struct hsae_session *session, uint32_t lev
 
 hsae_status hsae_session_encode(hsae_session *session, const float *raw, uint64_t rows, hsae_features *levels)
 {
+    HSAE_REQUIRE(session ? session->context : NULL, session, raw, levels);
     const struct stack *stack = &session->stack;
     hsae_status status = HSAE_OK;
     memset(levels, 0, stack->levels * sizeof *levels);
@@ -375,6 +379,7 @@ static hsae_status write_lists(struct hsae_session *session, uint32_t level, con
 
 hsae_status hsae_session_decode(hsae_session *session, uint32_t level, const hsae_features *features, float *out)
 {
+    HSAE_REQUIRE(session ? session->context : NULL, session, features, out);
     const struct stack *stack = &session->stack;
     hsae_status status = check_features(session, level, features);
     for (uint32_t r = 0; r < stack->rows; r++) /* raw = mean: x = 0, so that the residual is the reconstruction */
@@ -567,6 +572,7 @@ hsae_status hsae_session_evaluate_visit(hsae_session *session, const hsae_datase
 hsae_status hsae_session_evaluate(hsae_session *session, const hsae_dataset *dataset, hsae_progress_fn progress, void *user,
                                   hsae_evaluation *out)
 {
+    HSAE_REQUIRE(session ? session->context : NULL, session, dataset, out);
     return hsae_session_evaluate_visit(session, dataset, progress, user, NULL, NULL, out);
 }
 

@@ -106,6 +106,7 @@ static hsae_status explore(hsae_session *session, const hsae_dataset *dataset, c
 hsae_status hsae_explore(hsae_session *session, const hsae_dataset *dataset, const hsae_explore_params *params, hsae_progress_fn progress,
                          void *user, hsae_explorer **out)
 {
+    HSAE_REQUIRE(session ? hsae_session_context(session) : NULL, session, dataset, out);
     static const hsae_explore_params defaults;
     struct progress share = {progress, user, 0, 0};
     hsae_explorer *explorer = *out = calloc(1, sizeof *explorer);
@@ -124,17 +125,17 @@ hsae_status hsae_explore(hsae_session *session, const hsae_dataset *dataset, con
 
 const hsae_evaluation *hsae_explorer_evaluation(const hsae_explorer *explorer)
 {
-    return &explorer->evaluation;
+    return explorer ? &explorer->evaluation : NULL;
 }
 
 uint64_t hsae_explorer_sequences(const hsae_explorer *explorer)
 {
-    return explorer->sequences;
+    return explorer ? explorer->sequences : 0;
 }
 
 uint32_t hsae_explorer_context_length(const hsae_explorer *explorer)
 {
-    return explorer->length;
+    return explorer ? explorer->length : 0;
 }
 
 static double ratio(double part, uint64_t whole)
@@ -171,6 +172,8 @@ static void find_siblings(const struct explore_level *level, uint32_t feature, h
 
 void hsae_explorer_feature(const hsae_explorer *explorer, uint32_t l, uint32_t feature, hsae_feature_report *out)
 {
+    if (!explorer || !out)
+        return;
     const struct explore_level *level = &explorer->levels[l];
     uint64_t active = level->active[feature];
     *out = (hsae_feature_report){.parent = level->parent ? level->parent[feature] : -1,
@@ -199,6 +202,8 @@ void hsae_explorer_feature(const hsae_explorer *explorer, uint32_t l, uint32_t f
 
 void hsae_explorer_values(const hsae_explorer *explorer, uint32_t l, uint32_t feature, uint32_t index, float *out)
 {
+    if (!explorer || !out)
+        return;
     const struct explore_level *level = &explorer->levels[l];
     uint64_t slot = (uint64_t)feature * explorer->slots + index;
     memset(out, 0, level->excerpts[slot].length * sizeof *out);
@@ -208,28 +213,34 @@ void hsae_explorer_values(const hsae_explorer *explorer, uint32_t l, uint32_t fe
 
 uint32_t hsae_explorer_token_count(const hsae_explorer *explorer)
 {
-    return explorer->string_count;
+    return explorer ? explorer->string_count : 0;
 }
 
 const char *hsae_explorer_token(const hsae_explorer *explorer, uint32_t token, uint32_t *size)
 {
+    if (!explorer || !size)
+        return NULL;
     *size = (uint32_t)(explorer->string_starts[token + 1] - explorer->string_starts[token]);
     return explorer->strings + explorer->string_starts[token];
 }
 
 uint64_t hsae_explorer_run_count(const hsae_explorer *explorer)
 {
-    return explorer->run_count;
+    return explorer ? explorer->run_count : 0;
 }
 
 hsae_run hsae_explorer_run(const hsae_explorer *explorer, uint64_t index)
 {
+    if (!explorer)
+        return (hsae_run){0};
     const struct kept_run *run = &explorer->runs[index];
     return (hsae_run){run->start, run->sequence, run->length, explorer->text + run->first};
 }
 
 const uint32_t *hsae_explorer_tokens(const hsae_explorer *explorer, const hsae_excerpt *excerpt, uint64_t *sequence)
 {
+    if (!explorer || !excerpt || !sequence)
+        return NULL;
     uint64_t low = 0, high = explorer->run_count;
     while (high - low > 1) {
         uint64_t middle = low + (high - low) / 2;
@@ -246,11 +257,13 @@ const uint32_t *hsae_explorer_tokens(const hsae_explorer *explorer, const hsae_e
 
 uint64_t hsae_explorer_path_count(const hsae_explorer *explorer)
 {
-    return explorer->path_count;
+    return explorer ? explorer->path_count : 0;
 }
 
 void hsae_explorer_path(const hsae_explorer *explorer, uint64_t index, hsae_path *out)
 {
+    if (!explorer || !out)
+        return;
     *out = (hsae_path){.row = explorer->path_rows[index]};
     for (uint32_t l = 0; l < explorer->level_count; l++) {
         uint64_t list = index * explorer->level_count + l;

@@ -129,6 +129,7 @@ static hsae_status keep_nothing(void *user, const struct slot *slot, uint64_t ro
 
 hsae_status hsae_checkpoint_check(hsae_context *context, const char *path)
 {
+    HSAE_REQUIRE(context, context, path);
     const struct matrix_rows nowhere = {.copy = keep_nothing};
     struct checkpoint checkpoint;
     hsae_model *model = NULL;

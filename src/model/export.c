@@ -218,6 +218,7 @@ static hsae_status check_metadata(const struct export *export)
 hsae_status hsae_model_export(hsae_context *context, const hsae_model *model, hsae_export_format format, const char *path,
                               const hsae_metadata *metadata, size_t metadata_count)
 {
+    HSAE_REQUIRE(context, context, model, path);
     struct export export = {.context = context, .model = model, .metadata = metadata, .metadata_count = metadata_count};
     size_t length = strlen(path);
     while (length > 1 && hsae_os_is_separator(path[length - 1]))

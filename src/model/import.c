@@ -328,6 +328,7 @@ static hsae_status make_model(struct import *import, hsae_model **out)
 
 hsae_status hsae_model_import(hsae_context *context, const char *const *paths, size_t path_count, hsae_model **out)
 {
+    HSAE_REQUIRE(context, context, paths, out);
     struct import *import = calloc(1, sizeof *import);
     *out = NULL;
     if (!import)

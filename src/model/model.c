@@ -109,6 +109,7 @@ hsae_status hsae_model_read(hsae_context *context, const char *path, const struc
 
 hsae_status hsae_model_load(hsae_context *context, const char *path, hsae_model **out)
 {
+    HSAE_REQUIRE(context, context, path, out);
     struct hsae_safetensors *file = NULL;
     hsae_config config;
     uint32_t dim = 0;
@@ -129,11 +130,13 @@ hsae_status hsae_model_save_rows(hsae_context *context, const hsae_model *model,
 
 hsae_status hsae_model_save(hsae_context *context, const hsae_model *model, const char *path)
 {
+    HSAE_REQUIRE(context, context, model, path);
     return hsae_model_save_rows(context, model, NULL, path);
 }
 
 hsae_status hsae_model_save_as(hsae_context *context, const hsae_model *model, hsae_dtype dtype, const char *path)
 {
+    HSAE_REQUIRE(context, context, model, path);
     struct slot slots[HSAE_MODEL_SLOTS];
     struct hsae_model copy = *model;
     size_t count = hsae_model_slots(&copy, slots);
@@ -145,28 +148,30 @@ hsae_status hsae_model_save_as(hsae_context *context, const hsae_model *model, h
 
 uint32_t hsae_model_dim(const hsae_model *model)
 {
-    return model->dim;
+    return model ? model->dim : 0;
 }
 
 const hsae_config *hsae_model_config(const hsae_model *model)
 {
-    return &model->config;
+    return model ? &model->config : NULL;
 }
 
 hsae_level hsae_model_level(const hsae_model *model, uint32_t level)
 {
+    if (!model || level >= model->config.level_count)
+        return (hsae_level){0};
     const struct level_tensors *l = &model->levels[level];
     return (hsae_level){l->features, l->encoder_weight, l->encoder_bias, l->threshold, l->decoder_weight, l->decoder_bias, l->parent};
 }
 
 const float *hsae_model_mean(const hsae_model *model)
 {
-    return model->mean;
+    return model ? model->mean : NULL;
 }
 
 float hsae_model_scale(const hsae_model *model)
 {
-    return model->scale;
+    return model ? model->scale : 0;
 }
 
 void hsae_features_free(hsae_features *features)

@@ -35,7 +35,7 @@ void hsae_ref_segment_rows(void *const *b, const void *args, const u32 groups[2]
             level++;
         size_t own_row = p->residual_row + (size_t)(level - p->level) * p->padded;
         size_t above_row = p->above_row + (size_t)((level ? level : 1) - (p->level ? p->level : 1)) * p->padded;
-        u32 begin = starts[i] + (s - (u32)terms[(size_t)i * TERM_WORDS + TERM_SEGMENT]) * segment;
+        u32 begin = starts[i] + (s - table[(size_t)i * TABLE_WORDS + TABLE_SEGMENT]) * segment;
         struct ref_pairs f = {.index = i,
                               .flag = flags[i],
                               .begin = begin,

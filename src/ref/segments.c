@@ -12,8 +12,7 @@ void hsae_ref_segments(void *const *b, const void *args, const u32 groups[2])
 {
     const struct segments_args *p = args;
     const u32 *starts = b[0];
-    u32 *control = b[1], *owners = b[3], segment = p->pairs, at = 0;
-    f32 *terms = b[2];
+    u32 *control = b[1], *table = b[2], *owners = b[3], segment = p->pairs, at = 0;
     (void)groups;
     if (ref_halted(control))
         return;
@@ -22,7 +21,7 @@ void hsae_ref_segments(void *const *b, const void *args, const u32 groups[2])
     for (u32 i = 0; i < p->features; i++) {
         u32 end = at + SEGMENTS_OF(starts[i + 1] - starts[i], segment);
         if (at < end)
-            terms[(size_t)i * TERM_WORDS + TERM_SEGMENT] = (f32)at;
+            table[(size_t)i * TABLE_WORDS + TABLE_SEGMENT] = at;
         while (at < end)
             owners[at++] = i;
     }

@@ -26,6 +26,7 @@ struct plan_device {
         uint64_t bytes;
     } * alive;
     bool later;
+    bool host_is_short; /* the error is that the machine's memory does not do */
 };
 
 static struct plan_device *plan_device(struct hsae_device *device)
@@ -216,19 +217,38 @@ static hsae_status fail_memory(const struct plan_device *own)
                      info->id, own->plan->start_bytes, info->limits.memory_bytes, largest->bytes, largest->label);
 }
 
+/* What the run takes of the machine's memory: on a CPU what is on the device, too. */
+static hsae_status check_host(struct plan_device *own)
+{
+    const hsae_memory_plan *plan = own->plan;
+    uint64_t needed = plan->host_bytes + (own->base.info.type == HSAE_DEVICE_CPU ? plan->start_bytes : 0);
+    own->host_is_short = needed > hsae_os_memory();
+    if (!own->host_is_short)
+        return HSAE_OK;
+    return hsae_fail(own->base.context, HSAE_ERROR_MEMORY,
+                     "%s: the run needs %" PRIu64 " bytes of the machine's memory, which has %" PRIu64
+                     "; use a smaller batch or smaller levels",
+                     own->base.info.id, needed, hsae_os_memory());
+}
+
+/* What a trainer makes at the start; ERROR_DEVICE_MEMORY or ERROR_MEMORY where that does not fit. */
+static hsae_status make_trainer(struct plan_device *own, const hsae_config *config, uint32_t dim, hsae_dtype dtype, hsae_trainer **trainer)
+{
+    hsae_status status = hsae_trainer_alloc(&own->base, config, dim, dtype, trainer);
+    if (!status)
+        status = hsae_step_record(*trainer);
+    if (status)
+        return status;
+    own->plan->start_bytes = own->base.allocated_bytes;
+    own->plan->host_bytes = host_bytes(*trainer);
+    return own->plan->start_bytes > own->base.info.limits.memory_bytes ? fail_memory(own) : check_host(own);
+}
+
 /* What a trainer makes at the start, for dead features, and for an update of the tree. */
 static hsae_status make_buffers(struct plan_device *own, const hsae_config *config, uint32_t dim, hsae_dtype dtype)
 {
     hsae_trainer *trainer = NULL;
-    hsae_status status = hsae_trainer_alloc(&own->base, config, dim, dtype, &trainer);
-    if (!status)
-        status = hsae_step_record(trainer);
-    if (!status) {
-        own->plan->start_bytes = own->base.allocated_bytes;
-        own->plan->host_bytes = host_bytes(trainer);
-        if (own->plan->start_bytes > own->base.info.limits.memory_bytes)
-            status = fail_memory(own);
-    }
+    hsae_status status = make_trainer(own, config, dim, dtype, &trainer);
     if (!status) { /* that it may not fit later is said, but no error */
         own->later = true;
         for (uint32_t l = 0; l < config->level_count; l++)
@@ -243,13 +263,13 @@ static hsae_status make_buffers(struct plan_device *own, const hsae_config *conf
     return status;
 }
 
-static bool is_too_large(hsae_status status)
+static bool is_too_large(const struct plan_device *own, hsae_status status)
 {
-    return status == HSAE_ERROR_DEVICE_MEMORY || status == HSAE_ERROR_LIMIT;
+    return status == HSAE_ERROR_DEVICE_MEMORY || status == HSAE_ERROR_LIMIT || (status && own->host_is_short);
 }
 
 /* HSAE_OK: it fits; without messages. */
-static hsae_status try_config(const hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype)
+static hsae_status try_config(const hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype, bool *too_large)
 {
     hsae_context quiet = *device->context;
     quiet.log = NULL;
@@ -260,6 +280,7 @@ static hsae_status try_config(const hsae_device *device, const hsae_config *conf
     hsae_status status = hsae_config_resolve(&quiet, &resolved, dim);
     if (!status)
         status = make_buffers(&own, &resolved, dim, dtype);
+    *too_large = is_too_large(&own, status);
     free(plan.rows);
     return status;
 }
@@ -268,11 +289,11 @@ static hsae_status try_config(const hsae_device *device, const hsae_config *conf
 static bool find_fit(const hsae_device *device, bool batch, bool levels, uint32_t dim, hsae_dtype dtype, hsae_config *config)
 {
     hsae_status status = HSAE_ERROR_LIMIT;
-    while (is_too_large(status)) {
+    for (bool too_large = true; too_large;) {
         config->batch = batch ? config->batch / 2 : config->batch;
         for (uint32_t l = 0; l < config->level_count && levels; l++)
             config->levels[l] /= 2;
-        status = try_config(device, config, dim, dtype); /* what is too small is no valid configuration */
+        status = try_config(device, config, dim, dtype, &too_large); /* what is too small is no valid configuration */
     }
     return !status;
 }
@@ -294,26 +315,39 @@ static void say_what_fits(const hsae_device *device, const hsae_config *given, u
 hsae_status hsae_memory_plan_make(const hsae_device *device, const hsae_config *given, const hsae_dataset *dataset, uint32_t dim,
                                   hsae_memory_plan **out)
 {
+    HSAE_REQUIRE(device ? device->context : NULL, device, given, out);
     hsae_dtype dtype = dataset ? hsae_dataset_dtype(dataset) : HSAE_DTYPE_F32;
     hsae_config config = *given;
     dim = dataset ? hsae_dataset_dim(dataset) : dim;
     hsae_memory_plan *plan = *out = calloc(1, sizeof *plan);
     if (!plan)
         return hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for a memory plan");
+    struct plan_device own = stand_in(device, plan);
     hsae_status status = hsae_config_resolve(device->context, &config, dim);
     if (!status) {
-        struct plan_device own = stand_in(device, plan);
         status = make_buffers(&own, &config, dim, dtype);
         plan->start_bytes = plan->start_bytes ? plan->start_bytes : own.base.allocated_bytes;
         plan->available_bytes = device->info.limits.memory_bytes;
         plan->fits = !status;
     }
-    if (is_too_large(status)) {
+    if (is_too_large(&own, status)) {
         say_what_fits(device, given, dim, dtype, plan);
         status = HSAE_OK;
     }
     if (status)
         hsae_memory_plan_free(out);
+    return status;
+}
+
+hsae_status hsae_plan_check(const hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype)
+{
+    hsae_memory_plan plan = {0};
+    hsae_trainer *trainer = NULL;
+    struct plan_device own = stand_in(device, &plan);
+    hsae_status status = make_trainer(&own, config, dim, dtype, &trainer);
+    hsae_trainer_destroy(&trainer);
+    free(own.alive);
+    free(plan.rows);
     return status;
 }
 

@@ -139,6 +139,7 @@ static hsae_status check_link(hsae_context *context, const hsae_model *model, co
 
 hsae_status hsae_model_link(hsae_device *device, const hsae_model *model, const hsae_link_params *params, hsae_model **out)
 {
+    HSAE_REQUIRE(device ? device->context : NULL, device, model, params, out);
     struct stack stack = {0};
     int32_t *parents[HSAE_MAX_LEVELS];
     hsae_config config = model->config;

@@ -14,8 +14,22 @@
 static const uint64_t MAX_RANGE_BYTES = UINT64_C(1) << 33;
 /* Of a level's rows of D that decode works on at a time: a CPU's last cache, or a GPU's, holds it. */
 static const uint64_t SLICE_BYTES = 12 << 20;
+/* Most features, and values of a padded batch, that kernels can index. */
+enum { MAX_FEATURES = UINT32_MAX / 128, MAX_VALUES = UINT32_MAX / 2 };
 /* Features in a block of the sample lists: few enough for many work-items, enough to keep the tallies small. */
 static const uint32_t BLOCK = 64;
+
+_Static_assert(CONTROL_LEVELS + HSAE_MAX_LEVELS * CONTROL_LEVEL_WORDS <= CONTROL_DEAD_LIST,
+               "control: the levels reach into the dead lists");
+_Static_assert(CONTROL_SEGMENT < CONTROL_LEVELS && CONTROL_DEAD < CONTROL_LEVEL_WORDS,
+               "control: the levels begin too early, or are too short");
+_Static_assert(STATUS_LEVELS + HSAE_MAX_LEVELS * STATUS_LEVEL_WORDS <= STATUS_WORDS, "status: too short for all levels");
+_Static_assert(STATUS_VARIANCE < STATUS_LEVELS && STATUS_DEAD < STATUS_LEVEL_WORDS, "status: the levels begin too early, or are too short");
+_Static_assert(CLOCK_CORRECTION < CLOCK_WORDS && LEVEL_GHOSTS < LEVEL_WORDS, "clock or levels: too short");
+_Static_assert(TREE_AT_RANK < TREE_WORDS && TABLE_SEGMENT < TABLE_WORDS && TERM_PRODUCT < TERM_WORDS, "a feature's words are too few");
+_Static_assert(KIN_SCORE < KIN_WORDS && SEGMENT_PRODUCT < SEGMENT_WORDS, "a pair's or a segment's words are too few");
+/* Rows of D, the free ones included, are numbers above the flags' bits. */
+_Static_assert(2 * (uint64_t)MAX_FEATURES <= UINT32_MAX >> FLAG_ROW_SHIFT, "flags: too few bits for a row");
 
 uint64_t hsae_binding_limit(const struct hsae_device *device)
 {
@@ -364,10 +378,31 @@ hsae_status hsae_stack_grow_spare(struct stack *stack, uint32_t spare)
     return write_places(stack, first);
 }
 
+/* Whether kernels can index features, batch and width, whatever the numbers are. */
+static hsae_status check_indices(const hsae_context *context, const hsae_config *config, uint32_t dim, uint32_t rows)
+{
+    const uint64_t most_features = MAX_FEATURES, most_values = MAX_VALUES;
+    uint64_t features = 0, padded = ((uint64_t)rows + 31) / 32 * 32, line = (uint64_t)dim + 16; /* at least the stride */
+    for (uint32_t l = 0; l < config->level_count; l++)
+        features += config->levels[l];
+    if (features > most_features)
+        return hsae_fail(context, HSAE_ERROR_LIMIT, "%" PRIu64 " features are too many for 32-bit indices: at most %" PRIu64, features,
+                         most_features);
+    if (padded > most_values || line > most_values || padded * line > most_values)
+        return hsae_fail(context, HSAE_ERROR_LIMIT,
+                         "a batch of %" PRIu32 " and width %" PRIu32
+                         " are too large for 32-bit indices: at this width a batch of at most %" PRIu64,
+                         rows, dim, most_values / line / 32 * 32);
+    return HSAE_OK;
+}
+
 hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, const hsae_config *config, uint32_t dim,
                               const struct stack_params *params)
 {
     uint64_t features = 0;
+    hsae_status status = check_indices(device->context, config, dim, params->rows);
+    if (status)
+        return status;
     hsae_tuning_load(device);
     hsae_speed_load(device);
     stack->device = device;
@@ -381,15 +416,10 @@ hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, c
     stack->rows = params->rows;
     stack->words = (params->rows + 31) / 32;
     stack->padded = stack->words * 32;
-    if (features > UINT32_MAX / 128 || (uint64_t)stack->padded * (dim + 16) > UINT32_MAX / 2)
-        return hsae_fail(stack->context, HSAE_ERROR_LIMIT,
-                         "%" PRIu64 " features, a batch of %" PRIu32 " and width %" PRIu32 " are too large for 32-bit indices", features,
-                         params->rows, dim);
     stack->stride = (dim + 15) / 16 * 16;
     stack->features = stack->first[stack->levels] = (uint32_t)features;
     stack->spare = params->training ? first_spare(stack) : 0;
-    hsae_status status = cut_ranges(stack);
-    if (status)
+    if ((status = cut_ranges(stack)))
         return status;
     choose_sizes(stack);
     if ((status = create_buffers(stack, params->history)) || (status = create_lists(stack, list_length(stack, 0, params->pairs))) ||

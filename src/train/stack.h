@@ -51,7 +51,8 @@ struct stack_params {
     double pairs;  /* first size of the lists; at most HSAE_MAX_PAIRS are made */
 };
 
-/* Allocates everything for config.levels and dim. *stack is zeroed by the caller; destroy it also after a failure. */
+/* Allocates everything for config.levels and dim, after checking that kernels can index it all (ERROR_LIMIT). *stack is zeroed by the
+ * caller; destroy it also after a failure. */
 hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, const hsae_config *config, uint32_t dim,
                               const struct stack_params *params);
 void hsae_stack_destroy(struct stack *stack);

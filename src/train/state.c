@@ -277,11 +277,13 @@ static hsae_status save(hsae_trainer *trainer, bool checkpoint, const char *path
 
 hsae_status hsae_trainer_save_checkpoint(hsae_trainer *trainer, const char *path)
 {
+    HSAE_REQUIRE(trainer ? trainer->context : NULL, trainer, path);
     return save(trainer, true, path);
 }
 
 hsae_status hsae_trainer_save_model(hsae_trainer *trainer, const char *path)
 {
+    HSAE_REQUIRE(trainer ? trainer->context : NULL, trainer, path);
     return save(trainer, false, path);
 }
 
@@ -329,6 +331,7 @@ hsae_status hsae_trainer_snapshot(hsae_trainer *trainer, hsae_model **model, str
 
 hsae_status hsae_trainer_model(hsae_trainer *trainer, hsae_model **out)
 {
+    HSAE_REQUIRE(trainer ? trainer->context : NULL, trainer, out);
     struct device_rows rows = {.trainer = trainer};
     struct slot slots[HSAE_MODEL_SLOTS];
     struct train_state *state;

@@ -161,7 +161,7 @@ static hsae_status record_segments(const hsae_trainer *trainer, struct hsae_sequ
     const struct stack *stack = &trainer->stack;
     const uint32_t room = segment_room(stack);
     struct segments_args segments = {stack->features, SEGMENT_PAIRS(stack->rows), room};
-    hsae_status status = LAUNCH(stack, sequence, segments, 1, 1, segments, stack->starts, stack->control, trainer->terms, trainer->owners);
+    hsae_status status = LAUNCH(stack, sequence, segments, 1, 1, segments, stack->starts, stack->control, stack->table, trainer->owners);
     struct segment_rows_args rows = {
         .padded = stack->padded,
         .room = room,

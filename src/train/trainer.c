@@ -35,6 +35,10 @@ hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, u
     if (config->steps >= UINT32_MAX)
         return hsae_fail(device->context, HSAE_ERROR_CONFIG, "steps = %" PRIu64 ": at most %" PRIu32 " are possible", config->steps,
                          UINT32_MAX - 1);
+    struct stack_params params = {config->batch, true, config->similarity == HSAE_SIMILARITY_COACTIVATION, first_pairs(config)};
+    status = hsae_stack_create(&trainer->stack, device, config, dim, &params);
+    if (status)
+        return status;
     trainer->mean = calloc(dim, sizeof *trainer->mean);
     if (!trainer->mean)
         status = HSAE_ERROR_MEMORY;
@@ -49,11 +53,9 @@ hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, u
     if (status)
         return hsae_fail_memory(device->context, dim * sizeof(float) + features * sizeof **trainer->parents, "smaller levels",
                                 "a mean of width %" PRIu32 " and the parents of %" PRIu64 " features", dim, features);
-    struct stack_params params = {config->batch, true, config->similarity == HSAE_SIMILARITY_COACTIVATION, first_pairs(config)};
-    status = hsae_stack_create(&trainer->stack, device, config, dim, &params);
     hsae_trainer_check(trainer, true);
     trainer->started = trainer->metrics_time = hsae_os_seconds();
-    return status ? status : hsae_step_buffers(trainer);
+    return hsae_step_buffers(trainer);
 }
 
 void hsae_trainer_check(hsae_trainer *trainer, bool on)
@@ -99,6 +101,8 @@ static hsae_status create(hsae_device *device, const hsae_config *given, const s
     if (!status)
         status = check_rows(device->context, calibration->dataset, calibration->rows, config.batch);
     if (!status)
+        status = hsae_plan_check(device, &config, calibration->dim, dtype);
+    if (!status)
         status = hsae_trainer_alloc(device, &config, calibration->dim, dtype, out);
     if (!status)
         status = hsae_trainer_init(*out, calibration);
@@ -111,6 +115,7 @@ static hsae_status create(hsae_device *device, const hsae_config *given, const s
 
 hsae_status hsae_trainer_create(hsae_device *device, const hsae_config *config, const hsae_dataset *calibration, hsae_trainer **out)
 {
+    HSAE_REQUIRE(device ? device->context : NULL, device, config, calibration, out);
     struct calibration from = {calibration, NULL, hsae_dataset_rows(calibration), hsae_dataset_dim(calibration)};
     return create(device, config, &from, hsae_dataset_dtype(calibration), out);
 }
@@ -118,11 +123,11 @@ hsae_status hsae_trainer_create(hsae_device *device, const hsae_config *config, 
 hsae_status hsae_trainer_create_from_memory(hsae_device *device, const hsae_config *config, const float *raw, uint64_t rows, uint32_t dim,
                                             hsae_trainer **out)
 {
+    HSAE_REQUIRE(device ? device->context : NULL, device, config, raw, out);
     struct calibration from = {NULL, raw, rows, dim};
     *out = NULL;
-    if (!raw || !dim)
-        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "activations of width %" PRIu32 " at %p: both must be there", dim,
-                         (const void *)raw);
+    if (!dim)
+        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "hsae_trainer_create_from_memory: the width is 0");
     return create(device, config, &from, HSAE_DTYPE_F32, out);
 }
 
@@ -165,6 +170,7 @@ static hsae_status check_overrides(hsae_context *context, const hsae_config *old
 
 hsae_status hsae_trainer_resume(hsae_device *device, const char *path, hsae_override_fn overrides, void *user, hsae_trainer **out)
 {
+    HSAE_REQUIRE(device ? device->context : NULL, device, path, out);
     struct checkpoint checkpoint;
     hsae_config old, config;
     *out = NULL;
@@ -185,6 +191,8 @@ hsae_status hsae_trainer_resume(hsae_device *device, const char *path, hsae_over
     if (!status && (uint64_t)checkpoint.step > config.steps)
         status = hsae_fail(device->context, HSAE_ERROR_CONFIG, "%s is at step %" PRId64 ", behind the last of steps = %" PRIu64, path,
                            checkpoint.step, config.steps);
+    if (!status)
+        status = hsae_plan_check(device, &config, checkpoint.dim, HSAE_DTYPE_F32);
     if (!status)
         status = hsae_trainer_alloc(device, &config, checkpoint.dim, HSAE_DTYPE_F32, out);
     if (!status)
@@ -325,6 +333,7 @@ static hsae_status replace_rows(const hsae_trainer *trainer, const float *raw, f
 
 hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step_metrics *metrics)
 {
+    HSAE_REQUIRE(trainer ? trainer->context : NULL, trainer, raw);
     const struct stack *stack = &trainer->stack;
     struct flight *flight = NULL;
     float *replaced = NULL;
@@ -451,6 +460,7 @@ static hsae_status remember_data(hsae_trainer *trainer, const hsae_dataset *data
 
 hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset, const hsae_run_params *params)
 {
+    HSAE_REQUIRE(trainer ? trainer->context : NULL, trainer, dataset, params);
     const struct stack *stack = &trainer->stack;
     uint64_t until = params->until && params->until < trainer->config.steps ? params->until : trainer->config.steps;
     bool go_on = true;
@@ -494,12 +504,12 @@ hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset,
 
 uint64_t hsae_trainer_step_count(const hsae_trainer *trainer)
 {
-    return trainer->step;
+    return trainer ? trainer->step : 0;
 }
 
 uint32_t hsae_trainer_dim(const hsae_trainer *trainer)
 {
-    return trainer->stack.dim;
+    return trainer ? trainer->stack.dim : 0;
 }
 
 hsae_left_out hsae_trainer_left_out(const hsae_trainer *trainer)
@@ -517,5 +527,5 @@ bool hsae_trainer_met_bad_row(const hsae_trainer *trainer)
 
 const hsae_config *hsae_trainer_config(const hsae_trainer *trainer)
 {
-    return &trainer->config;
+    return trainer ? &trainer->config : NULL;
 }

@@ -123,6 +123,10 @@ hsae_status hsae_refuse_diverged(const hsae_trainer *trainer);
 /* trainer.c: a trainer with all its buffers, not initialised. *out is to be destroyed after a failure, too. */
 hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype, hsae_trainer **out);
 
+/* plan.c: whether such a trainer fits the device and the machine, by its plan, before anything is allocated: ERROR_LIMIT,
+ * ERROR_DEVICE_MEMORY or ERROR_MEMORY, with the message that hsae_memory_plan_make logs. `config` is resolved. */
+hsae_status hsae_plan_check(const hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype);
+
 /* trainer.c: bytes of the ring of batches that are read ahead; 0: the reader's default. A CPU shares the host's memory, and its steps on
  * large batches are long. */
 uint64_t hsae_trainer_ring(const struct hsae_device *device);

@@ -60,9 +60,8 @@ static hsae_status test(struct hsae_device *device)
 
 hsae_status hsae_device_test(hsae_device *device, bool again)
 {
+    HSAE_REQUIRE(NULL, device);
     static const char kind[] = "selftest", passed[] = "passed";
-    if (!device)
-        return HSAE_ERROR_ARGUMENT;
     hsae_tuning_load(device);
     struct key key;
     void *known = NULL;

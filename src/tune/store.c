@@ -17,6 +17,8 @@ static const char FORMAT[] = "hsae tuning 1";
 
 char *hsae_tune_path(hsae_context *context)
 {
+    if (!context)
+        return NULL;
     const char *file = hsae_os_getenv("HSAE_TUNING"), *name = "/tuning.json";
     if (file && *file)
         return strcmp(file, "off") != 0 ? strdup(file) : NULL;
@@ -292,6 +294,7 @@ static hsae_status save(struct hsae_device *device, const hsae_tune_result *resu
 
 hsae_status hsae_tune_save(hsae_device *device, const hsae_tune_result *result, const char *path)
 {
+    HSAE_REQUIRE(NULL, device);
     char *own = path ? NULL : hsae_tune_path(device->context);
     if (!path && !own)
         return hsae_fail(device->context, HSAE_ERROR_FILE,

@@ -344,6 +344,7 @@ static hsae_status run(struct tuner *tuner, double deadline)
 
 hsae_status hsae_tune(hsae_device *device, const hsae_tune_params *params, hsae_tune_result *out)
 {
+    HSAE_REQUIRE(device ? device->context : NULL, device, params, out);
     double started = hsae_os_seconds();
     *out = (hsae_tune_result){.complete = true};
     if (device->info.backend == HSAE_BACKEND_REF)

@@ -62,7 +62,7 @@ static hsae_status allocate(struct hsae_buffer *buffer, const char *label)
         .memoryTypeIndex = type,
     };
     VkResult result = vk->AllocateMemory(device->handle, &info, NULL, &buffer->memory);
-    if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY || result == VK_ERROR_OUT_OF_HOST_MEMORY)
+    if (result == VK_ERROR_OUT_OF_DEVICE_MEMORY)
         return HSAE_ERROR_DEVICE_MEMORY; /* the front says how much */
     hsae_status status = hsae_vulkan_check(device, result, "vkAllocateMemory");
     if (status)

@@ -16,6 +16,8 @@ hsae_status hsae_vulkan_check(struct vulkan_device *device, VkResult result, con
     case VK_SUCCESS:
         return HSAE_OK;
     case VK_ERROR_OUT_OF_HOST_MEMORY:
+        status = HSAE_ERROR_MEMORY;
+        break;
     case VK_ERROR_OUT_OF_DEVICE_MEMORY:
         status = HSAE_ERROR_DEVICE_MEMORY;
         break;

@@ -37,7 +37,7 @@ static const struct row rows[] = {
      "buffer batch needs 24576 bytes, a buffer that a kernel of this device sees may have 20000; with a batch of at most 64 it fits"},
     {"allocation", 4096, REFUSED, "may have only 4096 bytes; at most 64 rows of width 61 fit"},
     {"memory", 4 << 20, SAME, NULL},
-    {"memory", 100000, REFUSED, "of 100000 in use"},
+    {"memory", 100000, REFUSED, "the device has 100000"},
     {"group size", 64, SAME, NULL},
     {"group size", 16, SAME, NULL},
     {"group size", 1, SAME, NULL},

@@ -435,7 +435,7 @@ static void test_failures(void **state)
     failure = VK_ERROR_OUT_OF_HOST_MEMORY;
     vulkan->vk.QueueSubmit = fail_submit;
     for (int i = 0; i < 2; i++)
-        assert_int_equal(hsae_sequence_submit(sequence, NULL), HSAE_ERROR_DEVICE_MEMORY);
+        assert_int_equal(hsae_sequence_submit(sequence, NULL), HSAE_ERROR_MEMORY);
     vulkan->vk = real;
     for (int i = 0; i < 2 * VULKAN_IN_FLIGHT; i++) {
         assert_int_equal(hsae_sequence_submit(sequence, NULL), HSAE_OK);
