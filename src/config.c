@@ -532,7 +532,7 @@ hsae_status hsae_config_parse(hsae_context *context, hsae_config *config, const 
 
 hsae_status hsae_config_read(hsae_context *context, const char *path, char **json)
 {
-    HSAE_REQUIRE(context, context, config, path);
+    HSAE_REQUIRE(context, context, path, json);
     hsae_status status = HSAE_ERROR_FILE;
     char *text = NULL;
     *json = NULL;
@@ -569,6 +569,7 @@ error:
 
 hsae_status hsae_config_load(hsae_context *context, hsae_config *config, const char *path)
 {
+    HSAE_REQUIRE(context, context, config, path);
     char *json;
     hsae_status status = hsae_config_read(context, path, &json);
     if (!status)

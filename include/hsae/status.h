@@ -1,5 +1,8 @@
 /* Status codes, logging and the context.
  *
+ * Pointers must not be NULL unless the function says that they may: a function that returns a status gives ERROR_ARGUMENT and names the
+ * argument, any other gives 0, NULL or nothing.
+ *
  * Every function of the library that can fail returns an hsae_status. What went wrong, where, and what to do about it is one
  * message at HSAE_LOG_ERROR to the context's log callback. The library never prints, exits or aborts. */
 #ifndef HSAE_STATUS_H

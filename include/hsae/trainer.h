@@ -18,9 +18,10 @@ extern "C" {
 /* One thread at a time. The device must outlive it. */
 typedef struct hsae_trainer hsae_trainer;
 
-/* A fresh trainer. `config` is resolved first (hsae_config_resolve). The first min(65536, count) rows of `calibration` give mean and scale
- * of the input normalisation and, where max_norm asks for it, norm_limit; the first batch of it the thresholds' start. It may be closed
- * afterwards.
+/* A fresh trainer. `config` is resolved first (hsae_config_resolve). What hsae_memory_plan_make would refuse is refused as fast:
+ * ERROR_LIMIT, ERROR_DEVICE_MEMORY, ERROR_MEMORY, before anything is allocated. The first min(65536, count) rows of `calibration` give mean
+ * and scale of the input normalisation and, where max_norm asks for it, norm_limit; the first batch of it the thresholds' start. It may be
+ * closed afterwards.
  *
  * Rows whose norm is above norm_limit are left out of all of this and of training, as are rows that are not finite where skip_bad_rows says
  * so (config.h). Calibration names them in a warning. */

@@ -226,6 +226,7 @@ static hsae_status look_for_duplicates(struct check *check)
 
 hsae_status hsae_dataset_check(const hsae_dataset *dataset, hsae_progress_fn progress, void *user, hsae_data_check *out)
 {
+    HSAE_REQUIRE(dataset ? hsae_dataset_context(dataset) : NULL, dataset, out);
     struct check check = {.dataset = dataset, .out = out, .dim = hsae_dataset_dim(dataset), .progress = progress, .user = user};
     *out = (hsae_data_check){.rows = hsae_dataset_rows(dataset)};
     hsae_status status = create(&check);

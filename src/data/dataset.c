@@ -133,6 +133,8 @@ const hsae_context *hsae_dataset_context(const hsae_dataset *dataset)
 
 const hsae_data_file *hsae_dataset_place(const hsae_dataset *dataset, uint64_t row, uint64_t *file_row)
 {
+    if (!dataset || row >= dataset->rows || !file_row)
+        return NULL;
     const struct shards *shards = &dataset->store->shards;
     size_t file = 0;
     for (row += dataset->first; file + 1 < shards->source_count && row >= shards->sources[file].about.rows; file++)
@@ -336,6 +338,7 @@ hsae_status hsae_dataset_read(const hsae_dataset *dataset, const uint64_t *rows,
 
 hsae_status hsae_dataset_read_any(const hsae_dataset *dataset, const uint64_t *rows, size_t count, float *out)
 {
+    HSAE_REQUIRE(dataset ? dataset->store->context : NULL, dataset, rows, out);
     hsae_status status = gather(dataset, rows, count, HSAE_DTYPE_F32, true, out);
     if (!status)
         announce_next(dataset, rows, count);

@@ -147,6 +147,7 @@ double hsae_norm_limit(double max_norm, double *norms, uint64_t count)
 
 hsae_status hsae_dataset_norm_limit(const hsae_dataset *dataset, double max_norm, bool skip_bad_rows, double *out)
 {
+    HSAE_REQUIRE(dataset ? hsae_dataset_context(dataset) : NULL, dataset, out);
     enum { BLOCK = 256 };
     const struct row_rule finite = {0, skip_bad_rows};
     uint64_t total = hsae_dataset_rows(dataset), rows = total < HSAE_CALIBRATION_ROWS ? total : HSAE_CALIBRATION_ROWS, used = 0;
@@ -221,6 +222,8 @@ static void norm_text(char text[32], double norm)
 
 void hsae_left_out_text(const hsae_left_out *left_out, double norm_limit, const hsae_dataset *dataset, char *text, size_t size)
 {
+    if (!left_out || !text || size == 0)
+        return;
     char count[32], rows[32], limit[32], why[160] = "";
     uint64_t total = left_out->norm + left_out->bad, row = left_out->first;
     group(count, total);

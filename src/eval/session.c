@@ -174,22 +174,24 @@ static hsae_status check_lists(const struct hsae_session *session)
 
 void hsae_session_leave_out(hsae_session *session, double norm_limit, bool skip_bad_rows)
 {
+    if (!session)
+        return;
     session->rule = (struct row_rule){norm_limit, skip_bad_rows};
 }
 
 double hsae_session_norm_limit(const hsae_session *session)
 {
-    return session->rule.norm_limit;
+    return session ? session->rule.norm_limit : 0;
 }
 
 bool hsae_session_skips_bad_rows(const hsae_session *session)
 {
-    return session->rule.skip_bad;
+    return session && session->rule.skip_bad;
 }
 
 hsae_left_out hsae_session_left_out(const hsae_session *session)
 {
-    return session->left_out;
+    return session ? session->left_out : (hsae_left_out){0};
 }
 
 /* After the verdicts on the batch, rows first .. first + rows - 1 of some whole: which are kept. In place of the others the device gets the

@@ -514,6 +514,8 @@ uint32_t hsae_trainer_dim(const hsae_trainer *trainer)
 
 hsae_left_out hsae_trainer_left_out(const hsae_trainer *trainer)
 {
+    if (!trainer)
+        return (hsae_left_out){0};
     hsae_left_out left_out = trainer->left_out;
     uint64_t drawn = trainer->step * trainer->stack.rows;
     left_out.rows = drawn < trainer->data_rows ? drawn : trainer->data_rows;
@@ -522,7 +524,7 @@ hsae_left_out hsae_trainer_left_out(const hsae_trainer *trainer)
 
 bool hsae_trainer_met_bad_row(const hsae_trainer *trainer)
 {
-    return trainer->bad_row;
+    return trainer && trainer->bad_row;
 }
 
 const hsae_config *hsae_trainer_config(const hsae_trainer *trainer)

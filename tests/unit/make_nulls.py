@@ -13,7 +13,7 @@ import sys
 # What the headers say may be NULL, by the parameter's name; "function.name" for one function alone.
 MAY_BE_NULL = {"user", "progress", "reason", "source", "overrides", "metrics", "metadata", "tensors", "hsae_context_create.params",
                "hsae_explore.params", "hsae_device_open.id", "hsae_tune_save.result", "hsae_tune_save.path", "hsae_memory_plan_make.dataset",
-               "hsae_free.memory"}
+               "hsae_free.memory", "hsae_left_out_text.dataset"}
 # Destructors take NULL and pointers to NULL.
 DESTRUCTOR = re.compile(r"_(free|destroy|close)$")
 
@@ -50,7 +50,7 @@ def calls(result, name, parameters):
             yield "    expect_refused(things, \"%s\", \"%s\", %s);" % (name, names[missing], call)
         elif result == "void":
             yield "    %s;" % call
-        elif result.endswith("*") or result in ("uint64_t", "uint32_t", "size_t", "float"):
+        elif result.endswith("*") or result in ("uint64_t", "uint32_t", "size_t", "float", "double", "bool"):
             yield "    expect_nothing(\"%s\", !%s);" % (name, call)
         else:
             yield "    expect_zeros(\"%s\", &(%s[]){%s}, sizeof(%s));" % (name, result, call, result)
