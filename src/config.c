@@ -118,6 +118,8 @@ void hsae_config_defaults(hsae_config *config)
 
 void hsae_config_stored_defaults(hsae_config *config)
 {
+    if (!config)
+        return;
     hsae_config_defaults(config);
     config->max_norm = 0;
 }

@@ -230,6 +230,8 @@ hsae_status hsae_table_check(hsae_trainer *trainer, uint64_t step)
 
 bool hsae_trainer_divergence(const hsae_trainer *trainer, hsae_divergence *out)
 {
+    if (!trainer || !out)
+        return false;
     *out = trainer->divergence;
     return trainer->divergence.step > 0;
 }
