@@ -11,7 +11,7 @@
 
 enum { FAILURE_BYTES = 240 };
 /* Sampled features of a level: fewer where there are many levels or long rows, so that their sums take little memory. */
-enum { MOST_FEATURES = 24, LEAST_FEATURES = 6 };
+enum { MOST_FEATURES = 24, LEAST_FEATURES = 6, MOST_GHOSTS = 3 };
 static const uint64_t SUM_BYTES = UINT64_C(64) << 20;
 /* Rows of a tensor that lie so close together are read at once, with what is between them. */
 static const uint64_t SPAN_BYTES = UINT64_C(256) << 10;
@@ -378,6 +378,22 @@ hsae_status hsae_check_tensor(struct check *check, const struct ranged *tensor, 
     return status;
 }
 
+/* Sums for the ghost gradients of a level's first few dead features. */
+static hsae_status make_ghost(struct check *check, struct check_feature *feature, u32 *ghosts)
+{
+    const u32 dim = check->trainer->stack.dim;
+    if (!hsae_check_has_ghosts(check, feature->level) || !(feature->flag & FLAG_DEAD) || ghosts[feature->level]++ >= MOST_GHOSTS)
+        return HSAE_OK;
+    struct check_ghost *ghost = hsae_check_alloc(check, 1, sizeof *ghost);
+    struct sum *sums = hsae_check_alloc(check, 2 * (uint64_t)dim, sizeof *sums);
+    if (!ghost || !sums)
+        return HSAE_ERROR_MEMORY;
+    ghost->decoder = sums;
+    ghost->encoder = sums + dim;
+    feature->ghost = ghost;
+    return HSAE_OK;
+}
+
 static hsae_status read_feature(struct check *check, struct check_feature *feature)
 {
     const struct stack *stack = &check->trainer->stack;
@@ -421,6 +437,7 @@ static hsae_status sample_features(struct check *check, struct draw *from)
         status = hsae_check_tensor(check, &stack->decoder, check->places, &decoder);
     if (!status)
         status = hsae_check_tensor(check, &trainer->decoder_v, NULL, &decoder_v);
+    u32 ghosts[HSAE_MAX_LEVELS] = {0};
     for (u32 k = 0; k < check->feature_count && !status; k++) {
         struct check_feature *feature = &check->features[k];
         const size_t at = (size_t)k * stack->dim;
@@ -429,6 +446,8 @@ static hsae_status sample_features(struct check *check, struct draw *from)
         feature->decoder = decoder + at;
         feature->decoder_v = decoder_v + at;
         status = read_feature(check, feature);
+        if (!status)
+            status = make_ghost(check, feature, ghosts);
     }
     return status ? status : read_relatives(check);
 }
@@ -494,7 +513,9 @@ static hsae_status check_forward(struct check *check)
         status = hsae_check_encode(check);
     if (!status)
         status = make_residuals(check->trainer);
-    return status ? status : hsae_check_decode(check);
+    if (!status)
+        status = hsae_check_decode(check);
+    return status ? status : hsae_check_expect_ghosts(check);
 }
 
 bool hsae_check_due(const hsae_trainer *trainer)

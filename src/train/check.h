@@ -25,6 +25,13 @@ struct check_relative {
     double product;     /* sum over the batch of a_i times its activation */
 };
 
+/* Of a dead feature that gets ghost gradients: their sums over the batch, before the batch's mean. */
+struct check_ghost {
+    struct sum *decoder, *encoder; /* [d] */
+    struct sum radial, bias;
+    u32 rows; /* of the batch, so far */
+};
+
 /* A sampled feature: as it was before the step, and the sums over the batch that its update takes. Rows have d floats. */
 struct check_feature {
     u32 index, level, flag;
@@ -41,6 +48,7 @@ struct check_feature {
     double *decoder_sum, *decoder_scale, *encoder_sum, *encoder_scale, *encoder_carried;
     u32 active; /* pairs that count there */
     struct sum radial, bias, threshold, squares;
+    struct check_ghost *ghost; /* NULL: it gets none, or others of its level stand for it */
 };
 
 /* A sampled row's active features of a level, by rank: as in `samples`. */
@@ -72,7 +80,10 @@ struct check {
     f32 *residuals;           /* [L][row_count][d] */
     struct check_feature *features;
     u32 feature_count;
-    u32 block_rows; /* rows of the batch that are read at a time, a multiple of 32 */
+    struct estimate *ghosts[HSAE_MAX_LEVELS]; /* alpha y + R of the first ghost_rows sampled rows, by column; NULL: no ghost gradients */
+    u32 ghost_rows[HSAE_MAX_LEVELS];
+    f32 *ghost_weights[HSAE_MAX_LEVELS]; /* [padded], after the step */
+    u32 block_rows;                      /* rows of the batch that are read at a time, a multiple of 32 */
     double seconds;
 };
 
@@ -113,6 +124,14 @@ hsae_status hsae_check_encode(struct check *check);
 hsae_status hsae_check_decode(struct check *check);
 /* The device's, to out [L][row_count][d]. */
 hsae_status hsae_check_residuals(struct check *check, f32 *out);
+/* check_ghosts.c: whether a level's dead features get ghost gradients in this step. */
+bool hsae_check_has_ghosts(const struct check *check, u32 level);
+/* Before the step: what they should reconstruct on sampled rows. */
+hsae_status hsae_check_expect_ghosts(struct check *check);
+/* After it: that they did, and the weights of all rows. loss: as on the device. */
+hsae_status hsae_check_ghosts(struct check *check, f32 *loss);
+/* One row's part of a feature's ghost gradients; ghost: alpha y + R of the row, by the device. */
+void hsae_check_add_ghost(const struct check *check, struct check_feature *f, u32 row, const f32 *x, const f32 *ghost);
 /* check_update.c: all that came of the step. */
 hsae_status hsae_check_update(struct check *check);
 

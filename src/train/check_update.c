@@ -12,6 +12,7 @@
 struct block {
     u32 first, rows;
     f32 *x, *residual[HSAE_MAX_LEVELS];
+    f32 *ghost[HSAE_MAX_LEVELS];   /* of levels with ghost gradients */
     double *sizes;                 /* [L][rows]: norms of the residuals */
     u32 *samples[HSAE_MAX_LEVELS]; /* the rows' pairs of each level; where there is a constraint */
     double *x_sum, *x_squares;     /* [d] */
@@ -69,7 +70,8 @@ static hsae_status block_create(struct check *check, struct block *block)
                 (block->bias_sum = hsae_check_alloc(check, 2 * stack->levels * dim, sizeof(double))) &&
                 (block->sizes = hsae_check_alloc(check, (uint64_t)stack->levels * check->block_rows, sizeof(double)));
     for (u32 l = 0; l < stack->levels && good; l++)
-        good = (block->residual[l] = hsae_check_alloc(check, size, sizeof(f32))) != NULL;
+        good = (block->residual[l] = hsae_check_alloc(check, size, sizeof(f32))) != NULL &&
+               (!check->ghosts[l] || (block->ghost[l] = hsae_check_alloc(check, size, sizeof(f32))) != NULL);
     if (!good)
         return HSAE_ERROR_MEMORY;
     block->x_squares = block->x_sum + dim;
@@ -98,6 +100,8 @@ static hsae_status block_read(const struct check *check, struct block *block)
     for (u32 l = 0; l < stack->levels && !status; l++) {
         status =
             hsae_rows_read(stack, hsae_residual(stack, l), hsae_residual_row(stack, l) + block->first, block->rows, block->residual[l]);
+        if (!status && block->ghost[l])
+            status = hsae_rows_read(stack, check->trainer->ghost[l], block->first, block->rows, block->ghost[l]);
         if (status || !hsae_check_constrained(check))
             continue;
         const u32 begin = *list_starts(check, l, block->first), end = *list_starts(check, l, block->first + block->rows);
@@ -231,6 +235,10 @@ static hsae_status add_block(const struct check *check, const struct after *afte
         for (; f->next < f->end - f->begin && f->pairs[2 * (size_t)f->next] < block->first + block->rows; f->next++)
             if (!f->crowded)
                 add_pair(check, block, f, f->pairs[2 * (size_t)f->next] - block->first, bits_f32(f->pairs[2 * (size_t)f->next + 1]));
+        for (u32 r = 0; r < block->rows && f->ghost && !status; r++) {
+            const size_t line = (size_t)r * check->trainer->stack.dim;
+            hsae_check_add_ghost(check, f, block->first + r, block->x + line, block->ghost[f->level] + line);
+        }
     }
     return status;
 }
@@ -264,6 +272,15 @@ static struct estimate gradient(const struct check *check, struct estimate sum, 
     return (struct estimate){share * sum.value, share * sum.off + bound_ulps(6, share * sum.value)};
 }
 
+/* Adds a ghost gradient, if there is one. */
+static struct estimate with_ghost(const struct check *check, struct estimate g, const struct sum *ghost)
+{
+    if (!ghost)
+        return g;
+    struct estimate more = gradient(check, sum_estimate(ghost), 1);
+    return (struct estimate){g.value + more.value, g.off + more.off + bound_ulps(1, fabs(g.value) + fabs(more.value))};
+}
+
 /* The sum over the batch of column c of D's gradient, halved: of a G, and the constraint's rows of relatives and of its own. */
 static struct estimate decoder_gradient(const struct update *update, u32 c)
 {
@@ -294,14 +311,14 @@ static hsae_status check_rows(const struct update *update)
     const struct check *check = update->check;
     const struct check_feature *f = update->f;
     const u32 dim = check->trainer->stack.dim;
-    struct estimate radial = gradient(check, sum_estimate(&f->radial), 1);
+    struct estimate radial = with_ghost(check, gradient(check, sum_estimate(&f->radial), 1), f->ghost ? &f->ghost->radial : NULL);
     if (!check->trainer->config.project_gradient)
         radial = (struct estimate){0, 0};
     double squares = 0, carried = 0;
     hsae_status status = HSAE_OK;
     for (u32 c = 0; c < dim && !status; c++) {
         const double d = f->decoder[c];
-        struct estimate g = gradient(check, decoder_gradient(update, c), 2);
+        struct estimate g = with_ghost(check, gradient(check, decoder_gradient(update, c), 2), f->ghost ? &f->ghost->decoder[c] : NULL);
         g.off += radial.off * fabs(d) + bound_ulps(1, fabs(g.value) + fabs(radial.value * d));
         g.value -= radial.value * d;
         struct adam_estimate step = bound_adam(&update->adam, g, d, f->decoder_v[c]);
@@ -310,7 +327,8 @@ static hsae_status check_rows(const struct update *update)
         carried += fabs(step.w.value) * step.w.off;
         status = compare(update, "a second moment of D", update->decoder_v[c], step.v);
         double sum_off = f->encoder_carried[c] + bound_sum(f->active, f->encoder_scale[c]);
-        step = bound_adam(&update->adam, gradient(check, (struct estimate){f->encoder_sum[c], sum_off}, 1), f->encoder[c], f->encoder_v[c]);
+        g = gradient(check, (struct estimate){f->encoder_sum[c], sum_off}, 1);
+        step = bound_adam(&update->adam, with_ghost(check, g, f->ghost ? &f->ghost->encoder[c] : NULL), f->encoder[c], f->encoder_v[c]);
         if (!status)
             status = compare(update, "a second moment of E", update->encoder_v[c], step.v);
         if (!status)
@@ -336,8 +354,8 @@ static hsae_status check_scalars(const struct update *update)
     const struct check *check = update->check;
     const struct check_feature *f = update->f;
     const u32 *old = update->scalars;
-    struct adam_estimate step =
-        bound_adam(&update->adam, gradient(check, sum_estimate(&f->bias), 1), bits_f32(old[TABLE_BIAS]), bits_f32(old[TABLE_BIAS_V]));
+    struct estimate g = with_ghost(check, gradient(check, sum_estimate(&f->bias), 1), f->ghost ? &f->ghost->bias : NULL);
+    struct adam_estimate step = bound_adam(&update->adam, g, bits_f32(old[TABLE_BIAS]), bits_f32(old[TABLE_BIAS_V]));
     hsae_status status = compare_scalar(update, "the bias", TABLE_BIAS, step.w);
     if (!status)
         status = compare_scalar(update, "the bias's second moment", TABLE_BIAS_V, step.v);
@@ -401,7 +419,7 @@ static hsae_status check_feature(struct check *check, const struct after *after,
     const bool ghost = config->ghost && f->flag & FLAG_DEAD;
     if (f->begin == f->end && !ghost)
         return check_untouched(&update, after);
-    if (f->crowded || ghost)
+    if (f->crowded || (ghost && !f->ghost))
         return HSAE_OK;
     hsae_status status = check_rows(&update);
     return status ? status : check_scalars(&update);
@@ -566,6 +584,8 @@ hsae_status hsae_check_update(struct check *check)
         status = read_after(check, &after);
     if (!status)
         status = block_create(check, &block);
+    if (!status)
+        status = hsae_check_ghosts(check, after.loss);
     for (; block.first < stack->rows && !status; block.first += check->block_rows) {
         block.rows = stack->rows - block.first < check->block_rows ? stack->rows - block.first : check->block_rows;
         status = add_block(check, &after, &block);
