@@ -1,0 +1,198 @@
+/* The check of a step (src/train/check.h): quiet where all is right, in every step of runs of many kinds, and not where one number is
+ * wrong. The device is the reference, whose kernels are replaced at link time by ones that can be told to go wrong. $HSAE_CHECK_DEVICE:
+ * another device, for the runs that are right. */
+#include "support.h"
+
+#include "ref/ref.h"
+#include "train/trainer.h"
+
+enum { MOST_DIM = 70, ROWS = 400 };
+
+static float rows[ROWS * MOST_DIM];
+static hsae_device *device;
+static enum hsae_kernel wrong = HSAE_KERNEL_COUNT; /* the kernel that goes wrong */
+
+#define WRAP(name)                                                                      \
+    void __real_hsae_ref_##name(void *const *b, const void *args, const u32 groups[2]); \
+    void __wrap_hsae_ref_##name(void *const *b, const void *args, const u32 groups[2]); \
+    void __wrap_hsae_ref_##name(void *const *b, const void *args, const u32 groups[2])  \
+    {                                                                                   \
+        const struct name##_args *const p = args;                                       \
+        (void)p;                                                                        \
+        __real_hsae_ref_##name(b, args, groups);                                        \
+        if (wrong != HSAE_KERNEL_##name)                                                \
+            return;                                                                     \
+        TAMPER_##name;                                                                  \
+    }
+/* The first feature loses its pairs; so does the last of the chunk. */
+#define TAMPER_encode                                                             \
+    memset((u32 *)b[3] + (size_t)p->first * p->words, 0, p->words * sizeof(u32)); \
+    memset((u32 *)b[3] + ((size_t)p->first + p->count - 1) * p->words, 0, p->words * sizeof(u32))
+/* The first pair is twice as strong. */
+#define TAMPER_lists_fill                            \
+    if (p->first == 0 && ((const u32 *)b[2])[1] > 0) \
+    ((u32 *)b[5])[1] = bits_u32(2 * bits_f32(((const u32 *)b[5])[1]))
+/* The last row's last pair has no activation. */
+#define TAMPER_samples_fill                                                \
+    u32 count = ((const u32 *)b[7])[p->levels * p->rows], *samples = b[9]; \
+    if (count)                                                             \
+    samples[2 * (size_t)count - 1] ^= 0x00400000u
+#define TAMPER_decode ((f32 *)b[10])[((size_t)p->row + p->rows - 1) * p->stride] += 0.01f
+#define TAMPER_family                                                          \
+    for (u32 k = 0; k < ((const u32 *)b[2])[(size_t)p->levels * p->rows]; k++) \
+    ((u32 *)b[6])[(size_t)k * KIN_WORDS + KIN_PARENT] = bits_u32(1)
+#define TAMPER_ghost      ((f32 *)b[13])[0] += 1
+#define TAMPER_ghost_rows ((f32 *)b[15])[0] += 100
+#define TAMPER_update                  \
+    if (p->level == 0 && p->base == 0) \
+    ((f32 *)b[12])[0] += 0.01f
+#define TAMPER_bias     ((f32 *)b[2])[0] += 0.01f
+#define TAMPER_variance ((f32 *)b[1])[0] *= 1.01f
+WRAP(encode)
+WRAP(lists_fill)
+WRAP(samples_fill)
+WRAP(decode)
+WRAP(family)
+WRAP(ghost)
+WRAP(ghost_rows)
+WRAP(update)
+WRAP(bias)
+WRAP(variance)
+
+static int setup(void **state)
+{
+    uint32_t random = 1;
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
+        random = random * 1664525u + 1013904223u;
+        rows[k] = (float)(random >> 8) * 0x1p-24f - 0.5f;
+    }
+    const char *id = getenv("HSAE_CHECK_DEVICE");
+    return support_setup(state) || hsae_device_open(context, id ? id : "ref", &device);
+}
+
+static int teardown(void **state)
+{
+    hsae_device_close(&device);
+    return support_teardown(state);
+}
+
+/* Two to four levels, a tree soon, dead features soon. */
+static hsae_config make_config(uint32_t levels, uint32_t batch, uint64_t steps)
+{
+    hsae_config config;
+    hsae_config_defaults(&config);
+    config.level_count = levels;
+    config.batch = batch;
+    config.steps = steps;
+    config.lr = 0.01;
+    config.rho = 0.2;
+    config.perturb = 0.3;
+    config.hierarchy_period = 2;
+    config.dead_steps = 2;
+    for (uint32_t l = 0; l < levels; l++) {
+        config.levels[l] = 13 + 29 * l;
+        config.target_l0[l] = 2;
+        config.init_l0[l] = 2.5;
+    }
+    return config;
+}
+
+/* All steps, each of them checked. */
+static hsae_status train(const hsae_config *config, uint32_t dim, hsae_trainer **trainer)
+{
+    hsae_status status = hsae_trainer_create_from_memory(device, config, rows, ROWS, dim, trainer);
+    for (uint64_t step = 0; step < config->steps && !status; step++) {
+        (*trainer)->checks = true;
+        (*trainer)->checked = (struct checked){0};
+        status = hsae_trainer_step(*trainer, rows + step * 17 % (ROWS - config->batch) * dim, NULL);
+        if (!status && !(*trainer)->checked.steps)
+            fail_msg("step %d was not checked", (int)step + 1);
+    }
+    return status;
+}
+
+static void right(const hsae_config *config, uint32_t dim)
+{
+    hsae_trainer *trainer = NULL;
+    if (train(config, dim, &trainer))
+        fail_msg("%s", messages[HSAE_LOG_ERROR]);
+    hsae_trainer_destroy(&trainer);
+}
+
+static void test_right(void **state)
+{
+    static const uint32_t dims[] = {1, 7, 16, 33, MOST_DIM}, batches[] = {1, 31, 32, 67, 130};
+    (void)state;
+    for (size_t k = 0; k < 5; k++) {
+        hsae_config config = make_config(1 + (uint32_t)k % 4, batches[k], 7);
+        right(&config, dims[k]);
+        config = make_config(4 - (uint32_t)k % 4, batches[4 - k], 7);
+        config.center = HSAE_CENTER_NONE;
+        config.project_gradient = false;
+        config.ghost = k % 2;
+        config.similarity = k % 2 ? HSAE_SIMILARITY_DECODER : HSAE_SIMILARITY_COACTIVATION;
+        config.beta2 = k == 3 ? 0 : config.beta2;
+        right(&config, dims[k]);
+    }
+}
+
+/* Rows of one common vector and little else: dense features, pre-activations that cancel. */
+static void test_dense(void **state)
+{
+    float kept[sizeof rows / sizeof *rows];
+    (void)state;
+    memcpy(kept, rows, sizeof rows);
+    for (size_t k = 0; k < sizeof rows / sizeof *rows; k++)
+        rows[k] = 100 + 0.01f * rows[k];
+    hsae_config config = make_config(3, 64, 12);
+    right(&config, 24);
+    config.center = HSAE_CENTER_NONE;
+    config.target_l0[2] = config.init_l0[2] = 30;
+    right(&config, 24);
+    memcpy(rows, kept, sizeof rows);
+}
+
+static void test_wrong(void **state)
+{
+    static const struct {
+        enum hsae_kernel kernel;
+        const char *message;
+    } wrongs[] = {
+        {HSAE_KERNEL_encode, "kernel encode is wrong"},
+        {HSAE_KERNEL_lists_fill, "is wrong"},
+        {HSAE_KERNEL_samples_fill, "kernel samples_fill is wrong"},
+        {HSAE_KERNEL_decode, "kernel decode is wrong"},
+        {HSAE_KERNEL_family, "kernel update is wrong"},
+        {HSAE_KERNEL_ghost, "kernel ghost is wrong"},
+        {HSAE_KERNEL_ghost_rows, "kernel update is wrong"},
+        {HSAE_KERNEL_update, "kernel update is wrong"},
+        {HSAE_KERNEL_bias, "kernel bias is wrong"},
+        {HSAE_KERNEL_variance, "kernel variance is wrong"},
+    };
+    (void)state;
+    if (getenv("HSAE_CHECK_DEVICE"))
+        return;
+    for (size_t k = 0; k < sizeof wrongs / sizeof *wrongs; k++) {
+        hsae_config config = make_config(3, 67, 12);
+        hsae_trainer *trainer = NULL;
+        hsae_model *model = NULL;
+        wrong = wrongs[k].kernel;
+        hsae_status status = train(&config, 24, &trainer);
+        wrong = HSAE_KERNEL_COUNT;
+        if (status != HSAE_ERROR_DRIVER || !strstr(messages[HSAE_LOG_ERROR], wrongs[k].message))
+            fail_msg("kernel %d gone wrong: status %d, %s", (int)wrongs[k].kernel, (int)status, messages[HSAE_LOG_ERROR]);
+        assert_int_equal(hsae_trainer_model(trainer, &model), HSAE_ERROR_DRIVER);
+        assert_null(model);
+        hsae_trainer_destroy(&trainer);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_right),
+        cmocka_unit_test(test_dense),
+        cmocka_unit_test(test_wrong),
+    };
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
