@@ -466,7 +466,7 @@ static void say_how_to_go_on(struct train *train, hsae_status status)
     if (train->check || run_checkpoints(train->folder, &steps, &count) != CLI_DONE)
         return;
     const char *first = status == HSAE_ERROR_DEVICE_LOST     ? "the device was lost; "
-                        : status == HSAE_ERROR_DRIVER        ? "choose another --device; then "
+                        : status == HSAE_ERROR_DRIVER        ? "choose another --device (hsae devices lists them); then "
                         : status == HSAE_ERROR_DEVICE_MEMORY ? "close what else uses the device's memory or choose another --device; then "
                         : status == HSAE_ERROR_MEMORY        ? "close other programs; then "
                         : train->failed                      ? "once the files can be written "
@@ -477,6 +477,10 @@ static void say_how_to_go_on(struct train *train, hsae_status status)
         train->argv[train->argc++] = "--skip-bad-rows";
     if (hsae_trainer_divergence(train->trainer, &divergence)) {
         say_how_to_mend(train, &divergence, count ? steps[count - 1] : UINT64_MAX);
+    } else if (count && status == HSAE_ERROR_DRIVER) {
+        cli_error("the run broke off; its checkpoint of step %" PRIu64 " is whole: give another --device (hsae devices lists them) and "
+                  "--resume auto",
+                  steps[count - 1]);
     } else if (count) {
         cli_error("the run broke off; its checkpoint of step %" PRIu64 " is whole: %sgo on with", steps[count - 1], first);
         print_command(train, true, NULL, 0);

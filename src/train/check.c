@@ -501,6 +501,8 @@ static hsae_status check_forward(struct check *check)
     if (!status)
         status = hsae_check_flags(check);
     if (!status)
+        status = hsae_check_looks(check);
+    if (!status)
         status = hsae_check_starts(check);
     if (!status) {
         hsae_check_open_lists(check);
@@ -559,8 +561,8 @@ hsae_status hsae_check_after(struct check *check)
     if (status)
         return status;
     struct checked *last = &trainer->checked;
-    *last =
-        (struct checked){last->steps + 1, trainer->lessons.taught, last->tree || trainer->has_tree, last->ghosts || trainer->ghost_rows};
+    *last = (struct checked){last->steps + 1, trainer->lessons.taught, last->tree || trainer->has_tree, last->ghosts || trainer->ghost_rows,
+                             last->links};
     hsae_log(trainer->context, HSAE_LOG_INFO, "step %" PRIu64 " is as the reference device makes it (checked in %.3f s)",
              check->flight->step, check->seconds);
     return HSAE_OK;

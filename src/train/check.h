@@ -118,6 +118,8 @@ hsae_status hsae_check_flags(struct check *check);
 hsae_status hsae_check_starts(struct check *check);
 /* The pairs of all features, and that the sampled rows' lists have the same ones. */
 hsae_status hsae_check_lists(struct check *check);
+/* The pre-activations from which the thresholds started. */
+hsae_status hsae_check_looks(struct check *check);
 /* The batch and the sampled features' pairs, from a look at all rows. */
 hsae_status hsae_check_encode(struct check *check);
 /* check_decode.c: the residuals of the sampled rows, which it keeps. */

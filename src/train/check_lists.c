@@ -324,6 +324,30 @@ static hsae_status check_norms(struct check *check, double wanted)
     return status;
 }
 
+hsae_status hsae_check_looks(struct check *check)
+{
+    hsae_trainer *trainer = check->trainer;
+    const struct stack *stack = &trainer->stack;
+    const struct first_looks *looks = trainer->looks;
+    if (!looks || check->clock[CLOCK_STEP] != 1)
+        return HSAE_OK;
+    f32 *row = hsae_check_alloc(check, stack->dim, sizeof *row);
+    hsae_status status = row ? HSAE_OK : HSAE_ERROR_MEMORY;
+    for (u32 k = 0; k < MOST_LOOKS && k < looks->count && !status; k++) {
+        status = hsae_check_rows(check, &stack->encoder, &looks->features[k], 1, row);
+        for (u32 end = 0; end < 2 && !status; end++) {
+            const f32 *x = looks->x + (size_t)end * stack->dim;
+            double scale = sqrt(hsae_check_dot(row, row, stack->dim) * hsae_check_dot(x, x, stack->dim));
+            struct estimate p = {hsae_check_dot(row, x, stack->dim), bound_sum(stack->dim, scale)};
+            if (!hsae_check_near(looks->values[k][end], p))
+                status = hsae_check_off(check, "kernel encode, of the first thresholds,", "a pre-activation", looks->values[k][end], p);
+        }
+    }
+    free(trainer->looks);
+    trainer->looks = NULL;
+    return status;
+}
+
 hsae_status hsae_check_encode(struct check *check)
 {
     const hsae_trainer *trainer = check->trainer;

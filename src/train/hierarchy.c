@@ -4,6 +4,7 @@
 #include "hierarchy.h"
 
 #include "../context.h"
+#include "check.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -16,6 +17,9 @@ struct candidate {
     uint32_t parent;
 };
 
+/* Children whose best parents are looked for on the host, too. */
+enum { CHECKED_CHILDREN = 6 };
+
 /* An update, one pair of levels after the other; room is for the largest. */
 struct relink {
     const struct stack *stack;
@@ -27,6 +31,7 @@ struct relink {
     struct hsae_buffer *columns; /* unit rows of a block of children, for a vendor's product; else they go to the stack's panels */
     struct candidate *list;      /* [children][candidates] */
     struct candidate *last;      /* [children]: cursor */
+    bool check;                  /* the level's next search is compared with the reference */
 };
 
 /* Unit rows of E or D, whichever is compared, from feature `first` on, zero behind `count`. */
@@ -90,6 +95,92 @@ static hsae_status record_block(struct relink *relink, struct hsae_sequence *seq
     return status;
 }
 
+/* What the host makes of a sampled child. */
+struct checked_child {
+    uint32_t child;
+    float *row;
+    double norm, best, found; /* cosines with the best parent, and with the one that the device found */
+};
+
+/* One parent against all sampled children. */
+static void compare_parent(const struct relink *relink, struct checked_child *children, uint32_t parent, const float *row)
+{
+    const uint32_t dim = relink->stack->dim;
+    double norm = sqrt(hsae_check_dot(row, row, dim));
+    for (int k = 0; k < CHECKED_CHILDREN; k++) {
+        double size = norm * children[k].norm, cosine = size > 0 ? hsae_check_dot(row, children[k].row, dim) / size : 0;
+        children[k].best = fmax(children[k].best, cosine);
+        if (relink->list[(size_t)children[k].child * relink->candidates].parent == parent)
+            children[k].found = cosine;
+    }
+}
+
+/* Rows of E or D from feature `first` on. */
+static hsae_status read_rows(const struct relink *relink, const u32 *flags, uint32_t first, uint32_t count, float *out)
+{
+    const struct stack *stack = relink->stack;
+    if (relink->config->similarity != HSAE_SIMILARITY_DECODER)
+        return hsae_ranged_read(stack, &stack->encoder, first, count, out);
+    hsae_status status = HSAE_OK;
+    for (uint32_t at = 0, run; at < count && !status; at += run) {
+        const u32 *flag = flags + first + at;
+        for (run = 1; at + run < count && FLAG_ROW(flag[run]) == FLAG_ROW(flag[0]) + run; run++)
+            ;
+        status = hsae_ranged_read(stack, &stack->decoder, FLAG_ROW(flag[0]), run, out + (size_t)at * stack->dim);
+    }
+    return status;
+}
+
+static hsae_status compare_children(const struct relink *relink, const struct checked_child *children)
+{
+    const double off = 4 * bound_sum(relink->stack->dim, 1) + bound_ulps(8, 1);
+    for (int k = 0; k < CHECKED_CHILDREN; k++) {
+        const struct candidate *best = &relink->list[(size_t)children[k].child * relink->candidates];
+        if (!(fabs(best->similarity - children[k].found) <= off) || !(children[k].best <= children[k].found + 2 * off))
+            return hsae_fail_wrong(relink->stack->device,
+                                   "in a hierarchy update feature %" PRIu32 " of level %" PRIu32
+                                   " gets a parent of similarity %.7g, which is "
+                                   "%.7g; the best has %.7g",
+                                   children[k].child, relink->level, best->similarity, children[k].found, children[k].best);
+    }
+    return HSAE_OK;
+}
+
+/* A few children against all parents. Cosines only: counts are of whole numbers, from bits that the steps' own check looks at. */
+static hsae_status check_best(const struct relink *relink)
+{
+    enum { BLOCK = 1 << 20 };
+    const struct stack *stack = relink->stack;
+    const uint32_t above = stack->first[relink->level - 1], own = stack->first[relink->level], most = BLOCK / stack->dim + 1;
+    struct checked_child children[CHECKED_CHILDREN];
+    float *rows = malloc(((size_t)most + CHECKED_CHILDREN) * stack->dim * sizeof *rows);
+    u32 *flags = malloc(stack->features * sizeof *flags);
+    hsae_status status = rows && flags ? hsae_buffer_read(stack->flags, 0, stack->features * sizeof *flags, flags)
+                                       : hsae_fail_memory(stack->context, (uint64_t)most * stack->dim * sizeof *rows, NULL,
+                                                          "the check of a hierarchy update");
+    for (uint32_t k = 0; k < CHECKED_CHILDREN && !status; k++) { /* both ends, and between them */
+        struct checked_child *child = &children[k];
+        *child = (struct checked_child){.child = (uint32_t)((uint64_t)(relink->children - 1) * k / (CHECKED_CHILDREN - 1)),
+                                        .row = rows + ((size_t)most + k) * stack->dim,
+                                        .best = -INFINITY,
+                                        .found = NAN};
+        status = read_rows(relink, flags, own + child->child, 1, child->row);
+        if (!status)
+            child->norm = sqrt(hsae_check_dot(child->row, child->row, stack->dim));
+    }
+    for (uint32_t parent = 0, count; parent < relink->parents && !status; parent += count) {
+        count = relink->parents - parent < most ? relink->parents - parent : most;
+        status = read_rows(relink, flags, above + parent, count, rows);
+        for (uint32_t r = 0; r < count && !status; r++)
+            compare_parent(relink, children, parent + r, rows + (size_t)r * stack->dim);
+    }
+    if (!status)
+        status = compare_children(relink, children);
+    free(rows);
+    free(flags);
+    return status;
+}
+
 /* Every child's best candidates behind its cursor, to relink->list. */
 static hsae_status search(struct relink *relink)
 {
@@ -114,6 +205,9 @@ static hsae_status search(struct relink *relink)
     for (size_t k = 0; k < entries && !status; k++)
         if (relink->list[k].parent >= relink->parents && relink->list[k].parent != NONE)
             status = hsae_fail_wrong(stack->device, "the best parents that it found are no features");
+    if (!status && relink->check && relink->config->similarity != HSAE_SIMILARITY_COACTIVATION)
+        status = check_best(relink);
+    relink->check = false;
     return status;
 }
 
@@ -303,13 +397,14 @@ static void destroy(struct relink *relink)
     free(relink->last);
 }
 
-hsae_status hsae_hierarchy_link(const struct stack *stack, const hsae_config *config, int32_t *const *parents)
+hsae_status hsae_hierarchy_link(const struct stack *stack, const hsae_config *config, bool check, int32_t *const *parents)
 {
     bool binary = config->tree == HSAE_TREE_BINARY;
     struct relink relink = {.stack = stack, .config = config, .candidates = binary ? BINARY_CANDIDATES : 1};
     hsae_status status = stack->levels > 1 ? create(&relink) : HSAE_OK;
     for (uint32_t l = 1; l < stack->levels && !status; l++) {
         relink.level = l;
+        relink.check = check;
         relink.children = config->levels[l];
         relink.parents = config->levels[l - 1];
         uint32_t excluded = config->tree == HSAE_TREE_FULL ? 0 : (uint32_t)floor(config->exclude * relink.children);

@@ -249,6 +249,16 @@ static void largest_add(struct largest *largest, const float *values, size_t cou
     }
 }
 
+/* Both ends of what a launch makes. */
+static void look(const hsae_trainer *trainer, uint32_t feature, const float *values)
+{
+    struct first_looks *looks = trainer->looks;
+    uint32_t at = (uint32_t)(looks->count++ % MOST_LOOKS);
+    looks->features[at] = feature;
+    looks->values[at][0] = values[0];
+    looks->values[at][1] = values[trainer->stack.rows - 1];
+}
+
 /* Pre-activations of one level on the loaded batch. `block` holds BLOCK_BYTES, or what one feature needs. */
 static hsae_status pre_activations(const hsae_trainer *trainer, uint32_t level, float *block, struct largest *largest)
 {
@@ -268,6 +278,10 @@ static hsae_status pre_activations(const hsae_trainer *trainer, uint32_t level, 
             uint64_t line = stack->padded * sizeof *block;
             rows = count - first < step ? count - first : step;
             status = hsae_buffer_read(stack->scratch, first * line, rows * line, block);
+            if (!status && first == 0)
+                look(trainer, at, block);
+            if (!status && first + rows == count)
+                look(trainer, at + count - 1, block + (size_t)(rows - 1) * stack->padded);
             for (uint32_t r = 0; r < rows && !status; r++)
                 largest_add(largest, block + (size_t)r * stack->padded, stack->rows);
         }
@@ -354,6 +368,10 @@ static hsae_status first_thresholds(hsae_trainer *trainer, const struct calibrat
         status = hsae_stack_upload(stack, model, 0, NULL);
     if (!status)
         status = load_batch(trainer, from);
+    if (!status)
+        status = hsae_rows_read(stack, stack->x, 0, 1, trainer->looks->x);
+    if (!status)
+        status = hsae_rows_read(stack, stack->x, stack->rows - 1, 1, trainer->looks->x + stack->dim);
     for (uint32_t l = 0; l < stack->levels && !status; l++) {
         float threshold = 0;
         status = first_threshold(trainer, l, block, &threshold);
@@ -415,8 +433,11 @@ hsae_status hsae_trainer_init(hsae_trainer *trainer, const struct calibration *c
     hsae_model *model = NULL;
     struct train_state *state = NULL;
     double *mean = malloc(calibration->dim * sizeof *mean);
-    if (!mean)
+    trainer->looks = calloc(1, sizeof *trainer->looks + 2 * (size_t)calibration->dim * sizeof(f32));
+    if (!mean || !trainer->looks) {
+        free(mean);
         return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for a mean of width %" PRIu32, calibration->dim);
+    }
     hsae_status status = normalise(trainer, calibration, mean);
     if (!status)
         status = hsae_model_alloc_vectors(trainer->context, &trainer->config, calibration->dim, &model);

@@ -28,7 +28,9 @@ hsae_status hsae_hierarchy_update(hsae_trainer *trainer)
 {
     hsae_status status = refresh_flags(trainer);
     if (!status)
-        status = hsae_hierarchy_link(&trainer->stack, &trainer->config, trainer->parents);
+        status = hsae_hierarchy_link(&trainer->stack, &trainer->config, trainer->checks && !trainer->checked.links, trainer->parents);
+    trainer->wrong |= status == HSAE_ERROR_DRIVER;
+    trainer->checked.links = !status;
     if (!status)
         status = hsae_trainer_upload_tree(trainer);
     return status ? status : hsae_step_refresh(trainer);
@@ -167,7 +169,7 @@ hsae_status hsae_model_link(hsae_device *device, const hsae_model *model, const 
     for (uint32_t l = 0; l < config.level_count && !status; l++)
         parents[l] = (*out)->levels[l].parent;
     if (!status)
-        status = hsae_hierarchy_link(&stack, &config, parents);
+        status = hsae_hierarchy_link(&stack, &config, device->info.backend != HSAE_BACKEND_REF, parents);
     hsae_stack_destroy(&stack);
     if (status)
         hsae_model_free(out);

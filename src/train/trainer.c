@@ -78,6 +78,7 @@ void hsae_trainer_destroy(hsae_trainer **trainer_pointer)
     for (int l = 0; l < HSAE_MAX_LEVELS; l++)
         free(trainer->parents[l]);
     free(trainer->mean);
+    free(trainer->looks);
     free(trainer);
     *trainer_pointer = NULL;
 }

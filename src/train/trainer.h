@@ -27,9 +27,11 @@ struct hsae_trainer {
     struct parts parts;                /* of the forest as it is */
     bool checks;                       /* steps are checked (check.h): not on the reference device, nor where the caller wants none */
     bool wrong;                        /* a check failed: what the trainer holds is not to be saved */
+    struct first_looks *looks;         /* at the pre-activations from which the thresholds start; NULL once they are checked, or resumed */
     struct checked {
         uint64_t steps; /* that were; what recordings of them had: */
         bool taught, tree, ghosts;
+        bool links; /* a hierarchy update was checked */
     } checked;
     /* Exist while ghost launches are recorded: of each level that has some, and the gradients of a chunk of dead features. */
     struct hsae_buffer *ghost[HSAE_MAX_LEVELS], *ghost_losses[HSAE_MAX_LEVELS], *ghost_weights[HSAE_MAX_LEVELS], *ghost_rows;
@@ -146,6 +148,16 @@ hsae_status hsae_check_before(hsae_trainer *trainer, struct flight *flight, stru
 hsae_status hsae_check_after(struct check *check);
 /* Takes NULL in *check. */
 void hsae_check_free(struct check **check);
+
+/* The ends of each launch of encode that made the first pre-activations, on the first and last row of the batch; the last MOST_LOOKS of
+ * them. They are checked with the first step. */
+enum { MOST_LOOKS = 256 };
+struct first_looks {
+    uint64_t count;
+    u32 features[MOST_LOOKS];
+    f32 values[MOST_LOOKS][2];
+    f32 x[]; /* [2][d]: the rows */
+};
 
 /* init.c: where the first statistics come from. */
 struct calibration {
