@@ -517,7 +517,7 @@ static hsae_status check_forward(struct check *check)
         status = make_residuals(check->trainer);
     if (!status)
         status = hsae_check_decode(check);
-    return status ? status : hsae_check_expect_ghosts(check);
+    return status || check->diverged ? status : hsae_check_expect_ghosts(check);
 }
 
 bool hsae_check_due(const hsae_trainer *trainer)
@@ -552,6 +552,8 @@ hsae_status hsae_check_before(hsae_trainer *trainer, struct flight *flight, stru
 hsae_status hsae_check_after(struct check *check)
 {
     hsae_trainer *trainer = check->trainer;
+    if (check->diverged)
+        return HSAE_OK;
     check->seconds -= hsae_os_seconds();
     hsae_status status = hsae_check_update(check);
     if (status == HSAE_ERROR_DRIVER)

@@ -122,6 +122,8 @@ static hsae_status compare_sums(struct check *check, const struct sums *sums)
         const u32 slot = sum / stack->levels, level = sum % stack->levels;
         const size_t at = (size_t)sum * stack->dim;
         const f32 *found = check->residuals + ((size_t)level * check->row_count + slot) * stack->dim;
+        for (u32 c = 0; c < stack->dim; c++)
+            check->diverged |= !(fabs(sums->value[at + c]) < CHECK_MOST);
         for (u32 c = 0; c < stack->dim && !status; c++)
             if (!hsae_check_near(found[c], (struct estimate){sums->value[at + c], bound_sum(sums->terms[sum], sums->scale[at + c])}))
                 status = hsae_check_fail(check, "kernel decode", "column %u of level %u's residual of row %u is %.7g, not %.7g", c, level,

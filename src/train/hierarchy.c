@@ -103,10 +103,11 @@ struct checked_child {
 };
 
 /* One parent against all sampled children. */
-static void compare_parent(const struct relink *relink, struct checked_child *children, uint32_t parent, const float *row)
+static void compare_parent(const struct relink *relink, struct checked_child *children, uint32_t parent, const float *row, bool *diverged)
 {
     const uint32_t dim = relink->stack->dim;
     double norm = sqrt(hsae_check_dot(row, row, dim));
+    *diverged |= !(norm < CHECK_MOST);
     for (int k = 0; k < CHECKED_CHILDREN; k++) {
         double size = norm * children[k].norm, cosine = size > 0 ? hsae_check_dot(row, children[k].row, dim) / size : 0;
         children[k].best = fmax(children[k].best, cosine);
@@ -153,6 +154,7 @@ static hsae_status check_best(const struct relink *relink)
     const struct stack *stack = relink->stack;
     const uint32_t above = stack->first[relink->level - 1], own = stack->first[relink->level], most = BLOCK / stack->dim + 1;
     struct checked_child children[CHECKED_CHILDREN];
+    bool diverged = false; /* norms are beyond floats, or close to that: not the device's fault */
     float *rows = malloc(((size_t)most + CHECKED_CHILDREN) * stack->dim * sizeof *rows);
     u32 *flags = malloc(stack->features * sizeof *flags);
     hsae_status status = rows && flags ? hsae_buffer_read(stack->flags, 0, stack->features * sizeof *flags, flags)
@@ -167,14 +169,15 @@ static hsae_status check_best(const struct relink *relink)
         status = read_rows(relink, flags, own + child->child, 1, child->row);
         if (!status)
             child->norm = sqrt(hsae_check_dot(child->row, child->row, stack->dim));
+        diverged |= !status && !(child->norm < CHECK_MOST);
     }
     for (uint32_t parent = 0, count; parent < relink->parents && !status; parent += count) {
         count = relink->parents - parent < most ? relink->parents - parent : most;
         status = read_rows(relink, flags, above + parent, count, rows);
         for (uint32_t r = 0; r < count && !status; r++)
-            compare_parent(relink, children, parent + r, rows + (size_t)r * stack->dim);
+            compare_parent(relink, children, parent + r, rows + (size_t)r * stack->dim, &diverged);
     }
-    if (!status)
+    if (!status && !diverged)
         status = compare_children(relink, children);
     free(rows);
     free(flags);
