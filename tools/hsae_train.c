@@ -478,9 +478,7 @@ static void say_how_to_go_on(struct train *train, hsae_status status)
     if (hsae_trainer_divergence(train->trainer, &divergence)) {
         say_how_to_mend(train, &divergence, count ? steps[count - 1] : UINT64_MAX);
     } else if (count && status == HSAE_ERROR_DRIVER) {
-        cli_error("the run broke off; its checkpoint of step %" PRIu64 " is whole: give another --device (hsae devices lists them) and "
-                  "--resume auto",
-                  steps[count - 1]);
+        cli_error("the run broke off; its checkpoint of step %" PRIu64 " is whole: --resume auto on another --device", steps[count - 1]);
     } else if (count) {
         cli_error("the run broke off; its checkpoint of step %" PRIu64 " is whole: %sgo on with", steps[count - 1], first);
         print_command(train, true, NULL, 0);
