@@ -30,9 +30,15 @@ HSAE_API hsae_status hsae_trainer_create(hsae_device *device, const hsae_config 
 /* The same with rows in memory: raw [rows, dim], rows >= batch. */
 HSAE_API hsae_status hsae_trainer_create_from_memory(hsae_device *device, const hsae_config *config, const float *raw, uint64_t rows,
                                                      uint32_t dim, hsae_trainer **out);
-/* Goes on from a checkpoint. `overrides` (may be NULL) is applied to the checkpoint's configuration and says which keys it changed; only
- * steps, lr, target_l0, rho, perturb and skip_bad_rows may change; norm_limit 0 stands for the checkpoint's. */
+/* Changes keys of a run's configuration: only steps, lr, target_l0, rho, perturb and skip_bad_rows may change; norm_limit 0 stands for the
+ * run's. Called once, with a resolved configuration; what it returns besides OK is passed on. */
 typedef hsae_status (*hsae_override_fn)(void *user, hsae_config *config);
+/* The configuration with which a run goes on that began with `run`, for activations of width `dim`: *out is `run` with the changes of
+ * `overrides` (may be NULL), resolved. Each change is logged (INFO). `out` may be `run`, and is left alone on an error. ERROR_CONFIG: a key
+ * changed that may not, or hsae_config_resolve's reasons. Any thread. */
+HSAE_API hsae_status hsae_config_override(hsae_context *context, const hsae_config *run, uint32_t dim, hsae_override_fn overrides,
+                                          void *user, hsae_config *out);
+/* Goes on from a checkpoint, with its configuration as hsae_config_override changes it. ERROR_FILE, ERROR_FORMAT, ERROR_CONFIG. */
 HSAE_API hsae_status hsae_trainer_resume(hsae_device *device, const char *path, hsae_override_fn overrides, void *user, hsae_trainer **out);
 /* Whether hsae_trainer_resume can read the file: checks all of it, with little memory. ERROR_FILE, ERROR_FORMAT. */
 HSAE_API hsae_status hsae_checkpoint_check(hsae_context *context, const char *path);

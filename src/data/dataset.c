@@ -121,6 +121,11 @@ hsae_dtype hsae_dataset_dtype(const hsae_dataset *dataset)
     return dataset->store->shards.dtype;
 }
 
+const hsae_context *hsae_dataset_context(const hsae_dataset *dataset)
+{
+    return dataset->store->context;
+}
+
 const char *hsae_dataset_path(const hsae_dataset *dataset)
 {
     return dataset->store->shards.items[0].path;

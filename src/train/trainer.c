@@ -132,63 +132,16 @@ hsae_status hsae_trainer_create_from_memory(hsae_device *device, const hsae_conf
     return create(device, config, &from, HSAE_DTYPE_F32, out);
 }
 
-/* Only these keys may differ on resuming; each change is said in the log. */
-static hsae_status check_overrides(hsae_context *context, const hsae_config *old, const hsae_config *config)
-{
-    hsae_config rest = *config;
-    rest.steps = old->steps;
-    rest.lr = old->lr;
-    rest.rho = old->rho;
-    rest.perturb = old->perturb;
-    rest.skip_bad_rows = old->skip_bad_rows;
-    memcpy(rest.target_l0, old->target_l0, sizeof rest.target_l0);
-    char *before = hsae_config_json(old), *after = hsae_config_json(&rest);
-    hsae_status status = HSAE_OK;
-    if (!before || !after)
-        status = hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for a configuration");
-    else if (strcmp(before, after) != 0)
-        status = hsae_fail(
-            context, HSAE_ERROR_CONFIG,
-            "on resuming only steps, lr, target_l0, rho, perturb and skip_bad_rows may change; the checkpoint has %s, wanted is %s", before,
-            after);
-#define SAY(key)                            \
-    if (!status && config->key != old->key) \
-    hsae_log(context, HSAE_LOG_INFO, #key " changed from %g to %g", (double)old->key, (double)config->key)
-    SAY(steps);
-    SAY(lr);
-    SAY(rho);
-    SAY(perturb);
-    SAY(skip_bad_rows);
-#undef SAY
-    for (uint32_t l = 0; l < config->level_count && !status; l++)
-        if (config->target_l0[l] != old->target_l0[l])
-            hsae_log(context, HSAE_LOG_INFO, "target_l0 of level %" PRIu32 " changed from %g to %g", l, old->target_l0[l],
-                     config->target_l0[l]);
-    hsae_free(before);
-    hsae_free(after);
-    return status;
-}
-
 hsae_status hsae_trainer_resume(hsae_device *device, const char *path, hsae_override_fn overrides, void *user, hsae_trainer **out)
 {
     HSAE_REQUIRE(device ? device->context : NULL, device, path, out);
     struct checkpoint checkpoint;
-    hsae_config old, config;
+    hsae_config config;
     *out = NULL;
     hsae_status status = hsae_checkpoint_open(device->context, path, &checkpoint);
     if (status)
         return status;
-    old = checkpoint.config;
-    status = hsae_config_resolve(device->context, &old, checkpoint.dim);
-    config = old;
-    if (!status && overrides) {
-        status = overrides(user, &config);
-        config.norm_limit = config.norm_limit == 0 ? old.norm_limit : config.norm_limit;
-        if (!status)
-            status = hsae_config_resolve(device->context, &config, checkpoint.dim);
-        if (!status)
-            status = check_overrides(device->context, &old, &config);
-    }
+    status = hsae_config_override(device->context, &checkpoint.config, checkpoint.dim, overrides, user, &config);
     if (!status && (uint64_t)checkpoint.step > config.steps)
         status = hsae_fail(device->context, HSAE_ERROR_CONFIG, "%s is at step %" PRId64 ", behind the last of steps = %" PRIu64, path,
                            checkpoint.step, config.steps);
