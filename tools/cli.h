@@ -90,6 +90,9 @@ struct cli_keys {
 int cli_parse(const struct cli_command *command, int argc, char **argv, const struct cli_option *options, struct cli_keys *keys,
               struct cli_paths *words);
 
+/* Whether the word is --NAME or --NAME=VALUE, as cli_parse reads them. */
+bool cli_is_option(const char *word, const char *name);
+
 /* The library, with its messages on standard error. NULL after a message. */
 hsae_context *cli_context(void);
 hsae_context *cli_context_for(hsae_log_fn log, void *user);

@@ -1,6 +1,9 @@
 /* hsae train: a run from activations to a model, in a folder of its own. */
+#include "run_command.h"
+#include "run_data.h"
 #include "run_record.h"
 #include "run_report.h"
+#include "run_start.h"
 #include "run_warnings.h"
 #include "text.h"
 
@@ -17,7 +20,7 @@ struct train {
     const char *out, *config_path, *resume, *device_id;
     uint64_t stop_after, log_every, checkpoint_every, keep;
     double holdout;
-    bool json, force, check, dry_run;
+    bool json, force, check, dry_run, other_data;
     struct cli_keys keys;
     int argc;    /* all of that as words */
     char **argv; /* with room for one more */
@@ -30,6 +33,8 @@ struct train {
     /* One run. */
     const char *folder;
     struct run_lock lock;
+    struct run_start start;
+    json_t *data_json, *differences; /* run_data_json; in which the data differ from those of the run, or NULL */
     hsae_trainer *trainer;
     FILE *metrics;
     hsae_step_metrics figures; /* the newest; step 0: none yet */
@@ -181,35 +186,6 @@ static bool on_checkpoint(void *user, hsae_trainer *trainer)
     return save_checkpoint(user);
 }
 
-/* The newest checkpoint of the folder that is whole, to `path`; "" where there is none. */
-static int newest_checkpoint(const struct train *train, char path[RUN_PATH])
-{
-    uint64_t *steps;
-    size_t count;
-    hsae_status found = HSAE_ERROR_FORMAT;
-    *path = 0;
-    int status = run_checkpoints(train->folder, &steps, &count);
-    size_t left = count;
-    /* Only what is damaged is passed over: going on from an older one would drop a newer one that could not be read just now. */
-    while (status == CLI_DONE && left && found == HSAE_ERROR_FORMAT) {
-        run_checkpoint_path(path, train->folder, steps[--left]);
-        cli_soften_errors(true);
-        found = hsae_checkpoint_check(train->context, path);
-        cli_soften_errors(false);
-    }
-    free(steps);
-    if (status != CLI_DONE)
-        return status;
-    if (count && found != HSAE_OK) {
-        cli_error("%s: the warning above says what is wrong with its %s; mend that, or start anew with --force", train->folder,
-                  found == HSAE_ERROR_FORMAT ? "checkpoints, none of which is whole" : "newest checkpoint");
-        return CLI_FAILED;
-    }
-    if (count)
-        cli_note("resuming from %s", path);
-    return CLI_DONE;
-}
-
 static double mib(uint64_t bytes)
 {
     return (double)bytes / (1 << 20);
@@ -253,14 +229,23 @@ static void say_what_fits(const struct train *train, const hsae_config *config)
     hsae_memory_plan_free(&plan);
 }
 
-/* The trainer, fresh or from `resume` (NULL: fresh). */
-static hsae_status make_trainer(struct train *train, const char *resume)
+/* The trainer, fresh or from a checkpoint, as train->start says. */
+static hsae_status make_trainer(struct train *train)
 {
+    const struct run_start *start = &train->start;
     hsae_config config;
-    if (resume)
-        return hsae_trainer_resume(train->device, resume, apply_options, train, &train->trainer);
-    hsae_config_defaults(&config);
-    hsae_status status = apply_options(train, &config);
+    hsae_status status;
+    uint32_t dim = hsae_dataset_dim(train->data);
+    if (*start->checkpoint)
+        return hsae_trainer_resume(train->device, start->checkpoint, apply_options, train, &train->trainer);
+    if (start->own_config) {
+        status = run_start_config(train->context, train->folder, dim, &config);
+        if (status == HSAE_OK)
+            status = hsae_config_override(train->context, &config, dim, apply_options, train, &config);
+    } else {
+        hsae_config_defaults(&config);
+        status = apply_options(train, &config);
+    }
     if (status == HSAE_OK)
         status = hsae_trainer_create(train->device, &config, train->data, &train->trainer);
     if (status == HSAE_ERROR_DEVICE_MEMORY || status == HSAE_ERROR_LIMIT)
@@ -269,28 +254,31 @@ static hsae_status make_trainer(struct train *train, const char *resume)
 }
 
 /* Everything the folder needs before the first step. */
-static int prepare_folder(struct train *train, bool resumed)
+static int prepare_folder(struct train *train)
 {
+    const struct run_start *start = &train->start;
     char path[RUN_PATH];
-    int status = resumed ? run_cut_metrics(train->folder, train->first_step) : run_remove(train->folder);
+    int status = start->replace ? run_remove(train->folder) : run_cut_metrics(train->folder, train->first_step);
     char *config = status == CLI_DONE ? hsae_config_json(hsae_trainer_config(train->trainer)) : NULL;
     if (!config)
         return status == CLI_DONE ? cli_out_of_memory() : status;
     run_path(path, train->folder, "config.json");
     status = run_write_text(path, config);
     hsae_free(config);
+    char *from = *start->checkpoint && start->outside ? hsae_os_resolve(start->checkpoint) : NULL;
     const struct run_part part = {
         .argc = train->argc,
         .argv = train->argv,
         .device = hsae_device_get_info(train->device),
-        .data_paths = &train->data_paths,
-        .eval_paths = &train->eval_paths,
-        .data = train->data,
-        .held_out = train->held_out,
+        .data = train->data_json,
+        .differences = train->differences,
+        .earlier = *start->earlier ? start->earlier : NULL,
+        .from = from,
         .first_step = train->first_step,
     };
     if (status == CLI_DONE)
         status = run_record_begin(train->folder, &part);
+    free(from);
     if (status != CLI_DONE)
         return status;
     run_path(path, train->folder, "metrics.jsonl");
@@ -383,47 +371,9 @@ static int finish(struct train *train)
     return CLI_DONE;
 }
 
-/* Whether a word is the option `name` (without dashes, "-" for "_"), as "--name" or "--name=value". */
-static bool is_option(const char *word, const char *name)
+static void print_go_on(const struct train *train, uint64_t step)
 {
-    size_t length = strlen(name);
-    if (strncmp(word, "--", 2) != 0)
-        return false;
-    for (size_t i = 0; i < length; i++)
-        if (word[2 + i] != name[i] && !(word[2 + i] == '-' && name[i] == '_'))
-            return false;
-    return word[2 + length] == 0 || word[2 + length] == '=';
-}
-
-/* A command that repeats this run: its own words. `go_on`: with --resume auto, else from the start. `key` (NULL: none) gets a value in
- * place of its own. */
-static void print_command(const struct train *train, bool go_on, const char *key, double value)
-{
-    char path[RUN_PATH];
-    bool resumed = false;
-    fputs("  hsae train", stderr);
-    for (int i = 0; i < train->argc; i++) {
-        const char *word = train->argv[i];
-        resumed |= is_option(word, "resume");
-        if (is_option(word, "resume") || (key && is_option(word, key)))
-            i += strchr(word, '=') == NULL; /* and its value */
-        else if (strcmp(word, "--force") != 0) {
-            fputc(' ', stderr);
-            text_shell(stderr, word);
-        }
-    }
-    if (key) {
-        fputs(" --", stderr);
-        for (const char *c = key; *c; c++)
-            fputc(*c == '_' ? '-' : *c, stderr);
-        fprintf(stderr, " %.3g", value);
-    }
-    if (resumed && !go_on) { /* its configuration was not in its words */
-        run_path(path, train->folder, "config.json");
-        fputs(" --config ", stderr);
-        text_shell(stderr, path);
-    }
-    fputs(go_on ? " --resume auto\n" : run_exists(train->folder) ? " --force\n" : "\n", stderr);
+    run_print_command(&(struct run_command){.argc = train->argc, .argv = train->argv, .folder = train->folder, .step = step});
 }
 
 static bool may_change_on_resume(const char *key)
@@ -453,7 +403,13 @@ static void say_how_to_mend(const struct train *train, const hsae_divergence *di
               : newest != UINT64_MAX ? "start again, which removes the checkpoints,"
                                      : "start again",
               divergence->key);
-    print_command(train, go_on, divergence->key, value);
+    run_print_command(&(struct run_command){.argc = train->argc,
+                                            .argv = train->argv,
+                                            .folder = train->folder,
+                                            .step = go_on ? newest : 0,
+                                            .anew = !go_on,
+                                            .key = divergence->key,
+                                            .value = value});
 }
 
 /* What is left of a run that broke off after its first step, and how to go on with it. */
@@ -481,10 +437,10 @@ static void say_how_to_go_on(struct train *train, hsae_status status)
         cli_error("the run broke off; its checkpoint of step %" PRIu64 " is whole: --resume auto on another --device", steps[count - 1]);
     } else if (count) {
         cli_error("the run broke off; its checkpoint of step %" PRIu64 " is whole: %sgo on with", steps[count - 1], first);
-        print_command(train, true, NULL, 0);
+        print_go_on(train, steps[count - 1]);
     } else if (bad_row) {
         cli_error("the run broke off before its first step: %sstart again with", first);
-        print_command(train, true, NULL, 0);
+        print_go_on(train, 0);
     } else {
         cli_error("the run broke off before its first checkpoint: %sstart again (--checkpoint-every N saves more often)", first);
     }
@@ -511,7 +467,7 @@ static int work(struct train *train)
     if (whole && !train->failed && save_checkpoint(train) && status == HSAE_CANCELLED) {
         cli_note("checkpoint of step %" PRIu64 " in %s; go on with", train->saved_step, train->folder);
         if (cli_verbose != CLI_QUIET)
-            print_command(train, true, NULL, 0);
+            print_go_on(train, train->saved_step);
     }
     train->diverged = hsae_trainer_divergence(train->trainer, &(hsae_divergence){0});
     train->last_step = step;
@@ -539,36 +495,33 @@ static int conclude(struct train *train, int exit_status)
     return exit_status == CLI_DONE ? written : exit_status;
 }
 
-/* The checkpoint to start from, to `path`; "" for a new run. */
-static int choose_start(const struct train *train, char path[RUN_PATH])
+/* Whether this run may go into its folder. */
+static int check_start(struct train *train)
 {
-    *path = 0;
-    if (train->resume && strcmp(train->resume, "auto") != 0) {
-        snprintf(path, RUN_PATH, "%s", train->resume);
-        return CLI_DONE;
-    }
-    int status = train->resume ? newest_checkpoint(train, path) : CLI_DONE;
-    if (status != CLI_DONE || *path)
-        return status;
-    if (!train->force && run_exists(train->folder)) {
-        cli_error("%s holds a run already: go on with it (--resume auto), replace it (--force), or choose another --out", train->folder);
+    const struct run_start *start = &train->start;
+    const struct run_data data = {&train->data_paths, &train->eval_paths, train->data, train->held_out, train->holdout};
+    train->data_json = run_data_json(&data);
+    if (!train->data_json)
         return CLI_FAILED;
-    }
-    if (train->resume)
-        cli_note("no checkpoint in %s: starting from the beginning", train->folder);
-    return CLI_DONE;
+    int status = run_start_compare(start, train->folder, train->first_step, train->data_json, train->other_data, &train->differences);
+    if (status == CLI_DONE && start->again)
+        status = run_start_check_again(train->context, train->folder, hsae_trainer_config(train->trainer), hsae_dataset_dim(train->data),
+                                       train->data_json);
+    if (status == CLI_DONE && *start->checkpoint && !start->outside)
+        run_start_say_dropped(train->folder, train->first_step);
+    return status;
 }
 
 /* One run into train->folder. */
 static int run_once(struct train *train)
 {
-    char start[RUN_PATH];
+    struct run_start *start = &train->start;
     train->opened = hsae_os_seconds();
     int exit_status = run_lock(train->context, train->folder, &train->lock);
     if (exit_status == CLI_DONE)
-        exit_status = choose_start(train, start);
+        exit_status = run_start_choose(train->context, train->folder, train->resume, train->force, start);
     if (exit_status == CLI_DONE)
-        exit_status = cli_exit_status(make_trainer(train, *start ? start : NULL));
+        exit_status = cli_exit_status(make_trainer(train));
     if (exit_status != CLI_DONE)
         return exit_status;
     train->first_step = hsae_trainer_step_count(train->trainer);
@@ -576,10 +529,13 @@ static int run_once(struct train *train)
     train->figures = (hsae_step_metrics){0};
     train->newest.count = 0;
     if (train->stop_after < train->first_step) {
-        cli_usage("train", "--stop-after %" PRIu64 ": %s is at step %" PRIu64 " already", train->stop_after, start, train->first_step);
+        cli_usage("train", "--stop-after %" PRIu64 ": %s is at step %" PRIu64 " already", train->stop_after, start->checkpoint,
+                  train->first_step);
         return CLI_USAGE;
     }
-    exit_status = prepare_folder(train, *start);
+    exit_status = check_start(train);
+    if (exit_status == CLI_DONE)
+        exit_status = prepare_folder(train);
     if (exit_status != CLI_DONE)
         return exit_status;
     cli_must_save(true);
@@ -594,6 +550,9 @@ static int close_run(struct train *train, int exit_status)
     hsae_trainer_destroy(&train->trainer);
     json_decref(train->warnings);
     train->warnings = NULL;
+    json_decref(train->data_json);
+    json_decref(train->differences);
+    train->data_json = train->differences = NULL;
     if (train->metrics && fclose(train->metrics) && exit_status == CLI_DONE) {
         run_path(path, train->folder, "metrics.jsonl");
         exit_status = cli_file_error("write", path);
@@ -724,6 +683,8 @@ static int train(struct train *train, const struct cli_command *command)
         return cli_usage(command->name, "--dry-run plans a new run: without --resume");
     if (train->eval_paths.count && train->holdout > 0)
         return cli_usage(command->name, "--eval-data and --holdout exclude each other");
+    if (train->other_data && !train->resume)
+        return cli_usage(command->name, "--other-data goes with --resume");
     if (train->keep == 0)
         return cli_usage(command->name, "--keep takes 1 or more");
     train->context = cli_context();
@@ -759,6 +720,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"config", CLI_TEXT, &all.config_path, "FILE", "JSON object of configuration keys; options win"},
         {"device", CLI_TEXT, &all.device_id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
         {"resume", CLI_TEXT, &all.resume, "FILE|auto", "go on from a checkpoint; auto: the newest in --out"},
+        {"other-data", CLI_FLAG, &all.other_data, NULL, "with --resume: although the data are not those of the run"},
         {"stop-after", CLI_COUNT, &all.stop_after, "N", "end after step N, with a checkpoint"},
         {"log-every", CLI_COUNT, &all.log_every, "N", "steps between lines of metrics.jsonl; default: steps / 100"},
         {"checkpoint-every", CLI_COUNT, &all.checkpoint_every, "N", "steps between checkpoints; default: steps / 10"},
@@ -793,7 +755,7 @@ const struct cli_command cli_train = {
                 "  hsae train --data a.npy b.npy --out runs/second --config runs/first/config.json --seed 7 --device opencl:0\n\n"
                 "Ctrl-C once: finish the step, write a checkpoint, exit; twice: stop now. TERM, HUP, USR1, USR2 and XCPU do what Ctrl-C\n"
                 "does once, so that a batch system may send one before its time limit. With --resume the configuration comes from the\n"
-                "checkpoint; steps, lr, target-l0, rho, perturb and skip-bad-rows may be changed. Give --holdout again if it was given\n"
-                "before.\n",
+                "checkpoint; steps, lr, target-l0, rho, perturb and skip-bad-rows may be changed. The data, --holdout and --eval-data\n"
+                "are to be as before.\n",
     .run = run,
 };

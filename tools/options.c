@@ -57,6 +57,11 @@ static bool same_name(const char *word, size_t length, const char *name)
     return true;
 }
 
+bool cli_is_option(const char *word, const char *name)
+{
+    return strncmp(word, "--", 2) == 0 && same_name(word + 2, strcspn(word + 2, "="), name);
+}
+
 /* Changes of one character that lead from a to b (Levenshtein). */
 static size_t edit_distance(const char *a, const char *b)
 {

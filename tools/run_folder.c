@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char metrics_name[] = "metrics.jsonl", model_name[] = "model.safetensors";
+static const char config_name[] = "config.json", metrics_name[] = "metrics.jsonl", model_name[] = "model.safetensors";
 
 void run_path(char path[RUN_PATH], const char *folder, const char *name)
 {
@@ -150,6 +150,16 @@ bool run_exists(const char *folder)
     return found || exists(folder, model_name);
 }
 
+bool run_has_config(const char *folder)
+{
+    return exists(folder, config_name);
+}
+
+bool run_began(const char *folder)
+{
+    return run_has_config(folder) && (exists(folder, "run.json") || exists(folder, metrics_name));
+}
+
 static int remove_file(const char *path)
 {
     return hsae_os_remove(path) && errno != ENOENT ? cli_file_error("remove", path) : CLI_DONE;
@@ -164,7 +174,7 @@ int run_remove_file(const char *folder, const char *name)
 
 int run_remove(const char *folder)
 {
-    const char *const names[] = {"config.json", metrics_name, model_name, "run.json", "evaluation.json", "report.html"};
+    const char *const names[] = {config_name, metrics_name, model_name, "run.json", "evaluation.json", "report.html"};
     char path[RUN_PATH];
     uint64_t *steps;
     size_t count;

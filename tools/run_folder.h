@@ -22,6 +22,9 @@ int run_lock(hsae_context *context, const char *folder, struct run_lock *lock);
 void run_unlock(const char *folder, struct run_lock *lock);
 /* Whether it holds a model or a checkpoint. */
 bool run_exists(const char *folder);
+/* Whether it holds the configuration of a run; whether one with that configuration has begun. */
+bool run_has_config(const char *folder);
+bool run_began(const char *folder);
 /* Removes the files of a run, and nothing else. */
 int run_remove(const char *folder);
 /* Removes one file of the folder, which may be missing. */

@@ -1,6 +1,7 @@
 /* run.json: command, data, device, begin and end of every part of a run. */
 #include "run_record.h"
 
+#include "run_command.h"
 #include "text.h"
 
 #include <errno.h>
@@ -42,38 +43,6 @@ int run_write_json(const char *folder, const char *name, json_t *object)
     return status;
 }
 
-/* What a shell needs to do the same again, the library's variables included. NULL: out of memory. */
-static char *command_line(const struct run_part *part)
-{
-    struct hsae_os_text text;
-    FILE *file = hsae_os_text_open(&text);
-    if (!file)
-        return NULL;
-    for (char **variable = hsae_os_environment(); *variable; variable++) {
-        const char *value = strchr(*variable, '=');
-        if (!value || strncmp(*variable, "HSAE_", 5) != 0)
-            continue;
-        fprintf(file, "%.*s", (int)(value + 1 - *variable), *variable);
-        text_shell(file, value + 1);
-        fputc(' ', file);
-    }
-    fputs("hsae train", file);
-    for (int i = 0; i < part->argc; i++) {
-        fputc(' ', file);
-        text_shell(file, part->argv[i]);
-    }
-    return hsae_os_text_close(&text);
-}
-
-static json_t *data_json(const hsae_dataset *data, const struct cli_paths *paths)
-{
-    json_t *list = json_array();
-    for (size_t i = 0; i < paths->count; i++)
-        json_array_append_new(list, text_json(paths->items[i]));
-    return json_pack("{s:o, s:I, s:I}", "paths", list, "rows", (json_int_t)hsae_dataset_rows(data), "dim",
-                     (json_int_t)hsae_dataset_dim(data));
-}
-
 static json_t *part_json(const struct run_part *part)
 {
     char directory[RUN_PATH], began[32] = "";
@@ -83,24 +52,26 @@ static json_t *part_json(const struct run_part *part)
         *directory = 0;
     if (gmtime_r(&now, &utc))
         strftime(began, sizeof began, "%Y-%m-%dT%H:%M:%SZ", &utc);
-    char *command = command_line(part);
+    char *command = run_command_text(part->argc, part->argv);
     if (!command)
         return NULL;
-    const struct cli_paths *eval_paths = part->eval_paths->count ? part->eval_paths : part->data_paths;
     json_t *object =
-        json_pack("{s:s, s:o, s:s, s:{s:s, s:o, s:o}, s:o, s:o, s:s, s:I, s:s}", "command", command, "directory", text_json(directory),
+        json_pack("{s:s, s:o, s:s, s:{s:s, s:o, s:o}, s:s, s:I, s:s}", "command", command, "directory", text_json(directory),
                   "library_version", hsae_version(), "device", "id", part->device->id, "name", text_json(part->device->name), "driver",
-                  text_json(part->device->driver), "data", data_json(part->data, part->data_paths), "evaluation_data",
-                  part->held_out ? data_json(part->held_out, eval_paths) : json_null(), "began", began, "first_step",
-                  (json_int_t)part->first_step, "end", "running");
+                  text_json(part->device->driver), "began", began, "first_step", (json_int_t)part->first_step, "end", "running");
     free(command);
+    json_object_update(object, part->data);
+    if (json_array_size(part->differences))
+        json_object_set(object, "other_data", part->differences);
+    if (part->from)
+        json_object_set_new(object, "from", text_json(part->from));
     return object;
 }
 
 /* The parts of the run up to `step`, where it is gone on from; the last of them ended there as far as the run is concerned. */
 static json_t *earlier_parts(const char *folder, uint64_t step)
 {
-    json_t *record = step ? run_read_json(folder, record_name) : NULL, *kept = json_array(), *part;
+    json_t *record = step && folder ? run_read_json(folder, record_name) : NULL, *kept = json_array(), *part;
     size_t index;
     json_array_foreach(json_object_get(record, "parts"), index, part)
     {
@@ -115,10 +86,48 @@ static json_t *earlier_parts(const char *folder, uint64_t step)
     return kept;
 }
 
+/* The list of files of a data set is written once; parts that go on with the same files leave it out. The newest list before part `index`.
+ */
+static json_t *files_before(const json_t *parts, size_t index, const char *key)
+{
+    json_t *files = NULL;
+    while (index > 0 && !files)
+        files = json_object_get(json_object_get(json_array_get(parts, --index), key), "files");
+    return files;
+}
+
+static const char *const data_keys[] = {"data", "evaluation_data"};
+enum { DATA_KEY_COUNT = sizeof data_keys / sizeof *data_keys };
+
+json_t *run_record_part(const char *folder, uint64_t step)
+{
+    json_t *record = run_read_json(folder, record_name), *parts = json_object_get(record, "parts"), *found = NULL;
+    size_t at = json_array_size(parts);
+    while (at > 0) {
+        found = json_array_get(parts, --at);
+        const json_t *first = json_object_get(found, "first_step");
+        if (step == 0 || (json_is_integer(first) && (uint64_t)json_integer_value(first) < step))
+            break;
+    }
+    for (size_t k = 0; k < DATA_KEY_COUNT && found; k++) {
+        json_t *data = json_object_get(found, data_keys[k]), *files = files_before(parts, at, data_keys[k]);
+        if (json_is_object(data) && files && !json_object_get(data, "files"))
+            json_object_set(data, "files", files);
+    }
+    json_incref(found);
+    json_decref(record);
+    return found;
+}
+
 int run_record_begin(const char *folder, const struct run_part *part)
 {
-    json_t *parts = earlier_parts(folder, part->first_step);
-    json_array_append_new(parts, part_json(part));
+    json_t *parts = earlier_parts(part->earlier, part->first_step), *new = part_json(part);
+    for (size_t k = 0; k < DATA_KEY_COUNT; k++) {
+        json_t *data = json_object_get(new, data_keys[k]), *files = files_before(parts, json_array_size(parts), data_keys[k]);
+        if (files && json_equal(files, json_object_get(data, "files")))
+            json_object_del(data, "files");
+    }
+    json_array_append_new(parts, new);
     return run_write_json(folder, record_name, json_pack("{s:o}", "parts", parts));
 }
 

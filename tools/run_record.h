@@ -10,13 +10,18 @@ struct run_part {
     int argc; /* the words after `hsae train` */
     char **argv;
     const hsae_device_info *device;
-    const struct cli_paths *data_paths, *eval_paths; /* eval_paths without a path: held out of data_paths */
-    const hsae_dataset *data, *held_out;             /* held_out NULL: no evaluation */
-    uint64_t first_step;                             /* 0: a fresh run, which has no earlier parts */
+    json_t *data;        /* run_data_json's, which the record may change */
+    json_t *differences; /* of the data from those of the run, which go into the record; NULL: none */
+    const char *earlier; /* the folder whose run.json has the earlier parts; NULL: there are none */
+    const char *from;    /* the full path of a checkpoint outside the folder from which it goes on; NULL: there is none */
+    uint64_t first_step; /* 0: from the beginning */
 };
 
 /* Adds a part that is going on; parts of a course now left go. */
 int run_record_begin(const char *folder, const struct run_part *part);
+/* The part of the folder's run.json with which the run came to `step` (0: the newest part), its lists of files complete; release it. NULL:
+ * there is none. */
+json_t *run_record_part(const char *folder, uint64_t step);
 /* Says of the newest part how it ended ("finished", "stopped", "interrupted", "diverged" or "failed"), at which step, after how long, and
  * with which warnings (run_warnings.h; NULL: none). */
 int run_record_end(const char *folder, const char *end, uint64_t step, double seconds, json_t *warnings);

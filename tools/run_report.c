@@ -473,6 +473,15 @@ static void write_data(FILE *file, const char *name, const json_t *data)
     fputs("</dd>\n", file);
 }
 
+/* In which the data of a part were not those of the parts before. */
+static void write_other_data(FILE *file, const json_t *differences)
+{
+    for (size_t i = 0; i < json_array_size(differences); i++) {
+        const char *line = json_string_value(json_array_get(differences, i));
+        write_fact(file, "Other data than before", line ? line : "");
+    }
+}
+
 static void write_part(FILE *file, const json_t *part)
 {
     const json_t *device = json_object_get(part, "device"), *evaluation = json_object_get(part, "evaluation_data");
@@ -496,6 +505,9 @@ static void write_part(FILE *file, const json_t *part)
     write_data(file, "Trained on", json_object_get(part, "data"));
     if (json_is_object(evaluation))
         write_data(file, "Evaluated on", evaluation);
+    write_other_data(file, json_object_get(part, "other_data"));
+    if (*string(part, "from"))
+        write_fact(file, "Went on from", string(part, "from"));
     fputs("<dt>Working directory</dt><dd><code>", file);
     text_html(file, string(part, "directory"));
     fputs("</code></dd>\n</dl>\n<pre>", file);

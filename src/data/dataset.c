@@ -131,11 +131,6 @@ const char *hsae_dataset_path(const hsae_dataset *dataset)
     return dataset->store->shards.items[0].path;
 }
 
-const hsae_context *hsae_dataset_context(const hsae_dataset *dataset)
-{
-    return dataset->store->context;
-}
-
 const hsae_data_file *hsae_dataset_place(const hsae_dataset *dataset, uint64_t row, uint64_t *file_row)
 {
     if (!dataset || row >= dataset->rows || !file_row)

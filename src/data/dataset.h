@@ -8,8 +8,6 @@
 hsae_dtype hsae_dataset_dtype(const hsae_dataset *dataset);
 /* rows[i] (i < count) in `dtype` (hsae_dataset_dtype or F32), packed at out + i * d * size. Checks that all values are finite. */
 hsae_status hsae_dataset_gather(const hsae_dataset *dataset, const uint64_t *rows, size_t count, hsae_dtype dtype, void *out);
-/* The one that it was opened with. */
-const hsae_context *hsae_dataset_context(const hsae_dataset *dataset);
 /* Of its first file, for messages. */
 const char *hsae_dataset_path(const hsae_dataset *dataset);
 size_t hsae_dtype_size(hsae_dtype dtype);

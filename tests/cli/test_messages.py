@@ -245,7 +245,7 @@ class RunFolder(Case):
         self.assertIn("resuming from %s" % other, errors)
         other.write_bytes(b"")
         errors = self.resume(status=1)[1]
-        self.assertIn("%s: the warning above says what is wrong with its checkpoints, none of which is whole; mend that, or start anew with --force" %
+        self.assertIn("%s: the warning above says what is wrong with its checkpoints, none of which is whole; mend that, or start anew (--force, without --resume)" %
                       self.out, errors)
         self.assertTrue(other.exists())
 
@@ -256,7 +256,7 @@ class RunFolder(Case):
         newest.unlink()
         newest.mkdir()
         errors = self.resume(status=1)[1]
-        self.assertIn("%s: the warning above says what is wrong with its newest checkpoint; mend that, or start anew with --force" % self.out,
+        self.assertIn("%s: the warning above says what is wrong with its newest checkpoint; mend that, or start anew (--force, without --resume)" % self.out,
                       errors)
         self.assertEqual(self.checkpoints(), [5, 10])
 

@@ -209,7 +209,7 @@ class Report(Case):
         self.page()
         self.assertIn("at step 7 of 20", self.words)
         again = ["train", "--data", self.data, "--out", self.out, "--log-every", "1", "--device", "ref", "--keep", "9", "--resume"]
-        hsae(*again, "auto", "--stop-after", "9")
+        hsae(*again, "auto", "--stop-after", "9", "--other-data")
         self.assertFalse((self.out / "evaluation.json").exists())
         hsae(*again, self.out / "checkpoint-5.safetensors", "--holdout", "0.2")
         parts = json.loads((self.out / "run.json").read_text())["parts"]
@@ -218,7 +218,7 @@ class Report(Case):
         self.check_curves()
         self.assertIn("Steps 1 to 5", self.words)
         self.assertIn("Steps 6 to 20", self.words)
-        hsae(*again, "auto")  # nothing left to do: what is known of the model stays
+        hsae(*again, "auto", "--other-data")  # nothing left to do: what is known of the model stays
         self.assertTrue((self.out / "evaluation.json").exists())
 
     def test_interrupted(self):

@@ -1,0 +1,25 @@
+/* Command lines of `hsae train` as a shell reads them. */
+#ifndef HSAE_TOOLS_RUN_COMMAND_H
+#define HSAE_TOOLS_RUN_COMMAND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What does the same again, the library's variables (HSAE_...) included; argv: the words after `hsae train`. free(). NULL: out of memory.
+ */
+char *run_command_text(int argc, char **argv);
+
+/* A command that works on a run again. */
+struct run_command {
+    int argc; /* the words after `hsae train` that began the run */
+    char **argv;
+    const char *folder; /* the run's */
+    uint64_t step;      /* that the run has reached; a --stop-after that is not above it is left out */
+    bool anew;          /* from the start, with --force where the folder holds a run; else with --resume auto */
+    const char *key;    /* of the configuration ("adam_eps"), that gets `value` in place of its own; NULL: none */
+    double value;
+};
+/* Prints it as a line on standard error. --device names the device of HSAE_DEVICE. */
+void run_print_command(const struct run_command *command);
+
+#endif
