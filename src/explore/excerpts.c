@@ -48,7 +48,7 @@ static uint32_t choose_feature(const hsae_explorer *explorer, struct explore_lev
     struct peak *top = level->top + (uint64_t)feature * explorer->contexts, *pool = level->pool + (uint64_t)feature * HSAE_EXPLORE_POOL;
     hsae_excerpt *out = level->excerpts + (uint64_t)feature * explorer->slots;
     uint32_t count = 0, top_count = level->top_count[feature], pool_count = level->pool_count[feature];
-    bool taken[HSAE_EXPLORE_POOL + 1];
+    bool taken[HSAE_EXPLORE_POOL + 1] = {false};
     qsort(top, top_count, sizeof *top, by_strength);
     qsort(pool, pool_count, sizeof *pool, by_strength);
     for (uint32_t k = 0; k < top_count; k++)
