@@ -306,6 +306,38 @@ static hsae_status encode(void)
     return status;
 }
 
+/* A whole data set, with duplicates; then a run and an evaluation that leave out rows. */
+static hsae_status leave_out(void)
+{
+    hsae_config config = tiny();
+    hsae_data_check found;
+    hsae_trainer *trainer = NULL;
+    hsae_session *session = NULL;
+    hsae_evaluation evaluation;
+    double limit = 0;
+    hsae_status status = hsae_dataset_check(dataset, NULL, NULL, &found);
+    if (!status)
+        status = hsae_dataset_norm_limit(dataset, 1.05, false, &limit);
+    config.norm_limit = limit;
+    if (!status)
+        status = hsae_trainer_create(device, &config, dataset, &trainer);
+    if (!status)
+        status = hsae_trainer_run(trainer, dataset, &(hsae_run_params){.until = 2});
+    if (!status)
+        status = hsae_trainer_step(trainer, rows, NULL);
+    if (!status)
+        status = hsae_session_create(device, model, BATCH, &session);
+    if (!status) {
+        hsae_session_leave_out(session, limit, false);
+        status = hsae_session_evaluate(session, dataset, NULL, NULL, &evaluation);
+    }
+    if (!status)
+        assert_true(evaluation.left_out.norm > 0 && hsae_trainer_left_out(trainer).norm > 0);
+    hsae_session_destroy(&session);
+    hsae_trainer_destroy(&trainer);
+    return status;
+}
+
 /* ---- the test ---- */
 
 static int stride;
@@ -432,7 +464,8 @@ static void test_large(void **state)
 
 #define TESTS(X)    \
     X(make_context) \
-    X(read_config) X(read_dataset) X(read_saved) X(copy_tensors) X(copy_model) X(check_checkpoint) X(train) X(step) X(resume) X(encode)
+    X(read_config)  \
+    X(read_dataset) X(read_saved) X(copy_tensors) X(copy_model) X(check_checkpoint) X(train) X(step) X(resume) X(encode) X(leave_out)
 #define TEST(work)                        \
     static void test_##work(void **state) \
     {                                     \
