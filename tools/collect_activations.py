@@ -22,6 +22,7 @@ import os
 import pathlib
 import random
 import sys
+import tempfile
 import zlib
 
 EXAMPLES = """examples:
@@ -255,12 +256,19 @@ def token_text(tokenizer):
 
 def replace_file(path, content):
     """All of it or nothing, and on the disk when this returns."""
-    temporary = path.with_name("." + path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    handle, temporary = tempfile.mkstemp(prefix=".collect-", suffix=".tmp", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(temporary, 0o666 & ~mask)  # mkstemp lets nobody else read
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
@@ -279,6 +287,8 @@ class Collection:
     def __init__(self, folder, settings):
         self.folder, self.rows, self.lines = folder, [], []
         self.ids = hashlib.sha256()
+        for left in folder.glob(".collect-*.tmp"):  # by a process that was killed
+            left.unlink()
         path = folder / STATE
         if path.exists():
             try:

@@ -1,5 +1,6 @@
 /* hsae bench: how fast a device trains, kernel by kernel, against what it reaches at best. */
 #include "cli.h"
+#include "run_folder.h"
 #include "text.h"
 
 #include <math.h>
@@ -323,12 +324,11 @@ static int write_json(const struct bench *bench, json_t *object)
     object = head_json(bench, object);
     if (strcmp(bench->json, "-") == 0)
         return cli_print_json(object);
-    FILE *file = object ? hsae_os_fopen(bench->json, "w") : NULL;
-    bool failed = !file || json_dumpf(object, file, JSON_INDENT(1) | JSON_REAL_PRECISION(17));
-    if (file)
-        failed |= fclose(file) != 0;
+    char *text = object ? json_dumps(object, JSON_INDENT(1) | JSON_REAL_PRECISION(17)) : NULL;
+    int status = text ? run_write_text(bench->json, text) : cli_out_of_memory();
+    free(text);
     json_decref(object);
-    return failed ? cli_file_error("write", bench->json) : CLI_DONE;
+    return status;
 }
 
 static bool wants_table(const struct bench *bench)

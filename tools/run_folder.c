@@ -52,17 +52,6 @@ int run_make_folders(const char *folder, bool *made)
     return CLI_DONE;
 }
 
-/* Half-written files of this program's own; the library's have other names. */
-static void remove_temporaries(const char *folder)
-{
-    const char *const names[] = {"config.json.tmp", "metrics.jsonl.tmp", "run.json.tmp", "evaluation.json.tmp", "report.html.tmp"};
-    char path[RUN_PATH];
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        run_path(path, folder, names[i]);
-        hsae_os_remove(path);
-    }
-}
-
 int run_lock(hsae_context *context, const char *folder, struct run_lock *lock)
 {
     *lock = (struct run_lock){.lock = -1};
@@ -73,7 +62,6 @@ int run_lock(hsae_context *context, const char *folder, struct run_lock *lock)
     if (lock->lock < 0 && errno != EWOULDBLOCK)
         return cli_file_error("use the folder", folder);
     if (errno == 0) {
-        remove_temporaries(folder);
         hsae_folder_sweep(context, folder);
         return CLI_DONE;
     }
@@ -208,41 +196,22 @@ int run_prune(const char *folder, uint64_t before, uint64_t step, uint64_t keep)
 
 FILE *run_output_open(struct run_output *output, const char *path)
 {
-    output->path = path;
-    output->file = NULL;
-    errno = strlen(path) < RUN_PATH ? 0 : ENAMETOOLONG;
-    enum hsae_os_kind old = errno ? HSAE_OS_NONE : hsae_os_kind(path);
-    if (old == HSAE_OS_FOLDER || old == HSAE_OS_OTHER) /* renaming over /dev/null would replace the device */
-        errno = old == HSAE_OS_FOLDER ? EISDIR : EINVAL;
-    else if (!errno || errno == ENOENT) {
-        snprintf(output->temporary, sizeof output->temporary, "%s.tmp", path);
-        output->file = hsae_os_fopen(output->temporary, "w");
-    }
-    if (!output->file)
+    *output = (struct run_output){.path = path};
+    if (hsae_output_open(NULL, path, &output->output) == HSAE_OK)
+        output->file = hsae_output_stream(output->output);
+    else
         cli_file_error("write", path);
     return output->file;
 }
 
 int run_output_commit(struct run_output *output)
 {
-    int error = ferror(output->file) || fflush(output->file) || hsae_os_sync(fileno(output->file)) ? errno : 0;
-    if (fclose(output->file) && !error)
-        error = errno;
-    if (!error && hsae_os_rename(output->temporary, output->path))
-        error = errno;
-    if (!error) {
-        sync_name(output->path);
-        return CLI_DONE;
-    }
-    hsae_os_remove(output->temporary);
-    errno = error;
-    return cli_file_error("write", output->path);
+    return hsae_output_commit(&output->output) == HSAE_OK ? CLI_DONE : cli_file_error("write", output->path);
 }
 
 int run_output_discard(struct run_output *output, int status)
 {
-    fclose(output->file);
-    hsae_os_remove(output->temporary);
+    hsae_output_discard(&output->output);
     return status;
 }
 

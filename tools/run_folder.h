@@ -36,11 +36,11 @@ int run_checkpoints(const char *folder, uint64_t **steps, size_t *count);
  * between the two or later, are of a course now left, and go first. */
 int run_prune(const char *folder, uint64_t before, uint64_t step, uint64_t keep);
 
-/* A new file that becomes `path` when it is committed; until then it lies beside it, and an old file stays whole. */
+/* A new file that becomes `path` when it is committed: an hsae_output whose errors are messages of the program. */
 struct run_output {
     FILE *file;
     const char *path;
-    char temporary[RUN_PATH + 8];
+    hsae_output *output;
 };
 /* NULL after a message. */
 FILE *run_output_open(struct run_output *output, const char *path);

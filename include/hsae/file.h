@@ -4,6 +4,7 @@
 #define HSAE_FILE_H
 
 #include <hsae/status.h>
+#include <stdio.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -75,8 +76,24 @@ typedef struct hsae_new_tensor {
 HSAE_API hsae_status hsae_tensor_file_write(hsae_context *context, const char *path, const hsae_metadata *metadata, size_t metadata_count,
                                             const hsae_new_tensor *tensors, size_t tensor_count);
 
-/* Removes the temporary files of writers of this library (of models, checkpoints, tensor files) that were killed at work in this folder.
- * Files that are being written, by whichever process, stay. */
+/* A new file that becomes `path` when it is committed. Until then it lies beside it under a name that no other process has, and whatever is
+ * at `path` stays whole: of two writers at once, each leaves a whole file, and the last one's stays. A symbolic link at `path` is followed
+ * to what it leads to. Not thread-safe: one thread at a time writes to an output. */
+typedef struct hsae_output hsae_output;
+
+/* ERROR_FILE where it cannot be made, or there is something at `path` that is no regular file; errno says why. `context` NULL: nothing is
+ * logged. Free it by hsae_output_commit or hsae_output_discard. */
+HSAE_API hsae_status hsae_output_open(const hsae_context *context, const char *path, hsae_output **out);
+/* The stream to be written to (binary), which belongs to the output: do not close it. Errors of writing show on commit. */
+HSAE_API FILE *hsae_output_stream(hsae_output *output);
+/* Writes what is left, syncs, renames, syncs the folder. *output is NULL afterwards. ERROR_FILE, and errno, where any of it, or any writing
+ * before, failed: nothing is left but what was at the path. */
+HSAE_API hsae_status hsae_output_commit(hsae_output **output);
+/* Removes what was written, and sets *output to NULL; takes NULL. */
+HSAE_API void hsae_output_discard(hsae_output **output);
+
+/* Removes the temporary files of writers of this library (of models, checkpoints, tensor files and other outputs) that were killed at work
+ * in this folder. Files that are being written, by whichever process, stay. */
 HSAE_API void hsae_folder_sweep(hsae_context *context, const char *folder);
 
 /* What a user can do about an errno of a file that was to be opened, read or written: "; make room there ...", to be put behind

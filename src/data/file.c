@@ -180,8 +180,10 @@ struct hsae_output {
 
 static hsae_status output_error(const struct hsae_output *output, int error)
 {
-    return hsae_fail(output->context, error == ENOMEM ? HSAE_ERROR_MEMORY : HSAE_ERROR_FILE, "%s: cannot be written: %s%s", output->path,
-                     strerror(error), hsae_errno_advice(error));
+    hsae_status status = error == ENOMEM ? HSAE_ERROR_MEMORY : HSAE_ERROR_FILE;
+    if (output->context)
+        hsae_fail(output->context, status, "%s: cannot be written: %s%s", output->path, strerror(error), hsae_errno_advice(error));
+    return status;
 }
 
 static const char temporary_prefix[] = ".hsae-", temporary_suffix[] = ".tmp";
@@ -217,38 +219,59 @@ static int open_temporary(struct hsae_output *output)
     return file;
 }
 
-hsae_status hsae_output_open(const hsae_context *context, const char *path, struct hsae_output **out)
+/* Everything of *output but its context is to be made. 0 or an errno. */
+static int make_output(struct hsae_output *output, const char *path)
 {
-    hsae_status status = HSAE_ERROR_MEMORY;
-    enum hsae_os_kind old = hsae_os_kind(path);
     int file = -1;
-    *out = NULL;
-    /* Renaming over /dev/null would replace the device. */
-    if (old != HSAE_OS_NONE && old != HSAE_OS_FILE)
-        return hsae_fail(context, HSAE_ERROR_FILE, "%s: cannot be written: it is not a regular file", path);
-    struct hsae_output *output = calloc(1, sizeof *output);
-    if (!output)
-        goto error;
-    output->context = context;
     output->path = strdup(path);
-    if (!output->path)
-        goto error;
-    output->target = hsae_os_resolve(path);
+    output->target = output->path ? hsae_os_resolve(path) : NULL;
     if (output->target)
         file = open_temporary(output);
     if (file >= 0)
         output->stream = fdopen(file, "wb");
-    if (!output->stream) {
-        status = output_error(output, errno);
-        goto error;
-    }
-    *out = output;
-    return HSAE_OK;
-error:
-    if (file >= 0)
+    int error = output->stream ? 0 : errno;
+    if (error && file >= 0)
         hsae_os_close(file);
+    return error;
+}
+
+hsae_status hsae_output_open(const hsae_context *context, const char *path, struct hsae_output **out)
+{
+    *out = NULL;
+    enum hsae_os_kind old = hsae_os_kind(path);
+    /* Renaming over /dev/null would replace the device. */
+    if (old != HSAE_OS_NONE && old != HSAE_OS_FILE) {
+        if (context)
+            hsae_fail(context, HSAE_ERROR_FILE, "%s: cannot be written: it is not a regular file", path);
+        errno = old == HSAE_OS_FOLDER ? EISDIR : EINVAL;
+        return HSAE_ERROR_FILE;
+    }
+    struct hsae_output *output = calloc(1, sizeof *output);
+    if (!output) {
+        if (context)
+            hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", path);
+        errno = ENOMEM;
+        return HSAE_ERROR_MEMORY;
+    }
+    output->context = context;
+    int error = make_output(output, path);
+    if (!error) {
+        *out = output;
+        return HSAE_OK;
+    }
+    hsae_status status = HSAE_ERROR_MEMORY;
+    if (output->path)
+        status = output_error(output, error);
+    else if (context)
+        hsae_fail(context, status, "%s: out of memory", path);
     hsae_output_discard(&output);
-    return status == HSAE_ERROR_MEMORY ? hsae_fail(context, status, "%s: out of memory", path) : status;
+    errno = error;
+    return status;
+}
+
+FILE *hsae_output_stream(struct hsae_output *output)
+{
+    return output->stream;
 }
 
 hsae_status hsae_output_write(struct hsae_output *output, const void *data, size_t size)
@@ -277,8 +300,8 @@ hsae_status hsae_output_commit(struct hsae_output **handle)
     struct hsae_output *output = *handle;
     hsae_status status = HSAE_OK;
     int error = 0, folder = -1, held = -1;
-    if (fflush(output->stream) || hsae_os_sync(fileno(output->stream)))
-        error = errno;
+    if (ferror(output->stream) || fflush(output->stream) || hsae_os_sync(fileno(output->stream)))
+        error = errno ? errno : EIO;
     /* The lock goes with the last descriptor, and is needed until the file has its name. */
     if (!error && (held = hsae_os_duplicate(fileno(output->stream))) < 0)
         error = errno;
@@ -302,6 +325,7 @@ hsae_status hsae_output_commit(struct hsae_output **handle)
     hsae_output_discard(handle);
     if (held >= 0)
         hsae_os_close(held);
+    errno = error;
     return status;
 }
 

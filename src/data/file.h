@@ -3,6 +3,7 @@
 #define HSAE_SRC_FILE_H
 
 #include "../context.h"
+#include <hsae/file.h>
 
 /* Bytes that are read at an offset: an open file, which others may change or cut meanwhile, or memory. Any number of threads may read one.
  */
@@ -36,15 +37,8 @@ hsae_status hsae_file_load(const hsae_context *context, const char *path, size_t
 /* Bytes of an open file; how many were read. Fewer than `size`: *error is an errno, 0 at the file's end. Says nothing. */
 size_t hsae_read_at(int descriptor, uint64_t offset, size_t size, void *out, int *error);
 
-/* A new file that becomes `path` on commit: until then it lies beside it under another name, and whatever was at `path` stays whole.
- * Symbolic links are followed. On an error everything that was written is removed; one message is logged. */
-struct hsae_output;
-hsae_status hsae_output_open(const hsae_context *context, const char *path, struct hsae_output **out);
+/* Writes to an output as file.h describes it; an error is logged. */
 hsae_status hsae_output_write(struct hsae_output *output, const void *data, size_t size);
-/* Syncs, renames, syncs the folder. *output is NULL afterwards, whatever comes back. */
-hsae_status hsae_output_commit(struct hsae_output **output);
-/* Sets *output to NULL; takes NULL. */
-void hsae_output_discard(struct hsae_output **output);
 /* Makes the rename of a folder to `path` survive a power cut, where the file system can. */
 void hsae_sync_parent(const char *path);
 

@@ -219,9 +219,9 @@ class RunFolder(Case):
 
     def test_half_written_files_go(self):
         self.train("--stop-after", "10")
-        for name in (".hsae-1-0.tmp", ".hsae-4194305-3.tmp", "config.json.tmp", "metrics.jsonl.tmp"):
+        for name in (".hsae-1-0.tmp", ".hsae-4194305-3.tmp"):
             (self.out / name).write_text("half")
-        kept = [self.out / name for name in ("notes.tmp", ".hsae-mine")]
+        kept = [self.out / name for name in ("notes.tmp", ".hsae-mine", "config.json.tmp")]
         for path in kept:
             path.write_text("mine")
         self.resume()
