@@ -139,6 +139,7 @@ static void on_signal(int number)
     if (first && atomic_load(&something_to_save))
         return;
     cli_clear_status_line();
+    hsae_outputs_abandon();
     _Exit(128 + number);
 }
 

@@ -91,6 +91,10 @@ HSAE_API FILE *hsae_output_stream(hsae_output *output);
 HSAE_API hsae_status hsae_output_commit(hsae_output **output);
 /* Removes what was written, and sets *output to NULL; takes NULL. */
 HSAE_API void hsae_output_discard(hsae_output **output);
+/* For a process that ends at once (_Exit) while other threads may be writing: removes the temporary files of all outputs that are open,
+ * those of models, checkpoints and tensor files included. From then on whoever opens, commits or discards an output waits until the process
+ * ends. Any thread, but not from a signal handler; once. A file system that hangs delays it by one second at most. */
+HSAE_API void hsae_outputs_abandon(void);
 
 /* Removes the temporary files of writers of this library (of models, checkpoints, tensor files and other outputs) that were killed at work
  * in this folder. Files that are being written, by whichever process, stay. */

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -176,7 +177,42 @@ struct hsae_output {
     char *target;    /* links resolved */
     char *temporary; /* NULL: there is no such file */
     FILE *stream;
+    struct hsae_output *next; /* in the list of those that have a temporary file */
 };
+
+/* Held while temporary files are made, renamed and removed. */
+static pthread_mutex_t outputs_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct hsae_output *outputs;
+
+void hsae_outputs_abandon(void)
+{
+    /* Much longer than the lock is held, unless a file system hangs. */
+    const double end = hsae_os_seconds() + 1;
+    while (pthread_mutex_trylock(&outputs_lock)) {
+        if (hsae_os_seconds() > end)
+            return;
+        hsae_os_sleep(0.01);
+    }
+    for (const struct hsae_output *output = outputs; output; output = output->next)
+        hsae_os_remove(output->temporary);
+    /* The lock stays with this thread, so that no other one makes or renames a temporary file now. */
+}
+
+static void list_output(struct hsae_output *output)
+{
+    output->next = outputs;
+    outputs = output;
+}
+
+static void unlist_output(struct hsae_output *output)
+{
+    struct hsae_output **at = &outputs;
+    while (*at != output)
+        at = &(*at)->next;
+    *at = output->next;
+    free(output->temporary);
+    output->temporary = NULL;
+}
 
 static hsae_status output_error(const struct hsae_output *output, int error)
 {
@@ -202,6 +238,7 @@ static int open_temporary(struct hsae_output *output)
     size_t size = (size_t)folder + 64;
     char *name = malloc(size);
     int file = -1;
+    pthread_mutex_lock(&outputs_lock);
     for (unsigned attempt = 0; name && file < 0 && attempt < 1000; attempt++) {
         snprintf(name, size, "%.*s%s%ld-%u%s", folder, output->target, temporary_prefix, hsae_os_process(), attempt, temporary_suffix);
         file = hsae_os_open(name, HSAE_OS_NEW);
@@ -212,10 +249,16 @@ static int open_temporary(struct hsae_output *output)
             file = -1;
         }
     }
-    if (file >= 0)
+    if (file >= 0) {
         output->temporary = name;
-    else
+        list_output(output);
+    }
+    pthread_mutex_unlock(&outputs_lock);
+    if (file < 0) {
+        int error = errno;
         free(name);
+        errno = error;
+    }
     return file;
 }
 
@@ -237,6 +280,7 @@ static int make_output(struct hsae_output *output, const char *path)
 
 hsae_status hsae_output_open(const hsae_context *context, const char *path, struct hsae_output **out)
 {
+    HSAE_REQUIRE(context, path, out);
     *out = NULL;
     enum hsae_os_kind old = hsae_os_kind(path);
     /* Renaming over /dev/null would replace the device. */
@@ -271,7 +315,7 @@ hsae_status hsae_output_open(const hsae_context *context, const char *path, stru
 
 FILE *hsae_output_stream(struct hsae_output *output)
 {
-    return output->stream;
+    return output ? output->stream : NULL;
 }
 
 hsae_status hsae_output_write(struct hsae_output *output, const void *data, size_t size)
@@ -295,8 +339,22 @@ void hsae_sync_parent(const char *path)
         hsae_os_close(folder);
 }
 
+/* 0 or an errno. */
+static int rename_temporary(struct hsae_output *output)
+{
+    int error = 0;
+    pthread_mutex_lock(&outputs_lock);
+    if (hsae_os_rename(output->temporary, output->target))
+        error = errno;
+    else
+        unlist_output(output);
+    pthread_mutex_unlock(&outputs_lock);
+    return error;
+}
+
 hsae_status hsae_output_commit(struct hsae_output **handle)
 {
+    HSAE_REQUIRE(NULL, handle);
     struct hsae_output *output = *handle;
     hsae_status status = HSAE_OK;
     int error = 0, folder = -1, held = -1;
@@ -311,13 +369,10 @@ hsae_status hsae_output_commit(struct hsae_output **handle)
     /* A folder that may be written to but not read cannot be synced. */
     if (!error && (folder = hsae_os_open(output->target, HSAE_OS_PARENT)) < 0 && errno != EACCES)
         error = errno;
-    if (!error && hsae_os_rename(output->temporary, output->target))
-        error = errno;
-    if (!error) {
-        free(output->temporary);
-        output->temporary = NULL;
+    if (!error)
+        error = rename_temporary(output);
+    if (!error)
         error = sync_folder(folder);
-    }
     if (folder >= 0)
         hsae_os_close(folder);
     if (error)
@@ -331,14 +386,17 @@ hsae_status hsae_output_commit(struct hsae_output **handle)
 
 void hsae_output_discard(struct hsae_output **handle)
 {
-    struct hsae_output *output = *handle;
+    struct hsae_output *output = handle ? *handle : NULL;
     if (!output)
         return;
     if (output->stream)
         fclose(output->stream);
-    if (output->temporary)
+    if (output->temporary) {
+        pthread_mutex_lock(&outputs_lock);
         hsae_os_remove(output->temporary);
-    free(output->temporary);
+        unlist_output(output);
+        pthread_mutex_unlock(&outputs_lock);
+    }
     free(output->target);
     free(output->path);
     free(output);

@@ -5,6 +5,7 @@ import argparse
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import time
 import unittest
 
 import program
-from program import DRIVERS, PROGRAM, Case, random_rows, write_safetensors
+from program import DRIVERS, PROGRAM, Case, random_rows, until, write_safetensors
 
 TIMES = ("seconds", "tokens_per_second", "data_wait")
 KEYS = ["--levels", "8,16,32", "--batch", "16", "--target-l0", "2", "--similarity", "coactivation", "--hierarchy-period", "7", "--dead-steps", "5"]
@@ -108,6 +109,55 @@ class Kill(Case):
         self.assertGreater(kills, 0)
         self.assert_no_litter()
         print("%s: killed at %d of the %d file calls" % (OPTIONS.device, kills, number - 1))
+
+    def outputs(self):
+        """(output, command that writes it) of the commands that write one output from a run."""
+        whole, _ = self.whole_run(8, 2)
+        tokens, model = self.folder / "tokens.jsonl", whole / "model.safetensors"
+        tokens.write_text(json.dumps({"tokens": ["a", "b"] * 100}) + "\n")
+        explore = ["explore", "--model", model, "--data", self.data, "--device", OPTIONS.device, "--quiet"]
+        return [("page.html", ["report", whole, "--quiet", "--out"]),
+                ("explorer.html", [*explore, "--out"]),
+                ("tree.svg", [*explore, "--figure", "0/0", "--out"]),
+                ("pairs.jsonl", [*explore, "--pairs", "3", "--out"]),
+                ("dashboards", [*explore, "--neuronpedia"]),
+                ("saes", ["export", "--model", model, "--quiet"])]
+
+    def at_a_call(self, command, fault):
+        environment = {**os.environ, **DRIVERS, "LD_PRELOAD": OPTIONS.faults, "HSAE_FAULT": fault}
+        environment["ASAN_OPTIONS"] += ":verify_asan_link_order=0"
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=environment)
+
+    def test_outputs(self):
+        """Whatever has its own name is whole, and the next try ends as the first would have."""
+        for name, words in self.outputs():
+            whole, place = self.folder / name, self.folder / "place"
+            subprocess.run([PROGRAM, *words, whole], check=True, stdout=subprocess.DEVNULL, env={**os.environ, **DRIVERS})
+            expected = {path.relative_to(whole): path.read_bytes() for path in [whole, *whole.rglob("*")] if path.is_file()}
+            for call in ("fflush", "fsync", "rename"):
+                place.mkdir()
+                process = self.at_a_call([PROGRAM, *words, place / name], call + " 1 0")
+                errors = process.communicate()[1]
+                self.assertEqual(process.returncode, -signal.SIGKILL, errors)
+                self.assertEqual([path for path in place.rglob("*") if path.is_file() and not path.name.startswith(".hsae-")], [])
+                subprocess.run([PROGRAM, *words, place / name], check=True, stdout=subprocess.DEVNULL, env={**os.environ, **DRIVERS})
+                for path, content in expected.items():
+                    self.assertEqual((place / name / path).read_bytes(), content, path)
+                shutil.rmtree(place)
+
+    def test_ended_by_a_signal(self):
+        """While it hangs in a write to the disk: the command ends all the same, and takes its half-written file with it."""
+        started = []
+        for name, words in self.outputs():
+            place = self.folder / ("ended-" + name)
+            place.mkdir()
+            started.append((place, self.at_a_call([PROGRAM, *words, place / name], "fflush 1 -1")))
+        for place, process in started:
+            until(lambda: any(path.name.startswith(".hsae-") for path in place.rglob("*")), process)
+            process.terminate()
+            errors = process.communicate(timeout=program.PATIENCE)[1]
+            self.assertEqual(process.returncode, 128 + signal.SIGTERM, errors)
+            self.assertEqual([path for path in place.rglob("*") if path.is_file()], [])
 
 
 if __name__ == "__main__":

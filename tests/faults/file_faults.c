@@ -1,6 +1,6 @@
 /* To be preloaded: HSAE_FAULT="CALL N ERROR" lets the N-th call (from 1) of CALL (fwrite, fflush, fsync, fclose, rename, unlink; any: of
  * all of them together) fail with this errno, and those after it, too, if there is a plus behind it; ERROR 0 ends the process in its place,
- * as kill -9 would. */
+ * as kill -9 would, and ERROR -1 lets the call wait for ever, as on a disk that hangs. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static struct {
     char call[16], plus;
@@ -34,6 +35,8 @@ static bool fails(const char *call)
         return false;
     if (!fault.error)
         raise(SIGKILL);
+    while (fault.error < 0)
+        pause();
     errno = fault.error;
     return true;
 }

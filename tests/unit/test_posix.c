@@ -1,6 +1,7 @@
 /* Files as POSIX has them and Windows does not: pipes, links, limits, permissions. */
 #include "support.h"
 
+#include "data/file.h"
 #include "data/safetensors.h"
 
 #include <fcntl.h>
@@ -79,12 +80,40 @@ static void test_targets(void **state)
     assert_int_equal(hsae_os_kind(scratch("plain")), HSAE_OS_FILE);
 }
 
+/* A file that takes the name of one that is open is another file. */
+static void test_name_taken(void **state)
+{
+    struct hsae_file file;
+    char out[3];
+    (void)state;
+    write_file(scratch("one"), "one", 3);
+    write_file(scratch("two"), "two", 3);
+    assert_ok(hsae_file_open(context, scratch("one"), &file));
+    assert_int_equal(rename(scratch("two"), scratch("one")), 0);
+    assert_ok(hsae_file_read(&file, 0, 3, out));
+    assert_memory_equal(out, "one", 3);
+    assert_ok(hsae_file_check_unchanged(&file));
+    hsae_file_close(&file);
+}
+
+/* The last test: no output can be opened or closed after it. */
+static void test_abandon(void **state)
+{
+    hsae_output *first = NULL, *second = NULL;
+    size_t count = files_in(folder);
+    (void)state;
+    assert_ok(hsae_output_open(context, scratch("first"), &first));
+    assert_ok(hsae_output_open(context, scratch("second"), &second));
+    assert_int_equal(files_in(folder), count + 2);
+    hsae_outputs_abandon();
+    assert_int_equal(files_in(folder), count);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_pipe),
-        cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_pipe),       cmocka_unit_test(test_full_disk), cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_name_taken), cmocka_unit_test(test_abandon),
     };
     return cmocka_run_group_tests(tests, support_setup, support_teardown);
 }
