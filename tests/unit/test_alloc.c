@@ -1,6 +1,7 @@
 /* Every allocation of loading, training, saving and encoding fails in turn: alone, and with all that come after it. Each time there is an
  * error code and a message, files that were there are whole, and nothing is lost (AddressSanitizer) or left behind. Where it was a large
- * one, the message says how much was asked for. */
+ * one, the message says how much was asked for. The same for every piece of a file that is read; and files that are written to between two
+ * of them. */
 #define _GNU_SOURCE
 #include "support.h"
 
@@ -57,6 +58,26 @@ WRAP(char *, realpath, NULL, 0, (const char *path, char *out), (path, out))
 WRAP(FILE *, fopen64, NULL, 0, (const char *path, const char *mode), (path, mode))
 WRAP(FILE *, fdopen, NULL, 0, (int file, const char *mode), (file, mode))
 WRAP(DIR *, opendir, NULL, 0, (const char *path), (path))
+
+/* ---- reading at offsets ---- */
+
+static atomic_int reads;
+static int failing_read;          /* the number of the one that fails; 0: none */
+static void (*before_read)(void); /* called before that one, which does not fail then */
+
+ssize_t __real_pread64(int file, void *out, size_t size, off_t offset);
+ssize_t __wrap_pread64(int file, void *out, size_t size, off_t offset);
+ssize_t __wrap_pread64(int file, void *out, size_t size, off_t offset)
+{
+    if (atomic_fetch_add(&reads, 1) + 1 == failing_read) {
+        if (!before_read) {
+            errno = EIO;
+            return -1;
+        }
+        before_read();
+    }
+    return __real_pread64(file, out, size, offset);
+}
 
 /* ---- what is at hand ---- */
 
@@ -382,6 +403,91 @@ static void fail_in_turn(hsae_status (*work)(void))
     assert_ok(run(work, 0, false));
 }
 
+static hsae_status run_reading(hsae_status (*work)(void), int at)
+{
+    atomic_store(&reads, 0);
+    messages[HSAE_LOG_ERROR][0] = '\0';
+    failing_read = at;
+    hsae_status status = work();
+    failing_read = 0;
+    return status;
+}
+
+/* On a disk that reports a fault. */
+static void fail_reading_in_turn(hsae_status (*work)(void))
+{
+    assert_ok(run_reading(work, 0));
+    int count = atomic_load(&reads);
+    print_message("%d reads\n", count);
+    assert_true(count > 0);
+    for (int at = 1; at <= count; at += count > 40 ? stride : 1) {
+        hsae_status status = run_reading(work, at);
+        if (status != HSAE_ERROR_FILE || !strstr(messages[HSAE_LOG_ERROR], "the disk itself reports a fault"))
+            fail_msg("read %d of %d: %s: \"%s\"", at, count, hsae_status_name(status), messages[HSAE_LOG_ERROR]);
+        assert_whole();
+    }
+    assert_ok(run_reading(work, 0));
+}
+
+/* As `cp` over it does: other values under the same header, in the same file. */
+static void overwrite_model(void)
+{
+    const char value[4] = {0, 0, 0, 1};
+    FILE *file = fopen(scratch("changing"), "r+b");
+    assert_non_null(file);
+    hsae_os_sleep(0.05); /* the file system's clock goes in steps */
+    assert_int_equal(fseek(file, -4, SEEK_END), 0);
+    assert_int_equal(fwrite(value, 1, sizeof value, file), sizeof value);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void cut_model(void)
+{
+    assert_int_equal(truncate(scratch("changing"), 64), 0);
+}
+
+static hsae_status load_changing(void)
+{
+    hsae_model *loaded = NULL;
+    hsae_status status = hsae_model_load(context, scratch("changing"), &loaded);
+    assert_true(!status == (loaded != NULL));
+    hsae_model_free(&loaded);
+    return status;
+}
+
+/* Before each of its reads but the first, which comes right after it was opened. */
+static void change_in_turn(void (*change)(void), const char *says)
+{
+    size_t size;
+    unsigned char *whole = read_file(scratch("model"), &size);
+    int count = 1;
+    for (int at = 0; at <= count; at = at ? at + 1 : 2) {
+        write_file(scratch("changing"), whole, size);
+        before_read = change;
+        hsae_status status = run_reading(load_changing, at);
+        before_read = NULL;
+        if (!at)
+            count = atomic_load(&reads);
+        if (at ? status != HSAE_ERROR_FILE || !strstr(messages[HSAE_LOG_ERROR], says) : status)
+            fail_msg("read %d of %d: %s: \"%s\"", at, count, hsae_status_name(status), messages[HSAE_LOG_ERROR]);
+    }
+    assert_true(count > 3);
+    hsae_os_remove(scratch("changing"));
+    free(whole);
+}
+
+static void test_overwritten(void **state)
+{
+    (void)state;
+    change_in_turn(overwrite_model, "changing: it was written to while it was read");
+}
+
+static void test_cut(void **state)
+{
+    (void)state;
+    change_in_turn(cut_model, "changing: it ");
+}
+
 /* ---- large ones ---- */
 
 /* Bytes: of a batch; of nothing but what grows with batch, features or rows. */
@@ -474,11 +580,22 @@ static void test_large(void **state)
     }
 TESTS(TEST)
 
+#define READING_TESTS(X) X(read_dataset) X(read_saved) X(copy_tensors) X(copy_model) X(check_checkpoint) X(train) X(resume)
+#define READING_TEST(work)                        \
+    static void test_reading_##work(void **state) \
+    {                                             \
+        (void)state;                              \
+        fail_reading_in_turn(work);               \
+    }
+READING_TESTS(READING_TEST)
+
 /* test_alloc [STRIDE]: only every STRIDE-th allocation where there are many. */
 int main(int argc, char **argv)
 {
     stride = argc > 1 ? atoi(argv[1]) : 1;
-#define ENTRY(work) cmocka_unit_test(test_##work),
-    const struct CMUnitTest tests[] = {TESTS(ENTRY) cmocka_unit_test(test_large)};
+#define ENTRY(work)         cmocka_unit_test(test_##work),
+#define READING_ENTRY(work) cmocka_unit_test(test_reading_##work),
+    const struct CMUnitTest tests[] = {TESTS(ENTRY) READING_TESTS(READING_ENTRY) cmocka_unit_test(test_overwritten),
+                                       cmocka_unit_test(test_cut), cmocka_unit_test(test_large)};
     return cmocka_run_group_tests(tests, setup, teardown);
 }
