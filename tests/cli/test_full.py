@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -58,7 +59,8 @@ class Full(Case):
     def test_training_on_a_full_disk(self):
         """Disks of any size: what is written last fails, what was there stays, and with more room the run goes on as if nothing had been."""
         whole = self.folder / "whole"
-        self.assertEqual(self.run_one(self.command(whole))[0], 0)
+        ended = self.run_one(self.command(whole))
+        self.assertEqual(ended[0], 0)
         out, failed, broken_off = self.disk / "run", set(), 0
         for pages in range(2, 1000):
             mount(self.disk, pages)
@@ -75,7 +77,7 @@ class Full(Case):
                     line, = [line for line in errors.splitlines() if line.startswith("  hsae train")]
                     command = [PROGRAM, *shlex.split(line)[1:]]
                 mount(self.disk, 1000, remount=True)
-                self.assertEqual(self.run_one(command), (0, ""))
+                self.assertEqual(self.run_one(command), ended)
                 self.assert_same_end(out, whole)
             finally:
                 LIBC.umount(os.fsencode(self.disk))
@@ -138,10 +140,60 @@ class Full(Case):
                 LIBC.umount(os.fsencode(self.disk))
         self.assertGreater(failures, 2)
 
+    def outputs(self):
+        """(output, command that writes it) of the commands that write a file, or a folder of files, from a run."""
+        run, tokens = self.folder / "made", self.folder / "tokens.jsonl"
+        self.assertEqual(self.run_one(self.command(run))[0], 0)
+        tokens.write_text(json.dumps({"tokens": ["a", "b"] * 100}) + "\n")
+        model = run / "model.safetensors"
+        explore = ["explore", "--model", model, "--data", self.data, "--device", "ref", "--quiet"]
+        return [("page.html", ["report", run, "--quiet", "--out"]),
+                ("features.csv", ["eval", "--model", model, "--data", self.data, "--device", "ref", "--quiet", "--per-feature"]),
+                ("explorer.html", [*explore, "--out"]),
+                ("tree.svg", [*explore, "--figure", "0/0", "--out"]),
+                ("pairs.jsonl", [*explore, "--pairs", "20", "--out"]),
+                ("dashboards", [*explore, "--neuronpedia"]),
+                ("saes", ["export", "--model", model, "--quiet"])]
+
+    @staticmethod
+    def contents(path):
+        """Of a file, or of a folder's files by name."""
+        return path.read_bytes() if path.is_file() else {file.relative_to(path): file.read_bytes() for file in path.rglob("*") if file.is_file()}
+
+    def test_outputs_on_a_full_disk(self):
+        """What was there stays, or the new file is whole; nothing lies beside it; with more room the command ends as if nothing had been."""
+        for name, words in self.outputs():
+            command, whole, failures = [PROGRAM, *words], self.folder / name, 0
+            self.assertEqual(self.run_one([*command, whole])[0], 0)
+            expected, out, pages = self.contents(whole), self.disk / name, 2
+            while True:
+                mount(self.disk, pages)
+                try:
+                    if whole.is_file():
+                        out.write_text("old")
+                    status, errors = self.run_one([*command, out])
+                    if status == 0:
+                        self.assertEqual(self.contents(out), expected)
+                        break
+                    failures += 1
+                    self.assertIn(ROOM, errors)
+                    self.assertIn(str(out), errors)
+                    if whole.is_file():
+                        self.assertEqual(out.read_text(), "old")
+                        self.assertEqual([path.name for path in self.disk.iterdir()], [out.name])
+                    elif out.exists():
+                        for path, content in self.contents(out).items():
+                            self.assertEqual(content, expected[path], path)
+                finally:
+                    LIBC.umount(os.fsencode(self.disk))
+                pages += pages // 2
+            self.assertGreater(failures, 0, name)
+
 
 class Faults(Full):
     """One call fails; the next run, which goes on, ends with the same bytes."""
     test_training_on_a_full_disk = test_metrics_on_a_full_disk = test_model_on_a_full_disk = test_encoding_on_a_full_disk = None
+    test_outputs_on_a_full_disk = None
 
     def sweep(self, call, error, most, stride=1):
         whole = self.folder / "whole"
@@ -171,6 +223,23 @@ class Faults(Full):
 
     def test_unlink(self):
         self.sweep("unlink", errno.EPERM, 40)
+
+    def test_outputs(self):
+        """The same of commands that write one output."""
+        environment = {"LD_PRELOAD": FAULTS, "ASAN_OPTIONS": DRIVERS["ASAN_OPTIONS"] + ":verify_asan_link_order=0"}
+        for name, words in self.outputs():
+            whole = self.folder / name
+            self.assertEqual(self.run_one([PROGRAM, *words, whole])[0], 0)
+            expected, place = self.contents(whole), self.folder / "place"
+            for call in ("fsync", "rename"):
+                place.mkdir()
+                status, errors = self.run_one([PROGRAM, *words, place / name], HSAE_FAULT="%s 1 %d+" % (call, errno.EIO), **environment)
+                self.assertEqual(status, 1, errors)
+                self.assertIn(os.strerror(errno.EIO), errors)
+                self.assertEqual([path for path in place.rglob("*") if path.name.startswith(".")], [])
+                self.assertEqual(self.run_one([PROGRAM, *words, place / name])[0], 0)
+                self.assertEqual(self.contents(place / name), expected)
+                shutil.rmtree(place)
 
     def test_any(self):
         self.sweep("any", errno.EIO, 900, 37)
