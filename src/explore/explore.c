@@ -239,7 +239,7 @@ hsae_run hsae_explorer_run(const hsae_explorer *explorer, uint64_t index)
 
 const uint32_t *hsae_explorer_tokens(const hsae_explorer *explorer, const hsae_excerpt *excerpt, uint64_t *sequence)
 {
-    if (!explorer || !excerpt || !sequence)
+    if (!explorer || !excerpt)
         return NULL;
     uint64_t low = 0, high = explorer->run_count;
     while (high - low > 1) {

@@ -13,7 +13,8 @@ import sys
 # What the headers say may be NULL, by the parameter's name; "function.name" for one function alone.
 MAY_BE_NULL = {"user", "progress", "reason", "source", "overrides", "metrics", "metadata", "tensors", "hsae_context_create.params",
                "hsae_explore.params", "hsae_device_open.id", "hsae_tune_save.result", "hsae_tune_save.path", "hsae_memory_plan_make.dataset",
-               "hsae_free.memory", "hsae_left_out_text.dataset", "hsae_output_open.context"}
+               "hsae_free.memory", "hsae_left_out_text.dataset", "hsae_output_open.context",
+               "hsae_explorer_tokens.sequence"}
 # Destructors take NULL and pointers to NULL.
 DESTRUCTOR = re.compile(r"_(free|destroy|close)$")
 
