@@ -11,7 +11,7 @@ import tempfile
 import time
 import unittest
 
-PROGRAM = sys.argv[1] if len(sys.argv) > 1 else "hsae"
+PROGRAM = os.path.abspath(sys.argv[1]) if len(sys.argv) > 1 else "hsae"  # tests change the folder
 GOLDEN = pathlib.Path(__file__).resolve().parent.parent / "golden"
 EVAL = GOLDEN / "eval" / "two-levels"
 DIM, ROWS = 12, 80
