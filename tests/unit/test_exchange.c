@@ -94,6 +94,8 @@ static hsae_model *small_model(uint32_t levels)
     config.level_count = levels;
     for (uint32_t l = 0; l < levels; l++)
         config.levels[l] = 2 + l;
+    for (int l = 0; l < HSAE_MAX_LEVELS; l++)
+        config.target_l0[l] = 1;
     assert_ok(hsae_model_alloc(context, &config, 2, &model));
     model->scale = 1;
     for (uint32_t l = 0; l < levels; l++)
@@ -143,7 +145,7 @@ static void imports(void **state)
     hsae_model_free(&model);
     assert_fails(hsae_model_import(context, &nothing, 1, &back), HSAE_ERROR_FILE, "nothing", "no SAE there", NULL);
     assert_null(back);
-    assert_fails(hsae_model_import(context, NULL, 0, &back), HSAE_ERROR_ARGUMENT, "no SAE", NULL);
+    assert_fails(hsae_model_import(context, &nothing, 0, &back), HSAE_ERROR_ARGUMENT, "no SAE", NULL);
 }
 
 static void refused_links(void **state)
