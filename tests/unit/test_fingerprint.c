@@ -95,7 +95,6 @@ static void test_large(void **state)
 static void test_cut_file(void **state)
 {
     (void)state;
-    skip_unless_mapped_files_can_be_cut();
     hsae_dataset *dataset;
     uint64_t found = 7;
     size_t size;
