@@ -4,9 +4,9 @@ import json
 import shlex
 import struct
 
-from program import DIM, PROGRAM, TINY, Case, hsae, main, random_rows, write_safetensors
+from program import DIM, DRIVERS, PROGRAM, TINY, Case, hsae, main, random_rows, write_safetensors
 
-DEVICES = ["ref"] + [device["id"] for device in json.loads(hsae("devices", "--json")[0])["devices"] if device["id"] == "opencl:0"]
+DEVICES = ["ref"] + [device["id"] for device in json.loads(hsae("devices", "--json", environment=DRIVERS)[0])["devices"] if device["id"] == "opencl:0"]
 
 
 def tensor_place(path, name):
@@ -56,14 +56,14 @@ class Causes(Diverged):
     def test_resumed_with_an_absurd_rate(self):
         for device in DEVICES:
             self.out = self.folder / device.replace(":", "-")
-            self.train("--stop-after", "10", "--checkpoint-every", "5", "--device", device)
+            self.train("--stop-after", "10", "--checkpoint-every", "5", "--device", device, environment=DRIVERS)
             before = self.files()
-            errors, command = self.diverges("--resume", "auto", "--lr", "1e38", "--checkpoint-every", "5", "--device", device)
+            errors, command = self.diverges("--resume", "auto", "--lr", "1e38", "--checkpoint-every", "5", "--device", device, environment=DRIVERS)
             self.assertRegex(errors, r"diverged at step 1[12], level [01]: .* is (-?inf|nan|0); lower lr")
             self.assertIn("nothing was saved after the checkpoint of step 10, which is finite", errors)
             self.assertIn("of where it was resumed", errors)
             self.assertEqual(self.files(), before)
-            hsae(*command)  # the advice works
+            hsae(*command, environment=DRIVERS)  # the advice works
             self.assertEqual(self.checkpoints()[-1], 20)
             self.check_folder()
 

@@ -91,12 +91,12 @@ class Probe(Case):
         self.assertRegex(errors, r"device ref \(.*\): no other device was found: the OpenCL driver /\S+ is left out: it hangs")
 
     def test_no_devices(self):
-        found, _, problems, _ = self.devices(self.environment(OPENCL, "0 none"))
+        found, _, problems, _ = self.devices(self.environment(OPENCL, "0 absent"))
         self.assertNotIn("opencl:0", found)
         self.assertRegex(problems[0]["problem"], r"the OpenCL platform \S.* has no device")
         self.assertIn("POCL_CACHE_DIR", problems[0]["remedy"])
-        self.assertRegex(self.train_any(self.environment(OPENCL, "0 none"), "run"), r"device ref .* the OpenCL platform \S.* has no device")
-        problems = self.devices(self.environment(VULKAN, "0 none"))[2]
+        self.assertRegex(self.train_any(self.environment(OPENCL, "0 absent"), "run"), r"device ref .* the OpenCL platform \S.* has no device")
+        problems = self.devices(self.environment(VULKAN, "0 absent"))[2]
         self.assertRegex(problems[0]["problem"], r"no Vulkan driver has a device")
 
     # ---- while a device is opened and tested ----

@@ -14,7 +14,7 @@
  *   abort        the driver ends the process with SIGABRT
  *   crash        with SIGSEGV
  *   hang         the call never comes back
- *   none         no call fails: the driver has no devices
+ *   absent       no call fails: the driver has no devices
  * HSAE_FAULT_COUNT=FILE: how many calls were counted, written at the end. The real loaders are $HSAE_REAL_OpenCL and $HSAE_REAL_vulkan. */
 #ifndef HSAE_TESTS_FAULTS_H
 #define HSAE_TESTS_FAULTS_H
@@ -29,7 +29,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum kind { LOST, MEMORY, HOST, BUILD, WRONG, PORTABILITY, APPLE, RUSTICL, DROP, SMALL, ABORT, CRASH, HANG, NONE, KINDS };
+enum kind { LOST, MEMORY, HOST, BUILD, WRONG, PORTABILITY, APPLE, RUSTICL, DROP, SMALL, ABORT, CRASH, HANG, ABSENT, KINDS };
 /* OpenCL has one limit for SMALL_BUFFER, SMALL_ALLOCATION and SMALL_BINDING, and none for SMALL_GROUPS. */
 enum small {
     SMALL_MEMORY = 1 << 20,
@@ -44,8 +44,8 @@ enum small {
     SMALL_ARGUMENTS = 128,
 };
 
-static const char *const kind_names[] = {"lost", "memory", "host",  "build", "wrong", "portability", "apple", "rusticl",
-                                         "drop", "small",  "abort", "crash", "hang",  "none"};
+static const char *const kind_names[] = {"lost",    "memory", "host",  "build", "wrong", "portability", "apple",
+                                         "rusticl", "drop",   "small", "abort", "crash", "hang",        "absent"};
 static void *real_library;
 static bool counts; /* not the other loader's proxy */
 static int fault_at;

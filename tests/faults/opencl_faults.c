@@ -230,7 +230,7 @@ FAULT(Flush, false, (cl_command_queue q), (q))
 cl_int clGetDeviceIDs(cl_platform_id p, cl_device_type t, cl_uint n, cl_device_id *d, cl_uint *c)
 {
     REAL(GetDeviceIDs);
-    if (counts && fault_kind == NONE)
+    if (counts && fault_kind == ABSENT)
         return CL_DEVICE_NOT_FOUND;
     return fails(false) ? error() : real(p, t, n, d, c);
 }

@@ -185,7 +185,7 @@ static VKAPI_ATTR VkResult VKAPI_CALL CreateInstance(const VkInstanceCreateInfo 
 static PFN_vkEnumeratePhysicalDevices real_EnumeratePhysicalDevices;
 static VKAPI_ATTR VkResult VKAPI_CALL EnumeratePhysicalDevices(VkInstance i, uint32_t *c, VkPhysicalDevice *p)
 {
-    if ((portability() && !atomic_load(&wanted)) || (counts && fault_kind == NONE)) {
+    if ((portability() && !atomic_load(&wanted)) || (counts && fault_kind == ABSENT)) {
         *c = 0;
         return VK_SUCCESS;
     }
