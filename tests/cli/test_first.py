@@ -2,7 +2,7 @@
 """A driver that loses work of large launches: test_first.py HSAE DEVICE FOLDER [KERNEL...]
 
 FOLDER holds the proxies of the loaders (tests/faults/faults.h). Of each KERNEL's launches all work-groups but the first are lost, in a run of its own
-(none given: of all kernels'). The self-test has passed by then, on a driver that was right. Either the run ends in the step that was wrong, with nothing
+(none given: of all kernels'). The self-test has passed by then, on a driver that was right: the fault is in a file, so that nothing else differs. Either the run ends in the step that was wrong, with nothing
 saved, or its bytes are those of the undisturbed one: then no launch of that kernel was of several work-groups.
 """
 import os
@@ -25,10 +25,12 @@ class First(Case):
         super().setUp()
         write_safetensors(self.data, "activations", random_rows(count=210, width=40))
 
-    def train(self, out, fault=None, **more):
+    def train(self, out, fault="0 none", **more):
         """One cache for all: what is known of the device was learnt from the undisturbed driver."""
+        path = self.folder / "fault"
+        path.write_text("%s %s" % (PROXY.loader, fault))
         environment = {**os.environ, **DRIVERS, "HSAE_CACHE_DIR": str(self.folder / "cache"), "HSAE_SELF_TEST": "",
-                       **PROXY.environment(fault, self.folder / "count" if fault else None), **more}
+                       **PROXY.environment("0 none"), "HSAE_FAULT": "@%s" % path, **more}
         return subprocess.run([PROGRAM, "train", "--data", str(self.data), *KEYS, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                               text=True, env=environment, timeout=PATIENCE)
 
@@ -44,9 +46,9 @@ class First(Case):
         done = self.train(whole)
         self.assertEqual(done.returncode, 0, done.stderr)
         for kernel in KERNELS or [None]:
-            out, more = self.folder / ("run-%s" % kernel), {"HSAE_FAULT_KERNEL": kernel} if kernel else {}
+            out = self.folder / ("run-%s" % kernel)
             with self.subTest(kernel=kernel):
-                done = self.train(out, "1 drop", **more)
+                done = self.train(out, "1 drop %s" % (kernel or ""))
                 if done.returncode:
                     self.assert_found(done, out)
                     found.append(kernel or "all")
@@ -60,7 +62,7 @@ class First(Case):
         self.assertEqual(self.train(self.folder / "whole").returncode, 0)
         if not KERNELS:
             return
-        done = self.train(self.out, "1 drop", HSAE_SELF_TEST="off", HSAE_FAULT_KERNEL="bias")
+        done = self.train(self.out, "1 drop bias", HSAE_SELF_TEST="off")
         self.assertEqual(done.returncode, 0, done.stderr)
 
 

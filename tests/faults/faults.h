@@ -1,5 +1,5 @@
-/* What the proxies of the OpenCL and Vulkan loaders share. HSAE_FAULT="LOADER N KIND": the N-th call (from 1; 0: none) of this loader,
- * OpenCL or vulkan, that can fail does so. KIND:
+/* What the proxies of the OpenCL and Vulkan loaders share. HSAE_FAULT="LOADER N KIND", or @FILE with that text: the N-th call (from 1; 0:
+ * none) of this loader, OpenCL or vulkan, that can fail does so. KIND:
  *   lost         the device is lost: all later calls fail, too
  *   memory       out of device memory
  *   host         out of host memory
@@ -8,8 +8,8 @@
  *   portability  no call fails: a Vulkan driver that is none by the book, as MoltenVK is one
  *   apple        that driver, and an OpenCL driver for the same GPU, which tell nothing but its name
  *   rusticl      an OpenCL driver of that name, whose profiling says 1 ns for each launch
- *   drop         no call fails: of a launch of more than N work-groups only the first one runs; where $HSAE_FAULT_KERNEL is set (OpenCL),
- *                of that kernel alone
+ *   drop         no call fails: of a launch of more than N work-groups only the first one runs; with a fourth word (OpenCL), of that
+ *                kernel alone
  *   small        the driver of a device that has little of everything (enum small), and takes no more than that
  *   abort        the driver ends the process with SIGABRT
  *   crash        with SIGSEGV
@@ -50,6 +50,7 @@ static void *real_library;
 static bool counts; /* not the other loader's proxy */
 static int fault_at;
 static enum kind fault_kind;
+static char fault_kernel[32]; /* "": all */
 static atomic_int calls;
 static atomic_bool gone;
 
@@ -58,9 +59,14 @@ static void drain(void); /* what is under way on the real device ends before it 
 __attribute__((constructor)) static void read_fault(void)
 {
     const char *text = getenv("HSAE_FAULT"), *path = getenv("HSAE_REAL_" LOADER);
-    char loader[16] = "", name[16] = "";
+    char loader[16] = "", name[16] = "", line[80] = "";
+    FILE *file = text && *text == '@' ? fopen(text + 1, "r") : NULL;
+    if (file) {
+        text = fgets(line, sizeof line, file);
+        fclose(file);
+    }
     real_library = path ? dlopen(path, RTLD_NOW | RTLD_LOCAL) : NULL;
-    if (!real_library || !text || sscanf(text, "%15s %d %15s", loader, &fault_at, name) != 3)
+    if (!real_library || !text || sscanf(text, "%15s %d %15s %31s", loader, &fault_at, name, fault_kernel) < 3)
         abort();
     counts = strcmp(loader, LOADER) == 0;
     for (int kind = 0; kind < KINDS; kind++)
@@ -68,10 +74,17 @@ __attribute__((constructor)) static void read_fault(void)
             fault_kind = (enum kind)kind;
 }
 
+/* Of the processes of one command the one with the most calls counts. */
 __attribute__((destructor)) static void write_count(void)
 {
-    const char *path = counts ? getenv("HSAE_FAULT_COUNT") : NULL;
-    FILE *file = path ? fopen(path, "w") : NULL;
+    const char *path = getenv("HSAE_FAULT_COUNT");
+    int most = 0;
+    FILE *file = counts && path ? fopen(path, "r") : NULL;
+    if (file && fscanf(file, "%d", &most) != 1)
+        most = 0;
+    if (file)
+        fclose(file);
+    file = counts && path && atomic_load(&calls) >= most ? fopen(path, "w") : NULL;
     if (!file)
         return;
     fprintf(file, "%d\n", atomic_load(&calls));

@@ -185,10 +185,9 @@ cl_mem clCreateBuffer(cl_context x, cl_mem_flags f, size_t s, void *h, cl_int *e
 
 static bool is_meant(cl_kernel k)
 {
-    const char *wanted = getenv("HSAE_FAULT_KERNEL");
     char name[64] = "";
     REAL(GetKernelInfo);
-    return !wanted || (real(k, CL_KERNEL_FUNCTION_NAME, sizeof name, name, NULL) == CL_SUCCESS && strcmp(name, wanted) == 0);
+    return !*fault_kernel || (real(k, CL_KERNEL_FUNCTION_NAME, sizeof name, name, NULL) == CL_SUCCESS && strcmp(name, fault_kernel) == 0);
 }
 
 cl_int clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_uint n, const size_t *o, const size_t *g, const size_t *l, WAITS)
