@@ -48,8 +48,8 @@ uint64_t hsae_hash(uint64_t hash, const void *data, size_t size);
 void hsae_cache_read(const hsae_context *context, const char *kind, const void *key, size_t key_size, void **data, size_t *size);
 void hsae_cache_write(const hsae_context *context, const char *kind, const void *key, size_t key_size, const void *data, size_t size);
 /* While one process compiles, others that share the folder wait and then read what it made. (Two processes that compiled the same program
- * at the same time left a broken binary of PoCL 3.1 in the cache, on which it aborts.) A wait of 5 seconds is said in the log; after 10 minutes
- * it ends without the lock. -1 where there is no cache: nothing is locked. */
+ * at the same time left a broken binary of PoCL 3.1 in the cache, on which it aborts.) A wait of 5 seconds is said in the log; after 10
+ * minutes it ends without the lock. -1 where there is no cache: nothing is locked. */
 int hsae_cache_lock(const hsae_context *context);
 void hsae_cache_unlock(int lock);
 /* Makes the cache's folder where it is not there; whether that worked shows when a file in it is opened. */

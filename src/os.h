@@ -196,8 +196,8 @@ int hsae_os_thread_start(pthread_t *thread, void *(*run)(void *), void *user);
  * and a standard output whose bytes arrive as they are. */
 void hsae_os_program_begin(int *argc, char ***argv);
 /* Before any other thread is made. `stop` is called by a thread of its own, once for each signal that asks the program to end: SIGINT,
- * SIGTERM, SIGHUP (unless it is ignored, as under nohup), SIGUSR1, SIGUSR2 and SIGXCPU; on Windows for Ctrl-C, and for the end of the console
- * or of the session. No system call is interrupted. A closed pipe and a file grown too large become errors of writing. */
+ * SIGTERM, SIGHUP (unless it is ignored, as under nohup), SIGUSR1, SIGUSR2 and SIGXCPU; on Windows for Ctrl-C, and for the end of the
+ * console or of the session. No system call is interrupted. A closed pipe and a file grown too large become errors of writing. */
 void hsae_os_program_catch(void (*stop)(int signal));
 /* Whether a batch system sends this signal as a warning before its time limit, perhaps more than once: SIGUSR1, SIGUSR2, SIGXCPU. */
 bool hsae_os_signal_warns(int signal);

@@ -91,9 +91,9 @@ HSAE_API const hsae_device_info *hsae_device_get_info(const hsae_device *device)
 /* Whether the device computes what the reference device does: trains a small model of odd sizes for a few steps on both, with everything
  * switched on, and compares the whole training state; then encodes, decodes and evaluates with that model. A second or two, more where
  * kernels must be compiled. A success is kept in the cache
- * folder, and known from there for the same library, kernels, device, driver and tuning unless `again`. ERROR_DRIVER says what is off, and by how
- * much; any other error is one of training or of a session, ERROR_FILE that of a data set in $TMPDIR. Thread-safety: as any use of the
- * device. */
+ * folder, and known from there for the same library, kernels, device, driver and tuning unless `again`. ERROR_DRIVER says what is off, and
+ * by how much; any other error is one of training or of a session, ERROR_FILE that of a data set in $TMPDIR. Thread-safety: as any use of
+ * the device. */
 HSAE_API hsae_status hsae_device_test(hsae_device *device, bool again);
 
 /* Opens the device and tests it (hsae_device_test) in a child process, where hsae_context_params.program names one, else in this process;
