@@ -23,8 +23,7 @@ static uint64_t sample_row(uint64_t i, uint64_t count, uint64_t rows)
 
 hsae_status hsae_dataset_fingerprint(const hsae_dataset *dataset, uint64_t *out)
 {
-    if (!dataset || !out)
-        return HSAE_ERROR_ARGUMENT;
+    HSAE_REQUIRE(dataset ? hsae_dataset_context(dataset) : NULL, dataset, out);
     hsae_status status = HSAE_OK;
     size_t stride = hsae_dataset_row_bytes(dataset), block;
     uint64_t all = hsae_dataset_rows(dataset), rows[BLOCK_ROWS], count = MOST_BYTES / stride;

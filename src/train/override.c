@@ -44,6 +44,7 @@ static hsae_status check_overrides(hsae_context *context, const hsae_config *old
 hsae_status hsae_config_override(hsae_context *context, const hsae_config *run, uint32_t dim, hsae_override_fn overrides, void *user,
                                  hsae_config *out)
 {
+    HSAE_REQUIRE(context, context, run, out);
     hsae_config old = *run;
     hsae_status status = hsae_config_resolve(context, &old, dim);
     if (status)
