@@ -388,11 +388,13 @@ static hsae_status check_indices(const hsae_context *context, const hsae_config 
     if (features > most_features)
         return hsae_fail(context, HSAE_ERROR_LIMIT, "%" PRIu64 " features are too many for 32-bit indices: at most %" PRIu64, features,
                          most_features);
-    if (padded > most_values || line > most_values || padded * line > most_values)
+    if (32 * line > most_values)
+        return hsae_fail(context, HSAE_ERROR_LIMIT, "width %" PRIu32 " is too large for 32-bit indices: at most %" PRIu64, dim,
+                         most_values / 32 - 16);
+    if (padded > most_values / line)
         return hsae_fail(context, HSAE_ERROR_LIMIT,
-                         "a batch of %" PRIu32 " and width %" PRIu32
-                         " are too large for 32-bit indices: at this width a batch of at most %" PRIu64,
-                         rows, dim, most_values / line / 32 * 32);
+                         "a batch of %" PRIu32 " is too large for 32-bit indices: at width %" PRIu32 " at most %" PRIu64, rows, dim,
+                         most_values / line / 32 * 32);
     return HSAE_OK;
 }
 

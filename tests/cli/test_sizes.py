@@ -22,7 +22,7 @@ class Sizes(Case):
     def test_batch(self):
         for batch in (1 << 31, (1 << 32) - 32, (1 << 32) - 31, (1 << 32) - 1):
             errors = hsae("train", "--data", self.data, "--out", self.out, *TINY, "--batch", batch, "--dry-run", status=1)[1]
-            self.assertIn("a batch of %d and width 12 are too large for 32-bit indices" % batch, errors)
+            self.assertIn("a batch of %d is too large for 32-bit indices: at width 12 at most 76695840" % batch, errors)
             self.assertIn("--batch", errors)
 
     def test_levels(self):
@@ -38,7 +38,7 @@ class Sizes(Case):
                 file.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header)
                 file.truncate(10 + len(header) + 4 * width)
             errors = self.both("--levels", "1,2", "--batch", "1", "--target-l0", "1", data=data)
-            self.assertIn("width %d are too large for 32-bit indices" % width, errors)
+            self.assertIn("width %d is too large for 32-bit indices: at most 67108847" % width, errors)
 
     def test_checkpoint(self):
         """One of another maker, whose configuration has a batch that cannot be."""
@@ -54,7 +54,7 @@ class Sizes(Case):
             made = self.folder / "made.safetensors"
             made.write_bytes(struct.pack("<Q", len(text)) + text + whole[8 + size:])
             errors = hsae("train", "--data", self.data, "--out", self.folder / "other", "--resume", made, "--device", "ref", status=1)[1]
-            self.assertIn("a batch of %d and width 12 are too large for 32-bit indices" % batch, errors)
+            self.assertIn("a batch of %d is too large for 32-bit indices: at width 12 at most 76695840" % batch, errors)
 
 
 if __name__ == "__main__":
