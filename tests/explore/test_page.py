@@ -419,7 +419,9 @@ class Page(unittest.TestCase):
     def test_opens_fast(self):
         before = self.browser.metrics()["TaskDuration"]
         self.open()
-        self.assertTrue(0 < self.browser.metrics()["TaskDuration"] - before < OPEN_SECONDS)
+        spent = self.browser.metrics()["TaskDuration"]
+        spent -= before if spent >= before else 0  # the browser may give the page a new process, which counts from 0
+        self.assertTrue(0 < spent < OPEN_SECONDS, spent)
 
 
 def paper():
