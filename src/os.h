@@ -28,6 +28,8 @@ enum hsae_os_kind hsae_os_kind(const char *path);
 char *hsae_os_resolve(const char *path);
 /* Whether it parts the names of a path: a slash, and on Windows a backslash. */
 bool hsae_os_is_separator(char c);
+/* Parts the paths in a variable that lists some: a colon, on Windows a semicolon. */
+char hsae_os_list_separator(void);
 /* What is behind the last separator: `path` where there is none. */
 const char *hsae_os_file_name(const char *path);
 int hsae_os_make_folder(const char *path);

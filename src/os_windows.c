@@ -138,6 +138,11 @@ bool hsae_os_is_separator(char c)
     return c == '/' || c == '\\';
 }
 
+char hsae_os_list_separator(void)
+{
+    return ';';
+}
+
 const char *hsae_os_file_name(const char *path)
 {
     const char *name = path;

@@ -154,7 +154,7 @@ static void find_vulkan(struct hsae_driver_files *files)
         list = hsae_os_getenv("VK_ADD_DRIVER_FILES");
     }
     for (size_t length; list && *list; list += length + (list[length] != 0)) {
-        length = strcspn(list, ":");
+        length = strcspn(list, (const char[]){hsae_os_list_separator(), 0});
         snprintf(place, sizeof place, "%.*s", (int)length, list);
         if (length)
             add_place(HSAE_BACKEND_VULKAN, files, place);

@@ -155,11 +155,12 @@ static bool is_bad(const json_t *bad, const char *driver)
 static bool set_drivers(hsae_context *context, hsae_backend backend, const struct hsae_driver_files *files, const bool *good)
 {
     char list[8192] = "", folder[2048];
+    const char separator[] = {hsae_os_list_separator(), 0};
     size_t used = 0;
     if (backend == HSAE_BACKEND_VULKAN) {
         for (size_t i = 0; i < files->count && used < sizeof list; i++)
             if (good[i])
-                used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? ":" : "", files->items[i].path);
+                used += (size_t)snprintf(list + used, sizeof list - used, "%s%s", used ? separator : "", files->items[i].path);
         if (used >= sizeof list)
             return false;
         hsae_os_setenv("VK_DRIVER_FILES", list);
