@@ -635,17 +635,27 @@ long hsae_os_process(void)
     return _getpid();
 }
 
+/* Of the process: the C runtime has none that are empty. */
 const char *hsae_os_getenv(const char *name)
 {
     static _Thread_local char text[TEXT];
-    wchar_t wide[WIDE];
-    const wchar_t *value = to_wide(name, wide) ? _wgetenv(wide) : NULL;
-    return value ? to_text(value, false, text, sizeof text) : NULL;
+    wchar_t wide[WIDE], value[WIDE];
+    if (!to_wide(name, wide))
+        return NULL;
+    SetLastError(ERROR_SUCCESS);
+    DWORD length = GetEnvironmentVariableW(wide, value, WIDE);
+    return length >= WIDE || (!length && GetLastError() != ERROR_SUCCESS) ? NULL : to_text(value, false, text, sizeof text);
 }
 
+/* The C runtime's copy and the process's, which drivers see. */
 void hsae_os_setenv(const char *name, const char *value)
 {
-    _putenv_s(name, value ? value : "");
+    wchar_t wide[WIDE], wide_value[WIDE] = L"";
+    if (!to_wide(name, wide) || (value && !to_wide(value, wide_value)))
+        return;
+    _wputenv_s(wide, wide_value); /* takes it away where the value is empty */
+    if (value && !*value)
+        SetEnvironmentVariableW(wide, L"");
 }
 
 char **hsae_os_environment(void)
