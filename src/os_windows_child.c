@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { INPUT, OUTPUT, ERRORS, PIPES };
+enum { PIPE_INPUT, PIPE_OUTPUT, PIPE_ERRORS, PIPES };
 enum { COMMAND = 8192 }; /* characters of a command line */
 /* As in os_posix_child.c. */
 #define PROGRESS_SECONDS 1e-3
@@ -73,9 +73,9 @@ static bool create_process(struct run *run, wchar_t line[COMMAND], HANDLE theirs
     }
     STARTUPINFOEXW info = {.StartupInfo = {.cb = sizeof info,
                                            .dwFlags = STARTF_USESTDHANDLES,
-                                           .hStdInput = theirs[INPUT],
-                                           .hStdOutput = theirs[OUTPUT],
-                                           .hStdError = theirs[ERRORS]},
+                                           .hStdInput = theirs[PIPE_INPUT],
+                                           .hStdOutput = theirs[PIPE_OUTPUT],
+                                           .hStdError = theirs[PIPE_ERRORS]},
                            .lpAttributeList = attributes};
     bool good = UpdateProcThreadAttribute(attributes, 0, PROC_THREAD_ATTRIBUTE_HANDLE_LIST, theirs, PIPES * sizeof *theirs, NULL, NULL) &&
                 CreateProcessW(NULL, line, NULL, NULL, TRUE,
@@ -97,7 +97,7 @@ static bool start(struct run *run)
     for (size_t i = 0; run->child->words[i] && good; i++)
         good = add_word(line, &size, run->child->words[i]);
     for (int i = 0; i < PIPES && good; i++) {
-        good = CreatePipe(i == INPUT ? &theirs[i] : &run->ends[i], i == INPUT ? &run->ends[i] : &theirs[i], &inherited, 0);
+        good = CreatePipe(i == PIPE_INPUT ? &theirs[i] : &run->ends[i], i == PIPE_INPUT ? &run->ends[i] : &theirs[i], &inherited, 0);
         good = good && SetHandleInformation(run->ends[i], HANDLE_FLAG_INHERIT, 0);
     }
     good = good && create_process(run, line, theirs);
@@ -155,7 +155,7 @@ static void read_end(struct run *run, int which)
     DWORD there = 0, got = 0;
     while (run->ends[which] && PeekNamedPipe(run->ends[which], NULL, 0, NULL, &there, NULL) && there &&
            ReadFile(run->ends[which], bytes, there < sizeof bytes ? there : sizeof bytes, &got, NULL) && got) {
-        if (which == OUTPUT)
+        if (which == PIPE_OUTPUT)
             keep_output(run, bytes, got);
         else
             keep_errors(run, bytes, got);
@@ -168,8 +168,8 @@ static enum hsae_os_ending watch(struct run *run)
     double last = hsae_os_seconds(), all = 0, still = 0, used = 0;
     for (;;) {
         bool ended = WaitForSingleObject(run->process.hProcess, 20) == WAIT_OBJECT_0;
-        read_end(run, OUTPUT);
-        read_end(run, ERRORS);
+        read_end(run, PIPE_OUTPUT);
+        read_end(run, PIPE_ERRORS);
         if (ended) {
             DWORD code = 1;
             GetExitCodeProcess(run->process.hProcess, &code);
