@@ -216,13 +216,14 @@ enum hsae_os_ending hsae_os_run(struct hsae_os_child *child)
     return ending;
 }
 
+/* Without a read that waits: until that ends, Windows lets nobody ask for the type of the handle, and the C runtime of a driver's library
+ * does so when it is loaded. */
 static void *wait_for_parent(void *user)
 {
-    char byte;
-    DWORD got;
+    HANDLE input = GetStdHandle(STD_INPUT_HANDLE);
     (void)user;
-    while (ReadFile(GetStdHandle(STD_INPUT_HANDLE), &byte, 1, &got, NULL) && got)
-        ;
+    while (PeekNamedPipe(input, NULL, 0, NULL, NULL, NULL))
+        Sleep(50);
     TerminateProcess(GetCurrentProcess(), 1);
     return NULL;
 }
@@ -232,7 +233,7 @@ void hsae_os_child_begin(void)
     pthread_t thread;
     /* No window that says that the program has stopped working. */
     SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX | SEM_NOOPENFILEERRORBOX);
-    if (hsae_os_thread_start(&thread, wait_for_parent, NULL) == 0)
+    if (GetFileType(GetStdHandle(STD_INPUT_HANDLE)) == FILE_TYPE_PIPE && hsae_os_thread_start(&thread, wait_for_parent, NULL) == 0)
         pthread_detach(thread);
 }
 
