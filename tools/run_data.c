@@ -77,7 +77,7 @@ static void add(json_t *differences, const char *format, ...)
     json_array_append_new(differences, text_json(text));
 }
 
-static json_int_t integer(const json_t *object, const char *key)
+static long long integer(const json_t *object, const char *key)
 {
     return json_integer_value(json_object_get(object, key));
 }
@@ -91,12 +91,11 @@ static const char *string(const json_t *object, const char *key)
 /* "200 rows", or "200 rows (of 2000, from row 1800 on)". */
 static void rows_text(const json_t *data, char text[128])
 {
-    json_int_t rows = integer(data, "rows"), all = integer(data, "all_rows");
+    long long rows = integer(data, "rows"), all = integer(data, "all_rows");
     if (!all || all == rows)
-        snprintf(text, 128, "%" JSON_INTEGER_FORMAT " rows", rows);
+        snprintf(text, 128, "%lld rows", rows);
     else
-        snprintf(text, 128, "%" JSON_INTEGER_FORMAT " rows (of %" JSON_INTEGER_FORMAT ", from row %" JSON_INTEGER_FORMAT " on)", rows, all,
-                 integer(data, "first_row"));
+        snprintf(text, 128, "%lld rows (of %lld, from row %lld on)", rows, all, integer(data, "first_row"));
 }
 
 static bool same(const json_t *before, const json_t *now, const char *key)
@@ -218,8 +217,7 @@ static void compare_dataset(const char *what, const json_t *part, const json_t *
         add(differences, "%s: %s in the run, %s now", what, old, new);
     }
     if (other_dim)
-        add(differences, "%s: vectors of %" JSON_INTEGER_FORMAT " numbers in the run, of %" JSON_INTEGER_FORMAT " now", what,
-            integer(before, "dim"), integer(now, "dim"));
+        add(differences, "%s: vectors of %lld numbers in the run, of %lld now", what, integer(before, "dim"), integer(now, "dim"));
     if (other_values && !other_rows && !other_dim)
         add(differences, "%s: the rows hold other values (fingerprint %s in the run, %s now)", what, string(before, "fingerprint"),
             string(now, "fingerprint"));
