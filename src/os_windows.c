@@ -598,11 +598,14 @@ static double sum_seconds(FILETIME kernel, FILETIME user)
 
 double hsae_os_others_seconds(void)
 {
+    static _Thread_local double most; /* both clocks tick some times a second, not always together: the difference may fall */
     FILETIME created, ended, kernel, user, own_kernel, own_user;
     if (!GetProcessTimes(GetCurrentProcess(), &created, &ended, &kernel, &user) ||
         !GetThreadTimes(GetCurrentThread(), &created, &ended, &own_kernel, &own_user))
-        return 0;
-    return sum_seconds(kernel, user) - sum_seconds(own_kernel, own_user);
+        return most;
+    double seconds = sum_seconds(kernel, user) - sum_seconds(own_kernel, own_user);
+    most = seconds > most ? seconds : most;
+    return most;
 }
 
 uint64_t hsae_os_memory(void)
