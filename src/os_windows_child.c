@@ -224,7 +224,8 @@ static void *wait_for_parent(void *user)
     (void)user;
     while (PeekNamedPipe(input, NULL, 0, NULL, NULL, NULL))
         Sleep(50);
-    TerminateProcess(GetCurrentProcess(), 1);
+    if (GetLastError() == ERROR_BROKEN_PIPE) /* else it is none of hsae_os_run's */
+        TerminateProcess(GetCurrentProcess(), 1);
     return NULL;
 }
 
