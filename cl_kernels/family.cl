@@ -1,4 +1,4 @@
-/* The structural constraint's scalars of each pair (kernel_args.h: kin). The lists of a sample are in rank order at every level, so children of
+/* The structural constraint's scalars of each pair (kernels/args.h: kin). The lists of a sample are in rank order at every level, so children of
  * one parent are adjacent and parents come in the same order as their families: one merge. A team a list (level, sample), which takes its pairs in turn; alone, a
  * work-item walks along the lists, a team halves them. */
 #define RANK_OF(q) tree[samples[2u * (q)] * TREE_WORDS + TREE_RANK]

@@ -1,4 +1,4 @@
-/* x as whole numbers of 16 bits for screen: panels of 32 samples, [d / 2][32] words, and each sample's unit (kernel_args.h: QUANTIZED_NORM). One
+/* x as whole numbers of 16 bits for screen: panels of 32 samples, [d / 2][32] words, and each sample's unit (kernels/args.h: QUANTIZED_NORM). One
  * work-group a panel. */
 #define STORE_COUPLE(index, low, high) words[at + index * 32u] = quantized_couple(value.low, value.high);
 

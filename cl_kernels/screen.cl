@@ -1,6 +1,6 @@
 /* encode for devices whose products of 16-bit numbers are faster than those of floats: x (by quantize) and the rows of E are rounded to such
  * numbers, exact sums of their products tell which pairs cannot be above the cut, and the others' dots of floats decide. The margin of that
- * (kernel_args.h) is a bound, so bits are those of encode; scratch has p of a feature's pairs one behind the other.
+ * (kernels/args.h) is a bound, so bits are those of encode; scratch has p of a feature's pairs one behind the other.
  *
  * A work-item owns a tile of COLS features and all samples. The tile's rounded rows lie in `rounded`, [d / VW][COLS][VW / 2] words, in its cache. */
 #define PARTS (32u / VW) /* vectors of a bitmap word */

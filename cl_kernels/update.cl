@@ -1,6 +1,6 @@
 /* One feature a work-group: the scores q of its pairs, the gradients of its rows of E and D, of b and log theta, then Adam with lazy decay and the
  * renormalisation of D, each row read and written once. The old row of D stays readable for relatives: the new one goes to a free row
- * (kernel_args.h: places). Whole trees are updated together, their levels from the last to the first, since a parent needs its children's
+ * (kernels/args.h: places). Whole trees are updated together, their levels from the last to the first, since a parent needs its children's
  * TERM_PRODUCT. Sums over the batch run in ascending samples; those of a long feature are made by segment_rows, but for the segments' sums.
  * ready: of dead features ghost_rows' rows, else segment_rows' sums. */
 

@@ -1,5 +1,5 @@
 /* Sum over the batch of (x - mean x)^2 in each column. A work-group has some columns, COLS vectors of them a work-item, and teams of rows
- * (kernel_args.h: COLUMN_LANES). */
+ * (kernels/args.h: COLUMN_LANES). */
 KERNEL_2(variance, READ(0, vf, x), WRITE(1, vf, squares))
 LOCALS_1(LOCAL(f32, part, WG))
 BEGIN(variance)

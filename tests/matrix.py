@@ -183,7 +183,7 @@ class Runner:
         return "passed" if off <= 0.002 else "variance explained is off by %.4f" % off
 
     def all(self, key):
-        kernels = re.findall(r"^ *KERNEL\((\w+),", (ROOT / "src/kernel_list.h").read_text(), re.M)
+        kernels = re.findall(r"^ *KERNEL\((\w+),", (ROOT / "src/kernels/list.h").read_text(), re.M)
         kernels.sort(key=lambda name: name in SLOW)
         cases = [kind + "/" + path.name for kind in ("train", "eval") for path in sorted((GOLDEN / kind).iterdir())]
         if self.results.get("key") != key:

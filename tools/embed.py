@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Writes the kernels' code (src/kernel_code.h) and the explorer's page as C tables.
+"""Writes the kernels' code (src/kernels/code.h) and the explorer's page as C tables.
 
 embed.py opencl OUT.c DIALECT.h ARGS.h NAME.cl...    a common prelude and one text a kernel (NAME_cpu.cl: its body for CPU devices)
 embed.py vulkan OUT.c NAME.spv...                    SPIR-V words
-embed.py page OUT.c PAGE.html                        the explorer's page (tools/explore.h): before and after <!--DATA-->
+embed.py page OUT.c PAGE.html                        the explorer's page (tools/explore/explore.h): before and after <!--DATA-->
 """
 import re
 import struct
@@ -45,7 +45,7 @@ def table(declaration, rows):
 def page(path):
     head, tail = Path(path).read_bytes().decode("ascii").split("<!--DATA-->")
     parts = [array(f"char explore_page_{name}", [str(ord(c)) for c in part] + ["0"]).removeprefix("static ") for name, part in (("head", head), ("tail", tail))]
-    return '#include "explore.h"\n' + "".join(parts)
+    return '#include "explore/explore.h"\n' + "".join(parts)
 
 
 def main():
@@ -53,7 +53,7 @@ def main():
     if language == "page":
         Path(out).write_text(page(*paths))
         return
-    parts = ['#include "kernel_code.h"\n']
+    parts = ['#include "kernels/code.h"\n']
     if language == "opencl":
         dialect, args, *paths = paths
         parts += [text("prelude", dialect, args), "const char *const hsae_opencl_prelude = prelude;\n"]

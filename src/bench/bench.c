@@ -1,9 +1,9 @@
 /* The benchmark's course: peaks, data, a trainer, blocks of steps. */
 #include "bench.h"
 
-#include "../context.h"
-#include "../train/lesson.h"
-#include "../train/order.h"
+#include "base/context.h"
+#include "train/lesson.h"
+#include "train/order.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

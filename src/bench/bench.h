@@ -4,7 +4,7 @@
 
 #include <hsae/bench.h>
 
-#include "../train/trainer.h"
+#include "train/trainer.h"
 
 /* bench.c: a trainer on made-up data, and blocks of its steps. */
 struct bench {

@@ -1,7 +1,7 @@
 /* How much a step's kernels have to do: include/hsae/bench.h states the rule, each case below is a formula of it. */
 #include "bench.h"
 
-#include "../context.h"
+#include "base/context.h"
 #include <math.h>
 #include <stdlib.h>
 

@@ -3,7 +3,7 @@
  */
 #include "bench.h"
 
-#include "../data/file.h"
+#include "base/file.h"
 #include <hsae/file.h>
 #include <math.h>
 #include <stdlib.h>

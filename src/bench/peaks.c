@@ -1,7 +1,7 @@
 /* What the device reaches at best: multiply-adds in registers, and copying. */
 #include "bench.h"
 
-#include "../context.h"
+#include "base/context.h"
 #include <stdlib.h>
 
 /* Floats whose chains keep a device busy, and the time at which a launch is long enough to be timed. */

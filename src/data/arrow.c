@@ -1,5 +1,5 @@
 #include "arrow.h"
-#include "../json.h"
+#include "base/json.h"
 #include "flat.h"
 #include "folder.h"
 

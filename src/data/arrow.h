@@ -6,7 +6,7 @@
 #ifndef HSAE_SRC_ARROW_H
 #define HSAE_SRC_ARROW_H
 
-#include "file.h"
+#include "base/file.h"
 #include <hsae/data.h>
 #include <stdbool.h>
 

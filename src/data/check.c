@@ -1,5 +1,5 @@
 /* A look at a whole data set before it is trained on: norms, rows that are not finite, duplicates, constant columns. */
-#include "../context.h"
+#include "base/context.h"
 #include "dataset.h"
 #include "rows.h"
 

@@ -1,5 +1,5 @@
 #include "folder.h"
-#include "../os.h"
+#include "base/os.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
 #ifndef HSAE_SRC_FOLDER_H
 #define HSAE_SRC_FOLDER_H
 
-#include "file.h"
+#include "base/file.h"
 #include <stdbool.h>
 
 /* As strcmp, but runs of digits count as numbers: "shard_2" comes before "shard_10". */

@@ -1,5 +1,5 @@
 #include "foreign_files.h"
-#include "../json.h"
+#include "base/json.h"
 #include "folder.h"
 
 #include <string.h>

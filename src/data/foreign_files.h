@@ -2,7 +2,7 @@
 #ifndef HSAE_SRC_FOREIGN_FILES_H
 #define HSAE_SRC_FOREIGN_FILES_H
 
-#include "file.h"
+#include "base/file.h"
 #include <stdbool.h>
 #include <stddef.h>
 

@@ -2,8 +2,8 @@
 #ifndef HSAE_SRC_NPY_H
 #define HSAE_SRC_NPY_H
 
-#include "../context.h"
-#include "file.h"
+#include "base/context.h"
+#include "base/file.h"
 #include <hsae/data.h>
 #include <stdbool.h>
 

@@ -1,6 +1,6 @@
 #include "npz.h"
 #include "bytes.h"
-#include "file.h"
+#include "base/file.h"
 #include "foreign_files.h"
 #include "npy.h"
 

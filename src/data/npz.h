@@ -2,7 +2,7 @@
 #ifndef HSAE_SRC_NPZ_H
 #define HSAE_SRC_NPZ_H
 
-#include "../context.h"
+#include "base/context.h"
 #include <hsae/file.h>
 #include <stdbool.h>
 

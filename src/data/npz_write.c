@@ -1,6 +1,6 @@
 /* Writing: members are stored and have zip64 fields whatever their size, so that there is one way through. */
 #include "bytes.h"
-#include "file.h"
+#include "base/file.h"
 #include "npz.h"
 #include "safetensors.h"
 

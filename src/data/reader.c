@@ -1,5 +1,5 @@
 #include "reader.h"
-#include "../context.h"
+#include "base/context.h"
 
 #include <inttypes.h>
 #include <stdbool.h>

@@ -1,5 +1,5 @@
 #include "rows.h"
-#include "../context.h"
+#include "base/context.h"
 #include "bytes.h"
 #include "dataset.h"
 

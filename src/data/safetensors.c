@@ -1,5 +1,5 @@
 #include "safetensors.h"
-#include "../json.h"
+#include "base/json.h"
 #include "bytes.h"
 #include "foreign_files.h"
 

@@ -2,8 +2,8 @@
 #ifndef HSAE_SRC_SAFETENSORS_H
 #define HSAE_SRC_SAFETENSORS_H
 
-#include "../context.h"
-#include "file.h"
+#include "base/context.h"
+#include "base/file.h"
 #include <hsae/file.h> /* hsae_tensor and the other types */
 
 /* "F32"; "other". */

@@ -1,5 +1,5 @@
 #include "shards.h"
-#include "../json.h"
+#include "base/json.h"
 #include "bytes.h"
 #include "dataset.h"
 #include "folder.h"

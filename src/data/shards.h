@@ -3,7 +3,7 @@
 #define HSAE_SRC_SHARDS_H
 
 #include "arrow.h"
-#include "file.h"
+#include "base/file.h"
 #include "foreign_files.h"
 #include "safetensors.h"
 #include <hsae/data.h>

@@ -1,6 +1,6 @@
 #include "tokens.h"
-#include "../json.h"
-#include "file.h"
+#include "base/json.h"
+#include "base/file.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -3,7 +3,7 @@
 #ifndef HSAE_SRC_TOKENS_H
 #define HSAE_SRC_TOKENS_H
 
-#include "../context.h"
+#include "base/context.h"
 #include <hsae/data.h>
 
 #include <stdbool.h>

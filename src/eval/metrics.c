@@ -1,5 +1,5 @@
 #include "metrics.h"
-#include "../context.h"
+#include "base/context.h"
 
 #include <inttypes.h>
 #include <math.h>

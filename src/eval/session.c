@@ -1,10 +1,10 @@
 /* A finished model on a device: the first lines of a training step (load, encode, lists, decode) without perturbation. */
 #include "session.h"
-#include "../context.h"
-#include "../data/dataset.h"
-#include "../data/rows.h"
-#include "../speed.h"
-#include "../train/stack.h"
+#include "base/context.h"
+#include "data/dataset.h"
+#include "data/rows.h"
+#include "device/speed.h"
+#include "train/stack.h"
 #include "metrics.h"
 
 #include <inttypes.h>

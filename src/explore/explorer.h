@@ -2,9 +2,9 @@
 #ifndef HSAE_SRC_EXPLORER_H
 #define HSAE_SRC_EXPLORER_H
 
-#include "../context.h"
-#include "../data/tokens.h"
-#include "../eval/session.h"
+#include "base/context.h"
+#include "data/tokens.h"
+#include "eval/session.h"
 
 #include <hsae/explore.h>
 

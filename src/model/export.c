@@ -1,8 +1,8 @@
 /* Models as folders that other tools load: exchange.h says what is folded. */
-#include "../data/file.h"
-#include "../data/npz.h"
-#include "../data/safetensors.h"
-#include "../json.h"
+#include "base/file.h"
+#include "data/npz.h"
+#include "data/safetensors.h"
+#include "base/json.h"
 #include "tree_file.h"
 #include <hsae/exchange.h>
 

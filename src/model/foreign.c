@@ -1,8 +1,8 @@
 #include "foreign.h"
-#include "../data/file.h"
-#include "../data/npz.h"
-#include "../data/safetensors.h"
-#include "../json.h"
+#include "base/file.h"
+#include "data/npz.h"
+#include "data/safetensors.h"
+#include "base/json.h"
 
 #include <inttypes.h>
 #include <jansson.h>

@@ -1,8 +1,8 @@
 /* Models from the SAEs of other tools: exchange.h says what becomes of their parameters. */
-#include "../config.h"
-#include "../context.h"
-#include "../data/file.h"
-#include "../data/folder.h"
+#include "base/config.h"
+#include "base/context.h"
+#include "base/file.h"
+#include "data/folder.h"
 #include "foreign.h"
 #include "tree_file.h"
 #include <hsae/exchange.h>

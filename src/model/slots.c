@@ -1,6 +1,6 @@
 #include "slots.h"
-#include "../config.h"
-#include "../data/bytes.h"
+#include "base/config.h"
+#include "data/bytes.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -3,7 +3,7 @@
 #ifndef HSAE_SRC_SLOTS_H
 #define HSAE_SRC_SLOTS_H
 
-#include "../data/safetensors.h"
+#include "data/safetensors.h"
 #include "model.h"
 
 /* What the values of a tensor must be. Floats are finite in any case. */

@@ -1,5 +1,5 @@
 #include "tree_file.h"
-#include "../json.h"
+#include "base/json.h"
 #include "slots.h"
 
 #include <jansson.h>

@@ -2,8 +2,8 @@
 #ifndef HSAE_SRC_OPENCL_H
 #define HSAE_SRC_OPENCL_H
 
-#include "device.h"
-#include "opencl/opencl_api.h"
+#include "device/device.h"
+#include "opencl_api.h"
 
 /* A compiled kernel at one shape. */
 struct opencl_program {

@@ -1,5 +1,5 @@
-#include "opencl/opencl_api.h"
-#include "os.h"
+#include "opencl_api.h"
+#include "base/os.h"
 
 #include <stdbool.h>
 #include <stdio.h>

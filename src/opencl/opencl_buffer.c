@@ -1,4 +1,4 @@
-#include "opencl/opencl.h"
+#include "opencl.h"
 
 #include <stdlib.h>
 

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "drivers/drivers.h"
-#include "opencl/opencl.h"
+#include "device/drivers.h"
+#include "opencl.h"
 
 /* ---- errors ---- */
 

@@ -1,7 +1,7 @@
 /* Dense products by CLBlast, found at run time. Its kernels are shaped for GPUs: a CPU device uses this library's own (HSAE_CLBLAST=1
  * forces CLBlast there, HSAE_CLBLAST=0 does without it everywhere). Chosen by the kind of device, not by a clock, so that a run can be
  * repeated. */
-#include "opencl/opencl.h"
+#include "opencl.h"
 
 #ifdef HSAE_HAVE_CLBLAST
 

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel_code.h"
-#include "opencl/opencl.h"
-#include "quirks.h"
+#include "kernels/code.h"
+#include "opencl.h"
+#include "device/quirks.h"
 
 enum { BUILD_LOG_BYTES = 2000 };
 

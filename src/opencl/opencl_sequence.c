@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "opencl/opencl.h"
-#include "quirks.h"
+#include "opencl.h"
+#include "device/quirks.h"
 
 struct opencl_launch {
     cl_kernel kernel; /* NULL: a dense product */

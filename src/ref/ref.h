@@ -1,5 +1,5 @@
 /* The reference kernels: plain C, one file a kernel, sums in double. A kernel runs one whole launch; `b` are the bound buffers' bytes in
- * the order of kernel_list.h, `args` the argument struct. The work is given by the arguments alone: the launch's groups and shape only cut
+ * the order of kernels/list.h, `args` the argument struct. The work is given by the arguments alone: the launch's groups and shape only cut
  * it. */
 #ifndef HSAE_SRC_REF_H
 #define HSAE_SRC_REF_H
@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "kernel_args.h"
-#include "kernel_list.h"
+#include "kernels/args.h"
+#include "kernels/list.h"
 
 typedef void (*ref_kernel)(void *const *b, const void *args, const u32 groups[2]);
 

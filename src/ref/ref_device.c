@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "device.h"
-#include "ref/ref.h"
+#include "device/device.h"
+#include "ref.h"
 
 struct hsae_buffer {
     struct hsae_buffer_base base;

@@ -1,6 +1,6 @@
 #include "check.h"
 
-#include "../context.h"
+#include "base/context.h"
 #include "order.h"
 #include <inttypes.h>
 #include <stdarg.h>

@@ -9,7 +9,7 @@
 #ifndef HSAE_SRC_CHECK_H
 #define HSAE_SRC_CHECK_H
 
-#include "../ref/bounds.h"
+#include "ref/bounds.h"
 #include "trainer.h"
 
 enum {

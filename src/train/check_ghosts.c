@@ -2,7 +2,7 @@
  * gradients of sampled dead features. */
 #include "check.h"
 
-#include "../ref/ref.h"
+#include "ref/ref.h"
 #include <string.h>
 
 /* Dead features whose rows are read at a time. */

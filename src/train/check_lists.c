@@ -2,8 +2,8 @@
  * numbers is compared whole, and every index is known to be in its place before anything is looked up by it. */
 #include "check.h"
 
-#include "../context.h"
-#include "../ref/ref.h"
+#include "base/context.h"
+#include "ref/ref.h"
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,8 +2,8 @@
  * that were checked before. All rows of the batch are read once, a block at a time. */
 #include "check.h"
 
-#include "../context.h"
-#include "../ref/ref.h"
+#include "base/context.h"
+#include "ref/ref.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Training that is no longer finite: noticed in the figures of a step or in a value to be saved, explained, and ended. */
-#include "../context.h"
-#include "../data/rows.h"
+#include "base/context.h"
+#include "data/rows.h"
 #include "order.h"
 #include "trainer.h"
 

@@ -3,7 +3,7 @@
  * kept. */
 #include "hierarchy.h"
 
-#include "../context.h"
+#include "base/context.h"
 #include "check.h"
 #include <inttypes.h>
 #include <math.h>

@@ -1,7 +1,7 @@
 #include "trainer.h"
 
-#include "../context.h"
-#include "../data/rows.h"
+#include "base/context.h"
+#include "data/rows.h"
 #include "order.h"
 #include <float.h>
 #include <inttypes.h>

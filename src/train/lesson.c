@@ -1,6 +1,6 @@
 #include "lesson.h"
 
-#include "../speed.h"
+#include "device/speed.h"
 #include <math.h>
 
 /* Until the next one pass 500 times the time that recording takes for one, and the time of 20 steps; twice that after each that brings no

@@ -1,5 +1,5 @@
 /* The configuration of a run that is gone on with: its own, but for the few keys that may change. */
-#include "../context.h"
+#include "base/context.h"
 #include <hsae/trainer.h>
 
 #include <inttypes.h>

@@ -1,6 +1,6 @@
 #include "parts.h"
 
-#include "../context.h"
+#include "base/context.h"
 #include <stdlib.h>
 
 static hsae_status append(const struct stack *stack, struct parts *parts, const uint32_t *rank)

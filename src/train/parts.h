@@ -17,7 +17,7 @@ struct parts {
     uint32_t largest; /* features of the largest; more than was asked for where one tree is larger */
 };
 
-/* Cuts the forest of `tree` (kernel_args.h) into parts of at most `most` features, or of one tree. Replaces *parts. ERROR_MEMORY. */
+/* Cuts the forest of `tree` (kernels/args.h) into parts of at most `most` features, or of one tree. Replaces *parts. ERROR_MEMORY. */
 hsae_status hsae_parts_cut(const struct stack *stack, const u32 *tree, uint32_t most, struct parts *parts);
 void hsae_parts_free(struct parts *parts);
 

@@ -1,8 +1,8 @@
 /* Memory plans: a trainer's own code makes its buffers, on a device whose backend only notes them. */
 #include <hsae/plan.h>
 
-#include "../data/dataset.h"
-#include "../device.h"
+#include "data/dataset.h"
+#include "device/device.h"
 #include "trainer.h"
 #include <inttypes.h>
 #include <stdlib.h>

@@ -2,9 +2,9 @@
 #include "hierarchy.h"
 #include "trainer.h"
 
-#include "../context.h"
-#include "../data/rows.h"
-#include "../model/slots.h"
+#include "base/context.h"
+#include "data/rows.h"
+#include "model/slots.h"
 #include <hsae/exchange.h>
 #include <inttypes.h>
 #include <stdlib.h>

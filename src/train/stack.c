@@ -1,8 +1,8 @@
 #include "stack.h"
 
-#include "../context.h"
-#include "../speed.h"
-#include "../tune/store.h"
+#include "base/context.h"
+#include "device/speed.h"
+#include "device/tuning_file.h"
 #include "work.h"
 #include <inttypes.h>
 #include <math.h>

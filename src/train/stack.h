@@ -1,12 +1,12 @@
 /* The stack: all levels' parameters and the forward pass on a device, shared by the trainer and by sessions over a finished model.
  *
- * Features of all levels are numbered through ("global feature", kernel_args.h), so one E, one D and one bitmap serve them all, and a
+ * Features of all levels are numbered through ("global feature", kernels/args.h), so one E, one D and one bitmap serve them all, and a
  * launch covers all levels. Large tensors are cut into up to four buffers of `range_rows` rows. */
 #ifndef HSAE_SRC_STACK_H
 #define HSAE_SRC_STACK_H
 
-#include "../model/model.h"
-#include "shape.h"
+#include "model/model.h"
+#include "device/shape.h"
 
 enum { HSAE_MAX_PAIRS = UINT32_MAX / 8 }; /* 32-bit indices into KIN_WORDS words each */
 
@@ -76,7 +76,7 @@ hsae_status hsae_rows_read(const struct stack *stack, struct hsae_buffer *buffer
 /* Uploads the model's parameters (not the matrices that it is without) and normalisation, not its tree. `bandwidth` widens the cut (0: list
  * active features only). log_thresholds: per level, or NULL: from the thresholds. */
 hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, double bandwidth, float *const *log_thresholds);
-/* The tree (kernel_args.h) of parents (per level, as in a model; [0] is NULL), or, with NULL, in index order without families, is uploaded
+/* The tree (kernels/args.h) of parents (per level, as in a model; [0] is NULL), or, with NULL, in index order without families, is uploaded
  * and, unless `out` is NULL, left in *out to be freed. */
 hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents, u32 **out);
 
@@ -123,7 +123,7 @@ static inline uint32_t hsae_residual_levels(const struct stack *stack, uint32_t 
     uint32_t left = stack->residual_levels - level % stack->residual_levels;
     return left < end - level ? left : end - level;
 }
-/* Groups of a kernel whose work-items, or teams of them (kernel_args.h: TEAM_SIZE), are independent. */
+/* Groups of a kernel whose work-items, or teams of them (kernels/args.h: TEAM_SIZE), are independent. */
 uint64_t hsae_groups_for(const struct stack *stack, enum hsae_kernel kernel, uint64_t items);
 /* Groups of encode over `count` features. */
 uint64_t hsae_encode_groups(const struct stack *stack, uint32_t count);

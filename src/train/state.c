@@ -1,7 +1,7 @@
 #include "trainer.h"
 
-#include "../context.h"
-#include "../model/slots.h"
+#include "base/context.h"
+#include "model/slots.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>

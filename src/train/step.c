@@ -1,6 +1,6 @@
 #include "lesson.h"
 
-#include "../context.h"
+#include "base/context.h"
 #include <math.h>
 #include <string.h>
 

@@ -1,6 +1,6 @@
 #include "trainer.h"
 
-#include "../context.h"
+#include "base/context.h"
 #include "lesson.h"
 #include "order.h"
 #include <inttypes.h>

@@ -4,7 +4,7 @@
 
 #include <hsae/trainer.h>
 
-#include "../data/reader.h"
+#include "data/reader.h"
 #include "parts.h"
 
 enum { HSAE_IN_FLIGHT = 3 }; /* steps submitted before the host waits for the first of them */
@@ -23,7 +23,7 @@ struct hsae_trainer {
     struct stack stack;
     struct ranged encoder_v, decoder_v;
     struct hsae_buffer *bias_v, *last_fired, *terms, *dots, *kin, *squares;
-    struct hsae_buffer *owners, *sums; /* of segments (kernel_args.h); exist once a step with such is recorded */
+    struct hsae_buffer *owners, *sums; /* of segments (kernels/args.h); exist once a step with such is recorded */
     struct parts parts;                /* of the forest as it is */
     bool checks;                       /* steps are checked (check.h): not on the reference device, nor where the caller wants none */
     bool wrong;                        /* a check failed: what the trainer holds is not to be saved */

@@ -1,5 +1,5 @@
 #include "work.h"
-#include "shape.h"
+#include "device/shape.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 #include "forward.h"
 
-#include "../data/file.h"
+#include "base/file.h"
 #include "match.h"
 #include <hsae/hsae.h>
 #include <math.h>

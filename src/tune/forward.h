@@ -2,7 +2,7 @@
 #ifndef HSAE_SRC_TUNE_FORWARD_H
 #define HSAE_SRC_TUNE_FORWARD_H
 
-#include "../device.h"
+#include "device/device.h"
 #include <hsae/model.h>
 
 /* Runs `count` rows of the model's width through sessions on both devices, in several batches; rows that have a feature within rounding of

@@ -1,7 +1,7 @@
 #include "match.h"
 
-#include "../model/slots.h"
-#include "../train/trainer.h"
+#include "model/slots.h"
+#include "train/trainer.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 #ifndef HSAE_SRC_TUNE_MATCH_H
 #define HSAE_SRC_TUNE_MATCH_H
 
-#include "../device.h"
+#include "device/device.h"
 #include <hsae/model.h>
 
 struct match; /* results of the reference device, and of the device with the shapes that it had */

@@ -1,10 +1,10 @@
 /* hsae_device_test: whether a device computes what the reference device does. */
-#include "../drivers/drivers.h"
-#include "../kernel_code.h"
-#include "../train/shape.h"
+#include "device/drivers.h"
+#include "kernels/code.h"
+#include "device/shape.h"
 #include "forward.h"
 #include "match.h"
-#include "store.h"
+#include "device/tuning_file.h"
 #include <hsae/hsae.h>
 #include <stdlib.h>
 #include <string.h>

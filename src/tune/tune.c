@@ -1,9 +1,9 @@
 /* The search: candidates of one kernel after the other, first compared with the reference, then timed in real steps. */
 #include <hsae/tune.h>
 
-#include "../bench/bench.h"
+#include "bench/bench.h"
 #include "match.h"
-#include "store.h"
+#include "device/tuning_file.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

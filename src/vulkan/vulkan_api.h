@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "context.h"
+#include "base/context.h"
 
 /* Functions without an instance, of an instance, of a device: X(name without vk). */
 #define VULKAN_GLOBAL_MAP(X)                \

@@ -1,4 +1,4 @@
-#include "abandoned.h"
+#include "base/abandoned.h"
 #include "vulkan_device.h"
 
 #include <stdlib.h>

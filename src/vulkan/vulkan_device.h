@@ -3,7 +3,7 @@
 #ifndef HSAE_SRC_VULKAN_DEVICE_H
 #define HSAE_SRC_VULKAN_DEVICE_H
 
-#include "device.h"
+#include "device/device.h"
 #include "vulkan_api.h"
 
 enum { VULKAN_IN_FLIGHT = 32 }; /* submissions before the next one waits for the oldest */

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "kernel_code.h"
+#include "kernels/code.h"
 
 static const char CACHE_KIND[] = "vulkan-pipelines";
 

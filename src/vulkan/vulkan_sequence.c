@@ -1,5 +1,5 @@
-#include "abandoned.h"
-#include "quirks.h"
+#include "base/abandoned.h"
+#include "device/quirks.h"
 #include "vulkan_device.h"
 
 #include <stdlib.h>

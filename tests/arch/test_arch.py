@@ -24,7 +24,7 @@ SHAPES = [{"WG": 1, "VW": 16, "COLS": 2, "RANGES": 1, **dict.fromkeys(TILES, 0)}
 VULKAN_TESTS = {"tests/unit/test_vulkan.c", "tests/offline/shapes.c"}
 # What only the layer of the operating system includes and calls: headers and functions that another system lacks, and functions of files by
 # name, which on Windows do not take UTF-8.
-SYSTEM = {"src/os_posix.c", "src/os_posix_child.c", "src/os_windows.c", "src/os_windows_child.c"}
+SYSTEM = {"src/base/os_posix.c", "src/base/os_posix_child.c", "src/base/os_windows.c", "src/base/os_windows_child.c"}
 SYSTEM_HEADERS = re.compile(r"<(dirent|dlfcn|fcntl|io|direct|process|unistd|windows|sys/\w+)\.h>")
 SYSTEM_CALLS = re.compile(r"(?<![\w.>])(fopen|freopen|tmpfile|remove|rename|realpath|access|stat|mkdir|rmdir|unlink|mkstemp|mkdtemp|strndup|getline|"
                           r"open_memstream|fsync|setenv|clock_gettime|nanosleep|aligned_alloc|json_(?:load|dump)_file|pthread_create|pthread_cond_timedwait|"
@@ -107,7 +107,7 @@ def library_layers():
 
 def tools_are_users():
     for name, header in includes():
-        if name.startswith("tools/") and header[0] == '"' and f"tools/{header[1:-1]}" not in FILES and header != '"../src/os.h"':
+        if name.startswith("tools/") and header[0] == '"' and f"tools/{header[1:-1]}" not in FILES and f"{Path(name).parent.as_posix()}/{header[1:-1]}" not in FILES and header != '"../../src/base/os.h"':
             yield f"{name} includes {header}: tools use <hsae/...> only, and the layer of the operating system"
 
 
@@ -118,15 +118,15 @@ def one_system_layer():
         for number, line in enumerate(re.sub(r"/\*.*?\*/", lambda comment: "\n" * comment[0].count("\n"), text, flags=re.S).splitlines(), 1):
             code = re.sub(r'"(\\.|[^"\\])*"', '""', line)
             for found in [*SYSTEM_HEADERS.findall(code), *SYSTEM_CALLS.findall(code), *re.findall(r"\b(_WIN32|__APPLE__|__linux__)\b", code)]:
-                yield f"{name}:{number}: {found}: src/os.h is for that"
+                yield f"{name}:{number}: {found}: src/base/os.h is for that"
 
 
 def kernel_list():
-    return dict(re.findall(r'^\s*KERNEL\((\w+),\s*"([rwm]+)"\)', FILES["src/kernel_list.h"], flags=re.M))
+    return dict(re.findall(r'^\s*KERNEL\((\w+),\s*"([rwm]+)"\)', FILES["src/kernels/list.h"], flags=re.M))
 
 
 KERNELS = kernel_list()
-CPU_KERNELS = {name: KERNELS.get(name, "") for name in re.findall(r"^\s*CPU_KERNEL\((\w+)\)", FILES["src/kernel_list.h"], flags=re.M)}
+CPU_KERNELS = {name: KERNELS.get(name, "") for name in re.findall(r"^\s*CPU_KERNEL\((\w+)\)", FILES["src/kernels/list.h"], flags=re.M)}
 # The stem of every body in cl_kernels: (kernel, access).
 BODIES = {name: (name, access) for name, access in KERNELS.items()} | {f"{name}_cpu": (name, access) for name, access in CPU_KERNELS.items()}
 
@@ -136,12 +136,12 @@ def kernel_files():
     if any(name.startswith("tests/kernels/") and name.endswith(".c") for name in FILES):
         places.append(("tests/kernels/", ".c", set()))
     if not KERNELS:
-        yield "src/kernel_list.h lists no kernel"
+        yield "src/kernels/list.h lists no kernel"
     for folder, suffix, others in places:
         found = {Path(name).stem for name in FILES if name.startswith(folder) and name.endswith(suffix)} - others
         due = BODIES.keys() if suffix == ".cl" else KERNELS.keys()
         yield from (f"{folder}{name}{suffix} is missing" for name in sorted(due - found))
-        yield from (f"{folder}{name}{suffix} is no kernel of kernel_list.h" for name in sorted(found - due))
+        yield from (f"{folder}{name}{suffix} is no kernel of kernels/list.h" for name in sorted(found - due))
 
 
 def access_letters():
@@ -157,12 +157,12 @@ def access_letters():
                 yield f"cl_kernels/{name}.cl: binding {slot} where {len(letters)} is due"
             letters += LETTERS[word]
         if letters != access:
-            yield f'cl_kernels/{name}.cl declares "{letters}", kernel_list.h "{access}"'
+            yield f'cl_kernels/{name}.cl declares "{letters}", kernels/list.h "{access}"'
 
 
 def local_arrays():
     """What device.c says of a kernel's local memory; encode's is its tile."""
-    table = re.search(r"static uint32_t local_arrays\(.*?\n}", FILES["src/device.c"], flags=re.S)
+    table = re.search(r"static uint32_t local_arrays\(.*?\n}", FILES["src/device/device.c"], flags=re.S)
     said, waiting = {}, []
     for kernel, count in re.findall(r"case HSAE_KERNEL_(\w+):|return (\d+);", table[0] if table else ""):
         waiting += [kernel] if kernel else []
@@ -173,7 +173,7 @@ def local_arrays():
         arrays = re.findall(r"\bLOCAL\(\s*(\w+)\s*,\s*\w+\s*,\s*([^)]*)\)", without_comments(FILES.get(f"cl_kernels/{name}.cl", "")))
         due = said.get(kernel, 0) if name == kernel else 0  # one work-item alone needs none
         if kernel != "encode" and (any(array not in (("f32", "WG"), ("u32", "WG")) for array in arrays) or len(arrays) != due):
-            yield f"cl_kernels/{name}.cl has {arrays}, {due} arrays of a word a work-item are due (src/device.c)"
+            yield f"cl_kernels/{name}.cl has {arrays}, {due} arrays of a word a work-item are due (src/device/device.c)"
 
 
 def symbols(*options):
@@ -230,14 +230,14 @@ def spirv_needs():
 def opencl_needs():
     """The same for OpenCL C; half numbers are read from memory, which needs no extension."""
     words = re.compile(r"\b(cl_\w+_\w+|\w*sub_group\w*|(?:convert_|as_)?(?:double|u?long)\d*(?:_\w+)?|atomic_\w*float\w*|atom_\w+)\b")
-    for name in ["src/kernel_dialect.h", "cl_kernels/pairs.h", *(f"cl_kernels/{name}.cl" for name in BODIES)]:
+    for name in ["src/kernels/dialect.h", "cl_kernels/pairs.h", *(f"cl_kernels/{name}.cl" for name in BODIES)]:
         for word in words.findall(re.sub(r"/\*.*?\*/", "", FILES[name], flags=re.S)):
             yield f"{name}: {word}"
 
 
 def opencl_c_valid(shape):
     defines = [f"-D{key}={value}" for key, value in shape.items()]
-    prelude = ["-include", ROOT / "src/kernel_dialect.h", "-include", ROOT / "src/kernel_args.h"]
+    prelude = ["-include", ROOT / "src/kernels/dialect.h", "-include", ROOT / "src/kernels/args.h"]
     for name in BODIES:
         for fault in complaints("clang", "-x", "cl", "-cl-std=CL1.2", "-fsyntax-only", "-Wall", "-Werror", "-Wno-unused-function", *defines,
                                 *prelude, ROOT / f"cl_kernels/{name}.cl"):
@@ -262,7 +262,7 @@ def finished():
 check("only src/opencl includes CL/, only src/vulkan includes vulkan/", backend_headers())
 check("the trainer knows no backend, public headers nothing but the C library", library_layers())
 check("tools use the public headers only", tools_are_users())
-check("only src/os_*.c know an operating system", one_system_layer())
+check("only src/base/os_*.c know an operating system", one_system_layer())
 check("every kernel of the list has its files, and there are no others", kernel_files())
 check("access letters of the list are those of the kernels", access_letters())
 check("device.c knows the local memory of every kernel", local_arrays())

@@ -7,8 +7,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "speed.h"
-#include "train/shape.h"
+#include "device/speed.h"
+#include "device/shape.h"
 #include "world.h"
 
 #define CHECK_ENTRY(name, access) &hsae_check_##name,

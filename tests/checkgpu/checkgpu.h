@@ -6,7 +6,7 @@
 #ifndef HSAE_TESTS_CHECKGPU_H
 #define HSAE_TESTS_CHECKGPU_H
 
-#include "device.h"
+#include "device/device.h"
 
 /* A quiet NaN that no kernel makes: what was never written. */
 #define CHECK_POISON 0x7fc0f00du

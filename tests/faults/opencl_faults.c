@@ -88,7 +88,7 @@ cl_program clCreateProgramWithSource(cl_context x, cl_uint n, const char **s, co
     }
     if (!miscompiles())
         return real(x, n, s, l, e);
-    /* Behind the dialect (src/kernel_dialect.h), the first text. */
+    /* Behind the dialect (src/kernels/dialect.h), the first text. */
     const char *texts[MOST_TEXTS + 1] = {s[0], "#undef fma_vf\n#undef fma_f32\n#define fma_vf(a, b, c) fma(a, b, a)\n"
                                                "#define fma_f32(a, b, c) fma(a, b, a)\n"};
     if (n > MOST_TEXTS || l)

@@ -4,7 +4,7 @@
 
 #include <hsae/hsae.h>
 
-#include "os.h"
+#include "base/os.h"
 
 #include <stdio.h>
 #include <stdlib.h>

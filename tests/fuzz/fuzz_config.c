@@ -1,5 +1,5 @@
 /* Any text as a configuration; what is accepted must survive being written and read again. */
-#include "config.h"
+#include "base/config.h"
 #include "fuzz.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Any text as a file that names a driver: the first byte says of which kind. */
-#include "drivers/drivers.h"
+#include "device/drivers.h"
 #include "fuzz.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 /* Any text as a tuning file; whatever is taken from it must be a shape of the search space. */
 #include "fuzz.h"
-#include "train/shape.h"
-#include "tune/store.h"
+#include "device/shape.h"
+#include "device/tuning_file.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* replay FILE|FOLDER...: hands every file to the fuzz target that it is linked with, in the order of their names. */
 #include "fuzz.h"
 
-#include "data/file.h"
+#include "base/file.h"
 
 #include <string.h>
 

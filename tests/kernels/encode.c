@@ -26,7 +26,7 @@ static void bounds(const struct world *w, const struct check_job *job)
         }
 }
 
-/* The defaults of GPUs (src/train/shape.c); then tiles larger and smaller than the cases, with one and with several lanes along the samples
+/* The defaults of GPUs (src/device/shape.c); then tiles larger and smaller than the cases, with one and with several lanes along the samples
  * and the features, one and several words of marks, from memory and through local memory. */
 #define TILE(group, cols, width, vectors, words, step, pad, prefetch)                                                           \
     {                                                                                                                           \

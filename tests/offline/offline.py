@@ -94,7 +94,7 @@ def source(name, folder):
     """A kernel's program, as the library builds it."""
     path = folder / f"{name}.cl"
     if not path.exists():
-        prelude = [(ROOT / part).read_text() for part in ("src/kernel_dialect.h", "src/kernel_args.h")]
+        prelude = [(ROOT / part).read_text() for part in ("src/kernels/dialect.h", "src/kernels/args.h")]
         path.write_text("".join(prelude) + kernel_text(ROOT / f"cl_kernels/{name}.cl"))
     return path
 

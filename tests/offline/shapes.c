@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "train/shape.h"
+#include "device/shape.h"
 #ifdef HSAE_HAVE_VULKAN
 #include "vulkan/vulkan_device.h"
 #endif

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "os.h"
+#include "base/os.h"
 
 #include <hsae/hsae.h>
 #include <stdio.h>

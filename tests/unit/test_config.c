@@ -1,6 +1,6 @@
 #include "support.h"
 
-#include "config.h"
+#include "base/config.h"
 
 #include <locale.h>
 #include <math.h>

@@ -2,9 +2,9 @@
  * swap kernel are compared with the reference device. */
 #include "support.h"
 
-#include "device.h"
-#include "device_choice.h"
-#include "quirks.h"
+#include "device/device.h"
+#include "device/choice.h"
+#include "device/quirks.h"
 
 enum { FEATURES = 1000, CHILDREN = 700, GROUP_SIZE = 64 };
 

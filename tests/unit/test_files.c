@@ -1,7 +1,7 @@
 /* Files that are read at offsets while others write to them, and outputs that replace a file in one step. */
 #include "support.h"
 
-#include "data/file.h"
+#include "base/file.h"
 
 static const char *text_file(const char *text)
 {

@@ -1,7 +1,7 @@
 /* Our reader of JSON against jansson's. */
 #include "support.h"
 
-#include "json.h"
+#include "base/json.h"
 
 /* Both take the text and read the same from it, or neither does. */
 static void compare(const char *text, size_t size)

@@ -1,9 +1,9 @@
 /* Devices with less than these have: the same results by smaller tiles and more pieces, or a refusal that says what is missing. */
 #include "support.h"
 
-#include "device.h"
+#include "device/device.h"
 #include "model/model.h"
-#include "train/shape.h"
+#include "device/shape.h"
 #include "train/trainer.h"
 #include "tune/match.h"
 

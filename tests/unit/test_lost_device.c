@@ -1,7 +1,7 @@
 /* A device that is lost, or whose work never ends: an error, after which everything else works on and a checkpoint is gone on from. */
 #include "support.h"
 
-#include "device.h"
+#include "device/device.h"
 #include <time.h>
 
 enum { DIM = 11, BATCH = 24, STEPS = 8, LOST_AT = 5 };

@@ -1,8 +1,8 @@
 /* When a wait is given up: on a CPU, where no thread works any more or all run in circles; on a GPU, after its time. */
 #include "support.h"
 
-#include "device.h"
-#include "patience.h"
+#include "device/device.h"
+#include "base/patience.h"
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>

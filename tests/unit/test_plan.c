@@ -1,7 +1,7 @@
 /* What a plan says is what a run takes. */
 #include "support.h"
 
-#include "device.h"
+#include "device/device.h"
 
 enum { DIM = 61, BATCH = 67, ROWS = 512 };
 

@@ -1,7 +1,7 @@
 /* Files as POSIX has them and Windows does not: pipes, links, limits, permissions. */
 #include "support.h"
 
-#include "data/file.h"
+#include "base/file.h"
 #include "data/safetensors.h"
 
 #include <fcntl.h>

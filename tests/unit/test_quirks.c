@@ -1,7 +1,7 @@
-/* Which devices the rows of src/quirks.c apply to: each to those that it is meant for, and not to their neighbours. */
+/* Which devices the rows of src/device/quirks.c apply to: each to those that it is meant for, and not to their neighbours. */
 #include "support.h"
 
-#include "quirks.c" /* to see that every row is tried */
+#include "device/quirks.c" /* to see that every row is tried */
 
 static hsae_device_info made_up(hsae_backend backend, hsae_device_type type, const char *name, const char *driver)
 {

@@ -1,9 +1,9 @@
 /* Screening loses no pair: rows that rounding to 16 bits hurts most, with cuts a hair below what a pair reaches, and a hair above. */
 #include "support.h"
 
-#include "device.h"
-#include "kernel_args.h"
-#include "train/shape.h"
+#include "device/device.h"
+#include "kernels/args.h"
+#include "device/shape.h"
 #include <math.h>
 
 enum { ROWS = 33, WORDS = 2, PADDED = 64, FEATURES = 13, MOST_DIM = 512 };

@@ -1,7 +1,7 @@
 /* The self-test finds a device on which one kernel gets one number wrong, in training and in sessions. */
 #include "support.h"
 
-#include "device.h"
+#include "device/device.h"
 #include "ref/ref.h"
 
 /* ---- a device that computes wrong ---- */

@@ -1,7 +1,7 @@
 #include "support.h"
 
-#include "quirks.h"
-#include "train/shape.h"
+#include "device/quirks.h"
+#include "device/shape.h"
 
 /* Every default shape is one that the device can run, however little it allows. */
 static void test_defaults_fit(void **state)

@@ -1,7 +1,7 @@
 #include "support.h"
 
-#include "speed.h"
-#include "train/shape.h"
+#include "device/speed.h"
+#include "device/shape.h"
 #include "train/trainer.h"
 #include <math.h>
 

@@ -1,8 +1,8 @@
 #include "support.h"
 
-#include "train/shape.h"
+#include "device/shape.h"
 #include "tune/match.c" /* to change what is compared */
-#include "tune/store.h"
+#include "device/tuning_file.h"
 
 /* A CPU of OpenCL with 16 floats a vector, as far as shapes go. */
 static struct hsae_device make_device(void)

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "quirks.h"
+#include "device/quirks.h"
 #include "vulkan/vulkan_device.h"
 
 enum { FEATURES = 1000, GROUP = 64, LAUNCHES = 300, SKIP = 77 };

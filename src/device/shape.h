@@ -1,0 +1,26 @@
+/* How each kernel is specialised for a device, by what kind of kernel and what kind of device it is. */
+#ifndef HSAE_SRC_SHAPE_H
+#define HSAE_SRC_SHAPE_H
+
+#include "device.h"
+
+/* What the device's tuning says, else the default of its class. `ranges`: 1, 2 or 4 where the kernel sees a tensor cut into ranges, else 1.
+ */
+struct hsae_kernel_shape hsae_shape(const struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges);
+
+/* Whether a quirk of the device's driver allows the kernel but one work-item a group. */
+bool hsae_shape_one_item(const struct hsae_device *device, enum hsae_kernel kernel);
+
+/* hsae_shape after a look at the compiled kernel: one whose work-group the driver allows fewer items gets a smaller default. */
+struct hsae_kernel_shape hsae_shape_compiled(struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges);
+
+/* Whether the forward pass goes through `screen` and not `encode`: on devices that are known to be faster so; HSAE_SCREEN=0: nowhere, 1:
+ * everywhere. It sets the order of sums, as shapes do. */
+bool hsae_screens(const struct hsae_device *device);
+
+/* The shapes that tuning may choose for `kernel`, its default first, with ranges 1; every one is within the device's limits. Returns how
+ * many there are. */
+enum { HSAE_MOST_SHAPES = 1024 };
+size_t hsae_shape_space(const struct hsae_device *device, enum hsae_kernel kernel, struct hsae_kernel_shape out[HSAE_MOST_SHAPES]);
+
+#endif

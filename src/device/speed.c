@@ -1,0 +1,219 @@
+#include "speed.h"
+#include "kernels/code.h"
+#include "shape.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char kind[] = "speed";
+
+double hsae_dispatch_seconds(void)
+{
+    const char *wanted = getenv("HSAE_DISPATCH_MS");
+    double ms = wanted ? strtod(wanted, NULL) : 0;
+    return ms > 0 ? 1e-3 * ms : 0.05;
+}
+
+double hsae_submission_seconds(void)
+{
+    return 5 * hsae_dispatch_seconds();
+}
+
+/* Work in a second before anything was measured: a weak integrated GPU, a core or two, a GPU in software. */
+static double guess(const struct hsae_device *device, enum hsae_kernel kernel)
+{
+    bool products = kernel == HSAE_KERNEL_encode || kernel == HSAE_KERNEL_screen, software = device->info.type == HSAE_DEVICE_CPU;
+    if (device->info.backend == HSAE_BACKEND_VULKAN && software)
+        return products ? 5e8 : 5e7;
+    return products ? 2e10 : software ? 1e9 : 2e9;
+}
+
+double hsae_launch_seconds(const struct hsae_device *device, const struct hsae_launch *launch)
+{
+    const struct hsae_speed *speed = &device->speed[launch->kernel];
+    if (device->info.backend == HSAE_BACKEND_REF) /* nobody watches it */
+        return 0;
+    return launch->work / (speed->measured ? speed->work : fmax(speed->work, guess(device, launch->kernel)));
+}
+
+/* What ghost launches take depends on how many features are dead, which nobody knows when they are recorded. */
+static bool is_steady(enum hsae_kernel kernel)
+{
+    return kernel != HSAE_KERNEL_ghost && kernel != HSAE_KERNEL_ghost_rows;
+}
+
+bool hsae_launch_guessed(const struct hsae_device *device, const struct hsae_launch *launch)
+{
+    return is_steady(launch->kernel) && !device->speed[launch->kernel].measured &&
+           hsae_launch_seconds(device, launch) > 0.1 * hsae_dispatch_seconds();
+}
+
+/* What speeds depend on. */
+struct key {
+    uint64_t kernels;
+    char name[256], driver[256];
+    uint32_t backend, screens;
+    struct hsae_kernel_shape shapes[HSAE_KERNEL_COUNT];
+};
+
+static void make_key(const struct hsae_device *device, struct key *key)
+{
+    memset(key, 0, sizeof *key);
+    key->kernels = hsae_kernel_code_hash();
+    memcpy(key->name, device->info.name, strlen(device->info.name));
+    memcpy(key->driver, device->info.driver, strlen(device->info.driver));
+    key->backend = device->info.backend;
+    key->screens = hsae_screens(device);
+    for (size_t k = 0; k < HSAE_KERNEL_COUNT; k++)
+        key->shapes[k] = hsae_shape(device, (enum hsae_kernel)k, 1);
+}
+
+void hsae_speed_load(struct hsae_device *device)
+{
+    struct key key;
+    void *data = NULL;
+    size_t size = 0;
+    if (device->speed_loaded)
+        return;
+    device->speed_loaded = true;
+    make_key(device, &key);
+    hsae_cache_read(device->context, kind, &key, sizeof key, &data, &size);
+    if (data && size == sizeof device->speed)
+        memcpy(device->speed, data, size);
+    free(data);
+}
+
+/* A shorter launch spends its time on starting: it tells only how slow the kernel is at most. */
+static const double SHORTEST = 1e-4;
+/* In one lesson (speed.h). */
+static const double MOST_FALL = 2, MOST_RISE = 8;
+/* Times as fast, or as slow, that are worth a word. */
+static const double NEWS = 1.25;
+
+/* A launch that tells. */
+struct lesson {
+    enum hsae_kernel kernel;
+    double work, seconds; /* 0: a short one */
+};
+
+/* By kernel, long ones first, the slowest of them first. */
+static int slowest_first(const void *a, const void *b)
+{
+    const struct lesson *x = a, *y = b;
+    if (x->kernel != y->kernel)
+        return x->kernel < y->kernel ? -1 : 1;
+    if ((x->seconds > 0) != (y->seconds > 0))
+        return x->seconds > 0 ? -1 : 1;
+    double left = x->work * y->seconds, right = y->work * x->seconds;
+    return left < right ? -1 : left > right;
+}
+
+/* What the launches of one kernel tell. */
+struct found {
+    double work;     /* of all */
+    double speed;    /* of the long ones; 0: there are none */
+    double longest;  /* seconds */
+    double at_least; /* the speed that short ones prove */
+};
+
+/* The work of a launch is an estimate that may be too low for some, as for update's of large levels: the slowest ones that took a quarter
+ * of the time tell the speed, so that those do not get too long either. */
+static struct found find(const struct lesson *lessons, size_t count)
+{
+    struct found found = {0};
+    double all = 0, seconds = 0, work = 0, most = 0;
+    for (size_t k = 0; k < count; k++) {
+        all += lessons[k].seconds;
+        found.work += lessons[k].work;
+        found.longest = fmax(found.longest, lessons[k].seconds);
+        most = fmax(most, lessons[k].work);
+    }
+    for (size_t k = 0; k < count && seconds < all / 4; k++) {
+        seconds += lessons[k].seconds;
+        work += lessons[k].work;
+    }
+    if (seconds > 0)
+        found.speed = work / seconds;
+    found.at_least = most / SHORTEST;
+    return found;
+}
+
+/* The rule of speed.h. `watched`: by a watchdog, perhaps. */
+static void learn(struct hsae_speed *speed, const struct found *found, bool watched)
+{
+    bool late = watched && found->longest > 2 * hsae_dispatch_seconds();
+    if (found->speed > 0 && (!speed->measured || found->speed >= speed->work || late))
+        *speed = (struct hsae_speed){found->speed, 1};
+    else if (found->speed > 0)
+        speed->work = fmax(found->speed, speed->work / MOST_FALL);
+    else if (speed->measured)
+        speed->work = fmin(fmax(speed->work, found->at_least), MOST_RISE * speed->work);
+    else
+        speed->work = fmax(speed->work, found->at_least);
+}
+
+/* Of one kernel's launches. True: it is worth keeping. */
+static bool learn_kernel(struct hsae_device *device, const struct lesson *lessons, size_t count, enum hsae_news *news)
+{
+    const struct found found = find(lessons, count);
+    const struct hsae_launch all = {.kernel = lessons->kernel, .work = found.work};
+    struct hsae_speed *speed = &device->speed[all.kernel], old = *speed;
+    const double before = hsae_launch_seconds(device, &all);
+    learn(speed, &found, device->info.type != HSAE_DEVICE_CPU);
+    const double after = hsae_launch_seconds(device, &all);
+    if (fmax(before, after) > 0.1 * hsae_dispatch_seconds()) {
+        if (before > NEWS * after)
+            *news = HSAE_NEWS_FASTER;
+        else if (after > NEWS * before && *news == HSAE_NEWS_NONE)
+            *news = HSAE_NEWS_SLOWER;
+    }
+    return speed->measured != old.measured || fabs(speed->work - old.work) > 0.1 * old.work;
+}
+
+static void keep(const struct hsae_device *device)
+{
+    struct key key;
+    make_key(device, &key);
+    hsae_cache_write(device->context, kind, &key, sizeof key, device->speed, sizeof device->speed);
+}
+
+hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *sequence, enum hsae_news *news)
+{
+    const struct hsae_sequence_base *base = (const struct hsae_sequence_base *)sequence;
+    double *ns = calloc(base->launch_count + 1u, sizeof *ns);
+    struct lesson *lessons = malloc((base->launch_count + 1u) * sizeof *lessons);
+    size_t count = 0;
+    hsae_status status = HSAE_ERROR_MEMORY;
+    *news = HSAE_NEWS_NONE;
+    if (ns && lessons)
+        status = hsae_sequence_times(sequence, ns);
+    else
+        hsae_fail(device->context, status, "%s: out of memory for the times of %s", device->info.id, base->label);
+    double longest = 0, submission = 0, longest_submission = 0;
+    for (uint32_t i = 0; i < base->launch_count && !status; i++) {
+        const struct hsae_recorded *launch = &base->recorded[i];
+        double seconds = 1e-9 * ns[i];
+        submission = (i && launch->submission == launch[-1].submission ? submission : 0) + seconds;
+        longest = fmax(longest, seconds);
+        longest_submission = fmax(longest_submission, submission);
+        if (launch->kernel < HSAE_KERNEL_COUNT && is_steady(launch->kernel) && launch->work > 0 && seconds > 0)
+            lessons[count++] = (struct lesson){launch->kernel, launch->work, seconds >= SHORTEST ? seconds : 0};
+    }
+    if (!status) {
+        hsae_log(device->context, HSAE_LOG_DEBUG, "%s: %s in %u dispatches and %u submissions, the longest %.1f and %.1f ms",
+                 device->info.id, base->label, base->launch_count, base->submissions + 1, 1e3 * longest, 1e3 * longest_submission);
+        qsort(lessons, count, sizeof *lessons, slowest_first);
+        bool worth = false;
+        for (size_t first = 0, end = 0; first < count; first = end) {
+            while (end < count && lessons[end].kernel == lessons[first].kernel)
+                end++;
+            worth |= learn_kernel(device, lessons + first, end - first, news);
+        }
+        if (worth)
+            keep(device);
+    }
+    free(ns);
+    free(lessons);
+    return status;
+}

@@ -1,0 +1,391 @@
+/* The explorer's page: tools/explore/page.html with the data in blocks, each a script element with the base64 of the raw deflate of JSON.
+ * tests/explore/sample.py writes the same blocks; what they hold is described there and in tools/explore/data.js. */
+#include "explore.h"
+#include "hsae/json_text.h"
+#include "hsae/run_folder.h"
+#include "hsae/text.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <zlib.h>
+
+enum { FEATURES = 256, TEXT = 4096, PATHS = 1024 /* in a block */ };
+/* Figures that are compared with those of other commands, and activations that are looked at. */
+enum { EXACT = 9, SHOWN = 4, TOP_TOKENS = 5 };
+
+struct page {
+    const struct exploration *exploration;
+    const hsae_explorer *explorer;
+    const hsae_config *config;
+    FILE *file;
+    struct json_text text; /* of the block that is made */
+    Bytef *packed;
+    size_t packed_capacity;
+    z_stream deflate;
+    float *values; /* [context length] */
+};
+
+/* ---- blocks ---- */
+
+static void write_base64(FILE *file, const unsigned char *bytes, size_t size)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char out[4];
+    for (size_t i = 0; i < size; i += 3) {
+        uint32_t word = (uint32_t)bytes[i] << 16;
+        word |= i + 1 < size ? (uint32_t)bytes[i + 1] << 8 : 0;
+        word |= i + 2 < size ? bytes[i + 2] : 0;
+        for (int k = 0; k < 4; k++)
+            out[k] = digits[word >> (18 - 6 * k) & 63];
+        if (i + 1 >= size)
+            out[2] = '=';
+        if (i + 2 >= size)
+            out[3] = '=';
+        fwrite(out, 1, 4, file);
+    }
+}
+
+/* Writes page->text as the block of this name. */
+HSAE_OS_PRINTF(2, 3) static int write_block(struct page *page, const char *format, ...)
+{
+    va_list arguments;
+    uLong bound = deflateBound(&page->deflate, (uLong)page->text.size);
+    if (page->text.failed)
+        return cli_out_of_memory();
+    if (cli_signal())
+        return 128 + cli_signal();
+    if (bound > page->packed_capacity) {
+        Bytef *packed = realloc(page->packed, bound);
+        if (!packed)
+            return cli_out_of_memory();
+        page->packed = packed;
+        page->packed_capacity = bound;
+    }
+    deflateReset(&page->deflate);
+    page->deflate.next_in = (Bytef *)page->text.data;
+    page->deflate.avail_in = (uInt)page->text.size;
+    page->deflate.next_out = page->packed;
+    page->deflate.avail_out = (uInt)page->packed_capacity;
+    if (page->text.size > UINT32_MAX || bound > UINT32_MAX || deflate(&page->deflate, Z_FINISH) != Z_STREAM_END) {
+        cli_error("a block of %zu bytes is too large for a page: ask for fewer or shorter contexts", page->text.size);
+        return CLI_FAILED;
+    }
+    fputs("<script type=\"application/octet-stream\" id=\"", page->file);
+    va_start(arguments, format);
+    vfprintf(page->file, format, arguments);
+    va_end(arguments);
+    fputs("\">", page->file);
+    write_base64(page->file, page->packed, page->deflate.total_out);
+    fputs("</script>\n", page->file);
+    json_text_clear(&page->text);
+    return CLI_DONE;
+}
+
+/* ---- what they hold ---- */
+
+static void put_top_tokens(struct page *page, const hsae_feature_report *report)
+{
+    uint32_t found[TOP_TOKENS], count = 0;
+    json_text_put(&page->text, "[");
+    for (uint32_t k = 0; k < report->excerpt_count && count < TOP_TOKENS && !report->excerpts[k].sampled; k++) {
+        const hsae_excerpt *excerpt = &report->excerpts[k];
+        uint32_t token = hsae_explorer_tokens(page->explorer, excerpt, NULL)[excerpt->peak], at = 0;
+        while (at < count && found[at] != token)
+            at++;
+        if (at < count)
+            continue;
+        found[count++] = token;
+        json_text_next(&page->text);
+        json_text_count(&page->text, token);
+    }
+    json_text_put(&page->text, "]");
+}
+
+enum column { PARENT, DENSITY, MEAN, MAX, P_PARENT, P_CHILD, TOP, COLUMNS };
+
+static void put_column(struct page *page, uint32_t level, enum column column)
+{
+    struct json_text *text = &page->text;
+    json_text_put(text, "[");
+    for (uint32_t i = 0; i < page->config->levels[level]; i++) {
+        hsae_feature_report report;
+        hsae_explorer_feature(page->explorer, level, i, &report);
+        const double figures[COLUMNS] = {
+            report.parent, report.density, report.mean, report.max, report.p_parent_given_child, report.p_child_given_parent};
+        json_text_next(text);
+        if (column == TOP)
+            put_top_tokens(page, &report);
+        else
+            json_text_number(text, figures[column], EXACT);
+    }
+    json_text_put(text, "]");
+}
+
+static void put_level(struct page *page, uint32_t level)
+{
+    static const char *const names[COLUMNS] = {"parent", "density", "mean", "max", "p_parent", "p_child", "top"};
+    json_text_next(&page->text);
+    json_text_put(&page->text, "{\"features\":");
+    json_text_count(&page->text, page->config->levels[level]);
+    for (int column = 0; column < COLUMNS; column++) {
+        json_text_put(&page->text, ",\"");
+        json_text_put(&page->text, names[column]);
+        json_text_put(&page->text, "\":");
+        if (level == 0 && (column == PARENT || column == P_PARENT || column == P_CHILD))
+            json_text_put(&page->text, "null");
+        else
+            put_column(page, level, column);
+    }
+    json_text_put(&page->text, "}");
+}
+
+/* The index without its levels: an open object. */
+static char *index_head(const struct page *page)
+{
+    const struct exploration *exploration = page->exploration;
+    const hsae_evaluation *evaluation = hsae_explorer_evaluation(page->explorer);
+    char created_by[64], *config = hsae_config_json(page->config);
+    json_t *paths = json_array();
+    for (size_t i = 0; i < exploration->data.count; i++)
+        json_array_append_new(paths, text_json(exploration->data.items[i]));
+    snprintf(created_by, sizeof created_by, "hsae %s", hsae_version());
+    json_t *head =
+        json_pack("{s:i, s:o, s:s, s:{s:o, s:I, s:o}, s:{s:o, s:I, s:I}, s:o, s:i, s:i, s:i, s:I, s:i}", "version", 1, "title",
+                  text_json(exploration->model_path), "created_by", created_by, "model", "path", text_json(exploration->model_path), "dim",
+                  (json_int_t)hsae_model_dim(exploration->model), "config", config ? json_loads(config, 0, NULL) : NULL, "data", "paths",
+                  paths, "tokens", (json_int_t)evaluation->tokens, "sequences", (json_int_t)hsae_explorer_sequences(page->explorer),
+                  "evaluation", cli_evaluation_json(evaluation, page->config), "chunk", FEATURES, "text_chunk", TEXT, "paths_chunk", PATHS,
+                  "context", (json_int_t)hsae_explorer_context_length(page->explorer), "paths", HSAE_EXPLORE_STRONGEST);
+    char *text = head ? json_dumps(head, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
+    json_decref(head);
+    hsae_free(config);
+    return text;
+}
+
+static int write_index(struct page *page)
+{
+    char *head = index_head(page);
+    if (!head)
+        return cli_out_of_memory();
+    json_text_bytes(&page->text, head, strlen(head) - 1); /* without the closing brace */
+    free(head);
+    json_text_put(&page->text, ",\"levels\":[");
+    for (uint32_t l = 0; l < page->config->level_count; l++)
+        put_level(page, l);
+    json_text_put(&page->text, "]}");
+    return write_block(page, "index");
+}
+
+static int write_tokens(struct page *page)
+{
+    json_text_put(&page->text, "{\"strings\":[");
+    for (uint32_t i = 0; i < hsae_explorer_token_count(page->explorer); i++) {
+        uint32_t size;
+        const char *token = hsae_explorer_token(page->explorer, i, &size);
+        json_text_next(&page->text);
+        json_text_string(&page->text, token, size);
+    }
+    json_text_put(&page->text, "]}");
+    return write_block(page, "tokens");
+}
+
+/* Tokens of a run from `start` on, to its end or that of their block; how many. */
+static uint32_t put_run(struct page *page, const hsae_run *run, uint64_t start)
+{
+    uint64_t end = run->start + run->length, block_end = (start / TEXT + 1) * TEXT;
+    end = end < block_end ? end : block_end;
+    json_text_next(&page->text);
+    json_text_put(&page->text, "[");
+    json_text_count(&page->text, start);
+    json_text_put(&page->text, ",");
+    json_text_count(&page->text, run->sequence);
+    json_text_put(&page->text, ",[");
+    for (uint64_t row = start; row < end; row++) {
+        json_text_next(&page->text);
+        json_text_count(&page->text, run->tokens[row - run->start]);
+    }
+    json_text_put(&page->text, "]]");
+    return (uint32_t)(end - start);
+}
+
+static int write_text(struct page *page)
+{
+    uint64_t block = UINT64_MAX;
+    int status = CLI_DONE;
+    for (uint64_t i = 0; i < hsae_explorer_run_count(page->explorer) && status == CLI_DONE; i++) {
+        hsae_run run = hsae_explorer_run(page->explorer, i);
+        for (uint32_t done = 0; done < run.length && status == CLI_DONE;) {
+            uint64_t start = run.start + done;
+            if (start / TEXT != block && block != UINT64_MAX) {
+                json_text_put(&page->text, "]}");
+                status = write_block(page, "text-%" PRIu64, block);
+            }
+            if (start / TEXT != block)
+                json_text_put(&page->text, "{\"runs\":[");
+            block = start / TEXT;
+            done += put_run(page, &run, start);
+        }
+    }
+    if (block != UINT64_MAX && status == CLI_DONE) {
+        json_text_put(&page->text, "]}");
+        status = write_block(page, "text-%" PRIu64, block);
+    }
+    return status;
+}
+
+static void put_context(struct page *page, uint32_t level, uint32_t feature, const hsae_excerpt *excerpt, uint32_t index)
+{
+    struct json_text *text = &page->text;
+    json_text_next(text);
+    json_text_put(text, "[");
+    json_text_count(text, excerpt->start);
+    json_text_put(text, ",");
+    json_text_count(text, excerpt->length);
+    json_text_put(text, ",");
+    json_text_count(text, excerpt->peak);
+    json_text_put(text, ",");
+    if (excerpt->sampled)
+        json_text_number(text, excerpt->quantile, SHOWN);
+    else
+        json_text_put(text, "null");
+    json_text_put(text, ",[");
+    hsae_explorer_values(page->explorer, level, feature, index, page->values);
+    for (uint32_t k = 0; k < excerpt->length; k++) {
+        if (page->values[k] == 0)
+            continue;
+        json_text_next(text);
+        json_text_count(text, k);
+        json_text_put(text, ",");
+        json_text_number(text, (double)page->values[k], SHOWN);
+    }
+    json_text_put(text, "]]");
+}
+
+static void put_feature(struct page *page, uint32_t level, uint32_t feature)
+{
+    struct json_text *text = &page->text;
+    hsae_feature_report report;
+    hsae_explorer_feature(page->explorer, level, feature, &report);
+    json_text_next(text);
+    json_text_put(text, "{\"histogram\":[");
+    for (int k = 0; k < HSAE_EXPLORE_BINS && report.active; k++) {
+        json_text_next(text);
+        json_text_count(text, report.histogram[k]);
+    }
+    json_text_put(text, "],\"contexts\":[");
+    for (uint32_t k = 0; k < report.excerpt_count; k++)
+        put_context(page, level, feature, &report.excerpts[k], k);
+    json_text_put(text, "],\"siblings\":[");
+    for (uint32_t k = 0; k < report.sibling_count; k++) {
+        json_text_next(text);
+        json_text_put(text, "[");
+        json_text_count(text, report.siblings[k].feature);
+        json_text_put(text, ",");
+        json_text_number(text, report.siblings[k].probability, EXACT);
+        json_text_put(text, "]");
+    }
+    json_text_put(text, "]}");
+}
+
+static int write_features(struct page *page, uint32_t level)
+{
+    uint32_t features = page->config->levels[level];
+    int status = CLI_DONE;
+    for (uint32_t first = 0; first < features && status == CLI_DONE; first += FEATURES) {
+        json_text_put(&page->text, "{\"features\":[");
+        for (uint32_t i = first; i < features && i < first + FEATURES; i++)
+            put_feature(page, level, i);
+        json_text_put(&page->text, "]}");
+        cli_status_line(false, "writing level %u %3.0f %%", level, 100.0 * first / features);
+        status = write_block(page, "features-%" PRIu32 "-%" PRIu32, level, first / FEATURES);
+    }
+    return status;
+}
+
+static void put_path(struct page *page, const hsae_path *path)
+{
+    struct json_text *text = &page->text;
+    json_text_next(text);
+    json_text_put(text, "\"");
+    json_text_count(text, path->row);
+    json_text_put(text, "\":[");
+    for (uint32_t l = 0; l < page->config->level_count; l++) {
+        json_text_put(text, "[");
+        for (uint32_t k = 0; k < path->count[l]; k++) {
+            json_text_next(text);
+            json_text_count(text, path->features[l][k].feature);
+            json_text_put(text, ",");
+            json_text_number(text, (double)path->features[l][k].activation, SHOWN);
+        }
+        json_text_put(text, "],");
+    }
+    json_text_put(text, "[");
+    for (uint32_t l = 0; l < page->config->level_count; l++) {
+        json_text_next(text);
+        json_text_count(text, path->left_out[l]);
+    }
+    json_text_put(text, "]]");
+}
+
+static int write_paths(struct page *page)
+{
+    uint64_t count = hsae_explorer_path_count(page->explorer), block = 0;
+    int status = CLI_DONE;
+    for (uint64_t i = 0; i < count && status == CLI_DONE;) {
+        hsae_path path;
+        hsae_explorer_path(page->explorer, i, &path);
+        block = path.row / PATHS;
+        json_text_put(&page->text, "{\"tokens\":{");
+        while (path.row / PATHS == block) {
+            put_path(page, &path);
+            if (++i == count)
+                break;
+            hsae_explorer_path(page->explorer, i, &path);
+        }
+        json_text_put(&page->text, "}}");
+        cli_status_line(false, "writing paths %3.0f %%", 100.0 * (double)i / (double)count);
+        status = write_block(page, "paths-%" PRIu64, block);
+    }
+    return status;
+}
+
+static int write_all(struct page *page)
+{
+    fputs(explore_page_head, page->file);
+    int status = write_index(page);
+    if (status == CLI_DONE)
+        status = write_tokens(page);
+    if (status == CLI_DONE)
+        status = write_text(page);
+    for (uint32_t l = 0; l < page->config->level_count && status == CLI_DONE; l++)
+        status = write_features(page, l);
+    if (status == CLI_DONE)
+        status = write_paths(page);
+    fputs(explore_page_tail, page->file);
+    return status;
+}
+
+int explore_write_page(const struct exploration *exploration, const char *path, uint64_t *bytes)
+{
+    struct page page = {.exploration = exploration, .explorer = exploration->explorer, .config = hsae_model_config(exploration->model)};
+    struct run_output output;
+    int status = CLI_FAILED;
+    page.values = malloc(hsae_explorer_context_length(page.explorer) * sizeof *page.values);
+    if (!page.values || deflateInit2(&page.deflate, Z_BEST_COMPRESSION, Z_DEFLATED, -15, 9, Z_DEFAULT_STRATEGY) != Z_OK) {
+        free(page.values);
+        return cli_out_of_memory();
+    }
+    page.file = run_output_open(&output, path);
+    if (page.file) {
+        status = write_all(&page);
+        *bytes = (uint64_t)ftello(page.file);
+        status = status == CLI_DONE ? run_output_commit(&output) : run_output_discard(&output, status);
+    }
+    cli_clear_status_line();
+    deflateEnd(&page.deflate);
+    free(page.packed);
+    free(page.text.data);
+    free(page.values);
+    return status;
+}

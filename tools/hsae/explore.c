@@ -1,0 +1,208 @@
+/* hsae explore: what the features of a model respond to, as a page, a figure, or files for other tools. */
+#include "explore/explore.h"
+#include "run_folder.h"
+#include "text.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct request {
+    const char *model_path, *device_id, *out, *figure, *neuronpedia;
+    struct cli_input input;
+    struct cli_rows rows;
+    struct cli_paths data, tokens;
+    uint64_t contexts, context_length, pairs;
+    uint32_t level, feature; /* of the figure */
+    bool json;
+};
+
+/* The tokens.jsonl beside each path of the data, each once where it would follow itself; their strings are the caller's to free. */
+static bool find_tokens(const struct cli_paths *data, struct cli_paths *tokens)
+{
+    tokens->items = calloc(data->count, sizeof *tokens->items);
+    for (size_t i = 0; i < data->count && tokens->items; i++) {
+        const char *path = data->items[i], *name = hsae_os_file_name(path);
+        bool folder = hsae_os_kind(path) == HSAE_OS_FOLDER;
+        int length = folder ? (int)strlen(path) : name > path ? (int)(name - path) - 1 : 0;
+        size_t size = strlen(path) + sizeof "/tokens.jsonl";
+        char *found = malloc(size);
+        if (!found)
+            return false;
+        snprintf(found, size, "%.*s%stokens.jsonl", length, path, length || name > path ? "/" : "");
+        if (tokens->count && strcmp(tokens->items[tokens->count - 1], found) == 0)
+            free(found);
+        else
+            tokens->items[tokens->count++] = found;
+    }
+    return tokens->items;
+}
+
+static hsae_status explore(const struct request *request, const struct cli_paths *tokens, hsae_context *context, hsae_device *device,
+                           const hsae_model *model, hsae_explorer **explorer)
+{
+    hsae_dataset *dataset = NULL;
+    hsae_session *session = NULL;
+    hsae_explore_params params = {.token_paths = tokens->items,
+                                  .token_path_count = tokens->count,
+                                  .contexts = (uint32_t)request->contexts,
+                                  .context_length = (uint32_t)request->context_length};
+    hsae_status status = cli_open_data(context, &request->data, &request->input, &dataset);
+    if (status == HSAE_OK)
+        status = hsae_session_create(device, model, 0, &session);
+    if (status == HSAE_OK)
+        status = cli_leave_out(session, dataset, &request->rows);
+    if (status == HSAE_OK)
+        status = hsae_explore(session, dataset, &params, cli_progress, "exploring", explorer);
+    cli_clear_status_line();
+    if (status == HSAE_OK)
+        cli_note_left_out(&hsae_explorer_evaluation(*explorer)->left_out, hsae_session_norm_limit(session), dataset);
+    hsae_session_destroy(&session);
+    hsae_dataset_close(&dataset);
+    return status;
+}
+
+static int check_figure(const struct request *request, const hsae_config *config)
+{
+    if (request->figure && (request->level >= config->level_count || request->feature >= config->levels[request->level]))
+        return cli_usage("explore",
+                         "--figure %s: there is no such feature; %s has levels 0 to %u, level l has as many features as "
+                         "hsae info says",
+                         request->figure, request->model_path, config->level_count - 1);
+    return CLI_DONE;
+}
+
+/* Whether the result can be written: better known before the work than after it. */
+static int check_output(const struct request *request)
+{
+    struct run_output output;
+    bool made;
+    if (request->neuronpedia)
+        return run_make_folders(request->neuronpedia, &made);
+    return run_output_open(&output, request->out) ? run_output_discard(&output, CLI_DONE) : CLI_FAILED;
+}
+
+static int write_result(const struct request *request, const struct exploration *exploration, uint64_t *bytes)
+{
+    if (request->figure)
+        return explore_write_figure(exploration, request->level, request->feature, request->out, bytes);
+    if (request->neuronpedia)
+        return explore_write_neuronpedia(exploration, request->neuronpedia, bytes);
+    if (request->pairs)
+        return explore_write_pairs(exploration, request->pairs, request->out, bytes);
+    return explore_write_page(exploration, request->out, bytes);
+}
+
+static void print_result(const struct request *request, const struct exploration *exploration, uint64_t bytes, double seconds)
+{
+    const char *out = request->neuronpedia ? request->neuronpedia : request->out;
+    const hsae_evaluation *evaluation = hsae_explorer_evaluation(exploration->explorer);
+    uint64_t features = 0;
+    for (uint32_t l = 0; l < evaluation->level_count; l++)
+        features += hsae_model_config(exploration->model)->levels[l];
+    if (request->json)
+        cli_print_json(json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:f}", "out", text_json(out), "bytes", (json_int_t)bytes, "features",
+                                 (json_int_t)features, "tokens", (json_int_t)evaluation->tokens, "left_out",
+                                 (json_int_t)(evaluation->left_out.norm + evaluation->left_out.bad), "sequences",
+                                 (json_int_t)hsae_explorer_sequences(exploration->explorer), "seconds", seconds));
+    else
+        printf("%" PRIu64 " features on %" PRIu64 " tokens in %.1f s\n%s: %.1f MB\n", features, evaluation->tokens, seconds, out,
+               (double)bytes * 1e-6);
+}
+
+static int run_request(const struct request *request, const struct cli_paths *tokens)
+{
+    struct exploration exploration = {.model_path = request->model_path, .data = request->data};
+    hsae_context *context = cli_context();
+    hsae_device *device = NULL;
+    hsae_model *model = NULL;
+    hsae_explorer *explorer = NULL;
+    uint64_t bytes = 0;
+    double start = hsae_os_seconds();
+    if (!context)
+        return CLI_FAILED;
+    int status = cli_exit_status(hsae_model_load(context, request->model_path, &model));
+    if (status == CLI_DONE)
+        status = check_figure(request, hsae_model_config(model));
+    if (status == CLI_DONE)
+        status = check_output(request);
+    if (status == CLI_DONE)
+        status = cli_exit_status(cli_open_device(context, request->device_id, &device));
+    if (status == CLI_DONE)
+        status = cli_exit_status(explore(request, tokens, context, device, model, &explorer));
+    hsae_device_close(&device);
+    exploration.model = model;
+    exploration.explorer = explorer;
+    if (status == CLI_DONE)
+        status = write_result(request, &exploration, &bytes);
+    if (status == CLI_DONE)
+        print_result(request, &exploration, bytes, hsae_os_seconds() - start);
+    hsae_explorer_free(&explorer);
+    hsae_model_free(&model);
+    hsae_context_destroy(&context);
+    return status;
+}
+
+static int check_request(const struct cli_command *command, struct request *request)
+{
+    char rest;
+    int kinds = (request->figure != NULL) + (request->neuronpedia != NULL) + (request->pairs != 0);
+    if (!request->model_path || !request->data.count || (!request->out && !request->neuronpedia))
+        return cli_usage(command->name, "--model, --data and --out are needed (in place of --out, --neuronpedia)");
+    if (kinds > 1 || (request->neuronpedia && request->out))
+        return cli_usage(command->name, "--figure, --pairs and --neuronpedia exclude each other; --neuronpedia takes the place of --out");
+    if (request->contexts > 1000 || request->context_length > 1024)
+        return cli_usage(command->name, "at most --contexts 1000 and --context-length 1024");
+    if (request->figure && sscanf(request->figure, *request->figure == 'l' ? "l%" SCNu32 "/%" SCNu32 "%c" : "%" SCNu32 "/%" SCNu32 "%c",
+                                  &request->level, &request->feature, &rest) != 2)
+        return cli_usage(command->name, "--figure takes LEVEL/FEATURE such as 0/17, not '%s'", request->figure);
+    return CLI_CONTINUE;
+}
+
+static int run(const struct cli_command *command, int argc, char **argv)
+{
+    struct request request = {.rows = CLI_ROWS_DEFAULT};
+    struct cli_paths beside = {0};
+    const struct cli_option options[] = {
+        {"model", CLI_TEXT, &request.model_path, "FILE", "model.safetensors or a checkpoint"},
+        {"data", CLI_PATHS, &request.data, "PATH...", "activations: files or folders"},
+        {"tokens", CLI_PATHS, &request.tokens, "FILE...", "their tokens; default: tokens.jsonl beside each PATH"},
+        {"out", CLI_TEXT, &request.out, "FILE", "what to write: the page, or what the next options say"},
+        {"figure", CLI_TEXT, &request.figure, "L/I", "the tree under feature I of level L, as SVG"},
+        {"pairs", CLI_COUNT, &request.pairs, "N", "N parent-child pairs and N random ones with their contexts, as JSON lines"},
+        {"neuronpedia", CLI_TEXT, &request.neuronpedia, "DIR", "batches of features as SAEDashboard writes them, in place of --out"},
+        {"contexts", CLI_COUNT, &request.contexts, "N", "strongest contexts of a feature (20)"},
+        {"context-length", CLI_COUNT, &request.context_length, "N", "tokens of a context (32)"},
+        CLI_INPUT_OPTIONS(request.input),
+        CLI_ROW_OPTIONS(request.rows),
+        {"device", CLI_TEXT, &request.device_id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
+        {"json", CLI_FLAG, &request.json, NULL, "one JSON object on standard output"},
+        {0},
+    };
+    int status = cli_parse(command, argc, argv, options, NULL, NULL);
+    if (status == CLI_CONTINUE)
+        status = check_request(command, &request);
+    if (status == CLI_CONTINUE && !request.tokens.count && !find_tokens(&request.data, &beside))
+        status = cli_out_of_memory();
+    if (status == CLI_CONTINUE)
+        status = run_request(&request, request.tokens.count ? &request.tokens : &beside);
+    for (size_t i = 0; i < beside.count; i++)
+        free((char *)beside.items[i]);
+    free(beside.items);
+    free(request.data.items);
+    free(request.tokens.items);
+    return status;
+}
+
+const struct cli_command cli_explore = {
+    .name = "explore",
+    .summary = "Shows what each feature responds to: a page of the forest, figures, files for other tools.",
+    .synopsis = "--model FILE --data PATH... --out FILE.html [--tokens FILE...] [--figure L/I | --pairs N | --neuronpedia DIR]",
+    .examples = "  hsae explore --model runs/first/model.safetensors --data held-out/ --out forest.html\n"
+                "  hsae explore --model m.safetensors --data held-out/ --figure 0/17 --out tree.svg\n"
+                "  hsae explore --model m.safetensors --data held-out/ --pairs 200 --out pairs.jsonl\n"
+                "  hsae explore --model m.safetensors --data held-out/ --neuronpedia dashboards/\n\n"
+                "The page is one file that needs no network and no server: open it in a browser. tokens.jsonl has one line a\n"
+                "sequence, {\"tokens\": [\"The\", \" cat\"]}; together they are one token for each activation vector.\n",
+    .run = run,
+};
