@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Gradient 2 mean R and Adam of some levels' decoder bias c. A work-group has some columns of a level, COLS vectors of them a work-item, and teams
  * of rows (kernels/args.h: COLUMN_LANES). */
 KERNEL_4(bias, READ(0, u32, control), READ(1, vf, residual), MODIFY(2, vf, bias), MODIFY(3, vf, bias_v))

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Ends a step: figures for the host, sparsity control of each level's L0 penalty, last_fired. One work-group a level. squares: the columns' sums
  * of `variance`. */
 KERNEL_9(control, READ(0, u32, levels), READ(1, f32, loss), READ(2, f32, terms), READ(3, u32, active_count), READ(4, f32, squares),

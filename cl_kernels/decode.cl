@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Pairs are taken PAIRS at a time; those that do not count have weight 0. */
 #define ADD_ROW acc[k] = fma_vf(splat(a[j]), FETCH(D, range[j], at[j] + c), acc[k])
 /* Residual R = c + sum a_i D_i - x of some levels, with perturbation: swapped features are left out and their children stand in. One work-group a

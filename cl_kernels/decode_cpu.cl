@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* decode.cl for CPU devices: one pair at a time. Out-of-order cores have many rows on their way by themselves, and pairs that do not count cost
  * nothing but the question. */
 KERNEL_9(decode, READ(0, vf, x), READ(1, vf, bias), READ4(2, vf, D), READ(6, u32, flags), READ(7, u32, sample_starts), READ(8, u32, samples),

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* p = E x + b for a chunk of features: the activity bitmap of { p > cut }, and p in the chunk's scratch for the words that have a bit.
  *
  * A work-group owns a tile of features times TILE_WORDS whole bitmap words; tiles of samples are the fastest, so that E streams once. Its lanes are

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The structural constraint's scalars of each pair (kernels/args.h: kin). The lists of a sample are in rank order at every level, so children of
  * one parent are adjacent and parents come in the same order as their families: one merge. A team a list (level, sample), which takes its pairs in turn; alone, a
  * work-item walks along the lists, a team halves them. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* dots[j] = D_j . D_parent(j) for every feature with a parent, 0 for the others. One work-group a feature, in rank order: children of one
  * parent, whose row they share, come one after the other. */
 KERNEL_4(family_dot, READ4(0, vf, D), READ(4, u32, tree), READ(5, u32, flags), WRITE(6, f32, dots))

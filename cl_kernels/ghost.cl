@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Ghost gradients, first part: y = sum over the level's dead features of exp(min(p, 10)) D_i, alpha = |R| / (2 |y|), and v = alpha y + R in
  * `ghost`; alpha is 0 where |y|^2 is no normal number, as where all p are far below 0. losses: f32 [padded][2] = |v|^2, alpha. One
  * work-group a sample. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* weights[b] = 2 scale alpha_b, with the scale that makes the ghost loss's batch mean equal the level's reconstruction loss. One work-group. */
 KERNEL_4(ghost_scale, READ(0, u32, control), READ(1, f32, losses), READ(2, f32, loss), WRITE(3, f32, weights))
 LOCALS_1(LOCAL(f32, part, WG))

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Pairs of each feature of a chunk: the set bits of its bitmap row. A team a feature. */
 KERNEL_2(lists_count, READ(0, u32, bits), WRITE(1, u32, counts))
 LOCALS_1(LOCAL(u32, part, WG))

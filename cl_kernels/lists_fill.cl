@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Pairs by feature for a chunk, before the next chunk overwrites the scratch: sample and p of each set bit, ascending; how many are active (p >
  * threshold); where each bitmap word's pairs begin; and, for co-activation, who was active. A team a feature, each of it some words. */
 KERNEL_9(lists_fill, READ(0, u32, control), READ(1, u32, bits), READ(2, u32, starts), READ(3, u32, table), READ(4, f32, scratch),

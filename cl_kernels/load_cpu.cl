@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* load.cl for CPU devices: a row's columns a vector at a time. */
 
 /* Element e of the raw rows, and a vector of them from there on. */

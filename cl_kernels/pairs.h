@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The sums over a feature's pairs begin .. end - 1 for a block of columns, in ascending samples: the text of each kernel that makes such sums includes
  * this where dd (of D's gradient) and de (of E's) of the block from `column` on are zero. `residual` and `above` have their START. With the first block it
  * makes the pairs' scores, too, and the sums of scalars that COUNT_PAIR names; a barrier is due behind it, since later blocks read the scores from

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Copies `count` floats. A work-group has WG x COLS vectors, its lanes side by side. */
 KERNEL_2(peak_copy, READ(0, vf, from), WRITE(1, vf, to))
 BEGIN(peak_copy)

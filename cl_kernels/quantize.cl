@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* x as whole numbers of 16 bits for screen: panels of 32 samples, [d / 2][32] words, and each sample's unit (kernels/args.h: QUANTIZED_NORM). One
  * work-group a panel. */
 #define STORE_COUPLE(index, low, high) words[at + index * 32u] = quantized_couple(value.low, value.high);

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Co-activation: on how many of the last 64 steps' samples are parent r and child s both active? counts: f32 [parents][padded], exact. history: u32
  * [64][N][W]. A work-item a pair; a work-group has TEAM parents and TEAMS children, whose words it shares where there are several of both. */
 #define HISTORY(feature) history[(step * p.features + (feature)) * p.words + w]

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Rows of E or D scaled to norm 1 (zero rows stay zero), as operands of encode: dot products of them are cosines. One work-group a row. */
 #define TO_PANEL(m, name) unit[(panel + k * VW + m) * 32u + (r & 31u)] = value.name;
 #define TO_ROW(m, name)   unit[row_at + k * VW + m] = value.name;

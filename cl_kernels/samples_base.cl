@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Turns the tallies of each list (level, sample) into offsets within the list, and gives its length: totals [L B]. A team a list, each of it some
  * of the level's blocks; teams are side by side, as their samples are. */
 KERNEL_3(samples_base, READ(0, u32, levels), MODIFY(1, u32, tally), WRITE(2, u32, totals))

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* samples_base.cl for CPU devices: VW lists of a level at a time, by the work-group of the first of them. */
 KERNEL_3(samples_base, READ(0, u32, levels), MODIFY(1, vi, tally), WRITE(2, u32, totals))
 BEGIN(samples_base)

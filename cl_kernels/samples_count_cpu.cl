@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* samples_count.cl for CPU devices: a bitmap word is added to the tallies of its 32 samples whole, without a branch a bit. */
 KERNEL_4(samples_count, READ(0, u32, bits), READ(1, u32, tree), READ(2, u32, levels), WRITE(3, vi, tally))
 BEGIN(samples_count)

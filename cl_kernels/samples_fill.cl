@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Pairs by sample, in rank order: feature, activation, and the place of the same pair among the pairs by feature. A team a block of
  * features and 32 samples, each of it a feature of a tile; it counts its tallies up as it goes. */
 KERNEL_11(samples_fill, READ(0, u32, bits), READ(1, u32, tree), READ(2, u32, levels), READ(3, u32, table), READ(4, u32, control),

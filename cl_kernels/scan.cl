@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* starts[first + 1 + k] = starts[first] + counts[first] + .. + counts[first + k]. One work-group, a segment a work-item. */
 KERNEL_3(scan, READ(0, u32, counts), MODIFY(1, u32, starts), MODIFY(2, u32, control))
 LOCALS_1(LOCAL(u32, sums, WG))

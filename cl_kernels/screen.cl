@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* encode for devices whose products of 16-bit numbers are faster than those of floats: x (by quantize) and the rows of E are rounded to such
  * numbers, exact sums of their products tell which pairs cannot be above the cut, and the others' dots of floats decide. The margin of that
  * (kernels/args.h) is a bound, so bits are those of encode; scratch has p of a feature's pairs one behind the other.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The sums over the pairs of one segment of a long feature: its pairs' scores, and what `update` would have summed up there. One work-group a
  * segment. */
 KERNEL_15(segment_rows, READ(0, u32, control), READ(1, u32, flags), READ(2, u32, starts), READ(3, u32, pairs), READ(4, u32, samples),

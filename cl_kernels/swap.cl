@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The step's flags of every feature: perturbation draws (Philox4x32-10, Salmon et al., SC'11: key = seed, counter = (index in level, level,
  * t, 0)), deadness, and where the decoder row lies. One work-item a feature. */
 

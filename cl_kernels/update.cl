@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One feature a work-group: the scores q of its pairs, the gradients of its rows of E and D, of b and log theta, then Adam with lazy decay and the
  * renormalisation of D, each row read and written once. The old row of D stays readable for relatives: the new one goes to a free row
  * (kernels/args.h: places). Whole trees are updated together, their levels from the last to the first, since a parent needs its children's

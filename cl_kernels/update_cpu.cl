@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* update.cl for CPU devices: one work-item a feature. Its sums over the batch are memory that the first cache holds, COLS vectors of columns at a
  * time. Rows are taken FEW at a time, so that a sum is read and written once for all of them, and while they are, those that come next are on their
  * way from the outer caches. */

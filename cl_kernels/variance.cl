@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Sum over the batch of (x - mean x)^2 in each column. A work-group has some columns, COLS vectors of them a work-item, and teams of rows
  * (kernels/args.h: COLUMN_LANES). */
 KERNEL_2(variance, READ(0, vf, x), WRITE(1, vf, squares))

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Runs the checks on every implementation of OpenCL and Vulkan that can be had without a GPU, and writes the README's table.
 
     matrix.py [--minutes M] [--readme] BUILD [NAME...]

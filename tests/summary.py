@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The closing line of a test run, from meson's log: `N passed, N failed, N skipped`. Exits with the given status, or 1 where nothing ran."""
 import json
 import sys

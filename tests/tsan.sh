@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The tests in which threads meet, built with ThreadSanitizer (clang) in FOLDER, build-tsan by default, on every device that is there:
 # tests/tsan.sh [FOLDER]. Nothing that it reports is suppressed.
 set -euo pipefail

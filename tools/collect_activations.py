@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Collects activations of a language model on text, in the form `hsae train --data` reads.
 
 Each document is cut into sequences of --context tokens, the first of which is the start token; the model runs in float32 up to the hook, and the

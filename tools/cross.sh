@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # cross.sh arm64|mingw [BUILD]: builds for another processor or for Windows (Debian 12; root or sudo installs what is missing) and tests the
 # reference device there, under qemu's user emulation or wine: unit tests, golden cases, damaged files; and that a training run (in wine one on PoCL,
 # too) ends with the bytes that this machine's hsae, if there is one in build-demo, gives. BUILD: build-arm64 or build-mingw.

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Writes the kernels' code (src/kernels/code.h) and the explorer's page as C tables.
 
 embed.py opencl OUT.c DIALECT.h ARGS.h NAME.cl...    a common prelude and one text a kernel (NAME_cpu.cl: its body for CPU devices)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Trains a small hierarchical sparse autoencoder on rows in memory and prints its figures.
  *
  *     cc example.c $(pkg-config --cflags --libs libhsae) -o example && ./example */

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 # Sourced by demo.sh and test.sh: need PACKAGE... installs the Debian packages that are missing.
 need()
 {

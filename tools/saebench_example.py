@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """A level of a model in SAEBench: saebench_example.py EXPORTED_LEVEL [MODEL_NAME HOOK_LAYER]
 
 hsae export --model runs/first/model.safetensors exported --meta model_name=gemma-2-2b hook_name=blocks.13.hook_resid_post

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # Installs what is missing (Debian 12, root or sudo), builds with AddressSanitizer and UndefinedBehaviorSanitizer, and runs all tests: on the
 # reference, on PoCL (OpenCL) and on lavapipe (Vulkan); those of the suite `long` only with `meson test -C build-test --suite long`. Arguments are
 # handed to `meson test`, e.g. --suite unit.

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The benchmark: how fast a device trains, kernel by kernel, against what the same device reaches at best.
  *
  * Vendor-neutral: the same work and the same counting on every device. The work is the trainer's own step on made-up activations: sums of

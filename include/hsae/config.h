@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The configuration of a training run: hyper-parameters, shapes, ablations. The same flat set of keys in JSON files, on the command line,
  * in models and checkpoints. Meaning of every key: README.md and the method's paper, arXiv 2602.11881. */
 #ifndef HSAE_CONFIG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Data sets: activation vectors in files, read by row. */
 #ifndef HSAE_DATA_H
 #define HSAE_DATA_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Devices: everything the library can compute on. Ids are "ref" (plain C on the CPU, always there), "opencl:N", "vulkan:N". */
 #ifndef HSAE_DEVICE_H
 #define HSAE_DEVICE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Models in the files of other tools, and trees over models that were trained without one.
  *
  * Other tools take raw activations and know no normalisation, so it is folded on export: with x = s (raw - mean), the encoder's and the

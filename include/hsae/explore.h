@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Exploring a model: what each feature responds to in a data set with known tokens.
  *
  *     hsae_explore -> hsae_explorer_evaluation, _feature, _text, _run, _path ... -> hsae_explorer_free

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* safetensors files: reading any, writing one. Encoded features, reconstructions and everything else that is neither a data set nor a
  * model (those have functions of their own: data.h, model.h). */
 #ifndef HSAE_FILE_H

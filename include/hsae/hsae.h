@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* libhsae: hierarchical sparse autoencoder training on any GPU. Includes the whole public API. */
 #ifndef HSAE_HSAE_H
 #define HSAE_HSAE_H

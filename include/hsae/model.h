@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Trained models: load, save, encode, decode, evaluate. */
 #ifndef HSAE_MODEL_H
 #define HSAE_MODEL_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a training run takes of memory, told without taking it. */
 #ifndef HSAE_PLAN_H
 #define HSAE_PLAN_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Status codes, logging and the context.
  *
  * Pointers must not be NULL unless the function says that they may: a function that returns a status gives ERROR_ARGUMENT and names the

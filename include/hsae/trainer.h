@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Training.
  *
  *     hsae_trainer_create -> hsae_trainer_run (from a data set)  or  hsae_trainer_step, again and again (from your own memory)

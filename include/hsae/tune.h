@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Tuning: finds the fastest way to run each kernel on a device, and keeps it for later runs.
  *
  * What is found is a file of JSON: for each device (its name, driver, backend and type must be the same) the shapes of some kernels:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "abandoned.h"
 
 #include <pthread.h>

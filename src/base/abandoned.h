@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What belongs to a driver whose work does not end. It may be in use still, so it is never given back; it is kept in a list until the
  * process ends, where leak checkers and debuggers find it. */
 #ifndef HSAE_SRC_ABANDONED_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* One file a blob: a header, the whole key, the bytes. The file's name is a hash of the key; the key inside settles collisions. Files are
  * replaced by rename, so that any number of processes may share the folder; a torn file fails its checksum. */
 #include "context.h"

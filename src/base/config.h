@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What reading and writing models needs of configurations beyond the public API. */
 #ifndef HSAE_SRC_CONFIG_H
 #define HSAE_SRC_CONFIG_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The context's insides: logging, and the blob cache that both drivers use. */
 #ifndef HSAE_SRC_CONTEXT_H
 #define HSAE_SRC_CONTEXT_H

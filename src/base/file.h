@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Files: read at offsets, replaced atomically on writing. */
 #ifndef HSAE_SRC_FILE_H
 #define HSAE_SRC_FILE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* JSON files in jansson's values. Its own reader aborts or drops characters where memory runs out, so there is one here. */
 #ifndef HSAE_SRC_JSON_H
 #define HSAE_SRC_JSON_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The operating system: what ISO C and POSIX threads (on Windows: winpthreads) leave open. os_posix.c and os_windows.c implement it; the
  * library and the program `hsae` each contain the one that src/meson.build chose.
  *

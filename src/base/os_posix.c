@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #define _DEFAULT_SOURCE /* realpath, madvise, flock */
 #ifdef __APPLE__
 #define _DARWIN_C_SOURCE

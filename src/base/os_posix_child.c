@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Child processes, and where drivers lie. */
 #define _DEFAULT_SOURCE
 #ifdef __APPLE__

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Windows 10 and later, through its wide functions. */
 #define WIN32_LEAN_AND_MEAN
 #define _WIN32_WINNT 0x0A00

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Child processes on Windows. Drivers are named in the registry there, and their files are not looked for. */
 #define WIN32_LEAN_AND_MEAN
 #define _WIN32_WINNT 0x0A00

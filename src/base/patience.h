@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How long a wait goes on: when work that does not end is given up.
  *
  * A device of its own (a GPU) has `limit` seconds. A device that runs in this process's threads (a CPU), and a driver that compiles in one

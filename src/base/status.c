@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include <hsae/status.h>
 
 const char *hsae_status_name(hsae_status status)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The benchmark's course: peaks, data, a trainer, blocks of steps. */
 #include "bench.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The benchmark's insides. */
 #ifndef HSAE_SRC_BENCH_H
 #define HSAE_SRC_BENCH_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How much a step's kernels have to do: include/hsae/bench.h states the rule, each case below is a formula of it. */
 #include "bench.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Activations for the benchmark: every sample is a sum of encoder rows of all levels with positive coefficients, plus noise. A level's
  * features are chosen by popularity (uneven, as in real data) and as children of the chosen features above, so that families fire together.
  */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the device reaches at best: multiply-adds in registers, and copying. */
 #include "bench.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "arrow.h"
 #include "base/json.h"
 #include "flat.h"

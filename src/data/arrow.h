@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Arrow's IPC stream ("batch after batch"), and its file format, which is such a stream between two marks: what HuggingFace datasets write.
  * https://arrow.apache.org/docs/format/Columnar.html#serialization-and-interprocess-communication-ipc
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A look at a whole data set before it is trained on: norms, rows that are not finite, duplicates, constant columns. */
 #include "base/context.h"
 #include "dataset.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the trainer and the reader need of a data set beyond the public API. */
 #ifndef HSAE_SRC_DATASET_H
 #define HSAE_SRC_DATASET_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* FlatBuffers, read by hand and as hostile: a position that lies outside, or a count that cannot be, breaks the buffer for good, and what
  * is absent or broken reads as the default. So a reader may go on and ask once at the end whether all was well. */
 #ifndef HSAE_SRC_FLAT_H

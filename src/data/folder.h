@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The files of a data folder: their order, what their names say, and what of the folder is not read. */
 #ifndef HSAE_SRC_FOLDER_H
 #define HSAE_SRC_FOLDER_H

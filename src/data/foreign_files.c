@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "foreign_files.h"
 #include "base/json.h"
 #include "folder.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Files that hold no data that is read, but are well known: what they are, and what makes data of them. */
 #ifndef HSAE_SRC_FOREIGN_FILES_H
 #define HSAE_SRC_FOREIGN_FILES_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* NumPy's .npy files, versions 1.0 to 3.0. */
 #ifndef HSAE_SRC_NPY_H
 #define HSAE_SRC_NPY_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "npz.h"
 #include "bytes.h"
 #include "base/file.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* NumPy's .npz files: a zip of .npy arrays, stored or deflated. */
 #ifndef HSAE_SRC_NPZ_H
 #define HSAE_SRC_NPZ_H

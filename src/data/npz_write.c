@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Writing: members are stored and have zip64 fields whatever their size, so that there is one way through. */
 #include "bytes.h"
 #include "base/file.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Batches of a data set's rows, read ahead by threads.
  *
  * Which rows will be wanted is known for the whole run, so a ring of batches is filled in their order while earlier ones are in use. A

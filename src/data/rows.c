@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "rows.h"
 #include "base/context.h"
 #include "bytes.h"

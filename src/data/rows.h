@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which rows of activations are left out: one rule for calibration, training, evaluation, encoding and exploring.
  *
  * A row is left out where its Euclidean norm is above the limit, or where it has a value that is not finite and such rows are skipped. */

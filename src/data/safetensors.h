@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* safetensors files: 8 bytes of header length, a JSON header, tensors back to back (little endian, row-major). */
 #ifndef HSAE_SRC_SAFETENSORS_H
 #define HSAE_SRC_SAFETENSORS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "shards.h"
 #include "base/json.h"
 #include "bytes.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The files of a data set: found, told apart by their content, and opened. */
 #ifndef HSAE_SRC_SHARDS_H
 #define HSAE_SRC_SHARDS_H

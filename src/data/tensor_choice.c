@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tensor_choice.h"
 #include "folder.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which tensor of a safetensors file holds its activation vectors. */
 #ifndef HSAE_SRC_TENSOR_CHOICE_H
 #define HSAE_SRC_TENSOR_CHOICE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The public face of safetensors.h: checks arguments, adds nothing else. */
 #include "safetensors.h"
 

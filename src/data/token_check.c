@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Whether tokens are those of a data set's rows: how many there are, where sequences end, and the fingerprints that some files carry. */
 #include "bytes.h"
 #include "dataset.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tokens.h"
 #include "base/json.h"
 #include "base/file.h"

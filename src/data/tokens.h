@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* tokens.jsonl: the tokens of a data set's rows, in their order; one JSON object a line, {"tokens": ["The", " cat"], ...}, a sequence each.
  * Read as a stream, token by token: memory does not grow with the length of a line, of a file or of the list of files. */
 #ifndef HSAE_SRC_TOKENS_H

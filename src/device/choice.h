@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which of the devices that exist is the default one, from their descriptions alone. */
 #ifndef HSAE_SRC_DEVICE_CHOICE_H
 #define HSAE_SRC_DEVICE_CHOICE_H

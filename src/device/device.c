@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The front of every device: all checks of arguments, sizes and limits, and the messages that go with them. */
 #include "device.h"
 #include "base/abandoned.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The internal device interface: buffers, kernels, recorded sequences.
  *
  * device.c is the thick front: it checks every argument, size and limit once, keeps labels for messages, and calls the

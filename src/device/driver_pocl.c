@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* PoCL has no device where it cannot write its cache folder. */
 #include "drivers.h"
 

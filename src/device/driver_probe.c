@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Drivers of a backend, tried before they are loaded. */
 #include "drivers.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A device opened and tested in a child process; and the child's side of it all. */
 #include "drivers.h"
 

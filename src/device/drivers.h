@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Drivers are strangers' code: they crash, hang, or are not there. Where the context has a program, they are tried in a child process
  * before this one loads them, and what came of it is remembered in the cache folder. */
 #ifndef HSAE_SRC_DRIVERS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The one place for what is known about drivers: a row says which devices, what is done, why, and who says so. A row is here only where
  * the code has its effect.
  *

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What drivers do wrong, and what the library does about it. */
 #ifndef HSAE_SRC_QUIRKS_H
 #define HSAE_SRC_QUIRKS_H

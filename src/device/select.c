@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which devices exist, and opening one. */
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How each kernel is specialised for a device, by what kind of kernel and what kind of device it is. */
 #ifndef HSAE_SRC_SHAPE_H
 #define HSAE_SRC_SHAPE_H

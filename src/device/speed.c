@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "speed.h"
 #include "kernels/code.h"
 #include "shape.h"

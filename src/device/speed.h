@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How fast a device is, kernel by kernel, so that no dispatch and no submission takes as long as a driver's watchdog allows: Windows kills
  * work at 2 s, Linux's drivers at 2 to 10 s. Launches are cut where they would take longer; a cut changes no result, since work-groups do
  * not depend on each other.

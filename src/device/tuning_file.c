@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tuning_file.h"
 
 #include "base/file.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The tuning file (include/hsae/tune.h). */
 #ifndef HSAE_SRC_TUNE_STORE_H
 #define HSAE_SRC_TUNE_STORE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The figures of an evaluation, collected batch by batch. Counts are integers, so their order does not matter; sums of squares are added in
  * double, sample by sample. */
 #ifndef HSAE_SRC_METRICS_H

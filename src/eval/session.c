@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A finished model on a device: the first lines of a training step (load, encode, lists, decode) without perturbation. */
 #include "session.h"
 #include "base/context.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the explorer needs of a session beyond the public API: the active features of a data set, batch by batch. */
 #ifndef HSAE_SRC_SESSION_H
 #define HSAE_SRC_SESSION_H

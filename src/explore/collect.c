@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The first pass: how often, how strongly and together with whom each feature is active, and where its strongest peaks are. */
 #include "explorer.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The choice of contexts, and the second pass, which fills them. */
 #include "explorer.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The two passes, and access to what they found. */
 #include "explorer.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The explorer's insides: peaks of the first pass (collect.c), contexts of the second (excerpts.c). */
 #ifndef HSAE_SRC_EXPLORER_H
 #define HSAE_SRC_EXPLORER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Tokens as they are read, and the table of distinct token strings. */
 #include "explorer.h"
 

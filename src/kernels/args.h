@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The argument struct of every kernel, and the layout of the small shared buffers, read by C, GLSL and OpenCL C alike: only u32, i32 and
  * f32 members, at most 128 bytes (push constants). A recorded step keeps its arguments; what changes from step to step is in `clock`.
  *

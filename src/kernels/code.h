@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The kernels' code for the drivers, generated at build time by tools/embed.py. */
 #ifndef HSAE_SRC_KERNEL_CODE_H
 #define HSAE_SRC_KERNEL_CODE_H

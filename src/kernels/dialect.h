@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The common subset of OpenCL C and GLSL in which every kernel body is written (cl_kernels/NAME.cl).
  *
  * Specialised per device, the same names in both languages (device.h: struct hsae_kernel_shape):

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every kernel: KERNEL(name, access). A kernel exists iff it is a line here; the enum, the table, the build and the tests come from it.
  * name: cl_kernels/NAME.cl, shaders/NAME.comp, src/ref/NAME.c, tests/kernels/NAME.c, struct NAME_args in kernels/args.h.
  * access: one letter for each binding, in order: r read, w written (whole, or where documented in the kernel), m read and written. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Models as folders that other tools load: exchange.h says what is folded. */
 #include "base/file.h"
 #include "data/npz.h"

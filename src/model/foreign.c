@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "foreign.h"
 #include "base/file.h"
 #include "data/npz.h"

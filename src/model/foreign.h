@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* SAEs in the files of other tools: found, checked, read piece by piece. */
 #ifndef HSAE_SRC_FOREIGN_H
 #define HSAE_SRC_FOREIGN_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "base/context.h"
 #include "foreign.h"
 

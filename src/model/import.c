@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Models from the SAEs of other tools: exchange.h says what becomes of their parameters. */
 #include "base/config.h"
 #include "base/context.h"

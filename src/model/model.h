@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A model and the state of a training run in host memory, and their files (formats: README.md). */
 #ifndef HSAE_SRC_MODEL_H
 #define HSAE_SRC_MODEL_H

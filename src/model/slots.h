@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every tensor of a model and of a checkpoint, as one list: allocation, freeing, loading and saving walk it, so that a tensor is named,
  * shaped and bounded in one place. */
 #ifndef HSAE_SRC_SLOTS_H

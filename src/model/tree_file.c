@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "tree_file.h"
 #include "base/json.h"
 #include "slots.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The tree of an exported model: files beside the folders of its levels. */
 #ifndef HSAE_SRC_TREE_FILE_H
 #define HSAE_SRC_TREE_FILE_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The OpenCL device's insides, shared by opencl_*.c. */
 #ifndef HSAE_SRC_OPENCL_H
 #define HSAE_SRC_OPENCL_H

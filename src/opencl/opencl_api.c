@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "opencl_api.h"
 #include "base/os.h"
 

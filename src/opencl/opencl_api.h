@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The OpenCL loader, found at run time: a library without it has no OpenCL devices and works. */
 #ifndef HSAE_SRC_OPENCL_API_H
 #define HSAE_SRC_OPENCL_API_H

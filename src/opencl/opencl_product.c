@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Dense products by CLBlast, found at run time. Its kernels are shaped for GPUs: a CPU device uses this library's own (HSAE_CLBLAST=1
  * forces CLBlast there, HSAE_CLBLAST=0 does without it everywhere). Chosen by the kind of device, not by a clock, so that a run can be
  * repeated. */

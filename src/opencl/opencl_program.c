@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Programs: one for each kernel and shape, built from source once and kept as a binary in the blob cache. */
 #include <stdio.h>
 #include <stdlib.h>

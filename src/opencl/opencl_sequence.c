@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Sequences: each recorded launch owns a cl_kernel with its arguments set, so that a submission only enqueues. In-order queues make
  * barriers needless. */
 #include <math.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How far float results may be from the reference's, which sums in double.
  *
  * A float sum of k terms in any order is off by about eps sqrt(k) sum |terms| (rounding errors are as good as independent; eps:

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
 static void report_halt(const u32 *control, u32 levels, u32 *status)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
 /* Adds the contributions of one list to columns first .. first + count - 1: of the level itself those of the features that aren't swapped,

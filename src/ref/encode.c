@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
 /* One feature on one panel of 32 samples: p of each in `out`, returns the bits of those above the cut. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
 /* A list by sample: its entries are pairs [begin, end) of `samples`, in rank order. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
 /* |y|^2 of less is none (the smallest normal float32): dead features whose pre-activations are far below 0 in a sample have nothing to give

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
 /* Adds weights[s] times row s of `rows`, for `count` samples. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The sums over a feature's pairs that update and segment_rows make. */
 #ifndef HSAE_SRC_REF_PAIRS_H
 #define HSAE_SRC_REF_PAIRS_H

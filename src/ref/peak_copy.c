@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
 void hsae_ref_peak_copy(void *const *b, const void *args, const u32 groups[2])

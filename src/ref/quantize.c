@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
 /* The nearest whole number, ties to the even one, in 16 bits. */

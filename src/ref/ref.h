@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The reference kernels: plain C, one file a kernel, sums in double. A kernel runs one whole launch; `b` are the bound buffers' bytes in
  * the order of kernels/list.h, `args` the argument struct. The work is given by the arguments alone: the launch's groups and shape only cut
  * it. */

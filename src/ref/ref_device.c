@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The reference device: kernels in plain C on the calling thread, buffers in host memory. A submission is done when it returns. */
 #include <stdio.h>
 #include <stdlib.h>

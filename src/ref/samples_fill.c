@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
 /* The pairs of one feature, appended to the lists of their samples; places[s]: how many pairs of the level sample s has already. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
 /* What screening must not change: encode's bits and p, from the rows themselves. */

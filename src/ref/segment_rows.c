@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "pairs.h"
 
 static void sum_segment(struct ref_pairs *f, f32 *decoder_row, f32 *encoder_row, f32 *terms)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
 static u32 count_segments(const u32 *starts, u32 features, u32 pairs)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
 static u32 philox_first(u32 key_lo, u32 key_hi, u32 index, u32 level, u32 step)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The check of a step: whether the device computes a real step of a run, at its own sizes, as the reference does.
  *
  * The self-test (tune/selftest.c) knows only small launches. Here a sample of the step's own rows and features is computed anew on the

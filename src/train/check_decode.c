@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The residuals of the sampled rows, from their lists and the rows of D that these name. */
 #include "check.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Ghost gradients: what the dead features of a level reconstruct together on the sampled rows, the constants of the ghost loss, and the
  * gradients of sampled dead features. */
 #include "check.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The forward pass up to its lists: batch, flags, dead lists, pre-activations, pairs by feature and by sample. What is made of whole
  * numbers is compared whole, and every index is known to be in its place before anything is looked up by it. */
 #include "check.h"

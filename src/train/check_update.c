@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What came of a step: the sampled features' rows and scalars, the decoder biases, the figures, and that the lists and residuals were those
  * that were checked before. All rows of the batch are read once, a block at a time. */
 #include "check.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Training that is no longer finite: noticed in the figures of a step or in a value to be saved, explained, and ended. */
 #include "base/context.h"
 #include "data/rows.h"

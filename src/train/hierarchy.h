@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The hierarchy's rules: who is whose parent. */
 #ifndef HSAE_SRC_HIERARCHY_H
 #define HSAE_SRC_HIERARCHY_H

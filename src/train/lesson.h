@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Steps from which a run learns how fast its device is (speed.h): the first one, as long as a kernel proves faster up to four in a row, and
  * again now and then, so that launches get longer soon after other work on the machine has ended, and shorter where the device slows down.
  * All of that together takes less than a hundredth of a run's time. */

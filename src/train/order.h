@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Order of the data: which row of the data set is sample number s of the endless stream (a permutation of all rows in each epoch).
  * Computed, not stored: any position can be resumed, whatever the size of the data set. */
 #ifndef HSAE_SRC_ORDER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The configuration of a run that is gone on with: its own, but for the few keys that may change. */
 #include "base/context.h"
 #include <hsae/trainer.h>

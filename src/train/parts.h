@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Parts of the forest: whole trees that are updated together, so that as few free rows of D are needed as the largest part has features.
  * Ranks number a tree's features one after the other at every level, so a part is a run of ranks at each. */
 #ifndef HSAE_SRC_PARTS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Memory plans: a trainer's own code makes its buffers, on a device whose backend only notes them. */
 #include <hsae/plan.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* New trees: of a trainer between two steps, and of a finished model. */
 #include "hierarchy.h"
 #include "trainer.h"

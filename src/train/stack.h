@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The stack: all levels' parameters and the forward pass on a device, shared by the trainer and by sessions over a finished model.
  *
  * Features of all levels are numbered through ("global feature", kernels/args.h), so one E, one D and one bitmap serve them all, and a

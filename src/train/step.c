@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "lesson.h"
 
 #include "base/context.h"

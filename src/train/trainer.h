@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The trainer's insides, shared by the files of this folder. */
 #ifndef HSAE_SRC_TRAINER_H
 #define HSAE_SRC_TRAINER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a launch has to do, for cutting it (speed.h). */
 #ifndef HSAE_SRC_WORK_H
 #define HSAE_SRC_WORK_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Whether a device does with a finished model what the reference device does: encode, decode, evaluate. */
 #ifndef HSAE_SRC_TUNE_FORWARD_H
 #define HSAE_SRC_TUNE_FORWARD_H

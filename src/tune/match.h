@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Whether a device with the shapes that it has now computes what the reference device does. */
 #ifndef HSAE_SRC_TUNE_MATCH_H
 #define HSAE_SRC_TUNE_MATCH_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hsae_device_test: whether a device computes what the reference device does. */
 #include "device/drivers.h"
 #include "kernels/code.h"

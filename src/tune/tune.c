@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The search: candidates of one kernel after the other, first compared with the reference, then timed in real steps. */
 #include <hsae/tune.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The Vulkan loader, opened at run time: every function that is used, and the instance. */
 #ifndef HSAE_SRC_VULKAN_API_H
 #define HSAE_SRC_VULKAN_API_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "base/abandoned.h"
 #include "vulkan_device.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the files of the Vulkan device share. One queue; every command buffer waits for all that was submitted before it, so order of
  * submission is order of execution. */
 #ifndef HSAE_SRC_VULKAN_DEVICE_H

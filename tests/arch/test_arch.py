@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Rules of the house that no compiler checks: who includes what, a kernel's files and access letters, exported names, headers that stand
 alone, SPIR-V and OpenCL C that validate, sizes of files.
 
@@ -251,6 +252,14 @@ def short_files():
             yield f"{name} has {lines} lines; a file has fewer than {MAX_LINES}"
 
 
+def licensed():
+    """The licence in one of the first three lines; in text for readers, the last."""
+    for name, text in FILES.items():
+        lines = text.splitlines()
+        if not any("SPDX-License-Identifier: MIT" in line for line in (lines[-1:] if name.endswith(".md") else lines[:3])):
+            yield f"{name} has no line SPDX-License-Identifier"
+
+
 def finished():
     mark = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" * 3)) + r")\b")
     for name, text in FILES.items():
@@ -279,6 +288,7 @@ if have("clang"):
     for shape in SHAPES:
         check("every kernel is OpenCL C 1.2 at " + " ".join(f"{key}={value}" for key, value in shape.items()), opencl_c_valid(shape))
 check(f"files have fewer than {MAX_LINES} lines", short_files())
+check("every file names its licence", licensed())
 check("nothing is marked as unfinished", finished())
 print(f"{passed} passed, {failed} failed")
 sys.exit(1 if failed else 0)

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The harness: devices, cases, running, comparing, reporting. */
 #include "checkgpu.h"
 

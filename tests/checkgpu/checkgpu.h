@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* checkgpu: every kernel on every device against the reference device.
  *
  * A kernel's test (tests/kernels/NAME.c) says how to launch it on a world, a random training state on the host, and how far each float may

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the bounds of the ghost kernels share. */
 #ifndef HSAE_TESTS_GHOSTS_H
 #define HSAE_TESTS_GHOSTS_H

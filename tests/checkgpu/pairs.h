@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the bounds of update and segment_rows share: a feature's sums over pairs. */
 #ifndef HSAE_TESTS_PAIRS_H
 #define HSAE_TESTS_PAIRS_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A random consistent training state on the host: parameters, tree, clock, a batch, and room for all that a step's kernels write. */
 #ifndef HSAE_TESTS_WORLD_H
 #define HSAE_TESTS_WORLD_H

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """What the tests of the command line share: the program under test, small data, a folder for each test."""
 import array
 import json

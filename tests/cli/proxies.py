@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Running the program with the proxies of drivers' loaders (tests/faults/faults.h)."""
 import os
 import re

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Every command that is printed as advice works as it is printed: test_advice.py HSAE [TEST]..."""
 import json
 import os

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Files that others change while hsae reads or writes them. test_changing_files.py HSAE [TEST]..."""
 import os
 import shutil

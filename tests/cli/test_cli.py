@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The command line as its users run it, on the reference device: test_cli.py HSAE [TEST]..."""
 import json
 import os

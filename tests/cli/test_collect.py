@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """tools/collect_activations.py: test_collect.py HSAE [Pure | Whole]. Pure needs no package. Whole needs those of tools/requirements-collect.txt, in
 the Python that HSAE_COLLECT_PYTHON names (default: this one), and is skipped (77) without them."""
 import array

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """What is taken for data: names, order, files of other kinds, tensors that could be meant. test_data_files.py HSAE [TEST]..."""
 import array
 import io

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Training that diverges ends at once, saves nothing, and says where, why and what to do. test_diverged.py HSAE [TEST]..."""
 import json
 import shlex

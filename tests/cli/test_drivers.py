@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Drivers with ways of their own: test_drivers.py HSAE FOLDER
 
 FOLDER holds the proxies of the loaders (tests/faults/faults.h), which make them of those that are installed: one like MoltenVK, which is not listed

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Models to and from the files of other tools, and trees made afterwards. test_exchange.py HSAE [TEST]..."""
 import array
 import json

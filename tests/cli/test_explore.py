@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The explorer's files, whose figures are those of eval and encode, from tokens of any kind: test_explore.py HSAE [TEST]..."""
 import array
 import base64

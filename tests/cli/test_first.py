@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """A driver that loses work of large launches: test_first.py HSAE DEVICE FOLDER [KERNEL...]
 
 FOLDER holds the proxies of the loaders (tests/faults/faults.h). Of each KERNEL's launches all work-groups but the first are lost, in a run of its own

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """A run's folder belongs to its run: test_folder.py HSAE [TEST]... What another run holds is not overwritten, a run without a checkpoint
 keeps its configuration, and data that are not those of the run are noticed."""
 import json

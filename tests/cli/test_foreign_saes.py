@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """SAEs as Gemma Scope 2, Llama Scope, SAELens of all versions and sparsify write them. test_foreign_saes.py HSAE [TEST]..."""
 import array
 import json

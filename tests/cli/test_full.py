@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Disks that are full, and files that cannot be synced, renamed or removed: test_full.py HSAE file_faults.so [TEST]... The full disk is a real
 one, a small tmpfs in a mount namespace of this test's own."""
 import ctypes

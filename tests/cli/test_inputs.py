@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Every accepted input, as the real libraries wrote it (tests/data/make_inputs.py), used as users do: test_inputs.py HSAE [TEST]..."""
 import json
 import pathlib

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Runs that are killed (-9) again and again, and go on with --resume auto: test_kill.py HSAE file_faults.so [--kills N] [--seed S]
 [--device ID] [--stride N]. Whenever the kills come, the end has the very bytes of a run that was left alone."""
 import argparse

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """A driver that fails at its N-th call: test_lost.py HSAE DEVICE FOLDER STRIDE | --first N
 
 FOLDER holds the proxies of the loaders (tests/faults/faults.h). Whatever fails, and when: an error and no crash, no leak, no file half written; and

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """What the program says when something is wrong: which file, what was expected, what was found, what to do. test_messages.py HSAE [TEST]..."""
 import fcntl
 import json

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Drivers that crash, hang or are not there: test_probe.py HSAE FOLDER
 
 FOLDER holds the proxies of the loaders (tests/faults/faults.h), whose N-th call crashes or hangs, and bad_driver.so, which ends the process that loads

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The page of a run: well formed, with the run's own figures, harmless and small: test_report.py HSAE [TEST]..."""
 import html.parser
 import json

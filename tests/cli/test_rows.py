@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Rows that rule everything: left out by one rule in every command, counted, said; rows that are not finite: test_rows.py HSAE [TEST]..."""
 import array
 import json

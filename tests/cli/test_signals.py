@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """Signals, standard streams and names: what ends a command, what it saves first, and what it prints.
 
     test_signals.py HSAE [TEST]...

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """A driver whose compiler gets the N-th kernel wrong: test_wrong.py HSAE DEVICE FOLDER STRIDE
 
 FOLDER holds the proxies of the loaders (tests/faults/faults.h). Each STRIDE-th kernel of a run is wrong in turn: the device is refused, or the run ends

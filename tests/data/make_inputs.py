@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Writes this folder's files with the very libraries that users have. Value of row r, column c: see value().
 
 make_inputs.py [FOLDER]     needs numpy torch safetensors pyarrow datasets transformers sae-lens (from PyPI); runs offline.

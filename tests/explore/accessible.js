@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Basics of accessibility on the page as it is now: a list of faults. Evaluated by test_page.py. */
 (() => {
   const faults = [];

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: MIT
 """A headless Chromium that a test drives through the DevTools protocol, over a pipe: no network, no driver, no library."""
 import base64
 import fcntl

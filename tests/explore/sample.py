@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Made-up data in the explorer's page, consistent in itself: every figure of a feature follows from the activations.
 
 sample.py TEMPLATE.html OUT.html [--paper] [--hostile]    --paper: 30,720 features; --hostile: tokens that try to break out of the page

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The explorer's page in a headless Chromium, driven as a person does: mouse, keys, fingers.
 
 test_page.py TEMPLATE.html [TEST]...    the page that tools/explore/page.py makes; its data are those of sample.py, hostile tokens among them

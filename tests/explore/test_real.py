@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The page that `hsae explore` writes, in a headless Chromium: its numbers are those of `hsae eval` and `hsae encode`, its text is the data's.
 
 test_real.py HSAE [TEST]...

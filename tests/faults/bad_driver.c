@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A driver that ends the process that loads it. */
 #include <signal.h>
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the proxies of the OpenCL and Vulkan loaders share. HSAE_FAULT="LOADER N KIND", or @FILE with that text: the N-th call (from 1; 0:
  * none) of this loader, OpenCL or vulkan, that can fail does so. KIND:
  *   lost         the device is lost: all later calls fail, too

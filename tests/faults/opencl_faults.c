@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* libOpenCL.so.1 between the library and the real loader: any call that gives an error can be made to fail, and a kernel to be
  * compiled wrong (faults.h). */
 #define CL_TARGET_OPENCL_VERSION 120

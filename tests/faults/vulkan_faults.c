@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* libvulkan.so.1 between the library and the real loader: any call that gives a VkResult can be made to fail, a kernel to be
  * compiled wrong, and a driver to be one that needs portability enumeration (faults.h). */
 #define VK_NO_PROTOTYPES

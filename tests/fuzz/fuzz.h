@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the fuzz targets share. A target takes any bytes: fuzz_NAME.c is run by libFuzzer, and by replay.c on corpus/NAME in the tests. */
 #ifndef HSAE_TESTS_FUZZ_H
 #define HSAE_TESTS_FUZZ_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Any bytes as an Arrow file: the vectors that it promises must be there. */
 #include "data/arrow.h"
 #include "data/dataset.h"

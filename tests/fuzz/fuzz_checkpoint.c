@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Any bytes as a checkpoint and as a model; what can be resumed must also pass the check before it. */
 #include "fuzz.h"
 #include "model/model.h"

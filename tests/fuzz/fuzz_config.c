@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Any text as a configuration; what is accepted must survive being written and read again. */
 #include "base/config.h"
 #include "fuzz.h"

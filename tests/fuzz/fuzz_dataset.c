@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Any bytes as a data set, whatever the format; the first and the last rows are read. */
 #include "fuzz.h"
 

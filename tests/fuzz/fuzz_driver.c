@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Any text as a file that names a driver: the first byte says of which kind. */
 #include "device/drivers.h"
 #include "fuzz.h"

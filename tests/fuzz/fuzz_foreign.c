@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Any bytes as the configuration of an SAE of Gemma Scope 2 and of Llama Scope, beside weights that are good. */
 #include "data/safetensors.h"
 #include "fuzz.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Any bytes as an .npy file: what the header promises must be there. */
 #include "data/dataset.h"
 #include "data/npy.h"

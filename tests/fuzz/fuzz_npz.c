@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Any bytes as an .npz file: its directory, then every array as far as it goes. */
 #include "data/npz.h"
 #include "fuzz.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Any bytes as a safetensors file: the header, and all that it says there is. */
 #include "fuzz.h"
 

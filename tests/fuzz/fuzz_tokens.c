@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Any bytes as tokens.jsonl: every token must be UTF-8 of no more than the longest, sequences must not go back. */
 #include "data/tokens.h"
 #include "fuzz.h"

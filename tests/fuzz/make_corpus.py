@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Makes the seeds of the fuzz targets anew with the real libraries (numpy, safetensors) and programs: make_corpus.py HSAE."""
 import json
 import pathlib

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* replay FILE|FOLDER...: hands every file to the fuzz target that it is linked with, in the order of their names. */
 #include "fuzz.h"
 

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # run.sh [SECONDS [NAME...]]: builds all fuzz targets with clang, AddressSanitizer and UndefinedBehaviorSanitizer and runs each for that long
 # (1800) or 10 million inputs, $JOBS (2) at a time, from a copy of its corpus. Findings are kept in build-fuzz/findings.
 set -euo pipefail

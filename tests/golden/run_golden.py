@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Runs every golden case through the command line and compares what comes out.
 
     run_golden.py HSAE DEVICE [--shapes PROGRAM] [CASE]...

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "ghosts.h"
 
 /* For each level and chunk of its dead features: the lower half of the ranks, then the upper. */

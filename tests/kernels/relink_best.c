@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "world.h"
 
 /* For each pair of levels two chunks of parents, whose similarities are the same rows. */

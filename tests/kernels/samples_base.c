@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "world.h"
 
 static void launch(struct world *w, u32 index, struct check_job *job)

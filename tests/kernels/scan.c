@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "world.h"
 
 /* The starts by feature, a launch a chunk, and those by sample, unchecked. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "ref/bounds.h"
 #include "world.h"
 

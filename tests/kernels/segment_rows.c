@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "pairs.h"
 
 /* How many levels from `level` on have their residuals in one buffer, and the levels above them theirs. */

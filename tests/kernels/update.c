@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "pairs.h"
 
 /* From the last level to the first, chunks of ranks; of each, for each range of E: the live features, then those of each piece of the dead

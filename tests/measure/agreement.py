@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """How far runs from one seed on different implementations drift apart: agreement.py [--figure FILE.svg] [--json FILE] BUILD [NAME...]
 
 Trains on a part of the activations of tools/demo from one seed, once on each implementation that tests/matrix.py can install (or those named) and on the reference

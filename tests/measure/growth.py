@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """How the time of a training step grows with the number of features, the batch, the width and the activity, against the cost model.
 
 tests/measure/growth.py HSAE [OPTION of `hsae bench`]... (--preset, --device, --dim, --steps): runs `hsae bench --json -` for a base and with each of the

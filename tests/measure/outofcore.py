@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Training from a data set of several times the memory, against one that fits.
 
 tests/measure/outofcore.py HSAE [OPTION]... makes random numbers (float16) in a folder that is removed afterwards, and trains with them in a control group

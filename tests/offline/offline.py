@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Compiles every kernel at its default shape for GPUs that need not be there, prints what the compilers say, and fails on a register
 spill or scratch memory.
 

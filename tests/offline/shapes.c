@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* For tests/offline/offline.py: shapes are lines of a kernel's name, its constants in the order of struct hsae_kernel_shape and the local
  * memory of its tile.
  *

@@ -1,4 +1,5 @@
 #!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
 # The dense PyTorch step against `hsae train` on an OpenCL CPU device: both go on from one checkpoint, with a tree, on the same batches, one after
 # the other on the same cores, and are timed over the same steps, after some that are not counted (start-up, compilation). Then OpenBLAS's product
 # of the encoder's shape.

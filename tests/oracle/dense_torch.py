@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """The training step in dense PyTorch, written from the method and not from the library: an oracle and a yardstick. Needs torch, numpy.
 
 dense_torch.py --check CASE...   golden cases (tests/golden/train/NAME): figures of every step, and the state at the end

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Exported models in the real SAELens, and SAEs of SAELens imported, on real activations: saelens.py HSAE [FOLDER]
 
 Needs sae-lens in a virtual environment of its own (ran with sae-lens 6.54.12, torch 2.15.0, transformers 5.24.0, numpy 2.4.6, Python 3.11):

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """GFLOP/s of OpenBLAS (Debian: libopenblas0-pthread) for the encoder's product, x [batch, width] times E [features, width] transposed.
 
 sgemm.py BATCH,WIDTH,FEATURES... [--threads 2] [--repeats 9] [--library libopenblas.so.0]   one line of JSON per shape

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Activations with known structure, for timing at sizes of which no real ones are at hand. Needs numpy.
 
 synthetic.py OUT [--rows 4096] [--width 2304] [--atoms 8192] [--active 40] [--noise 0.3] [--seed 0]

@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Writes the calls of test_nulls.c: every public function once for each of its pointers, with NULL there.
 
     make_nulls.py OUT HEADER...

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every allocation of loading, training, saving and encoding fails in turn: alone, and with all that come after it. Each time there is an
  * error code and a message, files that were there are whole, and nothing is lost (AddressSanitizer) or left behind. Where it was a large
  * one, the message says how much was asked for. The same for every piece of a file that is read; and files that are written to between two

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The benchmark: its counting by hand on a small example, its made-up data, and the consistency of a whole result. */
 #include "support.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The check of a step (src/train/check.h): quiet where all is right, in every step of runs of many kinds, and not where one number is
  * wrong. The device is the reference, whose kernels are replaced at link time by ones that can be told to go wrong. $HSAE_CHECK_DEVICE:
  * another device, for the runs that are right. */

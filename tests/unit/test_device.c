@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The device interface: one suite for every device that can be opened. It asks a device for its limits, never for its name. Results of the
  * swap kernel are compared with the reference device. */
 #include "support.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What becomes of training that is no longer finite: whatever part of the state it shows in, nothing is saved, and it is said where. The
  * parts are spoilt on the device, as a kernel would. */
 #include "support.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Half precision, npz archives, and what exports and imports refuse; tests/cli/test_exchange.py tests whole models. */
 #include "data/bytes.h"
 #include "data/npz.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The explorer against counting by hand on a golden model; the same whatever the rows of a batch. Its files: tests/cli/test_explore.py. */
 #include "support.h"
 

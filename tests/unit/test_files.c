@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Files that are read at offsets while others write to them, and outputs that replace a file in one step. */
 #include "support.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The fingerprint of a data set: what it takes for the same, and what not. */
 #include "support.h"
 

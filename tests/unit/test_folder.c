@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Names of files in a data folder: their order, sets with holes, what other tools' files begin with. */
 #include "data/folder.h"
 #include "data/foreign_files.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The trainer's gradients against central differences of the loss, computed here densely in double from its formulas.
  *
  * One step from second moments v = 0 leaves v = (1 - beta2) g^2, which gives |g| of every parameter; the sign is that of its move. The

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Files that the real libraries wrote (tests/data/make_inputs.py), read and compared with what was put in. */
 #include "support.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Our reader of JSON against jansson's. */
 #include "support.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Devices with less than these have: the same results by smaller tiles and more pieces, or a refusal that says what is missing. */
 #include "support.h"
 

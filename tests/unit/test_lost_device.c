@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A device that is lost, or whose work never ends: an error, after which everything else works on and a checkpoint is gone on from. */
 #include "support.h"
 

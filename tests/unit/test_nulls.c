@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Every pointer of the public API as NULL: calls that make_nulls.py writes. */
 #include "support.h"
 

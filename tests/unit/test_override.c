@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The keys that may change when a run is gone on with, and those that may not. */
 #include "support.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* When a wait is given up: on a CPU, where no thread works any more or all run in circles; on a GPU, after its time. */
 #include "support.h"
 

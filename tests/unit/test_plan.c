@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a plan says is what a run takes. */
 #include "support.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Files as POSIX has them and Windows does not: pipes, links, limits, permissions. */
 #include "support.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which devices the rows of src/device/quirks.c apply to: each to those that it is meant for, and not to their neighbours. */
 #include "support.h"
 

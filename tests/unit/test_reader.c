@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Reading ahead: the right rows in the right order whatever the batch, the dtypes and the slice; errors when their batch is wanted and not
  * before; ending at any time. */
 #include "support.h"

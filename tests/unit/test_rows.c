@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Rows that are left out: the rule, calibration, training and its counts, sessions, and the check of a whole data set. */
 #include "support.h"
 

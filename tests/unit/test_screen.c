@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Screening loses no pair: rows that rounding to 16 bits hurts most, with cuts a hair below what a pair reaches, and a hair above. */
 #include "support.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The self-test finds a device on which one kernel gets one number wrong, in training and in sessions. */
 #include "support.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Sizes near every power of 2 at which 32 bits end: a plan, or a refusal that says what is too large; never a crash. */
 #include "support.h"
 #include "train/trainer.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The public safetensors functions: what goes in comes out, and what cannot be is refused. */
 #include "support.h"
 

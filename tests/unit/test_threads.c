@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the headers say of threads: a context, data sets, models and tensor files are shared by any number of them; different devices, and
  * what is made on them, are independent; whatever belongs to one thread at a time may be handed on. Built with ThreadSanitizer by
  * tests/tsan.sh, which sees what goes wrong only now and then. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Training as a whole: the same bits from the same seed, through stops, short lists, cut tensors and the ways of feeding it; refusals. One
  * suite for every device that can be opened. */
 #include "support.h"

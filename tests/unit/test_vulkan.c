@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What only the Vulkan device has: barriers, blocks of descriptors, fences, transfers in pieces, the pipeline cache, drivers that fail. The
  * validation layer, where it is installed, must stay silent. Results are compared with the reference device. */
 #include <setjmp.h>

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What stands in the card's place: the overview, and what the page is made of. */
 
 function table(caption, head, rows) {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* A feature's card: its figures, its family, the contexts it fires in. */
 
 const MEANINGS = {

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The page's data: blocks of base64, raw deflate and JSON, inflated when asked for; the forest as flat arrays over all features.
  *
  * A feature is a number g = base[level] + index everywhere in these scripts; parents have smaller numbers than their children. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What `hsae explore` has found, and the forms it is written in. Functions that return int give CLI_DONE, or another exit status after a
  * message; *bytes: what was written. */
 #ifndef HSAE_TOOLS_EXPLORE_H

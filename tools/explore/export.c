@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the features respond to, for other tools. */
 #include "explore.h"
 #include "hsae/json_text.h"

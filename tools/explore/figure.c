@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The tree under one feature as a drawing that can be printed: boxes from left to right, in each the strongest contexts, tokens shaded by
  * activation. All text is set in columns of one width, so that nothing need be measured. */
 #include "explore.h"

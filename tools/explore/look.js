@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* How things look: elements, tokens, numbers, colours, the tooltip. Text of the data goes in by textContent alone. */
 
 const $ = id => document.getElementById(id);

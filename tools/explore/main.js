@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The page's state is its address: #TARGET?VIEW, where TARGET is l2/1234 (a feature), t/4711 (a token's path), find (q in the text), about or
  * nothing. */
 

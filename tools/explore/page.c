@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The explorer's page: tools/explore/page.html with the data in blocks, each a script element with the base64 of the raw deflate of JSON.
  * tests/explore/sample.py writes the same blocks; what they hold is described there and in tools/explore/data.js. */
 #include "explore.h"

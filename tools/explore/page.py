@@ -1,4 +1,5 @@
 #!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
 """Makes the explorer's page of its parts, ready for the data.
 
 page.py OUT.html page.html page.css NAME.js...    scripts in this order, in one scope; <!--DATA--> is left for the blocks of data

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The path view, and how to get there by words: one token, the strongest features of every level on it, and the lines of the forest between them. */
 
 const REACH = 24;

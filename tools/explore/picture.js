@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The forest as a picture on canvas: rings from the middle out, or layers from left to right; a feature is as wide as it has leaves.
  *
  * Features lie side by side on the unit interval, children within their parent. What is seen is a part of it, [from, to], and the levels

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The forest as a tree or a list: which features match, in which order, and the few rows that are in sight. */
 
 const ROW = 32;

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hsae bench: how fast a device trains, kernel by kernel, against what it reaches at best. */
 #include "cli.h"
 #include "run_folder.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Line charts as inline SVG. Memory and size of the picture are bounded whatever the number of points: each column of pixels keeps the mean
  * of its points, which the line goes through, and the lowest and the highest, which show as a paler band. The page styles the classes:
  * l0 .. l7 the colours of the lines, l line (l p: a single point), b band, d its end, m mark, g grid, a axis, x and y the axes' numbers. */

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Messages, signals, the status line and standard output. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What the commands of `hsae` share: options, messages, signals, output. */
 #ifndef HSAE_TOOLS_CLI_H
 #define HSAE_TOOLS_CLI_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hsae decode: the features that `hsae encode` wrote back to activations, one reconstruction for each level. */
 #include "cli.h"
 #include "text.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Which device a command computes on. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hsae devices: what there is to compute on. */
 #include "cli.h"
 #include "text.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hsae encode: activations to the active features of every level, as compressed sparse rows. */
 #include "cli.h"
 #include "text.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hsae eval: the figures of a model on a data set. */
 #include "cli.h"
 #include "run_folder.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Evaluating a model and showing the figures. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hsae explore: what the features of a model respond to, as a page, a figure, or files for other tools. */
 #include "explore/explore.h"
 #include "run_folder.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hsae export: a model in the files of other tools, or with its weights in half precision. */
 #include "cli.h"
 #include "text.h"

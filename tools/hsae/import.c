@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hsae import: SAEs of other tools as one model. */
 #include "cli.h"
 #include "text.h"

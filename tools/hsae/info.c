@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hsae info: what a model, a checkpoint, a file of features or a data set holds. */
 #include "cli.h"
 #include "text.h"

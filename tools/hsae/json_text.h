@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* JSON written piece by piece into memory: for blocks of many numbers, where building objects would cost too much. */
 #ifndef HSAE_TOOLS_JSON_TEXT_H
 #define HSAE_TOOLS_JSON_TEXT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hsae: hierarchical sparse autoencoders from the command line. */
 #include "cli.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Reading the command line, and --help. */
 #include "cli.h"
 

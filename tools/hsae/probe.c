@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hsae __probe: drivers are loaded here first, where nothing is lost when they crash or hang. */
 #include "cli.h"
 

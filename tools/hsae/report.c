@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hsae report: the page of a run, made again. */
 #include "run_report.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Command lines of `hsae train` as a shell reads them. */
 #ifndef HSAE_TOOLS_RUN_COMMAND_H
 #define HSAE_TOOLS_RUN_COMMAND_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "run_data.h"
 
 #include "text.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What a run trains on and is evaluated on, as run.json records it, and whether that is still the same. */
 #ifndef HSAE_TOOLS_RUN_DATA_H
 #define HSAE_TOOLS_RUN_DATA_H

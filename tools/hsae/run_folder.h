@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* The files of a run: DIR/config.json, metrics.jsonl, checkpoint-{step}.safetensors, model.safetensors, evaluation.json, run.json
  * (run_record.h), report.html (run_report.h). Functions that return int give CLI_DONE, or CLI_FAILED after a message. */
 #ifndef HSAE_TOOLS_RUN_FOLDER_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* run.json: command, data, device, begin and end of every part of a run. */
 #include "run_record.h"
 

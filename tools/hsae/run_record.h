@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* DIR/run.json: how a run came to be, one part for each `hsae train` that worked on it. Functions that return int give CLI_DONE, or
  * CLI_FAILED after a message. */
 #ifndef HSAE_TOOLS_RUN_RECORD_H

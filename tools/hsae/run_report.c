@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* report.html of a run. */
 #include "run_report.h"
 

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* DIR/report.html: curves, evaluation, device, data, configuration and command of a run, as one page that needs nothing else. Made from
  * config.json, metrics.jsonl, evaluation.json and run.json alone; all but the first may be missing. */
 #ifndef HSAE_TOOLS_RUN_REPORT_H

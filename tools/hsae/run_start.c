@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 #include "run_start.h"
 
 #include "run_data.h"

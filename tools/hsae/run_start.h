@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Where `hsae train` starts: from the beginning or from a checkpoint, in a folder that is new, holds its run already, or holds another one.
  * Functions that return int give CLI_DONE, or CLI_FAILED after a message. */
 #ifndef HSAE_TOOLS_RUN_START_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* What is wrong with a run that ended well: figures that no one wants, and the option that would change them. */
 #ifndef HSAE_TOOLS_RUN_WARNINGS_H
 #define HSAE_TOOLS_RUN_WARNINGS_H

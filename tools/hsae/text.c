@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Text of unknown origin, for HTML, JSON and shells. */
 #include "text.h"
 

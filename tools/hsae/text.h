@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* Text of unknown origin (paths, names of devices), written so that it shows as it is and does nothing else. */
 #ifndef HSAE_TOOLS_TEXT_H
 #define HSAE_TOOLS_TEXT_H

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hsae train: a run from activations to a model, in a folder of its own. */
 #include "run_command.h"
 #include "run_data.h"

@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hsae tree: a hierarchy over a model that was trained without one, or over SAEs of other tools. */
 #include "cli.h"
 #include "text.h"

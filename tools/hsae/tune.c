@@ -1,3 +1,4 @@
+/* SPDX-License-Identifier: MIT */
 /* hsae tune: finds the fastest shapes of a device's kernels and keeps them for later runs. */
 #include "cli.h"
 #include "text.h"
