@@ -42,7 +42,7 @@ typedef struct hsae_device_info {
     char pci[16];     /* "0000:03:00.0", "" where the driver does not tell */
     char uuid[40];    /* of the hardware, the same in all drivers that tell; 32 hexadecimal digits, or "" */
     char same_as[32]; /* id of the device that is the same GPU through a driver that is preferred (hsae_device_list); "": there is none */
-    const char *second_since; /* why that one is preferred; a static phrase, NULL where `same_as` is "" */
+    const char *same_as_reason; /* why that one is preferred; a static phrase, NULL where `same_as` is "" */
 } hsae_device_info;
 
 /* An open device. Several can be open at once. One thread at a time may use a device and the objects made on it; different devices

@@ -81,7 +81,7 @@ void hsae_devices_pair(hsae_device_info *list, size_t count)
         while (to[root] != root) /* by its address the same as one that is by its name the same as a third */
             root = to[root];
         snprintf(list[i].same_as, sizeof list[i].same_as, "%s", root == i ? "" : list[root].id);
-        list[i].second_since = root == i ? NULL : why_second(&list[i], &list[root]);
+        list[i].same_as_reason = root == i ? NULL : why_second(&list[i], &list[root]);
     }
     free(to);
 }

@@ -3,8 +3,8 @@
  * swap kernel are compared with the reference device. */
 #include "support.h"
 
-#include "device/device.h"
 #include "device/choice.h"
+#include "device/device.h"
 #include "device/quirks.h"
 
 enum { FEATURES = 1000, CHILDREN = 700, GROUP_SIZE = 64 };
@@ -700,7 +700,7 @@ static void test_choice(void **state)
         hsae_devices_pair(list, count);
         for (size_t i = 0; i < count; i++) {
             assert_string_equal(list[i].same_as, machines[m].same_as[i]);
-            assert_int_equal(list[i].second_since != NULL, *list[i].same_as != 0);
+            assert_int_equal(list[i].same_as_reason != NULL, *list[i].same_as != 0);
         }
         assert_string_equal(list[hsae_devices_best(list, count, reason)].id, machines[m].best);
         assert_string_equal(reason, machines[m].reason);

@@ -65,7 +65,7 @@ static json_t *device_json(const hsae_device_info *device, const char *tested)
     if (object && *device->same_as)
         json_object_set_new(object, "same_as", json_string(device->same_as));
     if (object && *device->same_as)
-        json_object_set_new(object, "second_since", json_string(device->second_since));
+        json_object_set_new(object, "second_since", json_string(device->same_as_reason));
     if (tested && object)
         json_object_set_new(object, "self_test", json_string(tested));
     return object;
@@ -87,7 +87,7 @@ static void print_device(const hsae_device_info *device, const char *tested)
         printf(" (%.3g GiB of it in a kernel)", gib(limits->max_binding_bytes));
     printf(", work-groups up to %u, local memory %u KiB", limits->max_group_size, limits->max_local_bytes / 1024);
     if (*device->same_as)
-        printf(", the same GPU as %s, by a driver that comes second: %s", device->same_as, device->second_since);
+        printf(", the same GPU as %s, by a driver that comes second: %s", device->same_as, device->same_as_reason);
     for (size_t i = 0; cli_verbose == CLI_VERBOSE && hsae_device_quirk(device, i, NULL); i++)
         printf(", quirk: %s", hsae_device_quirk(device, i, NULL));
     if (tested)
