@@ -26,7 +26,7 @@ struct plan_device {
         uint32_t buffers;
         uint64_t bytes;
     } * alive;
-    bool later;
+    bool allocated_later;
     bool host_is_short; /* the error is that the machine's memory does not do */
 };
 
@@ -47,7 +47,7 @@ static bool add_row(struct plan_device *own, const char *label, bool host)
     if (!rows || !alive)
         return false;
     alive[plan->row_count] = (struct alive){0};
-    rows[plan->row_count] = (hsae_plan_row){.later = own->later, .host = host};
+    rows[plan->row_count] = (hsae_plan_row){.allocated_later = own->allocated_later, .host = host};
     memcpy(rows[plan->row_count++].label, label, strlen(label));
     return true;
 }
@@ -69,7 +69,8 @@ static hsae_status note_buffer(struct hsae_device *device, uint64_t size, enum h
     struct alive *alive = &own->alive[at];
     alive->buffers++;
     alive->bytes += size;
-    if (alive->bytes > plan->rows[at].bytes && (plan->rows[at].later || !own->later)) { /* what grows later is in most_bytes */
+    if (alive->bytes > plan->rows[at].bytes &&
+        (plan->rows[at].allocated_later || !own->allocated_later)) { /* what grows later is in peak_bytes */
         plan->rows[at].buffers = alive->buffers;
         plan->rows[at].bytes = alive->bytes;
     }
@@ -215,14 +216,14 @@ static hsae_status fail_memory(const struct plan_device *own)
             largest = &own->plan->rows[k];
     return hsae_fail(own->base.context, HSAE_ERROR_DEVICE_MEMORY,
                      "%s: the run needs %" PRIu64 " bytes of memory, the device has %" PRIu64 "; the largest part, %" PRIu64 ", is for %s",
-                     info->id, own->plan->start_bytes, info->limits.memory_bytes, largest->bytes, largest->label);
+                     info->id, own->plan->initial_bytes, info->limits.memory_bytes, largest->bytes, largest->label);
 }
 
 /* What the run takes of the machine's memory: on a CPU what is on the device, too. */
 static hsae_status check_host(struct plan_device *own)
 {
     const hsae_memory_plan *plan = own->plan;
-    uint64_t needed = plan->host_bytes + (own->base.info.type == HSAE_DEVICE_CPU ? plan->start_bytes : 0);
+    uint64_t needed = plan->host_bytes + (own->base.info.type == HSAE_DEVICE_CPU ? plan->initial_bytes : 0);
     own->host_is_short = needed > hsae_os_memory();
     if (!own->host_is_short)
         return HSAE_OK;
@@ -240,9 +241,9 @@ static hsae_status make_trainer(struct plan_device *own, const hsae_config *conf
         status = hsae_step_record(*trainer);
     if (status)
         return status;
-    own->plan->start_bytes = own->base.allocated_bytes;
+    own->plan->initial_bytes = own->base.allocated_bytes;
     own->plan->host_bytes = host_bytes(*trainer);
-    return own->plan->start_bytes > own->base.info.limits.memory_bytes ? fail_memory(own) : check_host(own);
+    return own->plan->initial_bytes > own->base.info.limits.memory_bytes ? fail_memory(own) : check_host(own);
 }
 
 /* What a trainer makes at the start, for dead features, and for an update of the tree. */
@@ -251,13 +252,13 @@ static hsae_status make_buffers(struct plan_device *own, const hsae_config *conf
     hsae_trainer *trainer = NULL;
     hsae_status status = make_trainer(own, config, dim, dtype, &trainer);
     if (!status) { /* that it may not fit later is said, but no error */
-        own->later = true;
+        own->allocated_later = true;
         for (uint32_t l = 0; l < config->level_count; l++)
             trainer->ghost_capacity[l] = config->ghost ? config->levels[l] : 0;
         status = hsae_ghost_buffers(trainer);
         if (!status && config->hierarchy_period)
             status = hsae_hierarchy_update(trainer);
-        own->plan->most_bytes = own->base.peak_bytes - own->base.staging_bytes;
+        own->plan->peak_bytes = own->base.peak_bytes - own->base.staging_bytes;
     }
     hsae_trainer_destroy(&trainer);
     free(own->alive);
@@ -306,8 +307,8 @@ static void say_what_fits(const hsae_device *device, const hsae_config *given, u
         plan->fitting_batch = smaller.batch;
     if (find_fit(device, false, true, dim, dtype, &flatter))
         memcpy(plan->fitting_levels, flatter.levels, flatter.level_count * sizeof *flatter.levels);
-    plan->only_both = !plan->fitting_batch && !plan->fitting_levels[0] && find_fit(device, true, true, dim, dtype, &both);
-    if (plan->only_both) {
+    plan->needs_both = !plan->fitting_batch && !plan->fitting_levels[0] && find_fit(device, true, true, dim, dtype, &both);
+    if (plan->needs_both) {
         plan->fitting_batch = both.batch;
         memcpy(plan->fitting_levels, both.levels, both.level_count * sizeof *both.levels);
     }
@@ -327,7 +328,7 @@ hsae_status hsae_memory_plan_make(const hsae_device *device, const hsae_config *
     hsae_status status = hsae_config_resolve(device->context, &config, dim);
     if (!status) {
         status = make_buffers(&own, &config, dim, dtype);
-        plan->start_bytes = plan->start_bytes ? plan->start_bytes : own.base.allocated_bytes;
+        plan->initial_bytes = plan->initial_bytes ? plan->initial_bytes : own.base.allocated_bytes;
         plan->available_bytes = device->info.limits.memory_bytes;
         plan->fits = !status;
     }

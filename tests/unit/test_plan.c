@@ -41,17 +41,17 @@ static void check_device(const char *id)
         assert_int_equal(device->buffers, 0);
         device->peak_bytes = 0;
         assert_ok(hsae_trainer_create_from_memory(device, &config, rows, ROWS, DIM, &trainer));
-        assert_int_equal(device->allocated_bytes, plan->start_bytes);
+        assert_int_equal(device->allocated_bytes, plan->initial_bytes);
         uint64_t listed = 0, host = 0;
         for (size_t k = 0; k < plan->row_count; k++)
-            if (!plan->rows[k].later)
+            if (!plan->rows[k].allocated_later)
                 *(plan->rows[k].host ? &host : &listed) += plan->rows[k].bytes;
-        assert_int_equal(listed, plan->start_bytes);
+        assert_int_equal(listed, plan->initial_bytes);
         assert_int_equal(host, device->staging_bytes);
         for (int step = 0; step < 6; step++)
             assert_ok(hsae_trainer_step(trainer, rows + (size_t)(step % 4) * config.batch * DIM, NULL));
         /* At the start the first batch is staged, too. */
-        assert_in_range(device->peak_bytes, plan->start_bytes, plan->most_bytes + device->staging_bytes + BATCH * DIM * sizeof(float));
+        assert_in_range(device->peak_bytes, plan->initial_bytes, plan->peak_bytes + device->staging_bytes + BATCH * DIM * sizeof(float));
         hsae_trainer_destroy(&trainer);
         hsae_memory_plan_free(&plan);
     }
@@ -84,7 +84,7 @@ static void test_what_would_fit(void **state)
     config.batch = plan->fitting_batch;
     hsae_memory_plan_free(&plan);
     assert_ok(hsae_memory_plan_make(device, &config, NULL, DIM, &plan));
-    assert_true(plan->fits && plan->start_bytes <= 4 << 20);
+    assert_true(plan->fits && plan->initial_bytes <= 4 << 20);
     hsae_memory_plan_free(&plan);
     config.batch *= 2;
     assert_ok(hsae_memory_plan_make(device, &config, NULL, DIM, &plan));
@@ -137,7 +137,7 @@ static void check_fit(hsae_device *device, hsae_config config, const hsae_memory
 struct lesser {
     uint64_t memory, binding;
     uint32_t groups, bindings, batch, levels;
-    bool only_both;
+    bool needs_both;
 };
 
 static void check_lesser(const char *id, const struct lesser *lesser)
@@ -162,14 +162,14 @@ static void check_lesser(const char *id, const struct lesser *lesser)
     limits->max_bindings = lesser->bindings ? lesser->bindings : limits->max_bindings;
     assert_ok(hsae_memory_plan_make(device, &config, NULL, DIM, &plan));
     if (plan->fits || plan->fitting_batch != lesser->batch || plan->fitting_levels[0] != lesser->levels ||
-        plan->only_both != lesser->only_both)
+        plan->needs_both != lesser->needs_both)
         fail_msg("%s: fits %d, batch %u, levels from %u, only both %d: %s", id, plan->fits, plan->fitting_batch, plan->fitting_levels[0],
-                 plan->only_both, messages[HSAE_LOG_ERROR]);
-    if (plan->only_both)
+                 plan->needs_both, messages[HSAE_LOG_ERROR]);
+    if (plan->needs_both)
         check_fit(device, config, plan, true, true, lesser->memory);
     else if (plan->fitting_batch)
         check_fit(device, config, plan, true, false, lesser->memory);
-    if (!plan->only_both && plan->fitting_levels[0])
+    if (!plan->needs_both && plan->fitting_levels[0])
         check_fit(device, config, plan, false, true, lesser->memory);
     hsae_memory_plan_free(&plan);
     hsae_device_close(&device);
@@ -183,9 +183,9 @@ static void test_lesser_devices(void **state)
         {.memory = 3 << 20, .batch = 128, .levels = 32},
         {.memory = 2 << 20, .batch = 32, .levels = 16},
         {.memory = 1 << 20, .levels = 4},
-        {.memory = 1 << 19, .batch = 32, .levels = 8, .only_both = true},
-        {.binding = 60000, .batch = 64, .levels = 16, .only_both = true},
-        {.binding = 30000, .batch = 32, .levels = 8, .only_both = true},
+        {.memory = 1 << 19, .batch = 32, .levels = 8, .needs_both = true},
+        {.binding = 60000, .batch = 64, .levels = 16, .needs_both = true},
+        {.binding = 30000, .batch = 32, .levels = 8, .needs_both = true},
         {.groups = 4},
         {.bindings = 20},
     };

@@ -200,9 +200,9 @@ static void describe_fit(const hsae_memory_plan *plan, const char *id, char text
         end += (size_t)snprintf(levels + end, sizeof levels - end, "%s%" PRIu32, l ? "," : "--levels ", plan->fitting_levels[l]);
     if (plan->fitting_batch)
         snprintf(text, 256, "with --batch %" PRIu32 "%s%s it would fit %s", plan->fitting_batch,
-                 plan->only_both ? " "
-                 : *levels       ? " or "
-                                 : "",
+                 plan->needs_both ? " "
+                 : *levels        ? " or "
+                                  : "",
                  levels, id);
     else if (*levels)
         snprintf(text, 256, "with %s it would fit %s; a smaller batch would not do", levels, id);
@@ -223,7 +223,7 @@ static void say_what_fits(const struct train *train, const hsae_config *config)
         return;
     describe_fit(plan, id, text);
     if (plan->fits)
-        cli_warning("the run needs %.0f MiB of %s, which has %.0f MiB: other programs hold too much of it", mib(plan->start_bytes), id,
+        cli_warning("the run needs %.0f MiB of %s, which has %.0f MiB: other programs hold too much of it", mib(plan->initial_bytes), id,
                     mib(plan->available_bytes));
     else
         cli_warning("%s (--dry-run shows what is needed)", text);
@@ -630,12 +630,12 @@ static json_t *plan_json(const hsae_memory_plan *plan)
     for (size_t k = 0; k < plan->row_count; k++) {
         const hsae_plan_row *row = &plan->rows[k];
         json_array_append_new(rows, json_pack("{s:s, s:I, s:I, s:b, s:b}", "label", row->label, "buffers", (json_int_t)row->buffers,
-                                              "bytes", (json_int_t)row->bytes, "later", row->later, "host", row->host));
+                                              "bytes", (json_int_t)row->bytes, "later", row->allocated_later, "host", row->host));
     }
-    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:b, s:I, s:o, s:b}", "buffers", rows, "start_bytes", (json_int_t)plan->start_bytes,
-                     "most_bytes", (json_int_t)plan->most_bytes, "host_bytes", (json_int_t)plan->host_bytes, "available_bytes",
+    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:b, s:I, s:o, s:b}", "buffers", rows, "start_bytes", (json_int_t)plan->initial_bytes,
+                     "most_bytes", (json_int_t)plan->peak_bytes, "host_bytes", (json_int_t)plan->host_bytes, "available_bytes",
                      (json_int_t)plan->available_bytes, "fits", plan->fits, "fitting_batch", (json_int_t)plan->fitting_batch,
-                     "fitting_levels", levels, "only_both", plan->only_both);
+                     "fitting_levels", levels, "only_both", plan->needs_both);
 }
 
 static void print_plan(const hsae_memory_plan *plan)
@@ -643,11 +643,11 @@ static void print_plan(const hsae_memory_plan *plan)
     printf("%-34s%9s%14s\n", "buffer", "number", "MiB");
     for (size_t k = 0; k < plan->row_count; k++)
         printf("%-34s%9u%14.2f%s%s\n", plan->rows[k].label, plan->rows[k].buffers, mib(plan->rows[k].bytes),
-               plan->rows[k].host ? "  host" : "", plan->rows[k].later ? "  later" : "");
+               plan->rows[k].host ? "  host" : "", plan->rows[k].allocated_later ? "  later" : "");
     if (plan->fits)
         printf("\non the device   %12.2f MiB at the start, at most %.2f MiB; it has %.2f MiB\nin host memory  %12.2f MiB, with rows read "
                "ahead\n",
-               mib(plan->start_bytes), mib(plan->most_bytes), mib(plan->available_bytes), mib(plan->host_bytes));
+               mib(plan->initial_bytes), mib(plan->peak_bytes), mib(plan->available_bytes), mib(plan->host_bytes));
     else
         printf("\nIt does not fit.\n"); /* the library said what is missing */
 }
