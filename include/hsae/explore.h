@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Exploring a model: what each feature responds to in a data set with known tokens.
  *
- *     hsae_explore -> hsae_explorer_evaluation, _feature, _text, _run, _path ... -> hsae_explorer_free
+ *     hsae_explore -> hsae_explorer_evaluation, _feature, _text, _span, _token_features ... -> hsae_explorer_free
  *
  * The data are read in two passes of the model (after one that only takes their mean): statistics and the places of the contexts, then
  * the contexts themselves. The result does not depend on the session's rows; on another device it is the same up to float rounding.
@@ -30,7 +30,7 @@ typedef struct hsae_explore_params {
     uint32_t contexts;       /* strongest contexts of a feature; 0: 20; at most 1000 */
     uint32_t samples;        /* contexts sampled across the activations of a feature; 0: 5; at most 32 */
     uint32_t context_length; /* tokens of a window, two thirds of them before its peak; 0: 32; at most 1024 */
-    uint64_t paths;          /* tokens whose active features are kept; 0: 131072 */
+    uint64_t feature_tokens; /* tokens whose active features are kept; 0: 131072 */
 } hsae_explore_params;
 
 /* The result. Immutable: any number of threads may read it. Pointers into it live as long as it does; it holds the model's tree as a copy.
@@ -95,30 +95,30 @@ HSAE_API uint32_t hsae_explorer_token_count(const hsae_explorer *explorer);
 HSAE_API const char *hsae_explorer_token(const hsae_explorer *explorer, uint32_t token, uint32_t *size);
 
 /* Consecutive kept tokens of one sequence, by rising `start`. */
-typedef struct hsae_run {
+typedef struct hsae_token_span {
     uint64_t start, sequence; /* row of the first token; line, counted from 0 */
     uint32_t length;
     const uint32_t *tokens;
-} hsae_run;
-HSAE_API uint64_t hsae_explorer_run_count(const hsae_explorer *explorer);
-HSAE_API hsae_run hsae_explorer_run(const hsae_explorer *explorer, uint64_t index);
+} hsae_token_span;
+HSAE_API uint64_t hsae_explorer_span_count(const hsae_explorer *explorer);
+HSAE_API hsae_token_span hsae_explorer_span(const hsae_explorer *explorer, uint64_t index);
 /* The tokens of an excerpt, [excerpt->length], and its sequence (NULL: not wanted). */
 HSAE_API const uint32_t *hsae_explorer_tokens(const hsae_explorer *explorer, const hsae_excerpt *excerpt, uint64_t *sequence);
 
-/* The features that are active on one token, by rising `row`. Kept for all tokens of windows if these are at most params.paths; else for
- * the peaks first, then for whole windows, in the order of the excerpts. */
-typedef struct hsae_path_feature {
+/* The features that are active on one token, by rising `row`. Kept for all tokens of windows if these are at most params.feature_tokens;
+ * else for the peaks first, then for whole windows, in the order of the excerpts. */
+typedef struct hsae_token_feature {
     uint32_t feature;
     float activation;
-} hsae_path_feature;
-typedef struct hsae_path {
+} hsae_token_feature;
+typedef struct hsae_token_features {
     uint64_t row;
-    uint32_t count[HSAE_MAX_LEVELS];                    /* at most HSAE_EXPLORE_STRONGEST */
-    uint32_t left_out[HSAE_MAX_LEVELS];                 /* weaker ones */
-    const hsae_path_feature *features[HSAE_MAX_LEVELS]; /* by falling activation, ties by index */
-} hsae_path;
-HSAE_API uint64_t hsae_explorer_path_count(const hsae_explorer *explorer);
-HSAE_API void hsae_explorer_path(const hsae_explorer *explorer, uint64_t index, hsae_path *out);
+    uint32_t count[HSAE_MAX_LEVELS];                     /* at most HSAE_EXPLORE_STRONGEST */
+    uint32_t left_out[HSAE_MAX_LEVELS];                  /* weaker ones */
+    const hsae_token_feature *features[HSAE_MAX_LEVELS]; /* by falling activation, ties by index */
+} hsae_token_features;
+HSAE_API uint64_t hsae_explorer_token_features_count(const hsae_explorer *explorer);
+HSAE_API void hsae_explorer_token_features(const hsae_explorer *explorer, uint64_t index, hsae_token_features *out);
 
 #ifdef __cplusplus
 }

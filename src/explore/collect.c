@@ -151,7 +151,7 @@ static void settle(hsae_explorer *explorer, uint32_t l, uint32_t feature, uint32
 {
     struct explore_level *level = &explorer->levels[l];
     struct peak peak = level->pending[feature];
-    peak.after = (uint16_t)(after < explorer->most_after ? after : explorer->most_after);
+    peak.after = (uint16_t)(after < explorer->max_after ? after : explorer->max_after);
     struct heap top = {level->top + (uint64_t)feature * explorer->contexts, level->top_count[feature], l, feature, false};
     struct heap pool = {level->pool + (uint64_t)feature * HSAE_EXPLORE_POOL, level->pool_count[feature], l, feature, true};
     level->top_count[feature] = offer(&top, explorer->contexts, &peak);
@@ -167,11 +167,11 @@ static void note_peak(hsae_explorer *explorer, uint32_t l, uint32_t feature, uin
         if (value <= pending->value)
             return;
     } else if (pending->value > 0) {
-        settle(explorer, l, feature, explorer->most_after);
+        settle(explorer, l, feature, explorer->max_after);
     } else {
         level->touched[level->touched_count++] = feature;
     }
-    *pending = (struct peak){row, value, (uint16_t)(before < explorer->most_before ? before : explorer->most_before), 0};
+    *pending = (struct peak){row, value, (uint16_t)(before < explorer->max_before ? before : explorer->max_before), 0};
 }
 
 /* The sequence ended before `row`. */

@@ -241,11 +241,11 @@ static hsae_status keep_text(hsae_explorer *explorer, uint64_t row, const struct
 }
 
 /* The strongest of a row's features at one level; *count of them. */
-static void strongest(const struct hsae_batch *batch, uint32_t l, uint32_t r, hsae_path_feature *out)
+static void strongest(const struct hsae_batch *batch, uint32_t l, uint32_t r, hsae_token_feature *out)
 {
     uint32_t count = 0;
     for (uint32_t k = batch->starts[l][r]; k < batch->starts[l][r + 1]; k++) {
-        hsae_path_feature each = {batch_feature(batch, l, k), batch_value(batch, k)};
+        hsae_token_feature each = {batch_feature(batch, l, k), batch_value(batch, k)};
         uint32_t at = count < HSAE_EXPLORE_STRONGEST ? count++ : HSAE_EXPLORE_STRONGEST;
         for (; at > 0 && out[at - 1].activation < each.activation; at--)
             if (at < HSAE_EXPLORE_STRONGEST)

@@ -69,9 +69,9 @@ static hsae_status check_params(hsae_explorer *explorer, const hsae_explore_para
     explorer->slots = explorer->contexts + explorer->samples;
     explorer->length = params->context_length ? params->context_length : 32;
     before = explorer->length * 2 / 3;
-    explorer->most_before = before;
-    explorer->most_after = explorer->length - before - 1;
-    explorer->path_limit = params->paths ? params->paths : 131072;
+    explorer->max_before = before;
+    explorer->max_after = explorer->length - before - 1;
+    explorer->path_limit = params->feature_tokens ? params->feature_tokens : 131072;
     return HSAE_OK;
 }
 
@@ -225,17 +225,17 @@ const char *hsae_explorer_token(const hsae_explorer *explorer, uint32_t token, u
     return explorer->strings + explorer->string_starts[token];
 }
 
-uint64_t hsae_explorer_run_count(const hsae_explorer *explorer)
+uint64_t hsae_explorer_span_count(const hsae_explorer *explorer)
 {
     return explorer ? explorer->run_count : 0;
 }
 
-hsae_run hsae_explorer_run(const hsae_explorer *explorer, uint64_t index)
+hsae_token_span hsae_explorer_span(const hsae_explorer *explorer, uint64_t index)
 {
     if (!explorer)
-        return (hsae_run){0};
+        return (hsae_token_span){0};
     const struct kept_run *run = &explorer->runs[index];
-    return (hsae_run){run->start, run->sequence, run->length, explorer->text + run->first};
+    return (hsae_token_span){run->start, run->sequence, run->length, explorer->text + run->first};
 }
 
 const uint32_t *hsae_explorer_tokens(const hsae_explorer *explorer, const hsae_excerpt *excerpt, uint64_t *sequence)
@@ -256,16 +256,16 @@ const uint32_t *hsae_explorer_tokens(const hsae_explorer *explorer, const hsae_e
     return explorer->text + run->first + (excerpt->start - run->start);
 }
 
-uint64_t hsae_explorer_path_count(const hsae_explorer *explorer)
+uint64_t hsae_explorer_token_features_count(const hsae_explorer *explorer)
 {
     return explorer ? explorer->path_count : 0;
 }
 
-void hsae_explorer_path(const hsae_explorer *explorer, uint64_t index, hsae_path *out)
+void hsae_explorer_token_features(const hsae_explorer *explorer, uint64_t index, hsae_token_features *out)
 {
     if (!explorer || !out)
         return;
-    *out = (hsae_path){.row = explorer->path_rows[index]};
+    *out = (hsae_token_features){.row = explorer->path_rows[index]};
     for (uint32_t l = 0; l < explorer->level_count; l++) {
         uint64_t list = index * explorer->level_count + l;
         uint32_t active = explorer->path_active[list];

@@ -69,7 +69,7 @@ struct hsae_explorer {
     hsae_context *context;
     uint64_t rows, sequences;
     uint32_t level_count, contexts, samples, slots; /* slots: contexts + samples */
-    uint32_t length, most_before, most_after;       /* of a window */
+    uint32_t length, max_before, max_after;         /* of a window */
     uint64_t path_limit;
     hsae_evaluation evaluation;
     struct explore_level levels[HSAE_MAX_LEVELS];
@@ -95,9 +95,9 @@ struct hsae_explorer {
     /* Paths. */
     uint32_t *path_bits; /* [kept] bits: keep this token's path */
     uint64_t path_count, path_total;
-    uint64_t *path_rows;              /* [path_total] */
-    uint32_t *path_active;            /* [path_total, levels] */
-    hsae_path_feature *path_features; /* [path_total, levels, STRONGEST] */
+    uint64_t *path_rows;               /* [path_total] */
+    uint32_t *path_active;             /* [path_total, levels] */
+    hsae_token_feature *path_features; /* [path_total, levels, STRONGEST] */
 };
 
 /* The first pass: `batch` after the tokens of its rows. */

@@ -70,8 +70,12 @@ static hsae_explorer *explore(const struct world *w, uint32_t rows, uint64_t pat
     const char *tokens = w->tokens;
     hsae_session *session;
     hsae_explorer *explorer;
-    hsae_explore_params params = {
-        .token_paths = &tokens, .token_path_count = 1, .contexts = CONTEXTS, .samples = SAMPLES, .context_length = LENGTH, .paths = paths};
+    hsae_explore_params params = {.token_paths = &tokens,
+                                  .token_path_count = 1,
+                                  .contexts = CONTEXTS,
+                                  .samples = SAMPLES,
+                                  .context_length = LENGTH,
+                                  .feature_tokens = paths};
     assert_int_equal(hsae_session_create(w->device, w->model, rows, &session), HSAE_OK);
     assert_int_equal(hsae_explore(session, w->dataset, &params, NULL, NULL, &explorer), HSAE_OK);
     hsae_session_destroy(&session);
@@ -169,8 +173,8 @@ static void test_rows_of_a_batch(void **state)
             for (uint32_t k = 0; k < a.sibling_count; k++)
                 assert_true(a.siblings[k].feature == b.siblings[k].feature && a.siblings[k].probability == b.siblings[k].probability);
         }
-    assert_int_equal(hsae_explorer_run_count(one), hsae_explorer_run_count(other));
-    assert_int_equal(hsae_explorer_path_count(one), hsae_explorer_path_count(other));
+    assert_int_equal(hsae_explorer_span_count(one), hsae_explorer_span_count(other));
+    assert_int_equal(hsae_explorer_token_features_count(one), hsae_explorer_token_features_count(other));
     hsae_explorer_free(&one);
     hsae_explorer_free(&other);
     close_world(&w);
@@ -182,11 +186,11 @@ static void test_few_paths(void **state)
     struct world w;
     open_world(&w, "two-levels");
     hsae_explorer *explorer = explore(&w, 0, 5);
-    assert_int_equal(hsae_explorer_path_count(explorer), 5);
+    assert_int_equal(hsae_explorer_token_features_count(explorer), 5);
     for (uint64_t k = 1; k < 5; k++) {
-        hsae_path before, path;
-        hsae_explorer_path(explorer, k - 1, &before);
-        hsae_explorer_path(explorer, k, &path);
+        hsae_token_features before, path;
+        hsae_explorer_token_features(explorer, k - 1, &before);
+        hsae_explorer_token_features(explorer, k, &path);
         assert_true(before.row < path.row);
         assert_int_equal(path.count[0] + path.left_out[0], w.features[0].indptr[path.row + 1] - w.features[0].indptr[path.row]);
     }

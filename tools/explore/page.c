@@ -192,7 +192,7 @@ static int write_tokens(struct page *page)
 }
 
 /* Tokens of a run from `start` on, to its end or that of their block; how many. */
-static uint32_t put_run(struct page *page, const hsae_run *run, uint64_t start)
+static uint32_t put_run(struct page *page, const hsae_token_span *run, uint64_t start)
 {
     uint64_t end = run->start + run->length, block_end = (start / TEXT + 1) * TEXT;
     end = end < block_end ? end : block_end;
@@ -214,8 +214,8 @@ static int write_text(struct page *page)
 {
     uint64_t block = UINT64_MAX;
     int status = CLI_DONE;
-    for (uint64_t i = 0; i < hsae_explorer_run_count(page->explorer) && status == CLI_DONE; i++) {
-        hsae_run run = hsae_explorer_run(page->explorer, i);
+    for (uint64_t i = 0; i < hsae_explorer_span_count(page->explorer) && status == CLI_DONE; i++) {
+        hsae_token_span run = hsae_explorer_span(page->explorer, i);
         for (uint32_t done = 0; done < run.length && status == CLI_DONE;) {
             uint64_t start = run.start + done;
             if (start / TEXT != block && block != UINT64_MAX) {
@@ -304,7 +304,7 @@ static int write_features(struct page *page, uint32_t level)
     return status;
 }
 
-static void put_path(struct page *page, const hsae_path *path)
+static void put_path(struct page *page, const hsae_token_features *path)
 {
     struct json_text *text = &page->text;
     json_text_next(text);
@@ -331,18 +331,18 @@ static void put_path(struct page *page, const hsae_path *path)
 
 static int write_paths(struct page *page)
 {
-    uint64_t count = hsae_explorer_path_count(page->explorer), block = 0;
+    uint64_t count = hsae_explorer_token_features_count(page->explorer), block = 0;
     int status = CLI_DONE;
     for (uint64_t i = 0; i < count && status == CLI_DONE;) {
-        hsae_path path;
-        hsae_explorer_path(page->explorer, i, &path);
+        hsae_token_features path;
+        hsae_explorer_token_features(page->explorer, i, &path);
         block = path.row / PATHS;
         json_text_put(&page->text, "{\"tokens\":{");
         while (path.row / PATHS == block) {
             put_path(page, &path);
             if (++i == count)
                 break;
-            hsae_explorer_path(page->explorer, i, &path);
+            hsae_explorer_token_features(page->explorer, i, &path);
         }
         json_text_put(&page->text, "}}");
         cli_status_line(false, "writing paths %3.0f %%", 100.0 * (double)i / (double)count);
