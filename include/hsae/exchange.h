@@ -7,8 +7,8 @@
 #ifndef HSAE_EXCHANGE_H
 #define HSAE_EXCHANGE_H
 
-#include <hsae/file.h>
 #include <hsae/model.h>
+#include <hsae/tensor_file.h>
 
 #ifdef __cplusplus
 extern "C" {

@@ -9,10 +9,10 @@
 #include <hsae/device.h>
 #include <hsae/exchange.h>
 #include <hsae/explore.h>
-#include <hsae/file.h>
 #include <hsae/model.h>
 #include <hsae/plan.h>
 #include <hsae/status.h>
+#include <hsae/tensor_file.h>
 #include <hsae/trainer.h>
 #include <hsae/tune.h>
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "file.h"
 #include "os.h"
-#include <hsae/file.h>
+#include <hsae/tensor_file.h>
 
 #include <errno.h>
 #include <inttypes.h>

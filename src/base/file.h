@@ -4,7 +4,7 @@
 #define HSAE_SRC_FILE_H
 
 #include "context.h"
-#include <hsae/file.h>
+#include <hsae/tensor_file.h>
 
 /* Bytes that are read at an offset: an open file, which others may change or cut meanwhile, or memory. Any number of threads may read one.
  */

@@ -5,7 +5,7 @@
 #include "bench.h"
 
 #include "base/file.h"
-#include <hsae/file.h>
+#include <hsae/tensor_file.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,7 @@
 #define HSAE_SRC_NPZ_H
 
 #include "base/context.h"
-#include <hsae/file.h>
+#include <hsae/tensor_file.h>
 #include <stdbool.h>
 
 /* One array. What its own header says is checked when a stream is opened. */

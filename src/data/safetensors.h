@@ -5,7 +5,7 @@
 
 #include "base/context.h"
 #include "base/file.h"
-#include <hsae/file.h> /* hsae_tensor and the other types */
+#include <hsae/tensor_file.h> /* hsae_tensor and the other types */
 
 /* "F32"; "other". */
 const char *hsae_tensor_type_name(enum hsae_tensor_type type);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* safetensors files: reading any, writing one. Encoded features, reconstructions and everything else that is neither a data set nor a
  * model (those have functions of their own: data.h, model.h). */
-#ifndef HSAE_FILE_H
-#define HSAE_FILE_H
+#ifndef HSAE_TENSOR_FILE_H
+#define HSAE_TENSOR_FILE_H
 
 #include <hsae/status.h>
 #include <stdio.h>
