@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Runs the checks on every implementation of OpenCL and Vulkan that can be had without a GPU, and writes the README's table.
+"""Runs the checks on every implementation of OpenCL and Vulkan that can be had without a GPU, and writes a table.
 
-    matrix.py [--minutes M] [--readme] BUILD [NAME...]
+    matrix.py [--minutes M] [--tables] BUILD [NAME...]
 
 BUILD is a build without sanitizers (meson setup build --buildtype=release). Of each implementation, or of those named: checkgpu, kernel by kernel;
 the golden cases; a training run on the activations of tools/demo, whose evaluation must be that of the reference device. What an implementation
 has not begun after M minutes (15; three times as long where compiling takes minutes) a check is left out, and counted as that. Needs root, to
 install what is missing (Debian 12). Results are kept in BUILD/matrix/NAME.json; a check that is there for the same sources is not run again.
---readme puts the table into README.md. Exit status: 0 all passed, 1 some failed, 77 an implementation cannot be had.
+--tables puts the table into tests/README.md. Exit status: 0 all passed, 1 some failed, 77 an implementation cannot be had.
 """
 import argparse
 import hashlib
@@ -244,9 +244,9 @@ def table(build):
     return "\n".join(lines)
 
 
-def write_readme(text):
+def write_tables(text):
     """Lines of implementations that were not run stay as they are."""
-    path = ROOT / "README.md"
+    path = ROOT / "tests/README.md"
     begin, end = "<!-- tests/matrix.py -->\n", "\n<!-- end -->"
     readme = path.read_text(encoding="utf-8")
     first, last = readme.index(begin) + len(begin), readme.index(end)
@@ -258,7 +258,7 @@ def write_readme(text):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=15)
-    parser.add_argument("--readme", action="store_true")
+    parser.add_argument("--tables", action="store_true")
     parser.add_argument("build", type=pathlib.Path)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(IMPLEMENTATIONS))
     arguments = parser.parse_args()
@@ -275,8 +275,8 @@ def main():
         elif any(has_failed(outcome) for check in ("kernels", "golden", "training") for outcome in runner.results[check].values()):
             status = 1
     print(table(build))
-    if arguments.readme:
-        write_readme(table(build))
+    if arguments.tables:
+        write_tables(table(build))
     return status
 
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A model and the state of a training run in host memory, and their files (formats: README.md). */
+/* A model and the state of a training run in host memory, and their files (tensors: include/hsae/model.h, include/hsae/trainer.h). */
 #ifndef HSAE_SRC_MODEL_H
 #define HSAE_SRC_MODEL_H
 
