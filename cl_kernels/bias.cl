@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Gradient 2 mean R and Adam of some levels' decoder bias c. A work-group has some columns of a level, COLS vectors of them a work-item, and teams
  * of rows (kernels/args.h: COLUMN_LANES). */
-KERNEL_4(bias, READ(0, u32, control), READ(1, vf, residual), MODIFY(2, vf, bias), MODIFY(3, vf, bias_v))
-LOCALS_1(LOCAL(f32, part, WG))
-BEGIN(bias)
+KERNEL(bias)
     u32 width = p.stride / VW, share = COLUMN_LANES(WG) * COLS, shares = (width + share - 1u) / share, nth = GROUP / shares;
     if (nth >= p.count || control[CONTROL_HALT] != 0u)
         return;

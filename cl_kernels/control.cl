@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Ends a step: figures for the host, sparsity control of each level's L0 penalty, last_fired. One work-group a level. squares: the columns' sums
  * of `variance`. */
-KERNEL_9(control, READ(0, u32, levels), READ(1, f32, loss), READ(2, f32, terms), READ(3, u32, active_count), READ(4, f32, squares),
-          READ(5, u32, starts), MODIFY(6, u32, last_fired), MODIFY(7, u32, control), WRITE(8, u32, status))
-LOCALS_2(LOCAL(f32, part, WG), LOCAL(u32, counts, WG))
-BEGIN(control)
+KERNEL(control)
     u32 l = GROUP, at = CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS, figures = STATUS_LEVELS + l * STATUS_LEVEL_WORDS;
     if (l >= p.levels)
         return;

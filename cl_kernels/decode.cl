@@ -3,10 +3,7 @@
 #define ADD_ROW acc[k] = fma_vf(splat(a[j]), FETCH(D, range[j], at[j] + c), acc[k])
 /* Residual R = c + sum a_i D_i - x of some levels, with perturbation: swapped features are left out and their children stand in. One work-group a
  * level, column slice and sample; the sample is fast, so that the slice of D stays in cache. loss: f32 [L][slices][padded], the slice's |R|^2. */
-KERNEL_9(decode, READ(0, vf, x), READ(1, vf, bias), READ4(2, vf, D), READ(6, u32, flags), READ(7, u32, sample_starts), READ(8, u32, samples),
-          READ(9, u32, control), WRITE(10, vf, residual), WRITE(11, f32, loss))
-LOCALS_1(LOCAL(f32, part, WG))
-BEGIN(decode)
+KERNEL(decode)
     u32 turn = GROUP / p.rows, b = GROUP - turn * p.rows, nth = turn / p.slices, slice = turn - nth * p.slices, level = p.level + nth;
     if (nth >= p.count || control[CONTROL_HALT] != 0u)
         return;

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* decode.cl for CPU devices: one pair at a time. Out-of-order cores have many rows on their way by themselves, and pairs that do not count cost
  * nothing but the question. */
-KERNEL_9(decode, READ(0, vf, x), READ(1, vf, bias), READ4(2, vf, D), READ(6, u32, flags), READ(7, u32, sample_starts), READ(8, u32, samples),
-          READ(9, u32, control), WRITE(10, vf, residual), WRITE(11, f32, loss))
-BEGIN(decode)
+CPU_KERNEL(decode)
     u32 turn = GROUP / p.rows, b = GROUP - turn * p.rows, nth = turn / p.slices, slice = turn - nth * p.slices, level = p.level + nth;
     if (nth >= p.count || control[CONTROL_HALT] != 0u)
         return;

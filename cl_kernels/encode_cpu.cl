@@ -2,31 +2,30 @@
 /* encode.cl for CPU devices: a work-item holds COLS features times one panel of 32 samples in registers, a broadcast of E against each vector of
  * the panel. Panels are the fast index: a tile's rows of E stay in the cache while every panel passes, so E streams from memory once. Rows are
  * pointers: with 32-bit or 64-bit indices PoCL's compiler computes addresses in the inner loop, at two thirds of the speed. */
-KERNEL_5(encode, READ(0, vf, panels), READ(1, f32, encoder), READ(2, u32, table), WRITE(3, u32, bits), WRITE(4, vf, scratch))
-BEGIN(encode)
+CPU_KERNEL(encode)
     u32 panel = GROUP % p.words, tile = GROUP / p.words * COLS;
     if (tile >= p.count)
         return;
-    vf acc[COLS * (32u / VW)];
+    vf acc[COLS * VECTORS_PER_WORD];
 #pragma unroll
-    for (u32 f = 0u; f < COLS * (32u / VW); f++)
+    for (u32 f = 0u; f < COLS * VECTORS_PER_WORD; f++)
         acc[f] = splat(0.0f);
     global const f32 *row[COLS];
 #pragma unroll
     for (u32 f = 0u; f < COLS; f++)
-        row[f] = encoder + (p.row + min(tile + f, p.count - 1u)) * p.stride;
-    global const vf *x = panels + panel * p.stride * (32u / VW);
+        row[f] = (global const f32 *)encoder + (p.row + min(tile + f, p.count - 1u)) * p.stride;
+    global const vf *x = panels + panel * p.stride * VECTORS_PER_WORD;
     for (u32 k = 0u; k < p.dim; k++) {
-        vf value[32u / VW];
+        vf value[VECTORS_PER_WORD];
 #pragma unroll
-        for (u32 v = 0u; v < 32u / VW; v++)
-            value[v] = x[k * (32u / VW) + v];
+        for (u32 v = 0u; v < VECTORS_PER_WORD; v++)
+            value[v] = x[k * VECTORS_PER_WORD + v];
 #pragma unroll
         for (u32 f = 0u; f < COLS; f++) {
             vf weight = splat(row[f][k]);
 #pragma unroll
-            for (u32 v = 0u; v < 32u / VW; v++)
-                acc[f * (32u / VW) + v] = fma_vf(weight, value[v], acc[f * (32u / VW) + v]);
+            for (u32 v = 0u; v < VECTORS_PER_WORD; v++)
+                acc[f * VECTORS_PER_WORD + v] = fma_vf(weight, value[v], acc[f * VECTORS_PER_WORD + v]);
         }
     }
     u32 samples = p.rows - panel * 32u;
@@ -40,16 +39,16 @@ BEGIN(encode)
             f32 cut = bits_f32(table[feature + TABLE_CUT]);
             u32 word = 0u;
 #pragma unroll
-            for (u32 v = 0u; v < 32u / VW; v++) {
-                acc[f * (32u / VW) + v] = acc[f * (32u / VW) + v] + bias;
-                word |= above_vf(acc[f * (32u / VW) + v], cut) << (v * VW);
+            for (u32 v = 0u; v < VECTORS_PER_WORD; v++) {
+                acc[f * VECTORS_PER_WORD + v] = acc[f * VECTORS_PER_WORD + v] + bias;
+                word |= above_vf(acc[f * VECTORS_PER_WORD + v], cut) << (v * VW);
             }
             word &= valid;
             bits[(p.first + r) * p.words + panel] = word;
             if (word != 0u)
 #pragma unroll
-                for (u32 v = 0u; v < 32u / VW; v++)
-                    scratch[(r * p.words + panel) * (32u / VW) + v] = acc[f * (32u / VW) + v];
+                for (u32 v = 0u; v < VECTORS_PER_WORD; v++)
+                    scratch[(r * p.words + panel) * VECTORS_PER_WORD + v] = acc[f * VECTORS_PER_WORD + v];
         }
     }
 END

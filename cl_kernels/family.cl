@@ -18,9 +18,7 @@
             at += 1u;                                 \
     }
 
-KERNEL_7(family, READ(0, u32, control), READ(1, u32, tree), READ(2, u32, sample_starts), READ(3, u32, samples), READ(4, u32, positions),
-         READ(5, f32, dots), WRITE(6, u32, kin))
-BEGIN(family)
+KERNEL(family)
     u32 team = LANE / TEAM, member = LANE - team * TEAM, list = GROUP * TEAMS + team;
     if (team >= TEAMS || list >= p.levels * p.rows || control[CONTROL_HALT] != 0u)
         return;

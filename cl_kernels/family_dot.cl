@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* dots[j] = D_j . D_parent(j) for every feature with a parent, 0 for the others. One work-group a feature, in rank order: children of one
  * parent, whose row they share, come one after the other. */
-KERNEL_4(family_dot, READ4(0, vf, D), READ(4, u32, tree), READ(5, u32, flags), WRITE(6, f32, dots))
-LOCALS_1(LOCAL(f32, part, WG))
-BEGIN(family_dot)
+KERNEL(family_dot)
     if (GROUP >= p.count)
         return;
     u32 child = tree[(p.first + GROUP) * TREE_WORDS + TREE_AT_RANK], parent = tree[child * TREE_WORDS + TREE_PARENT], width = p.stride / VW;

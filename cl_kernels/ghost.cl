@@ -2,10 +2,7 @@
 /* Ghost gradients, first part: y = sum over the level's dead features of exp(min(p, 10)) D_i, alpha = |R| / (2 |y|), and v = alpha y + R in
  * `ghost`; alpha is 0 where |y|^2 is no normal number, as where all p are far below 0. losses: f32 [padded][2] = |v|^2, alpha. One
  * work-group a sample. */
-KERNEL_9(ghost, READ(0, vf, x), READ4(1, vf, E), READ4(5, vf, D), READ(9, u32, flags), READ(10, u32, control), READ(11, u32, table),
-          READ(12, vf, residual), WRITE(13, vf, ghost), WRITE(14, f32, losses))
-LOCALS_1(LOCAL(f32, part, WG))
-BEGIN(ghost)
+KERNEL(ghost)
     u32 b = GROUP, dead = control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_DEAD];
     if (b >= p.rows || control[CONTROL_HALT] != 0u || dead == 0u)
         return;

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Ghost gradients, second part: for each dead feature of a chunk and of some ranks, summed over the batch, its gradients of D and E as rows 2k and 2k + 1 of `rows`,
  * each stride + 16 floats; behind the row 16 times the same: D_i . (gradient of D), and the gradient of b. One work-group a feature. */
-KERNEL_10(ghost_rows, READ(0, vf, x), READ4(1, vf, E), READ4(5, vf, D), READ(9, u32, flags), READ(10, u32, control), READ(11, u32, table),
-          READ(12, vf, ghost), READ(13, f32, weights), READ(14, u32, tree), WRITE(15, vf, rows))
-LOCALS_1(LOCAL(f32, part, WG))
-BEGIN(ghost_rows)
+KERNEL(ghost_rows)
     u32 place = p.chunk + GROUP;
     if (GROUP >= p.count || control[CONTROL_HALT] != 0u ||
         place >= control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_DEAD])

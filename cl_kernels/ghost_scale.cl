@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* weights[b] = 2 scale alpha_b, with the scale that makes the ghost loss's batch mean equal the level's reconstruction loss. One work-group. */
-KERNEL_4(ghost_scale, READ(0, u32, control), READ(1, f32, losses), READ(2, f32, loss), WRITE(3, f32, weights))
-LOCALS_1(LOCAL(f32, part, WG))
-BEGIN(ghost_scale)
+KERNEL(ghost_scale)
     if (control[CONTROL_HALT] != 0u || control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_DEAD] == 0u)
         return;
     f32 ghost = 0.0f, reconstruction = 0.0f;

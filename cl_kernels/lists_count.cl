@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Pairs of each feature of a chunk: the set bits of its bitmap row. A team a feature. */
-KERNEL_2(lists_count, READ(0, u32, bits), WRITE(1, u32, counts))
-LOCALS_1(LOCAL(u32, part, WG))
-BEGIN(lists_count)
+KERNEL(lists_count)
     u32 team = LANE / TEAM, member = LANE - team * TEAM, r = GROUP * TEAMS + team, total = 0u;
     bool inside = team < TEAMS && r < p.count;
     for (u32 w = member; inside && w < p.words; w += TEAM)

@@ -1,10 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Pairs by feature for a chunk, before the next chunk overwrites the scratch: sample and p of each set bit, ascending; how many are active (p >
  * threshold); where each bitmap word's pairs begin; and, for co-activation, who was active. A team a feature, each of it some words. */
-KERNEL_9(lists_fill, READ(0, u32, control), READ(1, u32, bits), READ(2, u32, starts), READ(3, u32, table), READ(4, f32, scratch),
-         WRITE(5, u32, pairs), WRITE(6, u32, active_count), WRITE(7, u32, word_starts), WRITE(8, u32, history))
-LOCALS_1(LOCAL(u32, part, WG))
-BEGIN(lists_fill)
+KERNEL(lists_fill)
     u32 team = LANE / TEAM, member = LANE - team * TEAM, r = GROUP * TEAMS + team;
     bool inside = team < TEAMS && r < p.count;
     u32 feature = p.first + (inside ? r : 0u), segment = (p.words + TEAM - 1u) / TEAM;

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* x = scale (raw - mean): rows for the sparse kernels, panels of 32 samples (sample fastest) for encode where it asks for them, squared norms. One work-group a panel and
  * block of columns, so that no other writes to its lines; rows behind the batch and columns behind d are zero. */
-KERNEL_5(load, READ(0, u32, raw), READ(1, f32, mean), WRITE(2, f32, x), WRITE(3, f32, panels), WRITE(4, f32, norms))
-LOCALS_1(LOCAL(f32, part, WG))
-BEGIN(load)
+KERNEL(load)
     u32 blocks = LOAD_BLOCKS(p.stride), panel = GROUP / blocks, first = (GROUP - panel * blocks) * LOAD_COLUMNS;
     if (panel * 32u >= p.padded)
         return;

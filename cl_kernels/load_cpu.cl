@@ -19,8 +19,7 @@ static inline vf raw_vector(global const u32 *raw, u32 format, idx e)
     return HSAE_PASTE(as_float, VW)(HSAE_PASTE(convert_uint, VW)(HSAE_PASTE(vload, VW)(0, (global const ushort *)raw + e)) << 16);
 }
 
-KERNEL_5(load, READ(0, u32, raw), READ(1, f32, mean), WRITE(2, vf, x), WRITE(3, f32, panels), WRITE(4, f32, norms))
-BEGIN(load)
+CPU_KERNEL(load)
     u32 blocks = LOAD_BLOCKS(p.stride), panel = GROUP / blocks, first = (GROUP - panel * blocks) * LOAD_COLUMNS;
     if (panel * 32u >= p.padded)
         return;
@@ -39,7 +38,7 @@ BEGIN(load)
                     element[c] = k + c < p.dim ? (raw_element(raw, p.format, e + c) - mean[k + c]) * p.scale : 0.0f;
                 value = HSAE_PASTE(vload, VW)(0, element);
             }
-            x[((idx)b * p.stride + k) / VW] = value;
+            ((global vf *)x)[((idx)b * p.stride + k) / VW] = value;
             squares = fma_vf(value, value, squares);
 #define TO_PANEL(c, name) panels[((idx)panel * p.stride + k + c) * 32u + s] = value.name;
             if (p.panels != 0u) {

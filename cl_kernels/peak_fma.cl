@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* x := x factor + term, `repeats` times for each of `count` floats. A work-item holds COLS vectors in registers, chains that do not wait for each
  * other. */
-KERNEL_2(peak_fma, READ(0, vf, from), WRITE(1, vf, to))
-BEGIN(peak_fma)
+KERNEL(peak_fma)
     u32 first = (GROUP * WG + LANE) * COLS, vectors = p.count / VW;
     if (first >= vectors)
         return;

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Starts a step: takes over the clock, lists the dead features of each level in ascending order, sets the first L0 penalties. One work-group. */
-KERNEL_5(prepare, READ(0, u32, clock), READ(1, u32, levels), READ(2, u32, flags), READ(3, f32, norms), MODIFY(4, u32, control))
-LOCALS_2(LOCAL(u32, counts, WG), LOCAL(f32, part, WG))
-BEGIN(prepare)
+KERNEL(prepare)
     if (control[CONTROL_HALT] != 0u)
         return;
     f32 sum = 0.0f;

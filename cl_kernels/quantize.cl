@@ -3,9 +3,7 @@
  * work-group a panel. */
 #define STORE_COUPLE(index, low, high) words[at + index * 32u] = quantized_couple(value.low, value.high);
 
-KERNEL_3(quantize, READ(0, vf, x), WRITE(1, u32, words), WRITE(2, f32, units))
-LOCALS_1(LOCAL(f32, part, WG))
-BEGIN(quantize)
+KERNEL(quantize)
     u32 width = p.stride / VW;
     if (GROUP * 32u >= p.padded)
         return;

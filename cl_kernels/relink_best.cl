@@ -19,9 +19,7 @@
         best[list + 2u * k + 1u] = parent;                               \
     }
 
-KERNEL_3(relink_best, READ(0, f32, similarity), READ(1, u32, cursor), MODIFY(2, u32, best))
-LOCALS_2(LOCAL(f32, values, WG), LOCAL(u32, parents, WG))
-BEGIN(relink_best)
+KERNEL(relink_best)
     u32 member = LANE / TEAMS, team = LANE - member * TEAMS, s = GROUP * TEAMS + team;
     bool inside = member < TEAM && s < p.children;
     u32 list = (p.child + s) * p.candidates * 2u, cursor_parent = NONE;

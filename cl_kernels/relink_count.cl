@@ -3,9 +3,7 @@
  * [64][N][W]. A work-item a pair; a work-group has TEAM parents and TEAMS children, whose words it shares where there are several of both. */
 #define HISTORY(feature) history[(step * p.features + (feature)) * p.words + w]
 
-KERNEL_2(relink_count, READ(0, u32, history), WRITE(1, f32, counts))
-LOCALS_2(LOCAL(u32, up, WG), LOCAL(u32, down, WG))
-BEGIN(relink_count)
+KERNEL(relink_count)
     u32 across = (p.padded + TEAMS - 1u) / TEAMS, tile = GROUP / across, member = LANE / TEAMS;
     u32 parents = tile * TEAM, children = (GROUP - tile * across) * TEAMS;
     u32 r = parents + member, s = children + LANE - member * TEAMS, both = 0u;

@@ -3,9 +3,7 @@
 #define TO_PANEL(m, name) unit[(panel + k * VW + m) * 32u + (r & 31u)] = value.name;
 #define TO_ROW(m, name)   unit[row_at + k * VW + m] = value.name;
 
-KERNEL_3(relink_rows, READ4(0, vf, S), READ(4, u32, flags), WRITE(5, f32, unit))
-LOCALS_1(LOCAL(f32, part, WG))
-BEGIN(relink_rows)
+KERNEL(relink_rows)
     u32 r = GROUP, width = p.stride / VW;
     if (r >= p.padded)
         return;

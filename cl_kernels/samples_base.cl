@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Turns the tallies of each list (level, sample) into offsets within the list, and gives its length: totals [L B]. A team a list, each of it some
  * of the level's blocks; teams are side by side, as their samples are. */
-KERNEL_3(samples_base, READ(0, u32, levels), MODIFY(1, u32, tally), WRITE(2, u32, totals))
-LOCALS_1(LOCAL(u32, part, WG))
-BEGIN(samples_base)
+KERNEL(samples_base)
     u32 member = LANE / TEAMS, team = LANE - member * TEAMS, list = GROUP * TEAMS + team;
     u32 level = list / p.rows, column = list - level * p.rows, block = 0u, stop = 0u, total = 0u;
     bool inside = member < TEAM && list < p.levels * p.rows;

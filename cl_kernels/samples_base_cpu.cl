@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* samples_base.cl for CPU devices: VW lists of a level at a time, by the work-group of the first of them. */
-KERNEL_3(samples_base, READ(0, u32, levels), MODIFY(1, vi, tally), WRITE(2, u32, totals))
-BEGIN(samples_base)
+CPU_KERNEL(samples_base)
     u32 level = GROUP / p.rows, column = GROUP - level * p.rows, block = 0u;
     if (level >= p.levels || column % VW != 0u)
         return;
@@ -10,10 +9,11 @@ BEGIN(samples_base)
     u32 features = levels[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST] - levels[level * LEVEL_WORDS + LEVEL_FIRST];
     u32 stop = block + (features + p.block - 1u) / p.block;
     vi total = (vi)(0);
+    global vi *tallies = (global vi *)tally;
     for (; block < stop; block++) {
         idx at = (block * p.words * 32u + column) / VW;
-        vi count = tally[at];
-        tally[at] = total;
+        vi count = tallies[at];
+        tallies[at] = total;
         total += count;
     }
 #define STORE_TOTAL(k, name)       \

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* How many pairs each sample has in each block of `block` features in rank order; blocks do not cross levels. tally: u32 [blocks][32 W]. A team
  * a block and bitmap word, that is 32 samples: alone, a work-item counts what is set; several have a tile of features, then samples each. */
-KERNEL_4(samples_count, READ(0, u32, bits), READ(1, u32, tree), READ(2, u32, levels), WRITE(3, u32, tally))
-LOCALS_1(LOCAL(u32, tile, WG))
-BEGIN(samples_count)
+KERNEL(samples_count)
     u32 team = LANE / TEAM, member = LANE - team * TEAM, item = GROUP * TEAMS + team;
     u32 block = item / p.words, word = item - block * p.words, level = 0u, begin = 0u, end = 0u;
     FIND_BLOCK(block, level, begin, end)

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Pairs by sample, in rank order: feature, activation, and the place of the same pair among the pairs by feature. A team a block of
  * features and 32 samples, each of it a feature of a tile; it counts its tallies up as it goes. */
-KERNEL_11(samples_fill, READ(0, u32, bits), READ(1, u32, tree), READ(2, u32, levels), READ(3, u32, table), READ(4, u32, control),
-          READ(5, u32, word_starts), READ(6, u32, pairs), READ(7, u32, sample_starts), MODIFY(8, u32, tally), WRITE(9, u32, samples),
-          WRITE(10, u32, positions))
-LOCALS_1(LOCAL(u32, tile, WG))
-BEGIN(samples_fill)
+KERNEL(samples_fill)
     if (control[CONTROL_HALT] != 0u)
         return;
     u32 team = LANE / TEAM, member = LANE - team * TEAM, item = GROUP * TEAMS + team;

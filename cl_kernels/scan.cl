@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* starts[first + 1 + k] = starts[first] + counts[first] + .. + counts[first + k]. One work-group, a segment a work-item. */
-KERNEL_3(scan, READ(0, u32, counts), MODIFY(1, u32, starts), MODIFY(2, u32, control))
-LOCALS_1(LOCAL(u32, sums, WG))
-BEGIN(scan)
+KERNEL(scan)
     u32 segment = (p.count + WG - 1u) / WG;
     u32 begin = min(LANE * segment, p.count), stop = min(begin + segment, p.count), sum = 0u;
     for (u32 k = begin; k < stop; k++)

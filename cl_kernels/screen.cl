@@ -4,13 +4,10 @@
  * (kernels/args.h) is a bound, so bits are those of encode; scratch has p of a feature's pairs one behind the other.
  *
  * A work-item owns a tile of COLS features and all samples. The tile's rounded rows lie in `rounded`, [d / VW][COLS][VW / 2] words, in its cache. */
-#define PARTS (32u / VW) /* vectors of a bitmap word */
 #define COUPLES (VW / 2u)
 #define STORE_COUPLE(index, low, high) rounded[to + index] = quantized_couple(value.low, value.high);
 
-KERNEL_8(screen, READ(0, vi, panels), READ(1, vf, units), READ(2, vf, x), READ(3, vf, encoder), READ(4, u32, table), WRITE(5, u32, rounded),
-         WRITE(6, u32, bits), WRITE(7, f32, scratch))
-BEGIN(screen)
+KERNEL(screen)
     u32 tile = (GROUP * WG + LANE) * COLS, width = p.stride / VW;
     if (tile >= p.count)
         return;
@@ -32,22 +29,22 @@ BEGIN(screen)
         limit[f] = (cut - bias - (abs_f32(cut) + abs_f32(bias)) * 2.4e-7f) * scale; /* p and the difference are rounded */
     }
     for (u32 panel = 0u; panel < p.words; panel++) {
-        vi acc[COLS * PARTS], value[PARTS];
-        UNROLL for (u32 f = 0u; f < COLS * PARTS; f++) acc[f] = splat_i(0u);
-        idx from = panel * (p.stride / 2u) * PARTS;
+        vi acc[COLS * VECTORS_PER_WORD], value[VECTORS_PER_WORD];
+        UNROLL for (u32 f = 0u; f < COLS * VECTORS_PER_WORD; f++) acc[f] = splat_i(0u);
+        idx from = panel * (p.stride / 2u) * VECTORS_PER_WORD;
         for (idx k = 0u; k < width; k++)
             for (u32 c = 0u; c < COUPLES; c++) {
-                UNROLL for (u32 v = 0u; v < PARTS; v++) value[v] = panels[from + (k * COUPLES + c) * PARTS + v];
+                UNROLL for (u32 v = 0u; v < VECTORS_PER_WORD; v++) value[v] = panels[from + (k * COUPLES + c) * VECTORS_PER_WORD + v];
                 UNROLL for (u32 f = 0u; f < COLS; f++) {
                     vi weight = splat_i(rounded[own + (k * COLS + f) * COUPLES + c]);
-                    UNROLL for (u32 v = 0u; v < PARTS; v++) acc[f * PARTS + v] = madd_vi(weight, value[v], acc[f * PARTS + v]);
+                    UNROLL for (u32 v = 0u; v < VECTORS_PER_WORD; v++) acc[f * VECTORS_PER_WORD + v] = madd_vi(weight, value[v], acc[f * VECTORS_PER_WORD + v]);
                 }
             }
         u32 left = p.rows - panel * 32u, valid = left >= 32u ? 0xffffffffu : (1u << left) - 1u;
         UNROLL for (u32 f = 0u; f < COLS; f++) {
             u32 word = 0u;
-            UNROLL for (u32 v = 0u; v < PARTS; v++)
-                word |= above_vf((to_vf(acc[f * PARTS + v]) + splat(p.margin)) * units[panel * PARTS + v], limit[f]) << (v * VW);
+            UNROLL for (u32 v = 0u; v < VECTORS_PER_WORD; v++)
+                word |= above_vf((to_vf(acc[f * VECTORS_PER_WORD + v]) + splat(p.margin)) * units[panel * VECTORS_PER_WORD + v], limit[f]) << (v * VW);
             if (tile + f < p.count)
                 bits[(p.first + tile + f) * p.words + panel] = word & valid;
         }

@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The sums over the pairs of one segment of a long feature: its pairs' scores, and what `update` would have summed up there. One work-group a
  * segment. */
-KERNEL_15(segment_rows, READ(0, u32, control), READ(1, u32, flags), READ(2, u32, starts), READ(3, u32, pairs), READ(4, u32, samples),
-          READ(5, u32, owners), READ(6, u32, levels), MODIFY(7, u32, kin), MODIFY(8, f32, terms), READ4(9, vf, D), READ(13, u32, table),
-          READ(14, vf, x), READ(15, vf, residual), READ(16, vf, above), WRITE(17, vf, sums))
-LOCALS_4(LOCAL(f32, part, WG), LOCAL(f32, part1, WG), LOCAL(f32, part2, WG), LOCAL(f32, part3, WG))
-BEGIN(segment_rows)
+KERNEL(segment_rows)
     if (control[CONTROL_HALT] != 0u || GROUP >= p.room)
         return;
     u32 i = owners[GROUP], width = p.stride / VW, segment = control[CONTROL_SEGMENT];

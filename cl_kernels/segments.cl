@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Which features are long, and the feature of each of their segments. One work-group, a run of features a work-item. */
-KERNEL_4(segments, READ(0, u32, starts), MODIFY(1, u32, control), MODIFY(2, u32, table), WRITE(3, u32, owners))
-LOCALS_1(LOCAL(u32, sums, WG))
-BEGIN(segments)
+KERNEL(segments)
     if (control[CONTROL_HALT] != 0u)
         return;
     u32 run = (p.features + WG - 1u) / WG;

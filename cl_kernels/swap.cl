@@ -18,9 +18,7 @@ FUNCTION u32 philox_first(u32 key_lo, u32 key_hi, u32 index, u32 level, u32 step
     return c0;
 }
 
-KERNEL_6(swap, READ(0, u32, clock), READ(1, u32, levels), READ(2, u32, tree), READ(3, u32, last_fired), READ(4, u32, places),
-         WRITE(5, u32, flags))
-BEGIN(swap)
+KERNEL(swap)
     u32 i = GROUP * WG + LANE;
     if (i >= p.features)
         return;

@@ -38,12 +38,7 @@
         product += terms[(t) + SEGMENT_PRODUCT];                                                                                      \
     }
 
-KERNEL_18(update, READ(0, u32, control), READ(1, u32, tree), READ(2, u32, flags), READ(3, u32, starts), READ(4, u32, pairs),
-          READ(5, u32, samples), MODIFY(6, u32, kin), MODIFY(7, f32, terms), MODIFY4(8, vf, D), MODIFY(12, vf, encoder),
-          MODIFY(13, vf, encoder_v), MODIFY(14, vf, decoder_v), MODIFY(15, u32, table), MODIFY(16, u32, places), READ(17, vf, x),
-          READ(18, vf, residual), READ(19, vf, above), READ(20, vf, ready))
-LOCALS_4(LOCAL(f32, part, WG), LOCAL(f32, part1, WG), LOCAL(f32, part2, WG), LOCAL(f32, part3, WG))
-BEGIN(update)
+KERNEL(update)
     if (control[CONTROL_HALT] != 0u)
         return;
     u32 i = NONE, rank = p.rank + GROUP, width = p.stride / VW;

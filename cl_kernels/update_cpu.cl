@@ -126,11 +126,7 @@ static inline void step_scalars(global u32 *scalars, f32 bias_gradient, f32 thre
 #define DECODER_ROW(row)                                                                                                              \
     ((RANGE_OF(row) == 0u ? D0 : RANGE_OF(row) == 1u ? D1 : RANGE_OF(row) == 2u ? D2 : D3) + (idx)IN_RANGE(row, RANGE_OF(row)) * width)
 
-KERNEL_18(update, READ(0, u32, control), READ(1, u32, tree), READ(2, u32, flags), READ(3, u32, starts), READ(4, u32, pairs),
-          READ(5, u32, samples), MODIFY(6, u32, kin), MODIFY(7, f32, terms), MODIFY4(8, vf, D), MODIFY(12, vf, encoder),
-          MODIFY(13, vf, encoder_v), MODIFY(14, vf, decoder_v), MODIFY(15, u32, table), MODIFY(16, u32, places), READ(17, vf, x),
-          READ(18, vf, residual), READ(19, vf, above), READ(20, vf, ghosts))
-BEGIN(update)
+CPU_KERNEL(update)
     if (control[CONTROL_HALT] != 0u)
         return;
     u32 i = NONE, rank = p.rank + GROUP;
@@ -248,8 +244,8 @@ BEGIN(update)
             add_seat(&seats, low_bit(seats.taken), column, count, dd);
         if (column == 0u) { /* the sums over the batch are whole */
             if (p.dead != 0u) {
-                radial += sum_vf(ghosts[ghost_row + width]) / to_f32(VW);
-                bias_gradient += sum_vf(ghosts[ghost_row + 2u * width + tail]) / to_f32(VW);
+                radial += sum_vf(ready[ghost_row + width]) / to_f32(VW);
+                bias_gradient += sum_vf(ready[ghost_row + 2u * width + tail]) / to_f32(VW);
             }
             radial = p.project != 0u ? radial * share : 0.0f;
         }
@@ -273,8 +269,8 @@ BEGIN(update)
             idx c = column + k;
             vf old = own[c], gradient = splat(2.0f * share) * fma_vf(splat(self_weight), old, dd[k]), encoder_gradient = splat(share) * de[k];
             if (p.dead != 0u) {
-                gradient = fma_vf(splat(share), ghosts[ghost_row + c], gradient);
-                encoder_gradient = fma_vf(splat(share), ghosts[ghost_row + width + tail + c], encoder_gradient);
+                gradient = fma_vf(splat(share), ready[ghost_row + c], gradient);
+                encoder_gradient = fma_vf(splat(share), ready[ghost_row + width + tail + c], encoder_gradient);
             }
             gradient = fma_vf(splat(-radial), old, gradient);
             vf step = adam(old, gradient, decoder_v + line + c, decay, correction, rate, &p);

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Sum over the batch of (x - mean x)^2 in each column. A work-group has some columns, COLS vectors of them a work-item, and teams of rows
  * (kernels/args.h: COLUMN_LANES). */
-KERNEL_2(variance, READ(0, vf, x), WRITE(1, vf, squares))
-LOCALS_1(LOCAL(f32, part, WG))
-BEGIN(variance)
+KERNEL(variance)
     u32 team = LANE / COLUMN_LANES(WG), lane = LANE - team * COLUMN_LANES(WG);
     u32 width = p.stride / VW, column = (GROUP * COLUMN_LANES(WG) + lane) * COLS;
     vf mean[COLS], sum[COLS];

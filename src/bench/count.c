@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* How much a step's kernels have to do: include/hsae/bench.h states the rule, each case below is a formula of it. */
+/* How much a step's kernels have to do: include/hsae/bench.h states the rule, each function below is a formula of it. */
 #include "bench.h"
 
 #include "base/context.h"
@@ -17,165 +17,178 @@ static void encode(const struct work *w, double *flops, double *bytes)
 
 static void decode(const struct work *w, double *flops, double *bytes)
 {
-    double plane = (double)w->rows * w->dim * w->levels;
-    *flops = 2 * (double)w->active * w->dim + 3 * plane;
-    *bytes = F * w->dim * (double)w->touched + 2 * F * plane + 2 * F * (double)w->listed;
+    double planes = (double)w->rows * w->dim * w->levels;
+    *flops = 2 * (double)w->active * w->dim + 3 * planes;
+    *bytes = F * w->dim * (double)w->touched + 2 * F * planes + 2 * F * (double)w->listed;
 }
 
 /* An element of a touched row: its gradient, its second moment, its step and, of D, its renormalisation: 18 operations for D, 11 for E. */
 static void update(const struct work *w, double *flops, double *bytes)
 {
-    double d = w->dim, pairs = (double)w->listed, touched = (double)w->touched;
-    *flops = 2 * pairs * d + 4 * (double)w->active * d + 29 * d * touched;
-    *bytes = 8 * F * d * touched + 2 * F * (double)w->rows * d * w->levels + 4 * F * pairs;
+    double d = w->dim, listed = (double)w->listed, touched = (double)w->touched;
+    *flops = 2 * listed * d + 4 * (double)w->active * d + 29 * d * touched;
+    *bytes = 8 * F * d * touched + 2 * F * (double)w->rows * d * w->levels + 4 * F * listed;
 }
 
-static void count_lists(enum hsae_kernel kernel, const struct work *w, double *bytes)
+/* Bytes of one word a feature. */
+static double feature_words(const struct work *w)
 {
-    double bits = F * (double)w->features * w->words, n = F * (double)w->features, tallies = F * (double)w->tallies;
-    double lists = F * w->levels * (double)w->rows, pairs = F * (double)w->listed;
-    switch (kernel) {
-    case HSAE_KERNEL_lists_count:
-        *bytes = bits + n;
-        break;
-    case HSAE_KERNEL_scan: /* by feature and by sample */
-        *bytes = 2 * n + 2 * lists;
-        break;
-    case HSAE_KERNEL_lists_fill:
-        *bytes = 2 * bits + 3 * n + 3 * pairs;
-        break;
-    case HSAE_KERNEL_samples_count:
-        *bytes = bits + n + tallies;
-        break;
-    case HSAE_KERNEL_samples_base:
-        *bytes = 2 * tallies + lists;
-        break;
-    default: /* samples_fill */
-        *bytes = 2 * bits + 2 * n + 2 * tallies + lists + 5 * pairs;
-        break;
-    }
+    return F * (double)w->features;
+}
+
+static double plane(const struct work *w)
+{
+    return (double)w->rows * w->dim;
+}
+
+static void load(const struct work *w, double *flops, double *bytes) /* x twice: rows and panels */
+{
+    *flops = 4 * plane(w);
+    *bytes = (w->raw_bytes + 2 * F) * plane(w);
+}
+
+static void swap(const struct work *w, double *flops, double *bytes) /* two words of the tree, last_fired, place, flags */
+{
+    (void)flops;
+    *bytes = 5 * feature_words(w);
+}
+
+static void prepare(const struct work *w, double *flops, double *bytes)
+{
+    *flops = w->words * LOAD_BLOCKS(w->stride);
+    *bytes = feature_words(w) + F * w->words * LOAD_BLOCKS(w->stride);
+}
+
+static void quantize(const struct work *w, double *flops, double *bytes)
+{
+    *flops = 3 * plane(w);
+    *bytes = 1.5 * F * plane(w) + F * w->rows;
+}
+
+static double bits(const struct work *w)
+{
+    return feature_words(w) * w->words;
+}
+static double tallies(const struct work *w)
+{
+    return F * (double)w->tallies;
+}
+static double lists(const struct work *w)
+{
+    return F * w->levels * (double)w->rows;
+}
+static double pairs(const struct work *w)
+{
+    return F * (double)w->listed;
+}
+
+static void lists_count(const struct work *w, double *flops, double *bytes)
+{
+    (void)flops;
+    *bytes = bits(w) + feature_words(w);
+}
+
+static void scan(const struct work *w, double *flops, double *bytes) /* by feature and by sample */
+{
+    (void)flops;
+    *bytes = 2 * feature_words(w) + 2 * lists(w);
+}
+
+static void lists_fill(const struct work *w, double *flops, double *bytes)
+{
+    (void)flops;
+    *bytes = 2 * bits(w) + 3 * feature_words(w) + 3 * pairs(w);
+}
+
+static void samples_count(const struct work *w, double *flops, double *bytes)
+{
+    (void)flops;
+    *bytes = bits(w) + feature_words(w) + tallies(w);
+}
+
+static void samples_base(const struct work *w, double *flops, double *bytes)
+{
+    (void)flops;
+    *bytes = 2 * tallies(w) + lists(w);
+}
+
+static void samples_fill(const struct work *w, double *flops, double *bytes)
+{
+    (void)flops;
+    *bytes = 2 * bits(w) + 2 * feature_words(w) + 2 * tallies(w) + lists(w) + 5 * pairs(w);
+}
+
+static void family_dot(const struct work *w, double *flops, double *bytes)
+{
+    *flops = 2 * (double)w->with_parent * w->dim;
+    *bytes = F * w->dim * (double)(w->with_parent + w->with_children) + feature_words(w);
+}
+
+static void family(const struct work *w, double *flops, double *bytes) /* by sample: pairs, positions; five words of kin */
+{
+    *flops = 4 * (double)w->listed;
+    *bytes = (3 + 5) * F * (double)w->listed + TREE_WORDS * feature_words(w);
+}
+
+static void segments(const struct work *w, double *flops, double *bytes) /* the starts */
+{
+    (void)flops;
+    *bytes = feature_words(w);
+}
+
+static void bias(const struct work *w, double *flops, double *bytes)
+{
+    *flops = w->levels * (plane(w) + 12.0 * w->dim);
+    *bytes = F * w->levels * (plane(w) + 4.0 * w->dim);
+}
+
+static void variance(const struct work *w, double *flops, double *bytes)
+{
+    *flops = 4 * plane(w);
+    *bytes = F * plane(w);
+}
+
+static void control(const struct work *w, double *flops, double *bytes) /* the terms, active samples, last_fired */
+{
+    *flops = 2 * (double)w->features;
+    *bytes = (TERM_WORDS + 2) * feature_words(w) + F * w->levels * (double)w->rows;
 }
 
 void hsae_bench_count(enum hsae_kernel kernel, const struct work *w, double *flops, double *bytes)
 {
-    double plane = (double)w->rows * w->dim, n = F * (double)w->features;
+    /* Not counted: segment_rows, which has a part of the pairs of `update`; ghosts, since no feature of a benchmark is dead; the kernels of
+     * the tree, which are timed as a whole; peaks. Screening saves none of encode's work, it does it in another way. */
+    static void (*const counts[HSAE_KERNEL_COUNT + 1])(const struct work *, double *, double *) = {
+        [HSAE_KERNEL_load] = load,
+        [HSAE_KERNEL_swap] = swap,
+        [HSAE_KERNEL_prepare] = prepare,
+        [HSAE_KERNEL_encode] = encode,
+        [HSAE_KERNEL_quantize] = quantize,
+        [HSAE_KERNEL_screen] = encode,
+        [HSAE_KERNEL_lists_count] = lists_count,
+        [HSAE_KERNEL_scan] = scan,
+        [HSAE_KERNEL_lists_fill] = lists_fill,
+        [HSAE_KERNEL_samples_count] = samples_count,
+        [HSAE_KERNEL_samples_base] = samples_base,
+        [HSAE_KERNEL_samples_fill] = samples_fill,
+        [HSAE_KERNEL_decode] = decode,
+        [HSAE_KERNEL_family_dot] = family_dot,
+        [HSAE_KERNEL_family] = family,
+        [HSAE_KERNEL_segments] = segments,
+        [HSAE_KERNEL_update] = update,
+        [HSAE_KERNEL_bias] = bias,
+        [HSAE_KERNEL_variance] = variance,
+        [HSAE_KERNEL_control] = control,
+    };
     *flops = *bytes = 0;
-    switch (kernel) {
-    case HSAE_KERNEL_load: /* x twice: rows and panels */
-        *flops = 4 * plane;
-        *bytes = (w->raw_bytes + 2 * F) * plane;
-        break;
-    case HSAE_KERNEL_swap: /* two words of the tree, last_fired, place, flags */
-        *bytes = 5 * n;
-        break;
-    case HSAE_KERNEL_prepare:
-        *flops = w->words * LOAD_BLOCKS(w->stride);
-        *bytes = n + F * w->words * LOAD_BLOCKS(w->stride);
-        break;
-    case HSAE_KERNEL_quantize:
-        *flops = 3 * plane;
-        *bytes = 1.5 * F * plane + F * w->rows;
-        break;
-    case HSAE_KERNEL_encode:
-    case HSAE_KERNEL_screen: /* screening saves none of the work, it does it in another way */
-        encode(w, flops, bytes);
-        break;
-    case HSAE_KERNEL_lists_count:
-    case HSAE_KERNEL_scan:
-    case HSAE_KERNEL_lists_fill:
-    case HSAE_KERNEL_samples_count:
-    case HSAE_KERNEL_samples_base:
-    case HSAE_KERNEL_samples_fill:
-        count_lists(kernel, w, bytes);
-        break;
-    case HSAE_KERNEL_decode:
-        decode(w, flops, bytes);
-        break;
-    case HSAE_KERNEL_family_dot:
-        *flops = 2 * (double)w->with_parent * w->dim;
-        *bytes = F * w->dim * (double)(w->with_parent + w->with_children) + n;
-        break;
-    case HSAE_KERNEL_family: /* by sample: pairs, positions; five words of kin */
-        *flops = 4 * (double)w->listed;
-        *bytes = (3 + 5) * F * (double)w->listed + TREE_WORDS * n;
-        break;
-    case HSAE_KERNEL_segments: /* the starts */
-        *bytes = n;
-        break;
-    case HSAE_KERNEL_update:
-        update(w, flops, bytes);
-        break;
-    case HSAE_KERNEL_bias:
-        *flops = w->levels * (plane + 12.0 * w->dim);
-        *bytes = F * w->levels * (plane + 4.0 * w->dim);
-        break;
-    case HSAE_KERNEL_variance:
-        *flops = 4 * plane;
-        *bytes = F * plane;
-        break;
-    case HSAE_KERNEL_control: /* the terms, active samples, last_fired */
-        *flops = 2 * (double)w->features;
-        *bytes = (TERM_WORDS + 2) * n + F * w->levels * (double)w->rows;
-        break;
-    case HSAE_KERNEL_segment_rows: /* a part of the pairs of `update` */
-    case HSAE_KERNEL_ghost:        /* no feature of a benchmark is dead; the tree's products are timed as a whole */
-    case HSAE_KERNEL_ghost_scale:
-    case HSAE_KERNEL_ghost_rows:
-    case HSAE_KERNEL_relink_rows:
-    case HSAE_KERNEL_relink_count:
-    case HSAE_KERNEL_relink_best:
-    case HSAE_KERNEL_peak_fma:
-    case HSAE_KERNEL_peak_copy:
-    case HSAE_KERNEL_COUNT:
-        break;
-    }
+    if (counts[kernel])
+        counts[kernel](w, flops, bytes);
 }
 
+/* HSAE_KERNEL_COUNT: the only product that a step may have. */
 const char *hsae_bench_group(enum hsae_kernel kernel)
 {
-    switch (kernel) {
-    case HSAE_KERNEL_load:
-    case HSAE_KERNEL_quantize:
-        return "load";
-    case HSAE_KERNEL_encode:
-    case HSAE_KERNEL_screen:
-    case HSAE_KERNEL_COUNT: /* the only product that a step may have */
-        return "encode";
-    case HSAE_KERNEL_lists_count:
-    case HSAE_KERNEL_scan:
-    case HSAE_KERNEL_lists_fill:
-    case HSAE_KERNEL_samples_count:
-    case HSAE_KERNEL_samples_base:
-    case HSAE_KERNEL_samples_fill:
-        return "lists";
-    case HSAE_KERNEL_decode:
-        return "decode";
-    case HSAE_KERNEL_swap:
-    case HSAE_KERNEL_family_dot:
-    case HSAE_KERNEL_family:
-        return "hierarchy";
-    case HSAE_KERNEL_segments:
-    case HSAE_KERNEL_segment_rows:
-    case HSAE_KERNEL_update:
-        return "update";
-    case HSAE_KERNEL_prepare:
-    case HSAE_KERNEL_bias:
-    case HSAE_KERNEL_variance:
-    case HSAE_KERNEL_control:
-        return "control";
-    case HSAE_KERNEL_ghost:
-    case HSAE_KERNEL_ghost_scale:
-    case HSAE_KERNEL_ghost_rows:
-        return "ghost";
-    case HSAE_KERNEL_relink_rows:
-    case HSAE_KERNEL_relink_count:
-    case HSAE_KERNEL_relink_best:
-        return "tree";
-    case HSAE_KERNEL_peak_fma:
-    case HSAE_KERNEL_peak_copy:
-        return "peak";
-    }
-    return "";
+    return kernel == HSAE_KERNEL_COUNT ? hsae_kernels[HSAE_KERNEL_encode].group : hsae_kernels[kernel].group;
 }
 
 /* Of the active features of a sample that have a parent, those whose parent is active too. */

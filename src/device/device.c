@@ -11,16 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KERNEL_CHECK(name, access)                                                                                \
-    _Static_assert(sizeof(struct name##_args) <= HSAE_MAX_ARGS, #name ": argument struct too large");             \
-    _Static_assert(sizeof(struct name##_args) % 4 == 0, #name ": argument struct is not made of 4-byte members"); \
-    _Static_assert(sizeof access - 1 <= HSAE_MAX_BINDINGS, #name ": too many bindings");
-HSAE_KERNEL_LIST(KERNEL_CHECK)
-
-const struct hsae_kernel_info hsae_kernels[HSAE_KERNEL_COUNT] = {
-#define KERNEL_INFO(name, access) {#name, access, sizeof(struct name##_args)},
-    HSAE_KERNEL_LIST(KERNEL_INFO)};
-
 static struct hsae_buffer_base *buffer_base(const struct hsae_buffer *buffer)
 {
     return (struct hsae_buffer_base *)buffer;
@@ -247,65 +237,6 @@ void hsae_sequence_destroy(struct hsae_sequence **sequence)
 static bool is_power_of_two(uint32_t x)
 {
     return x && !(x & (x - 1));
-}
-
-bool hsae_shape_tile(const struct hsae_kernel_shape *shape, struct hsae_tile *tile)
-{
-    uint32_t vw = shape->vector_width, parts = 32 / vw, step = shape->tile_step, group = shape->group_size;
-    uint32_t vectors = shape->tile_vectors ? shape->tile_vectors : parts, words = shape->tile_words ? shape->tile_words : 1;
-    uint32_t lanes = words * parts / vectors; /* along the samples */
-    *tile = (struct hsae_tile){.words = words};
-    if (!lanes || lanes * vectors != words * parts || (lanes > 1 && lanes % parts) || group % lanes || step > 16 ||
-        (step && (16 % step || step % vw)) || shape->tile_prefetch > (step != 0) || (shape->tile_pad && !step))
-        return false;
-    tile->features = group / lanes * shape->columns;
-    uint64_t bytes = step ? 4 * (tile->features * (step + (uint64_t)shape->tile_pad * vw) + (uint64_t)words * 32 * step) : 0;
-    if (lanes > 1)
-        bytes += 4 * (uint64_t)group * vectors * ((shape->columns + parts - 1) / parts);
-    tile->local_bytes = bytes < UINT32_MAX ? (uint32_t)bytes : UINT32_MAX;
-    return !step || ((uint64_t)tile->features * step / vw % group == 0 && (uint64_t)words * parts * step % group == 0);
-}
-
-/* Arrays of one word a work-item (LOCALS_n in cl_kernels; a test compares). */
-static uint32_t local_arrays(enum hsae_kernel kernel)
-{
-    switch (kernel) {
-    case HSAE_KERNEL_prepare:
-    case HSAE_KERNEL_control:
-    case HSAE_KERNEL_relink_count:
-    case HSAE_KERNEL_relink_best:
-        return 2;
-    case HSAE_KERNEL_load:
-    case HSAE_KERNEL_quantize:
-    case HSAE_KERNEL_scan:
-    case HSAE_KERNEL_segments:
-    case HSAE_KERNEL_lists_count:
-    case HSAE_KERNEL_lists_fill:
-    case HSAE_KERNEL_samples_count:
-    case HSAE_KERNEL_samples_base:
-    case HSAE_KERNEL_samples_fill:
-    case HSAE_KERNEL_decode:
-    case HSAE_KERNEL_family_dot:
-    case HSAE_KERNEL_ghost:
-    case HSAE_KERNEL_ghost_scale:
-    case HSAE_KERNEL_ghost_rows:
-    case HSAE_KERNEL_bias:
-    case HSAE_KERNEL_variance:
-    case HSAE_KERNEL_relink_rows:
-        return 1;
-    case HSAE_KERNEL_segment_rows:
-    case HSAE_KERNEL_update:
-        return 4;
-    default:
-        return 0;
-    }
-}
-
-uint32_t hsae_local_bytes(enum hsae_kernel kernel, const struct hsae_kernel_shape *shape)
-{
-    struct hsae_tile tile;
-    hsae_shape_tile(shape, &tile);
-    return tile.local_bytes + local_arrays(kernel) * shape->group_size * 4;
 }
 
 static hsae_status check_tile(const struct hsae_sequence_base *sequence, const struct hsae_launch *launch)

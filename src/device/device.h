@@ -11,39 +11,7 @@
 #include <stdbool.h>
 
 #include "base/context.h"
-#include "kernels/args.h"
-#include "kernels/list.h"
-
-enum {
-    HSAE_MAX_BINDINGS = 24, /* most bindings of any kernel */
-    HSAE_MAX_RANGES = 4,    /* most buffers that a large tensor is cut into */
-    HSAE_MAX_ARGS = 128,    /* bytes of an argument struct */
-};
-
-/* How a kernel is specialised (kernels/dialect.h). The same kernel at two shapes is two compiled kernels. */
-struct hsae_kernel_shape {
-    uint32_t group_size;   /* WG, a power of two */
-    uint32_t columns;      /* COLS, >= 1; of kernels with teams: work-items of one */
-    uint32_t ranges;       /* RANGES: 1, 2 or 4 */
-    uint32_t vector_width; /* VW: 4, 8 or 16; Vulkan: 4 */
-    /* TILE_*, encode's work-group: a grid of work-items, each with `columns` features and some vectors of samples in registers. */
-    uint32_t tile_vectors;  /* vectors of samples of a work-item; 0: a whole bitmap word */
-    uint32_t tile_words;    /* bitmap words (32 samples each) of a work-group; 0: 1 */
-    uint32_t tile_step;     /* columns of d that go through local memory at a time, a divisor of 16; 0: none do */
-    uint32_t tile_pad;      /* vectors of padding behind a row in local memory, against bank conflicts */
-    uint32_t tile_prefetch; /* 1: registers take the next step's operands while this step's are used */
-};
-
-/* What the TILE_* fields mean. */
-struct hsae_tile {
-    uint32_t features, words; /* of a work-group */
-    uint32_t local_bytes;
-};
-/* False where the fields do not fit together: the lanes of a bitmap word must be adjacent in one work-group, and each work-item must load
- * as much as the others. Shapes without TILE_* fields fit. */
-bool hsae_shape_tile(const struct hsae_kernel_shape *shape, struct hsae_tile *tile);
-/* Bytes of local memory that a work-group of any kernel has. */
-uint32_t hsae_local_bytes(enum hsae_kernel kernel, const struct hsae_kernel_shape *shape);
+#include "kernels/kernel.h"
 
 /* ---- buffers ---- */
 
@@ -253,13 +221,5 @@ extern const struct backend hsae_backend_opencl;
 #ifdef HSAE_HAVE_VULKAN
 extern const struct backend hsae_backend_vulkan;
 #endif
-
-/* The kernel list as data (device.c). */
-struct hsae_kernel_info {
-    const char *name;
-    const char *access; /* one letter a binding: r read, w written whole, m read and written */
-    uint32_t args_bytes;
-};
-extern const struct hsae_kernel_info hsae_kernels[HSAE_KERNEL_COUNT];
 
 #endif

@@ -5,91 +5,36 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a work-group of a kernel works on. */
-enum work {
-    WORK_ROW,    /* one row of d: lanes share its columns */
-    WORK_ITEM,   /* lanes are independent */
-    WORK_TEAM,   /* so are teams of `columns` lanes */
-    WORK_COLUMN, /* lanes have columns and walk down the batch, in teams where there are many */
-    WORK_SINGLE, /* the launch is one group, or one a level */
-    WORK_TILE,   /* encode, screen: lanes have register tiles */
-    WORK_CHAIN,  /* lanes have registers that do not depend on each other */
-    WORK_STREAM, /* lanes walk over memory side by side */
-};
-
-static enum work work_of(enum hsae_kernel kernel)
-{
-    switch (kernel) {
-    case HSAE_KERNEL_encode:
-    case HSAE_KERNEL_screen:
-        return WORK_TILE;
-    case HSAE_KERNEL_load:
-    case HSAE_KERNEL_quantize:
-    case HSAE_KERNEL_decode:
-    case HSAE_KERNEL_family_dot:
-    case HSAE_KERNEL_ghost:
-    case HSAE_KERNEL_ghost_rows:
-    case HSAE_KERNEL_segment_rows:
-    case HSAE_KERNEL_update:
-    case HSAE_KERNEL_relink_rows:
-        return WORK_ROW;
-    case HSAE_KERNEL_prepare:
-    case HSAE_KERNEL_scan:
-    case HSAE_KERNEL_segments:
-    case HSAE_KERNEL_ghost_scale:
-    case HSAE_KERNEL_control:
-        return WORK_SINGLE;
-    case HSAE_KERNEL_bias:
-    case HSAE_KERNEL_variance:
-        return WORK_COLUMN;
-    case HSAE_KERNEL_lists_count:
-    case HSAE_KERNEL_lists_fill:
-    case HSAE_KERNEL_samples_count:
-    case HSAE_KERNEL_samples_base:
-    case HSAE_KERNEL_samples_fill:
-    case HSAE_KERNEL_family:
-    case HSAE_KERNEL_relink_count:
-    case HSAE_KERNEL_relink_best:
-        return WORK_TEAM;
-    case HSAE_KERNEL_peak_fma:
-        return WORK_CHAIN;
-    case HSAE_KERNEL_peak_copy:
-        return WORK_STREAM;
-    default:
-        return WORK_ITEM;
-    }
-}
-
 /* A CPU through OpenCL: one work-item a group with the machine's own vectors in registers; independent items run as a loop. */
 static struct hsae_kernel_shape cpu_shape(enum hsae_kernel kernel, uint32_t width)
 {
     struct hsae_kernel_shape shape = {.group_size = 1, .columns = 1, .vector_width = width};
-    switch (work_of(kernel)) {
-    case WORK_TILE:
+    switch (hsae_kernels[kernel].work) {
+    case HSAE_WORK_TILE:
         /* columns x 32 / width accumulators: 24 of 32 AVX-512 registers, 12 of 16 AVX ones, 8 narrow ones. */
         shape.columns = width == 16 ? 12 : width == 8 ? 3 : 1;
         break;
-    case WORK_ROW:
+    case HSAE_WORK_ROW:
         /* `update` keeps the sums of a whole row of up to 4096 columns in the first cache, so that it reads the samples' rows once. */
         shape.columns = kernel == HSAE_KERNEL_update ? 4096 / width : width < 16 ? 4 : 12;
         break;
-    case WORK_COLUMN:
+    case HSAE_WORK_COLUMN:
         shape.columns = 4;
         break;
-    case WORK_ITEM:
+    case HSAE_WORK_ITEM:
         shape.group_size = 32;
         break;
-    case WORK_TEAM: /* two have a body for one, and lists_fill is faster so */
+    case HSAE_WORK_TEAM: /* two have a body for one, and lists_fill is faster so */
         shape.group_size =
             kernel == HSAE_KERNEL_samples_count || kernel == HSAE_KERNEL_samples_base || kernel == HSAE_KERNEL_lists_fill ? 1 : 32;
         break;
-    case WORK_CHAIN:
+    case HSAE_WORK_CHAIN:
         shape.columns = 12; /* a fused multiply-add takes 4 to 5 cycles, two start in each */
         break;
-    case WORK_STREAM:
+    case HSAE_WORK_STREAM:
         shape.columns = 256;
         break;
-    case WORK_SINGLE:
+    case HSAE_WORK_SINGLE:
         break;
     }
     return shape;
@@ -161,21 +106,21 @@ static struct hsae_kernel_shape row_shape(const struct hsae_device *device, enum
 static struct hsae_kernel_shape gpu_shape(const struct hsae_device *device, enum hsae_kernel kernel, bool software)
 {
     struct hsae_kernel_shape shape = {.group_size = 64, .columns = 1, .vector_width = 4};
-    enum work work = work_of(kernel);
-    if (work == WORK_CHAIN || work == WORK_STREAM)
+    enum hsae_work work = hsae_kernels[kernel].work;
+    if (work == HSAE_WORK_CHAIN || work == HSAE_WORK_STREAM)
         shape.columns = 8;
     else if (walks(kernel) || kernel == HSAE_KERNEL_decode)
         shape = row_shape(device, kernel);
-    else if (work == WORK_SINGLE)
+    else if (work == HSAE_WORK_SINGLE)
         shape.group_size = 1024;
-    else if (work == WORK_COLUMN)
+    else if (work == HSAE_WORK_COLUMN)
         shape.group_size = 512;
-    else if (work == WORK_TEAM && !software) {
+    else if (work == HSAE_WORK_TEAM && !software) {
         shape.group_size = 256;
         shape.columns = kernel == HSAE_KERNEL_lists_count ? 8 : kernel == HSAE_KERNEL_relink_count ? 16 : 32;
     }
     if (software)
-        shape.group_size = work == WORK_ROW || work == WORK_SINGLE ? 1 : 8;
+        shape.group_size = work == HSAE_WORK_ROW || work == HSAE_WORK_SINGLE ? 1 : 8;
     return shape;
 }
 
@@ -245,8 +190,8 @@ struct axes {
 /* Whether work-items, or teams of them, are all that a kernel has: any group size will do. */
 static bool is_items(enum hsae_kernel kernel)
 {
-    return (work_of(kernel) == WORK_TEAM || work_of(kernel) == WORK_ITEM) && kernel != HSAE_KERNEL_relink_count &&
-           kernel != HSAE_KERNEL_relink_best;
+    return (hsae_kernels[kernel].work == HSAE_WORK_TEAM || hsae_kernels[kernel].work == HSAE_WORK_ITEM) &&
+           kernel != HSAE_KERNEL_relink_count && kernel != HSAE_KERNEL_relink_best;
 }
 
 /* Kernels whose rows are taken COLS vectors at a time. */
@@ -262,25 +207,25 @@ static struct axes cpu_axes(enum hsae_kernel kernel)
         return (struct axes){.groups = {1, 8, 16, 32, 64, 128}};
     if (has_columns(kernel) && kernel != HSAE_KERNEL_segment_rows) /* which CPUs do not run */
         return (struct axes){.columns = {1, 2, 3, 4, 6, 8, 12, 16, 32, 256, 1024}, .widths = {4, 8, 16}};
-    if (work_of(kernel) == WORK_TILE)
+    if (hsae_kernels[kernel].work == HSAE_WORK_TILE)
         return (struct axes){.columns = {1, 2, 3, 4, 5, 6, 8, 10, 12, 13, 14}, .widths = {4, 8, 16}};
     return (struct axes){.groups = {0}};
 }
 
 static struct axes gpu_axes(enum hsae_kernel kernel)
 {
-    enum work work = work_of(kernel);
+    enum hsae_work work = hsae_kernels[kernel].work;
     if (has_columns(kernel))
         return (struct axes){.groups = {1, 8, 32, 64, 128, 256}, .columns = {1, 2, 3, 4, 5}};
     if (kernel == HSAE_KERNEL_screen)
         return (struct axes){.groups = {1, 8, 32, 64}, .columns = {1, 2, 4}};
-    if (work == WORK_TEAM)
+    if (work == HSAE_WORK_TEAM)
         return (struct axes){.groups = {1, 8, 32, 64, 128, 256}, .columns = {1, 8, 16, 32, 64}};
-    if (work == WORK_COLUMN)
+    if (work == HSAE_WORK_COLUMN)
         return (struct axes){.groups = {8, 64, 128, 256, 512}, .columns = {1, 2}};
-    if (work == WORK_SINGLE)
+    if (work == HSAE_WORK_SINGLE)
         return (struct axes){.groups = {1, 8, 64, 128, 256, 512, 1024}};
-    if (is_items(kernel) || (work == WORK_ROW && kernel != HSAE_KERNEL_relink_rows))
+    if (is_items(kernel) || (work == HSAE_WORK_ROW && kernel != HSAE_KERNEL_relink_rows))
         return (struct axes){.groups = {1, 8, 32, 64, 128, 256}};
     return (struct axes){.groups = {0}};
 }
@@ -313,7 +258,7 @@ static void add_product(struct list *list, const struct hsae_device *device, enu
                 shape.columns = axes->columns[0] ? axes->columns[c] : first->columns;
                 shape.vector_width = axes->widths[0] ? axes->widths[w] : first->vector_width;
                 bool fit = fits(device, kernel, &shape) && shape.vector_width <= first->vector_width;
-                if (fit && (work_of(kernel) != WORK_TILE || shape.columns * 32 / shape.vector_width <= CPU_SUMS))
+                if (fit && (hsae_kernels[kernel].work != HSAE_WORK_TILE || shape.columns * 32 / shape.vector_width <= CPU_SUMS))
                     add_shape(list, &shape);
             }
 }

@@ -171,6 +171,11 @@ static inline u32 bits_u32(f32 value)
 /* Kernels over lists, features or blocks: so many of a work-group's work-items are a team that shares one of them. */
 #define TEAM_SIZE(group_size, columns) ((columns) < (group_size) ? (columns) : (group_size))
 
+/* Of each kernel its arguments, its bindings B(access, number, type, name) and its local arrays L(type, name, count). READ, WRITE (whole,
+ * or where the kernel says so) and MODIFY are one buffer, READ4 and MODIFY4 a tensor cut into ranges, with four numbers
+ * (kernels/dialect.h). vf and vi: vectors of f32 and i32, or for the host just these. */
+/* clang-format off */
+
 struct load_args {
     u32 rows;   /* B */
     u32 padded; /* 32 ceil(B / 32) */
@@ -180,11 +185,16 @@ struct load_args {
     f32 scale;
     u32 panels; /* 1: writes the panels of encode, too */
 };
+#define BINDINGS_load(B) B(READ, 0, u32, raw) B(READ, 1, f32, mean) B(WRITE, 2, f32, x) B(WRITE, 3, f32, panels) B(WRITE, 4, f32, norms)
+#define LOCALS_load(L) L(f32, part, WG)
 
 struct swap_args {
     u32 features; /* N */
     u32 levels;   /* L */
 };
+#define BINDINGS_swap(B) B(READ, 0, u32, clock) B(READ, 1, u32, levels) B(READ, 2, u32, tree) B(READ, 3, u32, last_fired) \
+    B(READ, 4, u32, places) B(WRITE, 5, u32, flags)
+#define LOCALS_swap(L)
 
 struct prepare_args {
     u32 levels;
@@ -193,6 +203,9 @@ struct prepare_args {
     u32 ghosts; /* 1: dead features get ghost gradients */
     f32 lambda_init;
 };
+#define BINDINGS_prepare(B) B(READ, 0, u32, clock) B(READ, 1, u32, levels) B(READ, 2, u32, flags) B(READ, 3, f32, norms) \
+    B(MODIFY, 4, u32, control)
+#define LOCALS_prepare(L) L(u32, counts, WG) L(f32, part, WG)
 
 struct encode_args {
     u32 first; /* global feature of the chunk's first row: indexes table and bits */
@@ -203,11 +216,32 @@ struct encode_args {
     u32 dim;
     u32 stride;
 };
+#define BINDINGS_encode(B) B(READ, 0, vf, panels) B(READ, 1, vf, encoder) B(READ, 2, u32, table) B(WRITE, 3, u32, bits) \
+    B(WRITE, 4, vf, scratch)
+/* Its tile, from the TILE_* of its shape: lanes along samples and features, and vectors of samples of a work-item. */
+#define VECTORS_PER_WORD (32u / VW) /* of a bitmap word */
+#define ENCODE_VECTORS   (TILE_VECTORS == 0u ? VECTORS_PER_WORD : TILE_VECTORS)
+#define ENCODE_WORDS     (TILE_WORDS == 0u ? 1u : TILE_WORDS)
+#define ENCODE_LANES_S   (ENCODE_WORDS * VECTORS_PER_WORD / ENCODE_VECTORS) /* 1, or a multiple of VECTORS_PER_WORD: adjacent lanes share a word */
+#define ENCODE_LANES_F   (WG / ENCODE_LANES_S)
+#define ENCODE_FEATURES  (ENCODE_LANES_F * COLS)
+/* Staged: rows of STEP_VECTORS vectors and padding; columns of the tile's samples. */
+#define ENCODE_STEP_VECTORS (TILE_STEP / VW)
+#define ENCODE_LINE         (ENCODE_STEP_VECTORS + TILE_PAD)
+#define ENCODE_SAMPLES      (ENCODE_WORDS * VECTORS_PER_WORD)
+/* Words that marks of a work-item's features, VW bits each, go into. */
+#define ENCODE_MARKS ((COLS + VECTORS_PER_WORD - 1u) / VECTORS_PER_WORD)
+#define LOCALS_encode(L) \
+    L(vf, rows, AT_LEAST_1(ENCODE_FEATURES * ENCODE_LINE * (TILE_STEP == 0u ? 0u : 1u))) \
+    L(vf, columns, AT_LEAST_1(ENCODE_SAMPLES * TILE_STEP)) \
+    L(u32, marks, ONE_IF(ENCODE_LANES_S == 1u, WG * ENCODE_VECTORS * ENCODE_MARKS))
 
 struct quantize_args {
     u32 padded; /* 32 ceil(B / 32) */
     u32 stride;
 };
+#define BINDINGS_quantize(B) B(READ, 0, vf, x) B(WRITE, 1, u32, words) B(WRITE, 2, f32, units)
+#define LOCALS_quantize(L) L(f32, part, WG)
 
 struct screen_args {
     u32 first; /* as encode's */
@@ -218,18 +252,25 @@ struct screen_args {
     u32 stride;
     f32 margin; /* SCREEN_MARGIN */
 };
+#define BINDINGS_screen(B) B(READ, 0, vi, panels) B(READ, 1, vf, units) B(READ, 2, vf, x) B(READ, 3, vf, encoder) B(READ, 4, u32, table) \
+    B(WRITE, 5, u32, rounded) B(WRITE, 6, u32, bits) B(WRITE, 7, f32, scratch)
+#define LOCALS_screen(L)
 
 struct lists_count_args {
     u32 first;
     u32 count;
     u32 words;
 };
+#define BINDINGS_lists_count(B) B(READ, 0, u32, bits) B(WRITE, 1, u32, counts)
+#define LOCALS_lists_count(L) L(u32, part, WG)
 
 struct scan_args {
     u32 first; /* starts[first] is known (0 where first = 0), starts[first + 1 ..] are written */
     u32 count;
     u32 capacity; /* of the lists; a total above it halts the step; 0: unchecked */
 };
+#define BINDINGS_scan(B) B(READ, 0, u32, counts) B(MODIFY, 1, u32, starts) B(MODIFY, 2, u32, control)
+#define LOCALS_scan(L) L(u32, sums, WG)
 
 struct lists_fill_args {
     u32 first;
@@ -241,12 +282,18 @@ struct lists_fill_args {
     u32 packed;  /* 1: the scratch is that of screen, where p of a feature's pairs lie one behind the other; 0: of encode, p of its samples
                   */
 };
+#define BINDINGS_lists_fill(B) B(READ, 0, u32, control) B(READ, 1, u32, bits) B(READ, 2, u32, starts) B(READ, 3, u32, table) \
+    B(READ, 4, f32, scratch) B(WRITE, 5, u32, pairs) B(WRITE, 6, u32, active_count) B(WRITE, 7, u32, word_starts) \
+    B(WRITE, 8, u32, history)
+#define LOCALS_lists_fill(L) L(u32, part, WG)
 
 struct samples_count_args {
     u32 levels;
     u32 words;
     u32 block; /* features in a block; blocks do not cross levels */
 };
+#define BINDINGS_samples_count(B) B(READ, 0, u32, bits) B(READ, 1, u32, tree) B(READ, 2, u32, levels) B(WRITE, 3, u32, tally)
+#define LOCALS_samples_count(L) L(u32, tile, WG)
 
 struct samples_base_args {
     u32 levels;
@@ -254,6 +301,8 @@ struct samples_base_args {
     u32 words;
     u32 block;
 };
+#define BINDINGS_samples_base(B) B(READ, 0, u32, levels) B(MODIFY, 1, u32, tally) B(WRITE, 2, u32, totals)
+#define LOCALS_samples_base(L) L(u32, part, WG)
 
 struct samples_fill_args {
     u32 levels;
@@ -261,6 +310,10 @@ struct samples_fill_args {
     u32 words;
     u32 block;
 };
+#define BINDINGS_samples_fill(B) B(READ, 0, u32, bits) B(READ, 1, u32, tree) B(READ, 2, u32, levels) B(READ, 3, u32, table) \
+    B(READ, 4, u32, control) B(READ, 5, u32, word_starts) B(READ, 6, u32, pairs) B(READ, 7, u32, sample_starts) B(MODIFY, 8, u32, tally) \
+    B(WRITE, 9, u32, samples) B(WRITE, 10, u32, positions)
+#define LOCALS_samples_fill(L) L(u32, tile, WG)
 
 struct decode_args {
     u32 level; /* first of the launch */
@@ -273,6 +326,9 @@ struct decode_args {
     u32 range_rows;
     u32 slices; /* column slices, of whole 16 floats, each with its own part of the loss */
 };
+#define BINDINGS_decode(B) B(READ, 0, vf, x) B(READ, 1, vf, bias) B(READ4, 2, vf, D) B(READ, 6, u32, flags) \
+    B(READ, 7, u32, sample_starts) B(READ, 8, u32, samples) B(READ, 9, u32, control) B(WRITE, 10, vf, residual) B(WRITE, 11, f32, loss)
+#define LOCALS_decode(L) L(f32, part, WG)
 
 struct family_dot_args {
     u32 first; /* first feature of level 1 */
@@ -280,11 +336,16 @@ struct family_dot_args {
     u32 stride;
     u32 range_rows;
 };
+#define BINDINGS_family_dot(B) B(READ4, 0, vf, D) B(READ, 4, u32, tree) B(READ, 5, u32, flags) B(WRITE, 6, f32, dots)
+#define LOCALS_family_dot(L) L(f32, part, WG)
 
 struct family_args {
     u32 levels;
     u32 rows;
 };
+#define BINDINGS_family(B) B(READ, 0, u32, control) B(READ, 1, u32, tree) B(READ, 2, u32, sample_starts) B(READ, 3, u32, samples) \
+    B(READ, 4, u32, positions) B(READ, 5, f32, dots) B(WRITE, 6, u32, kin)
+#define LOCALS_family(L)
 
 struct ghost_args {
     u32 level;
@@ -294,6 +355,9 @@ struct ghost_args {
     u32 stride;
     u32 range_rows;
 };
+#define BINDINGS_ghost(B) B(READ, 0, vf, x) B(READ4, 1, vf, E) B(READ4, 5, vf, D) B(READ, 9, u32, flags) B(READ, 10, u32, control) \
+    B(READ, 11, u32, table) B(READ, 12, vf, residual) B(WRITE, 13, vf, ghost) B(WRITE, 14, f32, losses)
+#define LOCALS_ghost(L) L(f32, part, WG)
 
 struct ghost_scale_args {
     u32 level;
@@ -301,6 +365,8 @@ struct ghost_scale_args {
     u32 padded;
     u32 slices;
 };
+#define BINDINGS_ghost_scale(B) B(READ, 0, u32, control) B(READ, 1, f32, losses) B(READ, 2, f32, loss) B(WRITE, 3, f32, weights)
+#define LOCALS_ghost_scale(L) L(f32, part, WG)
 
 struct ghost_rows_args {
     u32 level;
@@ -313,12 +379,17 @@ struct ghost_rows_args {
     u32 stride;
     u32 range_rows;
 };
+#define BINDINGS_ghost_rows(B) B(READ, 0, vf, x) B(READ4, 1, vf, E) B(READ4, 5, vf, D) B(READ, 9, u32, flags) B(READ, 10, u32, control) \
+    B(READ, 11, u32, table) B(READ, 12, vf, ghost) B(READ, 13, f32, weights) B(READ, 14, u32, tree) B(WRITE, 15, vf, rows)
+#define LOCALS_ghost_rows(L) L(f32, part, WG)
 
 struct segments_args {
     u32 features;
     u32 pairs; /* of a segment, at least */
     u32 room;  /* for segments */
 };
+#define BINDINGS_segments(B) B(READ, 0, u32, starts) B(MODIFY, 1, u32, control) B(MODIFY, 2, u32, table) B(WRITE, 3, u32, owners)
+#define LOCALS_segments(L) L(u32, sums, WG)
 
 struct segment_rows_args {
     u32 level; /* features of the levels level .. level + count - 1 */
@@ -333,6 +404,11 @@ struct segment_rows_args {
     f32 rho;
     f32 bandwidth;
 };
+#define BINDINGS_segment_rows(B) B(READ, 0, u32, control) B(READ, 1, u32, flags) B(READ, 2, u32, starts) B(READ, 3, u32, pairs) \
+    B(READ, 4, u32, samples) B(READ, 5, u32, owners) B(READ, 6, u32, levels) B(MODIFY, 7, u32, kin) B(MODIFY, 8, f32, terms) \
+    B(READ4, 9, vf, D) B(READ, 13, u32, table) B(READ, 14, vf, x) B(READ, 15, vf, residual) B(READ, 16, vf, above) \
+    B(WRITE, 17, vf, sums)
+#define LOCALS_segment_rows(L) L(f32, part, WG) L(f32, part1, WG) L(f32, part2, WG) L(f32, part3, WG)
 
 struct update_args {
     u32 level;
@@ -357,6 +433,11 @@ struct update_args {
     f32 log2_beta2;
     f32 epsilon;
 };
+#define BINDINGS_update(B) B(READ, 0, u32, control) B(READ, 1, u32, tree) B(READ, 2, u32, flags) B(READ, 3, u32, starts) \
+    B(READ, 4, u32, pairs) B(READ, 5, u32, samples) B(MODIFY, 6, u32, kin) B(MODIFY, 7, f32, terms) B(MODIFY4, 8, vf, D) \
+    B(MODIFY, 12, vf, encoder) B(MODIFY, 13, vf, encoder_v) B(MODIFY, 14, vf, decoder_v) B(MODIFY, 15, u32, table) \
+    B(MODIFY, 16, u32, places) B(READ, 17, vf, x) B(READ, 18, vf, residual) B(READ, 19, vf, above) B(READ, 20, vf, ready)
+#define LOCALS_update(L) L(f32, part, WG) L(f32, part1, WG) L(f32, part2, WG) L(f32, part3, WG)
 
 struct bias_args {
     u32 level; /* first of the launch */
@@ -369,11 +450,15 @@ struct bias_args {
     f32 one_minus_beta2;
     f32 epsilon;
 };
+#define BINDINGS_bias(B) B(READ, 0, u32, control) B(READ, 1, vf, residual) B(MODIFY, 2, vf, bias) B(MODIFY, 3, vf, bias_v)
+#define LOCALS_bias(L) L(f32, part, WG)
 
 struct variance_args {
     u32 rows;
     u32 stride;
 };
+#define BINDINGS_variance(B) B(READ, 0, vf, x) B(WRITE, 1, vf, squares)
+#define LOCALS_variance(L) L(f32, part, WG)
 
 struct control_args {
     u32 levels;
@@ -387,6 +472,9 @@ struct control_args {
     f32 eta;
     f32 kappa;
 };
+#define BINDINGS_control(B) B(READ, 0, u32, levels) B(READ, 1, f32, loss) B(READ, 2, f32, terms) B(READ, 3, u32, active_count) \
+    B(READ, 4, f32, squares) B(READ, 5, u32, starts) B(MODIFY, 6, u32, last_fired) B(MODIFY, 7, u32, control) B(WRITE, 8, u32, status)
+#define LOCALS_control(L) L(f32, part, WG) L(u32, counts, WG)
 
 struct relink_rows_args {
     u32 first; /* global feature of the first row */
@@ -397,6 +485,8 @@ struct relink_rows_args {
     u32 decoder; /* 1: rows of D, found through flags; 0: rows of E */
     u32 panels;  /* 1: written as panels of 32 rows, 0: as rows */
 };
+#define BINDINGS_relink_rows(B) B(READ4, 0, vf, S) B(READ, 4, u32, flags) B(WRITE, 5, f32, unit)
+#define LOCALS_relink_rows(L) L(f32, part, WG)
 
 struct relink_count_args {
     u32 child; /* global feature of column 0 */
@@ -407,6 +497,8 @@ struct relink_count_args {
     u32 features;
     u32 words;
 };
+#define BINDINGS_relink_count(B) B(READ, 0, u32, history) B(WRITE, 1, f32, counts)
+#define LOCALS_relink_count(L) L(u32, up, WG) L(u32, down, WG)
 
 struct relink_best_args {
     u32 child; /* index in its level of column 0 */
@@ -416,6 +508,8 @@ struct relink_best_args {
     u32 parents;
     u32 candidates; /* kept for each child */
 };
+#define BINDINGS_relink_best(B) B(READ, 0, f32, similarity) B(READ, 1, u32, cursor) B(MODIFY, 2, u32, best)
+#define LOCALS_relink_best(L) L(f32, values, WG) L(u32, parents, WG)
 
 struct peak_fma_args {
     u32 count; /* floats, a multiple of 16 */
@@ -423,9 +517,14 @@ struct peak_fma_args {
     f32 factor;
     f32 term;
 };
+#define BINDINGS_peak_fma(B) B(READ, 0, vf, from) B(WRITE, 1, vf, to)
+#define LOCALS_peak_fma(L)
 
 struct peak_copy_args {
     u32 count; /* floats, a multiple of 16 */
 };
+#define BINDINGS_peak_copy(B) B(READ, 0, vf, from) B(WRITE, 1, vf, to)
+#define LOCALS_peak_copy(L)
+/* clang-format on */
 
 #endif

@@ -11,11 +11,11 @@
  * indices that may wrap around into addresses.
  *
  * A kernel reads:
- *   KERNEL_3(rowmax, READ(0, vf, x), READ(1, u32, n), WRITE(2, f32, y))
- *   LOCALS_1(LOCAL(f32, part, WG))
- *   BEGIN(rowmax)
+ *   KERNEL(rowmax)
  *       ... p.field ... GROUP_X, GROUP_Y, LANE ... return; only before a barrier, and only uniformly
  *   END
+ * Its arguments `p`, buffers and local arrays are those that kernels/args.h declares: struct rowmax_args, BINDINGS_rowmax and
+ * LOCALS_rowmax. CPU_KERNEL(rowmax) begins a body for one work-item a group, which has no local arrays.
  *
  * START(residual, place), once, has FROM_START(residual, index) mean the buffer's element place + index.
  *
@@ -57,11 +57,11 @@ layout(constant_id = 7) const uint TILE_PREFETCH = 0;
 #define START(name, place) idx name##_start = place;
 #define FROM_START(name, index) name[name##_start + (index)]
 #define LOCAL(type, name, count) shared type name[count];
-#define KERNEL_ARGS(name) layout(push_constant) uniform push_block { name##_args p; };
-#define KERNEL_OPEN(name)
-#define KERNEL_CLOSE(name) KERNEL_ARGS(name)
-#define BEGIN(name) void main() {
-#define ARG
+#define KERNEL(name)                                                                                         \
+    layout(push_constant) uniform push_block { name##_args p; };                                             \
+    BINDINGS_##name(BINDING)                                                                                 \
+    LOCALS_##name(LOCAL)                                                                                     \
+    void main() {
 #define FUNCTION
 
 #define GROUP_X gl_WorkGroupID.x
@@ -132,16 +132,15 @@ uint mul_hi_u32(uint a, uint b)
 #define vf HSAE_PASTE(float, VW)
 #define vi HSAE_PASTE(int, VW)
 
-#define READ(slot, type, name) global const type *restrict name
-#define WRITE(slot, type, name) global type *name
-#define MODIFY(slot, type, name) global type *name
+#define READ(slot, type, name) , global const type *restrict name
+#define WRITE(slot, type, name) , global type *name
+#define MODIFY(slot, type, name) WRITE(slot, type, name)
 #define START(name, place) size_t name##_start = place; /* for a pointer that has moved clang and ptxas take 16 registers more */
 #define FROM_START(name, index) name[name##_start + (index)]
 #define LOCAL(type, name, count) local type name[count];
-#define KERNEL_OPEN(name) kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void name(
-#define KERNEL_CLOSE(name) , const struct name##_args p) {
-#define BEGIN(name)
-#define ARG ,
+#define CPU_KERNEL(name) \
+    kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void name(const struct name##_args p BINDINGS_##name(BINDING)) {
+#define KERNEL(name) CPU_KERNEL(name) LOCALS_##name(LOCAL)
 #define FUNCTION static inline
 
 /* A launch may be run in parts; a part's first group is not 0. */
@@ -371,13 +370,14 @@ FUNCTION u32 quantized_couple(f32 low, f32 high)
 /* The linear number of the work-group; a launch may have a few more than it needs. */
 #define GROUP (GROUP_Y * GROUPS_X + GROUP_X)
 
-/* A tensor cut into up to four buffers of rows (RANGES says how many): READ4(2, vf, D) declares D0 .. D3 at bindings 2 .. 5; row r of it, of
+/* A line B(use, slot, type, name) of a kernel's bindings. */
+#define BINDING(use, slot, type, name) use(slot, type, name)
+/* A tensor cut into up to four buffers of rows (RANGES says how many): READ4 of D at slot 2 declares D0 .. D3 at bindings 2 .. 5; row r of it, of
  * `width` elements, is in range r / range_rows. FETCH(D, range, index), STORE(D, range, index, value). */
 #define READ4(slot, type, name)                                                                              \
-    READ(slot, type, name##0) ARG READ(slot + 1, type, name##1) ARG READ(slot + 2, type, name##2) ARG READ(slot + 3, type, name##3)
+    READ(slot, type, name##0) READ(slot + 1, type, name##1) READ(slot + 2, type, name##2) READ(slot + 3, type, name##3)
 #define MODIFY4(slot, type, name)                                                                            \
-    MODIFY(slot, type, name##0)                                                                              \
-    ARG MODIFY(slot + 1, type, name##1) ARG MODIFY(slot + 2, type, name##2) ARG MODIFY(slot + 3, type, name##3)
+    MODIFY(slot, type, name##0) MODIFY(slot + 1, type, name##1) MODIFY(slot + 2, type, name##2) MODIFY(slot + 3, type, name##3)
 #define RANGE_OF(row) (RANGES == 1u ? 0u : (row) / p.range_rows)
 #define IN_RANGE(row, range) ((row) - (range)*p.range_rows)
 #define FETCH(name, range, index)                                                                            \
@@ -410,36 +410,10 @@ FUNCTION u32 quantized_couple(f32 low, f32 high)
     }
 
 #define END }
+/* No array is of 0 elements: of a count that may be 0, and of a count that is 0 where `condition` holds. */
+#define AT_LEAST_1(count) ((count) == 0u ? 1u : (count))
+#define ONE_IF(condition, count) ((condition) ? 1u : (count))
 
-#define KERNEL_1(name, b0) KERNEL_OPEN(name) b0 KERNEL_CLOSE(name)
-#define KERNEL_2(name, b0, b1) KERNEL_OPEN(name) b0 ARG b1 KERNEL_CLOSE(name)
-#define KERNEL_3(name, b0, b1, b2) KERNEL_OPEN(name) b0 ARG b1 ARG b2 KERNEL_CLOSE(name)
-#define KERNEL_4(name, b0, b1, b2, b3) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 KERNEL_CLOSE(name)
-#define KERNEL_5(name, b0, b1, b2, b3, b4) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 KERNEL_CLOSE(name)
-#define KERNEL_6(name, b0, b1, b2, b3, b4, b5) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 KERNEL_CLOSE(name)
-#define KERNEL_7(name, b0, b1, b2, b3, b4, b5, b6) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 KERNEL_CLOSE(name)
-#define KERNEL_8(name, b0, b1, b2, b3, b4, b5, b6, b7) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 KERNEL_CLOSE(name)
-#define KERNEL_9(name, b0, b1, b2, b3, b4, b5, b6, b7, b8) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 KERNEL_CLOSE(name)
-#define KERNEL_10(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 KERNEL_CLOSE(name)
-#define KERNEL_11(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 KERNEL_CLOSE(name)
-#define KERNEL_12(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 KERNEL_CLOSE(name)
-#define KERNEL_13(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 KERNEL_CLOSE(name)
-#define KERNEL_14(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 KERNEL_CLOSE(name)
-#define KERNEL_15(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 KERNEL_CLOSE(name)
-#define KERNEL_16(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 KERNEL_CLOSE(name)
-#define KERNEL_17(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 ARG b16 KERNEL_CLOSE(name)
-#define KERNEL_18(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16, b17) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 ARG b16 ARG b17 KERNEL_CLOSE(name)
-#define KERNEL_19(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16, b17, b18) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 ARG b16 ARG b17 ARG b18 KERNEL_CLOSE(name)
-#define KERNEL_20(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16, b17, b18, b19) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 ARG b16 ARG b17 ARG b18 ARG b19 KERNEL_CLOSE(name)
-#define KERNEL_21(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16, b17, b18, b19, b20) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 ARG b16 ARG b17 ARG b18 ARG b19 ARG b20 KERNEL_CLOSE(name)
-#define KERNEL_22(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16, b17, b18, b19, b20, b21) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 ARG b16 ARG b17 ARG b18 ARG b19 ARG b20 ARG b21 KERNEL_CLOSE(name)
-#define KERNEL_23(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16, b17, b18, b19, b20, b21, b22) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 ARG b16 ARG b17 ARG b18 ARG b19 ARG b20 ARG b21 ARG b22 KERNEL_CLOSE(name)
-#define KERNEL_24(name, b0, b1, b2, b3, b4, b5, b6, b7, b8, b9, b10, b11, b12, b13, b14, b15, b16, b17, b18, b19, b20, b21, b22, b23) KERNEL_OPEN(name) b0 ARG b1 ARG b2 ARG b3 ARG b4 ARG b5 ARG b6 ARG b7 ARG b8 ARG b9 ARG b10 ARG b11 ARG b12 ARG b13 ARG b14 ARG b15 ARG b16 ARG b17 ARG b18 ARG b19 ARG b20 ARG b21 ARG b22 ARG b23 KERNEL_CLOSE(name)
-#define LOCALS_1(l0) l0
-#define LOCALS_2(l0, l1) l0 l1
-#define LOCALS_3(l0, l1, l2) l0 l1 l2
-#define LOCALS_4(l0, l1, l2, l3) l0 l1 l2 l3
 /* clang-format on */
 
 #endif
-

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "opencl.h"
 #include "device/quirks.h"
+#include "opencl.h"
 
 struct opencl_launch {
     cl_kernel kernel; /* NULL: a dense product */
@@ -61,12 +61,9 @@ hsae_status hsae_opencl_sequence_create(struct hsae_device *device, bool timed, 
 static hsae_status set_arguments(struct opencl_device *device, cl_kernel kernel, const struct hsae_launch *launch)
 {
     const struct hsae_kernel_info *info = &hsae_kernels[launch->kernel];
-    cl_int error = CL_SUCCESS;
-    cl_uint slot = 0;
-    for (; info->access[slot] && !error; slot++)
-        error = device->cl->SetKernelArg(kernel, slot, sizeof(cl_mem), &launch->bindings[slot]->memory);
-    if (!error)
-        error = device->cl->SetKernelArg(kernel, slot, info->args_bytes, launch->args);
+    cl_int error = device->cl->SetKernelArg(kernel, 0, info->args_bytes, launch->args);
+    for (cl_uint slot = 0; info->access[slot] && !error; slot++)
+        error = device->cl->SetKernelArg(kernel, slot + 1, sizeof(cl_mem), &launch->bindings[slot]->memory);
     return error ? hsae_opencl_fail(device, error, "cannot set the arguments of kernel", info->name) : HSAE_OK;
 }
 

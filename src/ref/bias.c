@@ -1,19 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
-void hsae_ref_bias(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_bias(const struct hsae_bias_memory *m, const struct bias_args *p)
 {
-    const struct bias_args *p = args;
-    const u32 *control = b[0];
-    (void)groups;
+    const u32 *control = m->control;
     if (ref_halted(control))
         return;
     struct ref_adam adam = {bits_f32(control[CONTROL_RATE]), bits_f32(control[CONTROL_CORRECTION]), p->beta2, p->one_minus_beta2,
                             p->epsilon};
     for (u32 k = 0; k < p->count; k++) {
-        const f32 *residual = (const f32 *)b[1] + ((size_t)p->row + (size_t)k * p->padded) * p->stride;
+        const f32 *residual = m->residual + ((size_t)p->row + (size_t)k * p->padded) * p->stride;
         size_t first = ((size_t)p->level + k) * p->stride;
-        f32 *bias = (f32 *)b[2] + first, *bias_v = (f32 *)b[3] + first;
+        f32 *bias = m->bias + first, *bias_v = m->bias_v + first;
         for (u32 c = 0; c < p->stride; c++) {
             double sum = 0;
             for (u32 s = 0; s < p->rows; s++)

@@ -43,13 +43,11 @@ static void adapt_penalty(const struct control_args *p, u32 *control, u32 level,
     *lambda_bits = bits_u32(change < wanted ? lambda * (1.0f - p->kappa) : lambda * (1.0f + p->kappa));
 }
 
-void hsae_ref_control(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_control(const struct hsae_control_memory *m, const struct control_args *p)
 {
-    const struct control_args *p = args;
-    const u32 *levels = b[0], *active_count = b[3], *starts = b[5];
-    const f32 *loss = b[1], *terms = b[2], *squares = b[4];
-    u32 *last_fired = b[6], *control = b[7], *status = b[8];
-    (void)groups;
+    const u32 *levels = m->levels, *active_count = m->active_count, *starts = m->starts;
+    const f32 *loss = m->loss, *terms = m->terms, *squares = m->squares;
+    u32 *last_fired = m->last_fired, *control = m->control, *status = m->status;
     if (ref_halted(control)) {
         report_halt(control, p->levels, status);
         return;

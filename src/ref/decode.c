@@ -3,23 +3,24 @@
 
 /* Adds the contributions of one list to columns first .. first + count - 1: of the level itself those of the features that aren't swapped,
  * of the level `below` those of the children of swapped ones. */
-static void add_list(double *sum, void *const *b, const struct decode_args *p, u32 level, bool below, u32 sample, u32 first, u32 count)
+static void add_list(double *sum, const struct hsae_decode_memory *m, const struct decode_args *p, u32 level, bool below, u32 sample,
+                     u32 first, u32 count)
 {
-    const u32 *flags = b[6], *starts = (const u32 *)b[7] + (size_t)(level + below) * p->rows + sample, *samples = b[8];
+    const u32 *flags = m->flags, *starts = m->sample_starts + (size_t)(level + below) * p->rows + sample, *samples = m->samples;
     for (size_t q = starts[0]; q < starts[1]; q++) {
         u32 feature = samples[2 * q];
         f32 a = bits_f32(samples[2 * q + 1]);
         bool counts = below ? (flags[feature] & FLAG_PARENT_SWAPPED) != 0 : !(flags[feature] & FLAG_SWAPPED);
         if (a == 0.0f || !counts)
             continue;
-        ref_add(sum, a, ref_row(b + 2, ref_decoder_row(flags, feature), p->range_rows, p->stride) + first, count);
+        ref_add(sum, a, ref_row(m->D, ref_decoder_row(flags, feature), p->range_rows, p->stride) + first, count);
     }
 }
 
-static void decode_level(void *const *b, const struct decode_args *p, u32 level, f32 *residual)
+static void decode_level(const struct hsae_decode_memory *m, const struct decode_args *p, u32 level, f32 *residual)
 {
-    const f32 *x = b[0], *bias = (const f32 *)b[1] + (size_t)level * p->stride;
-    f32 *loss = b[11];
+    const f32 *x = m->x, *bias = m->bias + (size_t)level * p->stride;
+    f32 *loss = m->loss;
     u32 share = (p->stride / 16 + p->slices - 1) / p->slices * 16;
     for (u32 slice = 0; slice < p->slices; slice++) {
         u32 begin = ref_min(slice * share, p->stride), end = ref_min(begin + share, p->stride);
@@ -31,9 +32,9 @@ static void decode_level(void *const *b, const struct decode_args *p, u32 level,
                 u32 count = ref_min(REF_BLOCK, end - first);
                 for (u32 k = 0; k < count; k++)
                     sum[k] = (double)bias[first + k] - x[line + first + k];
-                add_list(sum, b, p, level, false, s, first, count);
+                add_list(sum, m, p, level, false, s, first, count);
                 if (level + 1 < p->levels)
-                    add_list(sum, b, p, level, true, s, first, count);
+                    add_list(sum, m, p, level, true, s, first, count);
                 for (u32 k = 0; k < count; k++) {
                     residual[line + first + k] = (f32)sum[k];
                     squares += sum[k] * sum[k];
@@ -44,13 +45,11 @@ static void decode_level(void *const *b, const struct decode_args *p, u32 level,
     }
 }
 
-void hsae_ref_decode(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_decode(const struct hsae_decode_memory *m, const struct decode_args *p)
 {
-    const struct decode_args *p = args;
-    const u32 *control = b[9];
-    (void)groups;
+    const u32 *control = m->control;
     if (ref_halted(control))
         return;
     for (u32 k = 0; k < p->count; k++)
-        decode_level(b, p, p->level + k, (f32 *)b[10] + ((size_t)p->row + (size_t)k * p->padded) * p->stride);
+        decode_level(m, p, p->level + k, m->residual + ((size_t)p->row + (size_t)k * p->padded) * p->stride);
 }

@@ -17,14 +17,12 @@ static u32 encode_word(const f32 *panel, const f32 *row, u32 dim, f32 bias, f32 
     return word;
 }
 
-void hsae_ref_encode(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_encode(const struct hsae_encode_memory *m, const struct encode_args *p)
 {
-    const struct encode_args *p = args;
-    const f32 *panels = b[0], *encoder = b[1];
-    const u32 *table = b[2];
-    u32 *bits = b[3];
-    f32 *scratch = b[4];
-    (void)groups;
+    const f32 *panels = m->panels, *encoder = m->encoder;
+    const u32 *table = m->table;
+    u32 *bits = m->bits;
+    f32 *scratch = m->scratch;
     for (u32 r = 0; r < p->count; r++) {
         const u32 *scalars = table + (size_t)(p->first + r) * TABLE_WORDS;
         const f32 *row = encoder + (size_t)(p->row + r) * p->stride;

@@ -42,13 +42,11 @@ static struct list family_of(const u32 *tree, const u32 *samples, struct list li
     return family;
 }
 
-void hsae_ref_family(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_family(const struct hsae_family_memory *m, const struct family_args *p)
 {
-    const struct family_args *p = args;
-    const u32 *control = b[0], *tree = b[1], *sample_starts = b[2], *samples = b[3], *positions = b[4];
-    const f32 *dots = b[5];
-    u32 *kin = b[6];
-    (void)groups;
+    const u32 *control = m->control, *tree = m->tree, *sample_starts = m->sample_starts, *samples = m->samples, *positions = m->positions;
+    const f32 *dots = m->dots;
+    u32 *kin = m->kin;
     if (ref_halted(control))
         return;
     size_t lists = (size_t)p->levels * p->rows;

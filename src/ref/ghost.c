@@ -6,9 +6,9 @@
 static const double LEAST_SQUARES = 0x1p-126;
 
 /* y of one sample, a block of dead features at a time. */
-static void dead_sum(void *const *b, const struct ghost_args *p, const f32 *x, f32 *y)
+static void dead_sum(const struct hsae_ghost_memory *m, const struct ghost_args *p, const f32 *x, f32 *y)
 {
-    const u32 *flags = b[9], *control = b[10], *table = b[11];
+    const u32 *flags = m->flags, *control = m->control, *table = m->table;
     const u32 *list = control + CONTROL_DEAD_LIST + p->first;
     u32 dead = ref_dead(control, p->level);
     memset(y, 0, p->stride * sizeof *y);
@@ -18,7 +18,7 @@ static void dead_sum(void *const *b, const struct ghost_args *p, const f32 *x, f
         for (u32 k = 0; k < count; k++) {
             u32 feature = list[begin + k];
             double bias = bits_f32(table[(size_t)feature * TABLE_WORDS + TABLE_BIAS]);
-            g[k] = exp(fmin(ref_dot(ref_row(b + 1, feature, p->range_rows, p->stride), x, p->stride) + bias, 10));
+            g[k] = exp(fmin(ref_dot(ref_row(m->E, feature, p->range_rows, p->stride), x, p->stride) + bias, 10));
         }
         for (u32 column = 0; column < p->stride; column += REF_BLOCK) {
             double sum[REF_BLOCK] = {0};
@@ -26,7 +26,7 @@ static void dead_sum(void *const *b, const struct ghost_args *p, const f32 *x, f
             ref_add(sum, 1, y + column, columns);
             for (u32 k = 0; k < count; k++) {
                 u32 row = ref_decoder_row(flags, list[begin + k]);
-                ref_add(sum, g[k], ref_row(b + 5, row, p->range_rows, p->stride) + column, columns);
+                ref_add(sum, g[k], ref_row(m->D, row, p->range_rows, p->stride) + column, columns);
             }
             for (u32 c = 0; c < columns; c++)
                 y[column + c] = (f32)sum[c];
@@ -34,19 +34,17 @@ static void dead_sum(void *const *b, const struct ghost_args *p, const f32 *x, f
     }
 }
 
-void hsae_ref_ghost(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_ghost(const struct hsae_ghost_memory *m, const struct ghost_args *p)
 {
-    const struct ghost_args *p = args;
-    const f32 *x = b[0], *residual = (const f32 *)b[12] + (size_t)p->row * p->stride;
-    const u32 *control = b[10];
-    f32 *ghost = b[13], *losses = b[14];
-    (void)groups;
+    const f32 *x = m->x, *residual = m->residual + (size_t)p->row * p->stride;
+    const u32 *control = m->control;
+    f32 *ghost = m->ghost, *losses = m->losses;
     if (ref_halted(control) || ref_dead(control, p->level) == 0)
         return;
     for (u32 s = 0; s < p->rows; s++) {
         const f32 *target = residual + (size_t)s * p->stride;
         f32 *v = ghost + (size_t)s * p->stride;
-        dead_sum(b, p, x + (size_t)s * p->stride, v);
+        dead_sum(m, p, x + (size_t)s * p->stride, v);
         double squares = ref_dot(v, v, p->stride);
         double alpha = squares >= LEAST_SQUARES ? sqrt(ref_dot(target, target, p->stride)) / (2 * sqrt(squares)) : 0;
         for (u32 c = 0; c < p->stride; c++)

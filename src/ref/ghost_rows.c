@@ -16,12 +16,13 @@ static void add_samples(f32 *gradient, const double *weights, const f32 *rows, u
 }
 
 /* The gradients of one dead feature, a block of samples at a time. */
-static void feature_rows(void *const *b, const struct ghost_rows_args *p, u32 feature, f32 *decoder_gradient, f32 *encoder_gradient)
+static void feature_rows(const struct hsae_ghost_rows_memory *m, const struct ghost_rows_args *p, u32 feature, f32 *decoder_gradient,
+                         f32 *encoder_gradient)
 {
-    const f32 *x = b[0], *ghost = b[12], *weights = b[13];
-    const u32 *flags = b[9], *table = b[11];
-    const f32 *encoder = ref_row(b + 1, feature, p->range_rows, p->stride);
-    const f32 *decoder = ref_row(b + 5, ref_decoder_row(flags, feature), p->range_rows, p->stride);
+    const f32 *x = m->x, *ghost = m->ghost, *weights = m->weights;
+    const u32 *flags = m->flags, *table = m->table;
+    const f32 *encoder = ref_row(m->E, feature, p->range_rows, p->stride);
+    const f32 *decoder = ref_row(m->D, ref_decoder_row(flags, feature), p->range_rows, p->stride);
     double bias = bits_f32(table[(size_t)feature * TABLE_WORDS + TABLE_BIAS]), radial = 0, bias_gradient = 0;
     memset(decoder_gradient, 0, p->stride * sizeof *decoder_gradient);
     memset(encoder_gradient, 0, p->stride * sizeof *encoder_gradient);
@@ -46,13 +47,11 @@ static void feature_rows(void *const *b, const struct ghost_rows_args *p, u32 fe
     }
 }
 
-void hsae_ref_ghost_rows(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_ghost_rows(const struct hsae_ghost_rows_memory *m, const struct ghost_rows_args *p)
 {
-    const struct ghost_rows_args *p = args;
-    const u32 *control = b[10];
-    const u32 *tree = b[14];
-    f32 *rows = b[15];
-    (void)groups;
+    const u32 *control = m->control;
+    const u32 *tree = m->tree;
+    f32 *rows = m->rows;
     if (ref_halted(control))
         return;
     u32 dead = ref_dead(control, p->level);
@@ -60,6 +59,6 @@ void hsae_ref_ghost_rows(void *const *b, const void *args, const u32 groups[2])
     for (u32 k = 0; k < p->count && p->chunk + k < dead; k++) {
         u32 feature = control[CONTROL_DEAD_LIST + p->first + p->chunk + k];
         if (tree[(size_t)feature * TREE_WORDS + TREE_RANK] - p->rank < p->ranks)
-            feature_rows(b, p, feature, rows + 2 * k * length, rows + (2 * k + 1) * length);
+            feature_rows(m, p, feature, rows + 2 * k * length, rows + (2 * k + 1) * length);
     }
 }

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
-void hsae_ref_ghost_scale(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_ghost_scale(const struct hsae_ghost_scale_memory *m, const struct ghost_scale_args *p)
 {
-    const struct ghost_scale_args *p = args;
-    const u32 *control = b[0];
-    const f32 *losses = b[1], *loss = b[2];
-    f32 *weights = b[3];
-    (void)groups;
+    const u32 *control = m->control;
+    const f32 *losses = m->losses, *loss = m->loss;
+    f32 *weights = m->weights;
     if (ref_halted(control) || ref_dead(control, p->level) == 0)
         return;
     double ghost = 0, reconstruction = 0;

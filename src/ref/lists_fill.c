@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
-void hsae_ref_lists_fill(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_lists_fill(const struct hsae_lists_fill_memory *m, const struct lists_fill_args *p)
 {
-    const struct lists_fill_args *p = args;
-    const u32 *control = b[0], *bits = b[1], *starts = b[2], *table = b[3];
-    const f32 *scratch = b[4];
-    u32 *pairs = b[5], *active_count = b[6], *word_starts = b[7], *history = b[8];
-    (void)groups;
+    const u32 *control = m->control, *bits = m->bits, *starts = m->starts, *table = m->table;
+    const f32 *scratch = m->scratch;
+    u32 *pairs = m->pairs, *active_count = m->active_count, *word_starts = m->word_starts, *history = m->history;
     for (u32 r = 0; r < p->count; r++) {
         u32 feature = p->first + r, at = starts[feature];
         size_t line = (size_t)feature * p->words;

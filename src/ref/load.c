@@ -24,13 +24,11 @@ static f32 element(const u32 *raw, size_t e, u32 format)
     return format == FORMAT_F16 ? half_to_f32(half) : bits_f32(half << 16);
 }
 
-void hsae_ref_load(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_load(const struct hsae_load_memory *m, const struct load_args *p)
 {
-    const struct load_args *p = args;
-    const u32 *raw = b[0];
-    const f32 *mean = b[1];
-    f32 *x = b[2], *panels = b[3], *norms = b[4];
-    (void)groups;
+    const u32 *raw = m->raw;
+    const f32 *mean = m->mean;
+    f32 *x = m->x, *panels = m->panels, *norms = m->norms;
     for (u32 sample = 0; sample < p->padded; sample++) {
         f32 *row = x + (size_t)sample * p->stride;
         f32 *panel = panels + (size_t)(sample / 32) * p->stride * 32 + sample % 32;

@@ -9,7 +9,7 @@ struct ref_pairs {
     u32 index, flag, begin, end; /* the feature, its flags, its pairs */
     u32 range_rows, stride;
     f32 rho, bandwidth, threshold, lambda;
-    void *const *ranges; /* of D */
+    f32 *const *ranges; /* of D */
     const u32 *flags, *pairs, *samples;
     u32 *kin;
     const f32 *x, *residual, *above; /* the latter two from the level's first sample on */

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
-void hsae_ref_peak_copy(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_peak_copy(const struct hsae_peak_copy_memory *m, const struct peak_copy_args *p)
 {
-    const struct peak_copy_args *p = args;
-    (void)groups;
-    memcpy(b[1], b[0], (size_t)p->count * sizeof(f32));
+    memcpy(m->to, m->from, (size_t)p->count * sizeof(f32));
 }

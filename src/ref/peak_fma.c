@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
-void hsae_ref_peak_fma(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_peak_fma(const struct hsae_peak_fma_memory *m, const struct peak_fma_args *p)
 {
-    const struct peak_fma_args *p = args;
-    const f32 *from = b[0];
-    f32 *to = b[1];
-    (void)groups;
+    const f32 *from = m->from;
+    f32 *to = m->to;
     for (u32 first = 0; first < p->count; first += REF_BLOCK) {
         double x[REF_BLOCK] = {0};
         u32 count = ref_min(REF_BLOCK, p->count - first);

@@ -1,13 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
-void hsae_ref_prepare(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_prepare(const struct hsae_prepare_memory *m, const struct prepare_args *p)
 {
-    const struct prepare_args *p = args;
-    const u32 *clock = b[0], *levels = b[1], *flags = b[2];
-    const f32 *norms = b[3];
-    u32 *control = b[4];
-    (void)groups;
+    const u32 *clock = m->clock, *levels = m->levels, *flags = m->flags;
+    const f32 *norms = m->norms;
+    u32 *control = m->control;
     if (ref_halted(control))
         return;
     double mean_norm = 0;

@@ -7,13 +7,11 @@ static u32 quantized(f32 value, double unit)
     return (u32)(i32)lrint((double)value / unit) & 0xffff;
 }
 
-void hsae_ref_quantize(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_quantize(const struct hsae_quantize_memory *m, const struct quantize_args *p)
 {
-    const struct quantize_args *p = args;
-    const f32 *x = b[0];
-    u32 *words = b[1];
-    f32 *units = b[2];
-    (void)groups;
+    const f32 *x = m->x;
+    u32 *words = m->words;
+    f32 *units = m->units;
     for (u32 sample = 0; sample < p->padded; sample++) {
         const f32 *row = x + (size_t)sample * p->stride;
         u32 *panel = words + (size_t)(sample / 32) * (p->stride / 2) * 32 + sample % 32;

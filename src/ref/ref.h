@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The reference kernels: plain C, one file a kernel, sums in double. A kernel runs one whole launch; `b` are the bound buffers' bytes in
- * the order of kernels/list.h, `args` the argument struct. The work is given by the arguments alone: the launch's groups and shape only cut
- * it. */
+/* The reference kernels: plain C, one file a kernel, sums in double. A kernel runs one whole launch. The work is given by the arguments
+ * alone: the launch's groups and shape only cut it. */
 #ifndef HSAE_SRC_REF_H
 #define HSAE_SRC_REF_H
 
@@ -9,15 +8,27 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "kernels/args.h"
-#include "kernels/list.h"
+#include "kernels/kernel.h"
 
-typedef void (*ref_kernel)(void *const *b, const void *args, const u32 groups[2]);
+/* struct hsae_NAME_memory: a kernel's bindings (kernels/args.h) as arrays; a tensor cut into ranges is an array of them. */
+#define REF_TYPE_u32                            u32
+#define REF_TYPE_f32                            f32
+#define REF_TYPE_vf                             f32
+#define REF_TYPE_vi                             u32
+#define REF_MEMORY_READ(type, name)             const REF_TYPE_##type *name;
+#define REF_MEMORY_WRITE(type, name)            REF_TYPE_##type *name;
+#define REF_MEMORY_MODIFY(type, name)           REF_TYPE_##type *name;
+#define REF_MEMORY_READ4(type, name)            REF_TYPE_##type *name[HSAE_MAX_RANGES];
+#define REF_MEMORY_MODIFY4(type, name)          REF_TYPE_##type *name[HSAE_MAX_RANGES];
+#define REF_MEMORY_OF(use, slot, type, name) REF_MEMORY_##use(type, name)
 
-/* Entry points: hsae_ref_NAME. */
-#define HSAE_REF_DECLARE(name, access) void hsae_ref_##name(void *const *b, const void *args, const u32 groups[2]);
-HSAE_KERNEL_LIST(HSAE_REF_DECLARE)
-#undef HSAE_REF_DECLARE
+/* The kernels: hsae_ref_NAME. */
+#define REF_DECLARE(name, ...)         \
+    struct hsae_##name##_memory {      \
+        BINDINGS_##name(REF_MEMORY_OF) \
+    };                                 \
+    void hsae_ref_##name(const struct hsae_##name##_memory *m, const struct name##_args *p);
+HSAE_KERNEL_LIST(REF_DECLARE)
 
 /* Columns, samples or features whose sums in double are held at a time, so that a kernel needs no memory of its own. */
 enum { REF_BLOCK = 256 };
@@ -56,10 +67,10 @@ static inline u32 ref_first(const u32 *levels, u32 level)
     return levels[level * LEVEL_WORDS + LEVEL_FIRST];
 }
 
-/* A row of a tensor that is cut into the buffers bound from ranges[0] on. */
-static inline f32 *ref_row(void *const *ranges, u32 row, u32 range_rows, u32 stride)
+/* A row of a tensor that is cut into ranges. */
+static inline f32 *ref_row(f32 *const *ranges, u32 row, u32 range_rows, u32 stride)
 {
-    return (f32 *)ranges[row / range_rows] + (size_t)(row % range_rows) * stride;
+    return ranges[row / range_rows] + (size_t)(row % range_rows) * stride;
 }
 
 /* The row of D that holds a feature at the start of the step. */

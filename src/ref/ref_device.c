@@ -13,7 +13,6 @@ struct hsae_buffer {
 
 struct ref_launch {
     enum hsae_kernel kernel;
-    u32 groups[2];
     void *bindings[HSAE_MAX_BINDINGS];
     u32 args[HSAE_MAX_ARGS / sizeof(u32)];
     double ns;
@@ -30,9 +29,23 @@ struct ref_device {
     uint64_t ticket;
 };
 
-static const ref_kernel kernels[HSAE_KERNEL_COUNT] = {
-#define REF_ENTRY(name, access) hsae_ref_##name,
-    HSAE_KERNEL_LIST(REF_ENTRY)};
+/* run_NAME: the kernel on bindings in their order. */
+#define AT_READ(slot, name)                 .name = b[slot],
+#define AT_WRITE(slot, name)                .name = b[slot],
+#define AT_MODIFY(slot, name)               .name = b[slot],
+#define AT_READ4(slot, name)                .name = {b[slot], b[slot + 1], b[slot + 2], b[slot + 3]},
+#define AT_MODIFY4(slot, name)              AT_READ4(slot, name)
+#define MEMORY_AT(use, slot, type, name) AT_##use(slot, name)
+#define RUN(name, ...)                                                                     \
+    static void run_##name(void *const *b, const void *args)                               \
+    {                                                                                      \
+        hsae_ref_##name(&(struct hsae_##name##_memory){BINDINGS_##name(MEMORY_AT)}, args); \
+    }
+HSAE_KERNEL_LIST(RUN)
+
+static void (*const kernels[HSAE_KERNEL_COUNT])(void *const *b, const void *args) = {
+#define RUN_ENTRY(name, ...) run_##name,
+    HSAE_KERNEL_LIST(RUN_ENTRY)};
 
 static hsae_status ref_buffer_create(struct hsae_device *device, uint64_t size, enum hsae_buffer_kind kind, const char *label,
                                      struct hsae_buffer **out)
@@ -100,7 +113,7 @@ static hsae_status ref_sequence_launch(struct hsae_sequence *sequence, const str
     }
     const struct hsae_kernel_info *kernel = &hsae_kernels[launch->kernel];
     struct ref_launch *recorded = &sequence->launches[count];
-    *recorded = (struct ref_launch){.kernel = launch->kernel, .groups = {launch->groups[0], launch->groups[1]}};
+    *recorded = (struct ref_launch){.kernel = launch->kernel};
     for (size_t slot = 0; kernel->access[slot]; slot++)
         recorded->bindings[slot] = launch->bindings[slot]->bytes;
     memcpy(recorded->args, launch->args, kernel->args_bytes);
@@ -124,7 +137,7 @@ static hsae_status ref_sequence_submit(struct hsae_sequence *sequence, uint64_t 
     for (size_t i = 0; i < sequence->base.launch_count; i++) {
         struct ref_launch *launch = &sequence->launches[i];
         double start = hsae_os_seconds();
-        kernels[launch->kernel](launch->bindings, launch->args, launch->groups);
+        kernels[launch->kernel](launch->bindings, launch->args);
         launch->ns = 1e9 * (hsae_os_seconds() - start);
     }
     *ticket = ++((struct ref_device *)sequence->base.device)->ticket;

@@ -18,13 +18,11 @@ static void insert(u32 *list, u32 candidates, f32 value, u32 parent)
     list[2 * k + 1] = parent;
 }
 
-void hsae_ref_relink_best(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_relink_best(const struct hsae_relink_best_memory *m, const struct relink_best_args *p)
 {
-    const struct relink_best_args *p = args;
-    const f32 *similarity = b[0];
-    const u32 *cursors = b[1];
-    u32 *best = b[2];
-    (void)groups;
+    const f32 *similarity = m->similarity;
+    const u32 *cursors = m->cursor;
+    u32 *best = m->best;
     for (u32 s = 0; s < p->children; s++) {
         const u32 *cursor = cursors + 2 * (size_t)(p->child + s);
         u32 *list = best + 2 * (size_t)(p->child + s) * p->candidates;

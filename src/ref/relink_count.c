@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
-void hsae_ref_relink_count(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_relink_count(const struct hsae_relink_count_memory *m, const struct relink_count_args *p)
 {
-    const struct relink_count_args *p = args;
-    const u32 *history = b[0];
-    f32 *counts = b[1];
-    (void)groups;
+    const u32 *history = m->history;
+    f32 *counts = m->counts;
     for (u32 r = 0; r < p->parents; r++)
         for (u32 s = 0; s < p->children; s++) {
             u32 both = 0;

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
-void hsae_ref_samples_base(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_samples_base(const struct hsae_samples_base_memory *m, const struct samples_base_args *p)
 {
-    const struct samples_base_args *p = args;
-    const u32 *levels = b[0];
-    u32 *tally = b[1], *totals = b[2], samples = 32 * p->words;
-    (void)groups;
+    const u32 *levels = m->levels;
+    u32 *tally = m->tally, *totals = m->totals, samples = 32 * p->words;
     for (u32 l = 0; l < p->levels; l++) {
         u32 blocks = (ref_first(levels, l + 1) - ref_first(levels, l) + p->block - 1) / p->block;
         for (u32 s = 0; s < p->rows; s++) {

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
-void hsae_ref_samples_count(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_samples_count(const struct hsae_samples_count_memory *m, const struct samples_count_args *p)
 {
-    const struct samples_count_args *p = args;
-    const u32 *bits = b[0], *tree = b[1], *levels = b[2];
-    u32 *tally = b[3], samples = 32 * p->words;
-    (void)groups;
+    const u32 *bits = m->bits, *tree = m->tree, *levels = m->levels;
+    u32 *tally = m->tally, samples = 32 * p->words;
     for (u32 l = 0; l < p->levels; l++) {
         u32 end = ref_first(levels, l + 1);
         for (u32 begin = ref_first(levels, l); begin < end; begin += ref_min(p->block, end - begin)) {

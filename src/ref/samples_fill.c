@@ -2,10 +2,10 @@
 #include "ref.h"
 
 /* The pairs of one feature, appended to the lists of their samples; places[s]: how many pairs of the level sample s has already. */
-static void append(void *const *b, u32 feature, u32 words, const u32 *sample_starts, u32 *places)
+static void append(const struct hsae_samples_fill_memory *m, u32 feature, u32 words, const u32 *sample_starts, u32 *places)
 {
-    const u32 *bits = b[0], *table = b[3], *word_starts = b[5], *pairs = b[6];
-    u32 *samples = b[9], *positions = b[10];
+    const u32 *bits = m->bits, *table = m->table, *word_starts = m->word_starts, *pairs = m->pairs;
+    u32 *samples = m->samples, *positions = m->positions;
     size_t line = (size_t)feature * words;
     f32 threshold = bits_f32(table[(size_t)feature * TABLE_WORDS + TABLE_THRESHOLD]);
     for (u32 w = 0; w < words; w++) {
@@ -22,19 +22,17 @@ static void append(void *const *b, u32 feature, u32 words, const u32 *sample_sta
     }
 }
 
-void hsae_ref_samples_fill(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_samples_fill(const struct hsae_samples_fill_memory *m, const struct samples_fill_args *p)
 {
-    const struct samples_fill_args *p = args;
-    const u32 *tree = b[1], *levels = b[2], *control = b[4], *sample_starts = b[7];
-    u32 *tally = b[8];
-    (void)groups;
+    const u32 *tree = m->tree, *levels = m->levels, *control = m->control, *sample_starts = m->sample_starts;
+    u32 *tally = m->tally;
     if (ref_halted(control))
         return;
     for (u32 l = 0; l < p->levels; l++) {
         u32 end = ref_first(levels, l + 1);
         for (u32 begin = ref_first(levels, l); begin < end; begin += ref_min(p->block, end - begin)) {
             for (u32 rank = begin; rank < begin + ref_min(p->block, end - begin); rank++)
-                append(b, tree[(size_t)rank * TREE_WORDS + TREE_AT_RANK], p->words, sample_starts + (size_t)l * p->rows, tally);
+                append(m, tree[(size_t)rank * TREE_WORDS + TREE_AT_RANK], p->words, sample_starts + (size_t)l * p->rows, tally);
             tally += 32 * p->words;
         }
     }

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
-void hsae_ref_scan(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_scan(const struct hsae_scan_memory *m, const struct scan_args *p)
 {
-    const struct scan_args *p = args;
-    const u32 *counts = b[0];
-    u32 *starts = b[1], *control = b[2];
-    (void)groups;
+    const u32 *counts = m->counts;
+    u32 *starts = m->starts, *control = m->control;
     if (p->first == 0)
         starts[0] = 0;
     for (u32 i = p->first; i < p->first + p->count; i++)

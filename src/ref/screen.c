@@ -2,14 +2,12 @@
 #include "ref.h"
 
 /* What screening must not change: encode's bits and p, from the rows themselves. */
-void hsae_ref_screen(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_screen(const struct hsae_screen_memory *m, const struct screen_args *p)
 {
-    const struct screen_args *p = args;
-    const f32 *x = b[2], *encoder = b[3];
-    const u32 *table = b[4];
-    u32 *bits = b[6];
-    f32 *scratch = b[7];
-    (void)groups;
+    const f32 *x = m->x, *encoder = m->encoder;
+    const u32 *table = m->table;
+    u32 *bits = m->bits;
+    f32 *scratch = m->scratch;
     for (u32 r = 0; r < p->count; r++) {
         const u32 *scalars = table + (size_t)(p->first + r) * TABLE_WORDS;
         const f32 *row = encoder + (size_t)(p->row + r) * p->stride;

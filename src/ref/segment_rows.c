@@ -22,12 +22,10 @@ static void sum_segment(struct ref_pairs *f, f32 *decoder_row, f32 *encoder_row,
     terms[SEGMENT_PRODUCT] = (f32)f->product;
 }
 
-void hsae_ref_segment_rows(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_segment_rows(const struct hsae_segment_rows_memory *m, const struct segment_rows_args *p)
 {
-    const struct segment_rows_args *p = args;
-    const u32 *control = b[0], *flags = b[1], *starts = b[2], *owners = b[5], *levels = b[6], *table = b[13];
-    f32 *terms = b[8], *sums = b[17];
-    (void)groups;
+    const u32 *control = m->control, *flags = m->flags, *starts = m->starts, *owners = m->owners, *levels = m->levels, *table = m->table;
+    f32 *terms = m->terms, *sums = m->sums;
     for (u32 s = 0; s < p->room && !ref_halted(control); s++) {
         u32 i = owners[s], segment = control[CONTROL_SEGMENT], level = p->level;
         if (i < ref_first(levels, level) || i >= ref_first(levels, level + p->count))
@@ -47,14 +45,14 @@ void hsae_ref_segment_rows(void *const *b, const void *args, const u32 groups[2]
                               .bandwidth = p->bandwidth,
                               .threshold = bits_f32(table[(size_t)i * TABLE_WORDS + TABLE_THRESHOLD]),
                               .lambda = bits_f32(control[CONTROL_LEVELS + level * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA]),
-                              .ranges = b + 9,
+                              .ranges = m->D,
                               .flags = flags,
-                              .pairs = b[3],
-                              .samples = b[4],
-                              .kin = b[7],
-                              .x = b[14],
-                              .residual = (const f32 *)b[15] + own_row * p->stride,
-                              .above = (const f32 *)b[16] + above_row * p->stride};
+                              .pairs = m->pairs,
+                              .samples = m->samples,
+                              .kin = m->kin,
+                              .x = m->x,
+                              .residual = m->residual + own_row * p->stride,
+                              .above = m->above + above_row * p->stride};
         f.decoder = ref_pairs_row(&f, i);
         sum_segment(&f, sums + 2 * (size_t)s * p->stride, sums + (2 * (size_t)s + 1) * p->stride, terms + p->segments + s * SEGMENT_WORDS);
     }

@@ -9,12 +9,10 @@ static u32 count_segments(const u32 *starts, u32 features, u32 pairs)
     return count;
 }
 
-void hsae_ref_segments(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_segments(const struct hsae_segments_memory *m, const struct segments_args *p)
 {
-    const struct segments_args *p = args;
-    const u32 *starts = b[0];
-    u32 *control = b[1], *table = b[2], *owners = b[3], segment = p->pairs, at = 0;
-    (void)groups;
+    const u32 *starts = m->starts;
+    u32 *control = m->control, *table = m->table, *owners = m->owners, segment = p->pairs, at = 0;
     if (ref_halted(control))
         return;
     while (count_segments(starts, p->features, segment) > p->room)

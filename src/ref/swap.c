@@ -15,12 +15,10 @@ static u32 philox_first(u32 key_lo, u32 key_hi, u32 index, u32 level, u32 step)
     return c[0];
 }
 
-void hsae_ref_swap(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_swap(const struct hsae_swap_memory *m, const struct swap_args *p)
 {
-    const struct swap_args *p = args;
-    const u32 *clock = b[0], *levels = b[1], *tree = b[2], *last_fired = b[3], *places = b[4];
-    u32 *flags = b[5];
-    (void)groups;
+    const u32 *clock = m->clock, *levels = m->levels, *tree = m->tree, *last_fired = m->last_fired, *places = m->places;
+    u32 *flags = m->flags;
     for (u32 l = 0; l < p->levels; l++) {
         u32 first = levels[l * LEVEL_WORDS + LEVEL_FIRST], end = levels[(l + 1) * LEVEL_WORDS + LEVEL_FIRST];
         for (u32 i = first; i < end; i++) {

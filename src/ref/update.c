@@ -6,7 +6,7 @@
 
 struct feature {
     const struct update_args *p;
-    void *const *b;
+    const struct hsae_update_memory *m;
     u32 rank;
     struct ref_pairs sums;
     const f32 *ghosts; /* its ghost gradients: a row for D, a row for E, each with a scalar 16 times behind it; NULL where it isn't dead */
@@ -15,8 +15,8 @@ struct feature {
 /* The constraint's part that is a combination of whole rows: own, children's and parent's, with batch-summed products of activations. */
 static void add_relatives(const struct feature *f, double *decoder_sum, u32 first, u32 count)
 {
-    const u32 *tree = f->b[1], *node = tree + (size_t)f->sums.index * TREE_WORDS;
-    const f32 *terms = f->b[7];
+    const u32 *tree = f->m->tree, *node = tree + (size_t)f->sums.index * TREE_WORDS;
+    const f32 *terms = f->m->terms;
     double rho = f->p->rho;
     if (f->p->rho == 0.0f)
         return;
@@ -39,9 +39,9 @@ static void step_rows(const struct feature *f, const struct ref_adam *adam)
 {
     const struct update_args *p = f->p;
     size_t line = (size_t)(f->sums.index - p->base) * p->stride;
-    f32 *encoder = (f32 *)f->b[12] + line, *encoder_v = (f32 *)f->b[13] + line, *decoder_v = (f32 *)f->b[14] + line;
-    u32 *places = f->b[16], *spare = &places[p->spare + f->rank - p->rank];
-    f32 *next = ref_row(f->b + 8, *spare, p->range_rows, p->stride);
+    f32 *encoder = f->m->encoder + line, *encoder_v = f->m->encoder_v + line, *decoder_v = f->m->decoder_v + line;
+    u32 *places = f->m->places, *spare = &places[p->spare + f->rank - p->rank];
+    f32 *next = ref_row(f->m->D, *spare, p->range_rows, p->stride);
     double radial = p->project ? f->sums.radial / p->rows : 0, squares = 0;
     for (u32 first = 0; first < p->stride; first += REF_BLOCK) {
         double decoder_sum[REF_BLOCK] = {0}, encoder_sum[REF_BLOCK] = {0};
@@ -88,11 +88,11 @@ static bool meant(const struct update_args *p, u32 rank, u32 index)
     return rank - p->rank < p->ranks && index - p->base < p->range_rows;
 }
 
-static void update_feature(void *const *b, const struct update_args *p, u32 rank, u32 index, const f32 *ghosts)
+static void update_feature(const struct hsae_update_memory *m, const struct update_args *p, u32 rank, u32 index, const f32 *ghosts)
 {
-    const u32 *control = b[0], *flags = b[2], *starts = b[3];
-    u32 *scalars = (u32 *)b[15] + (size_t)index * TABLE_WORDS, step = control[CONTROL_STEP];
-    struct feature f = {.p = p, .b = b, .rank = rank, .ghosts = ghosts};
+    const u32 *control = m->control, *flags = m->flags, *starts = m->starts;
+    u32 *scalars = m->table + (size_t)index * TABLE_WORDS, step = control[CONTROL_STEP];
+    struct feature f = {.p = p, .m = m, .rank = rank, .ghosts = ghosts};
     f.sums = (struct ref_pairs){.index = index,
                                 .flag = flags[index],
                                 .begin = starts[index],
@@ -103,14 +103,14 @@ static void update_feature(void *const *b, const struct update_args *p, u32 rank
                                 .bandwidth = p->bandwidth,
                                 .threshold = bits_f32(scalars[TABLE_THRESHOLD]),
                                 .lambda = bits_f32(control[CONTROL_LEVELS + p->level * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA]),
-                                .ranges = b + 8,
+                                .ranges = m->D,
                                 .flags = flags,
-                                .pairs = b[4],
-                                .samples = b[5],
-                                .kin = b[6],
-                                .x = b[17],
-                                .residual = (const f32 *)b[18] + (size_t)p->residual_row * p->stride,
-                                .above = (const f32 *)b[19] + (size_t)p->above_row * p->stride};
+                                .pairs = m->pairs,
+                                .samples = m->samples,
+                                .kin = m->kin,
+                                .x = m->x,
+                                .residual = m->residual + (size_t)p->residual_row * p->stride,
+                                .above = m->above + (size_t)p->above_row * p->stride};
     f.sums.decoder = ref_pairs_row(&f.sums, index);
     ref_pairs_score(&f.sums);
     if (ghosts) {
@@ -124,36 +124,34 @@ static void update_feature(void *const *b, const struct update_args *p, u32 rank
                             .epsilon = p->epsilon};
     step_rows(&f, &adam);
     step_scalars(&f, &adam, scalars, step);
-    f32 *terms = (f32 *)b[7] + (size_t)index * TERM_WORDS;
+    f32 *terms = m->terms + (size_t)index * TERM_WORDS;
     terms[TERM_OWN] = (f32)f.sums.own_term;
     terms[TERM_PARENT] = (f32)f.sums.parent_term;
     terms[TERM_PRODUCT] = (f32)f.sums.product;
 }
 
 /* The launch's places of the dead list. */
-static void update_dead(void *const *b, const struct update_args *p)
+static void update_dead(const struct hsae_update_memory *m, const struct update_args *p)
 {
-    const u32 *control = b[0], *tree = b[1];
-    const f32 *ghosts = b[20];
+    const u32 *control = m->control, *tree = m->tree;
+    const f32 *ghosts = m->ready;
     u32 dead = ref_dead(control, p->level);
     for (u32 k = 0; k < p->dead && p->chunk + k < dead; k++) {
         u32 i = control[CONTROL_DEAD_LIST + p->level_first + p->chunk + k];
         u32 rank = tree[(size_t)i * TREE_WORDS + TREE_RANK];
         if (meant(p, rank, i))
-            update_feature(b, p, rank, i, ghosts + 2 * (size_t)k * (p->stride + 16));
+            update_feature(m, p, rank, i, ghosts + 2 * (size_t)k * (p->stride + 16));
     }
 }
 
-void hsae_ref_update(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_update(const struct hsae_update_memory *m, const struct update_args *p)
 {
-    const struct update_args *p = args;
-    const u32 *control = b[0], *tree = b[1], *flags = b[2], *starts = b[3];
-    f32 *terms = b[7];
-    (void)groups;
+    const u32 *control = m->control, *tree = m->tree, *flags = m->flags, *starts = m->starts;
+    f32 *terms = m->terms;
     if (ref_halted(control))
         return;
     if (p->dead) {
-        update_dead(b, p);
+        update_dead(m, p);
         return;
     }
     for (u32 rank = p->rank; rank < p->rank + p->ranks; rank++) {
@@ -163,6 +161,6 @@ void hsae_ref_update(void *const *b, const void *args, const u32 groups[2])
         if (starts[i] == starts[i + 1])
             memset(terms + (size_t)i * TERM_WORDS, 0, TERM_WORDS * sizeof *terms);
         else
-            update_feature(b, p, rank, i, NULL);
+            update_feature(m, p, rank, i, NULL);
     }
 }

@@ -1,12 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
-void hsae_ref_variance(void *const *b, const void *args, const u32 groups[2])
+void hsae_ref_variance(const struct hsae_variance_memory *m, const struct variance_args *p)
 {
-    const struct variance_args *p = args;
-    const f32 *x = b[0];
-    f32 *squares = b[1];
-    (void)groups;
+    const f32 *x = m->x;
+    f32 *squares = m->squares;
     for (u32 c = 0; c < p->stride; c++) {
         double mean = 0, sum = 0;
         for (u32 s = 0; s < p->rows; s++)

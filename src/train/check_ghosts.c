@@ -158,8 +158,8 @@ static hsae_status check_weights(struct check *check, u32 level, f32 *loss)
         status = hsae_check_words(check, trainer->ghost_weights[level], 0, stack->padded, &check->ghost_weights[level]);
     if (status)
         return status;
-    void *bindings[] = {check->control, losses, loss, wanted};
-    hsae_ref_ghost_scale(bindings, &args, (u32[2]){1, 1});
+    const struct hsae_ghost_scale_memory memory = {.control = check->control, .losses = losses, .loss = loss, .weights = wanted};
+    hsae_ref_ghost_scale(&memory, &args);
     for (u32 s = 0; s < stack->rows; s++) {
         struct estimate weight = {wanted[s], 2 * bound_sum((double)stack->rows * stack->slices, wanted[s]) + bound_ulps(8, wanted[s])};
         if (!hsae_check_near(check->ghost_weights[level][s], weight))

@@ -60,8 +60,13 @@ hsae_status hsae_check_flags(struct check *check)
     hsae_status status = flags ? check_tree(check) : HSAE_ERROR_MEMORY;
     if (status)
         return status;
-    void *bindings[] = {check->clock, check->levels, check->tree, check->last_fired, check->places, flags};
-    hsae_ref_swap(bindings, &args, (u32[2]){1, 1});
+    const struct hsae_swap_memory memory = {.clock = check->clock,
+                                            .levels = check->levels,
+                                            .tree = check->tree,
+                                            .last_fired = check->last_fired,
+                                            .places = check->places,
+                                            .flags = flags};
+    hsae_ref_swap(&memory, &args);
     for (u32 i = 0; i < stack->features; i++)
         if (flags[i] != check->flags[i])
             return hsae_check_fail(check, "kernel swap", "feature %u of all has flags %#x, not %#x", i, check->flags[i], flags[i]);
@@ -247,9 +252,9 @@ static hsae_status read_block(const struct check *check, struct block *block, u3
     if (!status)
         status = hsae_rows_read(stack, stack->x, block->first, block->rows, block->x);
     const struct load_args args = {block->rows, block->padded, stack->dim, stack->stride, format, trainer->scale, 0};
-    void *bindings[] = {block->raw, block->mean, block->wanted, NULL, block->norms};
+    const struct hsae_load_memory memory = {.raw = block->raw, .mean = block->mean, .x = block->wanted, .norms = block->norms};
     if (!status)
-        hsae_ref_load(bindings, &args, (u32[2]){1, 1});
+        hsae_ref_load(&memory, &args);
     return status;
 }
 

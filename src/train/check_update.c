@@ -534,8 +534,16 @@ static hsae_status check_control(struct check *check, const struct after *after,
     if (status)
         return status;
     memcpy(control, check->control, sizeof control);
-    void *bindings[] = {check->levels, after->loss, terms, check->fired, squares, check->starts, check->last_fired, control, status_words};
-    hsae_ref_control(bindings, &args, (u32[2]){1, 1});
+    const struct hsae_control_memory memory = {.levels = check->levels,
+                                               .loss = after->loss,
+                                               .terms = terms,
+                                               .active_count = check->fired,
+                                               .squares = squares,
+                                               .starts = check->starts,
+                                               .last_fired = check->last_fired,
+                                               .control = control,
+                                               .status = status_words};
+    hsae_ref_control(&memory, &args);
     for (u32 i = 0; i < stack->features; i++)
         if (check->last_fired[i] != after->last_fired[i])
             return hsae_check_fail(check, "kernel control", "feature %u of all was last active in step %u, not %u", i, after->last_fired[i],

@@ -2,84 +2,119 @@
 #include "work.h"
 #include "device/shape.h"
 
-#include <string.h>
-
 static double level_features(const struct stack *stack, uint32_t level)
 {
     return level < stack->levels ? stack->first[level + 1] - stack->first[level] : stack->features;
 }
 
-static double encode_work(const struct stack *stack, uint64_t groups)
+static double encode_work(const struct stack *stack, uint64_t groups, const void *args)
 {
+    (void)args;
     struct hsae_kernel_shape shape = hsae_shape_compiled(stack->device, HSAE_KERNEL_encode, 1);
     struct hsae_tile tile;
     hsae_shape_tile(&shape, &tile);
     return (double)groups * tile.features * tile.words * 32 * stack->stride;
 }
 
-/* Each pair reads three rows, of the sample and of relatives; each feature has four rows that are read and written. */
-static double update_work(const struct stack *stack, const void *args)
+static double screen_work(const struct stack *stack, uint64_t groups, const void *args)
 {
-    struct update_args update;
-    memcpy(&update, args, sizeof update);
-    double rows = update.dead && update.dead < update.ranks ? update.dead : update.ranks,
-           share = rows / level_features(stack, update.level);
+    const struct screen_args *screen = args;
+    (void)groups;
+    return (double)screen->count * stack->padded * stack->stride;
+}
+
+/* All of the batch, in and out. */
+static double batch_work(const struct stack *stack, uint64_t groups, const void *args)
+{
+    (void)groups, (void)args;
+    return 2.0 * stack->rows * stack->stride;
+}
+
+static double bias_work(const struct stack *stack, uint64_t groups, const void *args)
+{
+    const struct bias_args *bias = args;
+    return batch_work(stack, groups, args) * bias->count;
+}
+
+/* Of each level its pairs, and those of its children. */
+static double decode_work(const struct stack *stack, uint64_t groups, const void *args)
+{
+    const struct decode_args *decode = args;
+    (void)groups;
+    return stack->stride * (2.0 * stack->capacity / stack->levels + 3.0 * stack->rows) * decode->count;
+}
+
+/* All pairs of its levels, were they in segments. */
+static double segment_rows_work(const struct stack *stack, uint64_t groups, const void *args)
+{
+    const struct segment_rows_args *segments = args;
+    (void)groups;
+    return 3.0 * stack->stride * stack->capacity / stack->levels * segments->count;
+}
+
+/* Each pair reads three rows, of the sample and of relatives; each feature has four rows that are read and written. */
+static double update_work(const struct stack *stack, uint64_t groups, const void *args)
+{
+    const struct update_args *update = args;
+    double rows = update->dead && update->dead < update->ranks ? update->dead : update->ranks,
+           share = rows / level_features(stack, update->level);
+    (void)groups;
     return stack->stride * (3.0 * share * stack->capacity / stack->levels + 12.0 * rows);
+}
+
+/* A row or two for each group. */
+static double rows_work(const struct stack *stack, uint64_t groups, const void *args)
+{
+    (void)args;
+    return 2 * (double)groups * stack->stride;
+}
+
+/* All features of the level, were they dead. */
+static double ghost_work(const struct stack *stack, uint64_t groups, const void *args)
+{
+    const struct ghost_args *ghost = args;
+    return batch_work(stack, groups, args) * level_features(stack, ghost->level);
+}
+
+static double ghost_rows_work(const struct stack *stack, uint64_t groups, const void *args)
+{
+    return batch_work(stack, groups, args) * (double)groups;
+}
+
+static double relink_count_work(const struct stack *stack, uint64_t groups, const void *args)
+{
+    const struct relink_count_args *count = args;
+    (void)stack, (void)groups;
+    return (double)count->children * count->parents * count->words;
+}
+
+static double relink_best_work(const struct stack *stack, uint64_t groups, const void *args)
+{
+    const struct relink_best_args *best = args;
+    (void)stack, (void)groups;
+    return (double)best->children * best->parents;
+}
+
+/* The bitmap, and what is set in it. */
+static double lists_work(const struct stack *stack, uint64_t groups, const void *args)
+{
+    (void)groups, (void)args;
+    return (double)stack->features * stack->words + 4.0 * stack->capacity;
 }
 
 double hsae_launch_work(const struct stack *stack, enum hsae_kernel kernel, uint64_t groups, const void *args)
 {
-    double row = stack->stride, samples = stack->rows, pairs = stack->capacity;
-    struct relink_count_args count;
-    struct relink_best_args best;
-    struct bias_args bias;
-    struct decode_args decode;
-    struct segment_rows_args segments;
-    uint32_t level;
-    switch (kernel) {
-    case HSAE_KERNEL_encode:
-        return encode_work(stack, groups);
-    case HSAE_KERNEL_screen: {
-        struct screen_args screen;
-        memcpy(&screen, args, sizeof screen);
-        return (double)screen.count * stack->padded * row;
-    }
-    case HSAE_KERNEL_quantize:
-    case HSAE_KERNEL_load:
-    case HSAE_KERNEL_variance:
-        return 2 * samples * row;
-    case HSAE_KERNEL_bias:
-        memcpy(&bias, args, sizeof bias);
-        return 2 * samples * row * bias.count;
-    case HSAE_KERNEL_decode: /* of each level its pairs, and those of its children */
-        memcpy(&decode, args, sizeof decode);
-        return row * (2 * pairs / stack->levels + 3 * samples) * decode.count;
-    case HSAE_KERNEL_segment_rows: /* all pairs of its levels, were they in segments */
-        memcpy(&segments, args, sizeof segments);
-        return 3 * row * pairs / stack->levels * segments.count;
-    case HSAE_KERNEL_update:
-        return update_work(stack, args);
-    case HSAE_KERNEL_family_dot:
-    case HSAE_KERNEL_relink_rows:
-        return 2 * (double)groups * row;
-    case HSAE_KERNEL_ghost: /* all features of the level, were they dead */
-        memcpy(&level, args, sizeof level);
-        return 2 * samples * row * level_features(stack, level);
-    case HSAE_KERNEL_ghost_rows:
-        return 2 * (double)groups * samples * row;
-    case HSAE_KERNEL_relink_count:
-        memcpy(&count, args, sizeof count);
-        return (double)count.children * count.parents * count.words;
-    case HSAE_KERNEL_relink_best:
-        memcpy(&best, args, sizeof best);
-        return (double)best.children * best.parents;
-    case HSAE_KERNEL_prepare:
-    case HSAE_KERNEL_scan:
-    case HSAE_KERNEL_segments:
-    case HSAE_KERNEL_control:
-    case HSAE_KERNEL_ghost_scale:
+    static double (*const works[HSAE_KERNEL_COUNT])(const struct stack *, uint64_t, const void *) = {
+        [HSAE_KERNEL_encode] = encode_work,           [HSAE_KERNEL_screen] = screen_work,
+        [HSAE_KERNEL_quantize] = batch_work,          [HSAE_KERNEL_load] = batch_work,
+        [HSAE_KERNEL_variance] = batch_work,          [HSAE_KERNEL_bias] = bias_work,
+        [HSAE_KERNEL_decode] = decode_work,           [HSAE_KERNEL_segment_rows] = segment_rows_work,
+        [HSAE_KERNEL_update] = update_work,           [HSAE_KERNEL_family_dot] = rows_work,
+        [HSAE_KERNEL_relink_rows] = rows_work,        [HSAE_KERNEL_ghost] = ghost_work,
+        [HSAE_KERNEL_ghost_rows] = ghost_rows_work,   [HSAE_KERNEL_relink_count] = relink_count_work,
+        [HSAE_KERNEL_relink_best] = relink_best_work,
+    };
+    if (hsae_kernels[kernel].work == HSAE_WORK_SINGLE)
         return 0; /* one group, or one a level: never cut */
-    default:      /* lists: the bitmap, and what is set in it */
-        return (double)stack->features * stack->words + 4 * pairs;
-    }
+    return (works[kernel] ? works[kernel] : lists_work)(stack, groups, args);
 }

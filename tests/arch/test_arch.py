@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Rules of the house that no compiler checks: who includes what, a kernel's files and access letters, exported names, headers that stand
+"""Rules of the house that no compiler checks: who includes what, a kernel's files, exported names, headers that stand
 alone, SPIR-V and OpenCL C that validate, sizes of files.
 
 test_arch.py ROOT libhsae.so libhsae.a [NAME.spv ...]
@@ -30,7 +30,6 @@ SYSTEM_HEADERS = re.compile(r"<(dirent|dlfcn|fcntl|io|direct|process|unistd|wind
 SYSTEM_CALLS = re.compile(r"(?<![\w.>])(fopen|freopen|tmpfile|remove|rename|realpath|access|stat|mkdir|rmdir|unlink|mkstemp|mkdtemp|strndup|getline|"
                           r"open_memstream|fsync|setenv|clock_gettime|nanosleep|aligned_alloc|json_(?:load|dump)_file|pthread_create|pthread_cond_timedwait|"
                           r"signal|sigaction)\s*\(")
-LETTERS = {"READ": "r", "READ4": "rrrr", "WRITE": "w", "MODIFY": "m", "MODIFY4": "mmmm"}
 
 passed = failed = 0
 
@@ -122,14 +121,10 @@ def one_system_layer():
                 yield f"{name}:{number}: {found}: src/base/os.h is for that"
 
 
-def kernel_list():
-    return dict(re.findall(r'^\s*KERNEL\((\w+),\s*"([rwm]+)"\)', FILES["src/kernels/list.h"], flags=re.M))
-
-
-KERNELS = kernel_list()
-CPU_KERNELS = {name: KERNELS.get(name, "") for name in re.findall(r"^\s*CPU_KERNEL\((\w+)\)", FILES["src/kernels/list.h"], flags=re.M)}
-# The stem of every body in cl_kernels: (kernel, access).
-BODIES = {name: (name, access) for name, access in KERNELS.items()} | {f"{name}_cpu": (name, access) for name, access in CPU_KERNELS.items()}
+# The kernels, and of each whether CPU devices have a body of their own.
+KERNELS = dict(re.findall(r"^\s*KERNEL\((\w+),.*?\b(CPU_BODY|ONE_BODY)\)", FILES["src/kernels/list.h"], flags=re.M))
+# The stem of every body in cl_kernels, and how it begins.
+BODIES = {name: f"KERNEL({name})" for name in KERNELS} | {f"{name}_cpu": f"CPU_KERNEL({name})" for name, body in KERNELS.items() if body == "CPU_BODY"}
 
 
 def kernel_files():
@@ -145,36 +140,13 @@ def kernel_files():
         yield from (f"{folder}{name}{suffix} is no kernel of kernels/list.h" for name in sorted(found - due))
 
 
-def access_letters():
-    for name, (kernel, access) in BODIES.items():
-        text = without_comments(FILES.get(f"cl_kernels/{name}.cl", ""))
-        head = re.search(r"\bKERNEL_\d+\(\s*(\w+)\s*,(.*?)\bBEGIN\((\w+)\)", text, flags=re.S)
-        if not head or {head[1], head[3]} != {kernel}:
-            yield f"cl_kernels/{name}.cl: KERNEL_n({kernel}, ...) and BEGIN({kernel}) not found"
-            continue
-        letters = ""
-        for word, slot in re.findall(r"\b(READ4?|WRITE|MODIFY4?)\(\s*(\d+)\s*,", head[2]):
-            if int(slot) != len(letters):
-                yield f"cl_kernels/{name}.cl: binding {slot} where {len(letters)} is due"
-            letters += LETTERS[word]
-        if letters != access:
-            yield f'cl_kernels/{name}.cl declares "{letters}", kernels/list.h "{access}"'
-
-
-def local_arrays():
-    """What device.c says of a kernel's local memory; encode's is its tile."""
-    table = re.search(r"static uint32_t local_arrays\(.*?\n}", FILES["src/device/device.c"], flags=re.S)
-    said, waiting = {}, []
-    for kernel, count in re.findall(r"case HSAE_KERNEL_(\w+):|return (\d+);", table[0] if table else ""):
-        waiting += [kernel] if kernel else []
-        if count:
-            said |= dict.fromkeys(waiting, int(count))
-            waiting = []
-    for name, (kernel, _) in BODIES.items():
-        arrays = re.findall(r"\bLOCAL\(\s*(\w+)\s*,\s*\w+\s*,\s*([^)]*)\)", without_comments(FILES.get(f"cl_kernels/{name}.cl", "")))
-        due = said.get(kernel, 0) if name == kernel else 0  # one work-item alone needs none
-        if kernel != "encode" and (any(array not in (("f32", "WG"), ("u32", "WG")) for array in arrays) or len(arrays) != due):
-            yield f"cl_kernels/{name}.cl has {arrays}, {due} arrays of a word a work-item are due (src/device/device.c)"
+def kernel_heads():
+    """A body begins with its kernel's own name, and declares no buffer and no local array: those are in kernels/args.h."""
+    for name, head in BODIES.items():
+        lines = without_comments(FILES.get(f"cl_kernels/{name}.cl", "")).splitlines()
+        if [line for line in lines if re.match(r"(CPU_)?KERNEL\(", line)] != [head]:
+            yield f"cl_kernels/{name}.cl does not begin with {head}"
+        yield from (f"cl_kernels/{name}.cl: {line.strip()}" for line in lines if re.search(r"\b(READ4?|WRITE|MODIFY4?|LOCAL)\(", line))
 
 
 def symbols(*options):
@@ -273,8 +245,7 @@ check("the trainer knows no backend, public headers nothing but the C library", 
 check("tools use the public headers only", tools_are_users())
 check("only src/base/os_*.c know an operating system", one_system_layer())
 check("every kernel of the list has its files, and there are no others", kernel_files())
-check("access letters of the list are those of the kernels", access_letters())
-check("device.c knows the local memory of every kernel", local_arrays())
+check("every kernel's text begins with its name and declares nothing", kernel_heads())
 check("libhsae.so exports what the public headers declare", exported_names())
 check("all global names of libhsae.a start with hsae_", global_names())
 for compiler, language, standard in (("gcc", "c", "c11"), ("g++", "c++", "c++17"), ("clang", "c", "c11"), ("clang++", "c++", "c++17")):

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <time.h>
 
-#include "device/speed.h"
 #include "device/shape.h"
+#include "device/speed.h"
 #include "world.h"
 
-#define CHECK_ENTRY(name, access) &hsae_check_##name,
+#define CHECK_ENTRY(name, ...) &hsae_check_##name,
 const struct check_kernel *const check_kernels[HSAE_KERNEL_COUNT] = {HSAE_KERNEL_LIST(CHECK_ENTRY)};
 
 /* The default of GPUs, teams that do not divide their group, one that asks for more than its group. */

@@ -53,7 +53,7 @@ struct check_kernel {
     u32 shape_count;
 };
 
-#define CHECK_DECLARE(name, access) extern const struct check_kernel hsae_check_##name;
+#define CHECK_DECLARE(name, ...) extern const struct check_kernel hsae_check_##name;
 HSAE_KERNEL_LIST(CHECK_DECLARE)
 #undef CHECK_DECLARE
 extern const struct check_kernel *const check_kernels[HSAE_KERNEL_COUNT];

@@ -68,7 +68,7 @@ def shapes(device):
         name, *values = line.split()
         shape = dict(zip(CONSTANTS, values))
         yield name, shape
-        if re.search(r"\b(READ|MODIFY)4\(", (ROOT / f"cl_kernels/{name}.cl").read_text()):
+        if re.search(rf"^#define BINDINGS_{name}\(B\)(?:.*\\\n)*.*\b(READ|MODIFY)4,", (ROOT / "src/kernels/args.h").read_text(), flags=re.M):
             yield name, {**shape, "RANGES": "4"}
 
 

@@ -25,13 +25,10 @@ static int print_shapes(char **words)
     device.info.limits.max_local_bytes = (uint32_t)strtoul(words[4], NULL, 0);
     for (int kernel = 0; kernel < HSAE_KERNEL_COUNT; kernel++) {
         struct hsae_kernel_shape s = hsae_shape(&device, (enum hsae_kernel)kernel, 1);
-        struct hsae_tile tile;
-        if (!hsae_shape_tile(&s, &tile))
-            return 1;
         printf("%s %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32 " %" PRIu32
                "\n",
                hsae_kernels[kernel].name, s.group_size, s.columns, s.ranges, s.vector_width, s.tile_vectors, s.tile_words, s.tile_step,
-               s.tile_pad, s.tile_prefetch, tile.local_bytes);
+               s.tile_pad, s.tile_prefetch, hsae_local_bytes((enum hsae_kernel)kernel, &s));
     }
     return 0;
 }

@@ -396,7 +396,8 @@ static void test_launch_refusals(void **state)
     REFUSED(launch.bindings[PLACES] = launch.bindings[FLAGS], ERROR_ARGUMENT, "swap", "flags is written and bound twice", "4 and 5");
     REFUSED(launch.shape.group_size = device->info.limits.max_group_size = 1;
             launch.shape.group_size = 2, ERROR_LIMIT, "swap", "group size 2", "allows 1");
-    REFUSED(launch.shape.tile_step = 16; device->info.limits.max_local_bytes = 8, ERROR_LIMIT, "local memory", "allows 8");
+    REFUSED(launch.kernel = HSAE_KERNEL_encode; launch.shape.tile_step = 16;
+            device->info.limits.max_local_bytes = 8, ERROR_LIMIT, "local memory", "allows 8");
     REFUSED(launch.groups[0] = device->info.limits.max_groups[0] = 7; launch.groups[0] = 8, ERROR_LIMIT, "8 groups in x", "allows 7");
     REFUSED(launch.groups[1] = device->info.limits.max_groups[1] = 7; launch.groups[1] = 8, ERROR_LIMIT, "8 groups in y", "allows 7");
     REFUSED(device->info.limits.max_binding_bytes = 4000, ERROR_LIMIT, "swap", "tree", "4000", "smaller levels");

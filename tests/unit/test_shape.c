@@ -82,14 +82,16 @@ static void test_tile(void **state)
     struct hsae_kernel_shape shape = {.group_size = 256, .columns = 8, .ranges = 1, .vector_width = 4};
     /* A bitmap word an item. */
     assert_true(hsae_shape_tile(&shape, &tile));
-    assert_true(tile.features == 2048 && tile.words == 1 && tile.local_bytes == 0);
+    assert_true(tile.features == 2048 && tile.words == 1 && hsae_local_bytes(HSAE_KERNEL_encode, &shape) == 0);
     /* 16 x 16 items of 8 x 8; rows with padding, columns, and the items' marks. */
     shape.tile_vectors = 2;
     shape.tile_words = 4;
     shape.tile_step = 16;
     shape.tile_pad = 1;
     assert_true(hsae_shape_tile(&shape, &tile));
-    assert_true(tile.features == 128 && tile.words == 4 && tile.local_bytes == 4 * (128 * 20 + 128 * 16 + 256 * 2));
+    assert_true(tile.features == 128 && tile.words == 4);
+    assert_int_equal(hsae_local_bytes(HSAE_KERNEL_encode, &shape), 4 * (128 * 20 + 128 * 16 + 256 * 2));
+    assert_int_equal(hsae_local_bytes(HSAE_KERNEL_update, &shape), 4 * 4 * 256);
     shape.tile_words = 3; /* 12 lanes for 3 words of 8 vectors */
     assert_false(hsae_shape_tile(&shape, &tile));
     shape.tile_words = 1; /* 4 lanes hold a word's 8 vectors, two each */
