@@ -5,6 +5,7 @@
 #include "base/context.h"
 #include "train/lesson.h"
 #include "train/order.h"
+#include "train/step.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

@@ -19,10 +19,10 @@ static hsae_status time_launch(hsae_device *device, enum hsae_kernel kernel, uin
     hsae_launch_groups(device, (count + tile - 1) / tile, &launch);
     struct hsae_sequence *sequence = NULL;
     hsae_status status = hsae_sequence_create(device, "peak", true, &sequence);
-    if (!status)
-        status = hsae_sequence_launch(sequence, &launch);
-    if (!status)
+    if (!status) {
+        hsae_sequence_launch(sequence, &launch);
         status = hsae_sequence_end(sequence);
+    }
     *ns = 0;
     for (int run = 0; run < runs && !status; run++) {
         double last = 0;

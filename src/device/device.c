@@ -386,10 +386,8 @@ static hsae_status launch_part(struct hsae_sequence *sequence, const struct hsae
     return status;
 }
 
-hsae_status hsae_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch)
+static hsae_status add_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch)
 {
-    if (!sequence)
-        return HSAE_ERROR_ARGUMENT;
     struct hsae_sequence_base *base = sequence_base(sequence);
     hsae_status status = check_device(base->device);
     if (!status)
@@ -405,6 +403,13 @@ hsae_status hsae_sequence_launch(struct hsae_sequence *sequence, const struct hs
     for (uint32_t part = 0; part < parts && !status; part++)
         status = launch_part(sequence, launch, part, parts);
     return status;
+}
+
+void hsae_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch)
+{
+    struct hsae_sequence_base *base = sequence_base(sequence);
+    if (base && !base->status)
+        base->status = add_launch(sequence, launch);
 }
 
 bool hsae_device_has_product(const struct hsae_device *device)
@@ -437,10 +442,8 @@ static hsae_status check_product(const struct hsae_sequence_base *sequence, cons
     return HSAE_OK;
 }
 
-hsae_status hsae_sequence_product(struct hsae_sequence *sequence, const struct hsae_product *product)
+static hsae_status add_product(struct hsae_sequence *sequence, const struct hsae_product *product)
 {
-    if (!sequence || !product)
-        return HSAE_ERROR_ARGUMENT;
     struct hsae_sequence_base *base = sequence_base(sequence);
     hsae_status status = check_device(base->device);
     if (!status)
@@ -454,12 +457,19 @@ hsae_status hsae_sequence_product(struct hsae_sequence *sequence, const struct h
     return status;
 }
 
+void hsae_sequence_product(struct hsae_sequence *sequence, const struct hsae_product *product)
+{
+    struct hsae_sequence_base *base = sequence_base(sequence);
+    if (base && !base->status)
+        base->status = product ? add_product(sequence, product) : HSAE_ERROR_ARGUMENT;
+}
+
 hsae_status hsae_sequence_end(struct hsae_sequence *sequence)
 {
     if (!sequence)
         return HSAE_ERROR_ARGUMENT;
     struct hsae_sequence_base *base = sequence_base(sequence);
-    hsae_status status = check_device(base->device);
+    hsae_status status = base->status ? base->status : check_device(base->device);
     if (status)
         return status;
     if (base->ended)
@@ -476,7 +486,7 @@ hsae_status hsae_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticke
         return HSAE_ERROR_ARGUMENT;
     struct hsae_sequence_base *base = sequence_base(sequence);
     struct hsae_device *device = base->device;
-    hsae_status status = check_device(device);
+    hsae_status status = base->status ? base->status : check_device(device);
     if (status)
         return status;
     if (!base->ended || base->ticket > device->waited)

@@ -67,7 +67,8 @@ struct hsae_sequence_base {
     struct hsae_device *device;
     uint32_t launch_count;
     bool ended, timed;
-    uint64_t ticket; /* of the last submission; 0: never submitted */
+    hsae_status status; /* the first error while it was recorded */
+    uint64_t ticket;    /* of the last submission; 0: never submitted */
     char label[48];
     double seconds;                 /* that the submission which is being recorded will take (speed.h) */
     uint32_t submissions;           /* before that one */
@@ -85,8 +86,9 @@ struct hsae_recorded {
 hsae_status hsae_sequence_create(struct hsae_device *device, const char *label, bool timed, struct hsae_sequence **out);
 /* Adds a launch after those recorded, in several dispatches and submissions where it would take long (speed.h). Launches run as if one
  * after the other: what one writes the next reads; barriers follow from the access letters of kernels/list.h. No buffer that is written may
- * be bound twice in one launch. Compiles the kernel if need be. */
-hsae_status hsae_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch);
+ * be bound twice in one launch. Compiles the kernel if need be.
+ * Errors stick: after a launch that fails, further launches of the sequence do nothing, and hsae_sequence_end returns the first error. */
+void hsae_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch);
 /* A dense product by a vendor's library, where there is one: c[r ldc + s] = sum over k < depth of a[r lda + k] b[s ldb + k], r < rows, s <
  * columns. a, b and c are three buffers of floats. */
 struct hsae_product {
@@ -96,8 +98,8 @@ struct hsae_product {
 };
 bool hsae_device_has_product(const struct hsae_device *device);
 /* Records it like a launch. ERROR_UNSUPPORTED where hsae_device_has_product says no. */
-hsae_status hsae_sequence_product(struct hsae_sequence *sequence, const struct hsae_product *product);
-/* No launch can be added after it. */
+void hsae_sequence_product(struct hsae_sequence *sequence, const struct hsae_product *product);
+/* No launch can be added after it. Returns the first error of the launches, if any; then the sequence can only be destroyed. */
 hsae_status hsae_sequence_end(struct hsae_sequence *sequence);
 /* Starts it after all that was submitted before, and returns at once (the reference device: when it is done). A sequence may be
  * submitted again only after a wait for its last ticket. *ticket may be NULL. */

@@ -155,7 +155,7 @@ struct hsae_kernel_shape hsae_shape(const struct hsae_device *device, enum hsae_
     return shape;
 }
 
-struct hsae_kernel_shape hsae_shape_compiled(struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges)
+void hsae_shape_fit(struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges)
 {
     struct hsae_kernel_shape shape = hsae_shape(device, kernel, ranges);
     bool ask = device->ops->kernel_items && !device->most_items[kernel] && !device->tuning.shape[kernel].group_size;
@@ -166,7 +166,6 @@ struct hsae_kernel_shape hsae_shape_compiled(struct hsae_device *device, enum hs
             *most = allowed;
         shape = hsae_shape(device, kernel, ranges);
     }
-    return shape;
 }
 
 bool hsae_screens(const struct hsae_device *device)

@@ -12,8 +12,9 @@ struct hsae_kernel_shape hsae_shape(const struct hsae_device *device, enum hsae_
 /* Whether a quirk of the device's driver allows the kernel but one work-item a group. */
 bool hsae_shape_one_item(const struct hsae_device *device, enum hsae_kernel kernel);
 
-/* hsae_shape after a look at the compiled kernel: one whose work-group the driver allows fewer items gets a smaller default. */
-struct hsae_kernel_shape hsae_shape_compiled(struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges);
+/* Compiles the kernel, unless that was done, where the driver may allow its work-group fewer items than the device does: hsae_shape then
+ * gives it a smaller default. A kernel that does not compile fails when it is launched. */
+void hsae_shape_fit(struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges);
 
 /* Whether the forward pass goes through `screen` and not `encode`: on devices that are known to be faster so; HSAE_SCREEN=0: nowhere, 1:
  * everywhere. It sets the order of sums, as shapes do. */

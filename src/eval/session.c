@@ -5,8 +5,8 @@
 #include "data/dataset.h"
 #include "data/rows.h"
 #include "device/speed.h"
-#include "train/stack.h"
 #include "metrics.h"
+#include "train/forward.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -44,19 +44,18 @@ static void release_sequences(struct hsae_session *session)
         hsae_sequence_destroy(&session->decode[l]);
 }
 
-enum part { PART_LISTS = 1, PART_DECODE_ALL = 2, PART_DECODE_ONE = 4 };
+enum stage { STAGE_LISTS = 1, STAGE_DECODE_ALL = 2, STAGE_DECODE_ONE = 4 };
 
-static hsae_status record(struct hsae_session *session, struct hsae_sequence *sequence, int parts, uint32_t level)
+static void record(const struct hsae_session *session, struct hsae_sequence *sequence, int stages, uint32_t level)
 {
     const struct stack *stack = &session->stack;
-    hsae_status status = hsae_record_load(stack, sequence, session->raw, FORMAT_F32, session->model->scale, false);
-    if (!status && parts & PART_LISTS)
-        status = hsae_record_lists(stack, sequence);
-    if (!status && parts & PART_DECODE_ALL)
-        status = hsae_record_decode(stack, sequence, 0, stack->levels);
-    if (!status && parts & PART_DECODE_ONE)
-        status = hsae_record_decode(stack, sequence, level, 1);
-    return status ? status : hsae_sequence_end(sequence);
+    hsae_record_load(stack, sequence, session->raw, FORMAT_F32, session->model->scale, false);
+    if (stages & STAGE_LISTS)
+        hsae_record_lists(stack, sequence);
+    if (stages & STAGE_DECODE_ALL)
+        hsae_record_decode(stack, sequence, 0, stack->levels);
+    if (stages & STAGE_DECODE_ONE)
+        hsae_record_decode(stack, sequence, level, 1);
 }
 
 /* From a timed sequence, which is recorded anew when it is needed again: in longer parts. */
@@ -70,15 +69,17 @@ static hsae_status learn(struct hsae_session *session, struct hsae_sequence **se
 }
 
 /* Runs a sequence, which is recorded when it is first needed. */
-static hsae_status run(struct hsae_session *session, struct hsae_sequence **sequence, int parts, uint32_t level)
+static hsae_status run(struct hsae_session *session, struct hsae_sequence **sequence, int stages, uint32_t level)
 {
     struct hsae_device *device = session->stack.device;
     const bool lesson = !*sequence && device->can_time && !session->taught;
     hsae_status status = HSAE_OK;
     if (!*sequence) {
         status = hsae_sequence_create(device, "session", lesson, sequence);
-        if (!status)
-            status = record(session, *sequence, parts, level);
+        if (!status) {
+            record(session, *sequence, stages, level);
+            status = hsae_sequence_end(*sequence);
+        }
         if (status)
             hsae_sequence_destroy(sequence);
     }
@@ -256,8 +257,8 @@ static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool r
     hsae_status status = hsae_buffer_write(session->raw, 0, (uint64_t)stack->rows * stack->dim * sizeof(float), session->batch);
     for (;;) {
         if (!status)
-            status = reconstruct ? run(session, &session->reconstruct, PART_LISTS | PART_DECODE_ALL, 0)
-                                 : run(session, &session->encode, PART_LISTS, 0);
+            status = reconstruct ? run(session, &session->reconstruct, STAGE_LISTS | STAGE_DECODE_ALL, 0)
+                                 : run(session, &session->encode, STAGE_LISTS, 0);
         if (!status)
             status = hsae_buffer_read(stack->control, 0, sizeof control, control);
         if (status || !control[CONTROL_HALT])
@@ -393,7 +394,7 @@ hsae_status hsae_session_decode(hsae_session *session, uint32_t level, const hsa
         uint32_t count = features->rows - first < stack->rows ? (uint32_t)(features->rows - first) : stack->rows;
         status = write_lists(session, level, features, first, count);
         if (!status)
-            status = run(session, &session->decode[level], PART_DECODE_ONE, level);
+            status = run(session, &session->decode[level], STAGE_DECODE_ONE, level);
         if (!status)
             status = hsae_rows_read(stack, hsae_residual(stack, level), hsae_residual_row(stack, level), count, out + first * stack->dim);
     }

@@ -2,7 +2,10 @@
 #include "check.h"
 
 #include "base/context.h"
+#include "forward.h"
+#include "launch.h"
 #include "order.h"
+#include "step.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -465,9 +468,10 @@ static hsae_status make_lists(hsae_trainer *trainer, struct flight *flight)
         hsae_status status = hsae_step_clock(trainer, flight);
         if (!status)
             status = hsae_sequence_create(stack->device, "check of a step", false, &sequence);
-        if (!status)
-            status = hsae_step_record_lists(trainer, sequence, flight);
-        status = hsae_stack_run_once(stack, &sequence, status);
+        if (!status) {
+            hsae_record_step_lists(trainer, sequence, flight);
+            status = hsae_stack_run_once(stack, &sequence);
+        }
         if (!status)
             status = hsae_buffer_read(stack->control, 0, sizeof control, control);
         if (status || !control[CONTROL_HALT])
@@ -478,7 +482,7 @@ static hsae_status make_lists(hsae_trainer *trainer, struct flight *flight)
         words[STATUS_PAIRS] = control[CONTROL_PAIRS];
         for (u32 l = 0; l < stack->levels; l++)
             words[STATUS_LEVELS + l * STATUS_LEVEL_WORDS + STATUS_DEAD] = control[CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_DEAD];
-        status = hsae_step_mend(trainer, words);
+        status = hsae_step_grow(trainer, words);
         if (status)
             return status;
     }
@@ -490,9 +494,10 @@ static hsae_status make_residuals(const hsae_trainer *trainer)
     const struct stack *stack = &trainer->stack;
     struct hsae_sequence *sequence = NULL;
     hsae_status status = hsae_sequence_create(stack->device, "check of a step", false, &sequence);
-    if (!status)
-        status = hsae_record_decode(stack, sequence, 0, stack->levels);
-    return hsae_stack_run_once(stack, &sequence, status);
+    if (status)
+        return status;
+    hsae_record_decode(stack, sequence, 0, stack->levels);
+    return hsae_stack_run_once(stack, &sequence);
 }
 
 static hsae_status check_forward(struct check *check)

@@ -6,6 +6,7 @@
 
 #include "base/context.h"
 #include "check.h"
+#include "launch.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -36,64 +37,61 @@ struct relink {
 };
 
 /* Unit rows of E or D, whichever is compared, from feature `first` on, zero behind `count`. */
-static hsae_status record_rows(const struct relink *relink, struct hsae_sequence *sequence, uint32_t first, uint32_t count, uint32_t padded,
-                               struct hsae_buffer *out)
+static void record_rows(const struct relink *relink, struct hsae_sequence *sequence, uint32_t first, uint32_t count, uint32_t padded,
+                        struct hsae_buffer *out)
 {
     const struct stack *stack = relink->stack;
     bool decoder = relink->config->similarity == HSAE_SIMILARITY_DECODER;
     const struct ranged *source = decoder ? &stack->decoder : &stack->encoder;
     struct relink_rows_args args = {first, count, padded, stack->stride, stack->range_rows, decoder, out == stack->panels};
-    return LAUNCH(stack, sequence, relink_rows, stack->ranges, padded, args, RANGES4(stack, *source), stack->flags, out);
+    LAUNCH(stack, sequence, relink_rows, stack->ranges, padded, args, RANGES4(stack, *source), stack->flags, out);
 }
 
 /* Groups of relink_count: tiles of parents and children. */
 static uint64_t count_groups(const struct stack *stack, uint32_t parents)
 {
-    struct hsae_kernel_shape shape = hsae_shape_compiled(stack->device, HSAE_KERNEL_relink_count, 1);
+    struct hsae_kernel_shape shape = hsae_shape(stack->device, HSAE_KERNEL_relink_count, 1);
     uint32_t team = TEAM_SIZE(shape.group_size, shape.columns), teams = shape.group_size / team;
     return (uint64_t)((parents + team - 1) / team) * ((stack->padded + teams - 1) / teams);
 }
 
-static hsae_status record_similarity(struct relink *relink, struct hsae_sequence *sequence, uint32_t child, uint32_t children,
-                                     uint32_t parent, uint32_t parents)
+static void record_similarity(struct relink *relink, struct hsae_sequence *sequence, uint32_t child, uint32_t children, uint32_t parent,
+                              uint32_t parents)
 {
     const struct stack *stack = relink->stack;
     uint32_t above = stack->first[relink->level - 1] + parent;
     if (relink->config->similarity == HSAE_SIMILARITY_COACTIVATION) {
         struct relink_count_args count = {
             stack->first[relink->level] + child, children, stack->padded, above, parents, stack->features, stack->words};
-        return LAUNCH(stack, sequence, relink_count, 1, count_groups(stack, parents), count, stack->history, stack->scratch);
+        LAUNCH(stack, sequence, relink_count, 1, count_groups(stack, parents), count, stack->history, stack->scratch);
+        return;
     }
-    hsae_status status = record_rows(relink, sequence, above, parents, parents, relink->rows);
-    if (status)
-        return status;
+    record_rows(relink, sequence, above, parents, parents, relink->rows);
     if (relink->columns) {
         struct hsae_product product = {relink->rows,  relink->columns, stack->scratch, parents,      children,
                                        stack->stride, stack->stride,   stack->stride,  stack->padded};
-        return hsae_sequence_product(sequence, &product);
+        hsae_sequence_product(sequence, &product);
+        return;
     }
     struct encode_args encode = {0, 0, parents, children, stack->words, stack->dim, stack->stride};
-    return LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, parents), encode, stack->panels, relink->rows, relink->table,
-                  stack->bits, stack->scratch);
+    LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, parents), encode, stack->panels, relink->rows, relink->table, stack->bits,
+           stack->scratch);
 }
 
 /* All parents against one block of children. */
-static hsae_status record_block(struct relink *relink, struct hsae_sequence *sequence, uint32_t child, uint32_t children)
+static void record_block(struct relink *relink, struct hsae_sequence *sequence, uint32_t child, uint32_t children)
 {
     const struct stack *stack = relink->stack;
-    hsae_status status = HSAE_OK;
     if (relink->config->similarity != HSAE_SIMILARITY_COACTIVATION)
-        status = record_rows(relink, sequence, stack->first[relink->level] + child, children, stack->padded,
-                             relink->columns ? relink->columns : stack->panels);
-    for (uint32_t parent = 0, count; parent < relink->parents && !status; parent += count) {
+        record_rows(relink, sequence, stack->first[relink->level] + child, children, stack->padded,
+                    relink->columns ? relink->columns : stack->panels);
+    for (uint32_t parent = 0, count; parent < relink->parents; parent += count) {
         count = relink->rows_room < relink->parents - parent ? relink->rows_room : relink->parents - parent;
         struct relink_best_args best = {child, children, stack->padded, parent, count, relink->candidates};
-        status = record_similarity(relink, sequence, child, children, parent, count);
-        if (!status)
-            status = LAUNCH(stack, sequence, relink_best, 1, hsae_groups_for(stack, HSAE_KERNEL_relink_best, children), best,
-                            stack->scratch, relink->cursor, relink->best);
+        record_similarity(relink, sequence, child, children, parent, count);
+        LAUNCH(stack, sequence, relink_best, 1, hsae_groups_for(stack, HSAE_KERNEL_relink_best, children), best, stack->scratch,
+               relink->cursor, relink->best);
     }
-    return status;
 }
 
 /* What the host makes of a sampled child. */
@@ -200,9 +198,10 @@ static hsae_status search(struct relink *relink)
         struct hsae_sequence *sequence = NULL;
         count = stack->rows < relink->children - child ? stack->rows : relink->children - child;
         status = hsae_sequence_create(stack->device, "hierarchy update", false, &sequence);
-        if (!status)
-            status = record_block(relink, sequence, child, count);
-        status = hsae_stack_run_once(stack, &sequence, status);
+        if (!status) {
+            record_block(relink, sequence, child, count);
+            status = hsae_stack_run_once(stack, &sequence);
+        }
     }
     if (!status)
         status = hsae_buffer_read(relink->best, 0, entries * sizeof *relink->list, relink->list);
@@ -360,6 +359,16 @@ static hsae_status plain_table(struct relink *relink)
     return status;
 }
 
+static void fit_kernels(const struct relink *relink)
+{
+    const struct stack *stack = relink->stack;
+    FIT(stack, 1, HSAE_KERNEL_relink_best);
+    if (relink->config->similarity == HSAE_SIMILARITY_COACTIVATION)
+        FIT(stack, 1, HSAE_KERNEL_relink_count);
+    else
+        FIT(stack, stack->ranges, HSAE_KERNEL_relink_rows);
+}
+
 static hsae_status create(struct relink *relink)
 {
     const struct stack *stack = relink->stack;
@@ -370,6 +379,7 @@ static hsae_status create(struct relink *relink)
         parents = config->levels[l - 1] > parents ? config->levels[l - 1] : parents;
     }
     size_t entries = (size_t)children * relink->candidates;
+    fit_kernels(relink);
     relink->rows_room = stack->chunk < parents ? stack->chunk : parents;
     hsae_status status = plain_table(relink);
     if (!status)

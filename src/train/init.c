@@ -3,6 +3,8 @@
 
 #include "base/context.h"
 #include "data/rows.h"
+#include "forward.h"
+#include "launch.h"
 #include "order.h"
 #include <float.h>
 #include <inttypes.h>
@@ -272,9 +274,10 @@ static hsae_status pre_activations(const hsae_trainer *trainer, uint32_t level, 
         count = stack->chunk < end - at ? stack->chunk : end - at;
         count = count < range_left ? count : range_left;
         status = hsae_sequence_create(stack->device, "first pre-activations", false, &sequence);
-        if (!status)
-            status = hsae_record_encode(stack, sequence, at, count);
-        status = hsae_stack_run_once(stack, &sequence, status);
+        if (!status) {
+            hsae_record_encode(stack, sequence, at, count);
+            status = hsae_stack_run_once(stack, &sequence);
+        }
         for (uint32_t first = 0, rows; first < count && !status; first += rows) {
             uint64_t line = stack->padded * sizeof *block;
             rows = count - first < step ? count - first : step;
@@ -331,9 +334,10 @@ static hsae_status load_batch(hsae_trainer *trainer, const struct calibration *f
         status = hsae_buffer_write(raw, 0, size, block);
     if (!status)
         status = hsae_sequence_create(stack->device, "first batch", false, &sequence);
-    if (!status)
-        status = hsae_record_load(stack, sequence, raw, FORMAT_F32, trainer->scale, true);
-    status = hsae_stack_run_once(stack, &sequence, status);
+    if (!status) {
+        hsae_record_load(stack, sequence, raw, FORMAT_F32, trainer->scale, true);
+        status = hsae_stack_run_once(stack, &sequence);
+    }
     hsae_buffer_destroy(&raw);
     free(block);
     return status;

@@ -2,18 +2,13 @@
 #include "lesson.h"
 
 #include "device/speed.h"
+#include "step.h"
 #include <math.h>
 
 /* Until the next one pass 500 times the time that recording takes for one, and the time of 20 steps; twice that after each that brings no
  * news, up to 8 times. */
 static const double RECORDINGS = 500, STEPS = 20;
 enum { MOST_DOUBLINGS = 3 };
-
-bool hsae_lesson_wanted(const hsae_trainer *trainer, bool guessed)
-{
-    const struct lessons *lessons = &trainer->lessons;
-    return trainer->stack.device->can_time && !lessons->stopped && lessons->row < HSAE_MOST_LESSONS && (lessons->next || guessed);
-}
 
 hsae_status hsae_lesson_begin(hsae_trainer *trainer)
 {

@@ -7,9 +7,6 @@
 
 #include "trainer.h"
 
-/* Whether the step that is recorded next should be timed: `guessed`, as was seen when it was recorded, a launch is long and its kernel was
- * never timed. */
-bool hsae_lesson_wanted(const hsae_trainer *trainer, bool guessed);
 /* Before a step is submitted: records it as a lesson where one is due. */
 hsae_status hsae_lesson_begin(hsae_trainer *trainer);
 /* After a step was submitted: if it is a lesson, waits for it, learns and records the next steps, in parts as large as the speed allows. */

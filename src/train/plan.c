@@ -4,7 +4,7 @@
 
 #include "data/dataset.h"
 #include "device/device.h"
-#include "trainer.h"
+#include "step.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* New trees: of a trainer between two steps, and of a finished model. */
 #include "hierarchy.h"
-#include "trainer.h"
+#include "step.h"
 
 #include "base/context.h"
 #include "data/rows.h"
+#include "forward.h"
+#include "launch.h"
 #include "model/slots.h"
 #include <hsae/exchange.h>
 #include <inttypes.h>
@@ -18,11 +20,11 @@ static hsae_status refresh_flags(hsae_trainer *trainer)
     struct swap_args args = {stack->features, stack->levels};
     struct hsae_sequence *sequence = NULL;
     hsae_status status = hsae_sequence_create(stack->device, "flags", false, &sequence);
-    if (!status)
-        status = LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), args, trainer->flight[0].clock,
-                        stack->levels_table, stack->tree, trainer->last_fired, stack->places, stack->flags);
-    status = hsae_stack_run_once(stack, &sequence, status);
-    return status;
+    if (status)
+        return status;
+    LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), args, trainer->flight[0].clock,
+           stack->levels_table, stack->tree, trainer->last_fired, stack->places, stack->flags);
+    return hsae_stack_run_once(stack, &sequence);
 }
 
 hsae_status hsae_hierarchy_update(hsae_trainer *trainer)
@@ -59,11 +61,11 @@ static hsae_status copy_model(hsae_context *context, const hsae_model *model, co
 static hsae_status record_activity(const struct stack *stack, struct hsae_buffer *raw, float scale, struct hsae_sequence **out)
 {
     hsae_status status = hsae_sequence_create(stack->device, "activity", false, out);
-    if (!status)
-        status = hsae_record_load(stack, *out, raw, FORMAT_F32, scale, false);
-    if (!status)
-        status = hsae_record_lists(stack, *out);
-    return status ? status : hsae_sequence_end(*out);
+    if (status)
+        return status;
+    hsae_record_load(stack, *out, raw, FORMAT_F32, scale, false);
+    hsae_record_lists(stack, *out);
+    return hsae_sequence_end(*out);
 }
 
 /* One batch's activity to the history, where that of step `step` belongs. Lists that are too short are made longer. */

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "stack.h"
+#include "forward.h"
+#include "launch.h"
 
 #include "base/context.h"
 #include "device/speed.h"
 #include "device/tuning_file.h"
-#include "work.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -155,27 +155,12 @@ hsae_status hsae_ranged_read(const struct stack *stack, const struct ranged *ten
     return copy_tensor(stack, tensor, row, count, data, NULL);
 }
 
-static struct hsae_tile encode_tile(const struct stack *stack)
-{
-    struct hsae_kernel_shape shape = hsae_shape_compiled(stack->device, HSAE_KERNEL_encode, 1);
-    struct hsae_tile tile;
-    hsae_shape_tile(&shape, &tile);
-    return tile;
-}
-
-static uint32_t screen_tile(const struct stack *stack)
-{
-    struct hsae_kernel_shape shape = hsae_shape_compiled(stack->device, HSAE_KERNEL_screen, 1);
-    return shape.group_size * shape.columns;
-}
-
 /* Sizes that follow from the device: chunks whose scratch stays in a CPU's cache (screen writes little of it), or keeps a GPU busy. */
 static void choose_sizes(struct stack *stack)
 {
-    stack->screens = hsae_screens(stack->device);
     uint64_t cached = stack->screens ? UINT64_C(4) << 20 : UINT64_C(2) << 20;
     uint64_t scratch = stack->device->info.type == HSAE_DEVICE_CPU ? cached : UINT64_C(32) << 20;
-    uint64_t unit = encode_tile(stack).features;
+    uint64_t unit = hsae_encode_tile(stack).features;
     uint64_t limit = hsae_binding_limit(stack->device), rows = limit / (stack->stride * sizeof(float));
     uint64_t chunk = (scratch < limit ? scratch : limit) / (stack->padded * sizeof(float));
     chunk = (chunk < rows ? chunk : rows) / unit * unit; /* `rows`: a hierarchy update has a chunk's rows in one buffer */
@@ -192,7 +177,7 @@ static void choose_sizes(struct stack *stack)
     uint64_t slices = (largest * stack->stride * sizeof(float) + SLICE_BYTES - 1) / SLICE_BYTES, most = stack->stride / 64;
     slices = slices < most ? slices : most ? most : 1;
     /* A slice keeps all work-items of decode busy: parts of 16 columns, as the kernel cuts them, in whole passes. */
-    struct hsae_kernel_shape shape = hsae_shape_compiled(stack->device, HSAE_KERNEL_decode, stack->ranges);
+    struct hsae_kernel_shape shape = hsae_shape(stack->device, HSAE_KERNEL_decode, stack->ranges);
     uint64_t parts = stack->stride / 16, pass = ((uint64_t)shape.group_size * shape.columns * shape.vector_width + 15) / 16;
     uint64_t share = ((parts + slices - 1) / slices + pass - 1) / pass * pass;
     stack->slices = (uint32_t)((parts + share - 1) / share);
@@ -286,7 +271,7 @@ static hsae_status create_buffers(struct stack *stack, bool history)
         {&stack->panels, "batch in panels", padded * line, GROWS_WITH_BATCH},
         {&stack->norms, "batch norms", w * LOAD_BLOCKS(line), GROWS_WITH_BATCH},
         {&stack->units, "units of the batch", stack->screens ? padded : 4, GROWS_WITH_BATCH},
-        {&stack->rounded, "rounded rows of a chunk", stack->screens ? (stack->chunk + screen_tile(stack)) * line / 2 : 4, GROWS_NOT},
+        {&stack->rounded, "rounded rows of a chunk", stack->screens ? (stack->chunk + hsae_screen_tile(stack)) * line / 2 : 4, GROWS_NOT},
         {&stack->levels_table, "levels", (levels + 1) * LEVEL_WORDS, GROWS_NOT},
         {&stack->tree, "tree", n * TREE_WORDS, GROWS_WITH_FEATURES},
         {&stack->table, "feature scalars", n * TABLE_WORDS, GROWS_WITH_FEATURES},
@@ -424,6 +409,8 @@ hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, c
     stack->spare = params->training ? first_spare(stack) : 0;
     if ((status = cut_ranges(stack)))
         return status;
+    stack->screens = hsae_screens(device);
+    hsae_forward_fit(stack);
     choose_sizes(stack);
     if ((status = create_buffers(stack, params->history)) || (status = create_lists(stack, list_length(stack, 0, params->pairs))) ||
         (status = hsae_ranged_create(stack, "encoder", stack->features, &stack->encoder)) ||
@@ -531,138 +518,5 @@ hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, doub
 done:
     free(table);
     free(mean);
-    return status;
-}
-
-hsae_status hsae_stack_launch(const struct stack *stack, struct hsae_sequence *sequence, enum hsae_kernel kernel, uint32_t ranges,
-                              uint64_t groups, const void *args, struct hsae_buffer *const *bindings, size_t count)
-{
-    struct hsae_launch launch = {.kernel = kernel, .shape = hsae_shape_compiled(stack->device, kernel, ranges), .args = args};
-    launch.work = hsae_launch_work(stack, kernel, groups, args);
-    hsae_launch_groups(stack->device, groups, &launch);
-    memcpy(launch.bindings, bindings, count * sizeof *bindings);
-    return hsae_sequence_launch(sequence, &launch);
-}
-
-hsae_status hsae_stack_run_once(const struct stack *stack, struct hsae_sequence **sequence, hsae_status status)
-{
-    if (!status)
-        status = hsae_sequence_end(*sequence);
-    if (!status)
-        status = hsae_sequence_submit(*sequence, NULL);
-    if (!status)
-        status = hsae_device_wait(stack->device, 0);
-    hsae_sequence_destroy(sequence);
-    return status;
-}
-
-uint64_t hsae_groups_for(const struct stack *stack, enum hsae_kernel kernel, uint64_t items)
-{
-    struct hsae_kernel_shape shape = hsae_shape_compiled(stack->device, kernel, 1);
-    uint32_t teams = shape.group_size / TEAM_SIZE(shape.group_size, shape.columns);
-    return (items + teams - 1) / teams;
-}
-
-hsae_status hsae_record_load(const struct stack *stack, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format,
-                             float scale, bool floats)
-{
-    floats = floats || !stack->screens;
-    struct load_args args = {stack->rows, stack->padded, stack->dim, stack->stride, format, scale, floats};
-    hsae_status status = LAUNCH(stack, sequence, load, 1, (uint64_t)stack->words * LOAD_BLOCKS(stack->stride), args, raw, stack->mean,
-                                stack->x, floats ? stack->panels : stack->nil[0], stack->norms);
-    struct quantize_args quantize = {stack->padded, stack->stride};
-    if (!floats && !status)
-        status = LAUNCH(stack, sequence, quantize, 1, stack->words, quantize, stack->x, stack->panels, stack->units);
-    return status;
-}
-
-hsae_status hsae_record_encode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
-{
-    struct encode_args args = {first, first % stack->range_rows, count, stack->rows, stack->words, stack->dim, stack->stride};
-    return LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, count), args, stack->panels,
-                  stack->encoder.range[first / stack->range_rows], stack->table, stack->bits, stack->scratch);
-}
-
-static hsae_status record_screen(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
-{
-    uint32_t tile = screen_tile(stack);
-    struct screen_args args = {first,         first % stack->range_rows, count, stack->rows, stack->words,
-                               stack->stride, SCREEN_MARGIN(stack->dim)};
-    return LAUNCH(stack, sequence, screen, 1, ((uint64_t)count + tile - 1) / tile, args, stack->panels, stack->units, stack->x,
-                  stack->encoder.range[first / stack->range_rows], stack->table, stack->rounded, stack->bits, stack->scratch);
-}
-
-uint64_t hsae_encode_groups(const struct stack *stack, uint32_t count)
-{
-    struct hsae_tile tile = encode_tile(stack);
-    return ((uint64_t)count + tile.features - 1) / tile.features * ((stack->words + tile.words - 1) / tile.words);
-}
-
-/* A chunk of features: all of one range of E. */
-static hsae_status record_chunk(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
-{
-    struct lists_count_args lists_count = {first, count, stack->words};
-    struct scan_args scan = {first, count, stack->capacity};
-    struct lists_fill_args fill = {
-        first, count, stack->words, stack->features, stack->capacity, hsae_buffer_size(stack->history) > 64, stack->screens};
-    hsae_status status = (stack->screens ? record_screen : hsae_record_encode)(stack, sequence, first, count);
-    if (!status)
-        status = LAUNCH(stack, sequence, lists_count, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_count, count), lists_count, stack->bits,
-                        stack->counts);
-    if (!status)
-        status = LAUNCH(stack, sequence, scan, 1, 1, scan, stack->counts, stack->starts, stack->control);
-    if (!status)
-        status =
-            LAUNCH(stack, sequence, lists_fill, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_fill, count), fill, stack->control, stack->bits,
-                   stack->starts, stack->table, stack->scratch, stack->pairs, stack->fired, stack->word_starts, stack->history);
-    return status;
-}
-
-hsae_status hsae_record_lists(const struct stack *stack, struct hsae_sequence *sequence)
-{
-    hsae_status status = HSAE_OK;
-    for (uint32_t first = 0, count; first < stack->features && !status; first += count) {
-        uint32_t range_left = stack->range_rows - first % stack->range_rows, left = stack->features - first;
-        count = stack->chunk < left ? stack->chunk : left;
-        count = count < range_left ? count : range_left;
-        status = record_chunk(stack, sequence, first, count);
-    }
-    uint64_t items = (uint64_t)stack->blocks * stack->words, lists = (uint64_t)stack->levels * stack->rows;
-    struct samples_count_args samples_count = {stack->levels, stack->words, stack->block};
-    struct samples_base_args base = {stack->levels, stack->rows, stack->words, stack->block};
-    struct scan_args scan = {0, (u32)lists, 0};
-    struct samples_fill_args fill = {stack->levels, stack->rows, stack->words, stack->block};
-    if (!status)
-        status = LAUNCH(stack, sequence, samples_count, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_count, items), samples_count,
-                        stack->bits, stack->tree, stack->levels_table, stack->tally);
-    if (!status)
-        status = LAUNCH(stack, sequence, samples_base, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_base, lists), base,
-                        stack->levels_table, stack->tally, stack->totals);
-    if (!status)
-        status = LAUNCH(stack, sequence, scan, 1, 1, scan, stack->totals, stack->sample_starts, stack->control);
-    if (!status)
-        status = LAUNCH(stack, sequence, samples_fill, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_fill, items), fill, stack->bits,
-                        stack->tree, stack->levels_table, stack->table, stack->control, stack->word_starts, stack->pairs,
-                        stack->sample_starts, stack->tally, stack->samples, stack->positions);
-    return status;
-}
-
-hsae_status hsae_record_decode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
-{
-    hsae_status status = HSAE_OK;
-    struct decode_args args = {.levels = stack->levels,
-                               .rows = stack->rows,
-                               .padded = stack->padded,
-                               .stride = stack->stride,
-                               .range_rows = stack->range_rows,
-                               .slices = stack->slices};
-    for (uint32_t l = first; l < first + count && !status; l += args.count) {
-        args.level = l;
-        args.count = hsae_residual_levels(stack, l, first + count);
-        args.row = hsae_residual_row(stack, l);
-        status = LAUNCH(stack, sequence, decode, stack->ranges, (uint64_t)args.count * stack->slices * stack->rows, args, stack->x,
-                        stack->bias, RANGES4(stack, stack->decoder), stack->flags, stack->sample_starts, stack->samples, stack->control,
-                        hsae_residual(stack, l), stack->loss);
-    }
     return status;
 }

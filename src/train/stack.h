@@ -6,8 +6,8 @@
 #ifndef HSAE_SRC_STACK_H
 #define HSAE_SRC_STACK_H
 
-#include "model/model.h"
 #include "device/shape.h"
+#include "model/model.h"
 
 enum { HSAE_MAX_PAIRS = UINT32_MAX / 8 }; /* 32-bit indices into KIN_WORDS words each */
 
@@ -81,26 +81,6 @@ hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, doub
  * and, unless `out` is NULL, left in *out to be freed. */
 hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents, u32 **out);
 
-/* Recording. `raw` holds a batch in `format` (FORMAT_F32 ..). `floats`: it is made ready for hsae_record_encode, else for
- * hsae_record_lists. */
-hsae_status hsae_record_load(const struct stack *stack, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format,
-                             float scale, bool floats);
-/* encode alone, for features of one range, at most stack->chunk of them: their bits, and p in the scratch. */
-hsae_status hsae_record_encode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count);
-/* encode or screen, and all lists. */
-hsae_status hsae_record_lists(const struct stack *stack, struct hsae_sequence *sequence);
-/* decode of `count` levels from `first` on. */
-hsae_status hsae_record_decode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count);
-
-/* One launch of `groups` work-groups (a linear count). `ranges` is 1 or stack->ranges. Bindings: `count` buffers. */
-hsae_status hsae_stack_launch(const struct stack *stack, struct hsae_sequence *sequence, enum hsae_kernel kernel, uint32_t ranges,
-                              uint64_t groups, const void *args, struct hsae_buffer *const *bindings, size_t count);
-/* LAUNCH(stack, sequence, scan, 1, groups, ((struct scan_args){...}), buffers...) */
-#define LAUNCH(stack, sequence, name, ranges, groups, args, ...)                                                         \
-    hsae_stack_launch(stack, sequence, HSAE_KERNEL_##name, ranges, groups, &args, (struct hsae_buffer *[]){__VA_ARGS__}, \
-                      sizeof((struct hsae_buffer *[]){__VA_ARGS__}) / sizeof(struct hsae_buffer *))
-/* Ends a sequence, runs it once, waits for it and destroys it; with an error in `status`, only destroys it and passes the error on. */
-hsae_status hsae_stack_run_once(const struct stack *stack, struct hsae_sequence **sequence, hsae_status status);
 /* Rows go between host and device through a padded copy of at most so many bytes. */
 enum { HSAE_COPY_BYTES = 1 << 22 };
 /* Bytes of the largest buffer that kernels can see. */
@@ -124,13 +104,5 @@ static inline uint32_t hsae_residual_levels(const struct stack *stack, uint32_t 
     uint32_t left = stack->residual_levels - level % stack->residual_levels;
     return left < end - level ? left : end - level;
 }
-/* Groups of a kernel whose work-items, or teams of them (kernels/args.h: TEAM_SIZE), are independent. */
-uint64_t hsae_groups_for(const struct stack *stack, enum hsae_kernel kernel, uint64_t items);
-/* Groups of encode over `count` features. */
-uint64_t hsae_encode_groups(const struct stack *stack, uint32_t count);
-/* The four bindings of a tensor. */
-#define RANGES4(stack, tensor) \
-    RANGE_AT(stack, tensor, 0), RANGE_AT(stack, tensor, 1), RANGE_AT(stack, tensor, 2), RANGE_AT(stack, tensor, 3)
-#define RANGE_AT(stack, tensor, k) ((tensor).range[k] ? (tensor).range[k] : (stack)->nil[k])
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "trainer.h"
+#include "step.h"
 
 #include "base/context.h"
 #include "model/slots.h"

@@ -4,6 +4,7 @@
 #include "base/context.h"
 #include "lesson.h"
 #include "order.h"
+#include "step.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>

@@ -86,31 +86,6 @@ hsae_status hsae_trainer_snapshot(hsae_trainer *trainer, hsae_model **model, str
 /* A checkpoint to a new trainer. */
 hsae_status hsae_trainer_load(hsae_trainer *trainer, const struct checkpoint *checkpoint);
 
-/* step.c: recording. hsae_step_buffers makes what a step needs beyond the stack; hsae_step_record records all flights anew. */
-hsae_status hsae_step_buffers(hsae_trainer *trainer);
-void hsae_step_release(hsae_trainer *trainer);
-hsae_status hsae_step_record(hsae_trainer *trainer);
-/* Buffers for as many dead features as ghost_capacity says. */
-hsae_status hsae_ghost_buffers(hsae_trainer *trainer);
-/* Drops what was recorded; no step may be in flight. */
-void hsae_step_forget(hsae_trainer *trainer);
-/* Does so only if the tree asks for other launches than were recorded. */
-hsae_status hsae_step_refresh(hsae_trainer *trainer);
-/* Before batches of `dtype` are staged: the step is recorded for them, unless it was. */
-hsae_status hsae_step_feed(hsae_trainer *trainer, hsae_dtype dtype);
-/* Learning rate of step t (from 1). */
-double hsae_step_rate(const hsae_config *config, uint64_t step);
-/* Writes the clock of the flight's step. */
-hsae_status hsae_step_clock(hsae_trainer *trainer, struct flight *flight);
-/* Records the forward pass up to its lists. */
-hsae_status hsae_step_record_lists(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight);
-/* Makes room for what a halted step needed, as its status says, and clears the halt. */
-hsae_status hsae_step_mend(hsae_trainer *trainer, const u32 status_words[STATUS_WORDS]);
-/* Writes the clock of the flight's step and submits it. */
-hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight);
-/* Waits until at most `leave` steps are in flight. Steps that were halted are mended (longer lists, ghost launches) and done again. */
-hsae_status hsae_step_settle(hsae_trainer *trainer, int leave);
-
 /* diverged.c. A step's figures: ERROR_DIVERGED where one is not finite. */
 hsae_status hsae_step_check(hsae_trainer *trainer, const u32 words[STATUS_WORDS]);
 /* The scalars of all features; all steps are settled. A feature whose parameters are nan is never active, so that no figure shows it. */

@@ -10,7 +10,7 @@ static double level_features(const struct stack *stack, uint32_t level)
 static double encode_work(const struct stack *stack, uint64_t groups, const void *args)
 {
     (void)args;
-    struct hsae_kernel_shape shape = hsae_shape_compiled(stack->device, HSAE_KERNEL_encode, 1);
+    struct hsae_kernel_shape shape = hsae_shape(stack->device, HSAE_KERNEL_encode, 1);
     struct hsae_tile tile;
     hsae_shape_tile(&shape, &tile);
     return (double)groups * tile.features * tile.words * 32 * stack->stride;

@@ -3,8 +3,9 @@
 #include <hsae/tune.h>
 
 #include "bench/bench.h"
-#include "match.h"
 #include "device/tuning_file.h"
+#include "match.h"
+#include "train/step.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>

@@ -74,10 +74,10 @@ static hsae_status submit(hsae_device *device, const struct check_job *job, stru
     launch.work = job->cut ? 7 * hsae_dispatch_seconds() : 0; /* seven dispatches where there are so many groups, two submissions */
     struct hsae_sequence *sequence = NULL;
     hsae_status status = hsae_sequence_create(device, hsae_kernels[job->kernel].name, ns != NULL, &sequence);
-    if (!status)
-        status = hsae_sequence_launch(sequence, &launch);
-    if (!status)
+    if (!status) {
+        hsae_sequence_launch(sequence, &launch);
         status = hsae_sequence_end(sequence);
+    }
     for (int run = 0; run < (ns ? 4 : 1) && !status; run++) {
         double last = 0;
         status = hsae_sequence_submit(sequence, NULL);

@@ -101,7 +101,7 @@ static struct hsae_sequence *new_chain(struct swap_case *c, hsae_device *on, int
     for (int i = 0; i < repeats; i++) {
         launch.bindings[PLACES] = c->buffers[i % 2 ? FLAGS : PLACES];
         launch.bindings[FLAGS] = c->buffers[i % 2 ? PLACES : FLAGS];
-        assert_ok(hsae_sequence_launch(sequence, &launch));
+        hsae_sequence_launch(sequence, &launch);
     }
     assert_ok(hsae_sequence_end(sequence));
     return sequence;
@@ -363,6 +363,39 @@ static void test_tickets(void **state)
     free_case(&c);
 }
 
+/* The status of a sequence of one launch. */
+static hsae_status launch_alone(const struct hsae_launch *launch)
+{
+    struct hsae_sequence *sequence;
+    assert_ok(hsae_sequence_create(device, "step", false, &sequence));
+    hsae_sequence_launch(sequence, launch);
+    hsae_status status = hsae_sequence_end(sequence);
+    hsae_sequence_destroy(&sequence);
+    return status;
+}
+
+/* Errors stick to a sequence: nothing is added after the first, which its end returns. */
+static void test_sticky(void **state)
+{
+    (void)state;
+    struct swap_case c;
+    struct hsae_sequence *sequence;
+    const uint32_t most = device->info.limits.max_groups[0];
+    new_case(&c, device);
+    assert_ok(hsae_sequence_create(device, "sticky", false, &sequence));
+    hsae_sequence_launch(sequence, &c.launch);
+    device->info.limits.max_groups[0] = c.launch.groups[0] - 1;
+    hsae_sequence_launch(sequence, &c.launch);
+    device->info.limits.max_groups[0] = most;
+    hsae_sequence_launch(sequence, NULL);
+    hsae_sequence_launch(sequence, &c.launch);
+    assert_fails(hsae_sequence_end(sequence), HSAE_ERROR_LIMIT, device_id, "sticky", "groups in x", NULL);
+    assert_int_equal(hsae_sequence_launches(sequence), 1);
+    assert_int_equal(hsae_sequence_submit(sequence, NULL), HSAE_ERROR_LIMIT);
+    hsae_sequence_destroy(&sequence);
+    free_case(&c);
+}
+
 static void test_launch_refusals(void **state)
 {
     (void)state;
@@ -370,13 +403,12 @@ static void test_launch_refusals(void **state)
     struct hsae_sequence *sequence;
     const hsae_limits limits = device->info.limits;
     new_case(&c, device);
-    assert_ok(hsae_sequence_create(device, "step", false, &sequence));
-#define REFUSED(change, status, ...)                                                                                \
-    do {                                                                                                            \
-        struct hsae_launch launch = c.launch;                                                                       \
-        change;                                                                                                     \
-        assert_fails(hsae_sequence_launch(sequence, &launch), HSAE_##status, device_id, "step", __VA_ARGS__, NULL); \
-        device->info.limits = limits;                                                                               \
+#define REFUSED(change, status, ...)                                                              \
+    do {                                                                                          \
+        struct hsae_launch launch = c.launch;                                                     \
+        change;                                                                                   \
+        assert_fails(launch_alone(&launch), HSAE_##status, device_id, "step", __VA_ARGS__, NULL); \
+        device->info.limits = limits;                                                             \
     } while (0)
     REFUSED(launch.kernel = HSAE_KERNEL_COUNT, ERROR_ARGUMENT, "no kernel");
     REFUSED(launch.args = NULL, ERROR_ARGUMENT, "no arguments");
@@ -403,18 +435,18 @@ static void test_launch_refusals(void **state)
     REFUSED(device->info.limits.max_binding_bytes = 4000, ERROR_LIMIT, "swap", "tree", "4000", "smaller levels");
 #undef REFUSED
     device->info.limits.max_bindings = 5;
-    assert_fails(hsae_sequence_launch(sequence, &c.launch), HSAE_ERROR_LIMIT, device_id, "swap", "6 buffers", "allows 5", NULL);
+    assert_fails(launch_alone(&c.launch), HSAE_ERROR_LIMIT, device_id, "swap", "6 buffers", "allows 5", NULL);
     device->info.limits = limits;
     device->info.limits.max_args_bytes = 4;
-    assert_fails(hsae_sequence_launch(sequence, &c.launch), HSAE_ERROR_LIMIT, "swap", "8 bytes", "and 4", NULL);
+    assert_fails(launch_alone(&c.launch), HSAE_ERROR_LIMIT, "swap", "8 bytes", "and 4", NULL);
     device->info.limits = limits;
-    assert_int_equal(hsae_sequence_launch(NULL, &c.launch), HSAE_ERROR_ARGUMENT);
-    assert_int_equal(hsae_sequence_launch(sequence, NULL), HSAE_ERROR_ARGUMENT);
-    /* Nothing of what was refused is in the sequence. What is only read may be bound twice. */
+    assert_int_equal(launch_alone(NULL), HSAE_ERROR_ARGUMENT);
+    hsae_sequence_launch(NULL, &c.launch);
+    /* What is only read may be bound twice. */
     c.launch.bindings[PLACES] = c.launch.bindings[LAST_FIRED];
-    assert_ok(hsae_sequence_launch(sequence, &c.launch));
+    assert_ok(hsae_sequence_create(device, "step", false, &sequence));
+    hsae_sequence_launch(sequence, &c.launch);
     assert_ok(hsae_sequence_end(sequence));
-    assert_int_equal(((struct hsae_sequence_base *)sequence)->launch_count, 1);
     run(sequence, device);
     hsae_sequence_destroy(&sequence);
     free_case(&c);
@@ -430,10 +462,11 @@ static void test_sequence_refusals(void **state)
     assert_fails(hsae_sequence_submit(sequence, NULL), HSAE_ERROR_ARGUMENT, device_id, "step", "not ended", NULL);
     assert_ok(hsae_sequence_end(sequence));
     assert_fails(hsae_sequence_end(sequence), HSAE_ERROR_ARGUMENT, "step", "ended already", NULL);
-    assert_fails(hsae_sequence_launch(sequence, &c.launch), HSAE_ERROR_ARGUMENT, "swap", "step", "has ended", NULL);
     assert_ok(hsae_sequence_submit(sequence, NULL));
     assert_fails(hsae_sequence_submit(sequence, NULL), HSAE_ERROR_ARGUMENT, "step", "not waited for", NULL);
     assert_ok(hsae_device_wait(device, 0));
+    hsae_sequence_launch(sequence, &c.launch);
+    assert_fails(hsae_sequence_submit(sequence, NULL), HSAE_ERROR_ARGUMENT, "swap", "step", "has ended", NULL);
     hsae_sequence_destroy(&sequence);
     assert_int_equal(hsae_sequence_end(NULL), HSAE_ERROR_ARGUMENT);
     assert_int_equal(hsae_sequence_submit(NULL, NULL), HSAE_ERROR_ARGUMENT);
@@ -465,7 +498,8 @@ static void test_together(void **state)
     }
     assert_ok(hsae_sequence_create(device, "mixed", false, &sequences[0]));
     cases[0].launch.bindings[TREE] = cases[1].buffers[TREE];
-    assert_fails(hsae_sequence_launch(sequences[0], &cases[0].launch), HSAE_ERROR_ARGUMENT, "mixed", "binding 2", "another device", NULL);
+    hsae_sequence_launch(sequences[0], &cases[0].launch);
+    assert_fails(hsae_sequence_end(sequences[0]), HSAE_ERROR_ARGUMENT, "mixed", "binding 2", "another device", NULL);
     hsae_sequence_destroy(&sequences[0]);
 
     devices[1]->lost = true;
@@ -742,6 +776,7 @@ int main(void)
         cmocka_unit_test(test_staging),
         cmocka_unit_test(test_tickets),
         cmocka_unit_test(test_launch_refusals),
+        cmocka_unit_test(test_sticky),
         cmocka_unit_test(test_sequence_refusals),
         cmocka_unit_test(test_together),
         cmocka_unit_test(test_cache),

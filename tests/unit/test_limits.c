@@ -412,7 +412,7 @@ static void test_compiled(void **state)
         memset(device->most_items, 0, sizeof device->most_items);
         assert_ok(hsae_match_check(match, &off));
         assert_true(off <= 1);
-        assert_int_equal(hsae_shape_compiled(device, HSAE_KERNEL_lists_count, 1).group_size, allowed_items == 1 ? 1 : 8);
+        assert_int_equal(hsae_shape(device, HSAE_KERNEL_lists_count, 1).group_size, allowed_items == 1 ? 1 : 8);
     }
     /* What tuning chose is not replaced. */
     device->tuning.shape[HSAE_KERNEL_lists_count] = (struct hsae_kernel_shape){.group_size = 32, .columns = 1, .vector_width = 4};

@@ -3,7 +3,7 @@
  * suite for every device that can be opened. */
 #include "support.h"
 
-#include "train/trainer.h"
+#include "train/step.h"
 #include <math.h>
 #include <stdbool.h>
 

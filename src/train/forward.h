@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* The forward pass as launches of a sequence: load, encode or screen, lists, decode. Errors stick to the sequence (device/device.h). */
+#ifndef HSAE_SRC_FORWARD_H
+#define HSAE_SRC_FORWARD_H
+
+#include "stack.h"
+
+/* hsae_shape_fit for its kernels; stack->ranges and ->screens are set. */
+void hsae_forward_fit(const struct stack *stack);
+/* `raw` holds a batch in `format` (FORMAT_F32 ..). `floats`: it is made ready for hsae_record_encode, else for hsae_record_lists. */
+void hsae_record_load(const struct stack *stack, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format, float scale,
+                      bool floats);
+/* encode alone, for features of one range, at most stack->chunk of them: their bits, and p in the scratch. */
+void hsae_record_encode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count);
+/* encode or screen, and all lists. */
+void hsae_record_lists(const struct stack *stack, struct hsae_sequence *sequence);
+/* decode of `count` levels from `first` on. */
+void hsae_record_decode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count);
+
+#endif

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/* A training step: its buffers, its recording, its way through the device. */
+#ifndef HSAE_SRC_STEP_H
+#define HSAE_SRC_STEP_H
+
+#include "trainer.h"
+
+/* ---- step_buffers.c ---- */
+
+/* What every step needs beyond the stack. */
+hsae_status hsae_step_buffers(hsae_trainer *trainer);
+/* What the step that is recorded next needs, too. */
+hsae_status hsae_record_buffers(hsae_trainer *trainer);
+/* Buffers for as many dead features as ghost_capacity says. */
+hsae_status hsae_ghost_buffers(hsae_trainer *trainer);
+/* A staging buffer for a batch of `dtype`. */
+hsae_status hsae_raw_buffer(const struct stack *stack, hsae_dtype dtype, struct hsae_buffer **out);
+/* Drops what was recorded; no step may be in flight. */
+void hsae_step_forget(hsae_trainer *trainer);
+void hsae_step_release(hsae_trainer *trainer);
+/* Dead features served by one ghost_rows launch. */
+uint32_t hsae_ghost_chunk(const struct stack *stack);
+/* Segments that there is room for. */
+uint32_t hsae_segment_room(const struct stack *stack);
+/* Which launches the step has: of segments, of the constraint, of ghost gradients. */
+bool hsae_uses_segments(const struct stack *stack);
+bool hsae_uses_constraint(const hsae_trainer *trainer);
+bool hsae_uses_ghosts(const hsae_trainer *trainer);
+
+/* ---- step_record.c ---- */
+
+/* Records all flights anew. */
+hsae_status hsae_step_record(hsae_trainer *trainer);
+/* Does so only if the tree asks for other launches than were recorded. */
+hsae_status hsae_step_refresh(hsae_trainer *trainer);
+/* The start of a step alone: the forward pass up to its lists. */
+void hsae_record_step_lists(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight);
+
+/* ---- step.c ---- */
+
+/* Learning rate of step t (from 1). */
+double hsae_step_rate(const hsae_config *config, uint64_t step);
+/* Writes the clock of the flight's step. */
+hsae_status hsae_step_clock(hsae_trainer *trainer, struct flight *flight);
+/* Writes the clock of the flight's step and submits it. */
+hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight);
+/* Makes room for what a halted step needed, as its status says, records the step anew and clears the halt. */
+hsae_status hsae_step_grow(hsae_trainer *trainer, const u32 status_words[STATUS_WORDS]);
+/* Waits until at most `leave` steps are in flight. Steps that were halted are done again with more room (longer lists, ghost launches). */
+hsae_status hsae_step_settle(hsae_trainer *trainer, int leave);
+/* Before batches of `dtype` are staged: the step is recorded for them, unless it was. */
+hsae_status hsae_step_feed(hsae_trainer *trainer, hsae_dtype dtype);
+
+#endif

@@ -1,0 +1,159 @@
+/* SPDX-License-Identifier: MIT */
+/* The buffers of a training step beyond those of the stack. */
+#include "step.h"
+
+#include "base/context.h"
+#include "device/shape.h"
+
+/* Dead features served by one ghost_rows launch. */
+enum { MOST_GHOSTS = 1024 };
+/* Segments: an eighth as many as features, so that their sums take little memory beside the model. */
+enum { LEAST_SEGMENTS = 64, MOST_SEGMENTS = 1024 };
+
+/* Fewer where a buffer of their rows would be larger than a kernel may see. */
+uint32_t hsae_ghost_chunk(const struct stack *stack)
+{
+    uint64_t fit = hsae_binding_limit(stack->device) / (2 * (uint64_t)(stack->stride + 16) * sizeof(f32));
+    return fit >= MOST_GHOSTS ? MOST_GHOSTS : fit ? (uint32_t)fit : 1;
+}
+
+/* Whatever the lists hold, since a resumed run, whose lists may be longer, has the same segments. */
+uint32_t hsae_segment_room(const struct stack *stack)
+{
+    uint64_t fit = hsae_binding_limit(stack->device) / (2 * (uint64_t)stack->stride * sizeof(f32)), room = stack->features / 8;
+    room = room > MOST_SEGMENTS ? MOST_SEGMENTS : room > LEAST_SEGMENTS ? room : LEAST_SEGMENTS;
+    return (uint32_t)(room < fit ? room : fit);
+}
+
+/* Segments only help where a work-group has several work-items, and only in batches large enough for a feature to exceed one segment. */
+bool hsae_uses_segments(const struct stack *stack)
+{
+    bool shared = hsae_shape(stack->device, HSAE_KERNEL_update, stack->ranges).group_size > 1;
+    return shared && SEGMENTS_OF(stack->rows, SEGMENT_PAIRS(stack->rows)) && hsae_segment_room(stack);
+}
+
+bool hsae_uses_constraint(const hsae_trainer *trainer)
+{
+    return trainer->has_tree && trainer->config.rho > 0;
+}
+
+bool hsae_uses_ghosts(const hsae_trainer *trainer)
+{
+    for (uint32_t l = 0; l < trainer->stack.levels; l++)
+        if (trainer->ghost_capacity[l])
+            return true;
+    return false;
+}
+
+hsae_status hsae_raw_buffer(const struct stack *stack, hsae_dtype dtype, struct hsae_buffer **out)
+{
+    uint64_t bytes = ((uint64_t)stack->rows * stack->dim * hsae_dtype_size(dtype) + 3) / 4 * 4;
+    return hsae_buffer_create(stack->device, "raw batch", bytes, HSAE_BUFFER_STAGING, out);
+}
+
+hsae_status hsae_step_buffers(hsae_trainer *trainer)
+{
+    struct stack *stack = &trainer->stack;
+    struct hsae_device *device = stack->device;
+    uint64_t n = stack->features, line = stack->stride, word = sizeof(u32);
+    hsae_status status = hsae_ranged_create(stack, "encoder second moments", stack->features, &trainer->encoder_v);
+    if (!status)
+        status = hsae_ranged_create(stack, "decoder second moments", stack->features, &trainer->decoder_v);
+    if (!status)
+        status = hsae_stack_buffer(stack, "decoder bias second moments", stack->levels * line, GROWS_NOT, &trainer->bias_v);
+    if (!status)
+        status = hsae_stack_buffer(stack, "last fired", n, GROWS_WITH_FEATURES, &trainer->last_fired);
+    if (!status)
+        status = hsae_stack_buffer(stack, "constraint terms", n * TERM_WORDS + hsae_segment_room(stack) * SEGMENT_WORDS,
+                                   GROWS_WITH_FEATURES, &trainer->terms);
+    if (!status)
+        status = hsae_stack_buffer(stack, "parent-child products", n, GROWS_WITH_FEATURES, &trainer->dots);
+    if (!status)
+        status = hsae_stack_buffer(stack, "column squares", line, GROWS_NOT, &trainer->squares);
+    for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++) {
+        struct flight *flight = &trainer->flight[f];
+        status = hsae_raw_buffer(stack, trainer->dtype, &flight->raw);
+        if (!status)
+            status = hsae_buffer_create(device, "clock", CLOCK_WORDS * word, HSAE_BUFFER_STAGING, &flight->clock);
+        if (!status)
+            status = hsae_buffer_create(device, "status", STATUS_WORDS * word, HSAE_BUFFER_STAGING, &flight->status);
+    }
+    return status;
+}
+
+void hsae_step_forget(hsae_trainer *trainer)
+{
+    for (int f = 0; f < HSAE_IN_FLIGHT; f++)
+        hsae_sequence_destroy(&trainer->flight[f].sequence);
+    trainer->recorded = false;
+}
+
+void hsae_step_release(hsae_trainer *trainer)
+{
+    hsae_step_forget(trainer);
+    for (int f = 0; f < HSAE_IN_FLIGHT; f++) {
+        hsae_buffer_destroy(&trainer->flight[f].raw);
+        hsae_buffer_destroy(&trainer->flight[f].clock);
+        hsae_buffer_destroy(&trainer->flight[f].status);
+    }
+    struct hsae_buffer **buffers[] = {&trainer->bias_v,  &trainer->last_fired, &trainer->terms,  &trainer->dots, &trainer->kin,
+                                      &trainer->squares, &trainer->ghost_rows, &trainer->owners, &trainer->sums};
+    for (size_t k = 0; k < sizeof buffers / sizeof *buffers; k++)
+        hsae_buffer_destroy(buffers[k]);
+    for (int l = 0; l < HSAE_MAX_LEVELS; l++) {
+        hsae_buffer_destroy(&trainer->ghost[l]);
+        hsae_buffer_destroy(&trainer->ghost_losses[l]);
+        hsae_buffer_destroy(&trainer->ghost_weights[l]);
+    }
+    hsae_ranged_destroy(&trainer->encoder_v);
+    hsae_ranged_destroy(&trainer->decoder_v);
+}
+
+/* Ghost buffers and the capacities that the device compares its dead lists with. */
+hsae_status hsae_ghost_buffers(hsae_trainer *trainer)
+{
+    const struct stack *stack = &trainer->stack;
+    uint64_t line = stack->stride, word = sizeof(u32);
+    hsae_status status = HSAE_OK;
+    for (uint32_t l = 0; l < stack->levels && !status; l++) {
+        u32 capacity = trainer->ghost_capacity[l];
+        status = hsae_buffer_write(stack->levels_table, (l * LEVEL_WORDS + LEVEL_GHOSTS) * word, word, &capacity);
+    }
+    /* One more vector a row; 16 floats is the widest. */
+    if (!status && hsae_uses_ghosts(trainer) && !trainer->ghost_rows)
+        status =
+            hsae_stack_buffer(stack, "ghost gradient rows", 2 * hsae_ghost_chunk(stack) * (line + 16), GROWS_NOT, &trainer->ghost_rows);
+    for (uint32_t l = 0; l < stack->levels && !status; l++) {
+        if (!trainer->ghost_capacity[l] || trainer->ghost[l])
+            continue;
+        status = hsae_stack_buffer(stack, "ghost losses", 2 * (uint64_t)stack->padded, GROWS_WITH_BATCH, &trainer->ghost_losses[l]);
+        if (!status)
+            status = hsae_stack_buffer(stack, "ghost weights", stack->padded, GROWS_WITH_BATCH, &trainer->ghost_weights[l]);
+        if (!status)
+            status = hsae_stack_buffer(stack, "ghost residual", stack->padded * line, GROWS_WITH_BATCH, &trainer->ghost[l]);
+    }
+    return status;
+}
+
+static hsae_status segment_buffers(hsae_trainer *trainer)
+{
+    const struct stack *stack = &trainer->stack;
+    const uint64_t room = hsae_segment_room(stack);
+    if (trainer->sums || !hsae_uses_segments(stack))
+        return HSAE_OK;
+    hsae_buffer_destroy(&trainer->owners);
+    hsae_status status = hsae_stack_buffer(stack, "owners of segments", room, GROWS_NOT, &trainer->owners);
+    return status ? status : hsae_stack_buffer(stack, "sums of segments", 2 * room * stack->stride, GROWS_NOT, &trainer->sums);
+}
+
+hsae_status hsae_record_buffers(hsae_trainer *trainer)
+{
+    const struct stack *stack = &trainer->stack;
+    hsae_status status = hsae_ghost_buffers(trainer);
+    if (!status)
+        status = segment_buffers(trainer);
+    if (status)
+        return status;
+    hsae_buffer_destroy(&trainer->kin);
+    return hsae_stack_buffer(stack, "constraint scalars", (uint64_t)stack->capacity * KIN_WORDS, GROWS_WITH_BATCH, &trainer->kin);
+}
