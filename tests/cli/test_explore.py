@@ -261,6 +261,47 @@ class Exports(Exploring):
         self.assertIn("cannot write", self.explore(out=self.folder, status=1)[1])
 
 
+class Labels(Exploring):
+    def with_labels(self, text, option="--labels", **more):
+        file = self.folder / "labels.jsonl"
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return self.explore(option, file, **more)
+
+    def test_reach_the_page(self):
+        self.explore()
+        parent = blocks(self.page)["index"]["levels"][1]["parent"]
+        child = next(i for i, above in enumerate(parent) if above >= 0)
+        stranger = next(i for i in range(8) if i != parent[child])
+        lines = [{"feature": "l0/3", "label": "</script><script>alert(1)</script>", "score": 0.5}, {"feature": "1/2", "note": "n\n", "marked": True},
+                 {"feature": "l0/3", "label": "later", "unknown": [1]}, {"parent": f"l0/{parent[child]}", "child": f"l1/{child}", "score": 0.75},
+                 {"parent": f"l0/{stranger}", "child": f"l1/{child}", "score": 0.25}]
+        self.with_labels("\n".join(map(json.dumps, lines)) + "\n\n")
+        page = blocks(self.page)
+        self.assertEqual(page["labels"], {"labels": [[0, 3, "later", 0.5, None, False], [1, 2, None, None, "n\n", True]], "edges": [[1, child, 0.75]],
+                                          "judged": {"tree": [1, 0.75], "other": [1, 0.25]}})
+        self.assertNotIn("alert(1)", BLOCK.sub("", self.page.read_text("ascii")))
+        first = self.page.read_bytes()
+        self.with_labels("\n".join(map(json.dumps, lines)), "--scores")
+        self.assertEqual(first, self.page.read_bytes())
+        self.explore("--title", "A <b> forest")
+        self.assertEqual(blocks(self.page)["index"]["title"], "A <b> forest")
+
+    def test_not_what_they_should_be(self):
+        for text, *words in (("[]", "line 1", "an object"), ('\n{"feature": "l0/8"}', "line 2", "features 0 to 7"), ('{"feature": "l2/0"}', "levels 0 to 1"), ('{"feature": 3}', "must be a string"),
+                             ('{"feature": "l0/3x"}', "l0/3x"), ('{"feature": "l0/99999999999999"}', "must be a feature"), ('{"feature": "l0/1", "label": 3}', '"label" must be a string'),
+                             ('{"feature": "l0/1", "score": 2}', "from 0 to 1"), ('{"feature": "l0/1", "marked": 1}', "true or false"), ('{"label": "x"}', "neither"), ("{", "no JSON"),
+                             ('{"feature": "l0/1", "feature": "l0/2"}', "no JSON", "duplicate"), (b'{"feature": "\xff"}', "no JSON"), ('{"feature": "l0/\x1b[31m"}', "no JSON"),
+                             ('{"parent": "l0/1", "child": "l0/2", "score": 1}', "one above"), ('{"child": "l1/2", "score": 1}', '"parent" must be a string'),
+                             ('{"feature": "l0/1", "label": "%s"}' % ("x" * 600), "600 bytes"), ('{"feature": "l0/1", "a": "%s"}' % ("x" * 70000), "65536")):
+            with self.subTest(text[:60]):
+                errors = self.with_labels(text, status=1)[1]
+                for word in ("labels.jsonl: line ", *words):
+                    self.assertIn(word, errors)
+                self.assertNotIn("\x1b", errors)
+                self.assertFalse(self.page.exists())
+        self.assertIn("cannot read", self.explore("--labels", self.folder / "nowhere", status=1)[1])
+
+
 class Tokens(Exploring):
     def fails(self, text, *words, data=False):
         self.tokens.write_bytes(text if isinstance(text, bytes) else text.encode())

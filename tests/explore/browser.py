@@ -207,6 +207,25 @@ class Browser:
         self.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
         self.settle()
 
+    def download(self, selector, folder):
+        """Clicks, and waits for the one file that comes of it."""
+        folder.mkdir(exist_ok=True)
+        before = set(folder.iterdir())
+        self.call("Page.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        self.click(selector)
+        end = time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            new = [path for path in folder.iterdir() if path not in before and path.suffix != ".crdownload"]
+            if new:
+                return new[0]
+            time.sleep(0.05)
+        raise AssertionError(f"{selector}: nothing was downloaded")
+
+    def choose_file(self, selector, path):
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", nodeId=node, files=[str(path)])
+
     def back(self, by=-1):
         entries = self.call("Page.getNavigationHistory")
         self.call("Page.navigateToHistoryEntry", entryId=entries["entries"][entries["currentIndex"] + by]["id"])

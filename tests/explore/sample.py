@@ -17,6 +17,9 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 HOSTILE = ["<script>window.hacked=1</script>", "</script><script>window.hacked=2</script>", "<img src=x onerror=window.hacked=3>", "\u202egnirts", "\u2067rtl\u2069",
            "\x00\x01\x1b[31m", "\ufffd", "&lt;b&gt;", "'\"`${window.hacked=4}", "\r\n\t", "\u200b\u2028", "javascript:window.hacked=5", "<!--", "]]>", "\u05e9\u05dc\u05d5\u05dd",
            "\U0001f333", "__proto__", "e\u0301", "\ud800", "a\udc00b", "\xa0"]
+# As jansson writes them: no lone surrogates, no U+0000.
+HOSTILE_LABELS = ["<script>window.hacked=11</script>", "</script><img src=x onerror=window.hacked=12>", "\u202egnirts", "&lt;b&gt; '\"`${window.hacked=13}", "a\x1b[31m\r\n", "x" * 400,
+                  "__proto__", "constructor"]
 CHUNK, TEXT_CHUNK, PATHS_CHUNK, REACH, TOP, SAMPLED, STRONGEST, EXACT = 256, 4096, 1024, 12, 10, 10, 10, 1
 
 
@@ -112,6 +115,12 @@ class Sample:
                 if above >= 0:
                     self.children[level - 1][above].append(feature)
         self.kept = set()
+        # Labels: [level, feature, label, score, note, marked]; edges: [level, child, score].
+        self.labels = None
+        if not paper:
+            names = HOSTILE_LABELS if hostile else ["religion", "numbers"]
+            self.labels = {"labels": [[0, k, text, 0.5, None, False] for k, text in enumerate(names, 10)] + [[1, 3, "a named child", None, "a note\nof two lines <b>", True]],
+                           "edges": [[1, k, 0.25] for k, above in enumerate(self.parent[1]) if above >= 0][:8], "judged": {"tree": [8, 0.25], "other": [2, 0.125]}}
 
     def values(self, level, feature, start, end):
         tokens = self.active[level]
@@ -190,6 +199,8 @@ class Sample:
         yield from self.texts()
         yield from self.paths()
         yield "tokens", {"strings": self.strings}
+        if self.labels:
+            yield "labels", self.labels
         levels = [self.level(level) for level in range(len(self.sizes))]
         yield "index", {"version": 1, "title": "sample", "created_by": "hsae 0.1.0", "chunk": CHUNK, "text_chunk": TEXT_CHUNK, "paths_chunk": PATHS_CHUNK, "context": 2 * REACH + 1, "paths": STRONGEST,
                         "model": {"path": "model.safetensors", "dim": 576, "config": {"levels": self.sizes, "batch": 512, "steps": 4000, "tree": "forest"}},

@@ -13,7 +13,7 @@ import tempfile
 import unittest
 
 from browser import Browser, program
-from sample import Sample, fill
+from sample import HOSTILE_LABELS, Sample, fill
 
 ACCESSIBLE = pathlib.Path(__file__).with_name("accessible.js").read_text(encoding="utf-8")
 SHOTS = os.environ.get("HSAE_SHOTS")
@@ -280,6 +280,78 @@ class Page(unittest.TestCase):
         self.open("#l9/1")
         self.shown("")
 
+    # Labels
+
+    def test_labels_stand_for_words(self):
+        self.open("#l1/3")
+        self.shown("l1/3")
+        self.assertEqual(self.text("#card h2 .label"), "a named child")
+        self.assertEqual(self.text("#card > .note"), "a note\nof two lines <b>")
+        self.assertEqual(self.text(".mark"), "\u2605")
+        self.assertEqual(self.text(".row[aria-selected=true] .label"), "a named child")
+        self.open("#list/" + ",".join(named(0, k) for k in range(10, 10 + len(HOSTILE_LABELS))))
+        self.browser.until("document.body.dataset.shown.startsWith('list/')")
+        shown = self.texts("#card .label")
+        self.assertEqual(len(shown), len(HOSTILE_LABELS))
+        for text in ("<script>window.hacked=11</script>", "\u27e8U+202E\u27e9gnirts", "a\u241b[31m\u240d\u23ce", "__proto__"):
+            self.assertIn(text, shown)
+        self.assertEqual(self.browser.js("document.querySelectorAll('#card script, #card img, #card b, #browse script, #browse img').length"), 0)
+        self.open("#?q=window.hacked%3D11")
+        self.assertIn("l0/10", self.names())
+
+    def test_judged_edges(self):
+        child = self.sample.labels["edges"][0][1]
+        parent = named(0, self.sample.parent[1][child])
+        self.open("#" + parent)
+        self.shown(parent)
+        self.assertIn("0.25", self.texts(".judgement"))
+        self.open("#labels")
+        self.shown("labels")
+        self.assertIn("8 edges of the tree with 0.25 on average, 2 pairs that are no edges with 0.125", self.text("#card"))
+        self.open("#?view=picture")
+        self.browser.js("(() => { const colour = document.getElementById('colour'); colour.value = 'judge'; colour.dispatchEvent(new Event('change')); })()")
+
+    def test_name_a_feature(self):
+        """Name, note, bookmark; the browser keeps them; the file has them, and another page takes it."""
+        target = named(0, self.root)
+        self.open("#" + target)
+        self.shown(target)
+        self.browser.press("n")
+        self.browser.until("document.activeElement.name === 'label'")
+        self.browser.type("the \"root\" <i>")
+        self.browser.press("Tab")
+        self.browser.type("seen")
+        self.browser.click(".editor button[type=submit]")
+        self.browser.until("document.querySelector('#card h2 .label') !== null")
+        self.browser.press("b")
+        self.browser.until("document.querySelector('.mark').textContent === '\u2605'")
+        self.open("#" + target)
+        self.shown(target)
+        self.assertEqual(self.text("#card h2 .label"), 'the "root" <i>')
+        self.assertEqual(self.text(".row[aria-selected=true] .label"), 'the "root" <i>')
+        self.open("#labels")
+        self.shown("labels")
+        folder = pathlib.Path(self.folder.name) / "downloads"
+        saved = self.browser.download("#save-labels", folder)
+        lines = [json.loads(line) for line in saved.read_text().splitlines()]
+        self.assertIn({"feature": target, "label": 'the "root" <i>', "note": "seen", "marked": True}, lines)
+        self.assertIn({"feature": "l1/3", "label": "a named child", "note": "a note\nof two lines <b>", "marked": True}, lines)
+        self.assertEqual(len(lines), len(self.sample.labels["labels"]) + 1)
+        self.browser.click("#list-link")
+        self.browser.until(f"document.body.dataset.shown === 'list/{target},l1/3'")
+        self.browser.js("localStorage.clear()")
+        self.open("#labels")
+        self.shown("labels")
+        self.assertNotIn('the "root" <i>', self.text("#card"))
+        self.browser.choose_file("#card input[type=file]", saved)
+        self.browser.until("document.getElementById('card').textContent.includes('the \"root\" <i>')")
+        wrong = folder / "wrong.jsonl"
+        wrong.write_text('{"feature": "l0/1", "label": "good"}\n{"feature": "l9/1", "label": "none"}\n')
+        self.browser.choose_file("#card input[type=file]", wrong)
+        self.browser.until("document.querySelector('#card [role=status]').textContent.includes('Line 2: there is no feature \"l9/1\"')")
+        self.assertNotIn("good", self.text("#card"))
+        self.browser.js("localStorage.clear()")
+
     # The picture
 
     def test_picture(self):
@@ -325,7 +397,7 @@ class Page(unittest.TestCase):
 
     def test_phone(self):
         self.browser.size(360, 740, mobile=True)
-        for fragment in ("", "?view=picture", named(0, self.root), "t/5", "about"):
+        for fragment in ("", "?view=picture", named(0, self.root), "t/5", "labels", "about"):
             with self.subTest(fragment=fragment):
                 self.open("#" + fragment)
                 self.shown(fragment.split("?")[0])
@@ -346,11 +418,11 @@ class Page(unittest.TestCase):
             self.browser.dark(dark)
             for width, mobile in ((1280, False), (360, True)):
                 self.browser.size(width, 800, mobile)
-                for fragment in ("", "?view=list", "?view=picture&q=a", named(0, self.root), named(2, self.grandchild), "t/5", "find?q=the", "about"):
+                for fragment in ("", "?view=list", "?view=picture&q=a", named(0, self.root), named(2, self.grandchild), "t/5", "find?q=the", "labels", "list/l0/10,l1/3", "about"):
                     with self.subTest(dark=dark, width=width, fragment=fragment):
                         self.open("#" + fragment)
                         self.shown(fragment.split("?")[0])
-                        self.browser.js("document.getElementById('filter').click(); document.querySelector('.all-levels')?.click(); new Promise(done => setTimeout(done, 60))")
+                        self.browser.js("document.getElementById('filter').click(); document.querySelector('.all-levels')?.click(); document.querySelector('.name-it')?.click(); new Promise(done => setTimeout(done, 60))")
                         self.assertEqual(self.browser.js(ACCESSIBLE), [])
 
     def test_focus_is_seen(self):
@@ -362,7 +434,7 @@ class Page(unittest.TestCase):
             state = self.browser.js("(() => { const e = document.activeElement, s = getComputedStyle(e); return [e.id || e.className || e.tagName, s.outlineStyle !== 'none' && parseFloat(s.outlineWidth) >= 2]; })()")
             self.assertTrue(state[1] or state[0] == "BODY", f"focus on {state[0]} is not seen")
             seen.add(state[0])
-        self.assertLessEqual({"home", "q", "to-about", "theme", "to-help", "sort", "filter", "tree"}, seen)
+        self.assertLessEqual({"home", "q", "to-about", "theme", "to-labels", "to-help", "sort", "filter", "tree"}, seen)
 
     def test_help(self):
         self.open()

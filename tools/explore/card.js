@@ -41,16 +41,23 @@ function longList(features, row, few = 8) {
 
 const both = g => [meter(forest.p_parent[g], MEANINGS.p_parent), meter(forest.p_child[g], MEANINGS.p_child)];
 
+/* What a judge says of the edge above a feature, coloured from red to green. */
+function judgement(g) {
+  const score = labels.edges.get(g);
+  return make('span', {className: 'judgement', title: 'A judge\u2019s score of parent and child', '--share': String(score ?? 0)}, score === undefined ? '\u2013' : number(score));
+}
+
 function familySection(g, siblings) {
   const section = make('section', {}, make('h3', {}, 'Family'));
   const head = (title, ...columns) => make('div', {className: 'family-head'}, make('h4', {}, title), ...columns.map(text => make('span', {className: 'meter-head'}, text)));
   const parent = forest.parent[g], children = Array.from(childrenOf(g)).sort((a, b) => (forest.p_child[b] || 0) - (forest.p_child[a] || 0));
+  const judged = children.some(child => labels.edges.has(child));
   if (parent >= 0)
-    section.append(head('Parent'), make('ul', {className: 'family'}, relativeRow(parent, [])));
+    section.append(head('Parent', ...labels.edges.has(g) ? ['judge'] : []), make('ul', {className: 'family'}, relativeRow(parent, labels.edges.has(g) ? [judgement(g)] : [])));
   else if (forest.level[g] > 0)
     section.append(make('p', {className: 'quiet'}, 'No parent: the tree leaves the least similar features of a level out.'));
   if (children.length)
-    section.append(head(plural(children.length, 'child', 'children'), 'P(p|c)', 'P(c|p)'), longList(children, child => relativeRow(child, both(child))));
+    section.append(head(plural(children.length, 'child', 'children'), ...judged ? ['judge'] : [], 'P(p|c)', 'P(c|p)'), longList(children, child => relativeRow(child, [judged ? judgement(child) : null, ...both(child)].filter(Boolean))));
   else if (forest.level[g] + 1 < forest.levels)
     section.append(make('p', {className: 'quiet'}, 'No children.'));
   const all = parent >= 0 ? childrenOf(parent).length - 1 : 0;
@@ -167,14 +174,8 @@ async function showFeature(g) {
   const details = await detailsOf(g);
   if (view.target.kind !== 'feature' || view.target.g !== g)
     return;
-  const copy = make('button', {type: 'button', 'aria-label': 'Copy a link to ' + nameOf(g), onclick: async () => {
-    try {
-      await navigator.clipboard.writeText(location.href);
-      copy.textContent = 'Copied';
-    } catch {
-      copy.textContent = 'See the address bar';
-    }
-  }}, 'Copy link');
+  const copy = copyButton('Copy link', () => location.href);
+  copy.setAttribute('aria-label', 'Copy a link to ' + nameOf(g));
   const hasParent = forest.parent[g] >= 0;
   const figures = make('dl', {className: 'figures'}, figure('density', percent(forest.density[g]), MEANINGS.density), figure('mean', number(forest.mean[g]), MEANINGS.mean),
     figure('max', number(forest.max[g]), MEANINGS.max), hasParent ? figure('P(p|c)', number(forest.p_parent[g]), MEANINGS.p_parent) : null,
@@ -186,7 +187,8 @@ async function showFeature(g) {
   card.className = levelClass(forest.level[g]);
   card.setAttribute('aria-label', 'Feature ' + nameOf(g));
   card.replaceChildren(backButton(), breadcrumb(g),
-    make('div', {className: 'title'}, make('h2', {}, make('span', {className: 'dot', 'aria-hidden': 'true'}), nameOf(g)), isDead(g) ? make('span', {className: 'dead'}, 'dead') : chips(g), copy),
+    make('div', {className: 'title'}, make('h2', {}, make('span', {className: 'dot', 'aria-hidden': 'true'}), nameOf(g), labelOf(g) ? make('bdi', {className: 'label'}, visible(labelOf(g))) : null), isDead(g) ? make('span', {className: 'dead'}, 'dead') : wordChips(g), ...labelButtons(g), copy),
+    labels.of(g).note ? make('p', {className: 'note'}, make('bdi', {}, visibleText(labels.of(g).note))) : '',
     make('p', {className: 'quiet'}, 'Level ' + forest.level[g] + ', feature ' + number(indexOf(g)) + ' of ' + number(forest.index.levels[forest.level[g]].features)),
     figures, details.histogram.length ? histogramPicture(details.histogram, forest.max[g]) : '',
     make('div', {className: 'columns'}, familySection(g, details.siblings), make('div', {className: 'all-contexts'}, ...contexts)));

@@ -5,19 +5,22 @@
 #define HSAE_TOOLS_EXPLORE_H
 
 #include "hsae/cli.h"
+#include "labels.h"
 
 struct exploration {
     const char *model_path;
     struct cli_paths data;
     const hsae_model *model;
     const hsae_explorer *explorer;
+    const struct labels *labels;
+    const char *title; /* NULL: the model's path */
 };
 
-/* explore_page.c: the page, one HTML file. */
+/* page.c: the page, one HTML file. */
 int explore_write_page(const struct exploration *exploration, const char *path, uint64_t *bytes);
-/* explore_figure.c: the tree under one feature as SVG. */
+/* figure.c: the tree under one feature as SVG. */
 int explore_write_figure(const struct exploration *exploration, uint32_t level, uint32_t feature, const char *path, uint64_t *bytes);
-/* explore_export.c: DIR/level-L/batch-K.json as SAEDashboard writes them for Neuronpedia, with the keys parent and children added. */
+/* export.c: DIR/level-L/batch-K.json as SAEDashboard writes them for Neuronpedia, with the keys parent and children added. */
 int explore_write_neuronpedia(const struct exploration *exploration, const char *folder, uint64_t *bytes);
 /* `count` pairs of parent and child and as many random ones, for a judge. */
 int explore_write_pairs(const struct exploration *exploration, uint64_t count, const char *path, uint64_t *bytes);

@@ -55,15 +55,23 @@ function visible(string) {
   return text.replace(/^ +$| {2,}| $/g, run => '\u2423'.repeat(run.length));
 }
 
+/* Text of several lines: newlines stay. */
+const visibleText = text => text.split('\n').map(visible).join('\n');
+
 const tokenText = id => id < 0 || id >= forest.strings.length ? '\u2026' : visible(forest.strings[id]);
 
-/* The strongest tokens of a feature, as chips. */
+/* What stands for a feature: its label, else its words. */
 function chips(g, most = 5) {
+  return labelOf(g) ? make('span', {className: 'chips'}, make('bdi', {className: 'label', title: wordsOf(g)}, visible(labelOf(g)))) : wordChips(g, most);
+}
+
+function wordChips(g, most = 5) {
   const ids = topTokens(g).slice(0, most);
   return make('span', {className: 'chips'}, ...ids.map(id => make('bdi', {className: 'chip'}, tokenText(id))));
 }
 
 const wordsOf = g => topTokens(g).map(id => tokenText(id).trim()).join(', ');
+const saidOf = g => labelOf(g) ? visible(labelOf(g)) : wordsOf(g);
 
 function number(value) {
   if (value === null || value === undefined || Number.isNaN(value))

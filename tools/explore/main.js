@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The page's state is its address: #TARGET?VIEW, where TARGET is l2/1234 (a feature), t/4711 (a token's path), find (q in the text), about or
- * nothing. */
+/* The page's state is its address: #TARGET?VIEW, where TARGET is l2/1234 (a feature), t/4711 (a token's path), find (q in the text), labels,
+ * list/l0/1,l2/3 (these features), about or nothing. */
 
 const view = {target: {kind: 'home'}, mode: 'tree'};
 const opened = {script: performance.now(), ready: 0};
@@ -8,7 +8,7 @@ const isNarrow = () => matchMedia('(max-width: 760px)').matches;
 const FILTERS = [['levels', 'level'], ['state', 'state'], ['place', 'place'], ['denseFrom', 'dense-from'], ['denseTo', 'dense-to'], ['kidsFrom', 'kids-from'], ['kidsTo', 'kids-to']];
 
 function targetText(target) {
-  return {feature: () => nameOf(target.g), token: () => 't/' + target.position, about: () => 'about', find: () => 'find', home: () => ''}[target.kind]();
+  return {feature: () => nameOf(target.g), token: () => 't/' + target.position, list: () => 'list/' + target.features.map(nameOf).join(','), about: () => 'about', find: () => 'find', labels: () => 'labels', home: () => ''}[target.kind]();
 }
 
 function linkTo(target) {
@@ -35,7 +35,9 @@ function parseTarget(text, query) {
     return {kind: 'feature', g};
   if (token)
     return {kind: 'token', position: +token[1], from: featureNamed(query.get('from') || '')};
-  return {kind: ['about', 'find'].includes(text) ? text : 'home'};
+  if (text.startsWith('list/'))
+    return {kind: 'list', features: [...new Set(text.slice(5).split(',').map(featureNamed))].filter(at => at >= 0)};
+  return {kind: ['about', 'find', 'labels'].includes(text) ? text : 'home'};
 }
 
 /* Follows the address. */
@@ -82,6 +84,7 @@ function showControls() {
   document.body.dataset.view = view.mode;
   document.body.dataset.target = view.target.kind;
   $('to-about').setAttribute('aria-pressed', String(view.target.kind === 'about'));
+  $('to-labels').setAttribute('aria-pressed', String(view.target.kind === 'labels'));
 }
 
 async function showTarget(first) {
@@ -100,6 +103,10 @@ async function showTarget(first) {
     await showPath(target.position, target.from);
   else if (target.kind === 'find')
     await showFound(wanted.q);
+  else if (target.kind === 'labels')
+    showLabels();
+  else if (target.kind === 'list')
+    showList(target.features);
   else if (target.kind === 'about')
     showAbout();
   else
@@ -201,6 +208,7 @@ function startControls() {
   }));
   $('home').addEventListener('click', event => { event.preventDefault(); go({kind: 'home'}); });
   $('to-about').addEventListener('click', () => go({kind: view.target.kind === 'about' ? 'home' : 'about'}));
+  $('to-labels').addEventListener('click', () => go({kind: view.target.kind === 'labels' ? 'home' : 'labels'}));
   $('to-help').addEventListener('click', () => $('help').showModal());
 }
 
@@ -233,6 +241,8 @@ function startKeys() {
       l: () => setMode('list'),
       p: () => setMode('picture'),
       d: () => theme.set(theme.isDark() ? 'light' : 'dark'),
+      n: () => labelKeys('n'),
+      b: () => labelKeys('b'),
       u: () => view.target.kind === 'feature' && forest.parent[view.target.g] >= 0 && go({kind: 'feature', g: forest.parent[view.target.g]}),
       '[': () => document.querySelector('[data-step="-1"]')?.click(),
       ']': () => document.querySelector('[data-step="1"]')?.click(),
@@ -248,6 +258,7 @@ async function start() {
   opened.parsed = performance.now();
   try {
     await openForest();
+    await labels.open();
   } catch (error) {
     $('card').replaceChildren(make('h2', {}, 'The forest does not open'), make('p', {}, error.message));
     document.body.dataset.shown = 'error';
@@ -261,8 +272,11 @@ async function start() {
   startTokens();
   picture.start();
   theme.start();
+  if (labels.edges.size)
+    $('colour').append(make('option', {value: 'judge'}, 'judge\u2019s score'));
   addEventListener('popstate', () => readAddress(false));
   readAddress(true);
+  labels.changed();
   requestAnimationFrame(() => requestAnimationFrame(() => {
     opened.ready = performance.now();
     document.body.dataset.ready = JSON.stringify(opened);

@@ -7,6 +7,7 @@
 #include "hsae/text.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
@@ -153,7 +154,7 @@ static char *index_head(const struct page *page)
     snprintf(created_by, sizeof created_by, "hsae %s", hsae_version());
     json_t *head =
         json_pack("{s:i, s:o, s:s, s:{s:o, s:I, s:o}, s:{s:o, s:I, s:I}, s:o, s:i, s:i, s:i, s:I, s:i}", "version", 1, "title",
-                  text_json(exploration->model_path), "created_by", created_by, "model", "path", text_json(exploration->model_path), "dim",
+                  text_json(exploration->title ? exploration->title : exploration->model_path), "created_by", created_by, "model", "path", text_json(exploration->model_path), "dim",
                   (json_int_t)hsae_model_dim(exploration->model), "config", config ? json_loads(config, 0, NULL) : NULL, "data", "paths",
                   paths, "tokens", (json_int_t)evaluation->tokens, "sequences", (json_int_t)hsae_explorer_sequences(page->explorer),
                   "evaluation", cli_evaluation_json(evaluation, page->config), "chunk", FEATURES, "text_chunk", TEXT, "paths_chunk", PATHS,
@@ -176,6 +177,75 @@ static int write_index(struct page *page)
         put_level(page, l);
     json_text_put(&page->text, "]}");
     return write_block(page, "index");
+}
+
+static void put_text(struct json_text *text, const char *string)
+{
+    json_text_next(text);
+    if (string)
+        json_text_string(text, string, strlen(string));
+    else
+        json_text_put(text, "null");
+}
+
+static void put_figure(struct json_text *text, double figure)
+{
+    json_text_next(text);
+    json_text_number(text, figure, SHOWN);
+}
+
+static void put_judged(struct json_text *text, const char *name, const struct judged *judged)
+{
+    json_text_next(text);
+    json_text_put(text, "\"");
+    json_text_put(text, name);
+    json_text_put(text, "\":[");
+    json_text_count(text, judged->count);
+    put_figure(text, judged->count ? judged->sum / (double)judged->count : (double)NAN);
+    json_text_put(text, "]");
+}
+
+/* [level, feature, label, score, note, marked], or with `edges` [level, feature, score of the edge to its parent]. */
+static void put_labels(struct page *page, bool edges)
+{
+    const struct labels *labels = page->exploration->labels;
+    for (uint32_t l = 0; l < labels->level_count; l++)
+        for (uint32_t i = 0; i < labels->levels[l].features; i++) {
+            const struct label *label = labels_of(labels, l, i);
+            if (edges ? isnan(label->edge) : !label->text && !label->note && !label->marked && isnan(label->score))
+                continue;
+            json_text_next(&page->text);
+            json_text_put(&page->text, "[");
+            json_text_count(&page->text, l);
+            json_text_next(&page->text);
+            json_text_count(&page->text, i);
+            if (edges) {
+                put_figure(&page->text, label->edge);
+            } else {
+                put_text(&page->text, label->text);
+                put_figure(&page->text, label->score);
+                put_text(&page->text, label->note);
+                json_text_next(&page->text);
+                json_text_put(&page->text, label->marked ? "true" : "false");
+            }
+            json_text_put(&page->text, "]");
+        }
+}
+
+static int write_labels(struct page *page)
+{
+    const struct labels *labels = page->exploration->labels;
+    if (!labels->count && !labels->tree.count && !labels->other.count)
+        return CLI_DONE;
+    json_text_put(&page->text, "{\"labels\":[");
+    put_labels(page, false);
+    json_text_put(&page->text, "],\"edges\":[");
+    put_labels(page, true);
+    json_text_put(&page->text, "],\"judged\":{");
+    put_judged(&page->text, "tree", &labels->tree);
+    put_judged(&page->text, "other", &labels->other);
+    json_text_put(&page->text, "}}");
+    return write_block(page, "labels");
 }
 
 static int write_tokens(struct page *page)
@@ -357,6 +427,8 @@ static int write_all(struct page *page)
     int status = write_index(page);
     if (status == CLI_DONE)
         status = write_tokens(page);
+    if (status == CLI_DONE)
+        status = write_labels(page);
     if (status == CLI_DONE)
         status = write_text(page);
     for (uint32_t l = 0; l < page->config->level_count && status == CLI_DONE; l++)

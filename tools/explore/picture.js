@@ -57,10 +57,10 @@ const picture = {
       const light = dark ? Math.min(46, 30 + 4 * level) : Math.min(82, 56 + 7 * level);
       return `hsl(${(middle * 330 + 20).toFixed(1)} ${dark ? 36 : 42}% ${light}%)`;
     }
-    const value = forest[picture.colour][g];
+    const value = picture.colour === 'judge' ? labels.edges.get(g) ?? NaN : forest[picture.colour][g];
     if (Number.isNaN(value))
       return dark ? '#3a3f42' : '#cfcac0';
-    const share = picture.colour[0] === 'p' ? value : Math.sqrt(value / picture.top[picture.colour]);
+    const share = ['p_parent', 'p_child', 'judge'].includes(picture.colour) ? value : Math.sqrt(value / picture.top[picture.colour]);
     return dark ? `hsl(${(150 - 100 * share).toFixed(0)} ${30 + 35 * share}% ${22 + 48 * share}%)` : `hsl(${(90 + 90 * share).toFixed(0)} ${30 + 20 * share}% ${90 - 62 * share}%)`;
   },
 
@@ -123,7 +123,7 @@ const picture = {
     const room = picture.shape === 'layers' ? frame.band - 12 : frame.band - 10;
     const size = Math.max(10, Math.min(14, (b - a) * length * 0.6));
     context.font = size + 'px system-ui, sans-serif';
-    const words = topTokens(g).map(id => tokenText(id).trim());
+    const words = labelOf(g) ? [visible(labelOf(g))] : topTokens(g).map(id => tokenText(id).trim());
     let text = words.shift() || nameOf(g);
     while (words.length && context.measureText(text + ' ' + words[0]).width < room)
       text += ' \u00b7 ' + words.shift();
@@ -277,7 +277,7 @@ const picture = {
   },
 
   say(g) {
-    $('said').textContent = nameOf(g) + ', ' + (wordsOf(g) || 'no tokens') + ', ' + plural(forest.childCount[g], 'child', 'children');
+    $('said').textContent = nameOf(g) + ', ' + (saidOf(g) || 'no tokens') + ', ' + plural(forest.childCount[g], 'child', 'children');
   },
 
   tip(g, x, y) {

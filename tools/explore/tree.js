@@ -26,7 +26,7 @@ function searcher(query) {
     hits[id] = exact ? lower === needle || lower.trim() === needle : lower.includes(needle) || visible(lower).includes(needle);
   });
   const index = /^\d+$/.test(text) ? +text : -1;
-  return g => indexOf(g) === index || topTokens(g).some(id => hits[id]);
+  return g => indexOf(g) === index || topTokens(g).some(id => hits[id]) || labelOf(g).toLowerCase().includes(needle);
 }
 
 function filterForest() {
@@ -119,7 +119,7 @@ function rowElement(row, k) {
   if (tree.filtered && !tree.match[g])
     element.classList.add('faint');
   const kids = forest.childCount[g];
-  element.setAttribute('aria-label', nameOf(g) + (wordsOf(g) ? ': ' + wordsOf(g) : '') + ', ' + plural(kids, 'child', 'children') + ', ' + (isDead(g) ? 'dead' : 'density ' + percent(forest.density[g])));
+  element.setAttribute('aria-label', nameOf(g) + (saidOf(g) ? ': ' + saidOf(g) : '') + ', ' + plural(kids, 'child', 'children') + ', ' + (isDead(g) ? 'dead' : 'density ' + percent(forest.density[g])));
   element.append(twisty, make('span', {className: 'dot'}), make('span', {className: 'name'}, nameOf(g)), isDead(g) ? make('span', {className: 'dead'}, 'dead') : chips(g),
     make('span', {className: 'kids', title: plural(kids, 'child', 'children')}, kids ? number(kids) : ''),
     make('span', {className: 'density', title: 'density ' + percent(forest.density[g]), '--share': String(Math.sqrt(forest.density[g] || 0))}));

@@ -9,10 +9,10 @@
 #include <string.h>
 
 struct request {
-    const char *model_path, *device_id, *out, *figure, *neuronpedia;
+    const char *model_path, *device_id, *out, *figure, *neuronpedia, *title;
     struct cli_input input;
     struct cli_rows rows;
-    struct cli_paths data, tokens;
+    struct cli_paths data, tokens, labels;
     uint64_t contexts, context_length, pairs;
     uint32_t level, feature; /* of the figure */
     bool json;
@@ -60,6 +60,61 @@ static hsae_status explore(const struct request *request, const struct cli_paths
         cli_note_left_out(&hsae_explorer_evaluation(*explorer)->left_out, hsae_session_norm_limit(session), dataset);
     hsae_session_destroy(&session);
     hsae_dataset_close(&dataset);
+    return status;
+}
+
+/* Adds what one file says of the model's features. */
+static int read_label_file(const char *path, struct labels *labels)
+{
+    struct labels_error error;
+    size_t size = 0, capacity = 1 << 16;
+    char *bytes = malloc(capacity);
+    FILE *file = hsae_os_fopen(path, "rb");
+    if (!file || !bytes) {
+        int status = file ? cli_out_of_memory() : cli_file_error("read", path);
+        if (file)
+            fclose(file);
+        free(bytes);
+        return status;
+    }
+    for (size_t got = 1; got && size < LABELS_FILE_BYTES; size += got) {
+        char *larger = size == capacity ? realloc(bytes, capacity *= 2) : bytes;
+        if (!larger)
+            break;
+        bytes = larger;
+        got = fread(bytes + size, 1, capacity - size, file);
+    }
+    int status = CLI_DONE;
+    if (ferror(file))
+        status = cli_file_error("read", path);
+    else if (!feof(file)) {
+        cli_error("%s: too large: at most %d MiB of labels are read", path, LABELS_FILE_BYTES >> 20);
+        status = CLI_FAILED;
+    } else if (!labels_read(labels, bytes, size, &error)) {
+        if (error.line)
+            cli_error("%s: line %zu: %s", path, error.line, error.text);
+        else
+            cli_error("%s: %s", path, error.text);
+        status = CLI_FAILED;
+    }
+    fclose(file);
+    free(bytes);
+    return status;
+}
+
+static int read_labels(const struct request *request, const hsae_model *model, struct labels *labels)
+{
+    int status = CLI_DONE;
+    labels->level_count = hsae_model_config(model)->level_count;
+    for (uint32_t l = 0; l < labels->level_count; l++) {
+        hsae_level level = hsae_model_level(model, l);
+        labels->levels[l].features = level.features;
+        labels->levels[l].parent = level.parent;
+    }
+    if (!labels_create(labels))
+        return cli_out_of_memory();
+    for (size_t i = 0; i < request->labels.count && status == CLI_DONE; i++)
+        status = read_label_file(request->labels.items[i], labels);
     return status;
 }
 
@@ -113,7 +168,9 @@ static void print_result(const struct request *request, const struct exploration
 
 static int run_request(const struct request *request, const struct cli_paths *tokens)
 {
-    struct exploration exploration = {.model_path = request->model_path, .data = request->data};
+    struct labels labels = {0};
+    struct exploration exploration = {
+        .model_path = request->model_path, .data = request->data, .labels = &labels, .title = request->title};
     hsae_context *context = cli_context();
     hsae_device *device = NULL;
     hsae_model *model = NULL;
@@ -125,6 +182,8 @@ static int run_request(const struct request *request, const struct cli_paths *to
     int status = cli_exit_status(hsae_model_load(context, request->model_path, &model));
     if (status == CLI_DONE)
         status = check_figure(request, hsae_model_config(model));
+    if (status == CLI_DONE)
+        status = read_labels(request, model, &labels);
     if (status == CLI_DONE)
         status = check_output(request);
     if (status == CLI_DONE)
@@ -139,6 +198,7 @@ static int run_request(const struct request *request, const struct cli_paths *to
     if (status == CLI_DONE)
         print_result(request, &exploration, bytes, hsae_os_seconds() - start);
     hsae_explorer_free(&explorer);
+    labels_free(&labels);
     hsae_model_free(&model);
     hsae_context_destroy(&context);
     return status;
@@ -168,6 +228,9 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"model", CLI_TEXT, &request.model_path, "FILE", "model.safetensors or a checkpoint"},
         {"data", CLI_PATHS, &request.data, "PATH...", "activations: files or folders"},
         {"tokens", CLI_PATHS, &request.tokens, "FILE...", "their tokens; default: tokens.jsonl beside each PATH"},
+        {"labels", CLI_PATHS, &request.labels, "FILE...", "names of features as JSON lines: {\"feature\": \"l1/104\", \"label\": \"religion\"}"},
+        {"scores", CLI_PATHS, &request.labels, "FILE...", "a judge's scores: {\"parent\": \"l0/17\", \"child\": \"l1/104\", \"score\": 0.75}"},
+        {"title", CLI_TEXT, &request.title, "TEXT", "of the page; default: the model's path"},
         {"out", CLI_TEXT, &request.out, "FILE", "what to write: the page, or what the next options say"},
         {"figure", CLI_TEXT, &request.figure, "L/I", "the tree under feature I of level L, as SVG"},
         {"pairs", CLI_COUNT, &request.pairs, "N", "N parent-child pairs and N random ones with their contexts, as JSON lines"},
@@ -192,6 +255,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     free(beside.items);
     free(request.data.items);
     free(request.tokens.items);
+    free(request.labels.items);
     return status;
 }
 
