@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* Errors, the log, and the context that every program makes first.
+/* Status codes, logging and the context.
  *
- * Every function that can fail returns an hsae_status. One message at HSAE_LOG_ERROR to the context's log callback says what went wrong,
- * where, and what to do about it. The library never prints, exits or aborts.
+ * Pointers must not be NULL unless the function says that they may: a function that returns a status gives ERROR_ARGUMENT and names the
+ * argument, any other gives 0, NULL or nothing.
  *
- * Pointers must not be NULL unless the function says that they may. A function that returns a status gives ERROR_ARGUMENT and names the
- * argument; any other gives 0, NULL or nothing. */
+ * Every function of the library that can fail returns an hsae_status. What went wrong, where, and what to do about it is one
+ * message at HSAE_LOG_ERROR to the context's log callback. The library never prints, exits or aborts. */
 #ifndef HSAE_STATUS_H
 #define HSAE_STATUS_H
 
+#include <hsae/settings.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -59,30 +60,34 @@ typedef enum hsae_log_level { HSAE_LOG_ERROR, HSAE_LOG_WARNING, HSAE_LOG_INFO, H
 /* `message` is one line without a newline, valid during the call. May be called from any thread that is inside a library function. */
 typedef void (*hsae_log_fn)(void *user, hsae_log_level level, const char *message);
 
-/* Parameters of a context. Zero-initialise, set what differs. */
+/* Where the library's text goes and where it may keep compiled kernels. Zero-initialise, set what differs. */
 typedef struct hsae_context_params {
     hsae_log_fn log; /* NULL: messages are dropped */
     void *log_user;  /* first argument of `log` */
-    /* Folder for compiled kernels; NULL: $HSAE_CACHE_DIR, else $XDG_CACHE_HOME/hsae, else ~/.cache/hsae, on Windows %LOCALAPPDATA%/hsae;
-     * "": no cache. A folder that other users may write, or that belongs to one, is refused with a warning: no cache. */
-    const char *cache_dir;
+    /* const char *device, *cache_dir, *tuning ...: the settings, as text, copied. NULL: the variable of the environment; "": the default,
+     * but of cache_dir: no cache. */
+#define HSAE_SETTING_FIELD(NAME, field, KIND, text) const char *field;
+    HSAE_SETTINGS(HSAE_SETTING_FIELD)
+#undef HSAE_SETTING_FIELD
     /* Path of a program in which drivers are tried before this process loads them: it calls hsae_device_probe with the words that come
      * after its first one, "__probe", prints the answer, and ends. A driver that crashes or hangs there is left out with a warning, and
      * remembered in the cache folder. The program `hsae` is one. With it, the library sets environment variables before it loads drivers:
      * POCL_CACHE_DIR where PoCL could not write its own, OCL_ICD_VENDORS and VK_DRIVER_FILES where a driver is left out. So list or open
      * devices first while no other thread reads the environment. NULL: drivers are loaded untried. Copied. */
     const char *program;
-    /* Called several times a second while a driver is being tried: true ends that with HSAE_CANCELLED. NULL: never. */
+    /* Asked some times a second while a driver is being tried: true ends that with HSAE_CANCELLED. NULL: never. */
     bool (*stop)(void *user);
     void *stop_user; /* argument of `stop` */
 } hsae_context_params;
 
-/* Where the library logs and keeps compiled kernels. Every other object is made from a context, which must outlive it. It does not change
- * after creation: any number of threads may share one. */
+/* Everything else hangs on a context. Immutable after creation, so any number of threads may share one. It must outlive all objects made
+ * from it. */
 typedef struct hsae_context hsae_context;
 
 /* `params` NULL is all zero. Fails with ERROR_MEMORY only. */
 HSAE_API hsae_status hsae_context_create(const hsae_context_params *params, hsae_context **out);
+/* The text of a setting in this context, valid as long as it; "": the default holds. */
+HSAE_API const char *hsae_context_setting(const hsae_context *context, hsae_setting setting);
 /* Takes NULL and pointers to NULL; sets *context to NULL. */
 HSAE_API void hsae_context_destroy(hsae_context **context);
 

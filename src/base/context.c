@@ -11,10 +11,88 @@
 
 enum { LINE_BYTES = 4096 };
 
+/* ---- settings ---- */
+
+enum kind { TEXT, SWITCH, BIT, NUMBER };
+static const char *const allowed[] = {[TEXT] = "any text", [SWITCH] = "on or off", [BIT] = "0 or 1", [NUMBER] = "a number of at least 0"};
+
+static const struct {
+    const char *variable;
+    size_t offset; /* in hsae_context_params */
+    enum kind kind;
+} settings[] = {
+#define SETTING(NAME, field, KIND, text) {"HSAE_" #NAME, offsetof(hsae_context_params, field), KIND},
+    HSAE_SETTINGS(SETTING)
+#undef SETTING
+};
+
+const char *hsae_setting_variable(hsae_setting setting)
+{
+    return settings[setting].variable;
+}
+
+static bool is_allowed(enum kind kind, const char *text)
+{
+    char *end;
+    switch (kind) {
+    case TEXT:
+        return true;
+    case SWITCH:
+        return strcmp(text, "on") == 0 || strcmp(text, "off") == 0;
+    case BIT:
+        return strcmp(text, "0") == 0 || strcmp(text, "1") == 0;
+    case NUMBER:
+        return strtod(text, &end) >= 0 && !*end;
+    }
+    return false;
+}
+
+/* From the parameters, else from the environment. False: out of memory. */
+static bool read_settings(hsae_context *context, const hsae_context_params *params)
+{
+    for (size_t i = 0; i < HSAE_SETTING_COUNT; i++) {
+        const char *given, *text;
+        memcpy(&given, (const char *)params + settings[i].offset, sizeof given);
+        text = given ? given : hsae_os_getenv(settings[i].variable);
+        if (!text || (!*text && i != HSAE_SETTING_CACHE_DIR))
+            continue;
+        if (!is_allowed(settings[i].kind, text)) {
+            hsae_log(context, HSAE_LOG_WARNING, "%s is \"%.80s\"; allowed: %s; the default holds", settings[i].variable, text,
+                     allowed[settings[i].kind]);
+            continue;
+        }
+        hsae_log(context, HSAE_LOG_DEBUG, "setting: %s=%s (%s)", settings[i].variable, text,
+                 given ? "given by the program" : "from the environment");
+        context->settings[i] = strdup(text);
+        if (!context->settings[i])
+            return false;
+    }
+    return true;
+}
+
+const char *hsae_setting_text(const hsae_context *context, hsae_setting setting)
+{
+    bool is_set = context && (unsigned)setting < HSAE_SETTING_COUNT && context->settings[setting];
+    return is_set ? context->settings[setting] : "";
+}
+
+const char *hsae_context_setting(const hsae_context *context, hsae_setting setting)
+{
+    return context ? hsae_setting_text(context, setting) : NULL;
+}
+
+double hsae_setting_number(const hsae_context *context, hsae_setting setting, double automatic)
+{
+    const char *text = hsae_setting_text(context, setting);
+    return *text ? strtod(text, NULL) : automatic;
+}
+
+/* ---- the context ---- */
+
 /* The folder for the blob cache, or NULL for none; false: out of memory. */
 static bool find_cache_dir(const char *wanted, char **out)
 {
-    const char *base = wanted ? wanted : hsae_os_getenv("HSAE_CACHE_DIR"), *tail = "";
+    const char *base = wanted, *tail = "";
     if (!base)
         base = hsae_os_cache_folder(&tail);
     *out = NULL;
@@ -42,7 +120,8 @@ hsae_status hsae_context_create(const hsae_context_params *params, hsae_context 
     context->stop = params->stop;
     context->stop_user = params->stop_user;
     context->program = params->program ? strdup(params->program) : NULL;
-    if (!find_cache_dir(params->cache_dir, &context->cache_dir) || (params->program && !context->program)) {
+    if (!read_settings(context, params) || !find_cache_dir(context->settings[HSAE_SETTING_CACHE_DIR], &context->cache_dir) ||
+        (params->program && !context->program)) {
         hsae_context_destroy(&context);
         return HSAE_ERROR_MEMORY;
     }
@@ -63,6 +142,8 @@ void hsae_context_destroy(hsae_context **context)
 {
     if (!context || !*context)
         return;
+    for (size_t i = 0; i < HSAE_SETTING_COUNT; i++)
+        free((*context)->settings[i]);
     free((*context)->cache_dir);
     free((*context)->program);
     free(*context);

@@ -10,11 +10,19 @@
 struct hsae_context {
     hsae_log_fn log;
     void *log_user;
-    char *cache_dir; /* NULL: no cache */
-    char *program;   /* in which drivers are tried; NULL: in none */
+    char *cache_dir;                    /* NULL: no cache */
+    char *settings[HSAE_SETTING_COUNT]; /* NULL: the default */
+    char *program;                      /* in which drivers are tried; NULL: in none */
     bool (*stop)(void *user);
     void *stop_user;
 };
+
+/* "HSAE_DEVICE" */
+const char *hsae_setting_variable(hsae_setting setting);
+/* As hsae_context_setting, and "" of no context. */
+const char *hsae_setting_text(const hsae_context *context, hsae_setting setting);
+/* A setting that is a number; `automatic` where it is not set, or the context is NULL. */
+double hsae_setting_number(const hsae_context *context, hsae_setting setting, double automatic);
 
 /* Formats one line and hands it to the log callback. */
 void hsae_log(const hsae_context *context, hsae_log_level level, const char *format, ...) HSAE_OS_PRINTF(3, 4);

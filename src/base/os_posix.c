@@ -120,10 +120,10 @@ void hsae_os_folder_close(struct hsae_os_folder *folder)
 
 const char *hsae_os_cache_folder(const char **tail)
 {
-    const char *base = getenv("XDG_CACHE_HOME");
+    const char *base = hsae_os_getenv("XDG_CACHE_HOME");
     *tail = "/hsae";
     if (!base || !*base) {
-        base = getenv("HOME");
+        base = hsae_os_getenv("HOME");
         *tail = "/.cache/hsae";
     }
     return base;
@@ -131,14 +131,14 @@ const char *hsae_os_cache_folder(const char **tail)
 
 int hsae_os_temporary_folder(char *path, size_t size)
 {
-    const char *parent = getenv("TMPDIR");
+    const char *parent = hsae_os_getenv("TMPDIR");
     snprintf(path, size, "%.1000s/hsae-XXXXXX", parent && *parent ? parent : "/tmp");
     return mkdtemp(path) ? 0 : -1;
 }
 
 int hsae_os_private_temporary(char *path, size_t size)
 {
-    const char *parent = getenv("TMPDIR");
+    const char *parent = hsae_os_getenv("TMPDIR");
     struct stat info;
     snprintf(path, size, "%.1000s/hsae-%lu", parent && *parent ? parent : "/tmp", (unsigned long)geteuid());
     mkdir(path, 0700);
@@ -405,7 +405,7 @@ const char *hsae_os_library_name(enum hsae_os_library library)
 /* A name without a slash is found by way of $LD_LIBRARY_PATH, or of a cache that is written when packages are installed. */
 uint64_t hsae_os_library_stamp(const char *name)
 {
-    const char *folders = getenv("LD_LIBRARY_PATH");
+    const char *folders = hsae_os_getenv("LD_LIBRARY_PATH");
     char path[4096];
     if (strchr(name, '/'))
         return hsae_os_stamp(name);
@@ -578,7 +578,7 @@ bool hsae_os_output_is_closed(void)
 
 bool hsae_os_has_terminal(void)
 {
-    const char *term = getenv("TERM");
+    const char *term = hsae_os_getenv("TERM");
     return isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0;
 }
 

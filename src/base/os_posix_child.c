@@ -292,7 +292,7 @@ void hsae_os_child_begin(void)
 
 bool hsae_os_driver_folder(enum hsae_os_library loader, size_t index, char *path, size_t size)
 {
-    const char *config = getenv("XDG_CONFIG_HOME"), *data = getenv("XDG_DATA_HOME"), *home = getenv("HOME");
+    const char *config = hsae_os_getenv("XDG_CONFIG_HOME"), *data = hsae_os_getenv("XDG_DATA_HOME"), *home = hsae_os_getenv("HOME");
     const struct {
         const char *base, *tail;
     } folders[] = {

@@ -355,7 +355,7 @@ static void keep_launch(struct hsae_sequence_base *base, enum hsae_kernel kernel
 static hsae_status cut_submission(struct hsae_sequence *sequence, double seconds)
 {
     struct hsae_sequence_base *base = sequence_base(sequence);
-    if (base->seconds <= 0 || base->seconds + seconds <= hsae_submission_seconds())
+    if (base->seconds <= 0 || base->seconds + seconds <= hsae_submission_seconds(base->device))
         return HSAE_OK;
     hsae_status status = base->device->ops->sequence_cut(sequence);
     if (!status) {
@@ -395,7 +395,7 @@ static hsae_status add_launch(struct hsae_sequence *sequence, const struct hsae_
     if (status)
         return status;
     uint32_t most = launch->groups[launch->groups[1] > 1], parts = 1;
-    double wanted = hsae_launch_seconds(base->device, launch) / hsae_dispatch_seconds();
+    double wanted = hsae_launch_seconds(base->device, launch) / hsae_dispatch_seconds(base->device);
     if (hsae_launch_guessed(base->device, launch))
         base->device->speed_guessed = true;
     if (wanted > 1)
@@ -523,8 +523,7 @@ hsae_status hsae_fail_wrong(const struct hsae_device *device, const char *format
 /* For a wait that begins now. */
 static struct hsae_patience new_patience(const struct hsae_device *device)
 {
-    const char *wanted = getenv("HSAE_WAIT_SECONDS");
-    double seconds = wanted && *wanted ? strtod(wanted, NULL) : 120;
+    double seconds = hsae_setting_number(device->context, HSAE_SETTING_WAIT_SECONDS, 120);
     return (struct hsae_patience){
         .limit = seconds > 0 ? seconds + 10 * device->expected : INFINITY,
         .threads = device->info.type == HSAE_DEVICE_CPU || device->first_run > device->waited,

@@ -126,7 +126,7 @@ static void add_usual(hsae_backend backend, struct hsae_driver_files *files)
 /* $OCL_ICD_VENDORS: a folder, a file, a file's name in the usual folder, or a library. */
 static void find_opencl(struct hsae_driver_files *files)
 {
-    const char *vendors = hsae_os_getenv("OCL_ICD_VENDORS"), *libraries = getenv("OCL_ICD_FILENAMES");
+    const char *vendors = hsae_os_getenv("OCL_ICD_VENDORS"), *libraries = hsae_os_getenv("OCL_ICD_FILENAMES");
     char usual[PATH_BYTES], path[2 * PATH_BYTES + 2];
     if (libraries && *libraries) /* which loaders treat in different ways */
         return;

@@ -23,7 +23,7 @@ enum { HOW_BYTES = 400 };
 static hsae_status look(hsae_context *context, hsae_backend backend, const char *const *settings, json_t **answer, char how[HOW_BYTES])
 {
     const char *words[8] = {hsae_backend_name(backend)};
-    double seconds = hsae_patience();
+    double seconds = hsae_patience(context);
     for (size_t i = 0; settings && settings[i] && i < 6; i++)
         words[i + 1] = settings[i];
     return hsae_trial_run(context, words, seconds / 12, seconds, answer, how, HOW_BYTES);
@@ -223,7 +223,7 @@ hsae_status hsae_drivers_ready(hsae_context *context, hsae_backend backend, enum
     hsae_driver_files_find(backend, &files);
     if (backend == HSAE_BACKEND_OPENCL)
         hsae_pocl_prepare(context, &files);
-    hsae_trial_key(backend, NULL, &files, &key);
+    hsae_trial_key(context, backend, NULL, &files, &key);
     json_t *record = trust == HSAE_TRUST_NONE ? NULL : hsae_trial_remember(context, &key);
     if (record && trust == HSAE_TRUST_FAULTS && !json_array_size(json_object_get(record, "bad"))) {
         json_decref(record);

@@ -73,24 +73,9 @@ void hsae_problems_read(hsae_backend backend, const json_t *array, struct hsae_p
 static bool tells_of_drivers(const char *variable)
 {
     static const char *const others[] = {
-        "BASH",         "COLORTERM",
-        "COLUMNS",      "DBUS_",
-        "HIST",         "HSAE_CACHE_DIR=",
-        "HSAE_DEVICE=", "HSAE_SELF_TEST=",
-        "INVOCATION",   "JOURNAL",
-        "LINES=",       "LSB_",
-        "LS_COLORS",    "MAIL=",
-        "MAKE",         "MALLOC_",
-        "MFLAGS",       "OLDPWD=",
-        "PBS_",         "PS1=",
-        "PWD=",         "SHELL",
-        "SHLVL=",       "SLURM_",
-        "SSH_",         "STY=",
-        "SYSTEMD",      "TERM",
-        "TMPDIR=",      "TMUX",
-        "VTE_",         "WINDOW",
-        "XDG_SESS",     "XDG_VTNR=",
-        "_=",           "GNOME_TERM",
+        "BASH", "COLORTERM", "COLUMNS", "DBUS_",   "HIST", "INVOCATION", "JOURNAL", "LINES=",   "LSB_",      "LS_COLORS", "MAIL=",
+        "MAKE", "MALLOC_",   "MFLAGS",  "OLDPWD=", "PBS_", "PS1=",       "PWD=",    "SHELL",    "SHLVL=",    "SLURM_",    "SSH_",
+        "STY=", "SYSTEMD",   "TERM",    "TMPDIR=", "TMUX", "VTE_",       "WINDOW",  "XDG_SESS", "XDG_VTNR=", "_=",        "GNOME_TERM",
     };
     for (size_t i = 0; i < sizeof others / sizeof *others; i++)
         if (strncmp(variable, others[i], strlen(others[i])) == 0)
@@ -98,17 +83,50 @@ static bool tells_of_drivers(const char *variable)
     return true;
 }
 
-/* In any order. A driver may go by any variable: the folders on the PATH, those of libraries, its own. */
-static uint64_t environment_hash(void)
+/* "HSAE_SCREEN=1" */
+struct setting_word {
+    char text[4096 + 64];
+};
+
+/* What a child process is told of a setting. */
+static void setting_word(const hsae_context *context, hsae_setting setting, struct setting_word *out)
 {
+    const char *text = setting != HSAE_SETTING_CACHE_DIR ? hsae_setting_text(context, setting)
+                       : context->cache_dir              ? context->cache_dir
+                                                         : "";
+    snprintf(out->text, sizeof out->text, "%s=%.4096s", hsae_setting_variable(setting), text);
+}
+
+static bool is_setting(const char *variable)
+{
+    size_t length = strcspn(variable, "=");
+    for (size_t i = 0; i < HSAE_SETTING_COUNT; i++)
+        if (strlen(hsae_setting_variable((hsae_setting)i)) == length &&
+            memcmp(hsae_setting_variable((hsae_setting)i), variable, length) == 0)
+            return true;
+    return false;
+}
+
+/* In any order. A driver may go by any variable: the folders on the PATH, those of libraries, its own. Of the context's settings those
+ * count that change what a driver is asked to do. */
+static uint64_t environment_hash(const hsae_context *context)
+{
+    struct setting_word word;
     uint64_t sum = 0;
     for (char **variable = hsae_os_environment(); variable && *variable; variable++)
-        if (tells_of_drivers(*variable))
+        if (tells_of_drivers(*variable) && !is_setting(*variable))
             sum += hsae_hash(HSAE_HASH_START, *variable, strlen(*variable));
+    for (int i = 0; i < HSAE_SETTING_COUNT; i++) {
+        if (i == HSAE_SETTING_CACHE_DIR || i == HSAE_SETTING_DEVICE || i == HSAE_SETTING_SELF_TEST || !context->settings[i])
+            continue;
+        setting_word(context, (hsae_setting)i, &word);
+        sum += hsae_hash(HSAE_HASH_START, word.text, strlen(word.text));
+    }
     return sum;
 }
 
-void hsae_trial_key(hsae_backend backend, const hsae_device_info *device, const struct hsae_driver_files *files, struct hsae_trial_key *key)
+void hsae_trial_key(const hsae_context *context, hsae_backend backend, const hsae_device_info *device,
+                    const struct hsae_driver_files *files, struct hsae_trial_key *key)
 {
     memset(key, 0, sizeof *key); /* padding, too */
     snprintf(key->version, sizeof key->version, "%s", hsae_version());
@@ -119,7 +137,7 @@ void hsae_trial_key(hsae_backend backend, const hsae_device_info *device, const 
         key->kernels = hsae_kernel_code_hash();
     }
     key->files = hsae_driver_files_hash(backend, files);
-    key->environment = environment_hash();
+    key->environment = environment_hash(context);
 }
 
 json_t *hsae_trial_remember(hsae_context *context, const struct hsae_trial_key *key)
@@ -143,10 +161,9 @@ void hsae_trial_keep(hsae_context *context, const struct hsae_trial_key *key, co
 
 /* ---- the child ---- */
 
-double hsae_patience(void)
+double hsae_patience(const hsae_context *context)
 {
-    const char *wanted = getenv("HSAE_WAIT_SECONDS");
-    double seconds = wanted && *wanted ? strtod(wanted, NULL) : 120;
+    double seconds = hsae_setting_number(context, HSAE_SETTING_WAIT_SECONDS, 120);
     return seconds > 0 ? seconds : INFINITY;
 }
 
@@ -172,16 +189,21 @@ static json_t *read_answer(const char *output)
 hsae_status hsae_trial_run(hsae_context *context, const char *const *words, double still_seconds, double most_seconds, json_t **answer,
                            char *how, size_t how_size)
 {
-    const char *all[MOST_WORDS + 4] = {context->program, "__probe"};
-    char cache[4096 + 32];
+    const char *all[MOST_WORDS + HSAE_SETTING_COUNT + 3] = {context->program, "__probe"};
+    struct setting_word *settings = calloc(HSAE_SETTING_COUNT, sizeof *settings);
     size_t count = 2;
+    if (!settings)
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for a trial of a driver");
     for (size_t i = 0; words[i] && i < MOST_WORDS; i++)
         all[count++] = words[i];
-    snprintf(cache, sizeof cache, "HSAE_CACHE_DIR=%.4096s", context->cache_dir ? context->cache_dir : "");
-    all[count] = cache;
+    for (int i = 0; i < HSAE_SETTING_COUNT; i++) {
+        setting_word(context, (hsae_setting)i, &settings[i]);
+        all[count++] = settings[i].text;
+    }
     struct hsae_os_child child = {
         .words = all, .stop = context->stop, .user = context->stop_user, .still_seconds = still_seconds, .most_seconds = most_seconds};
     enum hsae_os_ending ending = hsae_os_run(&child);
+    free(settings);
     *answer = ending == HSAE_OS_ENDED ? read_answer(child.output) : NULL;
     free(child.output);
     const char *said = *child.errors ? "; it printed: " : "";

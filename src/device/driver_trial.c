@@ -72,7 +72,7 @@ static hsae_status read_verdict(hsae_context *context, const json_t *answer)
 static hsae_status run_test(hsae_context *context, const hsae_device_info *info, json_t **record)
 {
     const char *words[] = {"--test", info->id, NULL};
-    double seconds = hsae_patience();
+    double seconds = hsae_patience(context);
     json_t *answer = NULL;
     char how[400] = "";
     hsae_status status =
@@ -104,7 +104,7 @@ hsae_status hsae_device_try(hsae_context *context, const char *id, bool again)
     if (!context->program || info.backend == HSAE_BACKEND_REF)
         return test_here(context, id, again);
     hsae_driver_files_find(info.backend, &files);
-    hsae_trial_key(info.backend, &info, &files, &key);
+    hsae_trial_key(context, info.backend, &info, &files, &key);
     hsae_driver_files_free(&files);
     json_t *record = again ? NULL : hsae_trial_remember(context, &key);
     const char *how = json_string_value(json_object_get(record, "how"));
@@ -172,7 +172,7 @@ hsae_status hsae_device_probe(size_t count, char *const *words, char **answer)
         if (!equals || (size_t)(equals - words[i]) >= sizeof name)
             continue;
         snprintf(name, sizeof name, "%.*s", (int)(equals - words[i]), words[i]);
-        hsae_os_setenv(name, equals[1] || strcmp(name, "HSAE_CACHE_DIR") == 0 ? equals + 1 : NULL);
+        hsae_os_setenv(name, equals[1] || strcmp(name, hsae_setting_variable(HSAE_SETTING_CACHE_DIR)) == 0 ? equals + 1 : NULL);
     }
     json_t *json = NULL;
     for (int backend = HSAE_BACKEND_OPENCL; backend <= HSAE_BACKEND_VULKAN; backend++)

@@ -75,16 +75,16 @@ struct hsae_trial_key {
     char version[32], id[32], name[256], driver[256];
     uint64_t kernels, files, environment;
 };
-void hsae_trial_key(hsae_backend backend, const hsae_device_info *device, const struct hsae_driver_files *files,
-                    struct hsae_trial_key *key);
+void hsae_trial_key(const hsae_context *context, hsae_backend backend, const hsae_device_info *device,
+                    const struct hsae_driver_files *files, struct hsae_trial_key *key);
 json_t *hsae_trial_remember(hsae_context *context, const struct hsae_trial_key *key); /* NULL: nothing */
 void hsae_trial_keep(hsae_context *context, const struct hsae_trial_key *key, const json_t *record);
-/* Runs `program` "__probe" with these words, and with the context's cache folder. *answer: its JSON object, or NULL; then `how` says what
+/* Runs `program` "__probe" with these words, and with the context's settings. *answer: its JSON object, or NULL; then `how` says what
  * happened: "it crashed: signal 11 (SIGSEGV)". ERROR_UNSUPPORTED: no process could be started. */
 hsae_status hsae_trial_run(hsae_context *context, const char *const *words, double still_seconds, double most_seconds, json_t **answer,
                            char *how, size_t how_size);
 /* Seconds that a driver has for what it is asked ($HSAE_WAIT_SECONDS); infinite: it is waited for. */
-double hsae_patience(void);
+double hsae_patience(const hsae_context *context);
 /* A JSON string; bytes that are not UTF-8 become question marks. */
 json_t *hsae_json_text(const char *text);
 json_t *hsae_problems_json(const struct hsae_problems *problems);

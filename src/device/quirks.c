@@ -63,10 +63,7 @@ static bool applies(const struct quirk *quirk, const hsae_device_info *info)
 /* The quirk of a device at that place of its list; NULL: there are no more. */
 static const struct quirk *find_quirk(const hsae_device_info *info, size_t index)
 {
-    const char *wanted = getenv("HSAE_QUIRKS");
-    if (wanted && strcmp(wanted, "off") == 0)
-        return NULL;
-    for (size_t i = 0; i < sizeof quirks / sizeof *quirks; i++)
+    for (size_t i = 0; !info->without_quirks && i < sizeof quirks / sizeof *quirks; i++)
         if (applies(&quirks[i], info) && index-- == 0)
             return &quirks[i];
     return NULL;

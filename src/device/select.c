@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "device.h"
 #include "choice.h"
+#include "device.h"
 #include "drivers.h"
 #include "quirks.h"
 
@@ -26,6 +26,7 @@ hsae_status hsae_device_info_append(hsae_context *context, hsae_device_info **li
     if (!grown)
         return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for the list of devices");
     grown[*count] = *info;
+    grown[*count].without_quirks = strcmp(hsae_setting_text(context, HSAE_SETTING_QUIRKS), "off") == 0;
     *list = grown;
     (*count)++;
     return HSAE_OK;
@@ -144,8 +145,8 @@ hsae_status hsae_device_default(hsae_context *context, char id[32], char *reason
 {
     HSAE_REQUIRE(context, context, id);
     enum { ID_BYTES = 32 };
-    const char *wanted = getenv("HSAE_DEVICE");
-    if (wanted && *wanted) {
+    const char *wanted = hsae_setting_text(context, HSAE_SETTING_DEVICE);
+    if (*wanted) {
         if (snprintf(id, ID_BYTES, "%s", wanted) >= ID_BYTES)
             return hsae_fail(context, HSAE_ERROR_NO_DEVICE, "HSAE_DEVICE=%s is not the id of a device", wanted);
         if (reason)
@@ -229,6 +230,7 @@ hsae_status hsae_device_open(hsae_context *context, const char *id, hsae_device 
         return status;
     }
     (*out)->info.backend = found.backend;
+    (*out)->info.without_quirks = found.without_quirks;
     memcpy((*out)->info.id, found.id, sizeof found.id);
     (*out)->quirks = hsae_quirks(context, &(*out)->info);
     return HSAE_OK;

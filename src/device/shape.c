@@ -171,8 +171,8 @@ void hsae_shape_fit(struct hsae_device *device, enum hsae_kernel kernel, uint32_
 bool hsae_screens(const struct hsae_device *device)
 {
     const hsae_device_info *info = &device->info;
-    const char *wish = getenv("HSAE_SCREEN");
-    if (info->backend == HSAE_BACKEND_REF || (wish && (*wish == '0' || *wish == '1')))
+    const char *wish = hsae_setting_text(device->context, HSAE_SETTING_SCREEN);
+    if (info->backend == HSAE_BACKEND_REF || *wish)
         return info->backend != HSAE_BACKEND_REF && *wish == '1';
     /* PoCL compiles for the processor itself, and those of x86 multiply 16-bit numbers twice as fast as floats, additions included. */
     return info->backend == HSAE_BACKEND_OPENCL && info->type == HSAE_DEVICE_CPU && strstr(info->driver, "PoCL") &&

@@ -9,16 +9,15 @@
 
 static const char kind[] = "speed";
 
-double hsae_dispatch_seconds(void)
+double hsae_dispatch_seconds(const struct hsae_device *device)
 {
-    const char *wanted = getenv("HSAE_DISPATCH_MS");
-    double ms = wanted ? strtod(wanted, NULL) : 0;
+    double ms = hsae_setting_number(device->context, HSAE_SETTING_DISPATCH_MS, 0);
     return ms > 0 ? 1e-3 * ms : 0.05;
 }
 
-double hsae_submission_seconds(void)
+double hsae_submission_seconds(const struct hsae_device *device)
 {
-    return 5 * hsae_dispatch_seconds();
+    return 5 * hsae_dispatch_seconds(device);
 }
 
 /* Work in a second before anything was measured: a weak integrated GPU, a core or two, a GPU in software. */
@@ -47,7 +46,7 @@ static bool is_steady(enum hsae_kernel kernel)
 bool hsae_launch_guessed(const struct hsae_device *device, const struct hsae_launch *launch)
 {
     return is_steady(launch->kernel) && !device->speed[launch->kernel].measured &&
-           hsae_launch_seconds(device, launch) > 0.1 * hsae_dispatch_seconds();
+           hsae_launch_seconds(device, launch) > 0.1 * hsae_dispatch_seconds(device);
 }
 
 /* What speeds depend on. */
@@ -140,10 +139,11 @@ static struct found find(const struct lesson *lessons, size_t count)
     return found;
 }
 
-/* The rule of speed.h. `watched`: by a watchdog, perhaps. */
-static void learn(struct hsae_speed *speed, const struct found *found, bool watched)
+/* The rule of speed.h. */
+static void learn(const struct hsae_device *device, struct hsae_speed *speed, const struct found *found)
 {
-    bool late = watched && found->longest > 2 * hsae_dispatch_seconds();
+    bool watched = device->info.type != HSAE_DEVICE_CPU; /* by a watchdog, perhaps */
+    bool late = watched && found->longest > 2 * hsae_dispatch_seconds(device);
     if (found->speed > 0 && (!speed->measured || found->speed >= speed->work || late))
         *speed = (struct hsae_speed){found->speed, 1};
     else if (found->speed > 0)
@@ -161,9 +161,9 @@ static bool learn_kernel(struct hsae_device *device, const struct lesson *lesson
     const struct hsae_launch all = {.kernel = lessons->kernel, .work = found.work};
     struct hsae_speed *speed = &device->speed[all.kernel], old = *speed;
     const double before = hsae_launch_seconds(device, &all);
-    learn(speed, &found, device->info.type != HSAE_DEVICE_CPU);
+    learn(device, speed, &found);
     const double after = hsae_launch_seconds(device, &all);
-    if (fmax(before, after) > 0.1 * hsae_dispatch_seconds()) {
+    if (fmax(before, after) > 0.1 * hsae_dispatch_seconds(device)) {
         if (before > NEWS * after)
             *news = HSAE_NEWS_FASTER;
         else if (after > NEWS * before && *news == HSAE_NEWS_NONE)

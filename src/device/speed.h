@@ -17,8 +17,8 @@
 
 /* Seconds that a dispatch should take at most, and all dispatches of a submission: 0.05 and 0.25, twice that at worst where the speed is a
  * guess. $HSAE_DISPATCH_MS sets the first, and the second to five times that. */
-double hsae_dispatch_seconds(void);
-double hsae_submission_seconds(void);
+double hsae_dispatch_seconds(const struct hsae_device *device);
+double hsae_submission_seconds(const struct hsae_device *device);
 
 /* What a launch will take; 0 where its work is not known. */
 double hsae_launch_seconds(const struct hsae_device *device, const struct hsae_launch *launch);

@@ -20,8 +20,8 @@ char *hsae_tune_path(hsae_context *context)
 {
     if (!context)
         return NULL;
-    const char *file = hsae_os_getenv("HSAE_TUNING"), *name = "/tuning.json";
-    if (file && *file)
+    const char *file = hsae_setting_text(context, HSAE_SETTING_TUNING), *name = "/tuning.json";
+    if (*file)
         return strcmp(file, "off") != 0 ? strdup(file) : NULL;
     size_t size = context->cache_dir ? strlen(context->cache_dir) + strlen(name) + 1 : 0;
     char *path = size ? malloc(size) : NULL;
@@ -198,7 +198,7 @@ void hsae_tuning_load(struct hsae_device *device)
     device->tuning.loaded = true;
     if (device->info.backend == HSAE_BACKEND_REF)
         return;
-    const char *given = getenv("HSAE_TUNING");
+    bool given = *hsae_setting_text(device->context, HSAE_SETTING_TUNING);
     char *path = hsae_tune_path(device->context), *text;
     size_t size = 0;
     if (!path)
@@ -207,7 +207,7 @@ void hsae_tuning_load(struct hsae_device *device)
     text = read_text(path, &size);
     if (text)
         hsae_tuning_parse(device, text, size, path);
-    else if (errno != ENOENT || (given && *given))
+    else if (errno != ENOENT || given)
         hsae_log(device->context, HSAE_LOG_WARNING, "%s: the tuning file cannot be read: %s; default shapes are used", path,
                  strerror(errno));
     free(text);

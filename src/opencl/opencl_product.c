@@ -21,8 +21,8 @@ static void load(void)
 
 bool hsae_opencl_has_product(const struct opencl_device *device)
 {
-    const char *wish = getenv("HSAE_CLBLAST");
-    if (wish ? *wish != '1' : device->base.info.type == HSAE_DEVICE_CPU)
+    const char *wish = hsae_setting_text(device->base.context, HSAE_SETTING_CLBLAST);
+    if (*wish ? *wish != '1' : device->base.info.type == HSAE_DEVICE_CPU)
         return false;
     pthread_once(&once, load);
     return sgemm != NULL;

@@ -130,8 +130,7 @@ static VKAPI_ATTR VkBool32 VKAPI_CALL validation_message(VkDebugUtilsMessageSeve
 
 static bool wants_validation(const struct vulkan_instance *instance)
 {
-    const char *wanted = getenv("HSAE_VULKAN_VALIDATION");
-    if (!wanted || strcmp(wanted, "1"))
+    if (strcmp(hsae_setting_text(instance->context, HSAE_SETTING_VULKAN_VALIDATION), "1") != 0)
         return false;
     if (has_layer(instance, VALIDATION_LAYER) && instance_has_extension(instance, VALIDATION_LAYER, VK_EXT_DEBUG_UTILS_EXTENSION_NAME) &&
         instance_has_extension(instance, VALIDATION_LAYER, VK_EXT_VALIDATION_FEATURES_EXTENSION_NAME))
@@ -170,7 +169,7 @@ static VkResult instance_open(struct vulkan_instance *instance)
         extensions[extension_count++] = VK_EXT_DEBUG_UTILS_EXTENSION_NAME;
         extensions[extension_count++] = VK_EXT_VALIDATION_FEATURES_EXTENSION_NAME;
         /* Hazards between submissions: older layers have no other switch, newer ones look for them anyway. */
-        if (!getenv("VK_LAYER_ENABLES"))
+        if (!hsae_os_getenv("VK_LAYER_ENABLES"))
             hsae_os_setenv("VK_LAYER_ENABLES", "VALIDATION_CHECK_ENABLE_SYNCHRONIZATION_VALIDATION_QUEUE_SUBMIT");
     }
     VkApplicationInfo application = {

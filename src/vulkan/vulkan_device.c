@@ -277,9 +277,8 @@ static hsae_status create_device(struct vulkan_device *device)
         device->timestamp_mask = UINT64_MAX >> (64 - family.timestampValidBits);
     device->base.can_time = true;
     /* HSAE_VULKAN_UNIFIED=0 copies through staging buffers where it need not, as a discrete GPU must. */
-    const char *unified = getenv("HSAE_VULKAN_UNIFIED");
-    device->unified = (device->base.info.type == HSAE_DEVICE_CPU || device->base.info.type == HSAE_DEVICE_INTEGRATED) &&
-                      (!unified || strcmp(unified, "0"));
+    bool copies = strcmp(hsae_setting_text(device->base.context, HSAE_SETTING_VULKAN_UNIFIED), "0") == 0;
+    device->unified = (device->base.info.type == HSAE_DEVICE_CPU || device->base.info.type == HSAE_DEVICE_INTEGRATED) && !copies;
 
     const float priority = 1.0f;
     const char *extension = PORTABILITY_SUBSET;

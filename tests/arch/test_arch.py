@@ -121,6 +121,21 @@ def one_system_layer():
                 yield f"{name}:{number}: {found}: src/base/os.h is for that"
 
 
+def variables_once():
+    """The context reads its settings once; besides, the system's own layer and what finds drivers read variables that are not ours."""
+    readers = {"src/base/context.c", "src/device/driver_files.c", "src/device/driver_pocl.c", "src/vulkan/vulkan_api.c", *SYSTEM}
+    for name, text in FILES.items():
+        if not name.startswith(("src/", "tools/", "include/")) or not name.endswith((".c", ".h")):
+            continue
+        code = without_comments(text)
+        if re.search(r"(?<!\w)(secure_)?getenv\s*\(", code) and name != "src/base/os_posix.c":
+            yield f"{name} calls getenv"
+        if "hsae_os_getenv(" in code and name not in readers and name != "src/base/os.h":
+            yield f"{name} calls hsae_os_getenv: a variable of this library is a setting (include/hsae/settings.h)"
+        if re.search(r'hsae_os_getenv\("HSAE_', code):
+            yield f"{name} reads a variable of this library past the settings"
+
+
 # The kernels, and of each whether CPU devices have a body of their own.
 KERNELS = dict(re.findall(r"^\s*KERNEL\((\w+),.*?\b(CPU_BODY|ONE_BODY)\)", FILES["src/kernels/list.h"], flags=re.M))
 # The stem of every body in cl_kernels, and how it begins.
@@ -244,6 +259,7 @@ check("only src/opencl includes CL/, only src/vulkan includes vulkan/", backend_
 check("the trainer knows no backend, public headers nothing but the C library", library_layers())
 check("tools use the public headers only", tools_are_users())
 check("only src/base/os_*.c know an operating system", one_system_layer())
+check("the environment is read in one place, when a context is made", variables_once())
 check("every kernel of the list has its files, and there are no others", kernel_files())
 check("every kernel's text begins with its name and declares nothing", kernel_heads())
 check("libhsae.so exports what the public headers declare", exported_names())

@@ -71,7 +71,7 @@ static hsae_status submit(hsae_device *device, const struct check_job *job, stru
     struct hsae_launch launch = {.kernel = job->kernel, .shape = job->shape, .groups = {job->groups[0], job->groups[1]}, .args = job->args};
     memcpy(launch.bindings, buffers, sizeof launch.bindings);
     device->speed[job->kernel] = (struct hsae_speed){1, 1};
-    launch.work = job->cut ? 7 * hsae_dispatch_seconds() : 0; /* seven dispatches where there are so many groups, two submissions */
+    launch.work = job->cut ? 7 * hsae_dispatch_seconds(device) : 0; /* seven dispatches where there are so many groups, two submissions */
     struct hsae_sequence *sequence = NULL;
     hsae_status status = hsae_sequence_create(device, hsae_kernels[job->kernel].name, ns != NULL, &sequence);
     if (!status) {

@@ -36,6 +36,16 @@ static inline int support_setup(void **state)
     return hsae_os_temporary_folder(folder, sizeof folder) || hsae_context_create(&params, &context);
 }
 
+/* The same context anew, with other settings. */
+static inline void support_settings(hsae_context_params settings)
+{
+    settings.log = keep_message;
+    settings.cache_dir = "";
+    hsae_context_destroy(&context);
+    if (hsae_context_create(&settings, &context))
+        abort();
+}
+
 static inline void remove_files(const char *path)
 {
     struct hsae_os_folder *entries = hsae_os_folder_open(path);

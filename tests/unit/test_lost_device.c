@@ -131,14 +131,13 @@ static void test_waits_that_do_not_end(void **state)
 {
     static const char *const ids[] = {"ref", "opencl:0", "vulkan:0"};
     (void)state;
-    hsae_os_setenv("HSAE_WAIT_SECONDS", "0.3");
+    support_settings((hsae_context_params){.wait_seconds = "0.3"});
     for (size_t k = 0; k < sizeof ids / sizeof *ids; k++) {
         messages[HSAE_LOG_WARNING][0] = 0;
         lose(ids[k], wait_for_ever, "its work has not ended after");
         if (k == 0)
             assert_non_null(strstr(messages[HSAE_LOG_WARNING], "it is given up after"));
     }
-    hsae_os_setenv("HSAE_WAIT_SECONDS", NULL);
 }
 
 int main(void)

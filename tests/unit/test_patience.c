@@ -2,8 +2,8 @@
 /* When a wait is given up: on a CPU, where no thread works any more or all run in circles; on a GPU, after its time. */
 #include "support.h"
 
-#include "device/device.h"
 #include "base/patience.h"
+#include "device/device.h"
 #include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -129,7 +129,7 @@ static void test_cpu_at_work(void **state)
 {
     struct rig rig;
     (void)state;
-    hsae_os_setenv("HSAE_WAIT_SECONDS", "0.03");
+    support_settings((hsae_context_params){.wait_seconds = "0.03"});
     set_up(&rig, HSAE_DEVICE_CPU);
     assert_int_equal(submit_and_wait(&rig, 36), HSAE_OK);
     assert_int_equal(submit_and_wait(&rig, 36), HSAE_OK);
@@ -138,7 +138,6 @@ static void test_cpu_at_work(void **state)
     assert_non_null(strstr(messages[HSAE_LOG_ERROR], "its work has not ended after 1 s in which threads of this process were at work"));
     assert_non_null(strstr(messages[HSAE_LOG_WARNING], "were at work; it is given up after 1 s"));
     tear_down(&rig);
-    hsae_os_setenv("HSAE_WAIT_SECONDS", NULL);
 }
 
 /* Threads of a GPU's driver are at work while they compile for what runs for the first time; afterwards they are no reason to wait. */
@@ -146,14 +145,13 @@ static void test_gpu_that_compiles(void **state)
 {
     struct rig rig;
     (void)state;
-    hsae_os_setenv("HSAE_WAIT_SECONDS", "0.03");
+    support_settings((hsae_context_params){.wait_seconds = "0.03"});
     set_up(&rig, HSAE_DEVICE_DISCRETE);
     assert_int_equal(submit_and_wait(&rig, 36), HSAE_OK);
     assert_int_equal(submit_and_wait(&rig, 6), HSAE_OK);
     assert_int_equal(submit_and_wait(&rig, 36), HSAE_ERROR_DEVICE_LOST);
     assert_non_null(strstr(messages[HSAE_LOG_ERROR], "its work has not ended after 0 s; it is given up"));
     tear_down(&rig);
-    hsae_os_setenv("HSAE_WAIT_SECONDS", NULL);
 }
 
 int main(void)

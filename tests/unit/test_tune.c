@@ -2,8 +2,8 @@
 #include "support.h"
 
 #include "device/shape.h"
-#include "tune/match.c" /* to change what is compared */
 #include "device/tuning_file.h"
+#include "tune/match.c" /* to change what is compared */
 
 /* A CPU of OpenCL with 16 floats a vector, as far as shapes go. */
 static struct hsae_device make_device(void)
@@ -127,7 +127,7 @@ static void test_round_trip(void **state)
     device.tuning.shape[HSAE_KERNEL_update].columns = 3;
     assert_ok(hsae_tune_save(&device, NULL, path));
 
-    hsae_os_setenv("HSAE_TUNING", path);
+    support_settings((hsae_context_params){.tuning = path});
     struct hsae_device first = make_device(), second = make_device();
     snprintf(second.info.driver, sizeof second.info.driver, "driver 2");
     hsae_tuning_load(&first);
@@ -139,12 +139,12 @@ static void test_round_trip(void **state)
     hsae_tuning_load(&first);
     assert_int_equal(columns_of(&first, HSAE_KERNEL_update), 1);
 
+    support_settings((hsae_context_params){.tuning = "off"});
     struct hsae_device third = make_device();
-    hsae_os_setenv("HSAE_TUNING", "off");
     hsae_tuning_load(&third);
     assert_int_equal(columns_of(&third, HSAE_KERNEL_update), 256);
     assert_null(hsae_tune_path(context));
-    hsae_os_setenv("HSAE_TUNING", NULL);
+    support_settings((hsae_context_params){0});
     assert_null(hsae_tune_path(context)); /* the context has no folder */
 }
 
@@ -152,10 +152,10 @@ static void test_missing_and_foreign_files(void **state)
 {
     (void)state;
     const char *path = scratch("none.json"), *foreign = scratch("foreign.json");
+    support_settings((hsae_context_params){.tuning = path});
     struct hsae_device device = make_device();
-    hsae_os_setenv("HSAE_TUNING", path);
     hsae_tuning_load(&device);
-    hsae_os_setenv("HSAE_TUNING", NULL);
+    support_settings((hsae_context_params){0});
     assert_non_null(strstr(messages[HSAE_LOG_WARNING], "none.json"));
     write_file(foreign, "{\"mine\": 1}", 11);
     assert_fails(hsae_tune_save(&device, NULL, foreign), HSAE_ERROR_FORMAT, "foreign.json", "not a tuning file", NULL);

@@ -498,8 +498,8 @@ int main(void)
         cmocka_unit_test(test_complaint), cmocka_unit_test(test_one_by_one),
     };
     struct hsae_device *device;
-    setenv("HSAE_VULKAN_VALIDATION", "1", 1);
-    if (hsae_context_create(&(hsae_context_params){.log = log_message, .cache_dir = ""}, &context))
+    hsae_context_params params = {.log = log_message, .cache_dir = "", .vulkan_validation = "1"};
+    if (hsae_context_create(&params, &context))
         return 1;
     if (hsae_device_open(context, "vulkan:0", &device)) {
         hsae_context_destroy(&context);
@@ -508,7 +508,10 @@ int main(void)
     hsae_device_close(&device);
     int failed = cmocka_run_group_tests_name("as it is", tests, NULL, NULL);
     complaints = 0;
-    setenv("HSAE_VULKAN_UNIFIED", "0", 1);
+    hsae_context_destroy(&context);
+    params.vulkan_unified = "0";
+    if (hsae_context_create(&params, &context))
+        return 1;
     failed += cmocka_run_group_tests_name("with transfers", tests, NULL, NULL);
     hsae_context_destroy(&context);
     return failed;

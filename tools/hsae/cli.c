@@ -197,10 +197,9 @@ void cli_soften_errors(bool on)
     atomic_store(&errors_are_soft, on);
 }
 
-bool cli_checks_devices(void)
+bool cli_checks_devices(const hsae_context *context)
 {
-    const char *wanted = getenv("HSAE_SELF_TEST");
-    return !wanted || strcmp(wanted, "off") != 0;
+    return strcmp(hsae_context_setting(context, HSAE_SETTING_SELF_TEST), "off") != 0;
 }
 
 void cli_say_unchecked(void)

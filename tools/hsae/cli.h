@@ -100,7 +100,7 @@ hsae_context *cli_context_for(hsae_log_fn log, void *user);
 /* While on, errors of the library are shown as warnings (a file that is only tried). */
 void cli_soften_errors(bool on);
 /* Whether devices are tested and steps checked (HSAE_SELF_TEST), and how to use a device that failed. */
-bool cli_checks_devices(void);
+bool cli_checks_devices(const hsae_context *context);
 void cli_say_unchecked(void);
 /* Opens a device that is tested first, unless the user does not want that. */
 hsae_status cli_open_tested(hsae_context *context, const char *id, hsae_device **out);

@@ -7,7 +7,7 @@
 
 hsae_status cli_open_tested(hsae_context *context, const char *id, hsae_device **out)
 {
-    bool test = cli_checks_devices() && strcmp(id, "ref") != 0;
+    bool test = cli_checks_devices(context) && strcmp(id, "ref") != 0;
     *out = NULL;
     hsae_status status = test ? hsae_device_try(context, id, false) : HSAE_OK;
     if (status == HSAE_OK)
@@ -57,12 +57,11 @@ static void find_cause(hsae_context *context, char *text, size_t size)
 hsae_status cli_open_device(hsae_context *context, const char *id, hsae_device **out)
 {
     char chosen[32], reason[128] = "given with --device", cause[600] = "";
-    const char *wanted = getenv("HSAE_DEVICE");
     hsae_device_info *list = NULL;
     size_t count = 0, failed = 0;
     if (id)
         return open_named(context, id, reason, out);
-    if (wanted && *wanted) {
+    if (*hsae_context_setting(context, HSAE_SETTING_DEVICE)) {
         hsae_status status = hsae_device_default(context, chosen, reason);
         return status == HSAE_OK ? open_named(context, chosen, reason, out) : status;
     }

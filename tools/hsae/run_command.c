@@ -60,8 +60,8 @@ static void print_key(const char *key, double value)
 void run_print_command(const struct run_command *command)
 {
     char path[RUN_PATH];
-    const char *device = hsae_os_getenv("HSAE_DEVICE");
-    bool named = !device || !*device, resumed = false;
+    const char *device = hsae_context_setting(command->context, HSAE_SETTING_DEVICE);
+    bool named = !*device, resumed = false;
     fputs("  hsae train", stderr);
     for (int i = 0; i < command->argc; i++) {
         const char *word = command->argv[i], *equals = strchr(word, '=');

@@ -3,6 +3,7 @@
 #ifndef HSAE_TOOLS_RUN_COMMAND_H
 #define HSAE_TOOLS_RUN_COMMAND_H
 
+#include <hsae/status.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -12,6 +13,7 @@ char *run_command_text(int argc, char **argv);
 
 /* A command that works on a run again. */
 struct run_command {
+    const hsae_context *context;
     int argc; /* the words after `hsae train` that began the run */
     char **argv;
     const char *folder; /* the run's */
@@ -20,7 +22,7 @@ struct run_command {
     const char *key;    /* of the configuration ("adam_eps"), that gets `value` in place of its own; NULL: none */
     double value;
 };
-/* Prints it as a line on standard error. --device names the device of HSAE_DEVICE. */
+/* Prints it as a line on standard error. --device names the device that the setting DEVICE does. */
 void run_print_command(const struct run_command *command);
 
 #endif

@@ -309,10 +309,10 @@ static hsae_status run_steps(struct train *train)
         train->failed = true;
         return HSAE_ERROR_FILE;
     }
-    hsae_trainer_check(train->trainer, cli_checks_devices());
+    hsae_trainer_check(train->trainer, cli_checks_devices(train->context));
     hsae_status status = hsae_trainer_run(train->trainer, train->data, &params);
     cli_clear_status_line();
-    if (status == HSAE_ERROR_DRIVER && cli_checks_devices())
+    if (status == HSAE_ERROR_DRIVER && cli_checks_devices(train->context))
         cli_say_unchecked();
     return status;
 }
@@ -374,7 +374,8 @@ static int finish(struct train *train)
 
 static void print_go_on(const struct train *train, uint64_t step)
 {
-    run_print_command(&(struct run_command){.argc = train->argc, .argv = train->argv, .folder = train->folder, .step = step});
+    run_print_command(
+        &(struct run_command){.context = train->context, .argc = train->argc, .argv = train->argv, .folder = train->folder, .step = step});
 }
 
 static bool may_change_on_resume(const char *key)
@@ -404,7 +405,8 @@ static void say_how_to_mend(const struct train *train, const hsae_divergence *di
               : newest != UINT64_MAX ? "start again, which removes the checkpoints,"
                                      : "start again",
               divergence->key);
-    run_print_command(&(struct run_command){.argc = train->argc,
+    run_print_command(&(struct run_command){.context = train->context,
+                                            .argc = train->argc,
                                             .argv = train->argv,
                                             .folder = train->folder,
                                             .step = go_on ? newest : 0,
