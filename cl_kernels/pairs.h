@@ -1,8 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* The sums over a feature's pairs begin .. end - 1 for a block of columns, in ascending samples: the text of each kernel that makes such sums includes
  * this where dd (of D's gradient) and de (of E's) of the block from `column` on are zero. `residual` and `above` have their START. With the first block it
- * makes the pairs' scores, too, and the sums of scalars that COUNT_PAIR names; a barrier is due behind it, since later blocks read the scores from
- * `kin`. */
+ * makes the pairs' scores, too, and the sums of scalars; a barrier is due after it, since later blocks read the scores from `kin`.
+ *
+ * It uses, of the kernel that includes it:
+ *   bindings   pairs, samples, flags, kin, D, x, residual, above
+ *   arguments  p.rho, p.bandwidth, and p.range_rows where D is in ranges
+ *   feature    i; flag, its flags, and plain, true where perturbation plays no part; range and at, where its row of D is; threshold, lambda
+ *   block      column; width of a row; begin, end
+ *   sums       dd, de; radial, squares, bias_gradient, threshold_gradient, own_term, parent_term, product
+ *   local      part, part1, part2, part3 */
 
 /* G, the residual that the feature answers to, where perturbation plays a part. */
 #define ANSWER(at)                                                                                                                    \

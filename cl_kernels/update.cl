@@ -39,44 +39,13 @@
     }
 
 KERNEL(update)
-    if (control[CONTROL_HALT] != 0u)
-        return;
-    u32 i = NONE, rank = p.rank + GROUP, width = p.stride / VW;
-    if (p.dead != 0u) {
-        u32 place = p.chunk + GROUP;
-        if (GROUP >= p.dead || place >= control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_DEAD])
-            return;
-        i = control[CONTROL_DEAD_LIST + p.level_first + place];
-        rank = tree[i * TREE_WORDS + TREE_RANK];
-    }
-    if (rank - p.rank >= p.ranks)
-        return;
-    i = tree[rank * TREE_WORDS + TREE_AT_RANK];
-    if (i - p.base >= p.range_rows)
-        return;
-    u32 flag = flags[i], begin = starts[i], end = starts[i + 1u];
-    if (p.dead == 0u && p.ghosts != 0u && (flag & FLAG_DEAD) != 0u)
-        return;
-    if (p.dead == 0u && begin == end) {
-        for (u32 k = LANE; k < TERM_WORDS; k += WG)
-            terms[i * TERM_WORDS + k] = 0.0f;
-        return;
-    }
+#include "update_begin.h"
     START(residual, p.residual_row * width)
     START(above, p.above_row * width)
-    u32 row = FLAG_ROW(flag), range = RANGE_OF(row);
+    u32 range = RANGE_OF(row), next_range = RANGE_OF(next_row);
     idx at = IN_RANGE(row, range) * width;
     bool plain = (flag & (FLAG_SWAPPED | FLAG_PARENT_SWAPPED)) == 0u;
-    f32 threshold = bits_f32(table[i * TABLE_WORDS + TABLE_THRESHOLD]);
-    f32 lambda = bits_f32(control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA]);
-    f32 radial = 0.0f, bias_gradient = 0.0f, threshold_gradient = 0.0f, squares = 0.0f;
-    f32 own_term = 0.0f, parent_term = 0.0f, product = 0.0f;
-    f32 share = 1.0f / to_f32(p.rows);
-    f32 rate = bits_f32(control[CONTROL_RATE]), correction = bits_f32(control[CONTROL_CORRECTION]);
-    f32 decay = exp2_f32(p.log2_beta2 * to_f32(control[CONTROL_STEP] - table[i * TABLE_WORDS + TABLE_ROW_STEP]));
-    u32 spare = p.spare + rank - p.rank, next = places[spare], next_range = RANGE_OF(next);
-    idx next_at = IN_RANGE(next, next_range) * width, own = (i - p.base) * width;
-    u32 tail = 16u / VW, ghost_row = 2u * GROUP * (width + tail);
+    idx next_at = IN_RANGE(next_row, next_range) * width, own = (i - p.base) * width;
     f32 norm = 0.0f;
     vf dd[COLS];
     bool cut = WG > 1u && p.dead == 0u && p.segments != 0u && SEGMENTS_OF(end - begin, control[CONTROL_SEGMENT]) != 0u;
@@ -134,25 +103,5 @@ KERNEL(update)
     } else {
         EACH_COLUMN_ONCE(0u, STORE(D, next_range, next_at + c, splat(inverse) * dd[k]))
     }
-    if (LANE == 0u) {
-        u32 t = i * TABLE_WORDS;
-        f32 g = share * bias_gradient;
-        f32 v = decay * bits_f32(table[t + TABLE_BIAS_V]) + p.one_minus_beta2 * g * g;
-        table[t + TABLE_BIAS_V] = bits_u32(v);
-        table[t + TABLE_BIAS] = bits_u32(bits_f32(table[t + TABLE_BIAS]) - rate * g / (sqrt_f32(v * correction) + p.epsilon));
-        g = share * threshold * threshold_gradient / p.bandwidth;
-        v = decay * bits_f32(table[t + TABLE_LOG_THRESHOLD_V]) + p.one_minus_beta2 * g * g;
-        table[t + TABLE_LOG_THRESHOLD_V] = bits_u32(v);
-        f32 log_threshold = bits_f32(table[t + TABLE_LOG_THRESHOLD]) - rate * g / (sqrt_f32(v * correction) + p.epsilon);
-        threshold = exp_f32(log_threshold);
-        table[t + TABLE_LOG_THRESHOLD] = bits_u32(log_threshold);
-        table[t + TABLE_THRESHOLD] = bits_u32(threshold);
-        table[t + TABLE_CUT] = bits_u32(threshold - 0.5f * p.bandwidth);
-        table[t + TABLE_ROW_STEP] = control[CONTROL_STEP];
-        places[i] = next;
-        places[spare] = row;
-        terms[i * TERM_WORDS + TERM_OWN] = own_term;
-        terms[i * TERM_WORDS + TERM_PARENT] = parent_term;
-        terms[i * TERM_WORDS + TERM_PRODUCT] = product;
-    }
+#include "update_end.h"
 END

@@ -104,67 +104,17 @@ INLINE vf adam(vf w, vf gradient, global vf *v, f32 decay, f32 correction, f32 r
     return w - splat(rate) * gradient / (sqrt_vf(moment * splat(correction)) + splat(p->epsilon));
 }
 
-/* Bias and threshold, whose gradients are sums over the batch. */
-static inline void step_scalars(global u32 *scalars, f32 bias_gradient, f32 threshold_gradient, f32 decay, f32 correction, f32 rate,
-                                const struct update_args *p)
-{
-    f32 threshold = bits_f32(scalars[TABLE_THRESHOLD]), share = 1.0f / to_f32(p->rows), g = share * bias_gradient;
-    f32 v = decay * bits_f32(scalars[TABLE_BIAS_V]) + p->one_minus_beta2 * g * g;
-    scalars[TABLE_BIAS_V] = bits_u32(v);
-    scalars[TABLE_BIAS] = bits_u32(bits_f32(scalars[TABLE_BIAS]) - rate * g / (sqrt_f32(v * correction) + p->epsilon));
-    g = share * threshold * threshold_gradient / p->bandwidth;
-    v = decay * bits_f32(scalars[TABLE_LOG_THRESHOLD_V]) + p->one_minus_beta2 * g * g;
-    scalars[TABLE_LOG_THRESHOLD_V] = bits_u32(v);
-    f32 log_threshold = bits_f32(scalars[TABLE_LOG_THRESHOLD]) - rate * g / (sqrt_f32(v * correction) + p->epsilon);
-    threshold = exp_f32(log_threshold);
-    scalars[TABLE_LOG_THRESHOLD] = bits_u32(log_threshold);
-    scalars[TABLE_THRESHOLD] = bits_u32(threshold);
-    scalars[TABLE_CUT] = bits_u32(threshold - 0.5f * p->bandwidth);
-}
-
 /* Row `row` of D. */
 #define DECODER_ROW(row)                                                                                                              \
     ((RANGE_OF(row) == 0u ? D0 : RANGE_OF(row) == 1u ? D1 : RANGE_OF(row) == 2u ? D2 : D3) + (idx)IN_RANGE(row, RANGE_OF(row)) * width)
 
 CPU_KERNEL(update)
-    if (control[CONTROL_HALT] != 0u)
-        return;
-    u32 i = NONE, rank = p.rank + GROUP;
-    idx width = p.stride / VW;
-    if (p.dead != 0u) {
-        u32 place = p.chunk + GROUP;
-        if (GROUP >= p.dead || place >= control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_DEAD])
-            return;
-        i = control[CONTROL_DEAD_LIST + p.level_first + place];
-        rank = tree[i * TREE_WORDS + TREE_RANK];
-    }
-    if (rank - p.rank >= p.ranks)
-        return;
-    i = tree[rank * TREE_WORDS + TREE_AT_RANK];
-    if (i - p.base >= p.range_rows)
-        return;
-    u32 flag = flags[i], begin = starts[i], end = starts[i + 1u];
-    if (p.dead == 0u && p.ghosts != 0u && (flag & FLAG_DEAD) != 0u)
-        return;
-    if (p.dead == 0u && begin == end) {
-        for (u32 k = 0u; k < TERM_WORDS; k++)
-            terms[i * TERM_WORDS + k] = 0.0f;
-        return;
-    }
-    u32 row = FLAG_ROW(flag), spare = p.spare + rank - p.rank, next_row = places[spare];
+#include "update_begin.h"
     global vf *own = DECODER_ROW(row), *moved = DECODER_ROW(next_row);
     idx line = (idx)(i - p.base) * width;
     global const vf *home = residual + p.residual_row * width, *up = above + p.above_row * width;
-    f32 threshold = bits_f32(table[i * TABLE_WORDS + TABLE_THRESHOLD]);
-    f32 lambda = bits_f32(control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA]);
-    f32 radial = 0.0f, bias_gradient = 0.0f, threshold_gradient = 0.0f, squares = 0.0f;
-    f32 own_term = 0.0f, parent_term = 0.0f, product = 0.0f;
-    f32 share = 1.0f / to_f32(p.rows);
-    f32 rate = bits_f32(control[CONTROL_RATE]), correction = bits_f32(control[CONTROL_CORRECTION]);
-    f32 decay = exp2_f32(p.log2_beta2 * to_f32(control[CONTROL_STEP] - table[i * TABLE_WORDS + TABLE_ROW_STEP]));
     u32 parent = tree[i * TREE_WORDS + TREE_PARENT], children = tree[i * TREE_WORDS + TREE_CHILD_COUNT];
     u32 child_first = tree[i * TREE_WORDS + TREE_CHILD_FIRST];
-    idx tail = 16u / VW, ghost_row = 2u * (idx)GROUP * (width + tail);
     vf norm = splat(0.0f);
     for (idx c = 0u; c < width; c++) { /* needed when the sums are ready */
         FETCH_SOON(encoder + line + c);
@@ -282,11 +232,5 @@ CPU_KERNEL(update)
     f32 length = sum_vf(norm), inverse = length > 0.0f ? 1.0f / sqrt_f32(length) : 0.0f;
     for (idx c = 0u; c < width; c++)
         moved[c] = splat(inverse) * moved[c];
-    step_scalars(table + i * TABLE_WORDS, bias_gradient, threshold_gradient, decay, correction, rate, &p);
-    table[i * TABLE_WORDS + TABLE_ROW_STEP] = control[CONTROL_STEP];
-    places[i] = next_row;
-    places[spare] = row;
-    terms[i * TERM_WORDS + TERM_OWN] = own_term;
-    terms[i * TERM_WORDS + TERM_PARENT] = parent_term;
-    terms[i * TERM_WORDS + TERM_PRODUCT] = product;
+#include "update_end.h"
 END

@@ -218,7 +218,7 @@ def spirv_needs():
 def opencl_needs():
     """The same for OpenCL C; half numbers are read from memory, which needs no extension."""
     words = re.compile(r"\b(cl_\w+_\w+|\w*sub_group\w*|(?:convert_|as_)?(?:double|u?long)\d*(?:_\w+)?|atomic_\w*float\w*|atom_\w+)\b")
-    for name in ["src/kernels/dialect.h", "cl_kernels/pairs.h", *(f"cl_kernels/{name}.cl" for name in BODIES)]:
+    for name in ["src/kernels/dialect.h", *(name for name in FILES if name.startswith("cl_kernels/"))]:
         for word in words.findall(re.sub(r"/\*.*?\*/", "", FILES[name], flags=re.S)):
             yield f"{name}: {word}"
 
