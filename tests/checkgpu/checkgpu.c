@@ -10,6 +10,7 @@
 
 #include "device/shape.h"
 #include "device/speed.h"
+#include "options.h"
 #include "world.h"
 
 #define CHECK_ENTRY(name, ...) &hsae_check_##name,
@@ -22,13 +23,8 @@ const struct hsae_kernel_shape check_teams[CHECK_TEAMS] = {
     {.group_size = 8, .columns = 64, .ranges = 1, .vector_width = 4},
 };
 
-struct options {
-    const char *device, *kernel; /* NULL: all */
-    uint64_t seed;
-    bool bench;
-};
-
 static char last_error[1024]; /* the library's last message */
+static char open_line[64];    /* what was printed of the line that waits for its result */
 
 /* Guard words differ between the devices, so that reading one shows, too. */
 static u32 guard_word(bool reference)
@@ -183,6 +179,7 @@ struct verdict {
     bool failed;
     char text[1536];
     double worst; /* largest difference in units of its tolerance */
+    u32 cases;    /* launches that were compared */
 };
 
 static bool halves_agree(u32 expected, u32 got)
@@ -214,7 +211,7 @@ static bool agrees(u32 expected, u32 got, f32 tolerance, double *off)
     return *off <= 1;
 }
 
-static void report(struct verdict *verdict, const struct check_job *job, u32 slot, u32 word, u32 got, f32 tolerance)
+static void report_off(struct verdict *verdict, const struct check_job *job, u32 slot, u32 word, u32 got, f32 tolerance)
 {
     u32 expected = word < job->bindings[slot]->count ? job->expected[slot][word] : guard_word(false);
     verdict->failed = true;
@@ -235,14 +232,14 @@ static void compare(const struct check_job *job, u32 *const results[HSAE_MAX_BIN
             double off;
             f32 tolerance = k < count ? job->tolerance[slot][k] : CHECK_EXACT;
             if (!agrees(k < count ? job->expected[slot][k] : guard_word(false), results[slot][k], tolerance, &off)) {
-                report(verdict, job, slot, k, results[slot][k], tolerance);
+                report_off(verdict, job, slot, k, results[slot][k], tolerance);
                 return;
             }
             verdict->worst = fmax(verdict->worst, off);
         }
         for (u32 k = count; results[slot] && k < count + CHECK_GUARD; k++)
             if (job->expected[slot][k] != guard_word(true)) {
-                report(verdict, job, slot, k, job->expected[slot][k], CHECK_EXACT);
+                report_off(verdict, job, slot, k, job->expected[slot][k], CHECK_EXACT);
                 return;
             }
     }
@@ -328,6 +325,7 @@ static hsae_status check_launch(hsae_device *reference, hsae_device *device, con
         status = check_run(device, job, results, NULL);
     if (!status)
         compare(job, results, verdict);
+    verdict->cases += !status;
     if (!status && !verdict->failed)
         commit(job);
     results_free(results);
@@ -357,21 +355,39 @@ static hsae_status check_case(hsae_device *reference, hsae_device *device, enum 
     return status;
 }
 
-/* Nanoseconds of all launches of a kernel in one step of the bench world. */
-static hsae_status bench(hsae_device *reference, hsae_device *device, enum hsae_kernel kernel, uint64_t seed, double *total)
+/* All launches of a kernel in one step of the bench world. */
+struct figures {
+    double ns, reference_ns;
+    double flops; /* 0: not counted */
+    double bytes; /* of all buffers that are bound; of modified ones twice */
+};
+
+static double job_bytes(const struct check_job *job)
+{
+    double bytes = 0;
+    for (u32 slot = 0; slot < job_bindings(job); slot++)
+        bytes += job->bindings[slot]->count * (hsae_kernels[job->kernel].access[slot] == 'm' ? 8.0 : 4.0);
+    return bytes;
+}
+
+static hsae_status bench(hsae_device *reference, hsae_device *device, enum hsae_kernel kernel, uint64_t seed, struct figures *figures)
 {
     struct hsae_kernel_shape shape = device_shape(device, kernel, 0);
     struct world *world = world_create(&bench_size, &shape, seed);
     hsae_status status = world_advance(world, reference, kernel) ? HSAE_OK : HSAE_ERROR_ARGUMENT;
     u32 launches = status ? 0 : check_kernels[kernel]->launches(world);
-    *total = 0;
     for (u32 index = 0; index < launches && !status; index++) {
         struct check_job job = {.kernel = kernel, .shape = shape};
         u32 *const nothing[HSAE_MAX_BINDINGS] = {0};
-        double ns = 0;
+        double ns = 0, reference_ns = 0;
         check_kernels[kernel]->launch(world, index, &job);
         status = check_run(device, &job, nothing, &ns);
-        *total += ns;
+        if (!status)
+            status = check_run(reference, &job, nothing, &reference_ns);
+        figures->ns += ns;
+        figures->reference_ns += reference_ns;
+        figures->bytes += job_bytes(&job);
+        figures->flops += check_kernels[kernel]->flops ? check_kernels[kernel]->flops(&job) : 0;
         if (!status && !check_advance(reference, &job))
             status = HSAE_ERROR_ARGUMENT;
     }
@@ -385,27 +401,44 @@ struct tally {
     u32 passed, failed, skipped;
 };
 
-static void check_kernel_on(hsae_device *reference, hsae_device *device, enum hsae_kernel kernel, const struct options *options,
-                            struct tally *tally)
+/* All cases of a kernel on a device. */
+static hsae_status check_cases(hsae_device *reference, hsae_device *device, enum hsae_kernel kernel, uint64_t seed, struct verdict *verdict)
 {
-    struct verdict verdict = {0};
     hsae_status status = HSAE_OK;
-    printf("%s %-13s ", device->info.id, hsae_kernels[kernel].name);
-    fflush(stdout);
-    for (u32 size = 0; size < SIZES && !status && !verdict.failed; size++)
-        for (u32 index = 0; index < all_shapes(device, kernel) && !status && !verdict.failed; index++) {
+    for (u32 size = 0; size < SIZES && !status && !verdict->failed; size++)
+        for (u32 index = 0; index < all_shapes(device, kernel) && !status && !verdict->failed; index++) {
             u32 fixed = fixed_shapes(kernel);
             struct hsae_kernel_shape shape =
-                index < fixed ? device_shape(device, kernel, index) : sampled_shape(device, kernel, index - fixed, options->seed);
+                index < fixed ? device_shape(device, kernel, index) : sampled_shape(device, kernel, index - fixed, seed);
             if (index < SHAPES || fits(device, kernel, &shape))
-                status =
-                    check_case(reference, device, kernel, &sizes[size], &shape, options->seed * 1000 + size * SHAPES + index, &verdict);
+                status = check_case(reference, device, kernel, &sizes[size], &shape, seed * 1000 + size * SHAPES + index, verdict);
             if (status == HSAE_ERROR_LIMIT && index > 0) /* a driver may allow a kernel fewer work-items than the device */
                 status = HSAE_OK;
         }
-    double ns = 0;
+    return status;
+}
+
+static void print_figures(const struct figures *figures)
+{
+    if (figures->ns <= 0)
+        printf(", too short to time");
+    else
+        printf(", %10.0f ns, %7.2f %s, %6.2f x reference", figures->ns,
+               (figures->flops > 0 ? figures->flops : figures->bytes) / figures->ns, figures->flops > 0 ? "GFLOP/s" : "GB/s",
+               figures->reference_ns / figures->ns);
+}
+
+static void check_kernel_on(hsae_device *reference, hsae_device *device, enum hsae_kernel kernel, const struct options *options,
+                            uint64_t seed, struct tally *tally)
+{
+    struct verdict verdict = {0};
+    struct figures figures = {0};
+    snprintf(open_line, sizeof open_line, "%s %-14s ", device->info.id, hsae_kernels[kernel].name);
+    printf("%s", open_line);
+    fflush(stdout);
+    hsae_status status = check_cases(reference, device, kernel, seed, &verdict);
     if (!status && !verdict.failed && options->bench)
-        status = bench(reference, device, kernel, options->seed, &ns);
+        status = bench(reference, device, kernel, seed, &figures);
     if (verdict.failed) {
         printf("FAILED (%s)\n", verdict.text);
         tally->failed++;
@@ -416,10 +449,13 @@ static void check_kernel_on(hsae_device *reference, hsae_device *device, enum hs
         printf("FAILED (%s: %s)\n", hsae_status_sentence(status), last_error);
         tally->failed++;
     } else {
-        printf("ok (at most %.2f of the tolerance)", verdict.worst);
-        printf(options->bench ? " %12.0f ns\n" : "\n", ns);
+        printf("ok, %4u cases, at most %.2f of the tolerance", verdict.cases, verdict.worst);
+        if (options->bench)
+            print_figures(&figures);
+        printf("\n");
         tally->passed++;
     }
+    open_line[0] = '\0';
 }
 
 /* Tests one device; one that cannot be opened has failed. */
@@ -432,9 +468,13 @@ static void check_device(hsae_context *context, hsae_device *reference, const ch
         return;
     }
     printf("%s: %s, %s\n", id, device->info.name, device->info.driver);
-    for (u32 kernel = 0; kernel < HSAE_KERNEL_COUNT; kernel++)
-        if (!options->kernel || strcmp(options->kernel, hsae_kernels[kernel].name) == 0)
-            check_kernel_on(reference, device, (enum hsae_kernel)kernel, options, tally);
+    for (uint64_t run = 0; run < options->repeat; run++) {
+        if (options->repeat > 1)
+            printf("seed %llu\n", (unsigned long long)(options->seed + run));
+        for (u32 kernel = 0; kernel < HSAE_KERNEL_COUNT; kernel++)
+            if (options_want(options, hsae_kernels[kernel].name))
+                check_kernel_on(reference, device, (enum hsae_kernel)kernel, options, options->seed + run, tally);
+    }
     hsae_device_close(&device);
 }
 
@@ -465,48 +505,30 @@ static void keep_error(void *user, hsae_log_level level, const char *message)
     if (level == HSAE_LOG_ERROR)
         snprintf(last_error, sizeof last_error, "%s", message);
     else if (level == HSAE_LOG_WARNING)
-        printf("warning: %s\n", message);
+        printf("%swarning: %s\n%s", open_line[0] ? "\n" : "", message, open_line);
 }
 
-static bool is_kernel(const char *name)
+static int list_kernels(const struct options *options)
 {
-    for (u32 k = 0; k < HSAE_KERNEL_COUNT; k++)
-        if (strcmp(name, hsae_kernels[k].name) == 0)
-            return true;
-    return false;
-}
-
-static bool parse(int argc, char **argv, struct options *options)
-{
-    for (int k = 1; k < argc; k++) {
-        const char *value = k + 1 < argc ? argv[k + 1] : NULL;
-        char *end = NULL;
-        if (strcmp(argv[k], "--bench") == 0) {
-            options->bench = true;
-            continue;
-        }
-        if (!value)
-            return false;
-        if (strcmp(argv[k], "--device") == 0)
-            options->device = strcmp(value, "all") == 0 ? NULL : value;
-        else if (strcmp(argv[k], "--kernel") == 0 && is_kernel(value))
-            options->kernel = value;
-        else if (strcmp(argv[k], "--seed") == 0 && (options->seed = strtoull(value, &end, 0), *value && !*end))
-            ;
-        else
-            return false;
-        k++;
-    }
-    return true;
+    for (u32 kernel = 0; kernel < HSAE_KERNEL_COUNT; kernel++)
+        if (options_want(options, hsae_kernels[kernel].name))
+            printf("%s\n", hsae_kernels[kernel].name);
+    return 0;
 }
 
 int main(int argc, char **argv)
 {
-    struct options options = {.seed = (uint64_t)time(NULL)};
-    if (!parse(argc, argv, &options)) {
-        fprintf(stderr, "usage: checkgpu [--device ID|all] [--kernel NAME] [--seed N] [--bench]\n");
+    struct options options = {.seed = (uint64_t)time(NULL), .repeat = 1};
+    if (!options_parse(argc, argv, &options)) {
+        fprintf(stderr, "%s", options_usage);
         return 2;
     }
+    if (options.help) {
+        printf("%s", options_usage);
+        return 0;
+    }
+    if (options.list)
+        return list_kernels(&options);
     hsae_context *context = NULL;
     const hsae_context_params params = {.log = keep_error};
     if (hsae_context_create(&params, &context))

@@ -48,6 +48,8 @@ struct check_kernel {
     void (*launch)(struct world *world, u32 index, struct check_job *job);
     /* Sets the tolerance of floats from the inputs and the expected result. NULL: all is exact. */
     void (*bounds)(const struct world *world, const struct check_job *job);
+    /* Operations of a launch, of kernels that are bound by them. NULL: not counted. */
+    double (*flops)(const struct check_job *job);
     /* Shapes that only this kernel is tested at, besides those of all kernels; devices that cannot run one leave it out. */
     const struct hsae_kernel_shape *shapes;
     u32 shape_count;

@@ -27,8 +27,8 @@ static void bounds(const struct world *w, const struct check_job *job)
         }
 }
 
-/* The defaults of GPUs (src/device/shape.c); then tiles larger and smaller than the cases, with one and with several lanes along the samples
- * and the features, one and several words of marks, from memory and through local memory. */
+/* The defaults of GPUs (src/device/shape.c); then tiles larger and smaller than the cases, with one and with several lanes along the
+ * samples and the features, one and several words of marks, from memory and through local memory. */
 #define TILE(group, cols, width, vectors, words, step, pad, prefetch)                                                           \
     {                                                                                                                           \
         .group_size = group, .columns = cols, .ranges = 1, .vector_width = width, .tile_vectors = vectors, .tile_words = words, \
@@ -41,5 +41,16 @@ static const struct hsae_kernel_shape shapes[] = {
     TILE(4, 3, 16, 1, 2, 0, 0, 0),
 };
 
-const struct check_kernel hsae_check_encode = {
-    .launches = launches_chunks, .launch = launch, .bounds = bounds, .shapes = shapes, .shape_count = sizeof shapes / sizeof *shapes};
+static double flops(const struct check_job *job)
+{
+    struct encode_args p;
+    memcpy(&p, job->args, sizeof p);
+    return 2.0 * p.count * p.rows * p.dim;
+}
+
+const struct check_kernel hsae_check_encode = {.launches = launches_chunks,
+                                               .launch = launch,
+                                               .bounds = bounds,
+                                               .flops = flops,
+                                               .shapes = shapes,
+                                               .shape_count = sizeof shapes / sizeof *shapes};

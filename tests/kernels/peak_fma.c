@@ -25,4 +25,11 @@ static void bounds(const struct world *w, const struct check_job *job)
     }
 }
 
-const struct check_kernel hsae_check_peak_fma = {.launches = launches_one, .launch = launch, .bounds = bounds};
+static double flops(const struct check_job *job)
+{
+    struct peak_fma_args p;
+    memcpy(&p, job->args, sizeof p);
+    return 2.0 * p.count * p.repeats;
+}
+
+const struct check_kernel hsae_check_peak_fma = {.launches = launches_one, .launch = launch, .bounds = bounds, .flops = flops};

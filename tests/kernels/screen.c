@@ -31,4 +31,11 @@ static void bounds(const struct world *w, const struct check_job *job)
         }
 }
 
-const struct check_kernel hsae_check_screen = {.launches = launches_chunks, .launch = launch, .bounds = bounds};
+static double flops(const struct check_job *job)
+{
+    struct screen_args p;
+    memcpy(&p, job->args, sizeof p);
+    return 2.0 * p.count * p.rows * p.stride;
+}
+
+const struct check_kernel hsae_check_screen = {.launches = launches_chunks, .launch = launch, .bounds = bounds, .flops = flops};
