@@ -4,17 +4,17 @@
 
 #include "base/context.h"
 #include <stdlib.h>
+#include <string.h>
 
 /* Floats whose chains keep a device busy, and the time at which a launch is long enough to be timed. */
 enum { CPU_CHAINS = 1 << 18, GPU_CHAINS = 1 << 22, LEAST_REPEATS = 64, MOST_REPEATS = 1 << 16 };
 static const double LONG_ENOUGH = 5e6; /* ns; a dispatch stays far below what drivers allow */
 enum { FMA_RUNS = 4, COPY_RUNS = 12 };
 
-/* The least time of `runs` runs of one launch on `count` floats. */
-static hsae_status time_launch(hsae_device *device, enum hsae_kernel kernel, uint32_t count, const void *args, struct hsae_buffer *from,
-                               struct hsae_buffer *to, int runs, double *ns)
+/* The least time of `runs` runs of one launch on `count` floats; of `launch` the kernel, buffers and arguments are set. */
+static hsae_status time_launch(hsae_device *device, struct hsae_launch launch, uint32_t count, int runs, double *ns)
 {
-    struct hsae_launch launch = {.kernel = kernel, .shape = hsae_shape(device, kernel, 1), .bindings = {from, to}, .args = args};
+    launch.shape = hsae_shape(device, launch.kernel, 1);
     uint64_t tile = (uint64_t)launch.shape.group_size * launch.shape.columns * launch.shape.vector_width;
     hsae_launch_groups(device, (count + tile - 1) / tile, &launch);
     struct hsae_sequence *sequence = NULL;
@@ -56,13 +56,15 @@ hsae_status hsae_bench_fma(hsae_device *device, double *flops)
     struct hsae_buffer *buffers[2] = {NULL, NULL};
     double ns = 0;
     hsae_status status = create_two(device, args.count * sizeof(f32), buffers);
+    struct hsae_launch launch = {.kernel = HSAE_KERNEL_peak_fma, .args = &args};
+    HSAE_BIND(&launch, peak_fma, .from = buffers[0], .to = buffers[1]);
     for (args.repeats = LEAST_REPEATS; !status; args.repeats *= 2) {
-        status = time_launch(device, HSAE_KERNEL_peak_fma, args.count, &args, buffers[0], buffers[1], 1, &ns);
+        status = time_launch(device, launch, args.count, 1, &ns);
         if (ns >= LONG_ENOUGH || args.repeats == MOST_REPEATS)
             break;
     }
     if (!status)
-        status = time_launch(device, HSAE_KERNEL_peak_fma, args.count, &args, buffers[0], buffers[1], FMA_RUNS, &ns);
+        status = time_launch(device, launch, args.count, FMA_RUNS, &ns);
     *flops = ns > 0 ? 2.0 * args.count * args.repeats / (ns * 1e-9) : 0;
     destroy_two(buffers);
     return status;
@@ -93,10 +95,12 @@ hsae_status hsae_bench_copy(hsae_device *device, uint64_t wanted, hsae_bench_res
     struct hsae_buffer *buffers[2] = {NULL, NULL};
     double ns = 0;
     hsae_status status = create_two(device, bytes, buffers);
+    struct hsae_launch launch = {.kernel = HSAE_KERNEL_peak_copy, .args = &args};
+    HSAE_BIND(&launch, peak_copy, .from = buffers[0], .to = buffers[1]);
     if (!status)
         status = touch(device, buffers[0]);
     if (!status)
-        status = time_launch(device, HSAE_KERNEL_peak_copy, args.count, &args, buffers[0], buffers[1], COPY_RUNS, &ns);
+        status = time_launch(device, launch, args.count, COPY_RUNS, &ns);
     destroy_two(buffers);
     out->copy_bytes = bytes;
     out->copy_bandwidth = ns > 0 ? 2.0 * (double)bytes / (ns * 1e-9) : 0;

@@ -58,6 +58,10 @@ struct hsae_launch {
     double work; /* multiply-adds or floats moved, roughly (speed.h); 0: not known, the launch is never cut */
 };
 
+/* HSAE_BIND(&launch, scan, .counts = ..., ...): the kernel's named buffers (kernels/kernel.h). */
+#define HSAE_BIND(launch, name, ...) \
+    memcpy((launch)->bindings, &(const struct hsae_##name##_buffers){__VA_ARGS__}, sizeof(struct hsae_##name##_buffers))
+
 /* Spreads `groups` work-groups over x and y as the device's limits ask; there may be a few more then. */
 void hsae_launch_groups(const struct hsae_device *device, uint64_t groups, struct hsae_launch *launch);
 

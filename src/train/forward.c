@@ -18,18 +18,19 @@ void hsae_record_load(const struct stack *stack, struct hsae_sequence *sequence,
 {
     floats = floats || !stack->screens;
     struct load_args args = {stack->rows, stack->padded, stack->dim, stack->stride, format, scale, floats};
-    LAUNCH(stack, sequence, load, 1, (uint64_t)stack->words * LOAD_BLOCKS(stack->stride), args, raw, stack->mean, stack->x,
-           floats ? stack->panels : stack->nil[0], stack->norms);
+    LAUNCH(stack, sequence, load, 1, (uint64_t)stack->words * LOAD_BLOCKS(stack->stride), args, .raw = raw, .mean = stack->mean,
+           .x = stack->x, .panels = floats ? stack->panels : stack->nil[0], .norms = stack->norms);
     struct quantize_args quantize = {stack->padded, stack->stride};
     if (!floats)
-        LAUNCH(stack, sequence, quantize, 1, stack->words, quantize, stack->x, stack->panels, stack->units);
+        LAUNCH(stack, sequence, quantize, 1, stack->words, quantize, .x = stack->x, .words = stack->panels, .units = stack->units);
 }
 
 void hsae_record_encode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
 {
     struct encode_args args = {first, first % stack->range_rows, count, stack->rows, stack->words, stack->dim, stack->stride};
-    LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, count), args, stack->panels,
-           stack->encoder.range[first / stack->range_rows], stack->table, stack->bits, stack->scratch);
+    LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, count), args, .panels = stack->panels,
+           .encoder = stack->encoder.range[first / stack->range_rows], .table = stack->table, .bits = stack->bits,
+           .scratch = stack->scratch);
 }
 
 static void record_screen(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
@@ -37,8 +38,9 @@ static void record_screen(const struct stack *stack, struct hsae_sequence *seque
     uint32_t tile = hsae_screen_tile(stack);
     struct screen_args args = {first,         first % stack->range_rows, count, stack->rows, stack->words,
                                stack->stride, SCREEN_MARGIN(stack->dim)};
-    LAUNCH(stack, sequence, screen, 1, ((uint64_t)count + tile - 1) / tile, args, stack->panels, stack->units, stack->x,
-           stack->encoder.range[first / stack->range_rows], stack->table, stack->rounded, stack->bits, stack->scratch);
+    LAUNCH(stack, sequence, screen, 1, ((uint64_t)count + tile - 1) / tile, args, .panels = stack->panels, .units = stack->units,
+           .x = stack->x, .encoder = stack->encoder.range[first / stack->range_rows], .table = stack->table, .rounded = stack->rounded,
+           .bits = stack->bits, .scratch = stack->scratch);
 }
 
 /* A chunk of features: all of one range of E. */
@@ -49,11 +51,12 @@ static void record_chunk(const struct stack *stack, struct hsae_sequence *sequen
     struct lists_fill_args fill = {
         first, count, stack->words, stack->features, stack->capacity, hsae_buffer_size(stack->history) > 64, stack->screens};
     (stack->screens ? record_screen : hsae_record_encode)(stack, sequence, first, count);
-    LAUNCH(stack, sequence, lists_count, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_count, count), lists_count, stack->bits,
-           stack->counts);
-    LAUNCH(stack, sequence, scan, 1, 1, scan, stack->counts, stack->starts, stack->control);
-    LAUNCH(stack, sequence, lists_fill, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_fill, count), fill, stack->control, stack->bits,
-           stack->starts, stack->table, stack->scratch, stack->pairs, stack->fired, stack->word_starts, stack->history);
+    LAUNCH(stack, sequence, lists_count, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_count, count), lists_count, .bits = stack->bits,
+           .counts = stack->counts);
+    LAUNCH(stack, sequence, scan, 1, 1, scan, .counts = stack->counts, .starts = stack->starts, .control = stack->control);
+    LAUNCH(stack, sequence, lists_fill, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_fill, count), fill, .control = stack->control,
+           .bits = stack->bits, .starts = stack->starts, .table = stack->table, .scratch = stack->scratch, .pairs = stack->pairs,
+           .active_count = stack->fired, .word_starts = stack->word_starts, .history = stack->history);
 }
 
 void hsae_record_lists(const struct stack *stack, struct hsae_sequence *sequence)
@@ -69,14 +72,15 @@ void hsae_record_lists(const struct stack *stack, struct hsae_sequence *sequence
     struct samples_base_args base = {stack->levels, stack->rows, stack->words, stack->block};
     struct scan_args scan = {0, (u32)lists, 0};
     struct samples_fill_args fill = {stack->levels, stack->rows, stack->words, stack->block};
-    LAUNCH(stack, sequence, samples_count, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_count, items), samples_count, stack->bits,
-           stack->tree, stack->levels_table, stack->tally);
-    LAUNCH(stack, sequence, samples_base, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_base, lists), base, stack->levels_table,
-           stack->tally, stack->totals);
-    LAUNCH(stack, sequence, scan, 1, 1, scan, stack->totals, stack->sample_starts, stack->control);
-    LAUNCH(stack, sequence, samples_fill, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_fill, items), fill, stack->bits, stack->tree,
-           stack->levels_table, stack->table, stack->control, stack->word_starts, stack->pairs, stack->sample_starts, stack->tally,
-           stack->samples, stack->positions);
+    LAUNCH(stack, sequence, samples_count, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_count, items), samples_count, .bits = stack->bits,
+           .tree = stack->tree, .levels = stack->levels_table, .tally = stack->tally);
+    LAUNCH(stack, sequence, samples_base, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_base, lists), base, .levels = stack->levels_table,
+           .tally = stack->tally, .totals = stack->totals);
+    LAUNCH(stack, sequence, scan, 1, 1, scan, .counts = stack->totals, .starts = stack->sample_starts, .control = stack->control);
+    LAUNCH(stack, sequence, samples_fill, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_fill, items), fill, .bits = stack->bits,
+           .tree = stack->tree, .levels = stack->levels_table, .table = stack->table, .control = stack->control,
+           .word_starts = stack->word_starts, .pairs = stack->pairs, .sample_starts = stack->sample_starts, .tally = stack->tally,
+           .samples = stack->samples, .positions = stack->positions);
 }
 
 void hsae_record_decode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
@@ -91,8 +95,8 @@ void hsae_record_decode(const struct stack *stack, struct hsae_sequence *sequenc
         args.level = l;
         args.count = hsae_residual_levels(stack, l, first + count);
         args.row = hsae_residual_row(stack, l);
-        LAUNCH(stack, sequence, decode, stack->ranges, (uint64_t)args.count * stack->slices * stack->rows, args, stack->x, stack->bias,
-               RANGES4(stack, stack->decoder), stack->flags, stack->sample_starts, stack->samples, stack->control, hsae_residual(stack, l),
-               stack->loss);
+        LAUNCH(stack, sequence, decode, stack->ranges, (uint64_t)args.count * stack->slices * stack->rows, args, .x = stack->x,
+               .bias = stack->bias, .D = RANGES4(stack, stack->decoder), .flags = stack->flags, .sample_starts = stack->sample_starts,
+               .samples = stack->samples, .control = stack->control, .residual = hsae_residual(stack, l), .loss = stack->loss);
     }
 }

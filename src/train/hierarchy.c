@@ -44,7 +44,7 @@ static void record_rows(const struct relink *relink, struct hsae_sequence *seque
     bool decoder = relink->config->similarity == HSAE_SIMILARITY_DECODER;
     const struct ranged *source = decoder ? &stack->decoder : &stack->encoder;
     struct relink_rows_args args = {first, count, padded, stack->stride, stack->range_rows, decoder, out == stack->panels};
-    LAUNCH(stack, sequence, relink_rows, stack->ranges, padded, args, RANGES4(stack, *source), stack->flags, out);
+    LAUNCH(stack, sequence, relink_rows, stack->ranges, padded, args, .S = RANGES4(stack, *source), .flags = stack->flags, .unit = out);
 }
 
 /* Groups of relink_count: tiles of parents and children. */
@@ -63,7 +63,7 @@ static void record_similarity(struct relink *relink, struct hsae_sequence *seque
     if (relink->config->similarity == HSAE_SIMILARITY_COACTIVATION) {
         struct relink_count_args count = {
             stack->first[relink->level] + child, children, stack->padded, above, parents, stack->features, stack->words};
-        LAUNCH(stack, sequence, relink_count, 1, count_groups(stack, parents), count, stack->history, stack->scratch);
+        LAUNCH(stack, sequence, relink_count, 1, count_groups(stack, parents), count, .history = stack->history, .counts = stack->scratch);
         return;
     }
     record_rows(relink, sequence, above, parents, parents, relink->rows);
@@ -74,8 +74,8 @@ static void record_similarity(struct relink *relink, struct hsae_sequence *seque
         return;
     }
     struct encode_args encode = {0, 0, parents, children, stack->words, stack->dim, stack->stride};
-    LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, parents), encode, stack->panels, relink->rows, relink->table, stack->bits,
-           stack->scratch);
+    LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, parents), encode, .panels = stack->panels, .encoder = relink->rows,
+           .table = relink->table, .bits = stack->bits, .scratch = stack->scratch);
 }
 
 /* All parents against one block of children. */
@@ -89,8 +89,8 @@ static void record_block(struct relink *relink, struct hsae_sequence *sequence, 
         count = relink->rows_room < relink->parents - parent ? relink->rows_room : relink->parents - parent;
         struct relink_best_args best = {child, children, stack->padded, parent, count, relink->candidates};
         record_similarity(relink, sequence, child, children, parent, count);
-        LAUNCH(stack, sequence, relink_best, 1, hsae_groups_for(stack, HSAE_KERNEL_relink_best, children), best, stack->scratch,
-               relink->cursor, relink->best);
+        LAUNCH(stack, sequence, relink_best, 1, hsae_groups_for(stack, HSAE_KERNEL_relink_best, children), best,
+               .similarity = stack->scratch, .cursor = relink->cursor, .best = relink->best);
     }
 }
 

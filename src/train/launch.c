@@ -5,12 +5,12 @@
 #include <string.h>
 
 void hsae_stack_launch(const struct stack *stack, struct hsae_sequence *sequence, enum hsae_kernel kernel, uint32_t ranges, uint64_t groups,
-                       const void *args, struct hsae_buffer *const *bindings, size_t count)
+                       const void *args, const void *buffers, size_t bytes)
 {
     struct hsae_launch launch = {.kernel = kernel, .shape = hsae_shape(stack->device, kernel, ranges), .args = args};
     launch.work = hsae_launch_work(stack, kernel, groups, args);
     hsae_launch_groups(stack->device, groups, &launch);
-    memcpy(launch.bindings, bindings, count * sizeof *bindings);
+    memcpy(launch.bindings, buffers, bytes);
     hsae_sequence_launch(sequence, &launch);
 }
 

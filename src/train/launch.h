@@ -6,16 +6,18 @@
 #include "stack.h"
 
 /* Adds one launch of `groups` work-groups (a linear count) to a sequence; errors stick (device/device.h). `ranges` is 1 or stack->ranges.
- * Bindings: `count` buffers. */
+ * `buffers`: the kernel's struct of named buffers (kernels/kernel.h), of so many bytes. */
 void hsae_stack_launch(const struct stack *stack, struct hsae_sequence *sequence, enum hsae_kernel kernel, uint32_t ranges, uint64_t groups,
-                       const void *args, struct hsae_buffer *const *bindings, size_t count);
-/* LAUNCH(stack, sequence, scan, 1, groups, ((struct scan_args){...}), buffers...) */
-#define LAUNCH(stack, sequence, name, ranges, groups, args, ...)                                                         \
-    hsae_stack_launch(stack, sequence, HSAE_KERNEL_##name, ranges, groups, &args, (struct hsae_buffer *[]){__VA_ARGS__}, \
-                      sizeof((struct hsae_buffer *[]){__VA_ARGS__}) / sizeof(struct hsae_buffer *))
-/* The four bindings of a tensor. */
-#define RANGES4(stack, tensor) \
-    RANGE_AT(stack, tensor, 0), RANGE_AT(stack, tensor, 1), RANGE_AT(stack, tensor, 2), RANGE_AT(stack, tensor, 3)
+                       const void *args, const void *buffers, size_t bytes);
+/* LAUNCH(stack, sequence, scan, 1, groups, args, .counts = ..., .starts = ...) */
+#define LAUNCH(stack, sequence, name, ranges, groups, args, ...)                                                                      \
+    hsae_stack_launch(stack, sequence, HSAE_KERNEL_##name, ranges, groups, &args, &(const struct hsae_##name##_buffers){__VA_ARGS__}, \
+                      sizeof(struct hsae_##name##_buffers))
+/* The four buffers of a tensor. */
+#define RANGES4(stack, tensor)                                                                                         \
+    {                                                                                                                  \
+        RANGE_AT(stack, tensor, 0), RANGE_AT(stack, tensor, 1), RANGE_AT(stack, tensor, 2), RANGE_AT(stack, tensor, 3) \
+    }
 #define RANGE_AT(stack, tensor, k) ((tensor).range[k] ? (tensor).range[k] : (stack)->nil[k])
 
 /* Ends a sequence, runs it once, waits for it and destroys it. */

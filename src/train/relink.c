@@ -22,8 +22,9 @@ static hsae_status refresh_flags(hsae_trainer *trainer)
     hsae_status status = hsae_sequence_create(stack->device, "flags", false, &sequence);
     if (status)
         return status;
-    LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), args, trainer->flight[0].clock,
-           stack->levels_table, stack->tree, trainer->last_fired, stack->places, stack->flags);
+    LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), args, .clock = trainer->flight[0].clock,
+           .levels = stack->levels_table, .tree = stack->tree, .last_fired = trainer->last_fired, .places = stack->places,
+           .flags = stack->flags);
     return hsae_stack_run_once(stack, &sequence);
 }
 

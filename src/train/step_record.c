@@ -20,9 +20,11 @@ void hsae_record_step_lists(const hsae_trainer *trainer, struct hsae_sequence *s
     struct prepare_args prepare = {stack->levels, stack->rows, stack->words * LOAD_BLOCKS(stack->stride), trainer->config.ghost,
                                    (f32)trainer->config.lambda_init};
     hsae_record_load(stack, sequence, flight->raw, format_of(trainer->dtype), trainer->scale, false);
-    LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), swap, flight->clock, stack->levels_table,
-           stack->tree, trainer->last_fired, stack->places, stack->flags);
-    LAUNCH(stack, sequence, prepare, 1, 1, prepare, flight->clock, stack->levels_table, stack->flags, stack->norms, stack->control);
+    LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), swap, .clock = flight->clock,
+           .levels = stack->levels_table, .tree = stack->tree, .last_fired = trainer->last_fired, .places = stack->places,
+           .flags = stack->flags);
+    LAUNCH(stack, sequence, prepare, 1, 1, prepare, .clock = flight->clock, .levels = stack->levels_table, .flags = stack->flags,
+           .norms = stack->norms, .control = stack->control);
     hsae_record_lists(stack, sequence);
 }
 
@@ -35,10 +37,11 @@ static void record_family(const hsae_trainer *trainer, struct hsae_sequence *seq
     uint32_t below = stack->features - stack->first[1];
     struct family_dot_args dot = {stack->first[1], below, stack->stride, stack->range_rows};
     struct family_args family = {stack->levels, stack->rows};
-    LAUNCH(stack, sequence, family_dot, stack->ranges, below, dot, RANGES4(stack, stack->decoder), stack->tree, stack->flags,
-           trainer->dots);
+    LAUNCH(stack, sequence, family_dot, stack->ranges, below, dot, .D = RANGES4(stack, stack->decoder), .tree = stack->tree,
+           .flags = stack->flags, .dots = trainer->dots);
     LAUNCH(stack, sequence, family, 1, hsae_groups_for(stack, HSAE_KERNEL_family, (uint64_t)stack->levels * stack->rows), family,
-           stack->control, stack->tree, stack->sample_starts, stack->samples, stack->positions, trainer->dots, trainer->kin);
+           .control = stack->control, .tree = stack->tree, .sample_starts = stack->sample_starts, .samples = stack->samples,
+           .positions = stack->positions, .dots = trainer->dots, .kin = trainer->kin);
 }
 
 /* The sums of the segments of all levels: from D before any part of the forest is updated. */
@@ -49,7 +52,8 @@ static void record_segments(const hsae_trainer *trainer, struct hsae_sequence *s
     if (!hsae_uses_segments(stack))
         return;
     struct segments_args segments = {stack->features, SEGMENT_PAIRS(stack->rows), room};
-    LAUNCH(stack, sequence, segments, 1, 1, segments, stack->starts, stack->control, stack->table, trainer->owners);
+    LAUNCH(stack, sequence, segments, 1, 1, segments, .starts = stack->starts, .control = stack->control, .table = stack->table,
+           .owners = trainer->owners);
     struct segment_rows_args rows = {
         .padded = stack->padded,
         .room = room,
@@ -66,9 +70,11 @@ static void record_segments(const hsae_trainer *trainer, struct hsae_sequence *s
         rows.count = rows.count < most ? rows.count : most;
         rows.residual_row = hsae_residual_row(stack, l);
         rows.above_row = hsae_residual_row(stack, above);
-        LAUNCH(stack, sequence, segment_rows, stack->ranges, room, rows, stack->control, stack->flags, stack->starts, stack->pairs,
-               stack->samples, trainer->owners, stack->levels_table, trainer->kin, trainer->terms, RANGES4(stack, stack->decoder),
-               stack->table, stack->x, hsae_residual(stack, l), hsae_residual(stack, above), trainer->sums);
+        LAUNCH(stack, sequence, segment_rows, stack->ranges, room, rows, .control = stack->control, .flags = stack->flags,
+               .starts = stack->starts, .pairs = stack->pairs, .samples = stack->samples, .owners = trainer->owners,
+               .levels = stack->levels_table, .kin = trainer->kin, .terms = trainer->terms, .D = RANGES4(stack, stack->decoder),
+               .table = stack->table, .x = stack->x, .residual = hsae_residual(stack, l), .above = hsae_residual(stack, above),
+               .sums = trainer->sums);
     }
 }
 
@@ -106,10 +112,12 @@ static void record_update(const hsae_trainer *trainer, struct hsae_sequence *seq
     uint32_t last = (stack->first[l + 1] - 1) / stack->range_rows;
     for (uint32_t range = stack->first[l] / stack->range_rows; range <= last && part->ranks[l]; range++) {
         args.base = range * stack->range_rows;
-        LAUNCH(stack, sequence, update, stack->ranges, chunk >= 0 ? hsae_ghost_chunk(stack) : args.ranks, args, stack->control, stack->tree,
-               stack->flags, stack->starts, stack->pairs, stack->samples, trainer->kin, trainer->terms, RANGES4(stack, stack->decoder),
-               stack->encoder.range[range], trainer->encoder_v.range[range], trainer->decoder_v.range[range], stack->table, stack->places,
-               stack->x, hsae_residual(stack, l), hsae_residual(stack, l ? l - 1 : 0), ready);
+        LAUNCH(stack, sequence, update, stack->ranges, chunk >= 0 ? hsae_ghost_chunk(stack) : args.ranks, args, .control = stack->control,
+               .tree = stack->tree, .flags = stack->flags, .starts = stack->starts, .pairs = stack->pairs, .samples = stack->samples,
+               .kin = trainer->kin, .terms = trainer->terms, .D = RANGES4(stack, stack->decoder), .encoder = stack->encoder.range[range],
+               .encoder_v = trainer->encoder_v.range[range], .decoder_v = trainer->decoder_v.range[range], .table = stack->table,
+               .places = stack->places, .x = stack->x, .residual = hsae_residual(stack, l), .above = hsae_residual(stack, l ? l - 1 : 0),
+               .ready = ready);
     }
 }
 
@@ -121,10 +129,11 @@ static void record_ghosts(const hsae_trainer *trainer, struct hsae_sequence *seq
         return;
     struct ghost_args ghost = {l, stack->first[l], hsae_residual_row(stack, l), stack->rows, stack->stride, stack->range_rows};
     struct ghost_scale_args scale = {l, stack->rows, stack->padded, stack->slices};
-    LAUNCH(stack, sequence, ghost, stack->ranges, stack->rows, ghost, stack->x, RANGES4(stack, stack->encoder),
-           RANGES4(stack, stack->decoder), stack->flags, stack->control, stack->table, hsae_residual(stack, l), trainer->ghost[l],
-           trainer->ghost_losses[l]);
-    LAUNCH(stack, sequence, ghost_scale, 1, 1, scale, stack->control, trainer->ghost_losses[l], stack->loss, trainer->ghost_weights[l]);
+    LAUNCH(stack, sequence, ghost, stack->ranges, stack->rows, ghost, .x = stack->x, .E = RANGES4(stack, stack->encoder),
+           .D = RANGES4(stack, stack->decoder), .flags = stack->flags, .control = stack->control, .table = stack->table,
+           .residual = hsae_residual(stack, l), .ghost = trainer->ghost[l], .losses = trainer->ghost_losses[l]);
+    LAUNCH(stack, sequence, ghost_scale, 1, 1, scale, .control = stack->control, .losses = trainer->ghost_losses[l], .loss = stack->loss,
+           .weights = trainer->ghost_weights[l]);
 }
 
 /* The update of a part of the forest, levels from the last to the first: a parent's update needs its children's products. */
@@ -136,9 +145,9 @@ static void record_part(const hsae_trainer *trainer, struct hsae_sequence *seque
         for (uint32_t chunk = 0; chunk < trainer->ghost_capacity[l]; chunk += ghosts) {
             struct ghost_rows_args rows = {
                 l, stack->first[l], chunk, ghosts, part->rank[l], part->ranks[l], stack->rows, stack->stride, stack->range_rows};
-            LAUNCH(stack, sequence, ghost_rows, stack->ranges, ghosts, rows, stack->x, RANGES4(stack, stack->encoder),
-                   RANGES4(stack, stack->decoder), stack->flags, stack->control, stack->table, trainer->ghost[l], trainer->ghost_weights[l],
-                   stack->tree, trainer->ghost_rows);
+            LAUNCH(stack, sequence, ghost_rows, stack->ranges, ghosts, rows, .x = stack->x, .E = RANGES4(stack, stack->encoder),
+                   .D = RANGES4(stack, stack->decoder), .flags = stack->flags, .control = stack->control, .table = stack->table,
+                   .ghost = trainer->ghost[l], .weights = trainer->ghost_weights[l], .tree = stack->tree, .rows = trainer->ghost_rows);
             record_update(trainer, sequence, part, l, chunk);
         }
         record_update(trainer, sequence, part, l, -1);
@@ -168,8 +177,8 @@ static void record_bias(const hsae_trainer *trainer, struct hsae_sequence *seque
         args.level = l;
         args.count = hsae_residual_levels(stack, l, stack->levels);
         args.row = hsae_residual_row(stack, l);
-        LAUNCH(stack, sequence, bias, 1, args.count * column_groups(stack, HSAE_KERNEL_bias), args, stack->control, hsae_residual(stack, l),
-               stack->bias, trainer->bias_v);
+        LAUNCH(stack, sequence, bias, 1, args.count * column_groups(stack, HSAE_KERNEL_bias), args, .control = stack->control,
+               .residual = hsae_residual(stack, l), .bias = stack->bias, .bias_v = trainer->bias_v);
     }
 }
 
@@ -178,7 +187,7 @@ static void record_variance(const hsae_trainer *trainer, struct hsae_sequence *s
 {
     const struct stack *stack = &trainer->stack;
     struct variance_args args = {stack->rows, stack->stride};
-    LAUNCH(stack, sequence, variance, 1, column_groups(stack, HSAE_KERNEL_variance), args, stack->x, trainer->squares);
+    LAUNCH(stack, sequence, variance, 1, column_groups(stack, HSAE_KERNEL_variance), args, .x = stack->x, .squares = trainer->squares);
 }
 
 /* The end of a step: the sparsity controller, metrics, when each feature was last active. */
@@ -198,8 +207,9 @@ static void record_control(const hsae_trainer *trainer, struct hsae_sequence *se
         (f32)config->sparsity_eta,
         (f32)config->sparsity_kappa,
     };
-    LAUNCH(stack, sequence, control, 1, stack->levels, args, stack->levels_table, stack->loss, trainer->terms, stack->fired,
-           trainer->squares, stack->starts, trainer->last_fired, stack->control, flight->status);
+    LAUNCH(stack, sequence, control, 1, stack->levels, args, .levels = stack->levels_table, .loss = stack->loss, .terms = trainer->terms,
+           .active_count = stack->fired, .squares = trainer->squares, .starts = stack->starts, .last_fired = trainer->last_fired,
+           .control = stack->control, .status = flight->status);
 }
 
 /* All launches of a step, in their order. */
