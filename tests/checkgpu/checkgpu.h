@@ -7,6 +7,8 @@
 #ifndef HSAE_TESTS_CHECKGPU_H
 #define HSAE_TESTS_CHECKGPU_H
 
+#include <stddef.h>
+
 #include "device/device.h"
 
 /* A quiet NaN that no kernel makes: what was never written. */
@@ -38,6 +40,20 @@ struct check_job {
     u32 *expected[HSAE_MAX_BINDINGS];
     f32 *tolerance[HSAE_MAX_BINDINGS];
 };
+
+/* struct check_NAME_words: the bindings of a kernel by name; SLOT(NAME, binding): the number of one. */
+#define CHECK_WORDS_READ(name)                struct check_words *name;
+#define CHECK_WORDS_WRITE(name)               struct check_words *name;
+#define CHECK_WORDS_MODIFY(name)              struct check_words *name;
+#define CHECK_WORDS_READ4(name)               struct check_words *name[HSAE_MAX_RANGES];
+#define CHECK_WORDS_MODIFY4(name)             struct check_words *name[HSAE_MAX_RANGES];
+#define CHECK_WORDS_OF(use, slot, type, name) CHECK_WORDS_##use(name)
+#define CHECK_WORDS(kernel, ...)          \
+    struct check_##kernel##_words {       \
+        BINDINGS_##kernel(CHECK_WORDS_OF) \
+    };
+HSAE_KERNEL_LIST(CHECK_WORDS)
+#define SLOT(kernel, name) ((u32)(offsetof(struct check_##kernel##_words, name) / sizeof(struct check_words *)))
 
 struct world;
 

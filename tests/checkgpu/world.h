@@ -148,25 +148,14 @@ static inline f32 world_residual(const struct world *world, u32 level, u32 b, u3
 
 /* ---- jobs ---- */
 
-/* Binds from `slot` on and returns the next slot. */
-static inline u32 job_bind(struct check_job *job, u32 slot, struct check_words *words)
-{
-    job->bindings[slot] = words;
-    return slot + 1;
-}
-static inline u32 job_bind4(struct check_job *job, u32 slot, struct check_words *ranges)
-{
-    for (u32 range = 0; range < HSAE_MAX_RANGES; range++)
-        slot = job_bind(job, slot, &ranges[range]);
-    return slot;
-}
-#define JOB_BIND(job, ...)                                                   \
-    do {                                                                     \
-        struct check_words *const bound_[] = {__VA_ARGS__};                  \
-        for (u32 slot_ = 0; slot_ < sizeof bound_ / sizeof *bound_; slot_++) \
-            job_bind(job, slot_, bound_[slot_]);                             \
-    } while (0)
-#define WORDS4(ranges) &(ranges)[0], &(ranges)[1], &(ranges)[2], &(ranges)[3]
+/* JOB_BIND(job, decode, .x = &w->x, ...) */
+#define JOB_BIND(job, name, ...) \
+    memcpy((job)->bindings, &(const struct check_##name##_words){__VA_ARGS__}, sizeof(struct check_##name##_words))
+/* A tensor in ranges. */
+#define WORDS4(ranges)                                         \
+    {                                                          \
+        &(ranges)[0], &(ranges)[1], &(ranges)[2], &(ranges)[3] \
+    }
 /* JOB_ARGS(job, decode, .level = l, ...) */
 #define JOB_ARGS(job, name, ...) memcpy((job)->args, &(const struct name##_args){__VA_ARGS__}, sizeof(struct name##_args))
 /* Groups for that many work-groups by linear number: in two dimensions and with spare ones where there are several. */

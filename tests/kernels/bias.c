@@ -8,7 +8,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     struct world_levels levels = world_levels(w, index);
     JOB_ARGS(job, bias, .level = levels.first, .count = levels.count, .row = levels.row, .rows = w->size.rows, .padded = w->padded,
              .stride = w->stride, .beta2 = w->beta2, .one_minus_beta2 = 1 - w->beta2, .epsilon = w->epsilon);
-    JOB_BIND(job, &w->control, levels.residual, &w->bias, &w->bias_v);
+    JOB_BIND(job, bias, .control = &w->control, .residual = levels.residual, .bias = &w->bias, .bias_v = &w->bias_v);
     job_groups(job, levels.count * ((w->width + tile - 1) / tile));
 }
 
@@ -27,8 +27,8 @@ static void bounds(const struct world *w, const struct check_job *job)
         }
         struct estimate g = {share * sum, share * bound_sum(p.rows, scale) + bound_ulps(4, share * sum)};
         struct adam_estimate stepped = bound_adam(&adam, g, words_f32(&w->bias, at), words_f32(&w->bias_v, at));
-        job->tolerance[2][at] = (f32)stepped.w.off;
-        job->tolerance[3][at] = (f32)stepped.v.off;
+        job->tolerance[SLOT(bias, bias)][at] = (f32)stepped.w.off;
+        job->tolerance[SLOT(bias, bias_v)][at] = (f32)stepped.v.off;
     }
 }
 

@@ -7,7 +7,8 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     (void)index;
     JOB_ARGS(job, control, .levels = w->size.levels, .rows = w->size.rows, .padded = w->padded, .slices = w->size.slices,
              .features = w->features, .stride = w->stride, .rho = w->rho, .one_minus_momentum = 0.02f, .eta = 0.01f, .kappa = 0.003f);
-    JOB_BIND(job, &w->levels, &w->loss, &w->terms, &w->active_count, &w->squares, &w->starts, &w->last_fired, &w->control, &w->status);
+    JOB_BIND(job, control, .levels = &w->levels, .loss = &w->loss, .terms = &w->terms, .active_count = &w->active_count,
+             .squares = &w->squares, .starts = &w->starts, .last_fired = &w->last_fired, .control = &w->control, .status = &w->status);
     job_groups_exact(job, w->size.levels);
 }
 
@@ -27,13 +28,14 @@ static void bounds(const struct world *w, const struct check_job *job)
 {
     if (world_halted(w))
         return;
-    f32 *control = job->tolerance[7], *status = job->tolerance[8];
-    status[STATUS_VARIANCE] = (f32)bound_sum(w->stride, bits_f32(job->expected[8][STATUS_VARIANCE]));
+    f32 *control = job->tolerance[SLOT(control, control)], *status = job->tolerance[SLOT(control, status)];
+    status[STATUS_VARIANCE] = (f32)bound_sum(w->stride, bits_f32(job->expected[SLOT(control, status)][STATUS_VARIANCE]));
     for (u32 l = 0; l < w->size.levels; l++) {
         u32 at = CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS, figures = STATUS_LEVELS + l * STATUS_LEVEL_WORDS;
-        const u32 *expected = job->expected[8] + figures;
+        const u32 *expected = job->expected[SLOT(control, status)] + figures;
         f32 reconstruction = bits_f32(expected[STATUS_RECONSTRUCTION]), l0 = bits_f32(expected[STATUS_L0]);
-        f32 average = words_f32(&w->control, at + CONTROL_AVERAGE), lambda = bits_f32(job->expected[7][at + CONTROL_LAMBDA]);
+        f32 average = words_f32(&w->control, at + CONTROL_AVERAGE),
+            lambda = bits_f32(job->expected[SLOT(control, control)][at + CONTROL_LAMBDA]);
         status[figures + STATUS_RECONSTRUCTION] =
             (f32)(bound_sum(w->size.rows * w->size.slices, reconstruction) + bound_ulps(4, reconstruction));
         status[figures + STATUS_L0] = (f32)bound_ulps(4, l0);

@@ -7,7 +7,8 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     struct world_levels levels = world_levels(w, index);
     JOB_ARGS(job, decode, .level = levels.first, .count = levels.count, .levels = w->size.levels, .row = levels.row, .rows = w->size.rows,
              .padded = w->padded, .stride = w->stride, .range_rows = w->range_rows, .slices = w->size.slices);
-    JOB_BIND(job, &w->x, &w->bias, WORDS4(w->D), &w->flags, &w->sample_starts, &w->samples, &w->control, levels.residual, &w->loss);
+    JOB_BIND(job, decode, .x = &w->x, .bias = &w->bias, .D = WORDS4(w->D), .flags = &w->flags, .sample_starts = &w->sample_starts,
+             .samples = &w->samples, .control = &w->control, .residual = levels.residual, .loss = &w->loss);
     job_groups(job, levels.count * w->size.slices * w->size.rows);
 }
 
@@ -39,10 +40,10 @@ static void bound_level(const struct world *w, const struct check_job *job, cons
             for (u32 c = slice * share; c < (slice + 1) * share && c < w->stride; c++) {
                 u32 at = (world_residual_row(w, level) + b) * w->stride + c;
                 double scale = magnitude(w, level, b, c, &terms), off = bound_sum(terms, scale);
-                job->tolerance[10][at] = (f32)off;
-                carried += 2 * fabs(bits_f32(job->expected[10][at])) * off;
+                job->tolerance[SLOT(decode, residual)][at] = (f32)off;
+                carried += 2 * fabs(bits_f32(job->expected[SLOT(decode, residual)][at])) * off;
             }
-            job->tolerance[11][loss] = (f32)(carried + bound_sum(share, bits_f32(job->expected[11][loss])));
+            job->tolerance[SLOT(decode, loss)][loss] = (f32)(carried + bound_sum(share, bits_f32(job->expected[SLOT(decode, loss)][loss])));
         }
 }
 

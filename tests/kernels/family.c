@@ -6,7 +6,8 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 {
     (void)index;
     JOB_ARGS(job, family, .levels = w->size.levels, .rows = w->size.rows);
-    JOB_BIND(job, &w->control, &w->tree, &w->sample_starts, &w->samples, &w->positions, &w->dots, &w->kin);
+    JOB_BIND(job, family, .control = &w->control, .tree = &w->tree, .sample_starts = &w->sample_starts, .samples = &w->samples,
+             .positions = &w->positions, .dots = &w->dots, .kin = &w->kin);
     job_items(job, w->size.levels * w->size.rows);
 }
 
@@ -40,7 +41,7 @@ static void bounds(const struct world *w, const struct check_job *job)
         return;
     for (u32 list = 0; list < w->totals.count; list++)
         for (u32 q = w->sample_starts.at[list]; q < w->sample_starts.at[list + 1]; q++)
-            bound_pair(w, list, q, job->tolerance[6] + (size_t)w->positions.at[q] * KIN_WORDS);
+            bound_pair(w, list, q, job->tolerance[SLOT(family, kin)] + (size_t)w->positions.at[q] * KIN_WORDS);
 }
 
 const struct check_kernel hsae_check_family = {

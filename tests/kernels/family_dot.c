@@ -11,7 +11,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 {
     (void)index;
     JOB_ARGS(job, family_dot, .first = w->first[1], .count = w->features - w->first[1], .stride = w->stride, .range_rows = w->range_rows);
-    JOB_BIND(job, WORDS4(w->D), &w->tree, &w->flags, &w->dots);
+    JOB_BIND(job, family_dot, .D = WORDS4(w->D), .tree = &w->tree, .flags = &w->flags, .dots = &w->dots);
     job_groups(job, w->features - w->first[1]);
 }
 
@@ -22,7 +22,7 @@ static void bounds(const struct world *w, const struct check_job *job)
         double scale = 0;
         for (u32 c = 0; c < w->size.dim && parent != NONE; c++)
             scale += fabs((double)world_decoder(w, j, c) * world_decoder(w, parent, c));
-        job->tolerance[6][j] = (f32)bound_sum(w->size.dim, scale);
+        job->tolerance[SLOT(family_dot, dots)][j] = (f32)bound_sum(w->size.dim, scale);
     }
 }
 

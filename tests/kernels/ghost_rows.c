@@ -14,8 +14,9 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     JOB_ARGS(job, ghost_rows, .level = level, .first = w->first[level], .chunk = chunk * count, .count = count,
              .rank = w->first[level] + (upper ? half : 0), .ranks = upper ? w->size.features[level] - half : half, .rows = w->size.rows,
              .stride = w->stride, .range_rows = w->range_rows);
-    JOB_BIND(job, &w->x, WORDS4(w->E), WORDS4(w->D), &w->flags, &w->control, &w->table, &w->ghost[level], &w->weights[level], &w->tree,
-             &w->rows[level][chunk]);
+    JOB_BIND(job, ghost_rows, .x = &w->x, .E = WORDS4(w->E), .D = WORDS4(w->D), .flags = &w->flags, .control = &w->control,
+             .table = &w->table, .ghost = &w->ghost[level], .weights = &w->weights[level], .tree = &w->tree,
+             .rows = &w->rows[level][chunk]);
     job_groups(job, count);
 }
 
@@ -61,7 +62,7 @@ static void bounds(const struct world *w, const struct check_job *job)
         memset(sums.encoder, 0, w->stride * sizeof *sums.encoder);
         for (u32 b = 0; b < p.rows; b++)
             add_sample(w, p.level, feature, b, &sums);
-        f32 *row = job->tolerance[15] + 2 * (size_t)k * length;
+        f32 *row = job->tolerance[SLOT(ghost_rows, rows)] + 2 * (size_t)k * length;
         for (u32 c = 0; c < length; c++) {
             row[c] = (f32)sum_estimate(c < w->stride ? &sums.decoder[c] : &sums.radial).off;
             row[length + c] = (f32)sum_estimate(c < w->stride ? &sums.encoder[c] : &sums.bias).off;

@@ -10,7 +10,7 @@ static u32 launches(const struct world *world)
 static void launch(struct world *w, u32 index, struct check_job *job)
 {
     JOB_ARGS(job, ghost_scale, .level = index, .rows = w->size.rows, .padded = w->padded, .slices = w->size.slices);
-    JOB_BIND(job, &w->control, &w->losses[index], &w->loss, &w->weights[index]);
+    JOB_BIND(job, ghost_scale, .control = &w->control, .losses = &w->losses[index], .loss = &w->loss, .weights = &w->weights[index]);
     job_groups_exact(job, 1);
 }
 
@@ -19,8 +19,8 @@ static void bounds(const struct world *w, const struct check_job *job)
 {
     double relative = bound_sum(w->size.rows, 1) + bound_sum(w->size.rows * w->size.slices, 1) + bound_ulps(6, 1);
     for (u32 b = 0; b < w->size.rows && !world_halted(w); b++)
-        if (job->expected[3][b] != CHECK_POISON)
-            job->tolerance[3][b] = (f32)(relative * fabs(bits_f32(job->expected[3][b])));
+        if (job->expected[SLOT(ghost_scale, weights)][b] != CHECK_POISON)
+            job->tolerance[SLOT(ghost_scale, weights)][b] = (f32)(relative * fabs(bits_f32(job->expected[SLOT(ghost_scale, weights)][b])));
 }
 
 const struct check_kernel hsae_check_ghost_scale = {.launches = launches, .launch = launch, .bounds = bounds};

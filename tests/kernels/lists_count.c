@@ -5,7 +5,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 {
     const struct world_chunk *chunk = &w->chunks[index];
     JOB_ARGS(job, lists_count, .first = chunk->first, .count = chunk->count, .words = w->words);
-    JOB_BIND(job, &w->bits, &w->counts);
+    JOB_BIND(job, lists_count, .bits = &w->bits, .counts = &w->counts);
     job_items(job, chunk->count);
 }
 

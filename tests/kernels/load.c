@@ -15,7 +15,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 {
     JOB_ARGS(job, load, .rows = w->size.rows, .padded = w->padded, .dim = w->size.dim, .stride = w->stride, .format = formats[index],
              .scale = w->scale, .panels = index > 0);
-    JOB_BIND(job, &w->raw[formats[index]], &w->mean, &w->x, &w->panels, &w->norms);
+    JOB_BIND(job, load, .raw = &w->raw[formats[index]], .mean = &w->mean, .x = &w->x, .panels = &w->panels, .norms = &w->norms);
     job_groups(job, w->words * LOAD_BLOCKS(w->stride));
 }
 
@@ -26,8 +26,8 @@ static void bounds(const struct world *w, const struct check_job *job)
             if (job->expected[slot][k] != CHECK_POISON)
                 job->tolerance[slot][k] = (f32)bound_ulps(2, bits_f32(job->expected[slot][k]));
     for (u32 k = 0; k < w->norms.count; k++) {
-        f32 norm = bits_f32(job->expected[4][k]); /* the reference rounds after each sample */
-        job->tolerance[4][k] = (f32)(bound_sum(32 * LOAD_COLUMNS, norm) + 2 * bound_ulps(2, norm));
+        f32 norm = bits_f32(job->expected[SLOT(load, norms)][k]); /* the reference rounds after each sample */
+        job->tolerance[SLOT(load, norms)][k] = (f32)(bound_sum(32 * LOAD_COLUMNS, norm) + 2 * bound_ulps(2, norm));
     }
 }
 

@@ -6,7 +6,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     u32 tile = job->shape.columns * job->shape.group_size * job->shape.vector_width;
     (void)index;
     JOB_ARGS(job, peak_copy, .count = w->x.count);
-    JOB_BIND(job, &w->x, &w->peak);
+    JOB_BIND(job, peak_copy, .from = &w->x, .to = &w->peak);
     job_groups(job, (w->x.count + tile - 1) / tile);
 }
 

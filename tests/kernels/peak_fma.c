@@ -7,7 +7,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     u32 tile = job->shape.columns * job->shape.group_size * job->shape.vector_width;
     (void)index;
     JOB_ARGS(job, peak_fma, .count = w->x.count, .repeats = 37, .factor = 0.75f, .term = 0.5f);
-    JOB_BIND(job, &w->x, &w->peak);
+    JOB_BIND(job, peak_fma, .from = &w->x, .to = &w->peak);
     job_groups(job, (w->x.count + tile - 1) / tile);
 }
 
@@ -21,7 +21,7 @@ static void bounds(const struct world *w, const struct check_job *job)
             x = product + 0.5;
             off = 0.75 * off + bound_ulps(1, product) + bound_ulps(1, x);
         }
-        job->tolerance[1][k] = (f32)off;
+        job->tolerance[SLOT(peak_fma, to)][k] = (f32)off;
     }
 }
 

@@ -6,7 +6,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 {
     (void)index;
     JOB_ARGS(job, quantize, .padded = w->padded, .stride = w->stride);
-    JOB_BIND(job, &w->x, &w->quantized, &w->units);
+    JOB_BIND(job, quantize, .x = &w->x, .words = &w->quantized, .units = &w->units);
     job_groups(job, w->words);
 }
 
@@ -14,10 +14,10 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 static void bounds(const struct world *w, const struct check_job *job)
 {
     for (u32 k = 0; k < w->quantized.count; k++)
-        job->tolerance[1][k] = CHECK_HALVES;
+        job->tolerance[SLOT(quantize, words)][k] = CHECK_HALVES;
     for (u32 b = 0; b < w->padded; b++) {
-        f32 unit = bits_f32(job->expected[2][b]);
-        job->tolerance[2][b] = (f32)(0.5 * bound_sum(w->stride, fabs(unit)) + bound_ulps(9, unit));
+        f32 unit = bits_f32(job->expected[SLOT(quantize, units)][b]);
+        job->tolerance[SLOT(quantize, units)][b] = (f32)(0.5 * bound_sum(w->stride, fabs(unit)) + bound_ulps(9, unit));
     }
 }
 

@@ -13,7 +13,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     u32 skip_parents = parents > 1, skip_children = children > 1, padded = (children + 31) / 32 * 32;
     JOB_ARGS(job, relink_count, .child = w->first[index + 1] + skip_children, .children = children - skip_children, .padded = padded,
              .parent = w->first[index] + skip_parents, .parents = parents - skip_parents, .features = w->features, .words = w->words);
-    JOB_BIND(job, &w->history, &w->co_counts);
+    JOB_BIND(job, relink_count, .history = &w->history, .counts = &w->co_counts);
     u32 team = TEAM_SIZE(job->shape.group_size, job->shape.columns), teams = job->shape.group_size / team;
     job_groups(job, (parents - skip_parents + team - 1) / team * ((padded + teams - 1) / teams));
 }

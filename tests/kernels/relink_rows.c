@@ -13,19 +13,18 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     u32 level = index / 2, decoder = index % 2, count = w->size.features[level];
     JOB_ARGS(job, relink_rows, .first = w->first[level], .count = count, .padded = (count + 31) / 32 * 32, .stride = w->stride,
              .range_rows = w->range_rows, .decoder = decoder, .panels = decoder);
-    u32 slot = job_bind4(job, 0, decoder ? w->D : w->E);
-    slot = job_bind(job, slot, &w->flags);
-    job_bind(job, slot, &w->unit);
+    struct check_words *rows = decoder ? w->D : w->E;
+    JOB_BIND(job, relink_rows, .S = WORDS4(rows), .flags = &w->flags, .unit = &w->unit);
     job_groups(job, (count + 31) / 32 * 32);
 }
 
 /* Half the relative error of the sum under the root, root, quotient, product. */
 static void bounds(const struct world *w, const struct check_job *job)
 {
-    for (u32 k = 0; k < job->bindings[5]->count; k++)
-        if (job->expected[5][k] != CHECK_POISON) {
-            f32 value = bits_f32(job->expected[5][k]);
-            job->tolerance[5][k] = (f32)(0.5 * bound_sum(w->stride, fabs(value)) + bound_ulps(9, value));
+    for (u32 k = 0; k < job->bindings[SLOT(relink_rows, unit)]->count; k++)
+        if (job->expected[SLOT(relink_rows, unit)][k] != CHECK_POISON) {
+            f32 value = bits_f32(job->expected[SLOT(relink_rows, unit)][k]);
+            job->tolerance[SLOT(relink_rows, unit)][k] = (f32)(0.5 * bound_sum(w->stride, fabs(value)) + bound_ulps(9, value));
         }
 }
 

@@ -8,7 +8,8 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     u32 tile = job->shape.group_size * job->shape.columns;
     JOB_ARGS(job, screen, .first = chunk->first, .row = chunk->row, .count = chunk->count, .rows = w->size.rows, .words = w->words,
              .stride = w->stride, .margin = SCREEN_MARGIN(w->size.dim));
-    JOB_BIND(job, &w->quantized, &w->units, &w->x, &w->E[chunk->range], &w->table, &w->rounded, &w->bits, &w->packed[index]);
+    JOB_BIND(job, screen, .panels = &w->quantized, .units = &w->units, .x = &w->x, .encoder = &w->E[chunk->range], .table = &w->table,
+             .rounded = &w->rounded, .bits = &w->bits, .scratch = &w->packed[index]);
     job_groups(job, (chunk->count + tile - 1) / tile);
 }
 
@@ -18,16 +19,16 @@ static void bounds(const struct world *w, const struct check_job *job)
     struct screen_args p;
     memcpy(&p, job->args, sizeof p);
     for (u32 k = 0; k < w->rounded.count; k++)
-        job->tolerance[5][k] = CHECK_ANY;
+        job->tolerance[SLOT(screen, rounded)][k] = CHECK_ANY;
     for (u32 r = 0; r < p.count; r++)
         for (u32 b = 0, at = r * w->padded; b < p.rows; b++) {
             u32 feature = p.first + r;
-            if (!(job->expected[6][feature * p.words + b / 32] >> b % 32 & 1))
+            if (!(job->expected[SLOT(screen, bits)][feature * p.words + b / 32] >> b % 32 & 1))
                 continue;
             double scale = fabs(world_table(w, feature, TABLE_BIAS));
             for (u32 k = 0; k < w->size.dim; k++)
                 scale += fabs((double)world_row(w, w->E, feature, k) * words_f32(&w->x, (size_t)b * w->stride + k));
-            job->tolerance[7][at++] = (f32)bound_sum(w->size.dim + 1, scale);
+            job->tolerance[SLOT(screen, scratch)][at++] = (f32)bound_sum(w->size.dim + 1, scale);
         }
 }
 

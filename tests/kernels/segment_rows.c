@@ -28,8 +28,9 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     JOB_ARGS(job, segment_rows, .level = level, .count = run(w, level), .residual_row = world_residual_row(w, level),
              .above_row = world_residual_row(w, above), .padded = w->padded, .room = w->room, .segments = w->features * TERM_WORDS,
              .stride = w->stride, .range_rows = w->range_rows, .rho = w->rho, .bandwidth = w->bandwidth);
-    JOB_BIND(job, &w->control, &w->flags, &w->starts, &w->pairs, &w->samples, &w->owners, &w->levels, &w->kin, &w->terms, WORDS4(w->D),
-             &w->table, &w->x, world_residuals(w, level), world_residuals(w, above), &w->sums);
+    JOB_BIND(job, segment_rows, .control = &w->control, .flags = &w->flags, .starts = &w->starts, .pairs = &w->pairs,
+             .samples = &w->samples, .owners = &w->owners, .levels = &w->levels, .kin = &w->kin, .terms = &w->terms, .D = WORDS4(w->D),
+             .table = &w->table, .x = &w->x, .residual = world_residuals(w, level), .above = world_residuals(w, above), .sums = &w->sums);
     job_groups(job, w->room);
 }
 
@@ -66,11 +67,12 @@ static void bounds(const struct world *w, const struct check_job *job)
         u32 level = p.level;
         while (i >= w->first[level + 1])
             level++;
-        struct pair_sums f = pair_sums_of(w, job, 7, level, i, p.rho);
+        struct pair_sums f = pair_sums_of(w, job, SLOT(segment_rows, kin), level, i, p.rho);
         u32 left = w->starts.at[i + 1] - w->starts.at[i] - inside;
         f.begin = w->starts.at[i] + inside;
         f.end = f.begin + (left < segment ? left : segment);
-        bound_segment(&f, job->tolerance[17] + 2 * (size_t)s * p.stride, job->tolerance[8] + p.segments + s * SEGMENT_WORDS);
+        bound_segment(&f, job->tolerance[SLOT(segment_rows, sums)] + 2 * (size_t)s * p.stride,
+                      job->tolerance[SLOT(segment_rows, terms)] + p.segments + s * SEGMENT_WORDS);
     }
 }
 

@@ -10,7 +10,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 {
     (void)index;
     JOB_ARGS(job, segments, .features = w->features, .pairs = w->segment, .room = w->room);
-    JOB_BIND(job, &w->starts, &w->control, &w->table, &w->owners);
+    JOB_BIND(job, segments, .starts = &w->starts, .control = &w->control, .table = &w->table, .owners = &w->owners);
     job_groups_exact(job, 1);
 }
 

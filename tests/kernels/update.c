@@ -29,9 +29,11 @@ static void launch(struct world *w, u32 index, struct check_job *job)
              .above_row = level ? world_residual_row(w, level - 1) : 0, .segments = w->room ? w->features * TERM_WORDS : 0,
              .rows = w->size.rows, .stride = w->stride, .range_rows = w->range_rows, .project = w->project, .rho = w->rho,
              .bandwidth = w->bandwidth, .one_minus_beta2 = 1 - w->beta2, .log2_beta2 = (f32)log2(w->beta2), .epsilon = w->epsilon);
-    JOB_BIND(job, &w->control, &w->tree, &w->flags, &w->starts, &w->pairs, &w->samples, &w->kin, &w->terms, WORDS4(w->D), &w->E[range],
-             &w->E_v[range], &w->D_v[range], &w->table, &w->places, &w->x, world_residuals(w, level),
-             level ? world_residuals(w, level - 1) : &w->none, pass ? &w->rows[level][pass - 1] : &w->sums);
+    JOB_BIND(job, update, .control = &w->control, .tree = &w->tree, .flags = &w->flags, .starts = &w->starts, .pairs = &w->pairs,
+             .samples = &w->samples, .kin = &w->kin, .terms = &w->terms, .D = WORDS4(w->D), .encoder = &w->E[range],
+             .encoder_v = &w->E_v[range], .decoder_v = &w->D_v[range], .table = &w->table, .places = &w->places, .x = &w->x,
+             .residual = world_residuals(w, level), .above = level ? world_residuals(w, level - 1) : &w->none,
+             .ready = pass ? &w->rows[level][pass - 1] : &w->sums);
     job_groups(job, pass ? places : chunk->count);
 }
 
@@ -79,7 +81,7 @@ static void bound_rows(const struct feature *f, const struct adam_bounds *adam, 
 {
     const struct world *w = f->w;
     u32 next = w->places.at[f->p->spare + w->tree.at[f->i * TREE_WORDS + TREE_RANK] - f->p->rank];
-    u32 at = next % w->range_rows * w->stride, slot = 8 + next / w->range_rows, line = (f->i - f->p->base) * w->stride;
+    u32 at = next % w->range_rows * w->stride, slot = SLOT(update, D) + next / w->range_rows, line = (f->i - f->p->base) * w->stride;
     struct estimate moved[1024];
     double squares = 0, carried = 0;
     for (u32 c = 0; c < w->stride; c++) {
@@ -94,10 +96,11 @@ static void bound_rows(const struct feature *f, const struct adam_bounds *adam, 
         moved[c] = step.w;
         squares += step.w.value * step.w.value;
         carried += fabs(step.w.value) * step.w.off;
-        f->job->tolerance[14][line + c] = (f32)step.v.off;
-        step = bound_adam(adam, e, words_f32(f->job->bindings[12], line + c), words_f32(f->job->bindings[13], line + c));
-        f->job->tolerance[12][line + c] = (f32)step.w.off;
-        f->job->tolerance[13][line + c] = (f32)step.v.off;
+        f->job->tolerance[SLOT(update, decoder_v)][line + c] = (f32)step.v.off;
+        step = bound_adam(adam, e, words_f32(f->job->bindings[SLOT(update, encoder)], line + c),
+                          words_f32(f->job->bindings[SLOT(update, encoder_v)], line + c));
+        f->job->tolerance[SLOT(update, encoder)][line + c] = (f32)step.w.off;
+        f->job->tolerance[SLOT(update, encoder_v)][line + c] = (f32)step.v.off;
     }
     double inverse = squares > 0 ? 1 / sqrt(squares) : 0;
     double relative = carried * inverse * inverse + 0.5 * bound_sum(w->stride, 1) + bound_ulps(9, 1);
@@ -108,7 +111,8 @@ static void bound_rows(const struct feature *f, const struct adam_bounds *adam, 
 static void bound_scalars(const struct feature *f, const struct adam_bounds *adam)
 {
     const struct world *w = f->w;
-    f32 *table = f->job->tolerance[15] + f->i * TABLE_WORDS, *terms = f->job->tolerance[7] + f->i * TERM_WORDS;
+    f32 *table = f->job->tolerance[SLOT(update, table)] + f->i * TABLE_WORDS,
+        *terms = f->job->tolerance[SLOT(update, terms)] + f->i * TERM_WORDS;
     struct estimate g = gradient(f, &f->sums.bias, 1, 2 * w->stride + 16);
     struct adam_estimate step = bound_adam(adam, g, world_table(w, f->i, TABLE_BIAS), world_table(w, f->i, TABLE_BIAS_V));
     table[TABLE_BIAS] = (f32)step.w.off;
@@ -130,10 +134,10 @@ static void bound_scalars(const struct feature *f, const struct adam_bounds *ada
 /* `place`: of a dead feature in its chunk of ghost rows. */
 static void bound_feature(const struct world *w, const struct update_args *p, const struct check_job *job, u32 i, u32 place)
 {
-    struct feature f = {.w = w, .p = p, .job = job, .i = i, .sums = pair_sums_of(w, job, 6, p->level, i, p->rho)};
+    struct feature f = {.w = w, .p = p, .job = job, .i = i, .sums = pair_sums_of(w, job, SLOT(update, kin), p->level, i, p->rho)};
     f.sums.begin = w->starts.at[i];
     f.sums.end = w->starts.at[i + 1];
-    f.ghosts = p->dead ? job->bindings[20] : NULL;
+    f.ghosts = p->dead ? job->bindings[SLOT(update, ready)] : NULL;
     f.ghost_row = 2 * place * (w->stride + 16);
     u32 idle = w->control.at[CONTROL_STEP] - w->table.at[i * TABLE_WORDS + TABLE_ROW_STEP];
     double exponent = (double)p->log2_beta2 * idle;

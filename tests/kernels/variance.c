@@ -7,7 +7,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     u32 tile = job->shape.columns * COLUMN_LANES(job->shape.group_size);
     (void)index;
     JOB_ARGS(job, variance, .rows = w->size.rows, .stride = w->stride);
-    JOB_BIND(job, &w->x, &w->squares);
+    JOB_BIND(job, variance, .x = &w->x, .squares = &w->squares);
     job_groups(job, (w->width + tile - 1) / tile);
 }
 
@@ -26,7 +26,7 @@ static void bounds(const struct world *w, const struct check_job *job)
             carried += (2 * fabs(off) + off_off) * off_off;
             squares += off * off;
         }
-        job->tolerance[1][c] = (f32)(carried + bound_sum(rows, squares));
+        job->tolerance[SLOT(variance, squares)][c] = (f32)(carried + bound_sum(rows, squares));
     }
 }
 
