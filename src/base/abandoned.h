@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What belongs to a driver whose work does not end. It may be in use still, so it is never given back; it is kept in a list until the
- * process ends, where leak checkers and debuggers find it. */
+/* Objects of a driver whose work does not end. The driver may still use them, so they are never freed. A list keeps them until the process
+ * ends, so that leak checkers and debuggers find them. */
 #ifndef HSAE_SRC_ABANDONED_H
 #define HSAE_SRC_ABANDONED_H
 

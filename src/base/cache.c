@@ -11,7 +11,8 @@
 #include <string.h>
 
 enum { PATH_BYTES = 4096 };
-/* Of the wait for the lock, in seconds. To compile all kernels takes a minute, and more where other programs are at work. */
+/* Seconds between two tries to get the lock, until the log mentions the wait, and until the wait is given up. Compiling all kernels takes a
+ * minute, more on a busy machine. */
 static const double LOCK_PAUSE = 0.02, TELL_SECONDS = 5, LOCK_SECONDS = 600;
 
 struct header {
@@ -81,7 +82,7 @@ end:
     fclose(file);
 }
 
-/* Makes the folder, for this user alone, and those above it; one that can't be made shows when the file is opened. */
+/* Makes the folder, for this user alone, and those above it. If that fails, opening the file will, too. */
 static void make_folders(const char *dir)
 {
     char path[PATH_BYTES];

@@ -15,11 +15,11 @@
 
 enum { MAX_FILE = 1 << 20, MAX_JSON = 4096, MAX_FOUND = 80 };
 
-/* LIST: one number for each level. A value shorter than HSAE_MAX_LEVELS is padded with NaN, so that it can be told from one that is meant
- * for all levels, whichever of the keys comes first. */
+/* LIST: one number for each level. A list is padded with NaN to HSAE_MAX_LEVELS; a single number fills it. So the two can be told apart,
+ * whether `levels` comes before or after. */
 enum kind { U32, U64, REAL, BOOL, CHOICE, LEVELS, LIST };
 
-/* What a number may be; text for messages. Devices compute in float32. */
+/* The range of a number. Devices compute in float32. */
 enum range { POSITIVE, NOT_NEGATIVE, SHARE, BELOW_ONE };
 static const char *const range_text[] = {"a number above 0, from 1.2e-38 to 3.4e38", "a number of at least 0, up to 3.4e38",
                                          "a number from 0 to 1", "a number from 0 to below 1"};
@@ -163,7 +163,7 @@ static void append_real(struct text *text, double value)
         append(text, "%s", number);
 }
 
-/* How many values of a LIST were given; HSAE_MAX_LEVELS also where one is meant for all levels. */
+/* Number of values that were given for a LIST; HSAE_MAX_LEVELS for a single number, which is meant for all levels. */
 static uint32_t list_length(const double *values)
 {
     uint32_t length = 0;
@@ -423,7 +423,7 @@ static bool store_list(double *values, const json_t *value)
     return true;
 }
 
-/* Stores a value of the right type; false: it is of another one. */
+/* Stores a value; false: it has the wrong type. */
 static bool store(hsae_config *config, const struct key *key, const json_t *value)
 {
     switch (key->kind) {
@@ -470,7 +470,7 @@ static int distance(const char *left, const char *right)
     return row[columns];
 }
 
-/* NULL where there is no such key, which is logged. */
+/* NULL: there is no such key; that is logged. */
 static const struct key *find_key(const hsae_context *context, const char *name, const char *origin)
 {
     const struct key *nearest = NULL;
@@ -581,7 +581,7 @@ hsae_status hsae_config_load(hsae_context *context, hsae_config *config, const c
     return status;
 }
 
-/* Command-line text as JSON; null, which no key takes: it is none; NULL: out of memory. */
+/* Command-line text as JSON. A JSON null, which no key takes: the text is no value. NULL: out of memory. */
 static json_t *integer_from_text(const char *text)
 {
     size_t length = strlen(text);

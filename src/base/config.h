@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What reading and writing models needs of configurations beyond the public API. */
+/* Functions of configurations for the reader and the writer of models; not public. */
 #ifndef HSAE_SRC_CONFIG_H
 #define HSAE_SRC_CONFIG_H
 

@@ -178,16 +178,16 @@ struct hsae_output {
     char *target;    /* links resolved */
     char *temporary; /* NULL: there is no such file */
     FILE *stream;
-    struct hsae_output *next; /* in the list of those that have a temporary file */
+    struct hsae_output *next; /* the next output that has a temporary file */
 };
 
-/* Held while temporary files are made, renamed and removed. */
+/* Locked while temporary files are made, renamed or removed. */
 static pthread_mutex_t outputs_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct hsae_output *outputs;
 
 void hsae_outputs_abandon(void)
 {
-    /* Much longer than the lock is held, unless a file system hangs. */
+    /* A second: much longer than any thread holds the lock, unless a file system hangs. */
     const double end = hsae_os_seconds() + 1;
     while (pthread_mutex_trylock(&outputs_lock)) {
         if (hsae_os_seconds() > end)
@@ -225,8 +225,8 @@ static hsae_status output_error(const struct hsae_output *output, int error)
 
 static const char temporary_prefix[] = ".hsae-", temporary_suffix[] = ".tmp";
 
-/* Tells hsae_folder_sweep that somebody is at work; where the sweep was faster, the name is gone. File systems without locks are left
- * alone by both. */
+/* Locks the file, so that hsae_folder_sweep leaves it. False: the sweep came first and removed it. On file systems without locks neither
+ * does anything. */
 static bool hold(int file, const char *name)
 {
     return hsae_os_lock(file) != EWOULDBLOCK && hsae_os_is_named(file, name);
@@ -263,7 +263,7 @@ static int open_temporary(struct hsae_output *output)
     return file;
 }
 
-/* Everything of *output but its context is to be made. 0 or an errno. */
+/* Fills all of *output but its context. 0 or an errno. */
 static int make_output(struct hsae_output *output, const char *path)
 {
     int file = -1;
@@ -326,7 +326,7 @@ hsae_status hsae_output_write(struct hsae_output *output, const void *data, size
     return HSAE_OK;
 }
 
-/* The rename itself must survive a power cut. File systems that cannot sync folders say so and are left alone. */
+/* Makes the rename survive a power cut. A file system that cannot sync folders is no error. */
 static int sync_folder(int folder)
 {
     return folder >= 0 && hsae_os_sync(folder) && errno != EINVAL && errno != ENOTSUP ? errno : 0;
@@ -361,7 +361,7 @@ hsae_status hsae_output_commit(struct hsae_output **handle)
     int error = 0, folder = -1, held = -1;
     if (ferror(output->stream) || fflush(output->stream) || hsae_os_sync(fileno(output->stream)))
         error = errno ? errno : EIO;
-    /* The lock goes with the last descriptor, and is needed until the file has its name. */
+    /* Closing the last descriptor releases the lock, which is needed until the file has its name. So keep one. */
     if (!error && (held = hsae_os_duplicate(fileno(output->stream))) < 0)
         error = errno;
     if (fclose(output->stream) && !error)
@@ -421,7 +421,8 @@ void hsae_folder_sweep(hsae_context *context, const char *folder)
         uint64_t size;
         char *path = is_temporary(name) ? hsae_path_join(folder, name) : NULL;
         int file = path ? hsae_os_open(path, HSAE_OS_CLAIM) : -1;
-        /* A writer at work holds the lock. One that is done may have given the name up, and another have taken it. */
+        /* A writer at work holds the lock. Without a lock, check that the name still is this file's: its writer may have renamed it, and
+         * another one taken the name. */
         if (file >= 0 && hsae_os_describe(file, &size) == HSAE_OS_FILE && !hsae_os_lock(file) && hsae_os_is_named(file, path) &&
             !hsae_os_remove(path))
             hsae_log(context, HSAE_LOG_DEBUG, "%s: removed; whoever wrote it was stopped", path);

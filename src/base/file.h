@@ -6,8 +6,8 @@
 #include "context.h"
 #include <hsae/tensor_file.h>
 
-/* Bytes that are read at an offset: an open file, which others may change or cut meanwhile, or memory. Any number of threads may read one.
- */
+/* Bytes to be read at offsets: an open file, which other processes may change or cut meanwhile, or memory. Any number of threads may read
+ * one. */
 struct hsae_file {
     const hsae_context *context;
     char *path;                  /* for messages; NULL: it is closed */
@@ -26,16 +26,17 @@ hsae_status hsae_file_open(const hsae_context *context, const char *path, struct
 struct hsae_file hsae_file_memory(const hsae_context *context, char *path, const void *memory, uint64_t size);
 /* Takes a zeroed file, and one that is closed already. */
 void hsae_file_close(struct hsae_file *file);
-/* `size` bytes from `offset` on, which must lie within file->size. ERROR_FILE: they cannot be read, or the file was cut meanwhile. */
+/* Reads `size` bytes at `offset`, within file->size. ERROR_FILE: they cannot be read, or the file was cut meanwhile. */
 hsae_status hsae_file_read(const struct hsae_file *file, uint64_t offset, size_t size, void *out);
-/* The first bytes of a file, at most `most`; *size: how many they are. */
+/* Reads the first bytes of a file, at most `most`; *size is their number. */
 hsae_status hsae_file_head(const struct hsae_file *file, size_t most, unsigned char *out, size_t *size);
-/* ERROR_FILE where somebody has written into the file since it was opened: what was read may be old in part. */
+/* ERROR_FILE: the file was written since it was opened, so what was read may mix old and new. */
 hsae_status hsae_file_check_unchanged(const struct hsae_file *file);
 /* All of a small file, with a NUL after it; free(). ERROR_FORMAT where it has more than `most` bytes. */
 hsae_status hsae_file_load(const hsae_context *context, const char *path, size_t most, char **text, size_t *size);
 
-/* Bytes of an open file; how many were read. Fewer than `size`: *error is an errno, 0 at the file's end. Says nothing. */
+/* Reads bytes of an open file and returns their number. If that is below `size`, *error is an errno, or 0 at the file's end. Logs nothing.
+ */
 size_t hsae_read_at(int descriptor, uint64_t offset, size_t size, void *out, int *error);
 
 /* Writes to an output as file.h describes it; an error is logged. */
@@ -45,7 +46,7 @@ void hsae_sync_parent(const char *path);
 
 /* "FOLDER/NAME", free(). */
 char *hsae_path_join(const char *folder, const char *name);
-/* The names in a folder that do not begin with a point, in the order of their bytes. */
+/* The names in a folder, without those that begin with a dot, in the order of their bytes. */
 struct hsae_names {
     char **items;
     size_t count;
@@ -54,8 +55,8 @@ struct hsae_names {
 int hsae_names_read(const char *folder, struct hsae_names *names);
 void hsae_names_free(struct hsae_names *names);
 
-/* A path that nobody else uses, in a new folder in $TMPDIR or /tmp. `what` (such as "a checkpoint") is what it is for. Remove it after a
- * success. */
+/* A path for a temporary file, in a new folder of its own in $TMPDIR or /tmp. `what` ("a checkpoint") names its use in messages. Remove it
+ * after a success. */
 struct hsae_temporary {
     char folder[1024], path[1100];
 };

@@ -78,7 +78,7 @@ static void skip_space(struct reader *reader)
         reader->at++;
 }
 
-/* Whether the next character is this one, which is taken then. */
+/* Skips the next character if it is `wanted`; whether it was. */
 static bool take(struct reader *reader, char wanted)
 {
     skip_space(reader);
@@ -102,7 +102,7 @@ static long read_hex(const char *at, const char *end)
     return code;
 }
 
-/* The code point behind a backslash and a u (reader->at), or -1. */
+/* The code point of an escape \u, after these two characters; -1: it has none. */
 static long read_code_point(struct reader *reader)
 {
     long code = read_hex(reader->at, reader->end);
@@ -120,7 +120,7 @@ static long read_code_point(struct reader *reader)
     return 0x10000 + (code - 0xd800) * 0x400 + (low - 0xdc00);
 }
 
-/* What a backslash and the next character (reader->at) stand for, to *out; false: nothing. */
+/* Writes to *out the character of an escape, whose backslash is read; false: there is no such escape. */
 static bool read_escape(struct reader *reader, char **out)
 {
     static const char names[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
@@ -137,7 +137,7 @@ static bool read_escape(struct reader *reader, char **out)
     return true;
 }
 
-/* The string behind its first quote, ended by a zero; free(). */
+/* A string whose first quote is read, ended by a zero; free(). */
 static char *read_string(struct reader *reader)
 {
     const char *last = reader->at;
@@ -145,7 +145,7 @@ static char *read_string(struct reader *reader)
         last += *last == '\\' && reader->end - last > 1 ? 2 : 1;
     if (last >= reader->end)
         return fail(reader, "a string without an end");
-    char *text = malloc((size_t)(last - reader->at) + 1), *out = text; /* nothing grows when it is decoded */
+    char *text = malloc((size_t)(last - reader->at) + 1), *out = text; /* a decoded string is never longer */
     if (!text)
         return no_memory(reader);
     while (reader->at < last) {
@@ -222,7 +222,7 @@ static json_t *read_number(struct reader *reader)
 
 static json_t *read_value(struct reader *reader);
 
-/* Behind the first brace. */
+/* An object whose brace is read. */
 static json_t *read_object(struct reader *reader)
 {
     json_t *object = json_object();
@@ -251,7 +251,7 @@ error:
     return NULL;
 }
 
-/* Behind the first bracket. */
+/* An array whose bracket is read. */
 static json_t *read_array(struct reader *reader)
 {
     json_t *array = json_array();

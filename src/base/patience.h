@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* How long a wait goes on: when work that does not end is given up.
+/* When a wait for a device is given up.
  *
- * A device of its own (a GPU) has `limit` seconds. A device that runs in this process's threads (a CPU), and a driver that compiles in one
- * of them, show that they are at work by the processor time that they use. As long as it advances, however slowly, a busy machine is slow
- * and not dead: such a wait is given up once
- * - processor time has stood still for `limit` seconds (it advances by less than a 2000th of the limit), or
+ * A GPU has `limit` seconds. A device that runs in this process's threads (a CPU), and a driver that compiles in one of them, show progress
+ * by the processor time that they use. So a busy machine may be as slow as it likes, and such a wait is given up where
+ * - processor time has advanced by less than a 2000th of the limit in `limit` seconds: nothing happens, or
  * - the threads have worked for 30 times the limit: they run in circles.
  *
- * Time counts only in which the caller was waiting. A process that was stopped (Ctrl-Z, a batch system, a debugger) or that got no
- * processor itself has lost no patience. */
+ * Only time in which the caller was waiting counts. Time in which the process was stopped (Ctrl-Z, a batch system, a debugger), or got no
+ * processor itself, does not. */
 #ifndef HSAE_SRC_PATIENCE_H
 #define HSAE_SRC_PATIENCE_H
 
@@ -38,6 +37,6 @@ double hsae_patience_slice(const struct hsae_patience *patience);
  * looked at unless `threads`. */
 enum hsae_patience_verdict hsae_patience_spend(struct hsae_patience *patience, double seconds, double processor);
 /* The limit on `worked`, in seconds. */
-double hsae_patience_most_work(const struct hsae_patience *patience);
+double hsae_patience_max_work(const struct hsae_patience *patience);
 
 #endif

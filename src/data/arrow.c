@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A schema of more fields, or deeper ones, is not a data set's: a small buffer can pretend to hold very many. */
-enum { MOST_FIELDS = 4096, MOST_NAME = 1024, MOST_DEEP = 16, MOST_LISTS = 2 };
+/* Limits of a schema. A small hostile buffer can claim very many fields. */
+enum { MAX_FIELDS = 4096, MAX_NAME = 1024, MAX_DEPTH = 16, MAX_LISTS = 2 };
 
-/* Bytes: of the longest message without its body, and of what is looked at together of a body. */
-enum { MOST_MESSAGE = 64 << 20, BLOCK = 1 << 15 };
+/* Bytes of the longest message without its body, and of the pieces in which a body is checked. */
+enum { MAX_MESSAGE = 64 << 20, BLOCK = 1 << 15 };
 
 static const char file_magic[6] = "ARROW1";
 
@@ -26,7 +26,7 @@ enum { FIELD_NAME, FIELD_TYPE = 2, FIELD_TYPE_TABLE, FIELD_DICTIONARY, FIELD_CHI
 enum { BATCH_LENGTH, BATCH_NODES, BATCH_BUFFERS, BATCH_COMPRESSION };
 enum { VERSION_4 = 3, VERSION_5 = 4 };
 
-/* By type: its name, and how many buffers an array of it has besides those of its children (-1: they cannot be counted). */
+/* For each type its name, and the number of buffers of its arrays, without those of its children (-1: not fixed). */
 static const struct {
     const char *name;
     int buffers;
@@ -41,9 +41,9 @@ static const struct {
 struct layout {
     uint64_t node, buffer; /* its first ones in a record batch */
     uint32_t lists;
-    int kind[MOST_LISTS];      /* outermost first */
-    uint64_t size[MOST_LISTS]; /* of a fixed list; of the others once known */
-    bool known[MOST_LISTS];
+    int kind[MAX_LISTS];      /* outermost first */
+    uint64_t size[MAX_LISTS]; /* of a fixed list; of the others once known */
+    bool known[MAX_LISTS];
     bool half;
 };
 
@@ -53,11 +53,11 @@ struct stream {
     const char *path, *column;
     struct hsae_arrow *arrow;
     struct layout layout;
-    bool found, lost; /* lost: the buffers of the columns that follow cannot be counted */
+    bool found, lost; /* lost: the buffers of later columns cannot be counted */
     uint64_t nodes, buffers;
 };
 
-/* One record batch: where it lies, and its tables. */
+/* One record batch: its place in the file, and its tables. */
 struct batch {
     struct hsae_flat flat;
     uint64_t body, body_size; /* body: in the file */
@@ -98,7 +98,7 @@ static void count_field(struct stream *stream, struct hsae_flat *flat, const str
     struct hsae_flat_table dictionary;
     int64_t type = hsae_flat_int(flat, field, FIELD_TYPE, 1);
     bool indexed = hsae_flat_child(flat, field, FIELD_DICTIONARY, &dictionary);
-    if (depth > MOST_DEEP || ++stream->nodes > MOST_FIELDS)
+    if (depth > MAX_DEPTH || ++stream->nodes > MAX_FIELDS)
         flat->broken = true;
     if (type >= (int64_t)(sizeof types / sizeof *types) || types[type].buffers < 0)
         stream->lost = true;
@@ -111,7 +111,7 @@ static void count_field(struct stream *stream, struct hsae_flat *flat, const str
     }
 }
 
-/* The type in words; whether it is one of vectors, as *layout then says. */
+/* Writes the type in words. True: it is a type of vectors, which *layout then describes. */
 static bool read_type(struct hsae_flat *flat, struct hsae_flat_table field, struct layout *layout, char *text, size_t size)
 {
     size_t used = 0;
@@ -134,7 +134,7 @@ static bool read_type(struct hsae_flat *flat, struct hsae_flat_table field, stru
             return !indexed && leaf && (precision == 0 || precision == 1) && layout->lists == depth && depth > 0;
         }
         int64_t length = type == TYPE_FIXED_LIST ? hsae_flat_int(flat, &parameters, 0, 4) : 0;
-        if (depth < MOST_LISTS && length >= 0) {
+        if (depth < MAX_LISTS && length >= 0) {
             layout->kind[depth] = (int)type;
             layout->size[depth] = (uint64_t)length;
             layout->known[depth] = type == TYPE_FIXED_LIST;
@@ -154,7 +154,7 @@ static hsae_status read_schema(struct stream *stream, struct hsae_flat *flat, co
     if (hsae_flat_int(flat, schema, SCHEMA_ENDIANNESS, 2) != 0)
         return hsae_fail(stream->context, HSAE_ERROR_FORMAT, "%s: big-endian Arrow data; write it on a little-endian machine",
                          stream->path);
-    if (fields.count > MOST_FIELDS)
+    if (fields.count > MAX_FIELDS)
         return damaged(stream, "its schema has more fields than any");
     arrow->columns = calloc((size_t)fields.count + 1, sizeof *arrow->columns);
     if (!arrow->columns)
@@ -164,7 +164,7 @@ static hsae_status read_schema(struct stream *stream, struct hsae_flat *flat, co
         struct hsae_arrow_column *column = &arrow->columns[arrow->column_count];
         struct hsae_flat_table field = hsae_flat_table_at(flat, hsae_flat_follow(flat, fields.at + 4 * i));
         struct hsae_flat_vector name = hsae_flat_vector(flat, &field, FIELD_NAME, 1);
-        if (name.count > MOST_NAME)
+        if (name.count > MAX_NAME)
             return damaged(stream, "the name of a column is longer than any");
         if (name.at && !hsae_is_utf8((const char *)flat->data + name.at, (size_t)name.count))
             return damaged(stream, "the name of a column is not UTF-8");
@@ -220,7 +220,7 @@ static uint64_t rows_so_far(const struct stream *stream)
     return stream->arrow->sequences;
 }
 
-/* Where a buffer lies in the file; false: it reaches outside. */
+/* The place of a buffer in the file; false: it reaches outside. */
 static bool find_buffer(const struct batch *batch, uint64_t index, uint64_t *place, uint64_t *size)
 {
     if (index >= batch->buffers.count)
@@ -234,7 +234,7 @@ static bool find_buffer(const struct batch *batch, uint64_t index, uint64_t *pla
     return true;
 }
 
-/* Elements first .. first + count - 1 of this node must be there and none null; `share`: how many of them make a row of the column. */
+/* Checks that elements first .. first + count - 1 of this node exist and that none is null. `share`: elements per row of the column. */
 static hsae_status check_node(const struct stream *stream, const struct batch *batch, uint64_t node, uint64_t buffer, uint64_t first,
                               uint64_t count, uint64_t share)
 {
@@ -382,11 +382,11 @@ static hsae_status read_batch(struct stream *stream, struct batch *batch, const 
 
 /* ---- messages ---- */
 
-/* What lies at `at`, of which `size` bytes are the message's without its body: what it holds is read to *data, free(). */
+/* Reads the message at `at`, of `size` bytes without its body, to *data; free(). */
 static hsae_status load_message(const struct stream *stream, uint64_t at, int64_t size, unsigned char **data)
 {
     *data = NULL;
-    if (size > MOST_MESSAGE)
+    if (size > MAX_MESSAGE)
         return damaged(stream, "a message has a header of more than 64 MiB");
     *data = malloc((size_t)size);
     if (!*data)
@@ -419,7 +419,7 @@ static hsae_status parse_message(struct stream *stream, struct batch *batch, uin
     batch->body_size = (uint64_t)body;
     if (!stream->arrow->columns)
         return type == HEADER_SCHEMA ? read_schema(stream, flat, &header) : damaged(stream, "it does not begin with a schema");
-    return type == HEADER_BATCH ? read_batch(stream, batch, &header) : HSAE_OK; /* dictionaries are of no use here */
+    return type == HEADER_BATCH ? read_batch(stream, batch, &header) : HSAE_OK; /* dictionaries are skipped */
 }
 
 /* The message at *at, and *at after it; *end: there is no further one. */

@@ -16,7 +16,7 @@ struct hsae_arrow_column {
     char type[96]; /* "list<list<halffloat>>" */
 };
 
-/* Vectors that lie one behind the other. */
+/* Vectors that are contiguous in the file. */
 struct hsae_arrow_batch {
     uint64_t offset, rows; /* offset: in the file */
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Numbers as they lie in files: little endian, at any alignment, half precisions included. */
+/* Numbers in files: little endian, at any alignment, half precisions included. */
 #ifndef HSAE_SRC_BYTES_H
 #define HSAE_SRC_BYTES_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A look at a whole data set before it is trained on: norms, rows that are not finite, duplicates, constant columns. */
+/* Checks a whole data set before training: norms, rows that are not finite, duplicates, constant columns. */
 #include "base/context.h"
 #include "dataset.h"
 #include "rows.h"
@@ -102,7 +102,7 @@ static void note_row(struct check *check, uint64_t number, const float *row)
     check->hashes[check->finite++] = hash_row(row, check->dim);
 }
 
-/* Calls `use` on rows 0 .. rows - 1 in their order, until it says false. `shown`: with progress. */
+/* Calls `use` on rows 0 .. rows - 1 in their order, until it returns false. `shown`: report progress. */
 static hsae_status for_rows(struct check *check, bool shown, bool (*use)(void *user, uint64_t number, const float *row), void *user)
 {
     uint64_t total = hsae_dataset_rows(check->dataset);
@@ -137,7 +137,7 @@ static int compare_floats(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* The norms' places among each other; then which rows are far off. */
+/* Sorts the norms for the percentiles, then counts rows far above the median. */
 static hsae_status look_at_norms(struct check *check)
 {
     hsae_data_check *out = check->out;
@@ -177,7 +177,8 @@ static int compare_hashes(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Hashes that occur more than once, ascending, and 1 + the first row that has each; 0: not met yet. Both lie in check->hashes. */
+/* Hashes that occur more than once, ascending, and for each 1 + its first row (0: not met yet). Both arrays are in the memory of
+ * check->hashes. */
 struct repeated {
     struct check *check;
     uint64_t count;
@@ -205,7 +206,7 @@ static bool is_new(void *user, uint64_t number, const float *row)
     return false;
 }
 
-/* Sorted, equal hashes are neighbours. The second look at the rows ends at the first duplicate. */
+/* After sorting, equal hashes are neighbours. The second pass over the rows ends at the first duplicate. */
 static hsae_status look_for_duplicates(struct check *check)
 {
     struct repeated repeated = {.check = check, .hashes = check->hashes};
@@ -220,7 +221,7 @@ static hsae_status look_for_duplicates(struct check *check)
     }
     if (!repeated.count)
         return HSAE_OK;
-    repeated.rows = check->hashes + repeated.count; /* there is room: each of them was there twice at least */
+    repeated.rows = check->hashes + repeated.count; /* fits, as each hash was there at least twice */
     memset(repeated.rows, 0, (size_t)repeated.count * sizeof *repeated.rows);
     return for_rows(check, false, is_new, &repeated);
 }

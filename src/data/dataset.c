@@ -10,8 +10,8 @@
 #include <stdlib.h>
 
 enum {
-    BLOCK_BYTES = 1 << 18,     /* read at a time by hsae_dataset_gather, whose caller has no memory for rows as they lie in their files */
-    ANNOUNCED_BYTES = 1 << 17, /* kernels do not fetch more for one call than their read-ahead */
+    BLOCK_BYTES = 1 << 18,     /* read at a time by hsae_dataset_gather, whose caller has no memory for rows of the file's type */
+    ANNOUNCED_BYTES = 1 << 17, /* operating systems fetch no more per call than their read-ahead */
 };
 
 /* What a data set and all its slices share. */
@@ -181,7 +181,7 @@ static uint32_t copy_floats(const unsigned char *data, hsae_dtype dtype, uint32_
     return bad - 1;
 }
 
-/* The same for halves that stay what they are. */
+/* The same without converting: 16-bit numbers stay as they are. */
 static uint32_t copy_halves(const unsigned char *data, hsae_dtype dtype, uint32_t count, uint16_t *out)
 {
     uint16_t exponent = dtype == HSAE_DTYPE_F16 ? 0x7c00 : 0x7f80;
@@ -213,7 +213,7 @@ double hsae_dataset_squares(const hsae_dataset *dataset, uint64_t row, const uns
     return hsae_row_squares_raw(raw, find_shard(shards, dataset->first + row)->dtype, shards->dim);
 }
 
-/* How many of the rows lie one behind the other in `shard`, where the first of them does. */
+/* Number of rows from the first one on that are contiguous in `shard`, which holds the first. */
 static size_t run_length(const hsae_dataset *dataset, const struct shard *shard, const uint64_t *rows, size_t count)
 {
     uint64_t left = shard->first + shard->rows - (dataset->first + rows[0]);
@@ -315,7 +315,7 @@ hsae_status hsae_dataset_gather(const hsae_dataset *dataset, const uint64_t *row
     return gather(dataset, rows, count, dtype, false, out);
 }
 
-/* Whoever reads rows in their order will want the next as many: the disk may begin with them. */
+/* Reading in order: the next rows will be wanted, so ask the system to read as many ahead. */
 static void announce_next(const hsae_dataset *dataset, const uint64_t *rows, size_t count)
 {
     const struct shards *shards = &dataset->store->shards;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the trainer and the reader need of a data set beyond the public API. */
+/* Functions of data sets for the trainer and the reader; not public. */
 #ifndef HSAE_SRC_DATASET_H
 #define HSAE_SRC_DATASET_H
 
@@ -7,9 +7,9 @@
 
 /* The dtype that all rows have, or HSAE_DTYPE_F32 where shards differ. */
 hsae_dtype hsae_dataset_dtype(const hsae_dataset *dataset);
-/* rows[i] (i < count) in `dtype` (hsae_dataset_dtype or F32), packed at out + i * d * size. Checks that all values are finite. */
+/* Reads rows[i] (i < count) as `dtype` (hsae_dataset_dtype or F32) to out + i * d * size. Checks that all values are finite. */
 hsae_status hsae_dataset_gather(const hsae_dataset *dataset, const uint64_t *rows, size_t count, hsae_dtype dtype, void *out);
-/* Of its first file, for messages. */
+/* Path of its first file, for messages. */
 const char *hsae_dataset_path(const hsae_dataset *dataset);
 size_t hsae_dtype_size(hsae_dtype dtype);
 /* Another handle on the same rows, to be closed like any; NULL: out of memory. */
@@ -22,7 +22,7 @@ size_t hsae_dataset_fetch(const hsae_dataset *dataset, const uint64_t *rows, siz
 hsae_status hsae_dataset_unpack(const hsae_dataset *dataset, const uint64_t *rows, size_t count, const unsigned char *raw, hsae_dtype dtype,
                                 void *out);
 size_t hsae_dataset_row_bytes(const hsae_dataset *dataset);
-/* Says that this row could not be fetched. ERROR_FILE. */
+/* Logs that this row could not be fetched. ERROR_FILE. */
 hsae_status hsae_dataset_fetch_failed(const hsae_dataset *dataset, uint64_t row, int error);
 /* hsae_row_squares_raw (rows.h) of a row as hsae_dataset_fetch gives it. */
 double hsae_dataset_squares(const hsae_dataset *dataset, uint64_t row, const unsigned char *raw);

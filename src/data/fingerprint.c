@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_BYTES = 1 << 20, LEAST_ROWS = 64, BLOCK_ROWS = 64 };
+enum { MAX_BYTES = 1 << 20, MIN_ROWS = 64, BLOCK_ROWS = 64 };
 
 /* In the order of bytes that files have. */
 static uint64_t add_number(uint64_t hash, uint64_t number)
@@ -27,8 +27,8 @@ hsae_status hsae_dataset_fingerprint(const hsae_dataset *dataset, uint64_t *out)
     HSAE_REQUIRE(dataset ? hsae_dataset_context(dataset) : NULL, dataset, out);
     hsae_status status = HSAE_OK;
     size_t stride = hsae_dataset_row_bytes(dataset), block;
-    uint64_t all = hsae_dataset_rows(dataset), rows[BLOCK_ROWS], count = MOST_BYTES / stride;
-    count = count < LEAST_ROWS ? LEAST_ROWS : count;
+    uint64_t all = hsae_dataset_rows(dataset), rows[BLOCK_ROWS], count = MAX_BYTES / stride;
+    count = count < MIN_ROWS ? MIN_ROWS : count;
     count = count < all ? count : all;
     unsigned char *raw = malloc(BLOCK_ROWS * stride);
     if (!raw)
@@ -41,7 +41,7 @@ hsae_status hsae_dataset_fingerprint(const hsae_dataset *dataset, uint64_t *out)
         block = count - i < BLOCK_ROWS ? (size_t)(count - i) : BLOCK_ROWS;
         for (size_t k = 0; k < block; k++)
             rows[k] = sample_row(i + k, count, all);
-        memset(raw, 0, block * stride); /* rows of a narrower dtype than others do not fill their place */
+        memset(raw, 0, block * stride); /* rows of a narrower dtype than others do not fill their stride */
         size_t fetched = hsae_dataset_fetch(dataset, rows, block, raw, &error);
         hash = hsae_hash(hash, raw, fetched * stride);
         if (fetched < block)

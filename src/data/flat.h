@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* FlatBuffers, read by hand and as hostile: a position that lies outside, or a count that cannot be, breaks the buffer for good, and what
- * is absent or broken reads as the default. So a reader may go on and ask once at the end whether all was well. */
+/* Reads FlatBuffers that may be hostile. A position outside of the buffer or an impossible count marks the buffer as broken, and from then
+ * on everything reads as its default. So a reader can go on and ask once, at the end, whether the buffer is broken. */
 #ifndef HSAE_SRC_FLAT_H
 #define HSAE_SRC_FLAT_H
 
@@ -36,7 +36,7 @@ static inline struct hsae_flat_table hsae_flat_table_at(struct hsae_flat *flat, 
     struct hsae_flat_table table = {.at = at};
     if (!hsae_flat_holds(flat, at, 4))
         return (struct hsae_flat_table){0};
-    table.vtable = at - (uint64_t)(int64_t)(int32_t)hsae_load32(flat->data + at); /* below 0 wraps to what cannot be held */
+    table.vtable = at - (uint64_t)(int64_t)(int32_t)hsae_load32(flat->data + at); /* below 0 wraps to a number that no buffer holds */
     if (!hsae_flat_holds(flat, table.vtable, 4))
         return (struct hsae_flat_table){0};
     table.vtable_size = hsae_load16(flat->data + table.vtable);
@@ -71,7 +71,7 @@ static inline int64_t hsae_flat_int(struct hsae_flat *flat, const struct hsae_fl
                         : (int64_t)hsae_load64(bytes);
 }
 
-/* Where the offset at this position leads. */
+/* The position to which the offset at this position points. */
 static inline uint64_t hsae_flat_follow(struct hsae_flat *flat, uint64_t at)
 {
     return hsae_flat_holds(flat, at, 4) ? at + hsae_load32(flat->data + at) : 0;

@@ -127,7 +127,7 @@ static bool same_family(const struct member *a, const struct member *b)
     return a->total == b->total && a->stem == b->stem && strncmp(a->name, b->name, a->stem) == 0 && strcmp(a->end, b->end) == 0;
 }
 
-/* members[0] .. members[count - 1] are of one family, in the order of their numbers. Some count from 0, most from 1. */
+/* Checks members[0] .. members[count - 1] of one set, in the order of their numbers, which start at 0 or 1. */
 static hsae_status check_family(const hsae_context *context, const char *folder, const struct member *members, size_t count)
 {
     const struct member *first = members;
@@ -194,7 +194,7 @@ static bool read_numbered(const char *name, struct member *out)
     return end && read_count(&at, &out->index);
 }
 
-/* The member before the first number that is missing; false: none is, or so many that the numbers are no count. */
+/* The member before the first missing number. False: none is missing, or so many that the numbers are no count. */
 static bool find_gap(const struct member *members, size_t count, struct member *before)
 {
     uint64_t span = members[count - 1].index - members[0].index + 1, missing = span - count;

@@ -94,7 +94,7 @@ static bool begins(const unsigned char *at, size_t size, const char *wanted)
     return true;
 }
 
-/* UTF-8 in lines, as far as it is there; a character that `size` cuts is no fault. */
+/* Whether these bytes are lines of UTF-8; a character that is cut at the end is no fault. */
 static bool is_text(const unsigned char *at, size_t size)
 {
     for (size_t i = 0, length; i < size; i += length) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Files that hold no data that is read, but are well known: what they are, and what makes data of them. */
+/* Well-known files that are not read as data: what they are, and how to convert them. */
 #ifndef HSAE_SRC_FOREIGN_FILES_H
 #define HSAE_SRC_FOREIGN_FILES_H
 
@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-enum { HSAE_FOREIGN_BYTES = 512 /* of a file's start, as far as it has them, are enough to know it */ };
+enum { HSAE_FOREIGN_BYTES = 512 /* bytes of a file's start that are enough to recognise it */ };
 
 struct hsae_foreign_file {
     const char *what;   /* "a Parquet file" */
@@ -15,11 +15,12 @@ struct hsae_foreign_file {
     bool vectors;       /* such files may hold activation vectors */
 };
 
-/* What the file `name` (its extension is a hint) is, by its first `size` bytes: HSAE_FOREIGN_BYTES of them, or all that it has. NULL: it is
- * not known. `may_be_raw`: only what raw numbers do not look like by chance. Any thread; what is returned lives for ever. */
+/* Recognises a file by its first `size` bytes (HSAE_FOREIGN_BYTES, or all of a shorter file), with the extension of `name` as a hint. NULL:
+ * unknown. `may_be_raw`: only kinds that raw numbers cannot look like by chance. Any thread; the result is static. */
 const struct hsae_foreign_file *hsae_foreign_file(const char *name, const unsigned char *start, size_t size, bool may_be_raw);
 
-/* ERROR_FORMAT, with what it is and what to do, where a file that should be `expected` ("a safetensors file") is another well-known one. */
+/* ERROR_FORMAT where a file that should be `expected` ("a safetensors file") is another well-known one; the message names it and a remedy.
+ */
 hsae_status hsae_refuse_foreign(const struct hsae_file *file, const char *expected);
 
 #endif

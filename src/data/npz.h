@@ -23,7 +23,7 @@ hsae_status hsae_npz_open(const hsae_context *context, const char *path, struct 
 void hsae_npz_close(struct hsae_npz **npz);
 size_t hsae_npz_count(const struct hsae_npz *npz);
 const struct hsae_npz_array *hsae_npz_at(const struct hsae_npz *npz, size_t index);
-/* As hsae_file_check_unchanged does. */
+/* hsae_file_check_unchanged for this file. */
 hsae_status hsae_npz_check_unchanged(const struct hsae_npz *npz);
 /* NULL: there is none of that name. */
 const struct hsae_npz_array *hsae_npz_find(const struct hsae_npz *npz, const char *name);
@@ -35,10 +35,11 @@ hsae_status hsae_npz_stream_open(const struct hsae_npz *npz, const struct hsae_n
 void hsae_npz_stream_close(struct hsae_npz_stream **stream);
 uint32_t hsae_npz_stream_rank(const struct hsae_npz_stream *stream); /* 0 to 3 */
 const uint64_t *hsae_npz_stream_shape(const struct hsae_npz_stream *stream);
-/* With the last element the checksum is compared. */
+/* The next `count` elements. The checksum is compared after the last one. */
 hsae_status hsae_npz_stream_next(struct hsae_npz_stream *stream, size_t count, float *out);
 
-/* Arrays "NAME.npy" of F32 tensors, stored; replaces `path` as hsae_output does. A tensor's `next` is asked for all of it twice. */
+/* Writes F32 tensors as arrays "NAME.npy", not deflated; replaces `path` as hsae_output does. A tensor's `next` gives all of it twice: for
+ * the checksum, then for the file. */
 hsae_status hsae_npz_write(const hsae_context *context, const char *path, const struct hsae_new_tensor *tensors, size_t count);
 
 #endif

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Writing: members are stored and have zip64 fields whatever their size, so that there is one way through. */
-#include "bytes.h"
+/* Writing. Members are not deflated, and always have zip64 fields, so that there is one code path. */
 #include "base/file.h"
+#include "bytes.h"
 #include "npz.h"
 #include "safetensors.h"
 

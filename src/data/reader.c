@@ -8,24 +8,24 @@
 
 enum {
     RING_BYTES = 64 << 20,
-    MOST_BATCHES = 8,
-    FEWEST_BATCHES = 2,
+    MAX_BATCHES = 8,
+    MIN_BATCHES = 2,
     PIECE_ROWS = 16,
-    MOST_TRIES = 4096,
+    MAX_TRIES = 4096,
     FIRST_THREADS = 2,
-    MOST_THREADS = 32,
+    MAX_THREADS = 32,
 };
-/* Seconds: as long as a disk takes. A shorter wait is not for want of threads. */
+/* Seconds that a disk takes at least. A shorter wait is no reason to add a thread. */
 static const double REAL_WAIT = 1e-4;
 
-/* A batch: its rows' numbers, and the rows as they lie in the files. */
+/* A batch: the numbers of its rows, and the rows in the type of their files. */
 struct slot {
     uint64_t *rows;
     unsigned char *raw;
     uint32_t done;   /* pieces */
     uint32_t failed; /* first row of the batch that could not be read; `batch`: none */
     int error;       /* why */
-    bool hopeless;   /* it was read, but is left out, as are all rows that could replace it */
+    bool hopeless;   /* it was read and is left out, and no kept row was found to replace it */
     hsae_left_out left_out;
     uint32_t first_piece; /* of those in which a row was left out */
 };
@@ -35,20 +35,20 @@ struct hsae_reader {
     size_t row_bytes;
     uint32_t pieces; /* of a batch */
     uint32_t slot_count;
-    struct slot slots[MOST_BATCHES]; /* batch b is in slot b % slot_count */
-    uint64_t *rows;                  /* of all slots */
+    struct slot slots[MAX_BATCHES]; /* batch b is in slot b % slot_count */
+    uint64_t *rows;                 /* of all slots */
     unsigned char *raw;
 
     pthread_mutex_t lock;   /* of all that follows and of the slots' state */
-    pthread_cond_t work;    /* there may be a piece to take, or it is time to end */
+    pthread_cond_t work;    /* signals that there is a piece to take, or that the threads are to end */
     pthread_cond_t ready;   /* a batch is complete */
     uint64_t issued;        /* pieces taken by some thread; piece p belongs to batch p / pieces */
     bool bad_row;           /* the last batch had one that is not finite */
     uint64_t consumed;      /* batches handed out */
     hsae_left_out left_out; /* of the last of them */
     bool ending;
-    pthread_t threads[MOST_THREADS];
-    uint32_t thread_count, most_threads;
+    pthread_t threads[MAX_THREADS];
+    uint32_t thread_count, max_threads;
 };
 
 static bool has_piece(const struct hsae_reader *reader)
@@ -65,18 +65,18 @@ struct outcome {
     hsae_left_out left_out;
 };
 
-/* Rows in which a replacement is looked for. */
-static uint64_t most_tries(const hsae_dataset *dataset)
+/* Number of rows among which a replacement is searched. */
+static uint64_t max_tries(const hsae_dataset *dataset)
 {
     uint64_t others = hsae_dataset_rows(dataset) - 1;
-    return others < MOST_TRIES ? others : MOST_TRIES;
+    return others < MAX_TRIES ? others : MAX_TRIES;
 }
 
-/* The first kept row after *row, to *row and `raw`; false where there is none that can be read. */
+/* Finds the first kept row after *row: its number to *row, its bytes to `raw`. False: none was found, or a row could not be read. */
 static bool replace(const struct hsae_reader *reader, uint64_t *row, unsigned char *raw, struct outcome *outcome)
 {
     const struct hsae_reader_params *params = &reader->params;
-    uint64_t total = hsae_dataset_rows(params->dataset), tries = most_tries(params->dataset);
+    uint64_t total = hsae_dataset_rows(params->dataset), tries = max_tries(params->dataset);
     for (uint64_t k = 0; k < tries; k++) {
         *row = *row + 1 < total ? *row + 1 : 0;
         if (hsae_dataset_fetch(params->dataset, row, 1, raw, &outcome->error) == 0)
@@ -138,7 +138,7 @@ static void read_piece(struct hsae_reader *reader)
     struct slot *slot = &reader->slots[batch % reader->slot_count];
     uint32_t first = (uint32_t)(piece % reader->pieces) * PIECE_ROWS, left = reader->params.batch - first;
     uint32_t count = left < PIECE_ROWS ? left : PIECE_ROWS;
-    if (has_piece(reader)) /* the threads wake each other up, as many as there is work for */
+    if (has_piece(reader)) /* each thread wakes the next one while there is work */
         pthread_cond_signal(&reader->work);
     pthread_mutex_unlock(&reader->lock);
     struct outcome outcome = read_rows(reader, slot, batch * reader->params.batch, first, count);
@@ -169,31 +169,30 @@ static void *run(void *user)
 /* One thread more. */
 static void add_thread(struct hsae_reader *reader)
 {
-    if (reader->thread_count >= reader->most_threads)
+    if (reader->thread_count >= reader->max_threads)
         return;
     if (hsae_os_thread_start(&reader->threads[reader->thread_count], run, reader))
-        reader->most_threads = reader->thread_count;
+        reader->max_threads = reader->thread_count;
     else
         reader->thread_count++;
 }
 
 /* How many batches the ring holds. */
-static uint64_t most_slots(uint64_t batch_bytes, uint64_t most_bytes)
+static uint64_t max_slots(uint64_t batch_bytes, uint64_t max_bytes)
 {
-    uint64_t fit = (most_bytes ? most_bytes : RING_BYTES) / batch_bytes;
-    return fit < FEWEST_BATCHES ? FEWEST_BATCHES : fit > MOST_BATCHES ? MOST_BATCHES : fit;
+    uint64_t fit = (max_bytes ? max_bytes : RING_BYTES) / batch_bytes;
+    return fit < MIN_BATCHES ? MIN_BATCHES : fit > MAX_BATCHES ? MAX_BATCHES : fit;
 }
 
 static uint32_t count_slots(const struct hsae_reader *reader)
 {
-    uint64_t fit = most_slots((uint64_t)reader->params.batch * reader->row_bytes, reader->params.most_bytes),
-             wanted = reader->params.batches;
+    uint64_t fit = max_slots((uint64_t)reader->params.batch * reader->row_bytes, reader->params.max_bytes), wanted = reader->params.batches;
     return (uint32_t)(wanted < fit ? wanted ? wanted : 1 : fit);
 }
 
-uint64_t hsae_reader_bytes(uint32_t batch, uint64_t row_bytes, uint64_t most_bytes)
+uint64_t hsae_reader_bytes(uint32_t batch, uint64_t row_bytes, uint64_t max_bytes)
 {
-    return most_slots(batch * row_bytes, most_bytes) * batch * (row_bytes + sizeof(uint64_t));
+    return max_slots(batch * row_bytes, max_bytes) * batch * (row_bytes + sizeof(uint64_t));
 }
 
 hsae_status hsae_reader_create(hsae_context *context, const struct hsae_reader_params *params, struct hsae_reader **out)
@@ -206,7 +205,7 @@ hsae_status hsae_reader_create(hsae_context *context, const struct hsae_reader_p
     reader->row_bytes = hsae_dataset_row_bytes(params->dataset);
     reader->pieces = (params->batch + PIECE_ROWS - 1) / PIECE_ROWS;
     reader->slot_count = count_slots(reader);
-    reader->most_threads = MOST_THREADS;
+    reader->max_threads = MAX_THREADS;
     pthread_mutex_init(&reader->lock, NULL);
     pthread_cond_init(&reader->work, NULL);
     pthread_cond_init(&reader->ready, NULL);
@@ -257,7 +256,7 @@ static hsae_status fail_hopeless(const struct hsae_reader *reader, const struct 
                      "%s: row %" PRIu64 " is left out, and so are all of the %" PRIu64
                      " rows after it: their norms are above norm_limit, %g, or they "
                      "are not finite; train on other data, or with a larger max_norm",
-                     path, row, most_tries(params->dataset), params->rule.norm_limit);
+                     path, row, max_tries(params->dataset), params->rule.norm_limit);
 }
 
 hsae_status hsae_reader_next(struct hsae_reader *reader, hsae_dtype dtype, void *out, double *waited)

@@ -32,25 +32,25 @@ bool hsae_row_rule_acts(const struct row_rule *rule);
 
 /* Sum of the squares of a row in double, added up in one fixed order whatever the dtype. Not finite exactly where a value of the row is. */
 double hsae_row_squares(const float *row, uint32_t dim);
-/* The same of a row as it lies in a file. */
+/* The same of a row in the type of its file. */
 double hsae_row_squares_raw(const unsigned char *row, hsae_dtype dtype, uint32_t dim);
 enum row_verdict hsae_row_judge(const struct row_rule *rule, double squares);
 
 /* Judges [count, dim] rows; returns how many of them are left out. */
 size_t hsae_rows_judge(const struct row_rule *rule, const float *rows, size_t count, uint32_t dim, enum row_verdict *verdicts);
-/* In place of each row that is left out, a copy of the next kept row of the [count, dim] rows, from the last one on to the first. False:
- * none is kept. */
+/* Replaces each row that is left out with a copy of the next kept row of the [count, dim] rows; row 0 follows the last. False: no row is
+ * kept. */
 bool hsae_rows_replace(float *rows, size_t count, uint32_t dim, const enum row_verdict *verdicts);
 /* Rows first .. first + count - 1 of a data set as floats, and the verdict on each. Rows that are left out are in `out`, too. ERROR_DATA
  * with file and row: a row is not finite and such rows are not skipped. ERROR_FILE. */
 hsae_status hsae_judged_read(const hsae_dataset *dataset, const struct row_rule *rule, uint64_t first, size_t count, float *out,
                              enum row_verdict *verdicts);
 
-/* Half of the norms are at most this large; 0 of none. Sorts them. */
+/* The median of the norms, 0 if there are none. Sorts them. */
 double hsae_median(double *norms, uint64_t count);
-/* What norm_limit is where the configuration leaves it open: max_norm times the median. 0 where that is not finite. */
+/* norm_limit where the configuration leaves it open: max_norm times the median; 0 where that is not finite. */
 double hsae_norm_limit(double max_norm, double *norms, uint64_t count);
-enum { HSAE_CALIBRATION_ROWS = 65536 }; /* the first rows of the data, which that median is of */
+enum { HSAE_CALIBRATION_ROWS = 65536 }; /* number of rows, from the first on, for that median */
 
 /* Counts one more row: number `row` of the data set. */
 void hsae_left_out_add(hsae_left_out *left_out, enum row_verdict verdict, uint64_t row);

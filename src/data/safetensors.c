@@ -277,7 +277,7 @@ static hsae_status read_elements(const struct hsae_safetensors *file, const stru
     return status;
 }
 
-/* Halves are read to the second half of `out`, where each is fetched before its place is taken by a float. */
+/* 16-bit numbers are read to the second half of `out` and converted from front to back: each is fetched before a float overwrites it. */
 hsae_status hsae_tensor_floats(const struct hsae_safetensors *file, const struct hsae_tensor *tensor, uint64_t first, size_t count,
                                float *out)
 {

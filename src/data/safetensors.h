@@ -14,7 +14,7 @@ size_t hsae_tensor_type_size(enum hsae_tensor_type type);
 /* "[2048, 576]" */
 const char *hsae_shape_text(char text[static 192], uint32_t rank, const uint64_t *shape);
 
-/* Reading. Everything in the header is checked on opening: no tensor reaches outside the file, overlaps another or leaves a hole. */
+/* Reading. Opening checks the whole header: no tensor reaches outside the file, overlaps another or leaves a hole. */
 
 struct hsae_safetensors;
 /* ERROR_FILE, ERROR_FORMAT. The header is kept; what is in the tensors is read from the file when it is asked for. */
@@ -23,7 +23,7 @@ hsae_status hsae_safetensors_open(const hsae_context *context, const char *path,
 void hsae_safetensors_close(struct hsae_safetensors **file);
 
 size_t hsae_safetensors_count(const struct hsae_safetensors *file);
-/* In the order in which they lie in the file. */
+/* index < count, in the order of the file. */
 const struct hsae_tensor *hsae_safetensors_at(const struct hsae_safetensors *file, size_t index);
 /* NULL: there is none of that name. */
 const struct hsae_tensor *hsae_safetensors_find(const struct hsae_safetensors *file, const char *name);

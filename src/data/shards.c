@@ -12,8 +12,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* A list of a million files is shorter. */
-enum { MOST_STATE = 64 << 20 };
+/* Bytes of a state.json; a list of a million files is shorter. */
+enum { MAX_STATE = 64 << 20 };
 
 size_t hsae_dtype_size(hsae_dtype dtype)
 {
@@ -53,7 +53,7 @@ static bool grow(void **items, size_t count, size_t *capacity, size_t size)
     return true;
 }
 
-/* Rows that lie in `file`. They are read here and there, so the kernel is not to read on after them. */
+/* Adds the rows of a file. They are read in random order, so the system is told not to read ahead. */
 static hsae_status add_rows(struct shards *shards, const struct source *source, const struct hsae_file *file, uint64_t offset,
                             uint64_t rows)
 {
@@ -67,7 +67,7 @@ static hsae_status add_rows(struct shards *shards, const struct source *source, 
     return HSAE_OK;
 }
 
-/* A width that no vector has is 0 afterwards; whoever opened the file hears of it. */
+/* Sets rows and width from a shape. An impossible width becomes 0, which the caller reports. */
 static void set_shape(struct source *source, uint32_t rank, const uint64_t *shape)
 {
     uint64_t dim = shape[rank - 1];
@@ -96,7 +96,7 @@ static hsae_status list_tensors(const hsae_context *context, struct source *sour
     return HSAE_OK;
 }
 
-/* A file of hsae's own has no format afterwards, but a reason to be left out. */
+/* A file that hsae itself wrote gets no format, but a reason to be left out. */
 static hsae_status open_safetensors(struct shards *shards, const char *name, struct source *source)
 {
     const hsae_context *context = shards->context;
@@ -171,7 +171,7 @@ static hsae_status open_raw(struct shards *shards, const hsae_dataset_params *pa
     return add_rows(shards, source, &source->bytes, 0, source->about.rows);
 }
 
-/* One byte does not tell: the length of the header must be possible, too. `size`: of the file. */
+/* Whether a file of `size` bytes begins like safetensors: a brace after a possible length of the header. */
 static bool is_safetensors(const unsigned char *head, uint64_t size)
 {
     if (size <= 8 || head[8] != '{')
@@ -180,14 +180,14 @@ static bool is_safetensors(const unsigned char *head, uint64_t size)
     return header >= 2 && header <= size - 8;
 }
 
-/* Of a data folder: what is not read of it. */
+/* A data folder, and the files in it that are not read. */
 struct folder {
     const char *path;
     const struct hsae_foreign_file *foreign; /* the first of them */
     struct hsae_name_list own, others, unfinished, runs, splits, inner;
 };
 
-/* What is neither of the formats nor raw. */
+/* The error for a file that has none of the formats and is not raw. */
 static hsae_status not_data(const hsae_context *context, const struct folder *folder, const struct hsae_foreign_file *foreign, bool raw,
                             struct source *source)
 {
@@ -203,8 +203,8 @@ static hsae_status not_data(const hsae_context *context, const struct folder *fo
                      "%s: neither a safetensors nor an npy nor an Arrow file; raw numbers are read if --dim is given", path);
 }
 
-/* Opens *source, whose path is set, and adds its rows. In a folder, a file that neither holds data nor is named as if it did has no format
- * afterwards, but a reason to be left out. */
+/* Opens *source, whose path is set, and adds its rows. In a folder, a file that neither holds data nor has a name of a data file gets no
+ * format, but a reason to be left out. */
 static hsae_status open_source(struct shards *shards, const hsae_dataset_params *params, const struct folder *folder, struct source *source)
 {
     const hsae_context *context = shards->context;
@@ -300,7 +300,7 @@ static hsae_status add_saved(struct shards *shards, const hsae_dataset_params *p
         return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", folder->path);
     if (hsae_os_kind(path) == HSAE_OS_NONE)
         goto end;
-    status = hsae_file_load(context, path, MOST_STATE, &text, &length);
+    status = hsae_file_load(context, path, MAX_STATE, &text, &length);
     if (status)
         goto end;
     struct hsae_json_error wrong = {0};
@@ -361,7 +361,7 @@ static hsae_status add_name(struct shards *shards, const hsae_dataset_params *pa
     return status;
 }
 
-/* Says what of a folder is not read. `any`: other files of it are. */
+/* Logs which files of a folder are not read. `any`: other files of it are. */
 static hsae_status end_folder(const hsae_context *context, struct folder *folder, bool any)
 {
     const char *path = folder->path;
@@ -428,7 +428,7 @@ static hsae_status add_path(struct shards *shards, const hsae_dataset_params *pa
     return kind == HSAE_OS_FOLDER ? add_folder(shards, params, path) : add_file(shards, params, NULL, path);
 }
 
-/* Says so where the vectors have different names in two of the files: they may be of different places in the model. */
+/* Warns where the vectors have different names in two files: they may come from different places in the language model. */
 static void compare_names(const struct shards *shards)
 {
     const hsae_data_file *first = NULL;
@@ -454,7 +454,7 @@ static hsae_status join_shards(struct shards *shards, const char *path, uint64_t
     *rows = 0;
     for (size_t i = 0; i < shards->source_count; i++) {
         const hsae_data_file *file = &shards->sources[i].about;
-        if (!file->dim) /* an Arrow file without rows does not tell */
+        if (!file->dim) /* an Arrow file without rows has no width */
             continue;
         if (!first)
             first = file;
@@ -468,7 +468,7 @@ static hsae_status join_shards(struct shards *shards, const char *path, uint64_t
     }
     for (size_t i = 0; i < shards->count; i++) {
         shards->items[i].first = *rows;
-        *rows += shards->items[i].rows; /* in files, so far from overflow */
+        *rows += shards->items[i].rows; /* these rows are in files, so this cannot overflow */
     }
     if (*rows == 0)
         return hsae_fail(shards->context, HSAE_ERROR_DATA,
@@ -496,7 +496,7 @@ static int by_path(const void *left, const void *right)
     return strcmp(*(char *const *)left, *(char *const *)right);
 }
 
-/* Says so where one file was given twice: its rows count twice. */
+/* Warns where one file was given twice: its rows count twice. */
 static hsae_status compare_files(const struct shards *shards)
 {
     size_t count = 0;

@@ -22,11 +22,11 @@ struct source {
     hsae_data_file about;
 };
 
-/* Rows that lie one after the other in one file. */
+/* Rows that are contiguous in one file. */
 struct shard {
     const char *path;     /* the source's */
-    int descriptor;       /* the rows lie in this file */
-    uint64_t offset;      /* from here on, one behind the other; 0 where there is none */
+    int descriptor;       /* of the file that holds the rows */
+    uint64_t offset;      /* of the first row; 0 where there is none */
     uint64_t first, rows; /* first: within the data set */
     hsae_dtype dtype;
 };

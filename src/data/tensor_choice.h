@@ -12,7 +12,7 @@
 hsae_status hsae_choose_tensor(const hsae_context *context, const char *path, const struct hsae_safetensors *file, const char *name,
                                const struct hsae_tensor **out, hsae_dtype *dtype);
 
-/* What hsae itself wrote to this file, where that is no activations: "a model or checkpoint of hsae". NULL: nothing is known. */
+/* What the file is if hsae itself wrote it and it holds no activations: "a model or checkpoint of hsae". NULL: unknown. */
 const char *hsae_own_file(const struct hsae_safetensors *file);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The public face of safetensors.h: checks arguments, adds nothing else. */
+/* The public functions over safetensors.h: they check arguments and call it. */
 #include "safetensors.h"
 
 #include <inttypes.h>

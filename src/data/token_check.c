@@ -8,20 +8,20 @@
 #include <stdlib.h>
 #include <zlib.h>
 
-/* Of longer lists of sequences not every fingerprint is checked. */
+/* The fingerprints of the first ALL_BEFORE sequences are checked, then every THEN_EVERY-th. */
 enum { BLOCK_ROWS = 64, ALL_BEFORE = 4096, THEN_EVERY = 16 };
 
 struct check {
     const hsae_context *context;
     const hsae_dataset *dataset;
-    bool shaped;              /* the files are those of all rows, so that they tell sequences apart */
+    bool shaped;              /* the data set is no slice, so its files tell where sequences end */
     uint64_t next, sequences; /* rows and sequences before this one */
     size_t file;              /* in which `next` lies */
     uint64_t file_first;      /* its first row */
     float *block;
 };
 
-/* To the file in which the next row lies; NULL: there is none. */
+/* Goes to the file that holds the next row; NULL: there is none. */
 static const hsae_data_file *find_file(struct check *check)
 {
     size_t count = hsae_dataset_file_count(check->dataset);
@@ -30,7 +30,8 @@ static const hsae_data_file *find_file(struct check *check)
     return check->file < count ? hsae_dataset_file(check->dataset, check->file) : NULL;
 }
 
-/* Where a file has sequences of one length, this must be one of them; it must not reach into such a file either. */
+/* Checks that this sequence is one of the file's, where the file has sequences of one length, and that it does not reach into the next such
+ * file. */
 static hsae_status check_length(struct check *check, const struct hsae_sequence *sequence)
 {
     const hsae_data_file *file = find_file(check);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tokens.h"
-#include "base/json.h"
 #include "base/file.h"
+#include "base/json.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -12,7 +12,7 @@ enum {
     DEEPEST = 64,
     FIRST_BYTES = 256,
     BLOCK_BYTES = 4096,
-    AHEAD = 16, /* bytes that are looked at together: two halves of a character are 12 */
+    AHEAD = 16, /* bytes to look ahead: a surrogate pair of two escapes has 12 */
 };
 
 struct hsae_tokens {
@@ -26,7 +26,7 @@ struct hsae_tokens {
     uint64_t line, sequence;              /* sequence: of the next line */
     bool open, whole, in_array, in_first; /* whole: the block ends where the file does */
     struct hsae_sequence current;
-    hsae_sequence_fn ended; /* NULL: nobody watches */
+    hsae_sequence_fn ended; /* NULL: not wanted */
     void *user;
     char *text;
     size_t size, capacity;
@@ -35,7 +35,7 @@ struct hsae_tokens {
 
 /* ---- errors ---- */
 
-/* What stands at the cursor, for messages. */
+/* Describes what is at the cursor, for messages. */
 static const char *found(const struct hsae_tokens *t, char text[32])
 {
     if (t->next == t->end)
@@ -62,7 +62,7 @@ static hsae_status wrong(const struct hsae_tokens *t, const char *what)
 
 /* ---- pieces of JSON ---- */
 
-/* Afterwards there are AHEAD bytes from the cursor on, or all that the file has. */
+/* Makes AHEAD bytes available from the cursor on, or all that the file has. */
 static void look_ahead(struct hsae_tokens *t)
 {
     size_t left = (size_t)(t->end - t->next);
@@ -295,7 +295,7 @@ static hsae_status read_fingerprint(struct hsae_tokens *t)
     return HSAE_OK;
 }
 
-/* A key and its colon; keys too long to be stored are none that matter. */
+/* A key and its colon. A key too long to be stored is none of the known ones. */
 static hsae_status read_key(struct hsae_tokens *t)
 {
     if (!take(t, '"'))
@@ -306,7 +306,7 @@ static hsae_status read_key(struct hsae_tokens *t)
     return status;
 }
 
-/* The keys of a line's object up to the list of tokens (t->in_array then), or, where that was read already, to the line's end. */
+/* Reads the keys of a line's object up to the list of tokens (sets t->in_array), or, after that list, to the end of the line. */
 static hsae_status read_members(struct hsae_tokens *t, bool had_tokens)
 {
     bool more = had_tokens ? take(t, ',') : !take(t, '}'), closed = !had_tokens && !more;

@@ -38,10 +38,10 @@ struct hsae_sequence {
     bool has_fingerprint;
     uint32_t fingerprint; /* the key "rows_crc32": CRC-32 (as zlib's) of the sequence's rows, as float32 in little endian */
 };
-/* From now on `ended` is called for each sequence, in order; what it returns ends hsae_tokens_next, where it is not OK. */
+/* From now on `ended` is called for each sequence, in order. If it returns another status than OK, hsae_tokens_next returns that. */
 typedef hsae_status (*hsae_sequence_fn)(void *user, const struct hsae_sequence *sequence);
 void hsae_tokens_watch(struct hsae_tokens *tokens, hsae_sequence_fn ended, void *user);
-/* Where it reads, for messages. */
+/* The file and line that are being read, for messages. */
 const char *hsae_tokens_path(const struct hsae_tokens *tokens);
 uint64_t hsae_tokens_line(const struct hsae_tokens *tokens);
 

@@ -544,7 +544,7 @@ static void warn_waiting(const struct hsae_device *device, const struct hsae_pat
     else
         hsae_log(device->context, HSAE_LOG_WARNING,
                  "%s (%s): its work has not ended after %.0f s in which threads of this process were at work; it is given up after %.0f s",
-                 id, name, patience->worked, hsae_patience_most_work(patience));
+                 id, name, patience->worked, hsae_patience_max_work(patience));
 }
 
 static hsae_status give_up(struct hsae_device *device, const struct hsae_patience *patience, enum hsae_patience_verdict verdict)

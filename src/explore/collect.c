@@ -88,7 +88,7 @@ hsae_status hsae_explore_collect_create(hsae_explorer *explorer, const hsae_mode
 
 /* ---- peaks ---- */
 
-/* A number that looks drawn by chance and depends on nothing but its arguments (splitmix64). */
+/* A pseudo-random number that depends on its arguments only (splitmix64). */
 static uint64_t hash(uint32_t level, uint32_t feature, uint64_t row)
 {
     uint64_t x = row + 0x9e3779b97f4a7c15u * (((uint64_t)level << 32 | feature) + 1);
@@ -97,14 +97,14 @@ static uint64_t hash(uint32_t level, uint32_t feature, uint64_t row)
     return x ^ x >> 31;
 }
 
-/* A heap whose root is the one to go first. */
+/* A heap whose root is the next to be removed. */
 struct heap {
     struct peak *items;
     uint32_t count, level, feature;
     bool by_hash;
 };
 
-/* Whether a goes before b. */
+/* Whether a is removed before b. */
 static bool goes_first(const struct heap *heap, const struct peak *a, const struct peak *b)
 {
     return heap->by_hash ? hash(heap->level, heap->feature, a->row) > hash(heap->level, heap->feature, b->row) : peak_before(b, a);
@@ -133,7 +133,7 @@ static void sift_down(struct heap *heap)
     }
 }
 
-/* Keeps the best `capacity` of all that were offered; the new count. */
+/* Offers a peak to a heap that keeps the best `capacity`; returns the new count. */
 static uint32_t offer(struct heap *heap, uint32_t capacity, const struct peak *peak)
 {
     if (heap->count < capacity) {
@@ -146,7 +146,7 @@ static uint32_t offer(struct heap *heap, uint32_t capacity, const struct peak *p
     return heap->count;
 }
 
-/* The pending peak of a feature stands; its window reaches `after` tokens further. */
+/* Keeps the pending peak of a feature, whose window has `after` tokens after it. */
 static void settle(hsae_explorer *explorer, uint32_t l, uint32_t feature, uint32_t after)
 {
     struct explore_level *level = &explorer->levels[l];

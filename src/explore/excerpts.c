@@ -21,7 +21,7 @@ static bool among(const struct peak *peaks, uint32_t count, uint64_t row)
     return false;
 }
 
-/* One of peaks begin .. end - 1 that is not taken, the nearest to the middle; `end`: there is none. */
+/* The peak among begin .. end - 1 nearest to the middle that is not taken; `end`: there is none. */
 static uint32_t pick(const bool *taken, uint32_t begin, uint32_t end)
 {
     uint32_t middle = (begin + end) / 2;

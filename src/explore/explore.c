@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The two passes, and access to what they found. */
+/* Runs the two passes; functions to read the result. */
 #include "explorer.h"
 
 #include <inttypes.h>

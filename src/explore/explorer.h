@@ -11,7 +11,7 @@
 
 enum { HSAE_EXPLORE_POOL = 32 /* candidates from which the sampled contexts are taken */ };
 
-/* A peak with what its window reaches before and after it. value 0: none. */
+/* A peak, and the tokens of its window before and after it. value 0: none. */
 struct peak {
     uint64_t row;
     float value;
@@ -45,7 +45,7 @@ struct explore_level {
     uint32_t *excerpt_count;
     uint32_t *heads, *tails; /* [features, contexts + samples] first and last value, 1 + place in values */
     uint16_t *order;         /* [features, contexts + samples] excerpts by start */
-    uint16_t *cursor;        /* the first in `order` that is not over */
+    uint16_t *cursor;        /* the first excerpt in `order` that has not ended */
     uint64_t *at_most;       /* [features, samples] activations not above a sampled peak */
     uint64_t *histogram;     /* [features, BINS] */
 };
@@ -78,8 +78,8 @@ struct hsae_explorer {
     uint64_t sequence_start, sequence;
     bool more;
     /* Kept text. */
-    struct span *spans;                    /* union of all windows, ascending */
-    uint64_t span_count, span, kept, seen; /* span: the first that is not over; kept: tokens in all of them; seen: so far */
+    struct span *spans;                    /* the union of all windows, ascending */
+    uint64_t span_count, span, kept, seen; /* span: the first that has not ended; kept: tokens in all spans; seen: tokens so far */
     uint32_t *text;                        /* [kept] */
     struct kept_run *runs;
     uint64_t run_count, run_capacity;
@@ -116,10 +116,10 @@ hsae_status hsae_explore_intern(hsae_explorer *explorer, const struct hsae_token
 /* Reads the token of a row and keeps sequence_start and sequence; *first: it begins a sequence. */
 hsae_status hsae_explore_read_token(hsae_explorer *explorer, uint64_t row, struct hsae_token *token);
 
-/* Zeroed memory for at least one element; *good becomes false where there is none. */
+/* Zeroed memory for at least one element; *good becomes false where memory runs out. */
 void *hsae_explore_zeros(bool *good, uint64_t count, size_t size);
 
-/* a before b: the stronger, then the earlier. */
+/* Whether a comes before b: the stronger first, of equal ones the earlier. */
 static inline bool peak_before(const struct peak *a, const struct peak *b)
 {
     return a->value > b->value || (a->value == b->value && a->row < b->row);

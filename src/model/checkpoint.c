@@ -50,7 +50,7 @@ void hsae_train_state_free(struct train_state **state)
     *state = NULL;
 }
 
-/* The slots of a file's state; its tensors need not be there. */
+/* The slots of a file's training state, without memory for its tensors. */
 static size_t state_slots(const struct checkpoint *checkpoint, struct train_state *state, struct slot slots[HSAE_TRAIN_SLOTS])
 {
     const struct hsae_model shapes = {.config = checkpoint->config, .dim = checkpoint->dim};
@@ -99,7 +99,7 @@ hsae_status hsae_checkpoint_read(hsae_context *context, const struct checkpoint 
     if (!status)
         status = alloc_state(context, *model, !rows, state);
     if (!status) {
-        (*state)->step = checkpoint->step; /* bounds other tensors */
+        (*state)->step = checkpoint->step; /* the limit of other tensors */
         size_t count = state_slots(checkpoint, *state, slots);
         status = hsae_slots_read(context, path, checkpoint->file, slots, count, rows);
     }

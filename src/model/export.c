@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Models as folders that other tools load: exchange.h says what is folded. */
+/* Writes models as folders that other tools load. exchange.h has the formulas. */
 #include "base/file.h"
+#include "base/json.h"
 #include "data/npz.h"
 #include "data/safetensors.h"
-#include "base/json.h"
 #include "tree_file.h"
 #include <hsae/exchange.h>
 
@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SAELENS_VERSION "6.0.0" /* whose format it is; without one the loader drops the metadata */
+#define SAELENS_VERSION "6.0.0" /* the version of the format; without one SAELens drops the metadata */
 
 static const char *const files_of_a_level[] = {"sae_weights.safetensors", "cfg.json", "params.npz"};
 
@@ -175,7 +175,7 @@ static hsae_status export_level(const struct export *export, hsae_export_format 
     return status;
 }
 
-/* What a failed export has written. */
+/* Removes what a failed export has written. */
 static void remove_folder(const struct export *export)
 {
     char path[4096];
@@ -229,7 +229,7 @@ hsae_status hsae_model_export(hsae_context *context, const hsae_model *model, hs
     hsae_status status = check_metadata(&export);
     if (status)
         return status;
-    /* rename would follow with the same error, but only after all the work. */
+    /* rename would fail, too, but only after all the work. */
     char target[3000];
     snprintf(target, sizeof target, "%.*s", (int)length, path);
     if (hsae_os_remove_folder(target) && errno != ENOENT)

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 #include "foreign.h"
 #include "base/file.h"
+#include "base/json.h"
 #include "data/npz.h"
 #include "data/safetensors.h"
-#include "base/json.h"
 
 #include <inttypes.h>
 #include <jansson.h>
@@ -14,7 +14,7 @@
 
 enum { MAX_JSON = 1 << 20, BLOCK_ROWS = 16, MAX_FOLDER = 4000 };
 
-/* As SAELens and Gemma Scope call them, Gemma Scope 2, and Llama Scope. */
+/* Names of the tensors in SAELens and Gemma Scope; in Gemma Scope 2; in Llama Scope. */
 static const char *const usual_names[FOREIGN_TENSORS] = {"W_enc", "b_enc", "W_dec", "b_dec", "threshold"};
 static const char *const lower_names[FOREIGN_TENSORS] = {"w_enc", "b_enc", "w_dec", "b_dec", "threshold"};
 static const char *const layer_names[FOREIGN_TENSORS] = {"encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias"};
@@ -131,7 +131,7 @@ static hsae_status check_shape(const struct foreign *foreign, enum foreign_tenso
     return status;
 }
 
-/* n and d from the decoder, which the others must agree with. */
+/* Takes n and d from the decoder; the other tensors must agree. */
 static hsae_status check_shapes(struct foreign *foreign)
 {
     struct source source;
@@ -213,7 +213,7 @@ static hsae_status is_ones(const struct foreign *foreign, const struct hsae_tens
     return HSAE_OK;
 }
 
-/* A tensor that has no place here would be lost. A scaling factor of ones was left behind by versions of SAELens before 6. */
+/* Refuses tensors of unknown use, which would be lost. Versions of SAELens before 6 left a scaling factor of ones, which is no loss. */
 static hsae_status check_others(const struct foreign *foreign)
 {
     for (size_t i = 0; i < hsae_safetensors_count(foreign->tensors); i++) {
@@ -296,7 +296,7 @@ static hsae_status open_gemma_scope_2(const char *folder, struct foreign *foreig
     return status;
 }
 
-/* In the order in which the authors' own code looks for them. */
+/* In the order of the authors' own code. */
 static const char *const scope_weights[] = {"sae_weights.safetensors", "checkpoints/pruned.safetensors", "checkpoints/final.safetensors"};
 enum { SCOPE_WEIGHTS = sizeof scope_weights / sizeof *scope_weights };
 
@@ -347,7 +347,7 @@ static bool ends_with(const char *path, const char *end)
     return length > size && strcmp(path + length - size, end) == 0;
 }
 
-/* The folder of a file of weights that was named itself; else the path. */
+/* The folder of a file of weights; of a folder, the path itself. */
 static void find_folder(const char *path, char *folder, size_t size)
 {
     size_t length = strlen(path);
@@ -371,7 +371,7 @@ bool hsae_foreign_is(const char *path)
            has(folder, "hyperparams.json");
 }
 
-/* The folder in which the folder of the weights lies; "" where that has no answer. */
+/* The folder that holds the folder of the weights; "": there is none. */
 static void find_parent(struct foreign *foreign)
 {
     char *whole = hsae_os_resolve(foreign->path);

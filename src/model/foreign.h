@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* SAEs in the files of other tools: found, checked, read piece by piece. */
+/* Reads SAEs in the files of other tools: finds them, checks them, reads them piece by piece. */
 #ifndef HSAE_SRC_FOREIGN_H
 #define HSAE_SRC_FOREIGN_H
 
@@ -15,7 +15,7 @@ enum foreign_tensor { FOREIGN_W_ENC, FOREIGN_B_ENC, FOREIGN_W_DEC, FOREIGN_B_DEC
 struct foreign {
     const hsae_context *context;
     char path[4096];                    /* of the weights */
-    char parent[4096];                  /* the folder in which its folder lies */
+    char parent[4096];                  /* the folder that holds its folder */
     char place[512];                    /* of the activations, by its configuration: "model, hook"; "": unknown */
     const char *names[FOREIGN_TENSORS]; /* in the file; NULL: the SAE has no such tensor */
     uint32_t features, dim;             /* n, d */
@@ -41,8 +41,9 @@ hsae_status hsae_foreign_read(const struct foreign *foreign, enum foreign_tensor
 
 /* ---- foreign_formats.c: what the configurations of the tools say ---- */
 
-/* Of SAELens (cfg.json), Gemma Scope 2 (config.json) and Llama Scope (hyperparams.json): fills in what decides how the SAE computes.
- * ERROR_FORMAT, with the name of what cannot be represented. `path` is for messages; `sparsify`: sparsify's weights lie beside it. */
+/* Read the configurations of SAELens (cfg.json), Gemma Scope 2 (config.json) and Llama Scope (hyperparams.json), and set the fields that
+ * say how the SAE computes. ERROR_FORMAT names what cannot be represented. `path` is for messages; `sparsify`: sparsify's weights are
+ * beside it. */
 hsae_status hsae_foreign_saelens(struct foreign *foreign, const char *path, const json_t *cfg, bool sparsify);
 hsae_status hsae_foreign_gemma_scope_2(struct foreign *foreign, const char *path, const json_t *cfg);
 hsae_status hsae_foreign_llama_scope(struct foreign *foreign, const char *path, const json_t *cfg);

@@ -75,7 +75,7 @@ static const char *architecture_of(const json_t *cfg)
     return !value || json_is_null(value) ? "standard" : json_string_value(value);
 }
 
-/* Before version 6 the activation function was a key of its own. */
+/* Before version 6 the activation function was a separate key. */
 static const char *activation_of(const json_t *cfg)
 {
     const char *now = text_of(cfg, "activation_fn"), *before = text_of(cfg, "activation_fn_str");

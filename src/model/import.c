@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Models from the SAEs of other tools: exchange.h says what becomes of their parameters. */
+/* Makes models of other tools' SAEs. exchange.h says how their parameters change. */
 #include "base/config.h"
 #include "base/context.h"
 #include "base/file.h"
@@ -35,7 +35,7 @@ static hsae_status add(struct import *import, const char *path)
     return hsae_foreign_open(import->context, path, &import->saes[import->count++]);
 }
 
-enum { DEEPEST = 4, MOST_ENTRIES = 10000 };
+enum { MAX_DEPTH = 4, MAX_ENTRIES = 10000 };
 
 /* What a folder without an SAE holds, for a message. */
 struct search {
@@ -53,9 +53,9 @@ static bool is_python_only(const char *name)
 static void search(struct search *found, const char *path, int depth)
 {
     struct hsae_names names;
-    if (depth > DEEPEST || hsae_folder_names(path, &names))
+    if (depth > MAX_DEPTH || hsae_folder_names(path, &names))
         return;
-    for (size_t i = 0; i < names.count && found->entries < MOST_ENTRIES; i++) {
+    for (size_t i = 0; i < names.count && found->entries < MAX_ENTRIES; i++) {
         char *inner = hsae_path_join(path, names.items[i]);
         found->entries++;
         enum hsae_os_kind kind = inner ? hsae_os_kind(inner) : HSAE_OS_NONE;
@@ -83,7 +83,7 @@ static hsae_status nothing_there(struct import *import, const char *path)
                          "%s: SAEs in files of PyTorch are not read: %s; load them with the tool that wrote them and save them with "
                          "SAELens (save_inference_model)",
                          path, found.foreign.count ? hsae_name_list_end(&found.foreign) : path);
-    return add(import, path); /* whose message says what is expected */
+    return add(import, path); /* this fails, with a message that says what is expected */
 }
 
 /* A folder of folders. */
@@ -212,14 +212,14 @@ static hsae_status read_level(const struct foreign *sae, struct level_tensors *l
     return HSAE_OK;
 }
 
-/* What had to be changed on the way. */
+/* Changes to count, for the log. */
 struct changes {
     uint64_t raised; /* thresholds of 0 and below */
     uint64_t empty;  /* decoder rows of zeros */
 };
 
-/* Thresholds must be above 0. With one at or below it an SAE that rectifies is active where p > 0: the smallest normal number does the
- * same. Without, activations below 0 would be lost. */
+/* Thresholds must be above 0. An SAE that rectifies, with a threshold of 0 or below, is active where p > 0; the smallest normal number as
+ * threshold does the same. In one that does not rectify, activations below 0 would be lost, so it is refused. */
 static hsae_status raise_threshold(const struct foreign *sae, uint32_t i, float *threshold, struct changes *changes)
 {
     if (*threshold >= FLT_MIN)

@@ -23,7 +23,7 @@ struct hsae_model {
     struct level_tensors levels[HSAE_MAX_LEVELS];
 };
 
-/* What a checkpoint holds beside the model. */
+/* The tensors of a checkpoint that are not in a model. */
 struct level_train_tensors {
     float *log_threshold;    /* [n] */
     float *encoder_weight_v; /* [n, d] second moments, as of row_step */
@@ -46,8 +46,8 @@ struct train_state {
 
 enum { HSAE_ACTIVITY_STEPS = 64 };
 
-/* Where the rows of the matrices (tensors of two dimensions and more) are of a model and state that are without them (NULL): on a device.
- */
+/* Access to the rows of matrices (tensors of two dimensions and more) that are on a device: of a model and state whose own pointers are
+ * NULL. */
 struct slot;
 struct matrix_rows {
     /* Copies rows row .. row + count - 1 of slot->matrix of slot->level to `values` or, on reading a file, from there. */

@@ -31,7 +31,7 @@ static void shape(struct slot *slot, uint32_t rank, uint64_t first, uint64_t sec
     slot->shape[1] = second;
 }
 
-/* Those from `slot` to before `end` are a level's. */
+/* Sets the level of the slots before `end`. */
 static void set_level(struct slot *slot, const struct slot *end, uint32_t level)
 {
     for (; slot < end; slot++)
@@ -111,7 +111,7 @@ size_t hsae_train_slots(const struct hsae_model *model, struct train_state *stat
         }
         set_level(first, s, l);
     }
-    /* Last: hsae_checkpoint_save leaves it away where it is zero. */
+    /* Last: hsae_checkpoint_save leaves it out where it is zero. */
     shape(add(s++, HSAE_TENSOR_I64, state->left_out, "train.left_out"), 1, sizeof state->left_out / sizeof *state->left_out, 0);
     s[-1].owned = false;
     s[-1].rule = RULE_COUNT;
@@ -120,7 +120,7 @@ size_t hsae_train_slots(const struct hsae_model *model, struct train_state *stat
     return (size_t)(s - slots);
 }
 
-/* Memory. A slot knows where a pointer is, not of which type: its bytes are copied. */
+/* Memory. A slot knows the place of a pointer, not its type; so the pointer's bytes are copied. */
 
 static void *owned_pointer(const struct slot *slot)
 {
@@ -309,7 +309,8 @@ static hsae_status read_values(const struct hsae_safetensors *file, const struct
     }
 }
 
-/* Training keeps decoder rows at unit norm and evaluation relies on it, but half precision files come close only. */
+/* Counts decoder rows whose norm is not 1. Training keeps norm 1 and evaluation relies on it; files of half precision have it only nearly.
+ */
 struct norms {
     uint64_t off; /* rows that do not have norm 1 */
     double worst;
@@ -340,7 +341,7 @@ static uint64_t block_rows(const struct slot *slot)
     return rows ? rows : 1;
 }
 
-/* In pieces, so that neither the mapped file nor a matrix on its way to `rows` is in memory as a whole. */
+/* Reads in pieces, so that neither the mapped file nor a matrix for `rows` is in memory as a whole. */
 static hsae_status read_slot(const hsae_context *context, const char *path, const struct hsae_safetensors *file,
                              const struct hsae_tensor *tensor, const struct slot *slot, const struct matrix_rows *rows, struct norms *norms)
 {
@@ -420,7 +421,7 @@ static hsae_status check_written(const hsae_context *context, const char *path, 
     return refuse(context, path, rows, slot, what);
 }
 
-/* A decoder row as it comes from a device has norm 1; one that overflowed has norm 0 there. Half precision comes close. */
+/* Checks norms: a decoder row from a device has norm 1; 0 means that it overflowed. Half precision has norm 1 only nearly. */
 static hsae_status check_norms(const hsae_context *context, const char *path, const struct matrix_rows *rows, const struct slot *slot,
                                uint64_t first, const float *row, uint64_t count)
 {

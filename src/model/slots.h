@@ -47,7 +47,7 @@ enum { HSAE_MODEL_SLOTS = 2 + 6 * HSAE_MAX_LEVELS, HSAE_TRAIN_SLOTS = 4 + 9 * HS
 
 /* The slots of a model whose config and dim are set (tensors may be missing); returns how many there are. */
 size_t hsae_model_slots(struct hsae_model *model, struct slot slots[HSAE_MODEL_SLOTS]);
-/* Those that a checkpoint has beside. state->step is the limit of the other steps. */
+/* The slots that a checkpoint has in addition. state->step is the limit of the other steps. */
 size_t hsae_train_slots(const struct hsae_model *model, struct train_state *state, struct slot slots[HSAE_TRAIN_SLOTS]);
 
 /* The values, or NULL. */

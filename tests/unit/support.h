@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What the tests of files share: cmocka, a context that keeps its last messages, a folder for scratch files. */
+/* Shared by unit tests: cmocka, a context that keeps its last messages, a folder for scratch files. */
 #ifndef HSAE_TESTS_SUPPORT_H
 #define HSAE_TESTS_SUPPORT_H
 

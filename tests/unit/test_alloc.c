@@ -13,7 +13,7 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 
-/* Of what ends without memory nothing needs to last. */
+/* Files of these runs need not survive a power cut. */
 int __wrap_fsync(int file);
 int __wrap_fsync(int file)
 {
@@ -414,7 +414,7 @@ static hsae_status run_reading(hsae_status (*work)(void), int at)
     return status;
 }
 
-/* On a disk that reports a fault. */
+/* Makes each read in turn fail, as on a disk with a fault. */
 static void fail_reading_in_turn(hsae_status (*work)(void))
 {
     assert_ok(run_reading(work, 0));
@@ -430,13 +430,13 @@ static void fail_reading_in_turn(hsae_status (*work)(void))
     assert_ok(run_reading(work, 0));
 }
 
-/* As `cp` over it does: other values under the same header, in the same file. */
+/* Overwrites the model in place, as `cp` does: other values under the same header. */
 static void overwrite_model(void)
 {
     const char value[4] = {0, 0, 0, 1};
     FILE *file = fopen(scratch("changing"), "r+b");
     assert_non_null(file);
-    hsae_os_sleep(0.05); /* the file system's clock goes in steps */
+    hsae_os_sleep(0.05); /* the file system's clock has coarse steps */
     assert_int_equal(fseek(file, -4, SEEK_END), 0);
     assert_int_equal(fwrite(value, 1, sizeof value, file), sizeof value);
     assert_int_equal(fclose(file), 0);
@@ -456,7 +456,7 @@ static hsae_status load_changing(void)
     return status;
 }
 
-/* Before each of its reads but the first, which comes right after it was opened. */
+/* Calls `change` before each read but the first, which follows the opening at once. */
 static void change_in_turn(void (*change)(void), const char *says)
 {
     size_t size;
@@ -491,7 +491,7 @@ static void test_cut(void **state)
 
 /* ---- large ones ---- */
 
-/* Bytes: of a batch; of nothing but what grows with batch, features or rows. */
+/* Bytes of a batch; bytes above which an allocation must be one that grows with batch, features or rows. */
 enum { SOME = 1152, LARGE = 6000, LARGE_FEATURES = 1700 };
 
 static hsae_status work_large(void)
@@ -525,7 +525,7 @@ static hsae_status work_large(void)
     return status;
 }
 
-/* What must be among the messages. */
+/* Each of these must be among the messages. */
 static const char *const said[] = {
     "out of memory for reading ahead 8 batches of 48 rows: ",
     "bytes asked for; use a smaller batch",

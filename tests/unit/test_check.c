@@ -153,7 +153,7 @@ static void test_dense(void **state)
     memcpy(rows, kept, sizeof rows);
 }
 
-/* A run that leaves what floats can hold: no fault of the device's. */
+/* A run whose numbers overflow floats: the device is not at fault. */
 static void test_diverging(void **state)
 {
     (void)state;

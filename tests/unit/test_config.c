@@ -67,7 +67,7 @@ static void test_round_trip(void **state)
     assert_false(config.ghost);
 }
 
-/* A stored configuration that is older than the key keeps rows of any norm; setting max_norm has the limit found anew. */
+/* A stored configuration from before the key keeps rows of any norm. Setting max_norm makes the trainer find the limit again. */
 static void test_norm_limit(void **state)
 {
     (void)state;
@@ -118,7 +118,7 @@ static void test_parse_errors(void **state)
     assert_fails(parse("{\"rh\": 3}"), bad, "\"rho\"", NULL);
     assert_fails(parse("{\"a-very-long-key-that-nobody-would-ever-want-to-write-in-a-configuration-file-but-somebody-did\": 3}"), bad,
                  NULL);
-    assert_fails(parse("{\"a\\u001b[2Jb\\n\": 3}"), bad, "unknown key \"a [2Jb \"", NULL); /* nothing that a terminal obeys */
+    assert_fails(parse("{\"a\\u001b[2Jb\\n\": 3}"), bad, "unknown key \"a [2Jb \"", NULL); /* no control characters for a terminal */
     assert_fails(parse("{\"\": 3}"), bad, "unknown key \"\"", NULL);
     assert_fails(parse("{\"batch\": 7, \"batch\": 8}"), bad, "run.json", "duplicate", "batch", NULL);
     assert_fails(parse("{\"batch\": 7"), bad, "run.json", "not valid JSON", "line 1", NULL);

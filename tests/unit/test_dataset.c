@@ -8,7 +8,7 @@
 #include <math.h>
 #include <sys/stat.h>
 
-/* An independent reading of half precision, by the definition. */
+/* Half precision by its definition, independent of the library. */
 static float half_by_definition(uint16_t bits)
 {
     int exponent = (bits >> 10) & 31;
@@ -49,7 +49,7 @@ static void write_counting(const char *path, uint64_t rows, uint64_t dim, float 
                   1);
 }
 
-/* An npy file; the header is padded only as far as given. */
+/* Writes an npy file with this header, not padded. */
 static void write_npy(const char *path, int version, const char *header, const void *data, size_t size)
 {
     unsigned char bytes[1024] = "\x93NUMPY";
@@ -95,7 +95,7 @@ static void test_safetensors(void **state)
     };
     hsae_dataset *dataset;
     uint16_t packed[6];
-    write_tensors(scratch("no-extension"), tensors, 4); /* the content tells */
+    write_tensors(scratch("no-extension"), tensors, 4); /* the content tells the format */
     assert_fails(open_one(scratch("no-extension"), &dataset), HSAE_ERROR_FORMAT, "2 of its tensors can hold", "acts (F16 [2, 2, 3])",
                  "later (BF16 [2, 2])", "--tensor", NULL);
     assert_ok(open_named(scratch("no-extension"), "acts", &dataset));
@@ -250,7 +250,7 @@ static void test_unusable(void **state)
                  NULL);
     write_file(scratch("zero"), "", 0);
     assert_fails(open_one(scratch("zero"), &dataset), HSAE_ERROR_FORMAT, "zero", "an empty file", NULL);
-    write_file(scratch("u/x.safetensors"), "", 0); /* named as data, so not passed over */
+    write_file(scratch("u/x.safetensors"), "", 0); /* has a name of a data file, so it is not left out */
     assert_fails(open_one(scratch("u"), &dataset), HSAE_ERROR_FORMAT, "u/x.safetensors", NULL);
     write_counting(scratch("u/x.safetensors"), 0, 2, 0);
     assert_fails(open_one(scratch("u"), &dataset), HSAE_ERROR_DATA, "u/x.safetensors", "empty", NULL);
@@ -306,7 +306,7 @@ static void test_not_finite(void **state)
     }
 }
 
-/* What was whole on opening and is cut afterwards is an error, at the row that is missing. */
+/* A file that is cut after it was opened is an error, at the row that is missing. */
 static void test_cut_file(void **state)
 {
     (void)state;

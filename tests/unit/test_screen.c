@@ -3,8 +3,8 @@
 #include "support.h"
 
 #include "device/device.h"
-#include "kernels/args.h"
 #include "device/shape.h"
+#include "kernels/args.h"
 #include <math.h>
 
 enum { ROWS = 33, WORDS = 2, PADDED = 64, FEATURES = 13, MOST_DIM = 512 };
@@ -16,7 +16,7 @@ static int open_suite(void **state)
 {
     (void)state;
     if (hsae_device_open(context, device_id, &device))
-        device = NULL; /* not everywhere */
+        device = NULL; /* the device does not exist everywhere */
     return 0;
 }
 

@@ -16,7 +16,7 @@ struct fault {
     const char *found; /* in the message */
 };
 
-/* A reference device, told from the one that it is compared with by its entries. */
+/* A reference device with a table of functions of its own, so that it differs from the one that it is compared with. */
 static const struct device_ops *true_ops;
 static const struct fault *fault;
 static bool running;
@@ -107,7 +107,7 @@ static void test_kernels(void **state)
     hsae_device_close(&device);
 }
 
-/* Infinite and no numbers are wrong, too, and no error of their own. */
+/* inf and nan are found as wrong numbers, like any other. */
 static hsae_status read_nan(struct hsae_buffer *buffer, uint64_t offset, uint64_t size, void *data)
 {
     hsae_status status = true_ops->buffer_read(buffer, offset, size, data);
@@ -141,9 +141,9 @@ static void test_cache(void **state)
     fault = NULL;
     assert_ok(hsae_device_test(device, false));
     fault = &update;
-    assert_ok(hsae_device_test(device, false)); /* known from the cache */
+    assert_ok(hsae_device_test(device, false)); /* the verdict comes from the cache */
     assert_fails(hsae_device_test(device, true), HSAE_ERROR_DRIVER, "computes wrong", NULL);
-    other_kernels = 1; /* a verdict is of the kernels that it was made with */
+    other_kernels = 1; /* a verdict holds only for the kernels that it was made with */
     assert_fails(hsae_device_test(device, false), HSAE_ERROR_DRIVER, "computes wrong", NULL);
     other_kernels = 0;
     fault = NULL;

@@ -60,7 +60,7 @@ static void test_space(void **state)
     }
 }
 
-/* A driver that cannot do it has one work-item a group, whatever a tuning file says. */
+/* A driver that miscompiles update has one work-item a group, whatever a tuning file says. */
 static void test_one_item_update(void **state)
 {
     (void)state;

@@ -44,7 +44,7 @@ static void trainers(void **state)
                 if (is_too_large(sizes[b], sizes[d], sizes[n])) {
                     assert_int_equal(status, HSAE_ERROR_LIMIT);
                     assert_non_null(strstr(messages[HSAE_LOG_ERROR], "for 32-bit indices"));
-                } else if (status) { /* too large for a machine */
+                } else if (status) { /* too large for this machine */
                     assert_true(status == HSAE_ERROR_LIMIT || status == HSAE_ERROR_DEVICE_MEMORY || status == HSAE_ERROR_MEMORY);
                     assert_string_not_equal(messages[HSAE_LOG_ERROR], "");
                 }

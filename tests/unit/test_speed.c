@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "support.h"
 
-#include "device/speed.h"
 #include "device/shape.h"
+#include "device/speed.h"
 #include "train/trainer.h"
 #include <math.h>
 
@@ -101,8 +101,8 @@ static void test_uneven(void **state)
     near(expected(&staged, HSAE_KERNEL_decode, 1e6), 4e-3 / 3, 1e-9);
 }
 
-/* Short ones tell how fast it is at least; that takes no knowledge away, and a long one replaces it. A kernel that was measured and proves
- * to be faster than that is, but not by far more than before. */
+/* Short launches give a lower bound of the speed. It does not replace a measured speed, and a long launch replaces it. A measured kernel
+ * that proves faster gets the new speed, but not by far more than before. */
 static void test_short(void **state)
 {
     struct staged staged;
@@ -134,7 +134,7 @@ static void test_short(void **state)
     near(expected(&staged, HSAE_KERNEL_update, 16e9), 1, 1e-9);
 }
 
-/* One launch of 1e7 in so many seconds. */
+/* Learns from one launch of work 1e7 that took so many seconds. */
 static enum hsae_news learn_one(struct staged *staged, double seconds)
 {
     add(staged, HSAE_KERNEL_encode, 1e7, seconds);
@@ -147,7 +147,7 @@ static void test_busy_machine(void **state)
     struct staged staged;
     (void)state;
     stage(&staged);
-    assert_int_equal(learn_one(&staged, 0.01), HSAE_NEWS_SLOWER); /* than was guessed */
+    assert_int_equal(learn_one(&staged, 0.01), HSAE_NEWS_SLOWER); /* slower than the guess */
     near(expected(&staged, HSAE_KERNEL_encode, 1e9), 1, 1e-9);
     assert_int_equal(learn_one(&staged, 0.011), HSAE_NEWS_NONE);
     learn_one(&staged, 0.01);
@@ -160,7 +160,7 @@ static void test_busy_machine(void **state)
     near(expected(&staged, HSAE_KERNEL_encode, 1e9), 1, 1e-9);
 }
 
-/* A launch that takes so long that a watchdog might kill the next: slower at once, but on a CPU, where there is none. */
+/* A launch so long that a watchdog might kill the next makes the speed lower at once; not on a CPU, which has no watchdog. */
 static void test_late(void **state)
 {
     struct staged staged;
@@ -249,7 +249,7 @@ static void tear_down(struct rig *rig)
     hsae_device_close(&rig->device);
 }
 
-/* So many steps; the launches of the last. */
+/* Runs `count` steps; returns the launches of the last one. */
 static uint32_t steps(struct rig *rig, int count)
 {
     while (count--)
@@ -263,7 +263,7 @@ static void new_run(struct rig *rig)
     assert_int_equal(hsae_trainer_create_from_memory(rig->device, &rig->config, data, ROWS, DIM, &rig->trainer), HSAE_OK);
 }
 
-/* As on a machine on which everything took 30 times as long. */
+/* Sets the speeds that a machine would have learned on which everything took 30 times as long. */
 static void forget_speed(struct rig *rig)
 {
     for (size_t k = 0; k < HSAE_KERNEL_COUNT; k++)
@@ -304,7 +304,7 @@ static void test_one_run(void **state)
     assert_true(steps(&rig, 1) > 3 * fresh);
     work_a_second *= 30;
     rig.trainer->lessons.due = INFINITY;
-    assert_true(steps(&rig, 3) > 3 * fresh); /* nobody has looked */
+    assert_true(steps(&rig, 3) > 3 * fresh); /* no step was timed meanwhile */
     rig.trainer->lessons.due = 1e-9;
     assert_int_equal(steps(&rig, 5), fresh);
     tear_down(&rig);

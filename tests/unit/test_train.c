@@ -110,7 +110,7 @@ struct bytes {
     size_t size;
 };
 
-/* The trainer's checkpoint. The trainer is gone then. */
+/* The bytes of the trainer's checkpoint. Destroys the trainer. */
 static struct bytes finish(hsae_trainer *trainer)
 {
     struct bytes bytes;
@@ -146,7 +146,7 @@ static bool count_dead(void *user, const hsae_step_metrics *metrics)
     return true;
 }
 
-/* And that the runs here have a tree and ghosts to be compared. */
+/* The same seed gives the same bits. Also checks that these runs have a tree and ghost gradients. */
 static void test_same_seed(void **unused)
 {
     (void)unused;
@@ -191,7 +191,7 @@ static void test_resume(void **unused)
     }
 }
 
-/* A checkpoint of step 0 too: nothing of the first step is decided before it. */
+/* A checkpoint of step 0 can be resumed, too. */
 static void test_resume_start(void **unused)
 {
     (void)unused;
@@ -226,7 +226,7 @@ static void test_short_lists(void **unused)
     }
 }
 
-/* With few free rows of D the forest is updated in parts, and a tree that is larger than all of them gets more. */
+/* With few free rows of D the forest is updated in slices; one tree with more features than free rows gets more of them. */
 static void test_parts(void **unused)
 {
     (void)unused;
@@ -349,7 +349,7 @@ static void test_cancel(void **unused)
     hsae_dataset_close(&data);
 }
 
-/* What is refused leaves the trainer as it was. */
+/* Refused data leave the trainer as it was. */
 static void test_bad_data(void **unused)
 {
     (void)unused;
@@ -461,7 +461,7 @@ static hsae_config wide_config(hsae_similarity similarity)
     return config;
 }
 
-/* A run on a reference device that allows bindings of so many bytes. */
+/* Trains on a reference device whose bindings have at most `limit` bytes. */
 static hsae_status wide_run(hsae_similarity similarity, uint64_t limit, uint32_t *ranges, struct bytes *bytes)
 {
     static float wide[WIDE_ROWS][WIDE];

@@ -5,7 +5,7 @@
 #include "device/tuning_file.h"
 #include "tune/match.c" /* to change what is compared */
 
-/* A CPU of OpenCL with 16 floats a vector, as far as shapes go. */
+/* An OpenCL CPU device with vectors of 16 floats, complete enough to choose shapes. */
 static struct hsae_device make_device(void)
 {
     struct hsae_device device = {.context = context};
@@ -58,7 +58,7 @@ static void test_lookup(void **state)
     assert_int_equal(columns_of(&device, HSAE_KERNEL_encode), 12);
 }
 
-/* Each is a warning, and what is right beside it counts. */
+/* Each bad entry is a warning; good entries in the same file hold. */
 static void test_bad_entries(void **state)
 {
     (void)state;

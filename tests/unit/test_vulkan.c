@@ -471,7 +471,7 @@ static void test_complaint(void **state)
     assert_true(complaints > 0);
 }
 
-/* A driver that needs it gets one launch after the other. */
+/* A driver with that quirk gets one launch after the other. */
 static void test_one_by_one(void **state)
 {
     (void)state;

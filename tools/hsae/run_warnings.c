@@ -9,7 +9,7 @@ static const double L0_FACTOR = 1.5, DEAD_SHARE = 0.05;
 
 /* In fewer steps the L0 has hardly begun to move. A feature may be called dead when one of average activity would have been active so many
  * times meanwhile. */
-static const double LEAST_STEPS = 100, LEAST_CHANCES = 20;
+static const double MIN_STEPS = 100, MIN_CHANCES = 20;
 
 /* Times the default from which on a setting is the likely cause. */
 static const double HIGH_RATE = 2, HIGH_BANDWIDTH = 10, LOW_BANDWIDTH = 0.01, HIGH_KAPPA = 30;
@@ -63,7 +63,7 @@ static void check_l0(json_t *list, const hsae_config *config, const hsae_config 
 {
     double target = config->target_l0[level];
     const char *cause = likely_cause(config, defaults);
-    if ((double)config->steps < LEAST_STEPS)
+    if ((double)config->steps < MIN_STEPS)
         return;
     if (figures->l0 <= L0_FACTOR * target && L0_FACTOR * figures->l0 >= target)
         return;
@@ -85,7 +85,7 @@ static void check_dead(json_t *list, const hsae_config *config, const hsae_confi
     uint32_t features = config->levels[level];
     const char *cause = likely_cause(config, defaults);
     double chances = (double)config->dead_steps * config->batch * config->target_l0[level] / features;
-    if ((double)figures->dead <= DEAD_SHARE * features || chances < LEAST_CHANCES)
+    if ((double)figures->dead <= DEAD_SHARE * features || chances < MIN_CHANCES)
         return;
     if (!config->ghost)
         cause = "give --ghost true";
