@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "npz.h"
-#include "bytes.h"
 #include "base/file.h"
+#include "bytes.h"
 #include "foreign_files.h"
 #include "npy.h"
 

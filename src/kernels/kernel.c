@@ -4,13 +4,13 @@
 #include <stddef.h>
 
 /* One letter a binding. */
-#define LETTERS_READ                            "r"
-#define LETTERS_WRITE                           "w"
-#define LETTERS_MODIFY                          "m"
-#define LETTERS_READ4                           "rrrr"
-#define LETTERS_MODIFY4                         "mmmm"
+#define LETTERS_READ                         "r"
+#define LETTERS_WRITE                        "w"
+#define LETTERS_MODIFY                       "m"
+#define LETTERS_READ4                        "rrrr"
+#define LETTERS_MODIFY4                      "mmmm"
 #define LETTERS_OF(use, slot, type, binding) LETTERS_##use
-#define LETTERS(kernel)                         BINDINGS_##kernel(LETTERS_OF)
+#define LETTERS(kernel)                      BINDINGS_##kernel(LETTERS_OF)
 
 #define KERNEL_CHECK(kernel, ...)                                                                                     \
     _Static_assert(sizeof(struct kernel##_args) <= HSAE_MAX_ARGS, #kernel ": argument struct too large");             \

@@ -40,11 +40,11 @@ extern const struct hsae_kernel_info hsae_kernels[HSAE_KERNEL_COUNT];
 /* struct hsae_NAME_buffers: the buffers that a launch binds, in the order of the bindings; a tensor cut into ranges is an array of
  * HSAE_MAX_RANGES. */
 struct hsae_buffer;
-#define HSAE_BUFFER_READ(name)                   struct hsae_buffer *name;
-#define HSAE_BUFFER_WRITE(name)                  struct hsae_buffer *name;
-#define HSAE_BUFFER_MODIFY(name)                 struct hsae_buffer *name;
-#define HSAE_BUFFER_READ4(name)                  struct hsae_buffer *name[HSAE_MAX_RANGES];
-#define HSAE_BUFFER_MODIFY4(name)                struct hsae_buffer *name[HSAE_MAX_RANGES];
+#define HSAE_BUFFER_READ(name)                struct hsae_buffer *name;
+#define HSAE_BUFFER_WRITE(name)               struct hsae_buffer *name;
+#define HSAE_BUFFER_MODIFY(name)              struct hsae_buffer *name;
+#define HSAE_BUFFER_READ4(name)               struct hsae_buffer *name[HSAE_MAX_RANGES];
+#define HSAE_BUFFER_MODIFY4(name)             struct hsae_buffer *name[HSAE_MAX_RANGES];
 #define HSAE_BUFFER_OF(use, slot, type, name) HSAE_BUFFER_##use(name)
 #define HSAE_BUFFERS_STRUCT(kernel, ...)  \
     struct hsae_##kernel##_buffers {      \

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "device/quirks.h"
 #include "kernels/code.h"
 #include "opencl.h"
-#include "device/quirks.h"
 
 enum { BUILD_LOG_BYTES = 2000 };
 

@@ -11,15 +11,15 @@
 #include "kernels/kernel.h"
 
 /* struct hsae_NAME_memory: a kernel's bindings (kernels/args.h) as arrays; a tensor cut into ranges is an array of them. */
-#define REF_TYPE_u32                            u32
-#define REF_TYPE_f32                            f32
-#define REF_TYPE_vf                             f32
-#define REF_TYPE_vi                             u32
-#define REF_MEMORY_READ(type, name)             const REF_TYPE_##type *name;
-#define REF_MEMORY_WRITE(type, name)            REF_TYPE_##type *name;
-#define REF_MEMORY_MODIFY(type, name)           REF_TYPE_##type *name;
-#define REF_MEMORY_READ4(type, name)            REF_TYPE_##type *name[HSAE_MAX_RANGES];
-#define REF_MEMORY_MODIFY4(type, name)          REF_TYPE_##type *name[HSAE_MAX_RANGES];
+#define REF_TYPE_u32                         u32
+#define REF_TYPE_f32                         f32
+#define REF_TYPE_vf                          f32
+#define REF_TYPE_vi                          u32
+#define REF_MEMORY_READ(type, name)          const REF_TYPE_##type *name;
+#define REF_MEMORY_WRITE(type, name)         REF_TYPE_##type *name;
+#define REF_MEMORY_MODIFY(type, name)        REF_TYPE_##type *name;
+#define REF_MEMORY_READ4(type, name)         REF_TYPE_##type *name[HSAE_MAX_RANGES];
+#define REF_MEMORY_MODIFY4(type, name)       REF_TYPE_##type *name[HSAE_MAX_RANGES];
 #define REF_MEMORY_OF(use, slot, type, name) REF_MEMORY_##use(type, name)
 
 /* The kernels: hsae_ref_NAME. */

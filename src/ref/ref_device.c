@@ -30,11 +30,11 @@ struct ref_device {
 };
 
 /* run_NAME: the kernel on bindings in their order. */
-#define AT_READ(slot, name)                 .name = b[slot],
-#define AT_WRITE(slot, name)                .name = b[slot],
-#define AT_MODIFY(slot, name)               .name = b[slot],
-#define AT_READ4(slot, name)                .name = {b[slot], b[slot + 1], b[slot + 2], b[slot + 3]},
-#define AT_MODIFY4(slot, name)              AT_READ4(slot, name)
+#define AT_READ(slot, name)              .name = b[slot],
+#define AT_WRITE(slot, name)             .name = b[slot],
+#define AT_MODIFY(slot, name)            .name = b[slot],
+#define AT_READ4(slot, name)             .name = {b[slot], b[slot + 1], b[slot + 2], b[slot + 3]},
+#define AT_MODIFY4(slot, name)           AT_READ4(slot, name)
 #define MEMORY_AT(use, slot, type, name) AT_##use(slot, name)
 #define RUN(name, ...)                                                                     \
     static void run_##name(void *const *b, const void *args)                               \

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* hsae_device_test: whether a device computes what the reference device does. */
 #include "device/drivers.h"
-#include "kernels/code.h"
 #include "device/shape.h"
-#include "forward.h"
-#include "match.h"
 #include "device/tuning_file.h"
+#include "forward.h"
+#include "kernels/code.h"
+#include "match.h"
 #include <hsae/hsae.h>
 #include <stdlib.h>
 #include <string.h>

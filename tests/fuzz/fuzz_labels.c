@@ -19,7 +19,8 @@ static void check(const struct labels *labels)
         for (uint32_t i = 0; i < labels->levels[l].features; i++) {
             const struct label *label = labels_of(labels, l, i);
             if ((label->text && (!*label->text || strlen(label->text) > LABELS_LABEL_BYTES)) ||
-                (label->note && (!*label->note || strlen(label->note) > LABELS_NOTE_BYTES)) || !is_share(label->score) || !is_share(label->edge))
+                (label->note && (!*label->note || strlen(label->note) > LABELS_NOTE_BYTES)) || !is_share(label->score) ||
+                !is_share(label->edge))
                 abort();
             said += label->text || label->note || label->marked || !isnan(label->score);
             edges += !isnan(label->edge);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Any text as a tuning file; whatever is taken from it must be a shape of the search space. */
-#include "fuzz.h"
 #include "device/shape.h"
 #include "device/tuning_file.h"
+#include "fuzz.h"
 
 #include <string.h>
 

@@ -3,8 +3,8 @@
 #include "support.h"
 
 #include "device/device.h"
-#include "model/model.h"
 #include "device/shape.h"
+#include "model/model.h"
 #include "train/trainer.h"
 #include "tune/match.h"
 

@@ -152,13 +152,13 @@ static char *index_head(const struct page *page)
     for (size_t i = 0; i < exploration->data.count; i++)
         json_array_append_new(paths, text_json(exploration->data.items[i]));
     snprintf(created_by, sizeof created_by, "hsae %s", hsae_version());
-    json_t *head =
-        json_pack("{s:i, s:o, s:s, s:{s:o, s:I, s:o}, s:{s:o, s:I, s:I}, s:o, s:i, s:i, s:i, s:I, s:i}", "version", 1, "title",
-                  text_json(exploration->title ? exploration->title : exploration->model_path), "created_by", created_by, "model", "path", text_json(exploration->model_path), "dim",
-                  (json_int_t)hsae_model_dim(exploration->model), "config", config ? json_loads(config, 0, NULL) : NULL, "data", "paths",
-                  paths, "tokens", (json_int_t)evaluation->tokens, "sequences", (json_int_t)hsae_explorer_sequences(page->explorer),
-                  "evaluation", cli_evaluation_json(evaluation, page->config), "chunk", FEATURES, "text_chunk", TEXT, "paths_chunk", PATHS,
-                  "context", (json_int_t)hsae_explorer_context_length(page->explorer), "paths", HSAE_EXPLORE_STRONGEST);
+    json_t *head = json_pack("{s:i, s:o, s:s, s:{s:o, s:I, s:o}, s:{s:o, s:I, s:I}, s:o, s:i, s:i, s:i, s:I, s:i}", "version", 1, "title",
+                             text_json(exploration->title ? exploration->title : exploration->model_path), "created_by", created_by,
+                             "model", "path", text_json(exploration->model_path), "dim", (json_int_t)hsae_model_dim(exploration->model),
+                             "config", config ? json_loads(config, 0, NULL) : NULL, "data", "paths", paths, "tokens",
+                             (json_int_t)evaluation->tokens, "sequences", (json_int_t)hsae_explorer_sequences(page->explorer), "evaluation",
+                             cli_evaluation_json(evaluation, page->config), "chunk", FEATURES, "text_chunk", TEXT, "paths_chunk", PATHS,
+                             "context", (json_int_t)hsae_explorer_context_length(page->explorer), "paths", HSAE_EXPLORE_STRONGEST);
     char *text = head ? json_dumps(head, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(head);
     hsae_free(config);

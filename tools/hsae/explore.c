@@ -169,8 +169,7 @@ static void print_result(const struct request *request, const struct exploration
 static int run_request(const struct request *request, const struct cli_paths *tokens)
 {
     struct labels labels = {0};
-    struct exploration exploration = {
-        .model_path = request->model_path, .data = request->data, .labels = &labels, .title = request->title};
+    struct exploration exploration = {.model_path = request->model_path, .data = request->data, .labels = &labels, .title = request->title};
     hsae_context *context = cli_context();
     hsae_device *device = NULL;
     hsae_model *model = NULL;
@@ -228,8 +227,10 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"model", CLI_TEXT, &request.model_path, "FILE", "model.safetensors or a checkpoint"},
         {"data", CLI_PATHS, &request.data, "PATH...", "activations: files or folders"},
         {"tokens", CLI_PATHS, &request.tokens, "FILE...", "their tokens; default: tokens.jsonl beside each PATH"},
-        {"labels", CLI_PATHS, &request.labels, "FILE...", "names of features as JSON lines: {\"feature\": \"l1/104\", \"label\": \"religion\"}"},
-        {"scores", CLI_PATHS, &request.labels, "FILE...", "a judge's scores: {\"parent\": \"l0/17\", \"child\": \"l1/104\", \"score\": 0.75}"},
+        {"labels", CLI_PATHS, &request.labels, "FILE...",
+         "names of features as JSON lines: {\"feature\": \"l1/104\", \"label\": \"religion\"}"},
+        {"scores", CLI_PATHS, &request.labels, "FILE...",
+         "a judge's scores: {\"parent\": \"l0/17\", \"child\": \"l1/104\", \"score\": 0.75}"},
         {"title", CLI_TEXT, &request.title, "TEXT", "of the page; default: the model's path"},
         {"out", CLI_TEXT, &request.out, "FILE", "what to write: the page, or what the next options say"},
         {"figure", CLI_TEXT, &request.figure, "L/I", "the tree under feature I of level L, as SVG"},
