@@ -247,6 +247,13 @@ def licensed():
             yield f"{name} has no line SPDX-License-Identifier"
 
 
+def formatted():
+    """C files by .clang-format, as clang-format 14 reads it; other versions differ in details."""
+    files = [ROOT / name for name in FILES if name.endswith((".c", ".h")) and not name.startswith("cl_kernels/")]
+    output = run("clang-format", "--dry-run", *files).stderr
+    yield from sorted({f"clang-format -i {Path(name).relative_to(ROOT)}" for name in re.findall(r"^(\S+?):\d+:\d+: ", output, flags=re.M)})
+
+
 def finished():
     mark = re.compile(r"\b(" + "|".join(("TO" + "DO", "FIX" + "ME", "X" * 3)) + r")\b")
     for name, text in FILES.items():
@@ -277,5 +284,10 @@ if have("clang"):
 check(f"files have fewer than {MAX_LINES} lines", short_files())
 check("every file names its licence", licensed())
 check("nothing is marked as unfinished", finished())
+if have("clang-format"):
+    if "version 14." in run("clang-format", "--version").stdout:
+        check("C files are formatted", formatted())
+    else:
+        print("    ", "clang-format is not of version 14: left out", flush=True)
 print(f"{passed} passed, {failed} failed")
 sys.exit(1 if failed else 0)
