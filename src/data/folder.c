@@ -208,11 +208,13 @@ static bool find_gap(const struct member *members, size_t count, struct member *
     return false;
 }
 
-void hsae_folder_find_gap(const hsae_context *context, const char *folder, const struct hsae_names *names, bool raw)
+hsae_status hsae_folder_find_gap(const hsae_context *context, const char *folder, const struct hsae_names *names, bool raw)
 {
     struct member *members = malloc((names->count + 1) * sizeof *members), before;
     size_t count = 0;
-    for (size_t i = 0; members && i <= names->count; i++) {
+    if (!members)
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory for the names of %zu files", folder, names->count);
+    for (size_t i = 0; i <= names->count; i++) {
         struct member next;
         bool numbered = i < names->count && hsae_is_data_name(names->items[i], raw) && read_numbered(names->items[i], &next);
         if (count && (!numbered || !same_family(&next, members) || next.index <= members[count - 1].index)) {
@@ -227,6 +229,7 @@ void hsae_folder_find_gap(const hsae_context *context, const char *folder, const
             members[count++] = next;
     }
     free(members);
+    return HSAE_OK;
 }
 
 /* ---- lists of names ---- */

@@ -22,8 +22,8 @@ bool hsae_is_unfinished_name(const char *name);
 /* ERROR_DATA where one of the files NAME-00003-of-00004.EXTENSION is missing. */
 hsae_status hsae_folder_check_whole(const hsae_context *context, const char *folder, const struct hsae_names *names, bool raw);
 
-/* Warns where one number of a series is missing, as in shard_1.npy, shard_2.npy, shard_4.npy. `names`: in natural order. */
-void hsae_folder_find_gap(const hsae_context *context, const char *folder, const struct hsae_names *names, bool raw);
+/* Warns where one number of a series is missing, as in shard_1.npy, shard_2.npy, shard_4.npy. `names`: in natural order. ERROR_MEMORY. */
+hsae_status hsae_folder_find_gap(const hsae_context *context, const char *folder, const struct hsae_names *names, bool raw);
 
 /* A list of files for a message: "a.pt (a PyTorch file), b.pt (a PyTorch file) and 3 more". */
 struct hsae_name_list {

@@ -415,7 +415,7 @@ static hsae_status add_folder(struct shards *shards, const hsae_dataset_params *
     for (size_t i = 0; i < names.count && !status; i++)
         status = add_name(shards, params, &folder, names.items[i]);
     if (!status)
-        hsae_folder_find_gap(context, path, &names, params->dim != 0);
+        status = hsae_folder_find_gap(context, path, &names, params->dim != 0);
     hsae_names_free(&names);
     return status ? status : end_folder(context, &folder, shards->source_count > before);
 }
@@ -501,13 +501,15 @@ static hsae_status compare_files(const struct shards *shards)
 {
     size_t count = 0;
     char **paths = calloc(shards->source_count + 1, sizeof *paths);
-    if (!paths)
-        return hsae_fail(shards->context, HSAE_ERROR_MEMORY, "out of memory for the names of %zu files", shards->source_count);
-    for (size_t i = 0; i < shards->source_count; i++)
+    bool whole = paths != NULL;
+    for (size_t i = 0; i < shards->source_count && whole; i++)
         if ((paths[count] = hsae_os_resolve(shards->sources[i].path)))
             count++;
-    qsort(paths, count, sizeof *paths, by_path);
-    for (size_t i = 1; i < count; i++)
+        else
+            whole = errno != ENOMEM;
+    if (count)
+        qsort(paths, count, sizeof *paths, by_path);
+    for (size_t i = 1; i < count && whole; i++)
         if (strcmp(paths[i - 1], paths[i]) == 0) {
             hsae_log(shards->context, HSAE_LOG_WARNING, "%s: given more than once, so its rows count more than once", paths[i]);
             break;
@@ -515,7 +517,8 @@ static hsae_status compare_files(const struct shards *shards)
     for (size_t i = 0; i < count; i++)
         free(paths[i]);
     free(paths);
-    return HSAE_OK;
+    return whole ? HSAE_OK
+                 : hsae_fail(shards->context, HSAE_ERROR_MEMORY, "out of memory for the names of %zu files", shards->source_count);
 }
 
 hsae_status hsae_shards_open(const hsae_context *context, const hsae_dataset_params *params, struct shards *shards, uint64_t *rows)
