@@ -447,7 +447,7 @@ static hsae_status check_width(const struct hsae_session *session, const hsae_da
 static hsae_status show_batch(const struct hsae_session *session, uint64_t first, uint32_t rows, hsae_visit_fn visit, void *user)
 {
     const struct stack *stack = &session->stack;
-    struct hsae_batch batch = {first, rows, stack->levels, {NULL}, stack->first, session->samples};
+    struct hsae_batch batch = {first, rows, stack->levels, {NULL}, stack->first, session->samples, session->batch, stack->dim};
     for (uint32_t l = 0; l < stack->levels; l++)
         batch.starts[l] = session->starts + (size_t)l * stack->rows;
     return visit(user, &batch);

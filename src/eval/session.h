@@ -15,6 +15,8 @@ struct hsae_batch {
     const uint32_t *starts[HSAE_MAX_LEVELS];
     const uint32_t *first_feature; /* [levels] */
     const uint32_t *pairs;
+    const float *raw; /* [rows, dim], as they were read; a row that is left out holds the mean */
+    uint32_t dim;
 };
 /* A status other than OK ends the pass with it. */
 typedef hsae_status (*hsae_visit_fn)(void *user, const struct hsae_batch *batch);

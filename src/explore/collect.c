@@ -49,12 +49,15 @@ static bool make_level(hsae_explorer *explorer, const hsae_model *model, uint32_
     level->active = hsae_explore_zeros(&good, n, sizeof *level->active);
     level->sum = hsae_explore_zeros(&good, n, sizeof *level->sum);
     level->max = hsae_explore_zeros(&good, n, sizeof *level->max);
+    level->peak = hsae_explore_zeros(&good, n, sizeof *level->peak);
     level->stamp = hsae_explore_zeros(&good, n, sizeof *level->stamp);
     if (l + 1 < explorer->level_count) {
         level->first_child = hsae_explore_zeros(&good, n + 1, sizeof *level->first_child);
         level->children = hsae_explore_zeros(&good, hsae_model_level(model, l + 1).features, sizeof *level->children);
     }
     if (peaks) {
+        level->sketch = hsae_explore_zeros(&good, n, sizeof *level->sketch);
+        level->mass = hsae_explore_zeros(&good, n, sizeof *level->mass);
         level->pending = hsae_explore_zeros(&good, n, sizeof *level->pending);
         level->touched = hsae_explore_zeros(&good, n, sizeof *level->touched);
         level->top = hsae_explore_zeros(&good, n * explorer->contexts, sizeof *level->top);
@@ -215,7 +218,8 @@ static void count_siblings(struct explore_level *level, const uint32_t *first_ch
     }
 }
 
-static void collect_row(hsae_explorer *explorer, const struct hsae_batch *batch, uint32_t r)
+/* `token`: number in the vocabulary; UINT32_MAX: not known, or an outlier's. */
+static void collect_row(hsae_explorer *explorer, const struct hsae_batch *batch, uint32_t r, uint32_t token)
 {
     uint64_t row = batch->first + r;
     for (uint32_t l = 0; l < explorer->level_count; l++) {
@@ -232,8 +236,11 @@ static void collect_row(hsae_explorer *explorer, const struct hsae_batch *batch,
                 level->joint[feature] += above->stamp[level->parent[feature]] == row + 1;
                 count_siblings(level, above->first_child, k - begin, feature, row + 1, batch, l, begin);
             }
-            if (level->pending)
-                note_peak(explorer, l, feature, row, value);
+            if (token == UINT32_MAX)
+                continue;
+            level->peak[feature] = value > level->peak[feature] ? value : level->peak[feature];
+            note_peak(explorer, l, feature, row, value);
+            hsae_explore_count_mass(level, feature, token, value);
         }
     }
 }
@@ -243,17 +250,21 @@ hsae_status hsae_explore_collect(void *user, const struct hsae_batch *batch)
     hsae_explorer *explorer = user;
     struct hsae_token token;
     for (uint32_t r = 0; r < batch->rows; r++) {
+        uint32_t id = UINT32_MAX;
         if (explorer->tokens) {
             hsae_status status = hsae_explore_read_token(explorer, batch->first + r, &token);
+            if (!status && !hsae_explore_is_outlier(explorer, batch, r))
+                status = hsae_explore_count_token(explorer, &token, &id);
             if (status)
                 return status;
+            explorer->outliers += id == UINT32_MAX;
             if (token.first) {
                 end_sequence(explorer, batch->first + r);
                 explorer->sequence_start = batch->first + r;
                 explorer->sequence = token.sequence;
             }
         }
-        collect_row(explorer, batch, r);
+        collect_row(explorer, batch, r, id);
     }
     return HSAE_OK;
 }

@@ -237,7 +237,7 @@ static hsae_status keep_text(hsae_explorer *explorer, uint64_t row, const struct
         *last = (struct kept_run){row, token->sequence, explorer->seen, 0};
     }
     last->length++;
-    return hsae_explore_intern(explorer, token, &explorer->text[explorer->seen]);
+    return hsae_explore_intern(explorer->context, &explorer->strings, token->text, token->size, &explorer->text[explorer->seen]);
 }
 
 /* The strongest of a row's features at one level; *count of them. */
@@ -288,13 +288,17 @@ static hsae_status append_value(hsae_explorer *explorer, uint32_t *head, uint32_
 }
 
 /* One activation: to the histogram, to the ranks of the sampled peaks and to the window that it lies in. */
-static hsae_status keep_activation(hsae_explorer *explorer, struct explore_level *level, uint32_t feature, uint64_t row, float value)
+static hsae_status keep_activation(hsae_explorer *explorer, struct explore_level *level, uint32_t feature, uint64_t row, float value,
+                                   bool outlier)
 {
     uint64_t base = (uint64_t)feature * explorer->slots;
     const hsae_excerpt *excerpts = level->excerpts + base;
     const uint16_t *order = level->order + base;
-    uint32_t count = level->excerpt_count[feature], bin = (uint32_t)((double)value * HSAE_EXPLORE_BINS / level->max[feature]);
-    level->histogram[(uint64_t)feature * HSAE_EXPLORE_BINS + (bin < HSAE_EXPLORE_BINS ? bin : HSAE_EXPLORE_BINS - 1)]++;
+    uint32_t count = level->excerpt_count[feature];
+    if (!outlier) {
+        uint32_t bin = (uint32_t)((double)value * HSAE_EXPLORE_BINS / (double)level->peak[feature]);
+        level->histogram[(uint64_t)feature * HSAE_EXPLORE_BINS + (bin < HSAE_EXPLORE_BINS ? bin : HSAE_EXPLORE_BINS - 1)]++;
+    }
     for (uint32_t k = count, sample = 0; k > 0 && excerpts[k - 1].sampled; k--, sample++)
         level->at_most[(uint64_t)feature * explorer->samples + sample] += value <= excerpts[k - 1].activation;
     uint16_t *cursor = &level->cursor[feature];
@@ -310,6 +314,7 @@ static hsae_status keep_row(hsae_explorer *explorer, const struct hsae_batch *ba
 {
     struct hsae_token token;
     uint64_t row = batch->first + r;
+    bool outlier = hsae_explore_is_outlier(explorer, batch, r);
     hsae_status status = hsae_explore_read_token(explorer, row, &token);
     while (explorer->span < explorer->span_count && explorer->spans[explorer->span].end <= row)
         explorer->span++;
@@ -321,7 +326,7 @@ static hsae_status keep_row(hsae_explorer *explorer, const struct hsae_batch *ba
     }
     for (uint32_t l = 0; l < explorer->level_count; l++)
         for (uint32_t k = batch->starts[l][r]; k < batch->starts[l][r + 1] && !status; k++)
-            status = keep_activation(explorer, &explorer->levels[l], batch_feature(batch, l, k), row, batch_value(batch, k));
+            status = keep_activation(explorer, &explorer->levels[l], batch_feature(batch, l, k), row, batch_value(batch, k), outlier);
     return status;
 }
 

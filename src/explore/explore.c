@@ -11,11 +11,12 @@
 
 static void free_level(struct explore_level *level)
 {
-    void *const all[] = {level->parent,    level->first_child, level->children, level->active,        level->joint,    level->sum,
-                         level->max,       level->stamp,       level->place,    level->family,        level->together, level->last_row,
-                         level->before,    level->last_active, level->pending,  level->touched,       level->top,      level->pool,
-                         level->top_count, level->pool_count,  level->excerpts, level->excerpt_count, level->heads,    level->tails,
-                         level->order,     level->cursor,      level->at_most,  level->histogram};
+    void *const all[] = {level->parent,    level->first_child, level->children,  level->active,        level->joint,    level->sum,
+                         level->max,       level->stamp,       level->place,     level->family,        level->together, level->last_row,
+                         level->before,    level->last_active, level->pending,   level->touched,       level->top,      level->pool,
+                         level->top_count, level->pool_count,  level->excerpts,  level->excerpt_count, level->heads,    level->tails,
+                         level->order,     level->cursor,      level->at_most,   level->histogram,     level->peak,     level->sketch,
+                         level->mass,      level->words,       level->word_count};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }
@@ -28,9 +29,10 @@ void hsae_explorer_free(hsae_explorer **pointer)
     for (uint32_t l = 0; l < explorer->level_count; l++)
         free_level(&explorer->levels[l]);
     hsae_tokens_close(&explorer->tokens);
-    void *const all[] = {explorer->spans,       explorer->text,          explorer->runs,         explorer->values,
-                         explorer->strings,     explorer->buckets,       explorer->path_bits,    explorer->path_rows,
-                         explorer->path_active, explorer->path_features, explorer->string_starts};
+    void *const all[] = {explorer->spans,     explorer->text,      explorer->runs,        explorer->values,       explorer->frequency,
+                         explorer->path_bits, explorer->path_rows, explorer->path_active, explorer->path_features};
+    hsae_explore_strings_free(&explorer->strings);
+    hsae_explore_strings_free(&explorer->vocabulary);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
     free(explorer);
@@ -85,6 +87,9 @@ static hsae_status explore(hsae_session *session, const hsae_dataset *dataset, c
         status = hsae_tokens_check(explorer->context, params->token_paths, params->token_path_count, dataset, &explorer->sequences);
     if (!status && tokens)
         status = open_tokens(explorer, params);
+    if (!status && tokens && !isinf(params->outlier_norm))
+        status = hsae_dataset_norm_limit(dataset, params->outlier_norm > 0 ? params->outlier_norm : 2.5,
+                                         hsae_session_skips_bad_rows(session), &explorer->norm_limit);
     if (!status)
         status = hsae_explore_collect_create(explorer, hsae_session_model(session), tokens);
     if (!status)
@@ -94,14 +99,17 @@ static hsae_status explore(hsae_session *session, const hsae_dataset *dataset, c
     hsae_explore_collect_end(explorer);
     status = hsae_explore_choose(explorer);
     if (!status)
+        status = hsae_explore_choose_words(explorer);
+    if (!status)
         status = open_tokens(explorer, params);
     progress->before = explorer->rows;
     if (!status)
         status = hsae_session_visit(session, dataset, report, progress, hsae_explore_excerpts, explorer);
     hsae_tokens_close(&explorer->tokens);
-    if (!status)
-        hsae_explore_excerpts_end(explorer);
-    return status;
+    if (status)
+        return status;
+    hsae_explore_excerpts_end(explorer);
+    return hsae_explore_whole_words(explorer);
 }
 
 hsae_status hsae_explore(hsae_session *session, const hsae_dataset *dataset, const hsae_explore_params *params, hsae_progress_fn progress,
@@ -132,6 +140,11 @@ const hsae_evaluation *hsae_explorer_evaluation(const hsae_explorer *explorer)
 uint64_t hsae_explorer_sequences(const hsae_explorer *explorer)
 {
     return explorer ? explorer->sequences : 0;
+}
+
+uint64_t hsae_explorer_outliers(const hsae_explorer *explorer)
+{
+    return explorer ? explorer->outliers : 0;
 }
 
 uint32_t hsae_explorer_context_length(const hsae_explorer *explorer)
@@ -182,6 +195,7 @@ void hsae_explorer_feature(const hsae_explorer *explorer, uint32_t l, uint32_t f
                                  .density = ratio((double)active, explorer->evaluation.tokens),
                                  .mean = ratio(level->sum[feature], active),
                                  .max = active ? (double)level->max[feature] : (double)NAN,
+                                 .peak = level->peak[feature] > 0 ? (double)level->peak[feature] : (double)NAN,
                                  .p_parent_given_child = NAN,
                                  .p_child_given_parent = NAN};
     if (level->children) {
@@ -198,6 +212,8 @@ void hsae_explorer_feature(const hsae_explorer *explorer, uint32_t l, uint32_t f
         out->histogram = level->histogram + (uint64_t)feature * HSAE_EXPLORE_BINS;
         out->excerpts = level->excerpts + (uint64_t)feature * explorer->slots;
         out->excerpt_count = level->excerpt_count[feature];
+        out->words = level->words + (uint64_t)feature * HSAE_EXPLORE_WORDS;
+        out->word_count = level->word_count[feature];
     }
 }
 
@@ -214,15 +230,14 @@ void hsae_explorer_values(const hsae_explorer *explorer, uint32_t l, uint32_t fe
 
 uint32_t hsae_explorer_token_count(const hsae_explorer *explorer)
 {
-    return explorer ? explorer->string_count : 0;
+    return explorer ? explorer->strings.count : 0;
 }
 
 const char *hsae_explorer_token(const hsae_explorer *explorer, uint32_t token, uint32_t *size)
 {
     if (!explorer || !size)
         return NULL;
-    *size = (uint32_t)(explorer->string_starts[token + 1] - explorer->string_starts[token]);
-    return explorer->strings + explorer->string_starts[token];
+    return string_at(&explorer->strings, token, size);
 }
 
 uint64_t hsae_explorer_span_count(const hsae_explorer *explorer)

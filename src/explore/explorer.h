@@ -9,7 +9,25 @@
 
 #include <hsae/explore.h>
 
-enum { HSAE_EXPLORE_POOL = 32 /* candidates from which the sampled contexts are taken */ };
+enum { HSAE_EXPLORE_POOL = 32 /* candidates from which the sampled contexts are taken */, HSAE_EXPLORE_COUNTERS = 256 /* of a sketch */ };
+
+/* Distinct strings, numbered in the order in which they came. */
+struct string_table {
+    char *bytes;
+    uint64_t size, bytes_capacity;
+    uint64_t *starts; /* [count + 1] */
+    uint32_t count, capacity;
+    uint32_t *buckets; /* 1 + number; 0: empty */
+    uint32_t bucket_count;
+};
+
+/* Counters of a feature's sketch: at most mass, at least mass - error of its activations are on the token (of the vocabulary). */
+struct token_sketch {
+    uint32_t count;
+    uint32_t token[HSAE_EXPLORE_COUNTERS];
+    float error[HSAE_EXPLORE_COUNTERS];
+    double mass[HSAE_EXPLORE_COUNTERS];
+};
 
 /* A peak, and the tokens of its window before and after it. value 0: none. */
 struct peak {
@@ -26,6 +44,7 @@ struct explore_level {
     uint64_t *active, *joint;         /* tokens: it; it and its parent */
     double *sum;
     float *max;
+    float *peak;     /* max without outliers */
     uint64_t *stamp; /* 1 + the last row on which it was active */
     /* Siblings: pair (a, b), a < b by place among the children, of a family of at most HSAE_EXPLORE_FAMILY is number b (b - 1) / 2 + a. */
     uint32_t *place;       /* among the parent's children */
@@ -40,6 +59,11 @@ struct explore_level {
     struct peak *top;                 /* [features, contexts] heap, the weakest first */
     struct peak *pool;                /* [features, POOL] heap, the highest hash first */
     uint32_t *top_count, *pool_count;
+    /* Words. */
+    struct token_sketch *sketch;
+    double *mass;     /* of a feature's activations, without outliers */
+    hsae_word *words; /* [features, WORDS] */
+    uint32_t *word_count;
     /* Contexts. */
     hsae_excerpt *excerpts; /* [features, contexts + samples] */
     uint32_t *excerpt_count;
@@ -85,13 +109,14 @@ struct hsae_explorer {
     uint64_t run_count, run_capacity;
     struct excerpt_value *values;
     uint32_t value_count, value_capacity;
-    /* Distinct token strings. */
-    char *strings;
-    uint64_t strings_size, strings_capacity;
-    uint64_t *string_starts; /* [string_count + 1] */
-    uint32_t string_count, string_capacity;
-    uint32_t *buckets; /* 1 + token; 0: empty */
-    uint32_t bucket_count;
+    struct string_table strings; /* of windows, and words */
+    /* Words: all tokens of the data, and how often each is there. Only while they are read. */
+    struct string_table vocabulary;
+    uint64_t *frequency; /* [frequency_capacity] */
+    uint32_t frequency_capacity;
+    uint64_t ordinary; /* tokens that are no outliers */
+    uint64_t outliers;
+    double norm_limit; /* of a token that is no outlier; 0: none is */
     /* Paths. */
     uint32_t *path_bits; /* [kept] bits: keep this token's path */
     uint64_t path_count, path_total;
@@ -111,8 +136,21 @@ hsae_status hsae_explore_choose(hsae_explorer *explorer);
 /* The second pass. */
 hsae_status hsae_explore_excerpts(void *explorer, const struct hsae_batch *batch);
 void hsae_explore_excerpts_end(hsae_explorer *explorer);
-/* The number of a token string, which is added where it is new. */
-hsae_status hsae_explore_intern(hsae_explorer *explorer, const struct hsae_token *token, uint32_t *id);
+/* strings.c: the number of a string, which is added where it is new. */
+hsae_status hsae_explore_intern(const hsae_context *context, struct string_table *table, const char *text, uint32_t size, uint32_t *id);
+void hsae_explore_strings_free(struct string_table *table);
+static inline const char *string_at(const struct string_table *table, uint32_t id, uint32_t *size)
+{
+    *size = (uint32_t)(table->starts[id + 1] - table->starts[id]);
+    return table->bytes + table->starts[id];
+}
+/* words.c: one more token of the data, and its number in the vocabulary; one more activation on it; at the end of the first pass, each
+ * feature's words; at the end of the second, which whole words they are pieces of. */
+bool hsae_explore_is_outlier(const hsae_explorer *explorer, const struct hsae_batch *batch, uint32_t r);
+hsae_status hsae_explore_count_token(hsae_explorer *explorer, const struct hsae_token *token, uint32_t *id);
+void hsae_explore_count_mass(struct explore_level *level, uint32_t feature, uint32_t token, float value);
+hsae_status hsae_explore_choose_words(hsae_explorer *explorer);
+hsae_status hsae_explore_whole_words(hsae_explorer *explorer);
 /* Reads the token of a row and keeps sequence_start and sequence; *first: it begins a sequence. */
 hsae_status hsae_explore_read_token(hsae_explorer *explorer, uint64_t row, struct hsae_token *token);
 

@@ -33,58 +33,66 @@ static uint32_t hash(const char *text, uint32_t size)
 }
 
 /* The bucket of a string, or the empty one where it belongs. */
-static uint32_t *find_bucket(const hsae_explorer *e, const char *text, uint32_t size)
+static uint32_t *find_bucket(const struct string_table *table, const char *text, uint32_t size)
 {
-    for (uint32_t at = hash(text, size) & (e->bucket_count - 1);; at = (at + 1) & (e->bucket_count - 1)) {
-        uint32_t id = e->buckets[at];
-        if (!id || (e->string_starts[id] - e->string_starts[id - 1] == size && !memcmp(e->strings + e->string_starts[id - 1], text, size)))
-            return &e->buckets[at];
+    for (uint32_t at = hash(text, size) & (table->bucket_count - 1);; at = (at + 1) & (table->bucket_count - 1)) {
+        uint32_t id = table->buckets[at];
+        if (!id || (table->starts[id] - table->starts[id - 1] == size && !memcmp(table->bytes + table->starts[id - 1], text, size)))
+            return &table->buckets[at];
     }
 }
 
-static bool grow_table(hsae_explorer *e)
+static bool grow_table(struct string_table *table)
 {
     bool good = true;
-    uint32_t capacity = e->string_capacity ? 2 * e->string_capacity : 1024;
-    uint64_t *starts = realloc(e->string_starts, (capacity + (size_t)1) * sizeof *starts);
-    e->string_starts = starts ? starts : e->string_starts;
+    uint32_t capacity = table->capacity ? 2 * table->capacity : 1024;
+    uint64_t *starts = realloc(table->starts, (capacity + (size_t)1) * sizeof *starts);
+    table->starts = starts ? starts : table->starts;
     uint32_t *buckets = hsae_explore_zeros(&good, 2 * (uint64_t)capacity, sizeof *buckets);
     if (!starts || !good || capacity >= 1u << 30) {
         free(buckets);
         return false;
     }
-    free(e->buckets);
+    free(table->buckets);
     starts[0] = 0;
-    e->buckets = buckets;
-    e->bucket_count = 2 * capacity;
-    e->string_capacity = capacity;
-    for (uint32_t id = 0; id < e->string_count; id++)
-        *find_bucket(e, e->strings + starts[id], (uint32_t)(starts[id + 1] - starts[id])) = id + 1;
+    table->buckets = buckets;
+    table->bucket_count = 2 * capacity;
+    table->capacity = capacity;
+    for (uint32_t id = 0; id < table->count; id++)
+        *find_bucket(table, table->bytes + starts[id], (uint32_t)(starts[id + 1] - starts[id])) = id + 1;
     return true;
 }
 
-static bool grow_strings(hsae_explorer *e, uint32_t size)
+static bool grow_bytes(struct string_table *table, uint32_t size)
 {
-    if (e->strings_size + size <= e->strings_capacity && e->strings)
+    if (table->size + size <= table->bytes_capacity && table->bytes)
         return true;
-    uint64_t capacity = 2 * (e->strings_size + size) + 4096;
-    char *strings = realloc(e->strings, (size_t)capacity);
-    e->strings = strings ? strings : e->strings;
-    e->strings_capacity = strings ? capacity : e->strings_capacity;
-    return strings;
+    uint64_t capacity = 2 * (table->size + size) + 4096;
+    char *bytes = realloc(table->bytes, (size_t)capacity);
+    table->bytes = bytes ? bytes : table->bytes;
+    table->bytes_capacity = bytes ? capacity : table->bytes_capacity;
+    return bytes;
 }
 
-hsae_status hsae_explore_intern(hsae_explorer *e, const struct hsae_token *token, uint32_t *id)
+hsae_status hsae_explore_intern(const hsae_context *context, struct string_table *table, const char *text, uint32_t size, uint32_t *id)
 {
-    if ((e->string_count == e->string_capacity && !grow_table(e)) || !grow_strings(e, token->size))
-        return hsae_fail(e->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " token strings", e->string_count + 1);
-    uint32_t *bucket = find_bucket(e, token->text, token->size);
+    if ((table->count == table->capacity && !grow_table(table)) || !grow_bytes(table, size))
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " token strings", table->count + 1);
+    uint32_t *bucket = find_bucket(table, text, size);
     if (!*bucket) {
-        memcpy(e->strings + e->strings_size, token->text, token->size);
-        e->strings_size += token->size;
-        *bucket = ++e->string_count;
-        e->string_starts[e->string_count] = e->strings_size;
+        memcpy(table->bytes + table->size, text, size);
+        table->size += size;
+        *bucket = ++table->count;
+        table->starts[table->count] = table->size;
     }
     *id = *bucket - 1;
     return HSAE_OK;
+}
+
+void hsae_explore_strings_free(struct string_table *table)
+{
+    free(table->bytes);
+    free(table->starts);
+    free(table->buckets);
+    *table = (struct string_table){0};
 }

@@ -122,8 +122,26 @@ class Page(Exploring):
                 self.assertEqual([row for row, sampled in chosen if not sampled], [row for row, _ in all_peaks[:3]])
                 self.assertLessEqual({row for row, sampled in chosen if sampled}, {row for row, _ in all_peaks[3:]})
                 self.assertTrue(len(all_peaks) <= 3 or any(sampled for _, sampled in chosen))
-                strongest = [strings[ids[c[0] + c[2]][0]] for c in feature["contexts"] if c[3] is None]
-                self.assertEqual([strings[t] for t in page["index"]["levels"][level]["top"][i]], list(dict.fromkeys(strongest))[:5])
+            self.check_words(strings, page["words-%d" % level]["words"][i], page["index"]["levels"][level]["top"][i], [row.get(i, 0) for row in found[level]], flat)
+
+    def check_words(self, strings, words, top, values, flat):
+        """Tokens by share of the activations and lift: exact where a feature is active on few tokens, else at most the truth."""
+        whole, mass = sum(values), {}
+        for token, value in zip(flat, values):
+            if value:
+                mass[token] = mass.get(token, 0) + value
+        shares = {strings[token]: share / 1000 for token, share in zip(words[::2], words[1::2])}
+        for token, share in shares.items():
+            self.assertLessEqual(share, mass[token] / whole + 6e-4)
+        if not 0 < len(mass) <= 32:
+            return
+        rank = {token: part / whole * math.log(part / whole / ((flat.count(token) + 3) / len(flat))) for token, part in mass.items()}
+        self.assertEqual(set(shares), set(mass))
+        for token, share in shares.items():
+            self.assertAlmostEqual(share, mass[token] / whole, delta=6e-4)
+        order = [rank[token] for token in shares]
+        self.assertTrue(all(a >= b - 1e-6 for a, b in zip(order, order[1:])), order)
+        self.assertTrue(top)
 
     def test_figures_are_those_of_eval_and_encode(self):
         for device in ("ref", "opencl:0", "vulkan:0"):
@@ -155,6 +173,34 @@ class Page(Exploring):
                 self.assertEqual(path[2][level], max(0, len(active) - 10))
         self.assertEqual(set(map(int, page["paths-0"]["tokens"])), {first + k for first, _, ids in page["text-0"]["runs"] for k in range(len(ids))})
 
+    def test_outliers_give_no_contexts_and_no_words(self):
+        rows = random_rows()
+        rows[40] = [12 * value for value in rows[40]]
+        self.train()
+        write_safetensors(self.data, "activations", rows)
+        self.explore("--contexts", "20", "--max-norm", "0")
+        page = blocks(self.page)
+        self.assertEqual(page["index"]["data"]["outliers"], 1)
+        token, held = [token for text in self.texts for token in text][40], 0
+        for level in range(2):
+            for i, feature in enumerate(page["features-%d-0" % level]["features"]):
+                self.assertFalse(any(start + peak == 40 for start, _, peak, *_ in feature["contexts"]))
+                held += any(40 - start in values[::2] for start, _, _, _, values in feature["contexts"])
+                index = page["index"]["levels"][level]
+                self.assertTrue(index["peak"][i] is None or index["peak"][i] <= index["max"][i])
+        self.assertTrue(held, "no feature is active on the outlier: the test shows nothing")
+
+    def test_words_are_whole(self):
+        self.texts[1][:] = [" relig", "ious", ",", " var", "ious"] * 6
+        self.texts[4][:] = [" relig", "ious", ".", "The", " end", "!", "\u4e00", "\u4e01"] * 5
+        self.write_tokens(self.texts)
+        self.explore()
+        page = blocks(self.page)
+        strings = page["tokens"]["strings"]
+        tops = {strings[t] for level in page["index"]["levels"] for top in level["top"] for t in top}
+        self.assertIn(" religious", tops)
+        self.assertFalse(tops & {"\u4e00\u4e01", "ious.", "The end"}, tops)
+
     def test_nothing_of_a_token_reaches_the_page_as_markup(self):
         self.explore()
         bare = BLOCK.sub("", self.page.read_text("ascii"))
@@ -182,7 +228,7 @@ class Exports(Exploring):
         figure = self.folder / "tree.svg"
         self.explore("--figure", "l0/0", out=figure)
         root = xml.etree.ElementTree.parse(figure).getroot()
-        heads = [element.text for element in root.iter("{http://www.w3.org/2000/svg}text") if element.get("class") == "head"]
+        heads = [element[0].text for element in root.iter("{http://www.w3.org/2000/svg}g") if element.get("class") == "head"]
         self.assertEqual(heads[0], "l0/0")
         page = blocks(self.page) if self.explore() else None
         parent = page["index"]["levels"][1]["parent"]
@@ -190,13 +236,23 @@ class Exports(Exploring):
         self.assertTrue(all(parent[int(head[3:])] == 0 for head in heads[1:]))
         for wrong in ("0/8", "2/0", "0", "0/1x", "-1/0"):
             self.explore("--figure", wrong, out=figure, status=2)
+        for wrong in (("--width", "5.5"), ("--width", "-5in"), ("--width", "nanin"), ("--width", "1in"), ("--width", "5.5inch"), ("--children", "65"), ("--examples", "21")):
+            self.explore("--figure", "0/0", *wrong, out=figure, status=2)
+        self.explore("--width", "5in", status=2)
+        self.explore("--figure", "0/0", "--width", "140mm", "--depth", "1", "--examples", "1", out=figure)
+        root = xml.etree.ElementTree.parse(figure).getroot()
+        self.assertEqual(root.get("width"), "396.85pt")
+        self.assertEqual(len([element for element in root.iter("{http://www.w3.org/2000/svg}g") if element.get("class") == "head"]), 1)
+        self.explore("--figure", "0/0", "--children", "1", out=figure)
+        heads = [element for element in xml.etree.ElementTree.parse(figure).iter("{http://www.w3.org/2000/svg}g") if element.get("class") == "head"]
+        self.assertEqual(len(heads), 1 + min(1, parent.count(0)))
 
     def test_hostile_tokens_in_a_figure(self):
         for i in range(8):
             figure = self.folder / ("tree-%d.svg" % i)
             self.explore("--figure", "0/%d" % i, out=figure)
             names = {element.tag.split("}")[1] for element in xml.etree.ElementTree.parse(figure).iter()}
-            self.assertLessEqual(names, {"svg", "title", "style", "rect", "text", "tspan", "path"})
+            self.assertLessEqual(names, {"svg", "title", "g", "rect", "text", "path"})
 
     def test_neuronpedia(self):
         folder = self.folder / "dashboards"

@@ -104,6 +104,7 @@ class Sample:
                 self.ids[clean] = len(self.strings)
                 self.strings.append(clean)
             self.ids[token] = self.ids[clean]
+        self.frequency = collections.Counter(self.ids[token] for token in self.tokens)
         self.fired = [collections.defaultdict(list) for _ in self.sizes]
         for level, tokens in enumerate(self.active):
             for position, features in enumerate(tokens):
@@ -143,6 +144,15 @@ class Sample:
         below.sort(key=lambda entry: -max(entry[2][1::2], default=0))
         return [entry for entry in ancestors + below[:8] if entry[2]]
 
+    def words(self, level, feature):
+        """[token, share in thousandths ..] by share and lift; every token here, where the program keeps 32."""
+        mass, mine = collections.Counter(), self.fired[level].get(feature, [])
+        for value, position in mine:
+            mass[self.ids[self.tokens[position]]] += value
+        whole = math.fsum(value for value, _ in mine)
+        rank = {token: part / whole * math.log(part / whole * len(self.tokens) / self.frequency[token]) for token, part in mass.items()}
+        return flat((token, round(1000 * mass[token] / whole)) for token in sorted(rank, key=lambda token: (-rank[token], token))[:32])
+
     def siblings(self, level, feature, mine):
         if level == 0 or self.parent[level][feature] < 0:
             return []
@@ -162,14 +172,15 @@ class Sample:
 
     def level(self, level):
         fired, count = self.fired[level], len(self.tokens)
-        row = {"features": self.sizes[level], "parent": self.parent[level], "density": [], "mean": [], "max": [], "p_parent": [], "p_child": [], "top": []}
+        row = {"features": self.sizes[level], "parent": self.parent[level], "density": [], "mean": [], "max": [], "peak": [], "p_parent": [], "p_child": [], "together": [], "top": []}
         for feature in range(self.sizes[level]):
             mine = fired.get(feature, [])
             row["density"].append(len(mine) / count)
             row["mean"].append(single(math.fsum(value for value, _ in mine) / len(mine)) if mine else None)
             row["max"].append(max(mine)[0] if mine else None)
-            tops = dict.fromkeys(self.ids[self.tokens[position]] for _, position in sorted(mine, reverse=True)[:20])
-            row["top"].append(list(tops)[:5])
+            row["peak"].append(row["max"][-1])
+            row["top"].append(self.words(level, feature)[0:10:2])
+            row["together"].append(max((share for _, share in self.siblings(level, feature, mine)), default=0))
             if level == 0:
                 continue
             above = self.parent[level][feature]
@@ -177,7 +188,7 @@ class Sample:
             parent_count = len(self.fired[level - 1].get(above, []))
             row["p_parent"].append(both / len(mine) if above >= 0 and mine else None)
             row["p_child"].append(both / parent_count if above >= 0 and parent_count else None)
-        return row if level else row | {"p_parent": None, "p_child": None}
+        return row if level else row | {"p_parent": None, "p_child": None, "together": None}
 
     def evaluation(self, levels):
         count = len(self.tokens)
@@ -196,6 +207,8 @@ class Sample:
         for level, size in enumerate(self.sizes):
             for start in range(0, size, CHUNK):
                 yield f"features-{level}-{start // CHUNK}", {"features": [self.feature(level, at) for at in range(start, min(size, start + CHUNK))]}
+        for level, size in enumerate(self.sizes):
+            yield f"words-{level}", {"words": [self.words(level, feature) for feature in range(size)]}
         yield from self.texts()
         yield from self.paths()
         yield "tokens", {"strings": self.strings}
@@ -204,7 +217,7 @@ class Sample:
         levels = [self.level(level) for level in range(len(self.sizes))]
         yield "index", {"version": 1, "title": "sample", "created_by": "hsae 0.1.0", "chunk": CHUNK, "text_chunk": TEXT_CHUNK, "paths_chunk": PATHS_CHUNK, "context": 2 * REACH + 1, "paths": STRONGEST,
                         "model": {"path": "model.safetensors", "dim": 576, "config": {"levels": self.sizes, "batch": 512, "steps": 4000, "tree": "forest"}},
-                        "data": {"paths": ["tools/demo"], "tokens": len(self.tokens), "sequences": len(self.sequences)},
+                        "data": {"paths": ["tools/demo"], "tokens": len(self.tokens), "sequences": len(self.sequences), "outliers": 0},
                         "evaluation": self.evaluation(levels), "levels": levels}
 
     def texts(self):

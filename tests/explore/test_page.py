@@ -130,10 +130,16 @@ class Page(unittest.TestCase):
         self.browser.press("/")
         self.assertEqual(self.browser.js("document.activeElement.id"), "q")
         word = next(string for string in self.sample.strings if len(string) > 5 and string[1:].isalpha() and string[0] == " ")
-        level = self.blocks["index"]["levels"]
-        expected = sum(any(word.strip().lower() in self.sample.strings[token].lower() for token in tops) for row in level for tops in row["top"])
+        expected = self.found(word.strip().lower())
         self.browser.type(word.strip())
-        self.browser.until(f"document.getElementById('count').textContent.startsWith('{expected} of ')")
+        self.browser.until("document.body.dataset.search === 'ready'")
+        self.browser.until(f"document.getElementById('count').textContent.startsWith('{len(expected)} of ')")
+        self.browser.js("document.querySelector('[data-view=list]').click()")
+        self.assertIn(self.names()[0], [name for name, fit in expected.items() if fit > max(expected.values()) - 1e-9])
+        best = self.names()[0]
+        self.browser.js("document.getElementById('q').select()")
+        self.browser.press("Enter")
+        self.shown(best)
         self.browser.press("Escape")
         self.browser.until("!document.getElementById('count').textContent.includes(' of ')")
         self.browser.press("/")
@@ -142,12 +148,58 @@ class Page(unittest.TestCase):
         self.browser.press("Enter")
         self.shown("l2/17")
 
+    def found(self, word):
+        """Features that fit a word, and how well: by the share of their activations on tokens that match, and by their words."""
+        def fit(token):
+            text = self.sample.strings[token].lower()
+            return 1 if text.strip() == word else 0.7 if text.strip().startswith(word) else 0.3 if word in text else 0
+        out = {}
+        for level, row in enumerate(self.blocks["index"]["levels"]):
+            for feature, words in enumerate(self.blocks[f"words-{level}"]["words"]):
+                share = sum(fit(token) * share / 1000 for token, share in zip(words[0::2], words[1::2]))
+                share = max([share if share >= 0.02 else 0] + [0.2 * fit(token) for token in row["top"][feature]])
+                if share:
+                    out[named(level, feature)] = share
+        return out
+
+    def test_search_by_words_and_labels(self):
+        self.open("#?view=list&q=numbers%20religion")
+        self.browser.until("document.body.dataset.search === 'ready'")
+        self.open("#?view=list&q=named")
+        self.browser.until("document.body.dataset.search === 'ready'")
+        self.assertEqual(self.names()[0], "l1/3")
+        two = [" the", " of"]
+        self.open("#?view=list&q=" + "%20".join(word.strip() for word in two))
+        self.browser.until("document.body.dataset.search === 'ready'")
+        each = [self.found(word.strip()) for word in two]
+        both = set(each[0]) & set(each[1]) or set(each[0]) | set(each[1])
+        self.assertTrue(self.text("#count").startswith(f"{len(both)} of "), self.text("#count"))
+        self.assertLessEqual(set(self.names()), both)
+
+    def test_sorting_shows_its_value(self):
+        self.open("#?view=list&sort=p_parent")
+        row = self.blocks["index"]["levels"]
+        best = max(p for level in row[1:] for p in level["p_parent"] if p is not None)
+        self.assertAlmostEqual(float(self.text(".row .value")), best, delta=1e-3)
+
+    def test_what_to_look_at_first(self):
+        self.open()
+        self.assertEqual(self.texts(".showcase h3")[0], "Families that split")
+        level = self.blocks["index"]["levels"]
+        for name, text in zip(self.texts(".showcase:first-of-type .name"), self.texts(".showcase:first-of-type .meter-head")):
+            above, parent = map(int, name[1:].split("/"))
+            good = [child for child in self.sample.children[above][parent] if level[above + 1]["p_parent"][child] is not None and level[above + 1]["p_parent"][child] >= 0.6
+                    and level[above + 1]["together"][child] < 0.5]
+            self.assertGreaterEqual(len(good), 2)
+            self.assertLessEqual(int(text.split()[0]), len(good))
+
     def test_find_in_the_text(self):
         self.open("#?q=SQLite")
         self.browser.click("#find")
         self.shown("find")
         whole = ["".join(self.sample.strings[token] for token in run[2]).lower() for name, block in self.blocks.items() if name.startswith("text-") for run in block["runs"]]
         self.assertEqual(len(self.texts(".context")), min(100, sum(text.count("sqlite") for text in whole)))
+        self.assertTrue(self.texts("#card .relative .name"))
         self.assertIn("sqlite", "".join(self.browser.js("[...document.querySelectorAll('.context')[0].querySelectorAll('.sought')].map(token => token.textContent)")).lower())
         self.browser.click(".sought")
         self.browser.until("document.body.dataset.shown.startsWith('t/')")

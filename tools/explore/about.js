@@ -20,24 +20,80 @@ function evaluationTables(evaluation) {
   return tables;
 }
 
-/* The features with the most of something, as links. */
-function showcase(title, text, key, among) {
-  const list = [];
-  for (let g = 0; g < forest.count; g++)
-    if (among(g))
-      list.push(g);
-  list.sort((a, b) => key(b) - key(a));
-  return list.length ? make('section', {className: 'showcase'}, make('h3', {}, title), make('ul', {className: 'family'},
-    ...list.slice(0, 6).map(g => make('li', {className: 'relative'}, featureLink(g, chips(g, 4)), make('span', {className: 'meter-head'}, text(g)))))) : null;
+/* Features with a figure each, the largest figure first; at most six. */
+function showcase(title, meaning, entries, content = g => chips(g, 4)) {
+  entries.sort((a, b) => b.rank - a.rank || a.g - b.g);
+  return entries.length ? make('section', {className: 'showcase'}, make('h3', {}, title), make('p', {className: 'quiet'}, meaning), make('ul', {className: 'family'},
+    ...entries.slice(0, 6).map(({g, text}) => make('li', {className: 'relative'}, featureLink(g, content(g)), make('span', {className: 'meter-head'}, text))))) : null;
 }
 
-/* Chains whose every step is sure: the deepest features by the product of P(p|c) on the way up, of those not too rare. */
-function surest(g) {
-  let sure = 1;
-  for (let at = g; forest.parent[at] >= 0; at = forest.parent[at])
-    sure *= forest.p_parent[at] || 0;
-  return sure * Math.sqrt(Math.min(1, forest.density[g] * forest.index.data.tokens / 20));
+const FEW_TOKENS = 20;
+const tokensOf = g => (forest.density[g] || 0) * forest.index.data.tokens;
+/* Words of three letters or more say something; marks, pieces and single letters do not. */
+const saysSomething = g => Boolean(labelOf(g)) || topTokens(g).slice(0, 2).every(id => /\p{L}{3}/u.test(forest.strings[id]));
+const firstWord = g => labelOf(g) || (topTokens(g).length ? wordText(topTokens(g)[0]).toLowerCase() : '');
+const isCopy = g => forest.p_parent[g] > 0.95 && forest.p_child[g] > 0.95;
+
+/* Children that refine a parent: its own (high P(p|c)), not the whole of it, not too rare, seldom with a sibling. */
+function refining(g) {
+  const words = new Set();
+  return Array.from(childrenOf(g)).filter(child => forest.p_parent[child] >= 0.6 && forest.p_child[child] < 0.9 && tokensOf(child) >= FEW_TOKENS && forest.together[child] < 0.5)
+    .sort((a, b) => merit(b) - merit(a)).filter(child => {
+      const word = firstWord(child);
+      const fresh = word && !words.has(word);
+      words.add(word);
+      return fresh;
+    });
 }
+
+const merit = child => forest.p_parent[child] * (1 - forest.together[child]) * (saysSomething(child) ? 1 : 0.3);
+
+function familiesThatSplit() {
+  const found = [];
+  for (let g = 0; g < forest.count; g++) {
+    const children = forest.childCount[g] > 1 && forest.density[g] < 0.3 ? refining(g) : [];
+    if (children.length > 1)
+      found.push({g, rank: children.slice(0, 5).reduce((sum, child) => sum + merit(child), 0) * (saysSomething(g) ? 1 : 0.5), text: plural(children.length, 'child', 'children')});
+  }
+  return found;
+}
+
+/* Chains from the root to the last level whose every step holds and narrows; one of each root. */
+function chainsThatHold() {
+  const best = new Map();
+  for (let g = forest.base[forest.levels - 1]; g < forest.count; g++) {
+    const line = lineage(g);
+    if (forest.levels < 2 || forest.level[line[0]] > 0 || isDead(g) || tokensOf(g) < FEW_TOKENS || !saysSomething(g) || firstWord(g) === firstWord(line[0]) || line.slice(1).some(isCopy))
+      continue;
+    const rank = line.slice(1).reduce((sure, at) => sure * (forest.p_parent[at] || 0), 1);
+    if (rank > 0.3 && !(best.get(line[0])?.rank >= rank))
+      best.set(line[0], {g, rank, text: number(rank)});
+  }
+  return [...best.values()];
+}
+
+function largestFamilies() {
+  return Array.from({length: forest.index.levels[0].features}, (_, g) => g).filter(g => forest.childCount[g])
+    .map(g => ({g, rank: forest.leaves[g], text: plural(forest.leaves[g], 'leaf', 'leaves')}));
+}
+
+function suspicious() {
+  const found = [];
+  for (let g = 0; g < forest.count; g++)
+    if (!isDead(g)) {
+      if (isCopy(g))
+        found.push({g, rank: 1 + forest.p_child[g], text: 'copies its parent'});
+      else if (forest.density[g] > 0.2)
+        found.push({g, rank: forest.density[g], text: 'on ' + percent(forest.density[g])});
+      else if (!(forest.peak[g] > 0))
+        found.push({g, rank: 3, text: 'outliers only'});
+    }
+  return found;
+}
+
+/* A parent's words, and those of the children that refine it. */
+const split = g => make('span', {className: 'split'}, chips(g, 2), make('span', {className: 'into', 'aria-hidden': 'true'}, '\u25b8'),
+  ...refining(g).slice(0, 5).map(child => make('bdi', {className: labelOf(child) ? 'label' : 'chip'}, labelOf(child) ? visible(labelOf(child)) : wordText(topTokens(child)[0]))));
 
 function showHome() {
   const {index} = forest, card = $('card');
@@ -56,18 +112,11 @@ function showHome() {
     make('p', {className: 'lead'}, plural(forest.count, 'feature') + ' that a hierarchical sparse autoencoder found in ' + plural(index.data.tokens, 'activation vector')
       + ': coarse ones at the roots, finer ones below. Pick one, or search for a word.'),
     make('ul', {className: 'levels-list'}, ...perLevel),
-    ...[showcase('Chains that hold', g => number(surestShare(g)), surest, g => forest.level[g] === forest.levels - 1 && forest.level[lineage(g)[0]] === 0 && !isDead(g) && forest.levels > 1),
-      showcase('Largest families', g => plural(forest.leaves[g], 'leaf', 'leaves'), g => forest.leaves[g], g => forest.level[g] === 0 && forest.childCount[g] > 0),
-      showcase('Strongest', g => number(forest.max[g]), g => forest.max[g], g => !isDead(g))].filter(Boolean),
-    make('p', {className: 'quiet'}, 'Chains that hold: the share in which each parent is active when the child is, multiplied up to the root.'));
+    ...[showcase('Families that split', 'Parents whose children are theirs alone, apart from each other, and about different things.', familiesThatSplit(), split),
+      showcase('Chains that hold', 'Each parent is active when its child is, and the last is about something else than the root: the shares P(p|c), multiplied up.', chainsThatHold()),
+      showcase('Largest families', 'Roots by the features below them that have no children.', largestFamilies()),
+      showcase('Suspicious', 'Copies of their parent, features on more than a fifth of all tokens, features of outliers.', suspicious())].filter(Boolean));
   card.scrollTop = 0;
-}
-
-function surestShare(g) {
-  let sure = 1;
-  for (let at = g; forest.parent[at] >= 0; at = forest.parent[at])
-    sure *= forest.p_parent[at] || 0;
-  return sure;
 }
 
 function showAbout() {
@@ -81,11 +130,12 @@ function showAbout() {
     make('p', {}, 'One file, made by ' + index.created_by + ' (hsae explore): it ran the model over the data once and kept, for each feature, its strongest contexts and some sampled from strong to weak. The page asks for no network. It opened in '
       + Math.round(opened.ready || performance.now()) + ' ms.'),
     facts('Model', [['file', text(index.model.path)], ['width of an activation vector', number(index.model.dim)]]),
-    facts('Data', [['files', index.data.paths.map(text).join(', ')], ['tokens', number(index.data.tokens)], ['sequences', number(index.data.sequences)]]),
+    facts('Data', [['files', index.data.paths.map(text).join(', ')], ['tokens', number(index.data.tokens)], ['sequences', number(index.data.sequences)], ['outliers', number(index.data.outliers) + ' (tokens with far longer vectors than the others; they give no contexts and no words)']]),
     make('h3', {}, 'Evaluation'), ...evaluationTables(index.evaluation),
     make('h3', {}, 'What the numbers mean'),
     make('dl', {className: 'meanings'}, ...[
       meaning('activation', 'a = E\u00b7x + b where above the feature\u2019s threshold, else 0; x is the normalised activation vector (mean square norm = its width).'),
+      meaning('words', 'Tokens by the share of the feature\u2019s activations that are on them, over how frequent they are; shown as the whole words they are part of.'),
       meaning('density', MEANINGS.density + '.'), meaning('dead', 'Never active on these data.'),
       meaning('mean, max', 'Over the tokens on which the feature is active.'),
       meaning('P(p|c)', MEANINGS.p_parent + '.'), meaning('P(c|p)', MEANINGS.p_child + '.'),

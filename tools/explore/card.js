@@ -4,7 +4,7 @@
 const MEANINGS = {
   density: 'Share of the tokens on which the feature is active',
   mean: 'Mean activation over the tokens on which it is active',
-  max: 'Largest activation',
+  max: 'Largest activation, outliers included',
   p_parent: 'P(p|c): of the tokens on which this feature is active, the share on which its parent is active, too',
   p_child: 'P(c|p): of the tokens on which its parent is active, the share on which this feature is active',
   siblings: 'Share of this feature\u2019s tokens on which the sibling is active, too',
@@ -75,7 +75,7 @@ function familySection(g, siblings) {
 
 /* A window's text, coloured by a feature's activations: spans that say their value and lead to the path view. */
 function coloured(ids, start, values, g, peak) {
-  const at = new Map(values), top = forest.max[g] > 0 ? forest.max[g] : 1;
+  const at = new Map(values), top = forest.peak[g] > 0 ? forest.peak[g] : forest.max[g] > 0 ? forest.max[g] : 1;
   const text = make('p', {className: 'text ' + levelClass(forest.level[g]), role: 'group', 'aria-label': 'Text coloured by ' + nameOf(g)});
   ids.forEach((id, offset) => {
     const value = at.get(offset);
@@ -159,7 +159,7 @@ async function contextElement(g, context) {
 
 async function contextSections(g, contexts) {
   if (!contexts.length)
-    return [make('p', {className: 'quiet'}, isDead(g) ? 'This feature is never active on these data.' : 'No context was kept.')];
+    return [make('p', {className: 'quiet'}, isDead(g) ? 'This feature is never active on these data.' : forest.peak[g] > 0 ? 'No context was kept.' : 'It is active on outliers alone: tokens whose vectors are far longer than the others.')];
   const elements = await Promise.all(contexts.map(context => contextElement(g, context)));
   const strongest = elements.filter((_, k) => contexts[k][3] === null), sampled = elements.filter((_, k) => contexts[k][3] !== null);
   elements.forEach((element, k) => {
@@ -190,7 +190,7 @@ async function showFeature(g) {
     make('div', {className: 'title'}, make('h2', {}, make('span', {className: 'dot', 'aria-hidden': 'true'}), nameOf(g), labelOf(g) ? make('bdi', {className: 'label'}, visible(labelOf(g))) : null), isDead(g) ? make('span', {className: 'dead'}, 'dead') : wordChips(g), ...labelButtons(g), copy),
     labels.of(g).note ? make('p', {className: 'note'}, make('bdi', {}, visibleText(labels.of(g).note))) : '',
     make('p', {className: 'quiet'}, 'Level ' + forest.level[g] + ', feature ' + number(indexOf(g)) + ' of ' + number(forest.index.levels[forest.level[g]].features)),
-    figures, details.histogram.length ? histogramPicture(details.histogram, forest.max[g]) : '',
+    figures, details.histogram.length ? histogramPicture(details.histogram, forest.peak[g]) : '',
     make('div', {className: 'columns'}, familySection(g, details.siblings), make('div', {className: 'all-contexts'}, ...contexts)));
   card.scrollTop = 0;
 }

@@ -98,7 +98,7 @@ async function openForest() {
     forest.count += level.features;
   }
   linkForest();
-  for (const key of ['density', 'mean', 'max', 'p_parent', 'p_child'])
+  for (const key of ['density', 'mean', 'max', 'peak', 'p_parent', 'p_child', 'together'])
     forest[key] = column(key);
 }
 
@@ -124,6 +124,22 @@ function lineage(g) {
   for (let at = g; at >= 0; at = forest.parent[at])
     line.unshift(at);
   return line;
+}
+
+/* Once loaded: for each token the features that are active on it, as [g, share of g's activations]. For the search. */
+let tokenIndex = null;
+
+async function loadTokenIndex() {
+  const found = new Map();
+  for (let l = 0; l < forest.levels; l++)
+    (await load('words-' + l))?.words.forEach((flat, i) => {
+      for (let k = 0; k + 1 < flat.length; k += 2) {
+        const list = found.get(flat[k]);
+        const entry = [forest.base[l] + i, flat[k + 1] / 1000];
+        list ? list.push(entry) : found.set(flat[k], [entry]);
+      }
+    });
+  tokenIndex = found;
 }
 
 /* Contexts, histogram and siblings of a feature. */

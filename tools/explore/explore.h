@@ -18,8 +18,15 @@ struct exploration {
 
 /* page.c: the page, one HTML file. */
 int explore_write_page(const struct exploration *exploration, const char *path, uint64_t *bytes);
-/* figure.c: the tree under one feature as SVG. */
-int explore_write_figure(const struct exploration *exploration, uint32_t level, uint32_t feature, const char *path, uint64_t *bytes);
+/* figure.c: the tree under one feature as SVG. 0: a width for 58 characters a box, four levels, 4, 3 and 2 children. */
+enum { EXPLORE_FIGURE_CHILDREN = 64 /* at most */ };
+struct explore_figure {
+    uint32_t level, feature;
+    double width; /* points */
+    uint32_t depth, children;
+    uint32_t examples; /* contexts of a box */
+};
+int explore_write_figure(const struct exploration *exploration, const struct explore_figure *shape, const char *path, uint64_t *bytes);
 /* export.c: DIR/level-L/batch-K.json as SAEDashboard writes them for Neuronpedia, with the keys parent and children added. */
 int explore_write_neuronpedia(const struct exploration *exploration, const char *folder, uint64_t *bytes);
 /* `count` pairs of parent and child and as many random ones, for a judge. */

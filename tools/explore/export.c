@@ -88,7 +88,7 @@ static void put_value_list(struct export *export, uint32_t level, uint32_t featu
  * the share of the activations in it. */
 static void put_interval(struct json_text *text, const hsae_feature_report *report, const hsae_excerpt *excerpt)
 {
-    double width = report->max / HSAE_EXPLORE_BINS, low = -1, high = report->max, share = -1;
+    double width = report->peak / HSAE_EXPLORE_BINS, low = -1, high = report->max, share = -1;
     if (excerpt->sampled) {
         uint32_t bin = (uint32_t)((double)excerpt->activation / width);
         bin = bin < HSAE_EXPLORE_BINS ? bin : HSAE_EXPLORE_BINS - 1;
@@ -110,7 +110,7 @@ static void put_histogram(struct json_text *text, const hsae_feature_report *rep
     json_text_put(text, "[");
     for (int k = 0; k < HSAE_EXPLORE_BINS && report->active; k++) {
         json_text_next(text);
-        json_text_number(text, (k + 0.5) * report->max / HSAE_EXPLORE_BINS, SHOWN);
+        json_text_number(text, (k + 0.5) * report->peak / HSAE_EXPLORE_BINS, SHOWN);
     }
     json_text_put(text, "]");
     put_key(text, "freq_hist_data_bar_heights");

@@ -66,11 +66,12 @@ function chips(g, most = 5) {
 }
 
 function wordChips(g, most = 5) {
-  const ids = topTokens(g).slice(0, most);
-  return make('span', {className: 'chips'}, ...ids.map(id => make('bdi', {className: 'chip'}, tokenText(id))));
+  return make('span', {className: 'chips'}, ...topTokens(g).slice(0, most).map(id => make('bdi', {className: 'chip'}, wordText(id))));
 }
 
-const wordsOf = g => topTokens(g).map(id => tokenText(id).trim()).join(', ');
+/* A word without the space before it, unless it is nothing else. */
+const wordText = id => tokenText(id).trim() || tokenText(id);
+const wordsOf = g => topTokens(g).map(wordText).join(', ');
 const saidOf = g => labelOf(g) ? visible(labelOf(g)) : wordsOf(g);
 
 function number(value) {

@@ -186,10 +186,16 @@ function startControls() {
     typing = setTimeout(() => { wanted.q = $('q').value.trim(); wantedChanged(); }, 120);
   });
   $('q').addEventListener('keydown', event => {
-    const named = featureNamed($('q').value.trim());
-    if (event.key === 'Enter' && named >= 0)
-      go({kind: 'feature', g: named});
-    else if (event.key === 'ArrowDown' || event.key === 'Enter') {
+    if (event.key === 'Enter' && $('q').value.trim()) {
+      event.preventDefault();
+      clearTimeout(typing);
+      wanted.q = $('q').value.trim();
+      (tokenIndex ? Promise.resolve() : loadTokenIndex()).then(() => {
+        wantedChanged();
+        if (bestMatch() >= 0)
+          go({kind: 'feature', g: bestMatch()});
+      });
+    } else if (event.key === 'ArrowDown' || event.key === 'Enter') {
       event.preventDefault();
       (view.mode === 'picture' ? $('canvases') : $('tree')).focus();
     }

@@ -6,6 +6,7 @@
 #include "hsae/run_folder.h"
 #include "hsae/text.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -86,25 +87,61 @@ HSAE_OS_PRINTF(2, 3) static int write_block(struct page *page, const char *forma
 
 /* ---- what they hold ---- */
 
-static void put_top_tokens(struct page *page, const hsae_feature_report *report)
+static const char *trimmed(const hsae_explorer *explorer, uint32_t token, uint32_t *size)
+{
+    const char *text = hsae_explorer_token(explorer, token, size);
+    while (*size && (*text == ' ' || *text == '\n')) {
+        text++;
+        --*size;
+    }
+    return text;
+}
+
+static bool same_word(const hsae_explorer *explorer, uint32_t a, uint32_t b)
+{
+    uint32_t a_size, b_size, k = 0;
+    const char *first = trimmed(explorer, a, &a_size), *second = trimmed(explorer, b, &b_size);
+    while (k < a_size && k < b_size && tolower((unsigned char)first[k]) == tolower((unsigned char)second[k]))
+        k++;
+    return a_size == b_size && k == a_size && (k > 0 || a == b);
+}
+
+/* Whether a word stands for its feature: half a percent of the activations, and not far less telling than the first. */
+static bool says_much(const hsae_feature_report *report, uint32_t k)
+{
+    const hsae_word *word = &report->words[k], *first = report->words;
+    return k < report->word_count && word->share >= 0.005F && word->lift > 1.5F &&
+           word->share * logf(word->lift) >= 0.1F * first->share * logf(first->lift);
+}
+
+static uint32_t add_word(const hsae_explorer *explorer, uint32_t found[TOP_TOKENS], uint32_t count, uint32_t word)
+{
+    for (uint32_t k = 0; k < count; k++)
+        if (same_word(explorer, found[k], word))
+            return count;
+    found[count] = word;
+    return count + 1;
+}
+
+/* The words of a feature that stand for it, each but once whatever its case and the spaces around it; where there are none, the tokens at
+ * its strongest peaks. */
+static void put_top_words(struct page *page, const hsae_feature_report *report)
 {
     uint32_t found[TOP_TOKENS], count = 0;
     json_text_put(&page->text, "[");
-    for (uint32_t k = 0; k < report->excerpt_count && count < TOP_TOKENS && !report->excerpts[k].sampled; k++) {
-        const hsae_excerpt *excerpt = &report->excerpts[k];
-        uint32_t token = hsae_explorer_tokens(page->explorer, excerpt, NULL)[excerpt->peak], at = 0;
-        while (at < count && found[at] != token)
-            at++;
-        if (at < count)
-            continue;
-        found[count++] = token;
+    for (uint32_t k = 0; k < report->word_count && count < TOP_TOKENS && says_much(report, k); k++)
+        count = add_word(page->explorer, found, count, report->words[k].word);
+    for (uint32_t k = 0; !says_much(report, 0) && k < report->excerpt_count && count < TOP_TOKENS && !report->excerpts[k].sampled; k++)
+        count = add_word(page->explorer, found, count,
+                         hsae_explorer_tokens(page->explorer, &report->excerpts[k], NULL)[report->excerpts[k].peak]);
+    for (uint32_t k = 0; k < count; k++) {
         json_text_next(&page->text);
-        json_text_count(&page->text, token);
+        json_text_count(&page->text, found[k]);
     }
     json_text_put(&page->text, "]");
 }
 
-enum column { PARENT, DENSITY, MEAN, MAX, P_PARENT, P_CHILD, TOP, COLUMNS };
+enum column { PARENT, DENSITY, MEAN, MAX, PEAK, P_PARENT, P_CHILD, TOGETHER, TOP, COLUMNS };
 
 static void put_column(struct page *page, uint32_t level, enum column column)
 {
@@ -113,11 +150,17 @@ static void put_column(struct page *page, uint32_t level, enum column column)
     for (uint32_t i = 0; i < page->config->levels[level]; i++) {
         hsae_feature_report report;
         hsae_explorer_feature(page->explorer, level, i, &report);
-        const double figures[COLUMNS] = {
-            report.parent, report.density, report.mean, report.max, report.p_parent_given_child, report.p_child_given_parent};
+        const double figures[COLUMNS] = {report.parent,
+                                         report.density,
+                                         report.mean,
+                                         report.max,
+                                         report.peak,
+                                         report.p_parent_given_child,
+                                         report.p_child_given_parent,
+                                         report.sibling_count ? report.siblings[0].probability : 0};
         json_text_next(text);
         if (column == TOP)
-            put_top_tokens(page, &report);
+            put_top_words(page, &report);
         else
             json_text_number(text, figures[column], EXACT);
     }
@@ -126,7 +169,7 @@ static void put_column(struct page *page, uint32_t level, enum column column)
 
 static void put_level(struct page *page, uint32_t level)
 {
-    static const char *const names[COLUMNS] = {"parent", "density", "mean", "max", "p_parent", "p_child", "top"};
+    static const char *const names[COLUMNS] = {"parent", "density", "mean", "max", "peak", "p_parent", "p_child", "together", "top"};
     json_text_next(&page->text);
     json_text_put(&page->text, "{\"features\":");
     json_text_count(&page->text, page->config->levels[level]);
@@ -134,7 +177,7 @@ static void put_level(struct page *page, uint32_t level)
         json_text_put(&page->text, ",\"");
         json_text_put(&page->text, names[column]);
         json_text_put(&page->text, "\":");
-        if (level == 0 && (column == PARENT || column == P_PARENT || column == P_CHILD))
+        if (level == 0 && (column == PARENT || column == P_PARENT || column == P_CHILD || column == TOGETHER))
             json_text_put(&page->text, "null");
         else
             put_column(page, level, column);
@@ -152,13 +195,14 @@ static char *index_head(const struct page *page)
     for (size_t i = 0; i < exploration->data.count; i++)
         json_array_append_new(paths, text_json(exploration->data.items[i]));
     snprintf(created_by, sizeof created_by, "hsae %s", hsae_version());
-    json_t *head = json_pack("{s:i, s:o, s:s, s:{s:o, s:I, s:o}, s:{s:o, s:I, s:I}, s:o, s:i, s:i, s:i, s:I, s:i}", "version", 1, "title",
-                             text_json(exploration->title ? exploration->title : exploration->model_path), "created_by", created_by,
-                             "model", "path", text_json(exploration->model_path), "dim", (json_int_t)hsae_model_dim(exploration->model),
-                             "config", config ? json_loads(config, 0, NULL) : NULL, "data", "paths", paths, "tokens",
-                             (json_int_t)evaluation->tokens, "sequences", (json_int_t)hsae_explorer_sequences(page->explorer), "evaluation",
-                             cli_evaluation_json(evaluation, page->config), "chunk", FEATURES, "text_chunk", TEXT, "paths_chunk", PATHS,
-                             "context", (json_int_t)hsae_explorer_context_length(page->explorer), "paths", HSAE_EXPLORE_STRONGEST);
+    json_t *head = json_pack(
+        "{s:i, s:o, s:s, s:{s:o, s:I, s:o}, s:{s:o, s:I, s:I, s:I}, s:o, s:i, s:i, s:i, s:I, s:i}", "version", 1, "title",
+        text_json(exploration->title ? exploration->title : exploration->model_path), "created_by", created_by, "model", "path",
+        text_json(exploration->model_path), "dim", (json_int_t)hsae_model_dim(exploration->model), "config",
+        config ? json_loads(config, 0, NULL) : NULL, "data", "paths", paths, "tokens", (json_int_t)evaluation->tokens, "sequences",
+        (json_int_t)hsae_explorer_sequences(page->explorer), "outliers", (json_int_t)hsae_explorer_outliers(page->explorer), "evaluation",
+        cli_evaluation_json(evaluation, page->config), "chunk", FEATURES, "text_chunk", TEXT, "paths_chunk", PATHS, "context",
+        (json_int_t)hsae_explorer_context_length(page->explorer), "paths", HSAE_EXPLORE_STRONGEST);
     char *text = head ? json_dumps(head, JSON_COMPACT | JSON_REAL_PRECISION(17)) : NULL;
     json_decref(head);
     hsae_free(config);
@@ -177,6 +221,28 @@ static int write_index(struct page *page)
         put_level(page, l);
     json_text_put(&page->text, "]}");
     return write_block(page, "index");
+}
+
+/* Which features are active on which tokens, for the search: of each feature its tokens and their shares in thousandths. */
+static int write_words(struct page *page, uint32_t level)
+{
+    json_text_put(&page->text, "{\"words\":[");
+    for (uint32_t i = 0; i < page->config->levels[level]; i++) {
+        hsae_feature_report report;
+        hsae_explorer_feature(page->explorer, level, i, &report);
+        json_text_next(&page->text);
+        json_text_put(&page->text, "[");
+        for (uint32_t k = 0; k < report.word_count; k++) {
+            uint64_t share = (uint64_t)(1000 * (double)report.words[k].share + 0.5);
+            json_text_next(&page->text);
+            json_text_count(&page->text, report.words[k].token);
+            json_text_put(&page->text, ",");
+            json_text_count(&page->text, share);
+        }
+        json_text_put(&page->text, "]");
+    }
+    json_text_put(&page->text, "]}");
+    return write_block(page, "words-%" PRIu32, level);
 }
 
 static void put_text(struct json_text *text, const char *string)
@@ -433,6 +499,8 @@ static int write_all(struct page *page)
         status = write_text(page);
     for (uint32_t l = 0; l < page->config->level_count && status == CLI_DONE; l++)
         status = write_features(page, l);
+    for (uint32_t l = 0; l < page->config->level_count && status == CLI_DONE; l++)
+        status = write_words(page, l);
     if (status == CLI_DONE)
         status = write_paths(page);
     fputs(explore_page_tail, page->file);

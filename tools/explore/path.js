@@ -110,8 +110,24 @@ async function occurrences(query) {
   return found;
 }
 
+/* The features that are active on the places, by their activation there over their largest; the mean over all places. */
+async function activeOn(found) {
+  const sums = new Map();
+  for (const {start, first, last} of found) {
+    const best = new Map();
+    for (let at = first; at <= last; at++)
+      for (const {g, value} of (await pathOf(start + at))?.levels.flat() || [])
+        best.set(g, Math.max(best.get(g) || 0, forest.peak[g] > 0 ? Math.min(1, value / forest.peak[g]) : 0));
+    best.forEach((share, g) => sums.set(g, (sums.get(g) || 0) + share));
+  }
+  return [...sums].map(([g, sum]) => ({g, strength: sum / found.length})).sort((a, b) => b.strength - a.strength || a.g - b.g).slice(0, 24);
+}
+
 async function showFound(query) {
   const found = await occurrences(query);
+  if (view.target.kind !== 'find' || wanted.q !== query)
+    return;
+  const active = await activeOn(found);
   if (view.target.kind !== 'find' || wanted.q !== query)
     return;
   const card = $('card');
@@ -126,7 +142,9 @@ async function showFound(query) {
     return make('li', {className: 'context'}, text);
   });
   card.replaceChildren(backButton(), make('h2', {}, 'In the text: ', make('bdi', {className: 'chip'}, visible(query))),
-    make('p', {className: 'quiet'}, (found.length === MOST_FOUND ? 'The first ' + MOST_FOUND + ' places' : plural(found.length, 'place')) + ' in the text that the page keeps. A token leads to its features.'), make('ol', {className: 'contexts'}, ...items));
+    make('p', {className: 'quiet'}, (found.length === MOST_FOUND ? 'The first ' + MOST_FOUND + ' places' : plural(found.length, 'place')) + ' in the text that the page keeps. A token leads to its features.'),
+    active.length ? make('section', {}, make('div', {className: 'family-head'}, make('h3', {}, 'Active on it'), make('span', {className: 'meter-head'}, 'strength')), longList(active, ({g, strength}) => relativeRow(g, [meter(strength, 'Activation there over the feature\u2019s largest, mean over the places')]), 6)) : '',
+    make('ol', {className: 'contexts'}, ...items));
   card.scrollTop = 0;
 }
 

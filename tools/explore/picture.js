@@ -123,7 +123,7 @@ const picture = {
     const room = picture.shape === 'layers' ? frame.band - 12 : frame.band - 10;
     const size = Math.max(10, Math.min(14, (b - a) * length * 0.6));
     context.font = size + 'px system-ui, sans-serif';
-    const words = labelOf(g) ? [visible(labelOf(g))] : topTokens(g).map(id => tokenText(id).trim());
+    const words = labelOf(g) ? [visible(labelOf(g))] : topTokens(g).map(wordText);
     let text = words.shift() || nameOf(g);
     while (words.length && context.measureText(text + ' ' + words[0]).width < room)
       text += ' \u00b7 ' + words.shift();

@@ -6,32 +6,98 @@ const ROW = 32;
 /* What is looked for; part of the address. */
 const wanted = {q: '', levels: null, state: '', place: '', denseFrom: null, denseTo: null, kidsFrom: null, kidsTo: null, sort: 'index'};
 
-const tree = {rows: [], cursor: 0, open: new Set(), closed: new Set(), match: null, show: null, matches: 0, filtered: false};
+const tree = {relevance: null, best: null, rows: [], cursor: 0, open: new Set(), closed: new Set(), match: null, show: null, matches: 0, filtered: false};
 
 /* A row is a feature (g >= 0) or the heading of the orphans of level l (-1 - l); depth apart. */
 
-/* A test of a feature for the words of the search. */
-function searcher(query) {
-  const text = query.trim();
+/* A feature is found by its tokens if at least this share of its activations is on tokens that match. */
+const LEAST_SHARE = 0.02;
+
+/* How well a token fits a word: as a whole, as its beginning, or elsewhere in it. */
+function tokenFit(string, word, exact) {
+  const lower = string.toLowerCase(), bare = lower.trim();
+  if (bare === word || lower === word)
+    return 1;
+  if (exact)
+    return 0;
+  if (bare.startsWith(word))
+    return 0.7;
+  return lower.includes(word) || visible(lower).includes(word) ? 0.3 : 0;
+}
+
+/* How well each feature fits one word: the share of its activations on tokens that match, more where its label or its words do. */
+function wordRelevance(word, exact) {
+  const out = new Float64Array(forest.count), fits = new Map();
+  forest.strings.forEach((string, id) => {
+    const fit = tokenFit(string, word, exact);
+    if (fit)
+      fits.set(id, fit);
+  });
+  for (const [id, fit] of fits)
+    for (const [g, share] of tokenIndex?.get(id) || [])
+      out[g] += fit * share;
+  const index = /^\d+$/.test(word) ? +word : -1;
+  for (let g = 0; g < forest.count; g++) {
+    if (out[g] < LEAST_SHARE)
+      out[g] = 0;
+    for (const id of topTokens(g))
+      out[g] = Math.max(out[g], 0.2 * (fits.get(id) || 0));
+    const {label, note} = labels.of(g);
+    if (label.toLowerCase().includes(word))
+      out[g] += 2;
+    if (note.toLowerCase().includes(word) || indexOf(g) === index)
+      out[g] += 0.5;
+  }
+  return out;
+}
+
+/* The same for all words of the search: those that fit all of them, or any of them where there is none such. Null: no search. */
+function relevanceOf(query) {
+  const text = query.trim(), named = featureNamed(text), out = new Float64Array(forest.count);
   if (!text)
     return null;
-  const named = featureNamed(text);
-  if (named >= 0)
-    return g => g === named;
+  if (named >= 0) {
+    out[named] = 1;
+    return out;
+  }
   const exact = /^"(.+)"$/.exec(text);
-  const needle = (exact ? exact[1] : text).toLowerCase();
-  const hits = new Uint8Array(forest.strings.length);
-  forest.strings.forEach((string, id) => {
-    const lower = string.toLowerCase();
-    hits[id] = exact ? lower === needle || lower.trim() === needle : lower.includes(needle) || visible(lower).includes(needle);
+  const words = exact ? [exact[1].toLowerCase()] : text.toLowerCase().split(/\s+/).slice(0, 8);
+  const each = words.map(word => wordRelevance(word, Boolean(exact)));
+  let all = false;
+  for (let g = 0; g < forest.count; g++)
+    all ||= each.every(relevance => relevance[g] > 0);
+  for (let g = 0; g < forest.count; g++)
+    if (!all || each.every(relevance => relevance[g] > 0))
+      for (const relevance of each)
+        out[g] += relevance[g];
+  return out;
+}
+
+/* The token index comes with the first search, and fills in what words alone do not find. */
+function prepareSearch() {
+  if (!wanted.q || tokenIndex) {
+    document.body.dataset.search = wanted.q ? 'ready' : '';
+    return;
+  }
+  loadTokenIndex().then(() => {
+    document.body.dataset.search = 'ready';
+    refreshTree(true);
+    picture.draw();
   });
-  const index = /^\d+$/.test(text) ? +text : -1;
-  return g => indexOf(g) === index || topTokens(g).some(id => hits[id]) || labelOf(g).toLowerCase().includes(needle);
+}
+
+/* The feature that fits best; -1: none does. */
+function bestMatch() {
+  let best = -1;
+  for (let g = 0; g < forest.count; g++)
+    if (tree.match[g] && (best < 0 || (tree.relevance?.[g] || 0) > (tree.relevance?.[best] || 0)))
+      best = g;
+  return best;
 }
 
 function filterForest() {
   const {count, level, density, childCount, parent} = forest;
-  const found = searcher(wanted.q);
+  const found = tree.relevance = relevanceOf(wanted.q), best = tree.best = found ? found.slice() : null;
   const number = value => value === null ? null : +value;
   const from = number(wanted.denseFrom), to = number(wanted.denseTo), least = number(wanted.kidsFrom), most = number(wanted.kidsTo);
   const match = tree.match = new Uint8Array(count), show = tree.show = new Uint8Array(count);
@@ -44,18 +110,23 @@ function filterForest() {
       && !(wanted.place === 'root' && level[g] > 0) && !(wanted.place === 'orphan' && (level[g] === 0 || parent[g] >= 0))
       && !(wanted.place === 'parent' && !kids) && !(wanted.place === 'leaf' && kids)
       && !(from !== null && share < from) && !(to !== null && share > to) && !(least !== null && kids < least) && !(most !== null && kids > most)
-      && (!found || found(g));
+      && (!found || found[g] > 0);
     tree.matches += match[g];
     if (match[g])
       show[g] = 1;
-    if (show[g] && parent[g] >= 0)
+    if (best && !match[g] && !childCount[g])
+      best[g] = 0;
+    if (show[g] && parent[g] >= 0) {
       show[parent[g]] = 1;
+      if (best)
+        best[parent[g]] = Math.max(best[parent[g]], best[g]);
+    }
   }
 }
 
-/* Sorted copies; what has no figure comes last. */
+/* Sorted copies; what has no figure comes last. While something is sought, what fits best comes first, and branches by their best. */
 function sorted(features) {
-  const key = wanted.sort === 'children' ? forest.childCount : forest[wanted.sort];
+  const key = wanted.sort === 'children' ? forest.childCount : wanted.sort === 'index' && tree.relevance ? (view.mode === 'list' ? tree.relevance : tree.best) : forest[wanted.sort];
   const list = Array.from(features);
   if (!key)
     return list;
@@ -102,6 +173,13 @@ function buildRows() {
   headed.forEach((row, k) => { row.place = k + 1; row.of = headed.length; });
 }
 
+/* What a row is sorted by. */
+function sortValue(g) {
+  if (wanted.sort === 'index' || wanted.sort === 'children')
+    return '';
+  return wanted.sort === 'density' ? percent(forest.density[g]) : number(forest[wanted.sort][g]);
+}
+
 function rowElement(row, k) {
   const heading = row.id < 0, g = row.id;
   const expanded = row.kids ? String(isOpen(row.id)) : null;
@@ -121,6 +199,7 @@ function rowElement(row, k) {
   const kids = forest.childCount[g];
   element.setAttribute('aria-label', nameOf(g) + (saidOf(g) ? ': ' + saidOf(g) : '') + ', ' + plural(kids, 'child', 'children') + ', ' + (isDead(g) ? 'dead' : 'density ' + percent(forest.density[g])));
   element.append(twisty, make('span', {className: 'dot'}), make('span', {className: 'name'}, nameOf(g)), isDead(g) ? make('span', {className: 'dead'}, 'dead') : chips(g),
+    sortValue(g) ? make('span', {className: 'value', title: $('sort').selectedOptions[0]?.textContent}, sortValue(g)) : '',
     make('span', {className: 'kids', title: plural(kids, 'child', 'children')}, kids ? number(kids) : ''),
     make('span', {className: 'density', title: 'density ' + percent(forest.density[g]), '--share': String(Math.sqrt(forest.density[g] || 0))}));
   return element;
@@ -156,6 +235,7 @@ function refreshTree(filter) {
   const before = tree.rows[tree.cursor]?.id;
   if (filter) {
     filterForest();
+    prepareSearch();
     tree.closed.clear();
   }
   buildRows();

@@ -5,8 +5,11 @@
 #include "text.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+enum { EXAMPLES = 3, LEAST_WIDTH = 180, MOST_WIDTH = 72 * 200 /* points, of a figure */ };
 
 struct request {
     const char *model_path, *device_id, *out, *figure, *neuronpedia, *title;
@@ -14,7 +17,9 @@ struct request {
     struct cli_rows rows;
     struct cli_paths data, tokens, labels;
     uint64_t contexts, context_length, pairs;
-    uint32_t level, feature; /* of the figure */
+    const char *width;
+    uint64_t depth, children, examples;
+    struct explore_figure shape;
     bool json;
 };
 
@@ -120,7 +125,8 @@ static int read_labels(const struct request *request, const hsae_model *model, s
 
 static int check_figure(const struct request *request, const hsae_config *config)
 {
-    if (request->figure && (request->level >= config->level_count || request->feature >= config->levels[request->level]))
+    const struct explore_figure *shape = &request->shape;
+    if (request->figure && (shape->level >= config->level_count || shape->feature >= config->levels[shape->level]))
         return cli_usage("explore",
                          "--figure %s: there is no such feature; %s has levels 0 to %u, level l has as many features as "
                          "hsae info says",
@@ -141,7 +147,7 @@ static int check_output(const struct request *request)
 static int write_result(const struct request *request, const struct exploration *exploration, uint64_t *bytes)
 {
     if (request->figure)
-        return explore_write_figure(exploration, request->level, request->feature, request->out, bytes);
+        return explore_write_figure(exploration, &request->shape, request->out, bytes);
     if (request->neuronpedia)
         return explore_write_neuronpedia(exploration, request->neuronpedia, bytes);
     if (request->pairs)
@@ -203,6 +209,38 @@ static int run_request(const struct request *request, const struct cli_paths *to
     return status;
 }
 
+/* A length such as 5.5in or 14cm in points; 0: it is none. */
+static double read_length(const char *text)
+{
+    static const struct {
+        const char *name;
+        double points;
+    } units[] = {{"in", 72}, {"cm", 72 / 2.54}, {"mm", 72 / 25.4}, {"pt", 1}};
+    char *end;
+    double number = strtod(text, &end);
+    for (size_t k = 0; k < sizeof units / sizeof *units; k++)
+        if (strcmp(end, units[k].name) == 0 && end > text && isfinite(number) && number > 0)
+            return number * units[k].points;
+    return 0;
+}
+
+static int check_shape(const struct cli_command *command, struct request *request)
+{
+    struct explore_figure *shape = &request->shape;
+    if (!request->figure && (request->width || request->depth || request->children || request->examples != EXAMPLES))
+        return cli_usage(command->name, "--width, --depth, --children and --examples are of a --figure");
+    shape->width = request->width ? read_length(request->width) : 0;
+    if (request->width && !(shape->width >= LEAST_WIDTH && shape->width <= MOST_WIDTH))
+        return cli_usage(command->name, "--width takes %g to %g inches, as 5.5in, 14cm, 140mm or 396pt, not '%s'", LEAST_WIDTH / 72.0,
+                         MOST_WIDTH / 72.0, request->width);
+    if (request->children > EXPLORE_FIGURE_CHILDREN || request->examples > 20)
+        return cli_usage(command->name, "at most --children %d and --examples 20", EXPLORE_FIGURE_CHILDREN);
+    shape->depth = request->depth < HSAE_MAX_LEVELS ? (uint32_t)request->depth : HSAE_MAX_LEVELS;
+    shape->children = (uint32_t)request->children;
+    shape->examples = (uint32_t)request->examples;
+    return CLI_CONTINUE;
+}
+
 static int check_request(const struct cli_command *command, struct request *request)
 {
     char rest;
@@ -214,14 +252,14 @@ static int check_request(const struct cli_command *command, struct request *requ
     if (request->contexts > 1000 || request->context_length > 1024)
         return cli_usage(command->name, "at most --contexts 1000 and --context-length 1024");
     if (request->figure && sscanf(request->figure, *request->figure == 'l' ? "l%" SCNu32 "/%" SCNu32 "%c" : "%" SCNu32 "/%" SCNu32 "%c",
-                                  &request->level, &request->feature, &rest) != 2)
+                                  &request->shape.level, &request->shape.feature, &rest) != 2)
         return cli_usage(command->name, "--figure takes LEVEL/FEATURE such as 0/17, not '%s'", request->figure);
-    return CLI_CONTINUE;
+    return check_shape(command, request);
 }
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    struct request request = {.rows = CLI_ROWS_DEFAULT};
+    struct request request = {.rows = CLI_ROWS_DEFAULT, .examples = EXAMPLES};
     struct cli_paths beside = {0};
     const struct cli_option options[] = {
         {"model", CLI_TEXT, &request.model_path, "FILE", "model.safetensors or a checkpoint"},
@@ -234,6 +272,10 @@ static int run(const struct cli_command *command, int argc, char **argv)
         {"title", CLI_TEXT, &request.title, "TEXT", "of the page; default: the model's path"},
         {"out", CLI_TEXT, &request.out, "FILE", "what to write: the page, or what the next options say"},
         {"figure", CLI_TEXT, &request.figure, "L/I", "the tree under feature I of level L, as SVG"},
+        {"width", CLI_TEXT, &request.width, "LENGTH", "of the figure: 5.5in, 14cm, 396pt; its text has 7.5 pt"},
+        {"depth", CLI_COUNT, &request.depth, "N", "levels in the figure (4)"},
+        {"children", CLI_COUNT, &request.children, "N", "children of a feature in the figure (4, then 3, then 2)"},
+        {"examples", CLI_COUNT, &request.examples, "N", "contexts of a feature in the figure (3)"},
         {"pairs", CLI_COUNT, &request.pairs, "N", "N parent-child pairs and N random ones with their contexts, as JSON lines"},
         {"neuronpedia", CLI_TEXT, &request.neuronpedia, "DIR", "batches of features as SAEDashboard writes them, in place of --out"},
         {"contexts", CLI_COUNT, &request.contexts, "N", "strongest contexts of a feature (20)"},
@@ -265,7 +307,7 @@ const struct cli_command cli_explore = {
     .summary = "Shows what each feature responds to: a page of the forest, figures, files for other tools.",
     .synopsis = "--model FILE --data PATH... --out FILE.html [--tokens FILE...] [--figure L/I | --pairs N | --neuronpedia DIR]",
     .examples = "  hsae explore --model runs/first/model.safetensors --data held-out/ --out forest.html\n"
-                "  hsae explore --model m.safetensors --data held-out/ --figure 0/17 --out tree.svg\n"
+                "  hsae explore --model m.safetensors --data held-out/ --figure 0/17 --width 5.5in --depth 3 --out tree.svg\n"
                 "  hsae explore --model m.safetensors --data held-out/ --pairs 200 --out pairs.jsonl\n"
                 "  hsae explore --model m.safetensors --data held-out/ --neuronpedia dashboards/\n\n"
                 "The page is one file that needs no network and no server: open it in a browser. tokens.jsonl has one line a\n"
