@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "drivers.h"
 
-#include "device.h"
+#include "backend_table.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What this process has found out, by backend; under the lock of device_select.c. */
+/* What this process has found out, by backend; under the lock of backend_table.c. */
 static struct {
     bool known, usable;
     json_t *record;

@@ -21,7 +21,7 @@ struct hsae_problems {
 void hsae_problem_add(struct hsae_problems *problems, hsae_backend backend, const char *remedy, const char *format, ...)
     HSAE_OS_PRINTF(4, 5);
 
-/* ---- the files that name drivers (files.c) ---- */
+/* ---- the files that name drivers (driver_files.c) ---- */
 
 struct hsae_driver_file {
     char path[1024];
@@ -43,12 +43,12 @@ enum hsae_os_library hsae_driver_loader(hsae_backend backend);
 const char *hsae_backend_title(hsae_backend backend); /* "OpenCL" */
 const char *hsae_backend_name(hsae_backend backend);  /* "opencl", as in ids */
 
-/* ---- looking (look.c): loads drivers into this process ---- */
+/* ---- looking (driver_look.c): loads drivers into this process ---- */
 
 /* Everything that is known to keep a backend's drivers from being used. `loads`: their libraries are loaded one by one, too. */
 void hsae_drivers_look(hsae_context *context, hsae_backend backend, bool loads, struct hsae_problems *problems, size_t *devices);
 
-/* ---- trying (probe.c, trial.c): in a child process ---- */
+/* ---- trying (driver_probe.c, tune/trial.c): in a child process ---- */
 
 enum hsae_trust {
     HSAE_TRUST_MEMORY, /* what is remembered holds */
@@ -56,19 +56,20 @@ enum hsae_trust {
     HSAE_TRUST_NONE,
 };
 /* Whether the backend's drivers may be loaded into this process; leaves out those which may not. The first call for a backend decides for
- * this process. Only with a context that has a program; the caller holds the lock of device_select.c. CANCELLED. */
+ * this process. Only with a context that has a program; the caller holds the lock of backend_table.c. CANCELLED. */
 hsae_status hsae_drivers_ready(hsae_context *context, hsae_backend backend, enum hsae_trust trust, bool *usable);
 /* What hsae_drivers_ready found; adds to `problems`. */
 void hsae_drivers_problems(hsae_backend backend, struct hsae_problems *problems, size_t *devices);
 /* Whether a child process has just tested this device, with success. */
 bool hsae_trial_passed(const char *id);
+void hsae_trial_note_passed(const char *id);
 /* Whether `id` is a device; ready or not, drivers are loaded for that. ERROR_NO_DEVICE is logged. */
 hsae_status hsae_device_find(hsae_context *context, const char *id, hsae_device_info *out);
 
-/* Where PoCL could not write its cache folder, it gets another (pocl.c). */
+/* Where PoCL could not write its cache folder, it gets another (driver_pocl.c). */
 void hsae_pocl_prepare(hsae_context *context, const struct hsae_driver_files *files);
 
-/* ---- both sides (record.c) ---- */
+/* ---- both sides (driver_record.c) ---- */
 
 /* What a trial depends on: the library, its kernels, drivers, environment, and of a device its name. */
 struct hsae_trial_key {

@@ -54,7 +54,7 @@ static bool fits(const struct hsae_device *device, enum hsae_kernel kernel, cons
     const hsae_limits *limits = &device->info.limits;
     struct hsae_tile tile;
     return hsae_shape_tile(shape, &tile) && shape->group_size <= limits->max_group_size &&
-           (!device->most_items[kernel] || shape->group_size <= device->most_items[kernel]) &&
+           (!device->max_kernel_group_size[kernel] || shape->group_size <= device->max_kernel_group_size[kernel]) &&
            hsae_local_bytes(kernel, shape) <= limits->max_local_bytes;
 }
 
@@ -158,9 +158,9 @@ struct hsae_kernel_shape hsae_shape(const struct hsae_device *device, enum hsae_
 void hsae_shape_fit(struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges)
 {
     struct hsae_kernel_shape shape = hsae_shape(device, kernel, ranges);
-    bool ask = device->ops->kernel_items && !device->most_items[kernel] && !device->tuning.shape[kernel].group_size;
+    bool ask = device->ops->kernel_items && !device->max_kernel_group_size[kernel] && !device->tuning.shape[kernel].group_size;
     while (ask && shape.group_size > 1) {
-        uint32_t allowed = device->ops->kernel_items(device, kernel, &shape), *most = &device->most_items[kernel];
+        uint32_t allowed = device->ops->kernel_items(device, kernel, &shape), *most = &device->max_kernel_group_size[kernel];
         ask = allowed && allowed < shape.group_size;
         if (allowed && (!*most || allowed < *most))
             *most = allowed;
@@ -239,7 +239,7 @@ static void add_shape(struct list *list, const struct hsae_kernel_shape *shape)
     size_t at = 0;
     while (at < list->count && memcmp(&list->out[at], shape, sizeof *shape) != 0)
         at++;
-    if (at == list->count && at < HSAE_MOST_SHAPES)
+    if (at == list->count && at < HSAE_MAX_SHAPES)
         list->out[list->count++] = *shape;
 }
 
@@ -283,7 +283,7 @@ static void add_tiles(struct list *list, const struct hsae_device *device)
     }
 }
 
-size_t hsae_shape_space(const struct hsae_device *device, enum hsae_kernel kernel, struct hsae_kernel_shape out[HSAE_MOST_SHAPES])
+size_t hsae_shape_space(const struct hsae_device *device, enum hsae_kernel kernel, struct hsae_kernel_shape out[HSAE_MAX_SHAPES])
 {
     const hsae_device_info *info = &device->info;
     struct list list = {.out = out};

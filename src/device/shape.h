@@ -22,7 +22,7 @@ bool hsae_screens(const struct hsae_device *device);
 
 /* The shapes that tuning may choose for `kernel`, its default first, with ranges 1; every one is within the device's limits. Returns how
  * many there are. */
-enum { HSAE_MOST_SHAPES = 1024 };
-size_t hsae_shape_space(const struct hsae_device *device, enum hsae_kernel kernel, struct hsae_kernel_shape out[HSAE_MOST_SHAPES]);
+enum { HSAE_MAX_SHAPES = 1024 };
+size_t hsae_shape_space(const struct hsae_device *device, enum hsae_kernel kernel, struct hsae_kernel_shape out[HSAE_MAX_SHAPES]);
 
 #endif

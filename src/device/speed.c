@@ -9,46 +9,6 @@
 
 static const char kind[] = "speed";
 
-double hsae_dispatch_seconds(const struct hsae_device *device)
-{
-    double ms = hsae_setting_number(device->context, HSAE_SETTING_DISPATCH_MS, 0);
-    return ms > 0 ? 1e-3 * ms : 0.05;
-}
-
-double hsae_submission_seconds(const struct hsae_device *device)
-{
-    return 5 * hsae_dispatch_seconds(device);
-}
-
-/* Work in a second before anything was measured: a weak integrated GPU, a core or two, a GPU in software. */
-static double guess(const struct hsae_device *device, enum hsae_kernel kernel)
-{
-    bool products = kernel == HSAE_KERNEL_encode || kernel == HSAE_KERNEL_screen, software = device->info.type == HSAE_DEVICE_CPU;
-    if (device->info.backend == HSAE_BACKEND_VULKAN && software)
-        return products ? 5e8 : 5e7;
-    return products ? 2e10 : software ? 1e9 : 2e9;
-}
-
-double hsae_launch_seconds(const struct hsae_device *device, const struct hsae_launch *launch)
-{
-    const struct hsae_speed *speed = &device->speed[launch->kernel];
-    if (device->info.backend == HSAE_BACKEND_REF) /* nobody watches it */
-        return 0;
-    return launch->work / (speed->measured ? speed->work : fmax(speed->work, guess(device, launch->kernel)));
-}
-
-/* What ghost launches take depends on how many features are dead, which nobody knows when they are recorded. */
-static bool is_steady(enum hsae_kernel kernel)
-{
-    return kernel != HSAE_KERNEL_ghost && kernel != HSAE_KERNEL_ghost_rows;
-}
-
-bool hsae_launch_guessed(const struct hsae_device *device, const struct hsae_launch *launch)
-{
-    return is_steady(launch->kernel) && !device->speed[launch->kernel].measured &&
-           hsae_launch_seconds(device, launch) > 0.1 * hsae_dispatch_seconds(device);
-}
-
 /* What speeds depend on. */
 struct key {
     uint64_t kernels;
@@ -198,7 +158,7 @@ hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *s
         submission = (i && launch->submission == launch[-1].submission ? submission : 0) + seconds;
         longest = fmax(longest, seconds);
         longest_submission = fmax(longest_submission, submission);
-        if (launch->kernel < HSAE_KERNEL_COUNT && is_steady(launch->kernel) && launch->work > 0 && seconds > 0)
+        if (launch->kernel < HSAE_KERNEL_COUNT && hsae_kernel_is_steady(launch->kernel) && launch->work > 0 && seconds > 0)
             lessons[count++] = (struct lesson){launch->kernel, launch->work, seconds >= SHORTEST ? seconds : 0};
     }
     if (!status) {

@@ -13,18 +13,8 @@
 #ifndef HSAE_SRC_SPEED_H
 #define HSAE_SRC_SPEED_H
 
+#include "budget.h"
 #include "device.h"
-
-/* Seconds that a dispatch should take at most, and all dispatches of a submission: 0.05 and 0.25, twice that at worst where the speed is a
- * guess. $HSAE_DISPATCH_MS sets the first, and the second to five times that. */
-double hsae_dispatch_seconds(const struct hsae_device *device);
-double hsae_submission_seconds(const struct hsae_device *device);
-
-/* What a launch will take; 0 where its work is not known. */
-double hsae_launch_seconds(const struct hsae_device *device, const struct hsae_launch *launch);
-
-/* Whether that is a guess, of a launch so long that it matters. */
-bool hsae_launch_guessed(const struct hsae_device *device, const struct hsae_launch *launch);
 
 /* Takes the speeds that were measured in earlier runs with this device, driver and shapes. */
 void hsae_speed_load(struct hsae_device *device);

@@ -99,7 +99,7 @@ static bool read_shape(const struct place *place, const json_t *object, struct h
 /* Whether tuning could have chosen it here: shapes of another machine, or made by hand, may not be runnable, and are in no test. */
 static bool is_in_space(const struct hsae_device *device, enum hsae_kernel kernel, const struct hsae_kernel_shape *shape)
 {
-    struct hsae_kernel_shape *space = malloc(HSAE_MOST_SHAPES * sizeof *space);
+    struct hsae_kernel_shape *space = malloc(HSAE_MAX_SHAPES * sizeof *space);
     size_t count = space ? hsae_shape_space(device, kernel, space) : 0, at = 0;
     while (at < count && memcmp(&space[at], shape, sizeof *shape) != 0)
         at++;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "opencl.h"
+#include "opencl_device.h"
 
 #include <stdlib.h>
 

@@ -1,41 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* OpenCL platforms and devices: enumeration, opening, closing, errors. */
+/* OpenCL platforms and devices: enumeration, opening, closing. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "device/drivers.h"
-#include "opencl.h"
-
-/* ---- errors ---- */
-
-hsae_status hsae_opencl_status(struct opencl_device *device, cl_int error)
-{
-    switch (error) {
-    case CL_SUCCESS:
-        return HSAE_OK;
-    case CL_MEM_OBJECT_ALLOCATION_FAILURE:
-    case CL_OUT_OF_RESOURCES:
-        return HSAE_ERROR_DEVICE_MEMORY;
-    case CL_OUT_OF_HOST_MEMORY:
-        return HSAE_ERROR_MEMORY;
-    case CL_DEVICE_NOT_AVAILABLE:
-    case CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST:
-    case CL_INVALID_COMMAND_QUEUE: /* NVIDIA, after a fault */
-    case -9999:                    /* NVIDIA: illegal access by a kernel */
-        device->base.lost = true;
-        return HSAE_ERROR_DEVICE_LOST;
-    default:
-        return HSAE_ERROR_DRIVER;
-    }
-}
-
-hsae_status hsae_opencl_fail(struct opencl_device *device, cl_int error, const char *what, const char *label)
-{
-    char name[24];
-    return hsae_fail(device->base.context, hsae_opencl_status(device, error), "%s: %s %s: %s", device->base.info.id, what, label,
-                     hsae_opencl_error_name(error, name));
-}
+#include "opencl_device.h"
 
 /* ---- enumeration ---- */
 
@@ -342,7 +312,7 @@ static const struct device_ops ops = {
     .buffer_unmap = hsae_opencl_buffer_unmap,
     .sequence_create = hsae_opencl_sequence_create,
     .sequence_launch = hsae_opencl_sequence_launch,
-    .sequence_product = hsae_opencl_sequence_product,
+    .sequence_gemm = hsae_opencl_sequence_gemm,
     .sequence_cut = hsae_opencl_sequence_cut,
     .sequence_end = hsae_opencl_sequence_end,
     .sequence_submit = hsae_opencl_sequence_submit,
@@ -381,7 +351,7 @@ static hsae_status open_device(hsae_context *context, size_t index, struct hsae_
     device->base.info = describe(device->cl, &found[index], &error);
     device->base.vendor = clamp_u32(device_number(device->cl, device->id, CL_DEVICE_VENDOR_ID, &error), UINT32_MAX);
     device->base.can_time = true;
-    device->base.has_product = hsae_opencl_has_product(device);
+    device->base.has_gemm = hsae_opencl_has_gemm(device);
     snprintf(device->base.info.id, sizeof device->base.info.id, "opencl:%zu", index);
     platform_text(device->cl, found[index].platform, CL_PLATFORM_VERSION, platform_version, sizeof platform_version);
     snprintf(device->identity, sizeof device->identity, "%s\n%s\n%s", device->base.info.name, device->base.info.driver, platform_version);

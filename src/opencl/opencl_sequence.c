@@ -6,11 +6,11 @@
 #include <string.h>
 
 #include "device/quirks.h"
-#include "opencl.h"
+#include "opencl_device.h"
 
 struct opencl_launch {
     cl_kernel kernel; /* NULL: a dense product */
-    struct hsae_product product;
+    struct hsae_gemm product;
     size_t offset[2], global[2], local[2]; /* work-items */
     bool cut;                              /* the last one of its submission */
     cl_event event;                        /* timed sequences: of the last submission */
@@ -83,7 +83,7 @@ static hsae_status reserve(struct hsae_sequence *sequence)
     return HSAE_OK;
 }
 
-hsae_status hsae_opencl_sequence_product(struct hsae_sequence *sequence, const struct hsae_product *product)
+hsae_status hsae_opencl_sequence_gemm(struct hsae_sequence *sequence, const struct hsae_gemm *product)
 {
     hsae_status status = reserve(sequence);
     if (!status)
@@ -144,7 +144,7 @@ void hsae_opencl_sequence_destroy(struct hsae_sequence *sequence)
 static cl_int enqueue(struct opencl_device *device, cl_command_queue queue, struct opencl_launch *launch, cl_event *event)
 {
     if (!launch->kernel)
-        return hsae_opencl_product(&launch->product, queue, event);
+        return hsae_opencl_gemm(&launch->product, queue, event);
     cl_int error =
         device->cl->EnqueueNDRangeKernel(queue, launch->kernel, 2, launch->offset, launch->global, launch->local, 0, NULL, event);
     return !error && launch->cut ? device->cl->Flush(queue) : error;

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "device/device.h"
+#include "device/backend.h"
 #include "ref.h"
 
 struct hsae_buffer {

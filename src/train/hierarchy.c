@@ -68,9 +68,9 @@ static void record_similarity(struct relink *relink, struct hsae_sequence *seque
     }
     record_rows(relink, sequence, above, parents, parents, relink->rows);
     if (relink->columns) {
-        struct hsae_product product = {relink->rows,  relink->columns, stack->scratch, parents,      children,
-                                       stack->stride, stack->stride,   stack->stride,  stack->padded};
-        hsae_sequence_product(sequence, &product);
+        struct hsae_gemm product = {relink->rows,  relink->columns, stack->scratch, parents,      children,
+                                    stack->stride, stack->stride,   stack->stride,  stack->padded};
+        hsae_sequence_gemm(sequence, &product);
         return;
     }
     struct encode_args encode = {0, 0, parents, children, stack->words, stack->dim, stack->stride};
@@ -389,7 +389,7 @@ static hsae_status create(struct relink *relink)
         status = hsae_stack_buffer(stack, "best parents", 2 * (uint64_t)entries, GROWS_WITH_FEATURES, &relink->best);
     if (!status)
         status = hsae_buffer_create(stack->device, "cursors", children * sizeof *relink->last, HSAE_BUFFER_DEVICE, &relink->cursor);
-    if (!status && hsae_device_has_product(stack->device))
+    if (!status && hsae_device_has_gemm(stack->device))
         status = hsae_buffer_create(stack->device, "unit columns", (uint64_t)stack->padded * stack->stride * sizeof(float),
                                     HSAE_BUFFER_DEVICE, &relink->columns);
     relink->list = malloc(entries * sizeof *relink->list);

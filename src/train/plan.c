@@ -124,7 +124,7 @@ static hsae_status launch_nothing(struct hsae_sequence *sequence, const struct h
     return HSAE_OK;
 }
 
-static hsae_status multiply_nothing(struct hsae_sequence *sequence, const struct hsae_product *product)
+static hsae_status multiply_nothing(struct hsae_sequence *sequence, const struct hsae_gemm *product)
 {
     (void)sequence, (void)product;
     return HSAE_OK;
@@ -174,7 +174,7 @@ static const struct device_ops plan_ops = {
     .buffer_unmap = unmap_scratch,
     .sequence_create = make_sequence,
     .sequence_launch = launch_nothing,
-    .sequence_product = multiply_nothing,
+    .sequence_gemm = multiply_nothing,
     .sequence_cut = nothing,
     .sequence_end = nothing,
     .sequence_submit = submit_nothing,
@@ -192,7 +192,7 @@ static struct plan_device stand_in(const hsae_device *device, hsae_memory_plan *
     own.base.buffers = own.base.sequences = 0;
     own.base.submitted = own.base.waited = 0;
     own.base.can_time = false; /* nothing is to be learned */
-    own.base.endless = true;
+    own.base.unlimited_memory = true;
     return own;
 }
 

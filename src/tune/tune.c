@@ -35,8 +35,8 @@ struct tuner {
     hsae_tune_result *out;
     struct match *match;
     double shares[HSAE_KERNEL_COUNT]; /* seconds in a step with all defaults */
-    struct hsae_kernel_shape space[HSAE_MOST_SHAPES];
-    struct candidate candidates[HSAE_MOST_SHAPES];
+    struct hsae_kernel_shape space[HSAE_MAX_SHAPES];
+    struct candidate candidates[HSAE_MAX_SHAPES];
     size_t count;
     char what[160];
 };

@@ -4,7 +4,7 @@
 #ifndef HSAE_SRC_VULKAN_DEVICE_H
 #define HSAE_SRC_VULKAN_DEVICE_H
 
-#include "device/device.h"
+#include "device/backend.h"
 #include "vulkan_api.h"
 
 enum { VULKAN_IN_FLIGHT = 32 }; /* submissions before the next one waits for the oldest */
@@ -66,10 +66,15 @@ struct vulkan_device {
     size_t pipeline_count;
 };
 
-/* vulkan_device.c */
+/* vulkan_error.c */
 
 /* VK_SUCCESS is OK; else logs `what` (a function's name) and gives the status; notes a lost device. */
 hsae_status hsae_vulkan_check(struct vulkan_device *device, VkResult result, const char *what);
+/* With HSAE_VULKAN_VALIDATION=1 messages call the object by this name. `object` is its handle. */
+void hsae_vulkan_name(struct vulkan_device *device, VkObjectType type, uint64_t object, const char *name);
+
+/* vulkan_commands.c */
+
 hsae_status hsae_vulkan_commands_create(struct vulkan_device *device, VkCommandBuffer *out);
 /* Every command buffer begins with a barrier after all earlier work and ends with one that shows its writes to the host. */
 hsae_status hsae_vulkan_commands_begin(struct vulkan_device *device, VkCommandBuffer commands);
@@ -77,8 +82,6 @@ hsae_status hsae_vulkan_commands_end(struct vulkan_device *device, VkCommandBuff
 /* Command buffers one after the other, each a submission of its own; the ticket is that of all. */
 hsae_status hsae_vulkan_submit(struct vulkan_device *device, const VkCommandBuffer *commands, uint32_t count, uint64_t *ticket);
 hsae_status hsae_vulkan_wait(struct hsae_device *device, uint64_t ticket, double seconds, bool *done);
-/* With HSAE_VULKAN_VALIDATION=1 messages call the object by this name. `object` is its handle. */
-void hsae_vulkan_name(struct vulkan_device *device, VkObjectType type, uint64_t object, const char *name);
 
 /* vulkan_buffer.c: entries of device_ops */
 hsae_status hsae_vulkan_buffer_create(struct hsae_device *device, uint64_t size, enum hsae_buffer_kind kind, const char *label,
@@ -98,7 +101,7 @@ hsae_status hsae_vulkan_sequence_submit(struct hsae_sequence *sequence, uint64_t
 hsae_status hsae_vulkan_sequence_times(struct hsae_sequence *sequence, double *ns);
 void hsae_vulkan_sequence_destroy(struct hsae_sequence *sequence);
 
-/* vulkan_pipeline.c */
+/* vulkan_kernel.c */
 
 /* Loads the pipeline cache. */
 hsae_status hsae_vulkan_pipelines_create(struct vulkan_device *device);

@@ -266,7 +266,7 @@ enum { SIZES = sizeof sizes / sizeof *sizes, SHAPES = 3, SAMPLES = 3 };
 /* One of the shapes that tuning may choose, another for each seed. */
 static struct hsae_kernel_shape sampled_shape(const hsae_device *device, enum hsae_kernel kernel, u32 index, uint64_t seed)
 {
-    static struct hsae_kernel_shape space[HSAE_MOST_SHAPES];
+    static struct hsae_kernel_shape space[HSAE_MAX_SHAPES];
     size_t count = hsae_shape_space(device, kernel, space);
     uint64_t random = (seed * SAMPLES + index + 1) * UINT64_C(0x9E3779B97F4A7C15) ^ (uint64_t)kernel * UINT64_C(0xBF58476D1CE4E5B9);
     random = (random ^ random >> 31) * UINT64_C(0x94D049BB133111EB);
@@ -297,7 +297,7 @@ static u32 fixed_shapes(enum hsae_kernel kernel)
 
 static u32 all_shapes(const hsae_device *device, enum hsae_kernel kernel)
 {
-    static struct hsae_kernel_shape space[HSAE_MOST_SHAPES];
+    static struct hsae_kernel_shape space[HSAE_MAX_SHAPES];
     return fixed_shapes(kernel) + (hsae_shape_space(device, kernel, space) > 1 ? SAMPLES : 0);
 }
 

@@ -22,7 +22,7 @@ static struct hsae_device make_device(hsae_context *context, uint32_t kind)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     hsae_context *context = fuzz_context();
-    static struct hsae_kernel_shape space[HSAE_MOST_SHAPES];
+    static struct hsae_kernel_shape space[HSAE_MAX_SHAPES];
     for (uint32_t kind = 0; kind < 4; kind++) {
         struct hsae_device device = make_device(context, kind);
         hsae_tuning_parse(&device, (const char *)data, size, "fuzz");

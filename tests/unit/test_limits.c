@@ -9,7 +9,7 @@
 #include "tune/match.h"
 
 #ifdef HSAE_HAVE_OPENCL
-#include "opencl/opencl.h"
+#include "opencl/opencl_device.h"
 #endif
 #include <math.h>
 
@@ -409,7 +409,7 @@ static void test_compiled(void **state)
     opencl->cl = &lesser;
     for (int few = 0; few < 2; few++) {
         allowed_items = few ? 12 : 1;
-        memset(device->most_items, 0, sizeof device->most_items);
+        memset(device->max_kernel_group_size, 0, sizeof device->max_kernel_group_size);
         assert_ok(hsae_match_check(match, &off));
         assert_true(off <= 1);
         assert_int_equal(hsae_shape(device, HSAE_KERNEL_lists_count, 1).group_size, allowed_items == 1 ? 1 : 8);

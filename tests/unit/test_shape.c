@@ -33,7 +33,7 @@ static void test_space(void **state)
 {
     (void)state;
     static const uint32_t vendors[] = {0, 0x1002, 0x10de, 0x8086};
-    static struct hsae_kernel_shape space[HSAE_MOST_SHAPES];
+    static struct hsae_kernel_shape space[HSAE_MAX_SHAPES];
     for (uint32_t at = 0; at < 4 * 2 * 2 * 3 * 3; at++) {
         struct hsae_device device = {.vendor = vendors[at % 4]};
         hsae_limits *limits = &device.info.limits;
@@ -46,7 +46,7 @@ static void test_space(void **state)
         for (int kernel = 0; kernel < HSAE_KERNEL_COUNT; kernel++) {
             size_t count = hsae_shape_space(&device, (enum hsae_kernel)kernel, space);
             struct hsae_kernel_shape first = hsae_shape(&device, (enum hsae_kernel)kernel, 1);
-            assert_true(count >= 1 && count < HSAE_MOST_SHAPES);
+            assert_true(count >= 1 && count < HSAE_MAX_SHAPES);
             assert_memory_equal(&space[0], &first, sizeof first);
             for (size_t k = 0; k < count; k++) {
                 struct hsae_tile tile;

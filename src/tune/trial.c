@@ -1,38 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* A device opened and tested in a child process; and the child's side of it all. */
-#include "drivers.h"
+#include "device/backend_table.h"
 
-#include "device.h"
-
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- devices that passed, for contexts without a cache folder ---- */
-
-enum { MOST_PASSED = 32 };
-static char passed[MOST_PASSED][32];
-static size_t passed_count;
-static pthread_mutex_t passed_lock = PTHREAD_MUTEX_INITIALIZER;
-
-bool hsae_trial_passed(const char *id)
-{
-    bool is = false;
-    pthread_mutex_lock(&passed_lock);
-    for (size_t i = 0; i < passed_count; i++)
-        is = is || strcmp(passed[i], id) == 0;
-    pthread_mutex_unlock(&passed_lock);
-    return is;
-}
-
-static void note_passed(const char *id)
-{
-    pthread_mutex_lock(&passed_lock);
-    if (passed_count < MOST_PASSED)
-        snprintf(passed[passed_count++], sizeof passed[0], "%s", id);
-    pthread_mutex_unlock(&passed_lock);
-}
 
 /* ---- trying ---- */
 
@@ -119,7 +91,7 @@ hsae_status hsae_device_try(hsae_context *context, const char *id, bool again)
         if (record)
             hsae_trial_keep(context, &key, record);
         if (!status)
-            note_passed(id);
+            hsae_trial_note_passed(id);
         if (status == HSAE_ERROR_UNSUPPORTED && !record)
             status = test_here(context, id, again);
     }

@@ -6,7 +6,7 @@
 
 #include "device/quirks.h"
 #include "kernels/code.h"
-#include "opencl.h"
+#include "opencl_device.h"
 
 enum { BUILD_LOG_BYTES = 2000 };
 

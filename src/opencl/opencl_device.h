@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* The OpenCL device's insides, shared by opencl_*.c. */
-#ifndef HSAE_SRC_OPENCL_H
-#define HSAE_SRC_OPENCL_H
+#ifndef HSAE_SRC_OPENCL_DEVICE_H
+#define HSAE_SRC_OPENCL_DEVICE_H
 
-#include "device/device.h"
+#include "device/backend.h"
 #include "opencl_api.h"
 
 /* A compiled kernel at one shape. */
@@ -58,9 +58,9 @@ hsae_status hsae_opencl_kernel(struct opencl_device *device, enum hsae_kernel ke
                                cl_kernel *out);
 void hsae_opencl_free_programs(struct opencl_device *device);
 
-/* opencl_product.c: is there a library for dense products that this device should use? Enqueues one; *event may be NULL. */
-bool hsae_opencl_has_product(const struct opencl_device *device);
-cl_int hsae_opencl_product(const struct hsae_product *product, cl_command_queue queue, cl_event *event);
+/* opencl_gemm.c: is there a library for dense products that this device should use? Enqueues one; *event may be NULL. */
+bool hsae_opencl_has_gemm(const struct opencl_device *device);
+cl_int hsae_opencl_gemm(const struct hsae_gemm *product, cl_command_queue queue, cl_event *event);
 
 /* struct device_ops */
 hsae_status hsae_opencl_buffer_create(struct hsae_device *device, uint64_t size, enum hsae_buffer_kind kind, const char *label,
@@ -72,7 +72,7 @@ hsae_status hsae_opencl_buffer_map(struct hsae_buffer *buffer, void **data);
 hsae_status hsae_opencl_buffer_unmap(struct hsae_buffer *buffer);
 hsae_status hsae_opencl_sequence_create(struct hsae_device *device, bool timed, struct hsae_sequence **out);
 hsae_status hsae_opencl_sequence_launch(struct hsae_sequence *sequence, const struct hsae_launch *launch);
-hsae_status hsae_opencl_sequence_product(struct hsae_sequence *sequence, const struct hsae_product *product);
+hsae_status hsae_opencl_sequence_gemm(struct hsae_sequence *sequence, const struct hsae_gemm *product);
 hsae_status hsae_opencl_sequence_cut(struct hsae_sequence *sequence);
 hsae_status hsae_opencl_sequence_end(struct hsae_sequence *sequence);
 hsae_status hsae_opencl_sequence_submit(struct hsae_sequence *sequence, uint64_t *ticket);

@@ -2,7 +2,7 @@
 /* Dense products by CLBlast, found at run time. Its kernels are shaped for GPUs: a CPU device uses this library's own (HSAE_CLBLAST=1
  * forces CLBlast there, HSAE_CLBLAST=0 does without it everywhere). Chosen by the kind of device, not by a clock, so that a run can be
  * repeated. */
-#include "opencl.h"
+#include "opencl_device.h"
 
 #ifdef HSAE_HAVE_CLBLAST
 
@@ -19,7 +19,7 @@ static void load(void)
         *(void **)&sgemm = hsae_os_library_symbol(library, "CLBlastSgemm");
 }
 
-bool hsae_opencl_has_product(const struct opencl_device *device)
+bool hsae_opencl_has_gemm(const struct opencl_device *device)
 {
     const char *wish = hsae_setting_text(device->base.context, HSAE_SETTING_CLBLAST);
     if (*wish ? *wish != '1' : device->base.info.type == HSAE_DEVICE_CPU)
@@ -28,7 +28,7 @@ bool hsae_opencl_has_product(const struct opencl_device *device)
     return sgemm != NULL;
 }
 
-cl_int hsae_opencl_product(const struct hsae_product *p, cl_command_queue queue, cl_event *event)
+cl_int hsae_opencl_gemm(const struct hsae_gemm *p, cl_command_queue queue, cl_event *event)
 {
     CLBlastStatusCode code = sgemm(CLBlastLayoutRowMajor, CLBlastTransposeNo, CLBlastTransposeYes, p->rows, p->columns, p->depth, 1,
                                    p->a->memory, 0, p->lda, p->b->memory, 0, p->ldb, 0, p->c->memory, 0, p->ldc, &queue, event);
@@ -37,13 +37,13 @@ cl_int hsae_opencl_product(const struct hsae_product *p, cl_command_queue queue,
 
 #else
 
-bool hsae_opencl_has_product(const struct opencl_device *device)
+bool hsae_opencl_has_gemm(const struct opencl_device *device)
 {
     (void)device;
     return false;
 }
 
-cl_int hsae_opencl_product(const struct hsae_product *product, cl_command_queue queue, cl_event *event)
+cl_int hsae_opencl_gemm(const struct hsae_gemm *product, cl_command_queue queue, cl_event *event)
 {
     (void)product, (void)queue, (void)event;
     return CL_INVALID_OPERATION;
