@@ -3,6 +3,7 @@
 #include "base/context.h"
 #include "dataset.h"
 #include "rows.h"
+#include "squares.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "dataset.h"
 #include "bytes.h"
-#include "rows.h"
 #include "shards.h"
+#include "squares.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -24,7 +24,7 @@ hsae_status hsae_dataset_unpack(const hsae_dataset *dataset, const uint64_t *row
 size_t hsae_dataset_row_bytes(const hsae_dataset *dataset);
 /* Logs that this row could not be fetched. ERROR_FILE. */
 hsae_status hsae_dataset_fetch_failed(const hsae_dataset *dataset, uint64_t row, int error);
-/* hsae_row_squares_raw (rows.h) of a row as hsae_dataset_fetch gives it. */
+/* hsae_row_squares_raw (squares.h) of a row as hsae_dataset_fetch gives it. */
 double hsae_dataset_squares(const hsae_dataset *dataset, uint64_t row, const unsigned char *raw);
 const hsae_context *hsae_dataset_context(const hsae_dataset *dataset);
 

@@ -30,10 +30,6 @@ struct row_rule hsae_row_rule(const hsae_config *config);
 /* Whether the rule can leave out anything at all. */
 bool hsae_row_rule_acts(const struct row_rule *rule);
 
-/* Sum of the squares of a row in double, added up in one fixed order whatever the dtype. Not finite exactly where a value of the row is. */
-double hsae_row_squares(const float *row, uint32_t dim);
-/* The same of a row in the type of its file. */
-double hsae_row_squares_raw(const unsigned char *row, hsae_dtype dtype, uint32_t dim);
 enum row_verdict hsae_row_judge(const struct row_rule *rule, double squares);
 
 /* Judges [count, dim] rows; returns how many of them are left out. */

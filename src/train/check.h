@@ -14,8 +14,10 @@
 #include "trainer.h"
 
 enum {
-    CHECK_ROWS = 10,      /* sampled rows of the batch */
-    CHECK_RELATIVES = 48, /* of a sampled feature, for its part of the structural constraint; with more it is left out */
+    CHECK_ROWS = 10,             /* sampled rows of the batch */
+    CHECK_FAILURE_BYTES = 240,   /* of what is said of a failure */
+    CHECK_BLOCK_BYTES = 4 << 20, /* of the batch that is read at a time */
+    CHECK_RELATIVES = 48,        /* of a sampled feature, for its part of the structural constraint; with more it is left out */
 };
 
 /* With residuals below it, gradients, which go with their squares, and second moments, which go with those of gradients, stay floats. */
@@ -121,7 +123,7 @@ hsae_status hsae_check_off(const struct check *check, const char *kernel, const 
 double hsae_check_dot(const f32 *a, const f32 *b, u32 count);
 bool hsae_check_constrained(const struct check *check);
 
-/* check_lists.c: what the forward pass made up to its lists. */
+/* What check_step.c asks for. check_lists.c: what the forward pass made up to its lists. */
 hsae_status hsae_check_flags(struct check *check);
 hsae_status hsae_check_starts(struct check *check);
 /* The pairs of all features, and that the sampled rows' lists have the same ones. */

@@ -3,6 +3,7 @@
 
 #include "base/context.h"
 #include "data/rows.h"
+#include "data/squares.h"
 #include "forward.h"
 #include "launch.h"
 #include "order.h"

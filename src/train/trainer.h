@@ -109,12 +109,13 @@ hsae_status hsae_plan_check(const hsae_device *device, const hsae_config *config
  * large batches are long. */
 uint64_t hsae_trainer_ring(const struct hsae_device *device);
 
-/* trainer.c: the parts of a step, for runs and benchmarks. An idle flight, waiting for one if need be. */
+/* run.c: a step in two halves, for runs and benchmarks. An idle flight, waiting for one if need be. */
 hsae_status hsae_flight_next(hsae_trainer *trainer, struct flight **out);
 /* Submits the next step on the batch that the flight holds, and updates the tree where one is due after it. */
 hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight);
 
-/* check.c: whether the next step is to be checked: the first one, and the first with a tree, with ghost gradients, or in larger pieces. */
+/* check_step.c: whether the next step is to be checked: the first one, and the first with a tree, with ghost gradients, or in larger
+ * pieces. */
 bool hsae_check_due(const hsae_trainer *trainer);
 /* Before the flight's step is submitted, with no step in flight. ERROR_DRIVER: the device computes wrong. Free *out, also after a failure.
  */
@@ -145,7 +146,7 @@ struct calibration {
 /* Fills everything of a new trainer: mean, scale, all parameters; uses its stack (not its sequences) for pre-activations. */
 hsae_status hsae_trainer_init(hsae_trainer *trainer, const struct calibration *calibration);
 
-/* relink.c: new parents of every level from the parameters on the device (all steps settled), into parents[]. */
+/* tree_update.c: new parents of every level from the parameters on the device (all steps settled), into parents[]. */
 hsae_status hsae_hierarchy_update(hsae_trainer *trainer);
 
 #endif

@@ -31,6 +31,12 @@ SYSTEM_CALLS = re.compile(r"(?<![\w.>])(fopen|freopen|tmpfile|remove|rename|real
                           r"open_memstream|fsync|setenv|clock_gettime|nanosleep|aligned_alloc|json_(?:load|dump)_file|pthread_create|pthread_cond_timedwait|"
                           r"signal|sigaction)\s*\(")
 
+# Folders of src from the bottom up; those of one line know nothing of each other.
+FOLDERS = ("base", "kernels", "device", "ref opencl vulkan", "data", "model", "train", "eval", "explore", "bench", "tune")
+FLOOR = {name: floor for floor, names in enumerate(FOLDERS) for name in names.split()}
+BACKENDS = FOLDERS[3].split()
+BACKENDS_SEE = ("src/device/backend.h", "src/device/drivers.h", "src/device/quirks.h")
+
 passed = failed = 0
 
 
@@ -97,12 +103,91 @@ def backend_headers():
             yield f"{name} includes {header}"
 
 
-def library_layers():
+def public_headers():
     for name, header in includes():
-        if name.startswith("src/train/") and re.search(r"(^|/)(opencl|vulkan)(/|[a-z_]*\.h)", header[1:-1]):
-            yield f"{name} includes {header}: the trainer knows no backend"
         if name.startswith("include/") and not re.match(r"<(hsae/\w+|std\w+)\.h>", header):
             yield f"{name} includes {header}: public headers need the C library only"
+
+
+def folder(name):
+    return name.removeprefix("src/").split("/")[0]
+
+
+def own_includes():
+    """(file, file) where a file of src includes another."""
+    for name, header in includes():
+        beside = f"{Path(name).parent.as_posix()}/{header[1:-1]}"
+        if name.startswith("src/") and header[0] == '"':
+            yield name, next((path for path in (beside, f"src/{header[1:-1]}") if path in FILES), header)
+
+
+def floors():
+    """Folders of src include those below them and nothing else; backends see of the front what is theirs, others nothing of backends."""
+    for name, path in own_includes():
+        upper, lower = folder(name), folder(path)
+        if FLOOR.get(upper) is None:
+            yield f"{name}: src/{upper} is not in the list of folders"
+        elif upper != lower and FLOOR.get(lower, 99) >= FLOOR[upper]:
+            yield f"{name} includes {path}: src/{lower} is not below src/{upper}"
+        elif upper in BACKENDS and lower == "device" and path not in BACKENDS_SEE:
+            yield f"{name} includes {path}: backends see {', '.join(BACKENDS_SEE)}"
+        elif upper != lower and lower in ("opencl", "vulkan"):
+            yield f"{name} includes {path}: only the table of backends knows one"
+
+
+def circles(graph):
+    """Sets of files that lead to each other (Tarjan's strongly connected components)."""
+    number, low, stack, found = {}, {}, [], []
+
+    def visit(node):
+        number[node] = low[node] = len(number)
+        stack.append(node)
+        for follower in graph.get(node, ()):
+            if follower not in number:
+                visit(follower)
+            if follower in stack:
+                low[node] = min(low[node], low[follower])
+        if low[node] == number[node]:
+            at = stack.index(node)
+            if len(stack) - at > 1:
+                found.append(sorted(stack[at:]))
+            del stack[at:]
+
+    for node in sorted(graph):
+        if node not in number:
+            visit(node)
+    return found
+
+
+def include_circles():
+    graph = {}
+    for name, path in own_includes():
+        graph.setdefault(name, set()).add(path)
+    yield from ("circle of includes: " + ", ".join(circle) for circle in circles(graph))
+
+
+def calls():
+    """{file: {other file: a name of it that the first uses}} of the library's objects, by what they define and need."""
+    files = {name.removeprefix("src/").replace("/", "_") + ".o": name for name in FILES if name.startswith("src/")}
+    found = re.findall(r"^\S*:(\S+\.o):\s*[0-9a-f]* +(\w) (\S+)$", run("nm", "-A", "-g", STATIC).stdout, flags=re.M)
+    owner = {name: files[item] for item, kind, name in found if item in files and kind not in "Uwv"}
+    graph = {}
+    for item, kind, name in found:
+        if kind == "U" and item in files and owner.get(name, files[item]) != files[item]:
+            graph.setdefault(files[item], {})[owner[name]] = name
+    return graph
+
+
+def call_circles():
+    graph = calls()
+    if len(graph) < 50:
+        yield f"only {len(graph)} objects of {STATIC} use others"
+    yield from ("these files call each other: " + ", ".join(circle) for circle in circles(graph))
+    for name, others in graph.items():
+        for other, symbol in others.items():
+            upper, lower = folder(name), folder(other)
+            if upper != lower and FLOOR[lower] >= FLOOR[upper] and name != "src/device/backend_table.c":
+                yield f"{name} uses {symbol} of {other}: src/{lower} is not below src/{upper}"
 
 
 def tools_are_users():
@@ -263,7 +348,10 @@ def finished():
 
 
 check("only src/opencl includes CL/, only src/vulkan includes vulkan/", backend_headers())
-check("the trainer knows no backend, public headers nothing but the C library", library_layers())
+check("public headers know nothing but the C library", public_headers())
+check("folders of src include those below them", floors())
+check("no files of src include each other in a circle", include_circles())
+check("no files of src call each other in a circle, and none calls upwards", call_circles())
 check("tools use the public headers only", tools_are_users())
 check("only src/base/os_*.c know an operating system", one_system_layer())
 check("the environment is read in one place, when a context is made", variables_once())

@@ -5,6 +5,7 @@
 #include "data/bytes.h"
 #include "data/dataset.h"
 #include "data/rows.h"
+#include "data/squares.h"
 #include "model/model.h"
 #include "train/trainer.h"
 

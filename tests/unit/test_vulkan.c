@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "device/device.h"
 #include "device/quirks.h"
 #include "vulkan/vulkan_device.h"
 

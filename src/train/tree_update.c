@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* New trees: of a trainer between two steps, and of a finished model. */
-#include "hierarchy.h"
 #include "step.h"
+#include "tree_search.h"
 
 #include "base/context.h"
 #include "data/rows.h"

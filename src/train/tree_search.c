@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Hierarchy update: new parents from similarities (algorithm: argmax with exclusion, or the greedy binary tree). The similarity matrix is
+/* New parents from similarities (algorithm: argmax with exclusion, or the greedy binary tree). The similarity matrix is
  * made in blocks of children (columns, as the samples of encode) and chunks of parents (rows), and only each child's best candidates are
  * kept. */
-#include "hierarchy.h"
+#include "tree_search.h"
 
 #include "base/context.h"
 #include "check.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The hierarchy's rules: who is whose parent. */
-#ifndef HSAE_SRC_HIERARCHY_H
-#define HSAE_SRC_HIERARCHY_H
+/* The search for parents: which feature of the level above is most similar to each. */
+#ifndef HSAE_SRC_TREE_SEARCH_H
+#define HSAE_SRC_TREE_SEARCH_H
 
 #include "stack.h"
 

@@ -1,0 +1,380 @@
+/* SPDX-License-Identifier: MIT */
+/* Training: a trainer is made or resumed, its steps are fed with batches, and their figures are reported. */
+#include "step.h"
+
+#include "base/context.h"
+#include "lesson.h"
+#include "order.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* `dataset`: NULL where the rows are in memory. */
+static hsae_status check_rows(const hsae_context *context, const hsae_dataset *dataset, uint64_t rows, uint32_t batch)
+{
+    if (rows >= batch)
+        return HSAE_OK;
+    return hsae_fail(context, HSAE_ERROR_DATA,
+                     "%s: %" PRIu64 " activation vectors are fewer than a batch of %" PRIu32 "; lower batch or give more data",
+                     dataset ? hsae_dataset_path(dataset) : "activations", rows, batch);
+}
+
+static hsae_status create(hsae_device *device, const hsae_config *given, const struct calibration *calibration, hsae_dtype dtype,
+                          hsae_trainer **out)
+{
+    hsae_config config = *given;
+    *out = NULL;
+    hsae_status status = hsae_config_resolve(device->context, &config, calibration->dim);
+    if (!status)
+        status = check_rows(device->context, calibration->dataset, calibration->rows, config.batch);
+    if (!status)
+        status = hsae_plan_check(device, &config, calibration->dim, dtype);
+    if (!status)
+        status = hsae_trainer_alloc(device, &config, calibration->dim, dtype, out);
+    if (!status)
+        status = hsae_trainer_init(*out, calibration);
+    if (!status)
+        status = hsae_step_record(*out);
+    if (status)
+        hsae_trainer_destroy(out);
+    return status;
+}
+
+hsae_status hsae_trainer_create(hsae_device *device, const hsae_config *config, const hsae_dataset *calibration, hsae_trainer **out)
+{
+    HSAE_REQUIRE(device ? device->context : NULL, device, config, calibration, out);
+    struct calibration from = {calibration, NULL, hsae_dataset_rows(calibration), hsae_dataset_dim(calibration)};
+    return create(device, config, &from, hsae_dataset_dtype(calibration), out);
+}
+
+hsae_status hsae_trainer_create_from_memory(hsae_device *device, const hsae_config *config, const float *raw, uint64_t rows, uint32_t dim,
+                                            hsae_trainer **out)
+{
+    HSAE_REQUIRE(device ? device->context : NULL, device, config, raw, out);
+    struct calibration from = {NULL, raw, rows, dim};
+    *out = NULL;
+    if (!dim)
+        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "hsae_trainer_create_from_memory: the width is 0");
+    return create(device, config, &from, HSAE_DTYPE_F32, out);
+}
+
+hsae_status hsae_trainer_resume(hsae_device *device, const char *path, hsae_override_fn overrides, void *user, hsae_trainer **out)
+{
+    HSAE_REQUIRE(device ? device->context : NULL, device, path, out);
+    struct checkpoint checkpoint;
+    hsae_config config;
+    *out = NULL;
+    hsae_status status = hsae_checkpoint_open(device->context, path, &checkpoint);
+    if (status)
+        return status;
+    status = hsae_config_override(device->context, &checkpoint.config, checkpoint.dim, overrides, user, &config);
+    if (!status && (uint64_t)checkpoint.step > config.steps)
+        status = hsae_fail(device->context, HSAE_ERROR_CONFIG, "%s is at step %" PRId64 ", behind the last of steps = %" PRIu64, path,
+                           checkpoint.step, config.steps);
+    if (!status)
+        status = hsae_plan_check(device, &config, checkpoint.dim, HSAE_DTYPE_F32);
+    if (!status)
+        status = hsae_trainer_alloc(device, &config, checkpoint.dim, HSAE_DTYPE_F32, out);
+    if (!status)
+        status = hsae_trainer_load(*out, &checkpoint);
+    if (!status)
+        status = hsae_step_record(*out);
+    if (status)
+        hsae_trainer_destroy(out);
+    hsae_checkpoint_close(&checkpoint);
+    return status;
+}
+
+/* What a finished step brings with it: the tree is built on the steps of the method's period. */
+static bool relinks_after(const hsae_config *config, uint64_t step)
+{
+    if (config->level_count < 2)
+        return false;
+    switch (config->tree) {
+    case HSAE_TREE_POSTHOC:
+        return step == config->steps;
+    case HSAE_TREE_FIXED:
+        return step == config->hierarchy_period;
+    default:
+        return step % config->hierarchy_period == 0;
+    }
+}
+
+hsae_status hsae_flight_next(hsae_trainer *trainer, struct flight **out)
+{
+    hsae_status status = hsae_step_settle(trainer, HSAE_IN_FLIGHT - 1);
+    for (int f = 0; f < HSAE_IN_FLIGHT; f++)
+        if (!trainer->flight[f].ticket)
+            *out = &trainer->flight[f];
+    return status;
+}
+
+/* A step that is compared with the reference, and waited for. */
+static hsae_status launch_checked(hsae_trainer *trainer, struct flight *flight)
+{
+    struct check *check = NULL;
+    hsae_status status = hsae_step_settle(trainer, 0);
+    if (!status)
+        status = hsae_check_before(trainer, flight, &check);
+    if (!status)
+        status = hsae_step_submit(trainer, flight);
+    if (!status)
+        status = hsae_step_settle(trainer, 0);
+    if (!status)
+        status = hsae_check_after(check);
+    hsae_check_free(&check);
+    return status;
+}
+
+hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight)
+{
+    hsae_status status = hsae_lesson_begin(trainer);
+    if (status)
+        return status;
+    flight->step = trainer->step + 1;
+    status = hsae_check_due(trainer) ? launch_checked(trainer, flight) : hsae_step_submit(trainer, flight);
+    if (status)
+        return status;
+    trainer->step++;
+    status = hsae_lesson_end(trainer, flight);
+    if (status)
+        return status;
+    if (!relinks_after(&trainer->config, trainer->step))
+        return HSAE_OK;
+    status = hsae_step_settle(trainer, 0);
+    return status ? status : hsae_hierarchy_update(trainer);
+}
+
+/* Figures of the last settled step. */
+static void fill_metrics(hsae_trainer *trainer, hsae_step_metrics *metrics)
+{
+    const struct stack *stack = &trainer->stack;
+    double time = hsae_os_seconds(), variance = bits_f32(trainer->status[STATUS_VARIANCE]);
+    memset(metrics, 0, sizeof *metrics);
+    metrics->step = trainer->step;
+    metrics->tokens = trainer->step * stack->rows;
+    metrics->lr = hsae_step_rate(&trainer->config, trainer->step);
+    metrics->seconds = time - trainer->started;
+    if (time > trainer->metrics_time) {
+        metrics->tokens_per_second = (double)(trainer->step - trainer->metrics_step) * stack->rows / (time - trainer->metrics_time);
+        metrics->data_wait = trainer->reading.waited / (time - trainer->metrics_time);
+    }
+    metrics->left_out = trainer->left_out.norm + trainer->left_out.bad;
+    metrics->level_count = stack->levels;
+    for (uint32_t l = 0; l < stack->levels; l++) {
+        uint32_t at = STATUS_LEVELS + l * STATUS_LEVEL_WORDS;
+        hsae_step_level *level = &metrics->levels[l];
+        level->reconstruction = bits_f32(trainer->status[at + STATUS_RECONSTRUCTION]);
+        level->variance_explained = variance > 0 ? 1 - level->reconstruction * stack->rows / variance : 0;
+        level->l0 = bits_f32(trainer->status[at + STATUS_L0]);
+        level->lambda = bits_f32(trainer->status[at + STATUS_LAMBDA]);
+        level->constraint = bits_f32(trainer->status[at + STATUS_CONSTRAINT]);
+        level->dead = trainer->status[at + STATUS_DEAD];
+    }
+    trainer->reading.waited = 0;
+    trainer->metrics_time = time;
+    trainer->metrics_step = trainer->step;
+}
+
+static uint64_t batch_bytes(const struct stack *stack)
+{
+    return (uint64_t)stack->rows * stack->dim * sizeof(float);
+}
+
+/* Counts the rows of the caller's batch. Where some are left out, *replaced is a copy in which other rows stand for them, to be freed; else
+ * NULL. */
+static hsae_status replace_rows(const hsae_trainer *trainer, const float *raw, float **replaced, hsae_left_out *left_out)
+{
+    const struct stack *stack = &trainer->stack;
+    const struct row_rule rule = hsae_row_rule(&trainer->config);
+    uint32_t rows = stack->rows;
+    enum row_verdict *verdicts = malloc(rows * sizeof *verdicts);
+    hsae_status status = HSAE_OK;
+    *replaced = NULL;
+    if (!verdicts)
+        return hsae_fail_memory(trainer->context, rows * sizeof *verdicts, NULL, "the verdicts on %" PRIu32 " rows", rows);
+    bool some = hsae_rows_judge(&rule, raw, rows, stack->dim, verdicts) > 0;
+    for (uint32_t r = 0; r < rows && !status; r++) {
+        hsae_left_out_add(left_out, verdicts[r], trainer->step * rows + r);
+        if (verdicts[r] == ROW_BAD)
+            status = hsae_fail(trainer->context, HSAE_ERROR_DATA, "row %" PRIu32 " of the batch has a value that is not finite", r);
+    }
+    if (!status && some && !(*replaced = malloc(batch_bytes(stack))))
+        status = hsae_fail_memory(trainer->context, batch_bytes(stack), "a smaller batch", "a batch of %" PRIu32 " rows", rows);
+    if (!status && some)
+        memcpy(*replaced, raw, batch_bytes(stack));
+    if (!status && some && !hsae_rows_replace(*replaced, rows, stack->dim, verdicts))
+        status = hsae_fail(trainer->context, HSAE_ERROR_DATA,
+                           "all %" PRIu32 " rows of the batch are left out: their norms are above norm_limit, %g, or they are not finite",
+                           rows, rule.norm_limit);
+    free(verdicts);
+    return status;
+}
+
+hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step_metrics *metrics)
+{
+    HSAE_REQUIRE(trainer ? trainer->context : NULL, trainer, raw);
+    const struct stack *stack = &trainer->stack;
+    struct flight *flight = NULL;
+    float *replaced = NULL;
+    hsae_left_out left_out = trainer->left_out;
+    if (trainer->step >= trainer->config.steps)
+        return hsae_fail(trainer->context, HSAE_ERROR_ARGUMENT, "all %" PRIu64 " steps are done", trainer->config.steps);
+    hsae_status status = replace_rows(trainer, raw, &replaced, &left_out);
+    if (!status)
+        status = hsae_step_feed(trainer, HSAE_DTYPE_F32);
+    if (!status)
+        status = hsae_flight_next(trainer, &flight);
+    hsae_dataset_close(&trainer->data);
+    if (!status)
+        status = hsae_buffer_write(flight->raw, 0, batch_bytes(stack), replaced ? replaced : raw);
+    free(replaced);
+    if (!status)
+        status = hsae_flight_launch(trainer, flight);
+    if (!status)
+        trainer->left_out = left_out;
+    if (!status && metrics) {
+        status = hsae_step_settle(trainer, 0);
+        if (!status)
+            fill_metrics(trainer, metrics);
+    }
+    return status;
+}
+
+/* Where a run is in the stream of samples. */
+struct stream {
+    hsae_order order;
+    uint64_t seed, first, rows;
+};
+
+static uint64_t row_of(const void *user, uint64_t sample)
+{
+    const struct stream *stream = user;
+    return hsae_order_row(stream->order, stream->seed, stream->first + sample, stream->rows);
+}
+
+/* The next batch to the flight's staging buffer. */
+static hsae_status stage(hsae_trainer *trainer, struct hsae_reader *reader, struct flight *flight)
+{
+    void *batch;
+    double waited = 0;
+    hsae_status status = hsae_buffer_map(flight->raw, &batch);
+    if (status)
+        return status;
+    status = hsae_reader_next(reader, trainer->dtype, batch, &waited);
+    trainer->bad_row = hsae_reader_met_bad_row(reader);
+    trainer->reading.waited += waited;
+    hsae_status unmapped = hsae_buffer_unmap(flight->raw);
+    return status ? status : unmapped;
+}
+
+static bool due(uint64_t every, uint64_t step)
+{
+    return every && step % every == 0;
+}
+
+/* Callbacks of a finished step; false: stop. */
+static hsae_status report(hsae_trainer *trainer, const hsae_run_params *params, uint64_t until, bool *go_on)
+{
+    bool metrics = params->metrics && params->metrics_every && (due(params->metrics_every, trainer->step) || trainer->step == until);
+    bool checkpoint = params->checkpoint && due(params->checkpoint_every, trainer->step);
+    hsae_status status = metrics || checkpoint ? hsae_step_settle(trainer, 0) : HSAE_OK;
+    if (!status && metrics)
+        status = hsae_table_check(trainer, trainer->step);
+    if (!status && metrics) {
+        hsae_step_metrics figures;
+        fill_metrics(trainer, &figures);
+        *go_on &= params->metrics(params->user, &figures);
+    }
+    if (!status && checkpoint)
+        *go_on &= params->checkpoint(params->user, trainer);
+    if (trainer->divergence.step)
+        return HSAE_ERROR_DIVERGED; /* as saving has said */
+    if (!status && params->progress)
+        *go_on &= params->progress(params->user, trainer->step, until);
+    return status;
+}
+
+/* A wait that is longer than it takes to see that there is nothing to wait for. */
+static const double REAL_WAIT = 2e-5;
+
+/* One step of a run. The batch that was read last was read behind the device's back if the oldest step was still at work when all flights
+ * were taken and the next was wanted. */
+static hsae_status run_step(hsae_trainer *trainer, struct hsae_reader *reader)
+{
+    struct flight *flight = NULL;
+    bool full = true;
+    for (int f = 0; f < HSAE_IN_FLIGHT; f++)
+        full &= trainer->flight[f].ticket != 0;
+    double wanted = hsae_os_seconds();
+    hsae_status status = hsae_flight_next(trainer, &flight);
+    double found = hsae_os_seconds();
+    if (full) {
+        trainer->reading.seconds += trainer->reading.last;
+        /* The reference works while it is submitted to, so it has nothing to wait for, however long the host takes to see that. */
+        bool waited = trainer->stack.device->info.backend != HSAE_BACKEND_REF && found - wanted > REAL_WAIT;
+        trainer->reading.hidden += waited ? trainer->reading.last : 0;
+    }
+    if (!status)
+        status = stage(trainer, reader, flight);
+    trainer->reading.last = hsae_os_seconds() - found;
+    if (!status)
+        status = hsae_flight_launch(trainer, flight);
+    if (!status) {
+        const hsae_left_out more = hsae_reader_left_out(reader);
+        hsae_left_out_join(&trainer->left_out, &more);
+    }
+    return status;
+}
+
+/* For hsae_diverge. */
+static hsae_status remember_data(hsae_trainer *trainer, const hsae_dataset *dataset)
+{
+    hsae_dataset_close(&trainer->data);
+    trainer->data = hsae_dataset_share(dataset);
+    return trainer->data ? HSAE_OK : hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for a data set");
+}
+
+hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset, const hsae_run_params *params)
+{
+    HSAE_REQUIRE(trainer ? trainer->context : NULL, trainer, dataset, params);
+    const struct stack *stack = &trainer->stack;
+    uint64_t until = params->until && params->until < trainer->config.steps ? params->until : trainer->config.steps;
+    bool go_on = true;
+    if (hsae_dataset_dim(dataset) != stack->dim)
+        return hsae_fail(trainer->context, HSAE_ERROR_DATA, "%s: vectors of width %" PRIu32 ", the model has width %" PRIu32,
+                         hsae_dataset_path(dataset), hsae_dataset_dim(dataset), stack->dim);
+    hsae_status status = check_rows(trainer->context, dataset, hsae_dataset_rows(dataset), stack->rows);
+    if (!status)
+        status = hsae_step_feed(trainer, hsae_dataset_dtype(dataset));
+    trainer->bad_row = false;
+    trainer->data_rows = hsae_dataset_rows(dataset);
+    if (!status)
+        status = remember_data(trainer, dataset);
+    if (status)
+        return status;
+    struct hsae_reader *reader;
+    uint64_t batches = until > trainer->step ? until - trainer->step : 0;
+    const struct stream stream = {trainer->config.order, trainer->config.seed, trainer->step * stack->rows, hsae_dataset_rows(dataset)};
+    const struct hsae_reader_params reading = {
+        .dataset = dataset,
+        .batch = stack->rows,
+        .batches = batches,
+        .max_bytes = hsae_trainer_ring(stack->device),
+        .row = row_of,
+        .user = &stream,
+        .rule = hsae_row_rule(&trainer->config),
+        .counted = stream.rows > stream.first ? stream.rows - stream.first : 0,
+    };
+    status = hsae_reader_create(trainer->context, &reading, &reader);
+    while (!status && go_on && trainer->step < until) {
+        status = run_step(trainer, reader);
+        if (!status)
+            status = report(trainer, params, until, &go_on);
+    }
+    hsae_reader_destroy(&reader);
+    if (status)
+        return status;
+    status = hsae_step_settle(trainer, 0);
+    return status || go_on ? status : HSAE_CANCELLED;
+}
