@@ -5,7 +5,7 @@
  * to a token that has none and hands its mass on as the newcomer's error. */
 #include "explorer.h"
 
-#include "data/rows.h"
+#include "data/squares.h"
 
 #include <math.h>
 #include <stdlib.h>
