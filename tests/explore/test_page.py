@@ -8,9 +8,12 @@ test_page.py --paper TEMPLATE.html      opens a page of 30,720 features instead,
 import json
 import os
 import pathlib
+import shutil
+import subprocess
 import sys
 import tempfile
 import unittest
+import xml.etree.ElementTree
 
 from browser import Browser, program
 from sample import HOSTILE_LABELS, Sample, fill
@@ -413,17 +416,22 @@ class Page(unittest.TestCase):
             return context.getImageData(0, 0, copy.width, copy.height).data.filter((value, k) => k % 4 === 3 && value > 0).length; })()"""
         self.assertGreater(self.browser.js(painted), 50000)
         box = self.browser.js("(() => { const b = document.getElementById('canvases').getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; })()")
-        x, y = box[0] + box[2] / 2 + 8, box[1] + box[3] / 2 - (min(box[2], box[3]) / 2 - 6) * 0.25
+        # The largest tree stands first, right of the top; around the rings there is room for names.
+        first = max(range(self.sample.sizes[0]), key=lambda g: (self.leaves(0, g), -g))
+        small = min(box[2], box[3])
+        radius = small / 2 - 6 - (96 if small > 420 else 0)
+        x, y = box[0] + box[2] / 2 + 3, box[1] + box[3] / 2 - radius * 0.3
         self.browser.hover(x, y)
-        self.assertIn("l0/0", self.text("#tip"))
+        self.assertIn(named(0, first), self.text("#tip"))
         self.browser.click("", (x, y))
-        self.shown("l0/0")
+        self.shown(named(0, first))
         self.assertEqual(self.browser.js("document.getElementById('canvases').getAttribute('role')"), "application")
         self.browser.js("document.getElementById('canvases').focus()")
         self.browser.press("ArrowDown")
-        self.assertIn(named(1, min(self.sample.children[0][0])), self.text("#said"))
+        child = named(1, min(self.sample.children[0][first]))
+        self.assertIn(child, self.text("#said"))
         self.browser.press("Enter")
-        self.shown(named(1, min(self.sample.children[0][0])))
+        self.shown(child)
         self.browser.click("#shape")
         self.assertGreater(self.browser.js(painted), 50000)
         self.browser.press("+")
@@ -431,6 +439,72 @@ class Page(unittest.TestCase):
         self.browser.click("#whole")
         self.browser.press("t")
         self.assertEqual(self.browser.js("document.body.dataset.view"), "tree")
+
+    def leaves(self, level, feature):
+        below = self.sample.children[level].get(feature, []) if level + 1 < len(self.sample.sizes) else []
+        return sum(self.leaves(level + 1, child) for child in below) or 1
+
+    def test_picture_has_names(self):
+        """Around the rings stand names: ink beyond the outer ring, and more of it than without them."""
+        self.browser.size(1400, 900)
+        self.open("#?view=picture")
+        ink = self.browser.js("""(() => { const base = document.getElementById('base'), copy = document.createElement('canvas'), w = copy.width = base.width, h = copy.height = base.height;
+            const context = copy.getContext('2d', {willReadFrequently: true}); context.drawImage(base, 0, 0); const data = context.getImageData(0, 0, w, h).data, radius = Math.min(w, h) / 2 - 102;
+            let count = 0; for (let y = 0; y < h; y++) for (let x = 0; x < w; x++) if (Math.hypot(x - w / 2, y - h / 2) > radius + 4 && data[4 * (y * w + x) + 3] > 100) count++; return count; })()""")
+        self.assertGreater(ink, 1500)
+
+    # More of a feature
+
+    def test_more_text(self):
+        target = named(2, self.grandchild)
+        self.open("#" + target)
+        self.shown(target)
+        few = self.browser.js("document.querySelectorAll('.context')[0].querySelectorAll('.token').length")
+        self.browser.click(".more-text")
+        self.browser.until("document.querySelector('.more-text').textContent === 'Less'")
+        tokens = self.browser.js("[...document.querySelectorAll('.context')[0].querySelectorAll('.token')].map(token => [+token.dataset.position, +token.dataset.value || 0])")
+        self.assertGreater(len(tokens), few)
+        for position, value in tokens:
+            if value:
+                self.assertAlmostEqual(value, self.sample.active[2][position][self.grandchild], delta=1e-3)
+        self.browser.click(".more-text")
+        self.browser.until("document.querySelector('.more-text').textContent === 'More'")
+        self.assertEqual(self.browser.js("document.querySelectorAll('.context')[0].querySelectorAll('.token').length"), few)
+
+    def test_compare(self):
+        a, b = named(0, self.root), named(1, self.child)
+        self.open("#" + a)
+        self.shown(a)
+        self.browser.click(".compare")
+        self.browser.js(f"location.hash = '{b}'")
+        self.shown(b)
+        self.assertEqual(self.text(".compare"), "Compare with " + a)
+        self.browser.click(".compare")
+        self.shown(f"pair/{a},{b}")
+        self.assertEqual(self.texts(".compared h3 .name"), [a, b])
+        self.assertIn(a, self.text("#card .facts"))
+
+    def test_save_figure(self):
+        """The figure of the page is one that librsvg draws: words at their places, within their boxes."""
+        for target in (named(0, self.root), "l1/3"):
+            self.open("#" + target)
+            self.shown(target)
+            saved = self.browser.download(".save-figure", pathlib.Path(self.folder.name) / "downloads")
+            root = xml.etree.ElementTree.parse(saved).getroot()
+            space = "{http://www.w3.org/2000/svg}"
+            self.assertEqual({one.tag for one in root.iter()} - {space + name for name in ("svg", "title", "rect", "path", "text")}, set())
+            self.assertEqual(root.get("width"), "396pt")
+            boxes = [[float(one.get(key)) for key in ("x", "y", "width", "height")] for one in root.iter(space + "rect") if one.get("rx")]
+            texts = list(root.iter(space + "text"))
+            self.assertIn(target, [one.text for one in texts])
+            for one in texts:
+                x, y, length = float(one.get("x")), float(one.get("y")), float(one.get("textLength"))
+                self.assertNotIn(" ", one.text)
+                self.assertTrue(any(bx <= x and x + length <= bx + bw + 0.1 and by <= y <= by + bh for bx, by, bw, bh in boxes), one.text)
+            if shutil.which("rsvg-convert"):
+                subprocess.run(["rsvg-convert", saved], stdout=subprocess.DEVNULL, check=True)
+            saved.unlink()
+        self.assertIn("child", [one.text for one in texts])
 
     # Looks
 
@@ -449,12 +523,17 @@ class Page(unittest.TestCase):
 
     def test_phone(self):
         self.browser.size(360, 740, mobile=True)
-        for fragment in ("", "?view=picture", named(0, self.root), "t/5", "labels", "about"):
+        for fragment in ("start", "?view=picture", named(0, self.root), "t/5", "labels", "about", f"pair/{named(0, self.root)},{named(1, self.child)}"):
             with self.subTest(fragment=fragment):
                 self.open("#" + fragment)
                 self.shown(fragment.split("?")[0])
                 self.assertLessEqual(self.browser.js("Math.max(document.documentElement.scrollWidth, document.getElementById('card').scrollWidth)"), 360)
+        # A narrow screen begins with what to look at.
         self.open()
+        self.shown("start")
+        self.assertEqual(self.texts(".showcase h3")[0], "Families that split")
+        self.browser.tap(".back")
+        self.shown("")
         self.browser.tap(".row .name")
         self.shown("l0/0")
         self.assertTrue(self.browser.js("document.querySelector('#card').getBoundingClientRect().width > 300"))
@@ -470,7 +549,7 @@ class Page(unittest.TestCase):
             self.browser.dark(dark)
             for width, mobile in ((1280, False), (360, True)):
                 self.browser.size(width, 800, mobile)
-                for fragment in ("", "?view=list", "?view=picture&q=a", named(0, self.root), named(2, self.grandchild), "t/5", "find?q=the", "labels", "list/l0/10,l1/3", "about"):
+                for fragment in ("start", "?view=list", "?view=picture&q=a", named(0, self.root), named(2, self.grandchild), "t/5", "find?q=the", "labels", "list/l0/10,l1/3", f"pair/{named(0, self.root)},{named(1, self.child)}", "about"):
                     with self.subTest(dark=dark, width=width, fragment=fragment):
                         self.open("#" + fragment)
                         self.shown(fragment.split("?")[0])

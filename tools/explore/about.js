@@ -108,7 +108,7 @@ function showHome() {
   });
   card.className = 'home';
   card.setAttribute('aria-label', 'Overview');
-  card.replaceChildren(make('h2', {}, index.title || 'Forest of features'),
+  card.replaceChildren(backButton(), make('h2', {}, index.title || 'Forest of features'),
     make('p', {className: 'lead'}, plural(forest.count, 'feature') + ' that a hierarchical sparse autoencoder found in ' + plural(index.data.tokens, 'activation vector')
       + ': coarse ones at the roots, finer ones below. Pick one, or search for a word.'),
     make('ul', {className: 'levels-list'}, ...perLevel),

@@ -142,6 +142,18 @@ async function branchRows(g, context, ids) {
   return notes.length ? [...rows, make('p', {className: 'quiet'}, notes.join(' '))] : rows;
 }
 
+const WIDER = 64;
+
+/* The text around a context, as far as the page keeps it. */
+async function wideText(g, [start, length, peak, , flat]) {
+  const run = await runAt(start), first = Math.max(run.first, start - WIDER), last = Math.min(run.first + run.ids.length, start + length + WIDER);
+  const paths = await Promise.all(Array.from({length: last - first}, (_, offset) => pathOf(first + offset)));
+  const {values} = await knownValues(g, first, paths), known = new Map(values);
+  for (const [offset, value] of pairs(flat))
+    known.set(start - first + offset, value);
+  return coloured(run.ids.slice(first - run.first, last - run.first), first, [...known], g, start - first + peak);
+}
+
 async function contextElement(g, context) {
   const [start, length, peak, , values] = context;
   const ids = await windowIds(start, length), rows = make('div', {className: 'branch', hidden: true});
@@ -152,9 +164,16 @@ async function contextElement(g, context) {
     rows.hidden = !on;
     button.setAttribute('aria-expanded', String(on));
   }}, 'All levels');
+  const text = coloured(ids, start, pairs(values), g, peak);
+  const more = make('button', {type: 'button', className: 'more-text', 'aria-expanded': 'false', onclick: async () => {
+    const on = more.getAttribute('aria-expanded') === 'false', current = more.parentElement.querySelector('.text');
+    current.replaceWith(on ? await wideText(g, context) : text);
+    more.setAttribute('aria-expanded', String(on));
+    more.textContent = on ? 'Less' : 'More';
+  }}, 'More');
   const most = values.length ? pairs(values).find(([offset]) => offset === peak)?.[1] : undefined;
   return make('li', {className: 'context'}, make('div', {className: 'context-line'}, make('span', {className: 'strength', title: 'activation at the peak'}, number(most)),
-    coloured(ids, start, pairs(values), g, peak), forest.levels > 1 ? button : null), rows);
+    text, more, forest.levels > 1 ? button : null), rows);
 }
 
 async function contextSections(g, contexts) {
@@ -187,7 +206,7 @@ async function showFeature(g) {
   card.className = levelClass(forest.level[g]);
   card.setAttribute('aria-label', 'Feature ' + nameOf(g));
   card.replaceChildren(backButton(), breadcrumb(g),
-    make('div', {className: 'title'}, make('h2', {}, make('span', {className: 'dot', 'aria-hidden': 'true'}), nameOf(g), labelOf(g) ? make('bdi', {className: 'label'}, visible(labelOf(g))) : null), isDead(g) ? make('span', {className: 'dead'}, 'dead') : wordChips(g), ...labelButtons(g), copy),
+    make('div', {className: 'title'}, make('h2', {}, make('span', {className: 'dot', 'aria-hidden': 'true'}), nameOf(g), labelOf(g) ? make('bdi', {className: 'label'}, visible(labelOf(g))) : null), isDead(g) ? make('span', {className: 'dead'}, 'dead') : wordChips(g), ...labelButtons(g), compareButton(g), make('button', {type: 'button', className: 'save-figure', title: 'The tree under it as SVG, 5.5 inches wide', onclick: () => saveFigure(g)}, 'Save figure'), copy),
     labels.of(g).note ? make('p', {className: 'note'}, make('bdi', {}, visibleText(labels.of(g).note))) : '',
     make('p', {className: 'quiet'}, 'Level ' + forest.level[g] + ', feature ' + number(indexOf(g)) + ' of ' + number(forest.index.levels[forest.level[g]].features)),
     figures, details.histogram.length ? histogramPicture(details.histogram, forest.peak[g]) : '',

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The page's state is its address: #TARGET?VIEW, where TARGET is l2/1234 (a feature), t/4711 (a token's path), find (q in the text), labels,
- * list/l0/1,l2/3 (these features), about or nothing. */
+ * list/l0/1,l2/3 (these features), pair/l0/1,l2/3 (side by side), about, start (the overview on a narrow screen) or nothing. */
 
 const view = {target: {kind: 'home'}, mode: 'tree'};
 const opened = {script: performance.now(), ready: 0};
@@ -8,7 +8,7 @@ const isNarrow = () => matchMedia('(max-width: 760px)').matches;
 const FILTERS = [['levels', 'level'], ['state', 'state'], ['place', 'place'], ['denseFrom', 'dense-from'], ['denseTo', 'dense-to'], ['kidsFrom', 'kids-from'], ['kidsTo', 'kids-to']];
 
 function targetText(target) {
-  return {feature: () => nameOf(target.g), token: () => 't/' + target.position, list: () => 'list/' + target.features.map(nameOf).join(','), about: () => 'about', find: () => 'find', labels: () => 'labels', home: () => ''}[target.kind]();
+  return {feature: () => nameOf(target.g), token: () => 't/' + target.position, list: () => 'list/' + target.features.map(nameOf).join(','), pair: () => 'pair/' + target.features.map(nameOf).join(','), about: () => 'about', find: () => 'find', labels: () => 'labels', start: () => 'start', home: () => ''}[target.kind]();
 }
 
 function linkTo(target) {
@@ -37,7 +37,10 @@ function parseTarget(text, query) {
     return {kind: 'token', position: +token[1], from: featureNamed(query.get('from') || '')};
   if (text.startsWith('list/'))
     return {kind: 'list', features: [...new Set(text.slice(5).split(',').map(featureNamed))].filter(at => at >= 0)};
-  return {kind: ['about', 'find', 'labels'].includes(text) ? text : 'home'};
+  const two = text.startsWith('pair/') ? text.slice(5).split(',').map(featureNamed) : [];
+  if (two.length === 2 && two[0] >= 0 && two[1] >= 0)
+    return {kind: 'pair', features: two};
+  return {kind: ['about', 'find', 'labels', 'start'].includes(text) ? text : 'home'};
 }
 
 /* Follows the address. */
@@ -89,7 +92,7 @@ function showControls() {
 
 async function showTarget(first) {
   const {target} = view;
-  document.title = (target.kind === 'home' ? '' : targetText(target) + ' \u00b7 ') + (forest.index.title || 'Forest of features');
+  document.title = (['home', 'start'].includes(target.kind) ? '' : targetText(target) + ' \u00b7 ') + (forest.index.title || 'Forest of features');
   hideTip();
   if (target.kind === 'feature')
     revealInTree(target.g);
@@ -107,6 +110,8 @@ async function showTarget(first) {
     showLabels();
   else if (target.kind === 'list')
     showList(target.features);
+  else if (target.kind === 'pair')
+    await showPair(target.features);
   else if (target.kind === 'about')
     showAbout();
   else
@@ -281,6 +286,8 @@ async function start() {
   if (labels.edges.size)
     $('colour').append(make('option', {value: 'judge'}, 'judge\u2019s score'));
   addEventListener('popstate', () => readAddress(false));
+  if (isNarrow() && location.hash.length < 2)
+    history.replaceState(null, '', '#start');
   readAddress(true);
   labels.changed();
   requestAnimationFrame(() => requestAnimationFrame(() => {

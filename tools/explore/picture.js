@@ -5,23 +5,34 @@
  * from `top` down. */
 
 const picture = {
-  from: [], to: [], order: [], shape: 'rings', colour: 'branch', seen: {from: 0, to: 1, top: 0}, hover: -1, cursor: -1, moving: 0, whole: false, drawMs: 0,
+  from: [], to: [], order: [], shape: 'rings', colour: 'branch', seen: {from: 0, to: 1, top: 0}, hover: -1, cursor: -1, moving: 0, whole: false, drawMs: 0, orphans: 0,
 
   layout() {
     const {count, levels, base, index} = forest;
     picture.from = new Float64Array(count);
     picture.to = new Float64Array(count);
+    /* Trees by size, the largest first; then, apart, what has no parent. */
+    const tops = [];
     let total = 0;
     for (let g = 0; g < count; g++)
-      if (forest.parent[g] < 0)
-        total += forest.leaves[g];
-    let at = 0;
-    for (let g = 0; g < count; g++) {
       if (forest.parent[g] < 0) {
-        picture.from[g] = at / total;
-        at += forest.leaves[g];
-        picture.to[g] = at / total;
+        tops.push(g);
+        total += forest.leaves[g];
       }
+    tops.sort((a, b) => (forest.level[a] > 0) - (forest.level[b] > 0) || forest.level[a] - forest.level[b] || forest.leaves[b] - forest.leaves[a] || a - b);
+    const gap = tops.some(g => forest.level[g] > 0) ? total * 0.012 : 0;
+    let at = 0;
+    total += 2 * gap;
+    for (const g of tops) {
+      if (forest.level[g] > 0 && !picture.orphans) {
+        at += gap;
+        picture.orphans = at / total;
+      }
+      picture.from[g] = at / total;
+      at += forest.leaves[g];
+      picture.to[g] = at / total;
+    }
+    for (let g = 0; g < count; g++) {
       let next = picture.from[g];
       for (const child of childrenOf(g)) {
         picture.from[child] = next;
@@ -41,8 +52,10 @@ const picture = {
     const box = $('canvases'), width = box.clientWidth, height = box.clientHeight, shown = forest.levels - picture.seen.top;
     if (picture.shape === 'layers')
       return {width, height, shown, band: width / shown};
-    const radius = Math.max(10, Math.min(width, height) / 2 - 6), hole = radius * 0.2;
-    return {width, height, shown, x: width / 2, y: height / 2, radius, hole, band: (radius - hole) / shown};
+    /* Around the rings there is room for the names of large families. */
+    const names = Math.min(width, height) > 420 ? 96 : 0;
+    const radius = Math.max(10, Math.min(width, height) / 2 - 6 - names), hole = radius * 0.2;
+    return {width, height, shown, names, x: width / 2, y: height / 2, radius, hole, band: (radius - hole) / shown};
   },
 
   fill(g, dark) {
@@ -55,7 +68,8 @@ const picture = {
     if (picture.colour === 'branch') {
       const middle = (picture.from[g] + picture.to[g]) / 2;
       const light = dark ? Math.min(46, 30 + 4 * level) : Math.min(82, 56 + 7 * level);
-      return `hsl(${(middle * 330 + 20).toFixed(1)} ${dark ? 36 : 42}% ${light}%)`;
+      const alone = picture.orphans && middle > picture.orphans;
+      return `hsl(${(middle * 330 + 20).toFixed(1)} ${alone ? 6 : dark ? 36 : 42}% ${light}%)`;
     }
     const value = picture.colour === 'judge' ? labels.edges.get(g) ?? NaN : forest[picture.colour][g];
     if (Number.isNaN(value))
@@ -115,6 +129,7 @@ const picture = {
       }
     }
     picture.middle(context, frame, dark);
+    picture.names(context, frame, dark);
     picture.drawOver();
     picture.drawMs = performance.now() - began;
   },
@@ -127,8 +142,7 @@ const picture = {
     let text = words.shift() || nameOf(g);
     while (words.length && context.measureText(text + ' ' + words[0]).width < room)
       text += ' \u00b7 ' + words.shift();
-    while (text.length > 1 && context.measureText(text).width > room)
-      text = text.length > 2 ? text.slice(0, -2) + '\u2026' : '\u2026';
+    text = picture.cutTo(context, text, room);
     context.fillStyle = (picture.colour === 'branch' ? dark : (picture.colour[0] === 'p' ? forest[picture.colour][g] > 0.45 : false) || dark) ? '#f6f4ee' : '#14201a';
     context.textBaseline = 'middle';
     context.save();
@@ -143,6 +157,47 @@ const picture = {
       context.fillText(text, (left ? -1 : 1) * (frame.hole + (k + 0.5) * frame.band), 0);
     }
     context.restore();
+  },
+
+  /* Names of the large families of the innermost ring, around the outermost; the larger ones first where there is no room for all. */
+  names(context, frame, dark) {
+    if (picture.shape === 'layers' || !frame.names)
+      return;
+    const {from, to, top} = picture.seen, scale = 1 / (to - from), round = 2 * Math.PI * frame.radius, least = 13 / round;
+    const families = [];
+    for (const g of picture.order[top]) {
+      const a = Math.max(0, (picture.from[g] - from) * scale), b = Math.min(1, (picture.to[g] - from) * scale);
+      if (b - a > 0.4 * least && !isDead(g))
+        families.push({text: labelOf(g) ? visible(labelOf(g)) : topTokens(g).slice(0, 2).map(wordText).join(' \u00b7 '), middle: (a + b) / 2, wide: b - a, strong: Boolean(labelOf(g))});
+    }
+    if (picture.orphans && top === 0) {
+      const a = Math.max(0, (picture.orphans - from) * scale), b = Math.min(1, (1 - from) * scale);
+      if (b > a)
+        families.push({text: 'no parent', middle: (a + b) / 2, wide: 2, strong: false});
+    }
+    const placed = [];
+    context.textBaseline = 'middle';
+    context.fillStyle = dark ? '#e8e6df' : '#23302a';
+    for (const {text, middle, strong} of families.sort((a, b) => b.strong - a.strong || b.wide - a.wide)) {
+      if (placed.some(other => Math.min(Math.abs(other - middle), 1 - Math.abs(other - middle)) < least))
+        continue;
+      placed.push(middle);
+      context.font = (strong ? '600 ' : '') + '11.5px system-ui, sans-serif';
+      const angle = middle * 2 * Math.PI - Math.PI / 2, left = Math.cos(angle) < 0;
+      context.save();
+      context.translate(frame.x, frame.y);
+      context.rotate(left ? angle + Math.PI : angle);
+      context.textAlign = left ? 'right' : 'left';
+      context.fillText(picture.cutTo(context, text, frame.names - 4), (left ? -1 : 1) * (frame.radius + 7), 0);
+      context.restore();
+    }
+    picture.named = placed.length;
+  },
+
+  cutTo(context, text, room) {
+    while (text.length > 1 && context.measureText(text).width > room)
+      text = text.length > 2 ? text.slice(0, -2) + '\u2026' : '\u2026';
+    return text;
   },
 
   /* What the middle of the rings stands for: the branch one is in. */

@@ -84,8 +84,11 @@ static int read_label_file(const char *path, struct labels *labels)
     }
     for (size_t got = 1; got && size < LABELS_FILE_BYTES; size += got) {
         char *larger = size == capacity ? realloc(bytes, capacity *= 2) : bytes;
-        if (!larger)
-            break;
+        if (!larger) {
+            fclose(file);
+            free(bytes);
+            return cli_out_of_memory();
+        }
         bytes = larger;
         got = fread(bytes + size, 1, capacity - size, file);
     }
