@@ -1,30 +1,37 @@
 /* SPDX-License-Identifier: MIT */
-/* The benchmark: how fast a device trains, kernel by kernel, against what the same device reaches at best.
+/* The benchmark: how fast a device trains, kernel by kernel, against the multiply-adds and copies that the same device reaches at best.
  *
- * Vendor-neutral: the same work and the same counting on every device. The work is the trainer's own step on made-up activations: sums of
- * the model's first encoder rows with positive coefficients, chosen with uneven frequencies and along the tree, plus noise. So levels have
- * about the target L0, and parents and children fire together. No feature is dead, and the learning rate is that of the first steps of a
- * very long run, so that the activity stays what it is.
+ * The work and the counting are the same on every device. The work is the trainer's own step on made-up activations: sums of the model's
+ * first encoder rows with positive coefficients, chosen with uneven frequencies and along the tree, plus noise. So levels have about the
+ * target L0, and parents and children are active together. No feature is dead, and the learning rate is that of the first steps of a very
+ * long run, so that the activity stays the same.
  *
- * Counting. B samples, width d, N features of all levels, L levels; in the step that is counted P listed pairs (feature, sample), A active
- * ones among them, T touched features (with a listed pair). A multiply-add is 2 operations. Bytes: those that a kernel needs, each once,
- * however often they are fetched.
+ * Counts of operations and bytes. B: samples; d: width; N: features of all levels; L: levels; in the counted step P: listed pairs (feature,
+ * sample); A: active ones among them; T: features with a listed pair. A multiply-add is 2 operations. Bytes are those that a kernel needs,
+ * each counted once.
  *
- *     encode   2 B d N operations; 4 (B d + N d) bytes for x and E, N B / 8 for the bitmap, 4 P for pre-activations, 8 N for scalars;
- *              screen, which finds the same by another way, counts the same, so its rate may be above the peak
- *     decode   2 A d + 3 B d L operations; 4 d T bytes for D, 8 B d L for x and residuals, 8 P for pairs
- *     update   2 P d + 4 A d + 29 d T operations; 32 d T bytes for E, D and their second moments, read and written, 8 B d L for x and
- *              residuals, 16 P for pairs and scores
- *     the rest in src/bench/count.c. The constraint's products of co-active siblings are not counted: rates are a little low.
+ *     encode    operations  2 B d N
+ *               bytes       4 (B d + N d) for x and E + N B / 8 for the bitmap + 4 P for pre-activations + 8 N for scalars
+ *     decode    operations  2 A d + 3 B d L
+ *               bytes       4 d T for D + 8 B d L for x and residuals + 8 P for pairs
+ *     update    operations  2 P d + 4 A d + 29 d T
+ *               bytes       32 d T for E, D and their second moments, read and written + 8 B d L for x and residuals + 16 P for pairs
  *
- * Peaks: multiply-adds of registers; copying a buffer larger than caches, bytes read plus bytes written.
+ * The other kernels: src/bench/count.c. `screen` finds what `encode` finds and counts the same, so its rate may be above the peak. The
+ * constraint's products of co-active siblings are not counted, so rates are a little low.
  *
- * Gaps between launches: the wall clock of a block of steps less the times of its own launches. Shares: gaps = gap_seconds / step; extra
- * time of the hierarchy = (kernel_seconds + tree_seconds / hierarchy_period) / flat_kernel_seconds - 1, and the same of whole steps. All of
- * them, kernels and peaks take the least of several times: what disturbs a machine only adds. So gaps and kernels are together no more than
- * a step of any timed block. Reading is hidden while the device has work: a batch counts where the device was still at an older step after
- * it was read. By difference the hidden share is 1 - (fed - step) / read_seconds; that also sees a reader who takes the device's own cores,
- * but is noise where blocks of steps differ by more than a batch takes to read. */
+ * Peaks: multiply-adds in registers; copying a buffer larger than caches, bytes read plus bytes written.
+ *
+ * Times. Each is the least of several, as disturbances only add:
+ *
+ *     gap_seconds        = wall clock of a block of steps - the times of its launches, per step
+ *     share of gaps      = gap_seconds / step
+ *     hierarchy's extra  = (kernel_seconds + tree_seconds / hierarchy_period) / flat_kernel_seconds - 1, and the same of whole steps
+ *     read_hidden        = share of batches after whose reading the device was still at an older step
+ *     the same from differences = 1 - (fed - step) / read_seconds
+ *
+ * gap_seconds + kernel_seconds is at most the step of any timed block. The last formula also sees reading that takes the device's own
+ * cores, but is noise where blocks of steps differ by more than the reading of a batch takes. */
 #ifndef HSAE_BENCH_H
 #define HSAE_BENCH_H
 
@@ -42,8 +49,8 @@ typedef struct hsae_bench_params {
     hsae_config config;      /* levels, batch, target_l0, seed, ...; steps, init_l0, dead_steps, tree and lr are set by the benchmark */
     uint32_t steps;          /* steps in each timed block, >= 1 */
     uint64_t copy_bytes;     /* size of the two buffers of the copy peak, where the device has room */
-    double longest_step;     /* seconds: ERROR_LIMIT where encode alone would take longer at the measured peak; 0: any length */
-    double sustain_seconds;  /* then train for so long and watch the speed; 0: do not */
+    double longest_step;     /* seconds; ERROR_LIMIT if encode alone would take longer at the measured peak; 0: no limit */
+    double sustain_seconds;  /* length of a training run after the measurements, to see whether the speed holds; 0: none */
     double sustain_interval; /* seconds between calls of `interval`; 0: 10 */
     /* Called before each part of the work and between steps of a long one; false stops with CANCELLED. May be NULL. */
     bool (*progress)(void *user, const char *what);
@@ -93,7 +100,7 @@ typedef struct hsae_bench_result {
     uint32_t kernel_count;
     hsae_bench_kernel kernels[HSAE_BENCH_KERNELS];
     double kernel_seconds;      /* their sum */
-    double gap_seconds;         /* of a step, in which no kernel ran */
+    double gap_seconds;         /* of a step, without a kernel running */
     uint32_t submissions;       /* of a step: several where one would keep a driver's watchdog waiting */
     double longest_dispatch;    /* seconds; a kernel may be run in several (HSAE_DISPATCH_MS) */
     double longest_submission;  /* sum of its dispatches */
@@ -104,17 +111,18 @@ typedef struct hsae_bench_result {
     hsae_bench_time fed;  /* every batch read from the data set, as `hsae train` does */
     hsae_bench_time flat; /* batch resident, neither constraint nor perturbation */
     double read_seconds;  /* a batch alone: read, converted, uploaded */
-    double read_hidden;   /* share of reading that the device did not have to wait for; 0 where the device cannot work on its own */
+    double read_hidden;   /* share of reading during which the device worked; 0: the device cannot work by itself */
     double tree_seconds;  /* one update of the tree */
 
-    uint64_t device_bytes; /* most that the training allocated on the device at a time */
-    uint64_t host_bytes;   /* most that the process had resident (a device on the host's memory included) before the copy peak */
+    uint64_t device_bytes; /* peak of the training's allocations on the device */
+    uint64_t host_bytes;   /* peak of the process's resident memory before the copy peak, a device on the host's memory included */
 
     /* Sustained run; 0 without. */
     double sustained_seconds, tokens_first, tokens_last, tokens_lowest; /* per second */
 } hsae_bench_result;
 
-/* Runs everything on an open device. ERROR_DEVICE_MEMORY says how much is needed. */
+/* Runs everything on an open device; nothing else may use it meanwhile. ERROR_DEVICE_MEMORY says how much is needed. ERROR_LIMIT,
+ * CANCELLED. */
 HSAE_API hsae_status hsae_bench_run(hsae_device *device, const hsae_bench_params *params, hsae_bench_result *out);
 
 #ifdef __cplusplus

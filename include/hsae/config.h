@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The configuration of a training run: hyper-parameters, shapes, ablations. The same flat set of keys in JSON files, on the command line,
- * in models and checkpoints. Meaning of every key: README.md and the method's paper, arXiv 2602.11881. */
+/* The configuration of a training run: hyper-parameters, sizes, ablations. One flat set of keys serves JSON files, the command line, models
+ * and checkpoints. Start from hsae_config_defaults, set `steps` and what else differs. src/README.md and arXiv 2602.11881 describe the
+ * method. */
 #ifndef HSAE_CONFIG_H
 #define HSAE_CONFIG_H
 

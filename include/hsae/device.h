@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Devices: everything the library can compute on. Ids are "ref" (plain C on the CPU, always there), "opencl:N", "vulkan:N". */
+/* Devices: what the library computes on. A program lists them, opens one by its id, and makes trainers (trainer.h) and sessions (model.h)
+ * on it. Ids are "ref" (plain C on the CPU, always there), "opencl:N" and "vulkan:N". */
 #ifndef HSAE_DEVICE_H
 #define HSAE_DEVICE_H
 
@@ -28,7 +29,7 @@ typedef struct hsae_limits {
     uint32_t max_group_size;       /* work-items in a work-group */
     uint32_t max_groups[2];        /* work-groups of a launch, x and y */
     uint32_t max_local_bytes;      /* local (shared) memory of a work-group */
-    uint32_t vector_width;         /* floats in the device's native vector; 1 where the compiler does it all */
+    uint32_t vector_width;         /* floats in the device's native vector; 1: the compiler vectorises by itself */
     uint32_t compute_units;        /* cores, compute units or multiprocessors; 0 = unknown */
 } hsae_limits;
 
@@ -42,7 +43,7 @@ typedef struct hsae_device_info {
     char pci[16];     /* "0000:03:00.0", "" where the driver does not tell */
     char uuid[40];    /* of the hardware, the same in all drivers that tell; 32 hexadecimal digits, or "" */
     char same_as[32]; /* id of the device that is the same GPU through a driver that is preferred (hsae_device_list); "": there is none */
-    bool without_quirks;        /* the setting QUIRKS is off: known faults of its driver are not worked around */
+    bool without_quirks;        /* the setting QUIRKS is "off": known faults of the driver are not worked around */
     const char *same_as_reason; /* why that one is preferred; a static phrase, NULL where `same_as` is "" */
 } hsae_device_info;
 
@@ -56,8 +57,8 @@ typedef struct hsae_device hsae_device;
  * (>= 1); free with hsae_free. A driver that fails is logged as a warning and left out. */
 HSAE_API hsae_status hsae_device_list(hsae_context *context, hsae_device_info **list, size_t *count);
 
-/* What is known to be wrong with the device's driver and is made up for: the index-th (from 0) quirk, a phrase; NULL: there are no more, or
- * without_quirks is set. *source (NULL: not wanted): who says so. Static strings; any thread. */
+/* Driver workarounds that are active on this device: the index-th (from 0) known fault, a phrase. NULL: there are no more, or
+ * info->without_quirks is set. *source (NULL: not wanted): who says so. Static strings; any thread. */
 HSAE_API const char *hsae_device_quirk(const hsae_device_info *info, size_t index, const char **source);
 
 /* The device that a NULL id opens: $HSAE_DEVICE if set, else the first discrete GPU, else integrated or virtual GPU, else an OpenCL CPU
@@ -66,9 +67,8 @@ HSAE_API const char *hsae_device_quirk(const hsae_device_info *info, size_t inde
  * "the only GPU". */
 HSAE_API hsae_status hsae_device_default(hsae_context *context, char id[32], char *reason);
 
-/* The index of the device that would be the default one if there were no others than these: `list` is one of hsae_device_list, from which
- * some may have been taken out; `same_as` is filled anew. count >= 1; reason as above. For a program that goes on with the next best one.
- */
+/* The index of the device that would be the default if `list` were all devices: for a program that goes on with the next best one. `list`
+ * [count], count >= 1, is from hsae_device_list, some devices taken out; its `same_as` is filled anew. `reason` as above. */
 HSAE_API size_t hsae_device_best(hsae_device_info *list, size_t count, char *reason);
 
 /* Something that keeps a device from being used, or a driver that was left out. */
@@ -77,10 +77,10 @@ typedef struct hsae_device_problem {
     char what[512];       /* "the OpenCL platform X has no device" */
     char remedy[256];     /* what may help; "": not known */
 } hsae_device_problem;
-/* All that is known of drivers without devices, files that name drivers and do not load, loaders that are not installed, devices that may
- * not be opened. With hsae_context_params.program drivers are looked at in a child process, and those which crash or hang there are among
- * the problems; `again` tries them, too, where they are remembered from an earlier start. That is decided once in a process: to be called
- * before other functions of devices. *list is an array of *count (>= 0); free with hsae_free. */
+/* Drivers without devices, files that name drivers and do not load, loaders that are not installed, devices that may not be opened. With
+ * hsae_context_params.program drivers are looked at in a child process; those that crash or hang there are problems, too. `again` also
+ * tries drivers that are remembered as failing. A process decides that once, so call this before other functions of devices. *list is an
+ * array of *count (>= 0); free with hsae_free. */
 HSAE_API hsae_status hsae_device_problems(hsae_context *context, bool again, hsae_device_problem **list, size_t *count);
 
 /* Opens a device; NULL: the default one, and no other if that fails. ERROR_NO_DEVICE lists the ids that exist. */
@@ -91,22 +91,20 @@ HSAE_API void hsae_device_close(hsae_device **device);
 HSAE_API const hsae_device_info *hsae_device_get_info(const hsae_device *device);
 
 /* Whether the device computes what the reference device does: trains a small model of odd sizes for a few steps on both, with everything
- * switched on, and compares the whole training state; then encodes, decodes and evaluates with that model. A second or two, more where
- * kernels must be compiled. A success is kept in the cache
- * folder, and known from there for the same library, kernels, device, driver and tuning unless `again`. ERROR_DRIVER says what is off, and
- * by how much; any other error is one of training or of a session, ERROR_FILE that of a data set in $TMPDIR. Thread-safety: as any use of
- * the device. */
+ * switched on, and compares the whole training state; then encodes, decodes and evaluates with that model. That takes a second or two, more
+ * where kernels must be compiled. A success is kept in the cache folder and not tried again for the same library, kernels, device, driver
+ * and tuning, unless `again`. ERROR_DRIVER says what differs, and by how much; any other error is one of training or of a session,
+ * ERROR_FILE that of a data set in $TMPDIR. One thread at a time uses the device. */
 HSAE_API hsae_status hsae_device_test(hsae_device *device, bool again);
 
-/* Opens the device and tests it (hsae_device_test) in a child process, where hsae_context_params.program names one, else in this process;
- * closes it. To be called before hsae_device_open: a driver that crashes or hangs there is ERROR_DEVICE_LOST, and so it is from the cache
- * folder on later calls, unless `again`. A success is remembered, too. ERROR_NO_DEVICE, those of hsae_device_open and hsae_device_test,
- * CANCELLED. */
+/* Opens the device, tests it (hsae_device_test) and closes it: in a child process where hsae_context_params.program names a program, else
+ * in this one. Call it before hsae_device_open. Errors: ERROR_DEVICE_LOST where the driver crashes or hangs, those of hsae_device_open and
+ * hsae_device_test, CANCELLED. The outcome is kept in the cache folder, and later calls return it unless `again`. Any thread. */
 HSAE_API hsae_status hsae_device_try(hsae_context *context, const char *id, bool again);
 
-/* What a program that hsae_context_params.program names does with its words after "__probe". Loads drivers, which may crash or never come
- * back: the program does nothing else, in a process of its own. *answer is one line to be printed on standard output; free with hsae_free.
- * ERROR_ARGUMENT: the words are of another version of the library. */
+/* The work of the program that hsae_context_params.program names: `words` [count] are its arguments after "__probe". It loads drivers,
+ * which may crash or hang, so the program does nothing else. *answer is one line to print on standard output; free with hsae_free.
+ * ERROR_ARGUMENT: the words come from another version of the library. */
 HSAE_API hsae_status hsae_device_probe(size_t count, char *const *words, char **answer);
 
 #ifdef __cplusplus

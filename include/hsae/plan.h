@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a training run takes of memory, told without taking it. */
+/* The memory that a training run would take, buffer by buffer, before it is taken. It answers whether a configuration fits on a device, and
+ * which batch or levels would (`hsae train --dry-run`). */
 #ifndef HSAE_PLAN_H
 #define HSAE_PLAN_H
 
@@ -14,29 +15,29 @@ extern "C" {
 /* All buffers of one name. */
 typedef struct hsae_plan_row {
     char label[48];
-    uint32_t buffers;     /* at the same time */
-    uint64_t bytes;       /* of all of them */
+    uint32_t buffers;     /* number of them, at the same time */
+    uint64_t bytes;       /* sum over them */
     bool allocated_later; /* only for an update of the tree, or once features have died */
-    bool host;            /* not on the device: in host memory, or seen by both */
+    bool host;            /* in host memory, or seen by host and device; not in the device's own */
 } hsae_plan_row;
 
 typedef struct hsae_memory_plan {
     hsae_plan_row *rows; /* [row_count], in the order in which they are made */
     size_t row_count;
-    uint64_t initial_bytes;   /* on the device, from the first step on; lists may grow where more features are active than was asked for */
-    uint64_t peak_bytes;      /* with what comes later, were all features of a level dead; 0 where it does not fit */
-    uint64_t host_bytes;      /* of the trainer and of reading the data, beyond what the driver and the process itself take */
+    uint64_t initial_bytes;   /* on the device at the first step; lists grow where more features are active than expected */
+    uint64_t peak_bytes;      /* with the rows that are allocated later, if all features of a level were dead; 0 where it does not fit */
+    uint64_t host_bytes;      /* of the trainer and of reading the data; the driver and the process itself come on top */
     uint64_t available_bytes; /* the device's memory; other programs may hold some of it */
-    bool fits;                /* initial_bytes, within the device's limits */
-    uint32_t fitting_batch;   /* where it does not: the largest batch, halved from config's, that does; 0: none */
-    uint32_t fitting_levels[HSAE_MAX_LEVELS]; /* or, with config's batch, the largest levels, all halved from config's, that do; 0: none */
-    bool needs_both;                          /* neither does alone: that batch with these levels */
+    bool fits;                /* whether initial_bytes are within the device's limits */
+    /* Where it does not fit, what would: */
+    uint32_t fitting_batch;                   /* the largest batch, config's halved again and again; 0: none */
+    uint32_t fitting_levels[HSAE_MAX_LEVELS]; /* the largest levels with config's batch, all halved again and again; 0: none */
+    bool needs_both;                          /* only fitting_batch together with fitting_levels fits */
 } hsae_memory_plan;
 
-/* The plan of a new run on the device, on a data set, or (NULL) on rows in memory of `dim` numbers. Makes every buffer that a trainer
- * makes, but on a stand-in of the device that keeps nothing. ERROR_CONFIG: the configuration is not valid. That it does not fit is no
- * error: fits is false, and the reason is logged as the error that it would be. Free with hsae_memory_plan_free. Thread-safety: as any use
- * of the device. */
+/* The plan of a new run on the device: on a data set or, where `dataset` is NULL, on rows in memory of width `dim`. A dry run: the
+ * trainer's own allocations on a null device that records sizes. That a run does not fit is no error: `fits` is false, and the reason is
+ * logged. ERROR_CONFIG: the configuration is not valid. Free with hsae_memory_plan_free. One thread at a time uses the device. */
 HSAE_API hsae_status hsae_memory_plan_make(const hsae_device *device, const hsae_config *config, const hsae_dataset *dataset, uint32_t dim,
                                            hsae_memory_plan **out);
 /* Sets *plan to NULL; takes NULL. */

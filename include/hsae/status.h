@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Status codes, logging and the context.
+/* Errors, the log, and the context that every program makes first.
  *
- * Pointers must not be NULL unless the function says that they may: a function that returns a status gives ERROR_ARGUMENT and names the
- * argument, any other gives 0, NULL or nothing.
+ * Every function that can fail returns an hsae_status. One message at HSAE_LOG_ERROR to the context's log callback says what went wrong,
+ * where, and what to do about it. The library never prints, exits or aborts.
  *
- * Every function of the library that can fail returns an hsae_status. What went wrong, where, and what to do about it is one
- * message at HSAE_LOG_ERROR to the context's log callback. The library never prints, exits or aborts. */
+ * Pointers must not be NULL unless the function says that they may. A function that returns a status gives ERROR_ARGUMENT and names the
+ * argument; any other gives 0, NULL or nothing. */
 #ifndef HSAE_STATUS_H
 #define HSAE_STATUS_H
 
@@ -60,7 +60,7 @@ typedef enum hsae_log_level { HSAE_LOG_ERROR, HSAE_LOG_WARNING, HSAE_LOG_INFO, H
 /* `message` is one line without a newline, valid during the call. May be called from any thread that is inside a library function. */
 typedef void (*hsae_log_fn)(void *user, hsae_log_level level, const char *message);
 
-/* Where the library's text goes and where it may keep compiled kernels. Zero-initialise, set what differs. */
+/* Parameters of a context. Zero-initialise, set what differs. */
 typedef struct hsae_context_params {
     hsae_log_fn log; /* NULL: messages are dropped */
     void *log_user;  /* first argument of `log` */
@@ -75,13 +75,13 @@ typedef struct hsae_context_params {
      * POCL_CACHE_DIR where PoCL could not write its own, OCL_ICD_VENDORS and VK_DRIVER_FILES where a driver is left out. So list or open
      * devices first while no other thread reads the environment. NULL: drivers are loaded untried. Copied. */
     const char *program;
-    /* Asked some times a second while a driver is being tried: true ends that with HSAE_CANCELLED. NULL: never. */
+    /* Called several times a second while a driver is being tried: true ends that with HSAE_CANCELLED. NULL: never. */
     bool (*stop)(void *user);
     void *stop_user; /* argument of `stop` */
 } hsae_context_params;
 
-/* Everything else hangs on a context. Immutable after creation, so any number of threads may share one. It must outlive all objects made
- * from it. */
+/* Where the library logs and keeps compiled kernels. Every other object is made from a context, which must outlive it. It does not change
+ * after creation: any number of threads may share one. */
 typedef struct hsae_context hsae_context;
 
 /* `params` NULL is all zero. Fails with ERROR_MEMORY only. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* safetensors files: reading any, writing one. Encoded features, reconstructions and everything else that is neither a data set nor a
- * model (those have functions of their own: data.h, model.h). */
+/* Files of named tensors (safetensors), and outputs that appear whole. For encoded features, reconstructions and anything else that is
+ * neither a data set (data.h) nor a model (model.h). */
 #ifndef HSAE_TENSOR_FILE_H
 #define HSAE_TENSOR_FILE_H
 
@@ -32,11 +32,11 @@ typedef struct hsae_tensor {
     uint64_t shape[HSAE_TENSOR_RANK];
     uint64_t count; /* elements, product of the shape; 1 for rank 0 */
     uint64_t bytes;
-    uint64_t offset; /* in the file, of the first of its bytes, which are little endian */
+    uint64_t offset; /* of its first byte in the file; numbers are little endian */
 } hsae_tensor;
 
-/* Immutable after opening: any number of threads may read it. The header is in memory, tensors are read from the file when they are asked
- * for; a file that is cut meanwhile makes hsae_tensor_read fail. */
+/* An open file. Any number of threads may read it. The header is in memory; hsae_tensor_read reads tensors from the file, and fails if the
+ * file was cut meanwhile. */
 typedef struct hsae_tensor_file hsae_tensor_file;
 
 /* Checks the whole header: no tensor reaches outside the file, overlaps another or leaves a hole. ERROR_FILE, ERROR_FORMAT. */
@@ -45,15 +45,15 @@ HSAE_API hsae_status hsae_tensor_file_open(hsae_context *context, const char *pa
 HSAE_API void hsae_tensor_file_close(hsae_tensor_file **file);
 
 HSAE_API size_t hsae_tensor_file_count(const hsae_tensor_file *file);
-/* index < count; in the order in which the tensors lie in the file. */
+/* index < count, in the order of the file. */
 HSAE_API const hsae_tensor *hsae_tensor_file_at(const hsae_tensor_file *file, size_t index);
 /* NULL: there is none of that name. */
 HSAE_API const hsae_tensor *hsae_tensor_file_find(const hsae_tensor_file *file, const char *name);
 /* A value of the file's metadata; NULL: there is no such key. */
 HSAE_API const char *hsae_tensor_file_metadata(const hsae_tensor_file *file, const char *key);
 
-/* Elements first .. first + count - 1 of a tensor of `file`: F32, F16 and BF16 as float, I32 as int32_t, I64 as int64_t. ERROR_ARGUMENT
- * where they reach beyond the tensor or its type is OTHER; ERROR_FILE where the file cannot be read or was cut. */
+/* Elements first .. first + count - 1 of a tensor of `file` to out [count]: F32, F16 and BF16 as float, I32 as int32_t, I64 as int64_t.
+ * ERROR_ARGUMENT: they reach beyond the tensor, or its type is OTHER. ERROR_FILE: the file cannot be read or was cut. */
 HSAE_API hsae_status hsae_tensor_read(const hsae_tensor_file *file, const hsae_tensor *tensor, uint64_t first, size_t count, void *out);
 
 typedef struct hsae_metadata {
@@ -67,34 +67,35 @@ typedef struct hsae_new_tensor {
     uint32_t rank;
     uint64_t shape[HSAE_TENSOR_RANK];
     const void *data; /* all elements, in the machine's byte order; NULL: ask `next` */
-    /* Puts the next `count` elements to `out`; called until the tensor is complete. A status other than OK ends the writing with it. */
+    /* Writes the next `count` elements to `out`; called until the tensor is complete. A status other than OK ends the writing with it. */
     hsae_status (*next)(void *user, size_t count, void *out);
     void *user;
 } hsae_new_tensor;
 
-/* Writes beside `path`, syncs, renames: an old file stays whole until the new one is. Same input, same bytes: the tensors lie by falling
- * size of their type, then by name, and are asked for in that order. Names must differ. `metadata` may be NULL where the count is 0. */
+/* Writes a file that appears whole: it is written beside `path`, synced and renamed. The same input gives the same bytes: tensors are
+ * ordered by falling size of their type, then by name, and `next` is called in that order. Names must differ. `metadata` may be NULL where
+ * its count is 0. ERROR_FILE, or the status of `next`: the old file is as it was. Any thread. */
 HSAE_API hsae_status hsae_tensor_file_write(hsae_context *context, const char *path, const hsae_metadata *metadata, size_t metadata_count,
                                             const hsae_new_tensor *tensors, size_t tensor_count);
 
-/* A new file that becomes `path` when it is committed. Until then it lies beside it under a name that no other process has, and whatever is
- * at `path` stays whole: of two writers at once, each leaves a whole file, and the last one's stays. A symbolic link at `path` is followed
- * to what it leads to. Not thread-safe: one thread at a time writes to an output. */
+/* A new file that becomes `path` when it is committed. Until then it is beside `path`, under a name that no other process has, and the old
+ * file stays whole. Of two writers at once each leaves a whole file, and the last one's stays. A symbolic link at `path` is followed to its
+ * target. One thread at a time writes to an output. */
 typedef struct hsae_output hsae_output;
 
-/* ERROR_FILE where it cannot be made, or there is something at `path` that is no regular file; errno says why. `context` NULL: nothing is
- * logged. Free it by hsae_output_commit or hsae_output_discard. */
+/* ERROR_FILE: the file cannot be made, or what is at `path` is no regular file; errno says why. `context` NULL: nothing is logged. Ends
+ * with hsae_output_commit or hsae_output_discard. */
 HSAE_API hsae_status hsae_output_open(const hsae_context *context, const char *path, hsae_output **out);
-/* The stream to be written to (binary), which belongs to the output: do not close it. Errors of writing show on commit. */
+/* The binary stream to write to. It belongs to the output: do not close it. Errors of writing show on commit. */
 HSAE_API FILE *hsae_output_stream(hsae_output *output);
-/* Writes what is left, syncs, renames, syncs the folder. *output is NULL afterwards. ERROR_FILE, and errno, where any of it, or any writing
- * before, failed: nothing is left but what was at the path. */
+/* Flushes, syncs, renames, syncs the folder. *output is NULL afterwards. ERROR_FILE, and errno: this or an earlier write failed; the old
+ * file is as it was, the new one is removed. */
 HSAE_API hsae_status hsae_output_commit(hsae_output **output);
 /* Removes what was written, and sets *output to NULL; takes NULL. */
 HSAE_API void hsae_output_discard(hsae_output **output);
-/* For a process that ends at once (_Exit) while other threads may be writing: removes the temporary files of all outputs that are open,
- * those of models, checkpoints and tensor files included. From then on whoever opens, commits or discards an output waits until the process
- * ends. Any thread, but not from a signal handler; once. A file system that hangs delays it by one second at most. */
+/* For a process that is about to end with _Exit while other threads may be writing: removes the temporary files of all open outputs, those
+ * of models, checkpoints and tensor files included. Threads that open, commit or discard an output from then on wait until the process
+ * ends. Call it once, from any thread, but not from a signal handler. A file system that hangs delays it by one second at most. */
 HSAE_API void hsae_outputs_abandon(void);
 
 /* Removes the temporary files of writers of this library (of models, checkpoints, tensor files and other outputs) that were killed at work

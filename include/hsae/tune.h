@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Tuning: finds the fastest way to run each kernel on a device, and keeps it for later runs.
+/* Tuning: finds the fastest shape of each kernel on a device, and keeps it for later runs. A shape is the work-items of a group, the
+ * vectors that a work-item holds, their width, and encode's tile.
  *
- * What is found is a file of JSON: for each device (its name, driver, backend and type must be the same) the shapes of some kernels:
- * work-items in a group, vectors that a work-item holds, their width, encode's tile. Everything that is made on a device later uses them,
- * in this process and in others. Kernels that the file does not name, and devices that it does not, have built-in shapes by class of
- * device (CPU, software Vulkan, GPU) and maker.
+ * Shapes are kept in a JSON file, by device: name, driver, backend and type must be the same. Trainers, sessions and benchmarks that are
+ * made later on the device use them, in this and other processes. Kernels and devices that the file does not name have built-in shapes by
+ * class of device (CPU, software Vulkan, GPU) and maker.
  *
- * The file: $HSAE_TUNING if set ("off": none), else "tuning.json" in the folder of compiled kernels (hsae_context_params.cache_dir). It is
- * read when the first trainer, session or benchmark is made on a device; which one was used is in the log (debug). Whatever is wrong with
- * it is a warning that says what and where: a file that is not JSON is ignored as a whole, an entry that names no kernel, lacks a field or
- * has a shape that tuning could not have chosen on this device is ignored alone.
+ * The file is that of the setting TUNING ($HSAE_TUNING; "off": none), else "tuning.json" in the folder of compiled kernels
+ * (hsae_context_params.cache_dir). It is read when the first trainer, session or benchmark is made on a device; the log names it (debug).
+ * Faults in it are warnings that say what and where. A file that is not JSON is ignored. So is an entry that names no kernel, lacks a
+ * field, or has a shape that tuning could not have chosen on this device; other entries hold.
  *
- * Shapes set the order in which numbers are added up, so they are part of what makes a run repeatable: same library, device, driver, seed,
- * data and tuning file give the same bits. A run that is to be resumed with the same bits needs the file that it was started with; copy it
- * and set HSAE_TUNING, or set it to "off" for both parts. */
+ * Shapes set the order in which numbers are added. So the same bits need the same tuning file, besides library, device, driver, seed and
+ * data. To resume a run with the same bits, copy the file that it started with and set HSAE_TUNING, or set it to "off" for both parts. */
 #ifndef HSAE_TUNE_H
 #define HSAE_TUNE_H
 
@@ -23,32 +22,31 @@
 extern "C" {
 #endif
 
-/* How the search goes. Every kernel that takes a noticeable part of a training step is tried at one shape after the other, the nearest to
- * the best so far first. A shape must first prove itself: a few steps of a small model with everything switched on, trained with it from
- * the same seed, must agree with the reference device and with the device's own default within what rounding may do. Then it is timed
- * within real steps (bench.h: made-up data, timed launches, the least of several). The fastest ones run against the default once more,
- * several rounds in turn; one that is not faster in every round, and by HSAE_TUNE_GAIN and a thousandth of the step, is not worth other
- * bits. */
+/* The search. Kernels that take a noticeable part of a training step are tried at one shape after the other, the nearest to the best so far
+ * first. A shape is timed only after it proved right: a small model with everything switched on is trained with it for a few steps, and
+ * must agree with the reference device and with the device's default shapes within what rounding may do. It is timed within real steps
+ * (bench.h: made-up data, the least of several times). The fastest shapes then run against the default, several rounds in turn. A shape is
+ * chosen where it is faster in every round, by the share HSAE_TUNE_GAIN of the kernel's time and by a thousandth of the step. */
 #define HSAE_TUNE_GAIN 0.03
 
 struct hsae_tune_kernel;
 typedef struct hsae_tune_params {
     hsae_bench_params work; /* hsae_bench_preset: dim, config and steps (in a timed block) count */
     const char *kernel;     /* only this one, however small; NULL: all */
-    double seconds;         /* for the search; larger parts of the step get more of it; 0: 240 */
-    /* Called often with what is being done; false stops with CANCELLED, and the device's tuning is what it was. May be NULL. */
+    double seconds;         /* length of the search, shared by the kernels according to their time in a step; 0: 240 */
+    /* Called often with what is being done; false stops with CANCELLED, and the device's tuning stays as it was. May be NULL. */
     bool (*progress)(void *user, const char *what);
     /* Called when the search of a kernel is done. May be NULL. */
     void (*kernel_done)(void *user, const struct hsae_tune_kernel *kernel);
     void *user;
 } hsae_tune_params;
 
-/* Of one kernel: seconds of all its launches in a step. */
+/* The outcome for one kernel. Seconds are those of all its launches in a step. */
 typedef struct hsae_tune_kernel {
     const char *name;                      /* static */
-    double default_seconds, tuned_seconds; /* the same where the default stays */
+    double default_seconds, tuned_seconds; /* equal where the default stays */
     uint32_t shapes;                       /* in the search space, the default included */
-    uint32_t tried, rejected;              /* of them: compared with the reference; did not match or cannot run */
+    uint32_t tried, rejected;              /* shapes compared with the reference; those that did not match or cannot run */
     bool changed;
     char default_shape[96], shape[96]; /* as text */
 } hsae_tune_kernel;
@@ -56,21 +54,22 @@ typedef struct hsae_tune_kernel {
 typedef struct hsae_tune_result {
     uint32_t kernel_count;
     hsae_tune_kernel kernels[HSAE_BENCH_KERNELS];
-    double default_step, tuned_step; /* seconds of whole steps: lowest of several blocks, in turn, with all defaults and with all that is
-                                        tuned, what the file said of other kernels included */
-    double seconds;                  /* that it took */
-    bool complete;                   /* every shape of these kernels was tried */
+    /* Seconds of whole steps with all defaults, and with all tuned shapes, those of the file for other kernels included: the lowest of
+     * several blocks, in turn. */
+    double default_step, tuned_step;
+    double seconds; /* length of the search */
+    bool complete;  /* every shape of these kernels was tried */
 } hsae_tune_result;
 
-/* Searches. Nothing else may be on the device. Afterwards the device uses what was found; hsae_tune_save keeps it. ERROR_UNSUPPORTED on the
- * reference device, ERROR_DRIVER where the device's defaults do not match the reference. */
+/* Searches. Nothing else may use the device meanwhile. Afterwards the device uses what was found; hsae_tune_save keeps it.
+ * ERROR_UNSUPPORTED: it is the reference device. ERROR_DRIVER: the device's default shapes do not match the reference. CANCELLED. */
 HSAE_API hsae_status hsae_tune(hsae_device *device, const hsae_tune_params *params, hsae_tune_result *out);
 
-/* Writes the device's tuning to `path` (NULL: hsae_tune_path; its folder is made), beside what it holds of other devices. `result`: its
- * times go with it; may be NULL. */
+/* Writes the device's tuning to `path` (NULL: hsae_tune_path; its folder is made); entries of other devices in the file stay. The times of
+ * `result` (may be NULL) are written, too. ERROR_FILE. */
 HSAE_API hsae_status hsae_tune_save(hsae_device *device, const hsae_tune_result *result, const char *path);
 
-/* The file that is read, and written by default: free with hsae_free; NULL: there is none, or no memory. */
+/* Path of the file that is read, and written by default; free with hsae_free. NULL: there is none, or no memory. */
 HSAE_API char *hsae_tune_path(hsae_context *context);
 
 #ifdef __cplusplus
