@@ -3,7 +3,7 @@
  * of rows (kernels/args.h: COLUMN_LANES). */
 KERNEL(bias)
     u32 width = p.stride / VW, share = COLUMN_LANES(WG) * COLS, shares = (width + share - 1u) / share, nth = GROUP / shares;
-    if (nth >= p.count || control[CONTROL_HALT] != 0u)
+    if (nth >= p.count || step_state[STATE_HALT] != 0u)
         return;
     u32 team = LANE / COLUMN_LANES(WG), lane = LANE - team * COLUMN_LANES(WG);
     u32 column = (GROUP - nth * shares) * share + lane * COLS, first = p.row + nth * p.padded;
@@ -15,7 +15,7 @@ KERNEL(bias)
             if (column + k < width)
                 sum[k] += residual[(first + b) * width + column + k];
     FOLD_TEAMS()
-    f32 rate = bits_f32(control[CONTROL_RATE]), correction = bits_f32(control[CONTROL_CORRECTION]);
+    f32 rate = bits_f32(step_state[STATE_RATE]), correction = bits_f32(step_state[STATE_CORRECTION]);
     for (u32 k = 0u; k < COLS; k++)
         if (team == 0u && column + k < width) {
             u32 c = (p.level + nth) * width + column + k;

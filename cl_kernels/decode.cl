@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Pairs are taken PAIRS at a time; those that do not count have weight 0. */
+/* Pairs are taken PAIRS_PER_PASS at a time; those that do not count have weight 0. */
 #define ADD_ROW acc[k] = fma_vf(splat(a[j]), FETCH(D, range[j], at[j] + c), acc[k])
 /* Residual R = c + sum a_i D_i - x of some levels, with perturbation: swapped features are left out and their children stand in. One work-group a
  * level, column slice and sample; the sample is fast, so that the slice of D stays in cache. loss: f32 [L][slices][padded], the slice's |R|^2. */
 KERNEL(decode)
     u32 turn = GROUP / p.rows, b = GROUP - turn * p.rows, nth = turn / p.slices, slice = turn - nth * p.slices, level = p.level + nth;
-    if (nth >= p.count || control[CONTROL_HALT] != 0u)
+    if (nth >= p.count || step_state[STATE_HALT] != 0u)
         return;
     u32 width = p.stride / VW, share = (p.stride / 16u + p.slices - 1u) / p.slices * (16u / VW);
     u32 first = slice * share, end = min(first + share, width);
@@ -16,10 +16,10 @@ KERNEL(decode)
         EACH_COLUMN(column, end, acc[k] = bias[center + c] - x[line + c])
         for (u32 l = level; l < min(level + 2u, p.levels); l++) {
             u32 list = l * p.rows + b, stop = sample_starts[list + 1u];
-            for (u32 q = sample_starts[list]; q < stop; q += PAIRS) {
-                u32 range[PAIRS];
-                idx at[PAIRS];
-                f32 a[PAIRS];
+            for (u32 q = sample_starts[list]; q < stop; q += PAIRS_PER_PASS) {
+                u32 range[PAIRS_PER_PASS];
+                idx at[PAIRS_PER_PASS];
+                f32 a[PAIRS_PER_PASS];
                 EACH_PAIR(u32 here = min(q + j, stop - 1u); u32 flag = flags[samples[2u * here]]; u32 row = FLAG_ROW(flag);
                           bool counts = l == level ? (flag & FLAG_SWAPPED) == 0u : (flag & FLAG_PARENT_SWAPPED) != 0u;
                           a[j] = counts && q + j < stop ? bits_f32(samples[2u * here + 1u]) : 0.0f;
@@ -32,7 +32,7 @@ KERNEL(decode)
         }
         EACH_COLUMN(column, end, residual[home + c] = acc[k]; squares = fma_vf(acc[k], acc[k], squares))
     }
-    WG_SUM(part, sum_vf(squares));
+    WG_SUM(partial, sum_vf(squares));
     if (LANE == 0u)
-        loss[(level * p.slices + slice) * p.padded + b] = part[0];
+        loss[(level * p.slices + slice) * p.padded + b] = partial[0];
 END

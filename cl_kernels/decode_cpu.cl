@@ -3,7 +3,7 @@
  * nothing but the question. */
 CPU_KERNEL(decode)
     u32 turn = GROUP / p.rows, b = GROUP - turn * p.rows, nth = turn / p.slices, slice = turn - nth * p.slices, level = p.level + nth;
-    if (nth >= p.count || control[CONTROL_HALT] != 0u)
+    if (nth >= p.count || step_state[STATE_HALT] != 0u)
         return;
     u32 width = p.stride / VW, share = (p.stride / 16u + p.slices - 1u) / p.slices * (16u / VW);
     u32 first = slice * share, end = min(first + share, width);

@@ -84,9 +84,9 @@ KERNEL(encode)
     u32 mark[ENCODE_VECTORS * ENCODE_MARKS];
     UNROLL for (u32 v = 0u; v < ENCODE_VECTORS * ENCODE_MARKS; v++) mark[v] = 0u;
     UNROLL for (u32 f = 0u; f < COLS; f++) {
-        u32 feature = (p.first + min(tile + f * ENCODE_LANES_F + lane_f, p.count - 1u)) * TABLE_WORDS;
-        vf bias = splat(bits_f32(table[feature + TABLE_BIAS]));
-        f32 cut = bits_f32(table[feature + TABLE_CUT]);
+        u32 feature = (p.first + min(tile + f * ENCODE_LANES_F + lane_f, p.count - 1u)) * SCALAR_WORDS;
+        vf bias = splat(bits_f32(feature_scalars[feature + SCALAR_BIAS]));
+        f32 cut = bits_f32(feature_scalars[feature + SCALAR_CUT]);
         UNROLL for (u32 v = 0u; v < ENCODE_VECTORS; v++) {
             u32 b = (word * VECTORS_PER_WORD + v * ENCODE_LANES_S + lane_s) * VW, left = p.rows - min(b, p.rows);
             u32 valid = left >= VW ? (1u << VW) - 1u : (1u << left) - 1u;

@@ -34,9 +34,9 @@ CPU_KERNEL(encode)
     for (u32 f = 0u; f < COLS; f++) {
         u32 r = tile + f;
         if (r < p.count) {
-            u32 feature = (p.first + r) * TABLE_WORDS;
-            vf bias = splat(bits_f32(table[feature + TABLE_BIAS]));
-            f32 cut = bits_f32(table[feature + TABLE_CUT]);
+            u32 feature = (p.first + r) * SCALAR_WORDS;
+            vf bias = splat(bits_f32(feature_scalars[feature + SCALAR_BIAS]));
+            f32 cut = bits_f32(feature_scalars[feature + SCALAR_CUT]);
             u32 word = 0u;
 #pragma unroll
             for (u32 v = 0u; v < VECTORS_PER_WORD; v++) {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The structural constraint's scalars of each pair (kernels/args.h: kin). The lists of a sample are in rank order at every level, so children of
+/* The structural constraint's scalars of each pair (kernels/args.h: pair_terms). The lists of a sample are in rank order at every level, so children of
  * one parent are adjacent and parents come in the same order as their families: one merge. A team a list (level, sample), which takes its pairs in turn; alone, a
  * work-item walks along the lists, a team halves them. */
 #define RANK_OF(q) tree[samples[2u * (q)] * TREE_WORDS + TREE_RANK]
@@ -20,7 +20,7 @@
 
 KERNEL(family)
     u32 team = LANE / TEAM, member = LANE - team * TEAM, list = GROUP * TEAMS + team;
-    if (team >= TEAMS || list >= p.levels * p.rows || control[CONTROL_HALT] != 0u)
+    if (team >= TEAMS || list >= p.levels * p.rows || step_state[STATE_HALT] != 0u)
         return;
     u32 begin = sample_starts[list], end = sample_starts[list + 1u];
     u32 up = list >= p.rows ? sample_starts[list - p.rows] : 0u, up_end = list >= p.rows ? sample_starts[list - p.rows + 1u] : 0u;
@@ -32,7 +32,7 @@ KERNEL(family)
     u32 family_parent = NONE, family_first = begin, family_end = begin;
     f32 parent_act = 0.0f;
     for (u32 q = begin + member; q < end; q += TEAM) {
-        u32 feature = samples[2u * q], node = feature * TREE_WORDS, at = positions[q] * KIN_WORDS;
+        u32 feature = samples[2u * q], node = feature * TREE_WORDS, at = positions[q] * PAIR_WORDS;
         f32 a = bits_f32(samples[2u * q + 1u]), own = 0.0f, parent_side = 0.0f;
         if (tree[node + TREE_CHILD_COUNT] != 0u) {
             u32 rank = tree[node + TREE_CHILD_FIRST], rank_end = rank + tree[node + TREE_CHILD_COUNT];
@@ -61,10 +61,10 @@ KERNEL(family)
         }
         if (parent != NONE)
             parent_side = parent_act * dots[feature] - a;
-        kin[at + KIN_OWN] = bits_u32(own);
-        kin[at + KIN_PARENT] = bits_u32(parent_side);
-        kin[at + KIN_PARENT_ACT] = bits_u32(parent_act);
-        kin[at + KIN_FIRST] = parent != NONE ? family_first : 0u;
-        kin[at + KIN_END] = parent != NONE ? family_end : 0u;
+        pair_terms[at + PAIR_OWN] = bits_u32(own);
+        pair_terms[at + PAIR_PARENT] = bits_u32(parent_side);
+        pair_terms[at + PAIR_PARENT_ACT] = bits_u32(parent_act);
+        pair_terms[at + PAIR_FIRST] = parent != NONE ? family_first : 0u;
+        pair_terms[at + PAIR_END] = parent != NONE ? family_end : 0u;
     }
 END

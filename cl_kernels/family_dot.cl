@@ -12,7 +12,7 @@ KERNEL(family_dot)
         idx at = IN_RANGE(row, range) * width, other_at = IN_RANGE(other, other_range) * width;
         DOT(sum, width, FETCH(D, range, at + c), FETCH(D, other_range, other_at + c))
     }
-    WG_SUM(part, sum_vf(sum));
+    WG_SUM(partial, sum_vf(sum));
     if (LANE == 0u)
-        dots[child] = part[0];
+        dots[child] = partial[0];
 END

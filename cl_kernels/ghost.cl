@@ -3,20 +3,20 @@
  * `ghost`; alpha is 0 where |y|^2 is no normal number, as where all p are far below 0. losses: f32 [padded][2] = |v|^2, alpha. One
  * work-group a sample. */
 KERNEL(ghost)
-    u32 b = GROUP, dead = control[CONTROL_LEVELS + p.level * CONTROL_LEVEL_WORDS + CONTROL_DEAD];
-    if (b >= p.rows || control[CONTROL_HALT] != 0u || dead == 0u)
+    u32 b = GROUP, dead = step_state[STATE_LEVELS + p.level * STATE_LEVEL_WORDS + STATE_DEAD];
+    if (b >= p.rows || step_state[STATE_HALT] != 0u || dead == 0u)
         return;
     u32 width = p.stride / VW, line = b * width, own = (p.row + b) * width;
     for (u32 c = LANE; c < width; c += WG)
         ghost[line + c] = splat(0.0f);
     for (u32 k = 0u; k < dead; k++) {
-        u32 feature = control[CONTROL_DEAD_LIST + p.first + k];
+        u32 feature = step_state[STATE_DEAD_LIST + p.first + k];
         u32 range = RANGE_OF(feature), at = IN_RANGE(feature, range) * width;
         vf sum = splat(0.0f);
         for (u32 c = LANE; c < width; c += WG)
             sum = fma_vf(FETCH(E, range, at + c), x[line + c], sum);
-        WG_SUM(part, sum_vf(sum));
-        f32 g = exp_f32(min_f32(part[0] + bits_f32(table[feature * TABLE_WORDS + TABLE_BIAS]), 10.0f));
+        WG_SUM(partial, sum_vf(sum));
+        f32 g = exp_f32(min_f32(partial[0] + bits_f32(feature_scalars[feature * SCALAR_WORDS + SCALAR_BIAS]), 10.0f));
         u32 row = FLAG_ROW(flags[feature]);
         range = RANGE_OF(row);
         at = IN_RANGE(row, range) * width;
@@ -28,19 +28,19 @@ KERNEL(ghost)
         norm = fma_vf(ghost[line + c], ghost[line + c], norm);
         target = fma_vf(residual[own + c], residual[own + c], target);
     }
-    WG_SUM(part, sum_vf(norm));
-    f32 y_squares = part[0];
-    WG_SUM(part, sum_vf(target));
-    f32 alpha = y_squares >= 1.17549435e-38f ? sqrt_f32(part[0]) / (2.0f * sqrt_f32(y_squares)) : 0.0f;
+    WG_SUM(partial, sum_vf(norm));
+    f32 y_squares = partial[0];
+    WG_SUM(partial, sum_vf(target));
+    f32 alpha = y_squares >= 1.17549435e-38f ? sqrt_f32(partial[0]) / (2.0f * sqrt_f32(y_squares)) : 0.0f;
     vf loss = splat(0.0f);
     for (u32 c = LANE; c < width; c += WG) {
         vf v = fma_vf(splat(alpha), ghost[line + c], residual[own + c]);
         ghost[line + c] = v;
         loss = fma_vf(v, v, loss);
     }
-    WG_SUM(part, sum_vf(loss));
+    WG_SUM(partial, sum_vf(loss));
     if (LANE == 0u) {
-        losses[2u * b] = part[0];
-        losses[2u * b + 1u] = alpha;
+        ghost_losses[2u * b] = partial[0];
+        ghost_losses[2u * b + 1u] = alpha;
     }
 END

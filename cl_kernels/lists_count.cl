@@ -5,7 +5,7 @@ KERNEL(lists_count)
     bool inside = team < TEAMS && r < p.count;
     for (u32 w = member; inside && w < p.words; w += TEAM)
         total += pop_count(bits[(p.first + r) * p.words + w]);
-    TEAM_SUM(part, total)
+    TEAM_SUM(partial, total)
     if (inside && member == 0u)
         counts[p.first + r] = total;
 END

@@ -10,15 +10,15 @@ KERNEL(lists_fill)
     if (TEAM > 1u) {
         for (u32 w = begin; w < stop; w++)
             total += pop_count(bits[feature * p.words + w]);
-        part[LANE] = total;
+        partial[LANE] = total;
         total = 0u;
         BARRIER();
         for (u32 k = LANE - member; k < LANE; k++)
-            at += part[k];
+            at += partial[k];
         BARRIER();
     }
-    u32 ring = (((control[CONTROL_STEP] - 1u) & 63u) * p.features + feature) * p.words;
-    f32 threshold = bits_f32(table[feature * TABLE_WORDS + TABLE_THRESHOLD]);
+    u32 ring = (((step_state[STATE_STEP] - 1u) & 63u) * p.features + feature) * p.words;
+    f32 threshold = bits_f32(feature_scalars[feature * SCALAR_WORDS + SCALAR_THRESHOLD]);
     for (u32 w = begin; w < stop; w++) {
         u32 word = bits[feature * p.words + w], fired = 0u;
         word_starts[feature * p.words + w] = at;
@@ -36,10 +36,10 @@ KERNEL(lists_fill)
             }
             at += 1u;
         }
-        if (p.history != 0u && control[CONTROL_HALT] == 0u)
+        if (p.history != 0u && step_state[STATE_HALT] == 0u)
             history[ring + w] = fired;
     }
-    TEAM_SUM(part, total)
+    TEAM_SUM(partial, total)
     if (inside && member == 0u)
         active_count[feature] = total;
 END

@@ -27,7 +27,7 @@ KERNEL(load)
             sum = fma_f32(value, value, sum);
         }
     }
-    WG_SUM(part, sum);
+    WG_SUM(partial, sum);
     if (LANE == 0u)
-        norms[GROUP] = part[0];
+        norms[GROUP] = partial[0];
 END

@@ -1,99 +1,102 @@
 /* SPDX-License-Identifier: MIT */
-/* The sums over a feature's pairs begin .. end - 1 for a block of columns, in ascending samples: the text of each kernel that makes such sums includes
- * this where dd (of D's gradient) and de (of E's) of the block from `column` on are zero. `residual` and `above` have their START. With the first block it
- * makes the pairs' scores, too, and the sums of scalars; a barrier is due after it, since later blocks read the scores from `kin`.
+/* The sums over a feature's pairs begin .. end - 1 for a block of columns, in ascending samples: the text of each kernel that makes such
+ * sums includes this where dd (of D's gradient) and de (of E's) of the block from `column` on are zero. `residual` and `above` have their
+ * START. With the first block it makes the pairs' scores, too, and the sums of scalars; a barrier is due after it, since later blocks read
+ * the scores from `pair_terms`.
  *
  * It uses, of the kernel that includes it:
- *   bindings   pairs, samples, flags, kin, D, x, residual, above
+ *   bindings   pairs, samples, flags, pair_terms, D, x, residual, above
  *   arguments  p.rho, p.bandwidth, and p.range_rows where D is in ranges
  *   feature    i; flag, its flags, and plain, true where perturbation plays no part; range and at, where its row of D is; threshold, lambda
  *   block      column; width of a row; begin, end
  *   sums       dd, de; radial, squares, bias_gradient, threshold_gradient, own_term, parent_term, product
- *   local      part, part1, part2, part3 */
+ *   local      partial, partial1, partial2, part3 */
 
 /* G, the residual that the feature answers to, where perturbation plays a part. */
-#define ANSWER(at)                                                                                                                    \
-    ((flag & FLAG_SWAPPED) != 0u ? ((flag & FLAG_PARENT_SWAPPED) != 0u ? FROM_START(above, at) : splat(0.0f))                         \
+#define TARGET_RESIDUAL(at)                                                                                   \
+    ((flag & FLAG_SWAPPED) != 0u ? ((flag & FLAG_PARENT_SWAPPED) != 0u ? FROM_START(above, at) : splat(0.0f)) \
                                  : FROM_START(residual, at) + FROM_START(above, at))
 /* array[at] = value, of an array that stays in registers. */
-#define INSERT(array, at, value) UNROLL for (u32 m = 0u; m < PAIRS; m++) array[m] = m == (at) ? (value) : array[m];
+#define INSERT(array, at, value) UNROLL for (u32 m = 0u; m < PAIRS_PER_PASS; m++) array[m] = m == (at) ? (value) : array[m];
 /* As EACH_COLUMN, but short: `statement` has enough to do to hide the question. */
-#define EACH_COLUMN_ONCE(column, statement)                                                                                           \
-    UNROLL for (u32 k = 0u; k < COLS; k++) {                                                                                          \
-        idx c = (column) + k * WG + LANE;                                                                                             \
-        if (c < width) {                                                                                                              \
-            statement;                                                                                                                \
-        }                                                                                                                             \
+#define EACH_COLUMN_CHECKED(column, statement) \
+    UNROLL for (u32 k = 0u; k < COLS; k++)     \
+    {                                          \
+        idx c = (column) + k * WG + LANE;      \
+        if (c < width) {                       \
+            statement;                         \
+        }                                      \
     }
-/* q[j] = the work-item's part of D_i . the residual of the j-th pair; on the way, the first block's columns of it, times a, onto the gradient. */
+/* q[j] = the work-item's part of D_i . the residual of the j-th pair; on the way, the first block's columns of it, times a, onto the
+ * gradient. */
 #define ADD_PRODUCT(m, element) q[j] = fma_f32(old.element, answer.element, q[j]);
-#define SCORE_PAIRS()                                                                                                                 \
-    {                                                                                                                                 \
-        EACH_COLUMN_ONCE(0u, vf old = FETCH(D, range, at + c);                                                                        \
-                         EACH_PAIR(vf answer = FROM_START(residual, line[j] + c); EACH_ELEMENT(ADD_PRODUCT)                           \
-                                   dd[k] = fma_vf(splat(a[j]), answer, dd[k])))                                                       \
-        for (idx rest = WG * COLS; rest < width; rest += WG * COLS)                                                                   \
-            EACH_COLUMN_ONCE(rest, vf old = FETCH(D, range, at + c);                                                                  \
-                             EACH_PAIR(vf answer = FROM_START(residual, line[j] + c); EACH_ELEMENT(ADD_PRODUCT)))                     \
+#define SCORE_PAIRS()                                                                                                \
+    {                                                                                                                \
+        EACH_COLUMN_CHECKED(0u, vf old = FETCH(D, range, at + c);                                                    \
+                            EACH_PAIR(vf answer = FROM_START(residual, line[j] + c);                                 \
+                                      EACH_ELEMENT(ADD_PRODUCT) dd[k] = fma_vf(splat(a[j]), answer, dd[k])))         \
+        for (idx rest = WG * COLS; rest < width; rest += WG * COLS)                                                  \
+            EACH_COLUMN_CHECKED(rest, vf old = FETCH(D, range, at + c);                                              \
+                                EACH_PAIR(vf answer = FROM_START(residual, line[j] + c); EACH_ELEMENT(ADD_PRODUCT))) \
     }
-#define ADD_PAIRS(weight, term, to) EACH_COLUMN_ONCE(column, EACH_PAIR(to[k] = fma_vf(splat(weight), term, to[k])))
+#define ADD_PAIRS(weight, term, to) EACH_COLUMN_CHECKED(column, EACH_PAIR(to[k] = fma_vf(splat(weight), term, to[k])))
 /* sum[j] over the work-group, to all work-items. */
-#define SUM_PAIRS(sum)                                                                                                                \
-    LOCAL_BARRIER();                                                                                                                  \
-    part[LANE] = sum[0], part1[LANE] = sum[1], part2[LANE] = sum[2], part3[LANE] = sum[3];                                            \
-    LOCAL_BARRIER();                                                                                                                  \
-    for (u32 stride = WG / 2u; stride > 0u; stride /= 2u) {                                                                           \
-        if (LANE < stride) {                                                                                                          \
-            part[LANE] += part[LANE + stride];                                                                                        \
-            part1[LANE] += part1[LANE + stride];                                                                                      \
-            part2[LANE] += part2[LANE + stride];                                                                                      \
-            part3[LANE] += part3[LANE + stride];                                                                                      \
-        }                                                                                                                             \
-        LOCAL_BARRIER();                                                                                                              \
-    }                                                                                                                                 \
-    sum[0] = part[0], sum[1] = part1[0], sum[2] = part2[0], sum[3] = part3[0];
+#define SUM_PAIRS(sum)                                                                                 \
+    LOCAL_BARRIER();                                                                                   \
+    partial[LANE] = sum[0], partial1[LANE] = sum[1], partial2[LANE] = sum[2], partial3[LANE] = sum[3]; \
+    LOCAL_BARRIER();                                                                                   \
+    for (u32 stride = WG / 2u; stride > 0u; stride /= 2u) {                                            \
+        if (LANE < stride) {                                                                           \
+            partial[LANE] += partial[LANE + stride];                                                   \
+            partial1[LANE] += partial1[LANE + stride];                                                 \
+            partial2[LANE] += partial2[LANE + stride];                                                 \
+            partial3[LANE] += partial3[LANE + stride];                                                 \
+        }                                                                                              \
+        LOCAL_BARRIER();                                                                               \
+    }                                                                                                  \
+    sum[0] = partial[0], sum[1] = partial1[0], sum[2] = partial2[0], sum[3] = partial3[0];
 /* SCORE_PAIRS of one row, whose vector c is `term`: sum is the work-item's part. */
-#define SCORE_ROW(sum, term, weight)                                                                                                  \
-    {                                                                                                                                 \
-        vf chain = splat(0.0f);                                                                                                       \
-        EACH_COLUMN_ONCE(0u, vf row_part = term; chain = fma_vf(FETCH(D, range, at + c), row_part, chain);                            \
-                         dd[k] = fma_vf(splat(weight), row_part, dd[k]))                                                              \
-        for (idx rest = WG * COLS; rest < width; rest += WG * COLS)                                                                   \
-            EACH_COLUMN_ONCE(rest, chain = fma_vf(FETCH(D, range, at + c), term, chain))                                              \
-        sum = sum_vf(chain);                                                                                                          \
+#define SCORE_ROW(sum, term, weight)                                                                          \
+    {                                                                                                         \
+        vf chain = splat(0.0f);                                                                               \
+        EACH_COLUMN_CHECKED(0u, vf row_part = term; chain = fma_vf(FETCH(D, range, at + c), row_part, chain); \
+                            dd[k] = fma_vf(splat(weight), row_part, dd[k]))                                   \
+        for (idx rest = WG * COLS; rest < width; rest += WG * COLS)                                           \
+            EACH_COLUMN_CHECKED(rest, chain = fma_vf(FETCH(D, range, at + c), term, chain))                   \
+        sum = sum_vf(chain);                                                                                  \
     }
-#define ADD_ROW(term, weight) EACH_COLUMN_ONCE(column, dd[k] = fma_vf(splat(weight), term, dd[k]))
+#define ADD_ROW(term, weight) EACH_COLUMN_CHECKED(column, dd[k] = fma_vf(splat(weight), term, dd[k]))
 /* The constraint's part of a pair's score but for its siblings, and the scalars. */
-#define COUNT_PAIR(j, at_kin)                                                                                                         \
-    {                                                                                                                                 \
-        if (p.rho != 0.0f) {                                                                                                          \
-            f32 own_side = bits_f32(kin[at_kin + KIN_OWN]), parent_side = bits_f32(kin[at_kin + KIN_PARENT]);                         \
-            q[j] += 2.0f * p.rho * (own_side - parent_side);                                                                          \
-            own_term = fma_f32(a[j], own_side, own_term);                                                                             \
-            parent_term = fma_f32(a[j], parent_side, parent_term);                                                                    \
-            product = fma_f32(a[j], bits_f32(kin[at_kin + KIN_PARENT_ACT]), product);                                                 \
-        }                                                                                                                             \
-        if (LANE == 0u)                                                                                                               \
-            kin[at_kin + KIN_SCORE] = bits_u32(q[j]);                                                                                 \
-        radial = fma_f32(a[j], q[j], radial);                                                                                         \
-        squares = fma_f32(a[j], a[j], squares);                                                                                       \
-        bias_gradient += a[j] > 0.0f ? q[j] : 0.0f;                                                                                   \
-        if (abs_f32(bits_f32(pairs[2u * (pair + j) + 1u]) - threshold) < 0.5f * p.bandwidth)                                          \
-            threshold_gradient -= fma_f32(threshold, q[j], lambda);                                                                   \
+#define COUNT_PAIR(j, at_kin)                                                                                                 \
+    {                                                                                                                         \
+        if (p.rho != 0.0f) {                                                                                                  \
+            f32 own_side = bits_f32(pair_terms[at_kin + PAIR_OWN]), parent_side = bits_f32(pair_terms[at_kin + PAIR_PARENT]); \
+            q[j] += 2.0f * p.rho * (own_side - parent_side);                                                                  \
+            own_term = fma_f32(a[j], own_side, own_term);                                                                     \
+            parent_term = fma_f32(a[j], parent_side, parent_term);                                                            \
+            product = fma_f32(a[j], bits_f32(pair_terms[at_kin + PAIR_PARENT_ACT]), product);                                 \
+        }                                                                                                                     \
+        if (LANE == 0u)                                                                                                       \
+            pair_terms[at_kin + PAIR_SCORE] = bits_u32(q[j]);                                                                 \
+        radial = fma_f32(a[j], q[j], radial);                                                                                 \
+        squares = fma_f32(a[j], a[j], squares);                                                                               \
+        bias_gradient += a[j] > 0.0f ? q[j] : 0.0f;                                                                           \
+        if (abs_f32(bits_f32(pairs[2u * (pair + j) + 1u]) - threshold) < 0.5f * p.bandwidth)                                  \
+            threshold_gradient -= fma_f32(threshold, q[j], lambda);                                                           \
     }
 /* Where a relative's row of D is: other_range, other_at. */
-#define FIND_ROW(feature)                                                                                                             \
-    u32 other = FLAG_ROW(flags[feature]), other_range = RANGE_OF(other);                                                              \
+#define FIND_ROW(feature)                                                \
+    u32 other = FLAG_ROW(flags[feature]), other_range = RANGE_OF(other); \
     idx other_at = IN_RANGE(other, other_range) * width;
 
-/* PAIRS at a time; behind the last one it stands in with weight 0. */
-for (u32 pair = begin; pair < end; pair += PAIRS) {
-    u32 count = min(PAIRS, end - pair);
-    idx line[PAIRS];
-    f32 a[PAIRS], q[PAIRS];
+/* PAIRS_PER_PASS at a time; behind the last one it stands in with weight 0. */
+for (u32 pair = begin; pair < end; pair += PAIRS_PER_PASS) {
+    u32 count = min(PAIRS_PER_PASS, end - pair);
+    idx line[PAIRS_PER_PASS];
+    f32 a[PAIRS_PER_PASS], q[PAIRS_PER_PASS];
     EACH_PAIR(u32 here = pair + min(j, count - 1u); line[j] = pairs[2u * here] * width; a[j] = bits_f32(pairs[2u * here + 1u]);
               a[j] = j < count && a[j] > threshold ? a[j] : 0.0f;
-              q[j] = column != 0u ? bits_f32(kin[here * KIN_WORDS + KIN_SCORE]) : 0.0f)
+              q[j] = column != 0u ? bits_f32(pair_terms[here * PAIR_WORDS + PAIR_SCORE]) : 0.0f)
     if (plain && column == 0u)
         SCORE_PAIRS()
     else if (plain)
@@ -104,10 +107,10 @@ for (u32 pair = begin; pair < end; pair += PAIRS) {
             f32 act = bits_f32(pairs[2u * (pair + which) + 1u]), dot;
             act = act > threshold ? act : 0.0f;
             if (column == 0u) {
-                SCORE_ROW(dot, ANSWER(row_line + c), act)
+                SCORE_ROW(dot, TARGET_RESIDUAL(row_line + c), act)
                 INSERT(q, which, dot)
             } else {
-                ADD_ROW(ANSWER(row_line + c), act)
+                ADD_ROW(TARGET_RESIDUAL(row_line + c), act)
             }
         }
     if (column == 0u) {
@@ -116,7 +119,7 @@ for (u32 pair = begin; pair < end; pair += PAIRS) {
     }
     if (p.rho != 0.0f)
         for (u32 which = 0u; which < count; which++) {
-            u32 first = kin[(pair + which) * KIN_WORDS + KIN_FIRST], last = kin[(pair + which) * KIN_WORDS + KIN_END];
+            u32 first = pair_terms[(pair + which) * PAIR_WORDS + PAIR_FIRST], last = pair_terms[(pair + which) * PAIR_WORDS + PAIR_END];
             if (last <= first + 1u)
                 continue; /* no siblings */
             f32 own_act = bits_f32(pairs[2u * (pair + which) + 1u]), products = 0.0f;
@@ -136,11 +139,11 @@ for (u32 pair = begin; pair < end; pair += PAIRS) {
             }
             if (column != 0u)
                 continue;
-            WG_SUM(part, products);
-            INSERT(q, which, q[m] + 2.0f * p.rho * part[0])
-            parent_term = fma_f32(-own_act, part[0], parent_term);
+            WG_SUM(partial, products);
+            INSERT(q, which, q[m] + 2.0f * p.rho * partial[0])
+            parent_term = fma_f32(-own_act, partial[0], parent_term);
         }
     if (column == 0u)
-        EACH_PAIR(if (j < count) COUNT_PAIR(j, (pair + j) * KIN_WORDS))
+        EACH_PAIR(if (j < count) COUNT_PAIR(j, (pair + j) * PAIR_WORDS))
     ADD_PAIRS(a[j] > 0.0f ? q[j] : 0.0f, x[line[j] + c], de)
 }

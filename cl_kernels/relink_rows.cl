@@ -17,8 +17,8 @@ KERNEL(relink_rows)
         vf value = FETCH(S, range, at + k);
         squares = fma_vf(value, value, squares);
     }
-    WG_SUM(part, sum_vf(squares));
-    f32 inverse = r < p.count && part[0] > 0.0f ? 1.0f / sqrt_f32(part[0]) : 0.0f;
+    WG_SUM(partial, sum_vf(squares));
+    f32 inverse = r < p.count && partial[0] > 0.0f ? 1.0f / sqrt_f32(partial[0]) : 0.0f;
     for (u32 first = 0u; first < width; first += WG) { /* all lanes go round alike: PoCL 3.1 lets those behind the width in otherwise */
         u32 k = first + LANE;
         if (k < width) {

@@ -7,9 +7,9 @@ KERNEL(samples_base)
     bool inside = member < TEAM && list < p.levels * p.rows;
     if (inside) {
         for (u32 l = 0u; l < level; l++)
-            block += (levels[(l + 1u) * LEVEL_WORDS + LEVEL_FIRST] - levels[l * LEVEL_WORDS + LEVEL_FIRST] + p.block - 1u) / p.block;
+            block += (level_info[(l + 1u) * LEVEL_WORDS + LEVEL_FIRST] - level_info[l * LEVEL_WORDS + LEVEL_FIRST] + p.block - 1u) / p.block;
         u32 count =
-            (levels[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST] - levels[level * LEVEL_WORDS + LEVEL_FIRST] + p.block - 1u) / p.block;
+            (level_info[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST] - level_info[level * LEVEL_WORDS + LEVEL_FIRST] + p.block - 1u) / p.block;
         u32 segment = (count + TEAM - 1u) / TEAM, first = min(member * segment, count);
         stop = block + min(first + segment, count);
         block += first;
@@ -17,11 +17,11 @@ KERNEL(samples_base)
     if (TEAM > 1u) {
         for (u32 k = block; k < stop; k++)
             total += tally[k * p.words * 32u + column];
-        part[LANE] = total;
+        partial[LANE] = total;
         total = 0u;
         BARRIER();
         for (u32 k = team; k < LANE; k += TEAMS)
-            total += part[k];
+            total += partial[k];
     }
     for (; block < stop; block++) {
         u32 at = block * p.words * 32u + column, count = tally[at];

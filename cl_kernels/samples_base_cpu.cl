@@ -5,8 +5,8 @@ CPU_KERNEL(samples_base)
     if (level >= p.levels || column % VW != 0u)
         return;
     for (u32 l = 0u; l < level; l++)
-        block += (levels[(l + 1u) * LEVEL_WORDS + LEVEL_FIRST] - levels[l * LEVEL_WORDS + LEVEL_FIRST] + p.block - 1u) / p.block;
-    u32 features = levels[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST] - levels[level * LEVEL_WORDS + LEVEL_FIRST];
+        block += (level_info[(l + 1u) * LEVEL_WORDS + LEVEL_FIRST] - level_info[l * LEVEL_WORDS + LEVEL_FIRST] + p.block - 1u) / p.block;
+    u32 features = level_info[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST] - level_info[level * LEVEL_WORDS + LEVEL_FIRST];
     u32 stop = block + (features + p.block - 1u) / p.block;
     vi total = (vi)(0);
     global vi *tallies = (global vi *)tally;

@@ -2,7 +2,7 @@
 /* Pairs by sample, in rank order: feature, activation, and the place of the same pair among the pairs by feature. A team a block of
  * features and 32 samples, each of it a feature of a tile; it counts its tallies up as it goes. */
 KERNEL(samples_fill)
-    if (control[CONTROL_HALT] != 0u)
+    if (step_state[STATE_HALT] != 0u)
         return;
     u32 team = LANE / TEAM, member = LANE - team * TEAM, item = GROUP * TEAMS + team;
     u32 block = item / p.words, word = item - block * p.words, level = 0u, begin = 0u, end = 0u;
@@ -15,7 +15,7 @@ KERNEL(samples_fill)
         if (inside && rank < end) {
             feature = tree[rank * TREE_WORDS + TREE_AT_RANK];
             set = bits[feature * p.words + word];
-            threshold = bits_f32(table[feature * TABLE_WORDS + TABLE_THRESHOLD]);
+            threshold = bits_f32(feature_scalars[feature * SCALAR_WORDS + SCALAR_THRESHOLD]);
             position = word_starts[feature * p.words + word];
         }
         if (TEAM > 1u) {

@@ -16,9 +16,9 @@ KERNEL(scan)
         starts[0] = 0u;
     if (LANE == WG - 1u && p.capacity != 0u) {
         /* Behind a halt the largest total is kept: the host makes the lists long enough for it. */
-        if (control[CONTROL_HALT] == 0u || at > control[CONTROL_PAIRS])
-            control[CONTROL_PAIRS] = at;
+        if (step_state[STATE_HALT] == 0u || at > step_state[STATE_PAIRS])
+            step_state[STATE_PAIRS] = at;
         if (at > p.capacity)
-            control[CONTROL_HALT] = control[CONTROL_HALT] | HALT_PAIRS;
+            step_state[STATE_HALT] = step_state[STATE_HALT] | HALT_PAIRS;
     }
 END

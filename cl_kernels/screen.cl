@@ -4,8 +4,8 @@
  * (kernels/args.h) is a bound, so bits are those of encode; scratch has p of a feature's pairs one behind the other.
  *
  * A work-item owns a tile of COLS features and all samples. The tile's rounded rows lie in `rounded`, [d / VW][COLS][VW / 2] words, in its cache. */
-#define COUPLES (VW / 2u)
-#define STORE_COUPLE(index, low, high) rounded[to + index] = quantized_couple(value.low, value.high);
+#define PACKED_WORDS (VW / 2u)
+#define STORE_PACKED_PAIR(index, low, high) rounded[to + index] = pack_i16x2(value.low, value.high);
 
 KERNEL(screen)
     u32 tile = (GROUP * WG + LANE) * COLS, width = p.stride / VW;
@@ -21,11 +21,11 @@ KERNEL(screen)
         f32 scale = 1.0f / quantized_unit(sum_vf(squares));
         for (idx k = 0u; k < width; k++) {
             vf value = splat(scale) * encoder[row + k];
-            idx to = own + (k * COLS + f) * COUPLES;
-            EACH_COUPLE(STORE_COUPLE)
+            idx to = own + (k * COLS + f) * PACKED_WORDS;
+            EACH_PACKED_PAIR(STORE_PACKED_PAIR)
         }
-        u32 feature = (p.first + min(tile + f, p.count - 1u)) * TABLE_WORDS;
-        f32 bias = bits_f32(table[feature + TABLE_BIAS]), cut = bits_f32(table[feature + TABLE_CUT]);
+        u32 feature = (p.first + min(tile + f, p.count - 1u)) * SCALAR_WORDS;
+        f32 bias = bits_f32(feature_scalars[feature + SCALAR_BIAS]), cut = bits_f32(feature_scalars[feature + SCALAR_CUT]);
         limit[f] = (cut - bias - (abs_f32(cut) + abs_f32(bias)) * 2.4e-7f) * scale; /* p and the difference are rounded */
     }
     for (u32 panel = 0u; panel < p.words; panel++) {
@@ -33,10 +33,10 @@ KERNEL(screen)
         UNROLL for (u32 f = 0u; f < COLS * VECTORS_PER_WORD; f++) acc[f] = splat_i(0u);
         idx from = panel * (p.stride / 2u) * VECTORS_PER_WORD;
         for (idx k = 0u; k < width; k++)
-            for (u32 c = 0u; c < COUPLES; c++) {
-                UNROLL for (u32 v = 0u; v < VECTORS_PER_WORD; v++) value[v] = panels[from + (k * COUPLES + c) * VECTORS_PER_WORD + v];
+            for (u32 c = 0u; c < PACKED_WORDS; c++) {
+                UNROLL for (u32 v = 0u; v < VECTORS_PER_WORD; v++) value[v] = panels[from + (k * PACKED_WORDS + c) * VECTORS_PER_WORD + v];
                 UNROLL for (u32 f = 0u; f < COLS; f++) {
-                    vi weight = splat_i(rounded[own + (k * COLS + f) * COUPLES + c]);
+                    vi weight = splat_i(rounded[own + (k * COLS + f) * PACKED_WORDS + c]);
                     UNROLL for (u32 v = 0u; v < VECTORS_PER_WORD; v++) acc[f * VECTORS_PER_WORD + v] = madd_vi(weight, value[v], acc[f * VECTORS_PER_WORD + v]);
                 }
             }
@@ -50,13 +50,13 @@ KERNEL(screen)
         }
     }
     for (u32 f = 0u; f < COLS && tile + f < p.count; f++) {
-        u32 r = tile + f, feature = (p.first + r) * TABLE_WORDS, panel = 0u;
+        u32 r = tile + f, feature = (p.first + r) * SCALAR_WORDS, panel = 0u;
         idx row = (p.row + r) * width, words = (p.first + r) * p.words;
-        f32 bias = bits_f32(table[feature + TABLE_BIAS]), cut = bits_f32(table[feature + TABLE_CUT]);
+        f32 bias = bits_f32(feature_scalars[feature + SCALAR_BIAS]), cut = bits_f32(feature_scalars[feature + SCALAR_CUT]);
         u32 left = bits[words], listed = r * p.words * 32u;
         for (;;) {
             /* The next samples that may be active; behind the last one the first stands in again. */
-            u32 count = 0u, member[PAIRS];
+            u32 count = 0u, member[PAIRS_PER_PASS];
             member[0] = 0u;
             EACH_PAIR(for (; left == 0u && panel + 1u < p.words; left = bits[words + panel]) panel++;
                       member[j] = left != 0u ? panel * 32u + low_bit(left) : member[0];
@@ -64,8 +64,8 @@ KERNEL(screen)
                       left &= left - 1u)
             if (count == 0u)
                 break;
-            idx line[PAIRS];
-            vf sum[PAIRS];
+            idx line[PAIRS_PER_PASS];
+            vf sum[PAIRS_PER_PASS];
             EACH_PAIR(line[j] = member[j] * width; sum[j] = splat(0.0f))
             for (idx k = 0u; k < width; k++)
                 EACH_PAIR(sum[j] = fma_vf(encoder[row + k], x[line[j] + k], sum[j]))

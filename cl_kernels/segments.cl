@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Which features are long, and the feature of each of their segments. One work-group, a run of features a work-item. */
 KERNEL(segments)
-    if (control[CONTROL_HALT] != 0u)
+    if (step_state[STATE_HALT] != 0u)
         return;
     u32 run = (p.features + WG - 1u) / WG;
     u32 begin = min(LANE * run, p.features), stop = min(begin + run, p.features);
@@ -18,7 +18,7 @@ KERNEL(segments)
     for (u32 i = begin; i < stop; i++) {
         u32 count = SEGMENTS_OF(starts[i + 1u] - starts[i], segment);
         if (count != 0u)
-            table[i * TABLE_WORDS + TABLE_SEGMENT] = at;
+            feature_scalars[i * SCALAR_WORDS + SCALAR_SEGMENT] = at;
         for (u32 s = 0u; s < count; s++)
             owners[at + s] = i;
         at += count;
@@ -26,5 +26,5 @@ KERNEL(segments)
     for (u32 s = total + LANE; s < p.room; s += WG)
         owners[s] = NONE;
     if (LANE == 0u)
-        control[CONTROL_SEGMENT] = segment;
+        step_state[STATE_SEGMENT] = segment;
 END

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* One feature a work-group: the scores q of its pairs, the gradients of its rows of E and D, of b and log theta, then Adam with lazy decay and the
  * renormalisation of D, each row read and written once. The old row of D stays readable for relatives: the new one goes to a free row
- * (kernels/args.h: places). Whole trees are updated together, their levels from the last to the first, since a parent needs its children's
- * TERM_PRODUCT. Sums over the batch run in ascending samples; those of a long feature are made by segment_rows, but for the segments' sums.
- * ready: of dead features ghost_rows' rows, else segment_rows' sums. */
+ * (kernels/args.h: decoder_rows). Whole trees are updated together, their levels from the last to the first, since a parent needs its children's
+ * FEATURE_SUM_PRODUCT. Sums over the batch run in ascending samples; those of a long feature are made by segment_rows, but for the segments' sums.
+ * summed_rows: of dead features ghost_rows' rows, else segment_rows' sums. */
 
 /* Adam of element vector c, whose sums over the batch are in dd[k] and de[k]; D before its renormalisation. */
 #define STEP_COLUMN(k, c)                                                                                                             \
@@ -12,8 +12,8 @@
         vf gradient = splat(2.0f * share) * fma_vf(splat(self_weight), old, dd[k]);                                                   \
         vf encoder_gradient = splat(share) * de[k];                                                                                   \
         if (p.dead != 0u) {                                                                                                           \
-            gradient = fma_vf(splat(share), ready[ghost_row + c], gradient);                                                         \
-            encoder_gradient = fma_vf(splat(share), ready[ghost_row + width + tail + c], encoder_gradient);                          \
+            gradient = fma_vf(splat(share), summed_rows[ghost_row + c], gradient);                                                         \
+            encoder_gradient = fma_vf(splat(share), summed_rows[ghost_row + width + tail + c], encoder_gradient);                          \
         }                                                                                                                             \
         gradient = fma_vf(splat(-radial), old, gradient);                                                                             \
         vf v = splat(decay) * decoder_v[own + c] + splat(p.one_minus_beta2) * gradient * gradient;                                    \
@@ -29,13 +29,13 @@
 /* The sums of scalars of a segment. */
 #define ADD_SEGMENT(t)                                                                                                                \
     {                                                                                                                                 \
-        radial += terms[(t) + SEGMENT_RADIAL];                                                                                        \
-        squares += terms[(t) + SEGMENT_SQUARES];                                                                                      \
-        bias_gradient += terms[(t) + SEGMENT_BIAS];                                                                                   \
-        threshold_gradient += terms[(t) + SEGMENT_THRESHOLD];                                                                         \
-        own_term += terms[(t) + SEGMENT_OWN];                                                                                         \
-        parent_term += terms[(t) + SEGMENT_PARENT];                                                                                   \
-        product += terms[(t) + SEGMENT_PRODUCT];                                                                                      \
+        radial += feature_sums[(t) + SEGMENT_RADIAL];                                                                                        \
+        squares += feature_sums[(t) + SEGMENT_SQUARES];                                                                                      \
+        bias_gradient += feature_sums[(t) + SEGMENT_BIAS];                                                                                   \
+        threshold_gradient += feature_sums[(t) + SEGMENT_THRESHOLD];                                                                         \
+        own_term += feature_sums[(t) + SEGMENT_OWN];                                                                                         \
+        parent_term += feature_sums[(t) + SEGMENT_PARENT];                                                                                   \
+        product += feature_sums[(t) + SEGMENT_PRODUCT];                                                                                      \
     }
 
 KERNEL(update)
@@ -48,7 +48,7 @@ KERNEL(update)
     idx next_at = IN_RANGE(next_row, next_range) * width, own = (i - p.base) * width;
     f32 norm = 0.0f;
     vf dd[COLS];
-    bool cut = WG > 1u && p.dead == 0u && p.segments != 0u && SEGMENTS_OF(end - begin, control[CONTROL_SEGMENT]) != 0u;
+    bool cut = WG > 1u && p.dead == 0u && p.segments != 0u && SEGMENTS_OF(end - begin, step_state[STATE_SEGMENT]) != 0u;
     end = cut ? begin : end;
 
     /* Gradients and Adam, a block of columns at a time; with the first one the scores, q = 2 D_i . G + 2 rho D_i . (u_i - u_parent), so that its
@@ -59,10 +59,10 @@ KERNEL(update)
         CLEAR_COLUMNS(de, column, width)
 #include "pairs.h"
         if (cut) {
-            u32 segments = SEGMENTS_OF(starts[i + 1u] - begin, control[CONTROL_SEGMENT]), first = table[i * TABLE_WORDS + TABLE_SEGMENT];
+            u32 segments = SEGMENTS_OF(starts[i + 1u] - begin, step_state[STATE_SEGMENT]), first = feature_scalars[i * SCALAR_WORDS + SCALAR_SEGMENT];
             for (u32 s = first; s < first + segments; s++) {
                 idx from = 2u * s * width;
-                EACH_COLUMN_ONCE(column, dd[k] += ready[from + c]; de[k] += ready[from + width + c])
+                EACH_COLUMN_CHECKED(column, dd[k] += summed_rows[from + c]; de[k] += summed_rows[from + width + c])
                 if (column == 0u)
                     ADD_SEGMENT(p.segments + s * SEGMENT_WORDS)
             }
@@ -70,8 +70,8 @@ KERNEL(update)
         if (column == 0u) { /* the sums over the batch are whole */
             BARRIER();
             if (p.dead != 0u) {
-                radial += sum_vf(ready[ghost_row + width]) / to_f32(VW);
-                bias_gradient += sum_vf(ready[ghost_row + 2u * width + tail]) / to_f32(VW);
+                radial += sum_vf(summed_rows[ghost_row + width]) / to_f32(VW);
+                bias_gradient += sum_vf(summed_rows[ghost_row + 2u * width + tail]) / to_f32(VW);
             }
             radial = p.project != 0u ? radial * share : 0.0f;
         }
@@ -81,7 +81,7 @@ KERNEL(update)
             u32 relatives = children + (parent != NONE ? 1u : 0u);
             for (u32 r = 0u; r < relatives; r++) {
                 u32 relative = r < children ? tree[(child_first + r) * TREE_WORDS + TREE_AT_RANK] : parent;
-                f32 weight = -p.rho * (r < children ? terms[relative * TERM_WORDS + TERM_PRODUCT] : product);
+                f32 weight = -p.rho * (r < children ? feature_sums[relative * FEATURE_SUM_WORDS + FEATURE_SUM_PRODUCT] : product);
                 if (weight == 0.0f)
                     continue;
                 FIND_ROW(relative)
@@ -89,19 +89,19 @@ KERNEL(update)
             }
         }
         f32 self_weight = p.rho * squares * ((children != 0u ? 1.0f : 0.0f) + (parent != NONE ? 1.0f : 0.0f));
-        EACH_COLUMN_ONCE(column, STEP_COLUMN(k, c))
+        EACH_COLUMN_CHECKED(column, STEP_COLUMN(k, c))
         if (WG * COLS < width)
-            EACH_COLUMN_ONCE(column, STORE(D, next_range, next_at + c, dd[k]))
+            EACH_COLUMN_CHECKED(column, STORE(D, next_range, next_at + c, dd[k]))
     }
-    WG_SUM(part, norm);
-    f32 inverse = part[0] > 0.0f ? 1.0f / sqrt_f32(part[0]) : 0.0f;
+    WG_SUM(partial, norm);
+    f32 inverse = partial[0] > 0.0f ? 1.0f / sqrt_f32(partial[0]) : 0.0f;
     if (WG * COLS < width) {
         for (u32 c = LANE; c < width; c += WG) {
             vf unit = splat(inverse) * FETCH(D, next_range, next_at + c);
             STORE(D, next_range, next_at + c, unit);
         }
     } else {
-        EACH_COLUMN_ONCE(0u, STORE(D, next_range, next_at + c, splat(inverse) * dd[k]))
+        EACH_COLUMN_CHECKED(0u, STORE(D, next_range, next_at + c, splat(inverse) * dd[k]))
     }
 #include "update_end.h"
 END

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* update.cl for CPU devices: one work-item a feature. Its sums over the batch are memory that the first cache holds, COLS vectors of columns at a
- * time. Rows are taken FEW at a time, so that a sum is read and written once for all of them, and while they are, those that come next are on their
- * way from the outer caches. */
-#define FEW    4u
-#define SEATS  32u /* bits of a word */
-#define ROWS   global const vf *const *
-#define INLINE static inline __attribute__((always_inline))
+ * time. Rows are taken PAIRS_PER_PASS at a time: a sum is read and written once for all of them, and the next rows are prefetched meanwhile. */
+#define CACHE_SIZE 32u /* bits of a word */
+#define ROWS       global const vf *const *
+#define INLINE     static inline __attribute__((always_inline))
 
 /* A hint, for compilers that are known to heed it. */
 #if defined(__x86_64__) || defined(__aarch64__)
@@ -17,7 +15,7 @@
 /* scores[k] += own . rows[k], k < count; next[k] are the rows to fetch. */
 INLINE void score_rows(const u32 count, idx width, global const vf *own, ROWS rows, ROWS next, f32 *scores)
 {
-    vf chain[2u * FEW];
+    vf chain[2u * PAIRS_PER_PASS];
     UNROLL for (u32 k = 0u; k < 2u * count; k++)
         chain[k] = splat(0.0f);
     for (idx c = 0u; c + 1u < width; c += 2u)
@@ -47,53 +45,53 @@ INLINE void add_rows(const u32 count, idx column, idx width, vf *sum, ROWS rows,
     }
 }
 
-static inline void score_few(u32 count, idx width, global const vf *own, ROWS rows, ROWS next, f32 *scores)
+static inline void score_pass(u32 count, idx width, global const vf *own, ROWS rows, ROWS next, f32 *scores)
 {
-    if (count == FEW)
-        score_rows(FEW, width, own, rows, next, scores);
+    if (count == PAIRS_PER_PASS)
+        score_rows(PAIRS_PER_PASS, width, own, rows, next, scores);
     else
         for (u32 k = 0u; k < count; k++)
             score_rows(1u, width, own, rows + k, next + k, scores + k);
 }
 
-static inline void add_few(u32 count, idx column, idx width, vf *sum, ROWS rows, ROWS next, const f32 *weights)
+static inline void add_pass(u32 count, idx column, idx width, vf *sum, ROWS rows, ROWS next, const f32 *weights)
 {
-    if (count == FEW)
-        add_rows(FEW, column, width, sum, rows, next, weights);
+    if (count == PAIRS_PER_PASS)
+        add_rows(PAIRS_PER_PASS, column, width, sum, rows, next, weights);
     else
         for (u32 k = 0u; k < count; k++)
             add_rows(1u, column, width, sum, rows + k, next + k, weights + k);
 }
 
-/* Siblings active together with the feature, by the last bits of their ranks. D_i . D_j is the same in each sample, so it is made once, and D_j is
- * added once, times the sum of its weights: when another takes the seat, or at the end. */
-struct seats {
-    u32 taken, siblings[SEATS];
-    global const vf *rows[SEATS];
-    f32 dots[SEATS], weights[SEATS];
+/* A direct-mapped cache of the siblings that are active together with the feature, by the last bits of their ranks. D_i . D_j is the same in each
+ * sample, so it is computed once. D_j is added once, times the sum of its weights: when another sibling takes the entry, or at the end. */
+struct sibling_cache {
+    u32 occupied, siblings[CACHE_SIZE];
+    global const vf *rows[CACHE_SIZE];
+    f32 dots[CACHE_SIZE], weights[CACHE_SIZE];
 };
 
-INLINE void add_seat(const struct seats *seats, u32 seat, idx column, idx count, vf *dd)
+INLINE void add_entry(const struct sibling_cache *cache, u32 entry, idx column, idx count, vf *dd)
 {
-    add_rows(1u, column, count, dd, seats->rows + seat, seats->rows + seat, seats->weights + seat);
+    add_rows(1u, column, count, dd, cache->rows + entry, cache->rows + entry, cache->weights + entry);
 }
 
-/* The sibling's seat; `row`: D_j. */
-INLINE u32 find_seat(struct seats *seats, u32 sibling, u32 rank, global const vf *row, global const vf *own, idx width, idx column, idx count,
+/* The sibling's entry; `row`: D_j. */
+INLINE u32 find_entry(struct sibling_cache *cache, u32 sibling, u32 rank, global const vf *row, global const vf *own, idx width, idx column, idx count,
                      vf *dd)
 {
-    u32 seat = rank % SEATS, bit = 1u << seat;
-    if ((seats->taken & bit) != 0u && seats->siblings[seat] == sibling)
-        return seat;
-    if ((seats->taken & bit) != 0u)
-        add_seat(seats, seat, column, count, dd);
-    seats->taken |= bit;
-    seats->siblings[seat] = sibling;
-    seats->rows[seat] = row;
-    seats->dots[seat] = seats->weights[seat] = 0.0f;
+    u32 entry = rank % CACHE_SIZE, bit = 1u << entry;
+    if ((cache->occupied & bit) != 0u && cache->siblings[entry] == sibling)
+        return entry;
+    if ((cache->occupied & bit) != 0u)
+        add_entry(cache, entry, column, count, dd);
+    cache->occupied |= bit;
+    cache->siblings[entry] = sibling;
+    cache->rows[entry] = row;
+    cache->dots[entry] = cache->weights[entry] = 0.0f;
     if (column == 0u)
-        score_rows(1u, width, own, &row, &row, seats->dots + seat);
-    return seat;
+        score_rows(1u, width, own, &row, &row, cache->dots + entry);
+    return entry;
 }
 
 /* w after a step of Adam; v: its second moment. */
@@ -126,16 +124,16 @@ CPU_KERNEL(update)
     for (idx column = 0u; column < width; column += COLS) {
         idx count = min((idx)COLS, width - column);
         vf dd[COLS], de[COLS];
-        struct seats seats;
-        seats.taken = 0u;
+        struct sibling_cache cache;
+        cache.occupied = 0u;
         for (idx c = 0u; c < count; c++)
             dd[c] = de[c] = splat(0.0f);
-        for (u32 pair = begin, few; pair < end; pair += few) {
-            global const vf *x_rows[FEW], *answers[FEW], *aboves[FEW], *nexts[FEW];
-            f32 acts[FEW], scores[FEW], relevant[FEW];
-            few = min(FEW, end - pair);
-            for (u32 k = 0u; k < few; k++) {
-                idx sample = pairs[2u * (pair + k)], later = pairs[2u * min(pair + few + k, end - 1u)];
+        for (u32 pair = begin, batch; pair < end; pair += batch) {
+            global const vf *x_rows[PAIRS_PER_PASS], *answers[PAIRS_PER_PASS], *aboves[PAIRS_PER_PASS], *nexts[PAIRS_PER_PASS];
+            f32 acts[PAIRS_PER_PASS], scores[PAIRS_PER_PASS], relevant[PAIRS_PER_PASS];
+            batch = min(PAIRS_PER_PASS, end - pair);
+            for (u32 k = 0u; k < batch; k++) {
+                idx sample = pairs[2u * (pair + k)], later = pairs[2u * min(pair + batch + k, end - 1u)];
                 f32 value = bits_f32(pairs[2u * (pair + k) + 1u]);
                 x_rows[k] = x + sample * width;
                 answers[k] = home + sample * width;
@@ -146,16 +144,16 @@ CPU_KERNEL(update)
             }
             if ((flag & FLAG_SWAPPED) == 0u) {
                 if (column == 0u)
-                    score_few(few, width, own, answers, x_rows, scores);
-                add_few(few, column, count, dd, answers, nexts, acts);
+                    score_pass(batch, width, own, answers, x_rows, scores);
+                add_pass(batch, column, count, dd, answers, nexts, acts);
             }
             if ((flag & FLAG_PARENT_SWAPPED) != 0u) {
                 if (column == 0u)
-                    score_few(few, width, own, aboves, x_rows, scores);
-                add_few(few, column, count, dd, aboves, nexts, acts);
+                    score_pass(batch, width, own, aboves, x_rows, scores);
+                add_pass(batch, column, count, dd, aboves, nexts, acts);
             }
-            for (u32 k = 0u; k < few; k++) {
-                u32 at = (pair + k) * KIN_WORDS, s = p.rho != 0.0f ? kin[at + KIN_FIRST] : 0u, last = p.rho != 0.0f ? kin[at + KIN_END] : 0u;
+            for (u32 k = 0u; k < batch; k++) {
+                u32 at = (pair + k) * PAIR_WORDS, s = p.rho != 0.0f ? pair_terms[at + PAIR_FIRST] : 0u, last = p.rho != 0.0f ? pair_terms[at + PAIR_END] : 0u;
                 f32 a = acts[k], q = 2.0f * scores[k], siblings = 0.0f;
                 if (last == s + 1u)
                     s = last; /* a lone child has no siblings to look up */
@@ -165,53 +163,53 @@ CPU_KERNEL(update)
                     if (sibling == i || act == 0.0f)
                         continue;
                     u32 rank_j = tree[sibling * TREE_WORDS + TREE_RANK];
-                    u32 seat = find_seat(&seats, sibling, rank_j, DECODER_ROW(FLAG_ROW(flags[sibling])), own, width, column, count, dd);
-                    siblings = fma_f32(act, seats.dots[seat], siblings);
-                    seats.weights[seat] = fma_f32(p.rho * a, act, seats.weights[seat]);
+                    u32 entry = find_entry(&cache, sibling, rank_j, DECODER_ROW(FLAG_ROW(flags[sibling])), own, width, column, count, dd);
+                    siblings = fma_f32(act, cache.dots[entry], siblings);
+                    cache.weights[entry] = fma_f32(p.rho * a, act, cache.weights[entry]);
                 }
                 if (column == 0u) {
                     f32 value = bits_f32(pairs[2u * (pair + k) + 1u]);
                     if (p.rho != 0.0f) {
-                        f32 parent_side = bits_f32(kin[at + KIN_PARENT]) - siblings, own_side = bits_f32(kin[at + KIN_OWN]);
+                        f32 parent_side = bits_f32(pair_terms[at + PAIR_PARENT]) - siblings, own_side = bits_f32(pair_terms[at + PAIR_OWN]);
                         q += 2.0f * p.rho * (own_side - parent_side);
                         own_term = fma_f32(a, own_side, own_term);
                         parent_term = fma_f32(a, parent_side, parent_term);
-                        product = fma_f32(a, bits_f32(kin[at + KIN_PARENT_ACT]), product);
+                        product = fma_f32(a, bits_f32(pair_terms[at + PAIR_PARENT_ACT]), product);
                     }
-                    kin[at + KIN_SCORE] = bits_u32(q);
+                    pair_terms[at + PAIR_SCORE] = bits_u32(q);
                     radial = fma_f32(a, q, radial);
                     squares = fma_f32(a, a, squares);
                     bias_gradient += a > 0.0f ? q : 0.0f;
                     threshold_gradient -= fabs(value - threshold) < 0.5f * p.bandwidth ? fma_f32(threshold, q, lambda) : 0.0f;
                 } else {
-                    q = bits_f32(kin[at + KIN_SCORE]);
+                    q = bits_f32(pair_terms[at + PAIR_SCORE]);
                 }
                 relevant[k] = a > 0.0f ? q : 0.0f;
             }
-            add_few(few, column, count, de, x_rows, nexts, relevant);
+            add_pass(batch, column, count, de, x_rows, nexts, relevant);
         }
-        for (; seats.taken != 0u; seats.taken &= seats.taken - 1u)
-            add_seat(&seats, low_bit(seats.taken), column, count, dd);
+        for (; cache.occupied != 0u; cache.occupied &= cache.occupied - 1u)
+            add_entry(&cache, low_bit(cache.occupied), column, count, dd);
         if (column == 0u) { /* the sums over the batch are whole */
             if (p.dead != 0u) {
-                radial += sum_vf(ready[ghost_row + width]) / to_f32(VW);
-                bias_gradient += sum_vf(ready[ghost_row + 2u * width + tail]) / to_f32(VW);
+                radial += sum_vf(summed_rows[ghost_row + width]) / to_f32(VW);
+                bias_gradient += sum_vf(summed_rows[ghost_row + 2u * width + tail]) / to_f32(VW);
             }
             radial = p.project != 0u ? radial * share : 0.0f;
         }
         if (p.rho != 0.0f) {
             u32 relatives = children + (parent != NONE ? 1u : 0u);
             for (u32 r = 0u; r < relatives;) {
-                global const vf *rows[FEW];
-                f32 weights[FEW];
+                global const vf *rows[PAIRS_PER_PASS];
+                f32 weights[PAIRS_PER_PASS];
                 u32 found = 0u;
-                for (; r < relatives && found < FEW; r++) {
+                for (; r < relatives && found < PAIRS_PER_PASS; r++) {
                     u32 relative = r < children ? tree[(child_first + r) * TREE_WORDS + TREE_AT_RANK] : parent;
-                    weights[found] = -p.rho * (r < children ? terms[relative * TERM_WORDS + TERM_PRODUCT] : product);
+                    weights[found] = -p.rho * (r < children ? feature_sums[relative * FEATURE_SUM_WORDS + FEATURE_SUM_PRODUCT] : product);
                     rows[found] = DECODER_ROW(FLAG_ROW(flags[relative]));
                     found += weights[found] != 0.0f ? 1u : 0u;
                 }
-                add_few(found, column, count, dd, rows, rows, weights);
+                add_pass(found, column, count, dd, rows, rows, weights);
             }
         }
         f32 self_weight = p.rho * squares * ((children != 0u ? 1.0f : 0.0f) + (parent != NONE ? 1.0f : 0.0f));
@@ -219,8 +217,8 @@ CPU_KERNEL(update)
             idx c = column + k;
             vf old = own[c], gradient = splat(2.0f * share) * fma_vf(splat(self_weight), old, dd[k]), encoder_gradient = splat(share) * de[k];
             if (p.dead != 0u) {
-                gradient = fma_vf(splat(share), ready[ghost_row + c], gradient);
-                encoder_gradient = fma_vf(splat(share), ready[ghost_row + width + tail + c], encoder_gradient);
+                gradient = fma_vf(splat(share), summed_rows[ghost_row + c], gradient);
+                encoder_gradient = fma_vf(splat(share), summed_rows[ghost_row + width + tail + c], encoder_gradient);
             }
             gradient = fma_vf(splat(-radial), old, gradient);
             vf step = adam(old, gradient, decoder_v + line + c, decay, correction, rate, &p);

@@ -47,7 +47,7 @@ static void load(const struct work *w, double *flops, double *bytes) /* x twice:
     *bytes = (w->raw_bytes + 2 * F) * plane(w);
 }
 
-static void swap(const struct work *w, double *flops, double *bytes) /* two words of the tree, last_fired, place, flags */
+static void feature_flags(const struct work *w, double *flops, double *bytes) /* two words of the tree, last_fired, decoder row, flags */
 {
     (void)flops;
     *bytes = 5 * feature_words(w);
@@ -124,7 +124,7 @@ static void family_dot(const struct work *w, double *flops, double *bytes)
     *bytes = F * w->dim * (double)(w->with_parent + w->with_children) + feature_words(w);
 }
 
-static void family(const struct work *w, double *flops, double *bytes) /* by sample: pairs, positions; five words of kin */
+static void family(const struct work *w, double *flops, double *bytes) /* by sample: pairs, positions; five words of pair_terms */
 {
     *flops = 4 * (double)w->listed;
     *bytes = (3 + 5) * F * (double)w->listed + TREE_WORDS * feature_words(w);
@@ -148,10 +148,10 @@ static void variance(const struct work *w, double *flops, double *bytes)
     *bytes = F * plane(w);
 }
 
-static void control(const struct work *w, double *flops, double *bytes) /* the terms, active samples, last_fired */
+static void finish_step(const struct work *w, double *flops, double *bytes) /* feature_sums, active samples, last_fired */
 {
     *flops = 2 * (double)w->features;
-    *bytes = (TERM_WORDS + 2) * feature_words(w) + F * w->levels * (double)w->rows;
+    *bytes = (FEATURE_SUM_WORDS + 2) * feature_words(w) + F * w->levels * (double)w->rows;
 }
 
 void hsae_bench_count(enum hsae_kernel kernel, const struct work *w, double *flops, double *bytes)
@@ -160,7 +160,7 @@ void hsae_bench_count(enum hsae_kernel kernel, const struct work *w, double *flo
      * the tree, which are timed as a whole; peaks. Screening saves none of encode's work, it does it in another way. */
     static void (*const counts[HSAE_KERNEL_COUNT + 1])(const struct work *, double *, double *) = {
         [HSAE_KERNEL_load] = load,
-        [HSAE_KERNEL_swap] = swap,
+        [HSAE_KERNEL_feature_flags] = feature_flags,
         [HSAE_KERNEL_prepare] = prepare,
         [HSAE_KERNEL_encode] = encode,
         [HSAE_KERNEL_quantize] = quantize,
@@ -178,7 +178,7 @@ void hsae_bench_count(enum hsae_kernel kernel, const struct work *w, double *flo
         [HSAE_KERNEL_update] = update,
         [HSAE_KERNEL_bias] = bias,
         [HSAE_KERNEL_variance] = variance,
-        [HSAE_KERNEL_control] = control,
+        [HSAE_KERNEL_finish_step] = finish_step,
     };
     *flops = *bytes = 0;
     if (counts[kernel])
@@ -277,7 +277,7 @@ hsae_status hsae_bench_work(hsae_trainer *trainer, struct work *work, hsae_bench
     hsae_status status = starts && fired ? hsae_buffer_read(stack->starts, 0, (n + 1) * sizeof *starts, starts)
                                          : hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for the pairs of a step");
     if (!status)
-        status = hsae_buffer_read(stack->fired, 0, n * sizeof *fired, fired);
+        status = hsae_buffer_read(stack->active_count, 0, n * sizeof *fired, fired);
     for (uint32_t l = 0; l < stack->levels && !status; l++) {
         count_level(trainer, l, starts, fired, &levels[l]);
         work->listed += levels[l].listed;

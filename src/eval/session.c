@@ -251,7 +251,7 @@ static hsae_status check_batch(const struct hsae_session *session, uint64_t firs
 static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool reconstruct)
 {
     struct stack *stack = &session->stack;
-    u32 control[CONTROL_LEVELS];
+    u32 step_state[STATE_LEVELS];
     for (uint32_t r = rows; r < stack->rows; r++)
         memcpy(session->batch + (size_t)r * stack->dim, session->batch, stack->dim * sizeof(float));
     hsae_status status = hsae_buffer_write(session->raw, 0, (uint64_t)stack->rows * stack->dim * sizeof(float), session->batch);
@@ -260,10 +260,10 @@ static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool r
             status = reconstruct ? run(session, &session->reconstruct, STAGE_LISTS | STAGE_DECODE_ALL, 0)
                                  : run(session, &session->encode, STAGE_LISTS, 0);
         if (!status)
-            status = hsae_buffer_read(stack->control, 0, sizeof control, control);
-        if (status || !control[CONTROL_HALT])
+            status = hsae_buffer_read(stack->step_state, 0, sizeof step_state, step_state);
+        if (status || !step_state[STATE_HALT])
             break;
-        status = grow(session, control[CONTROL_PAIRS]); /* the lists were too short: longer ones, and again */
+        status = grow(session, step_state[STATE_PAIRS]); /* the lists were too short: longer ones, and again */
         if (!status)
             status = hsae_stack_clear_halt(stack);
     }

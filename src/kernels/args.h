@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The argument struct of every kernel, and the layout of the small shared buffers, read by C, GLSL and OpenCL C alike: only u32, i32 and
- * f32 members, at most 128 bytes (push constants). A recorded step keeps its arguments; what changes from step to step is in `clock`.
+ * f32 members, at most 128 bytes (push constants). A recorded step keeps its arguments; what changes from step to step is in `step_params`.
  *
  * Features are numbered through all levels ("global feature"): level l has first_l .. first_l + n_l - 1.
  * B: samples in a batch; words: W = ceil(B / 32); padded batch: 32 W; stride: floats in a row of d, a multiple of 16, zero-padded. */
@@ -31,17 +31,17 @@ static inline u32 bits_u32(f32 value)
 
 #define NONE 0xffffffffu
 
-/* clock: u32 [CLOCK_WORDS], written by the host before each step. */
-#define CLOCK_STEP       0u /* t, from 1 */
-#define CLOCK_SEED_LO    1u
-#define CLOCK_SEED_HI    2u
-#define CLOCK_SWAP_BOUND 3u /* swapped where the first Philox word >> 8 is below it */
-#define CLOCK_DEAD_STEPS 4u /* dead where t - 1 - last_fired >= it */
-#define CLOCK_RATE       5u /* f32: learning rate */
-#define CLOCK_CORRECTION 6u /* f32: 1 / (1 - beta2^t) */
-#define CLOCK_WORDS      16u
+/* step_params: u32 [PARAM_WORDS], written by the host before each step. */
+#define PARAM_STEP          0u /* t, from 1 */
+#define PARAM_SEED_LO       1u
+#define PARAM_SEED_HI       2u
+#define PARAM_PERTURB_BOUND 3u /* perturbed where the first Philox word >> 8 is below it */
+#define PARAM_DEAD_STEPS    4u /* dead where t - 1 - last_fired >= it */
+#define PARAM_RATE          5u /* f32: learning rate */
+#define PARAM_CORRECTION    6u /* f32: 1 / (1 - beta2^t) */
+#define PARAM_WORDS         16u
 
-/* levels: u32 [L + 1][LEVEL_WORDS], constant; entry L has only LEVEL_FIRST = number of all features. */
+/* level_info: u32 [L + 1][LEVEL_WORDS], constant; entry L has only LEVEL_FIRST = number of all features. */
 #define LEVEL_FIRST  0u /* first global feature */
 #define LEVEL_TARGET 1u /* f32: target L0 */
 #define LEVEL_GHOSTS 2u /* dead features that the recorded step has ghost launches for */
@@ -56,41 +56,41 @@ static inline u32 bits_u32(f32 value)
 #define TREE_AT_RANK     4u /* entry r: the feature whose rank is r */
 #define TREE_WORDS       5u
 
-/* flags: u32 [N], written by swap at the start of a step. */
+/* flags: u32 [N], written by feature_flags at the start of a step. */
 #define FLAG_SWAPPED        1u /* s = 1: the children stand in for the feature */
 #define FLAG_PARENT_SWAPPED 2u /* s of its parent = 1 */
 #define FLAG_DEAD           4u
-#define FLAG_ROW_SHIFT      3u /* the bits from here on: the row of D that the feature has in this step, see places */
+#define FLAG_ROW_SHIFT      3u /* the bits from here on: the row of D that the feature has in this step, see decoder_rows */
 #define FLAG_ROW(flag)      ((flag) >> FLAG_ROW_SHIFT)
 
-/* places: u32 [N + S]: the row of D of each feature, then the rows that are free. An update writes a feature's new row to a free one and
- * frees the old one, which its relatives go on reading until the parts of the forest that are updated later need it. */
+/* decoder_rows: u32 [N + S]: the row of D of each feature, then the free rows. An update writes a feature's new row to a free one and frees
+ * the old one. Relatives read the old row until a later part of the forest needs it. */
 
-/* table: u32 [N][TABLE_WORDS], the scalars of each feature (bits of f32 but for the last two). */
-#define TABLE_BIAS            0u
-#define TABLE_LOG_THRESHOLD   1u
-#define TABLE_THRESHOLD       2u
-#define TABLE_CUT             3u /* threshold - bandwidth / 2: pairs above it are listed */
-#define TABLE_BIAS_V          4u
-#define TABLE_LOG_THRESHOLD_V 5u
-#define TABLE_ROW_STEP        6u /* u32: step of the row's last update */
-#define TABLE_SEGMENT         7u /* u32: number of a long feature's first segment in this step */
-#define TABLE_WORDS           8u
+/* feature_scalars: u32 [N][SCALAR_WORDS] (bits of f32 but for the last two). */
+#define SCALAR_BIAS            0u
+#define SCALAR_LOG_THRESHOLD   1u
+#define SCALAR_THRESHOLD       2u
+#define SCALAR_CUT             3u /* threshold - bandwidth / 2: pairs above it are listed */
+#define SCALAR_BIAS_V          4u
+#define SCALAR_LOG_THRESHOLD_V 5u
+#define SCALAR_ROW_STEP        6u /* u32: step of the row's last update */
+#define SCALAR_SEGMENT         7u /* u32: number of a long feature's first segment in this step */
+#define SCALAR_WORDS           8u
 
-/* control: u32, what a step decides about itself. */
-#define CONTROL_STEP            0u
-#define CONTROL_RATE            1u /* f32 */
-#define CONTROL_CORRECTION      2u /* f32 */
-#define CONTROL_HALT            3u /* not 0: this step and those behind it change nothing; the host mends, clears it and submits them again */
-#define CONTROL_PAIRS           4u /* pairs that the last step lists; behind a halt the most that a step would list */
-#define CONTROL_SEGMENT         5u /* pairs of a segment in this step */
-#define CONTROL_LEVELS          8u /* [HSAE_MAX_LEVELS][CONTROL_LEVEL_WORDS] */
-#define CONTROL_LAMBDA          0u /* f32; set by the first step */
-#define CONTROL_AVERAGE         1u /* f32: running mean of L0; negative before the first step */
-#define CONTROL_DEAD            2u /* dead features before the step */
-#define CONTROL_LEVEL_WORDS     4u
-#define CONTROL_DEAD_LIST       40u /* [N]: of level l from first_l on, ascending */
-#define CONTROL_WORDS(features) (CONTROL_DEAD_LIST + (features))
+/* step_state: u32, what a step decides about itself. */
+#define STATE_STEP            0u
+#define STATE_RATE            1u /* f32 */
+#define STATE_CORRECTION      2u /* f32 */
+#define STATE_HALT            3u /* not 0: this and all later queued steps change nothing until the host grows the buffers and resubmits them */
+#define STATE_PAIRS           4u /* pairs that the last step lists; after a halt the most that a step would list */
+#define STATE_SEGMENT         5u /* pairs of a segment in this step */
+#define STATE_LEVELS          8u /* [HSAE_MAX_LEVELS][STATE_LEVEL_WORDS] */
+#define STATE_LAMBDA          0u /* f32; set by the first step */
+#define STATE_AVERAGE         1u /* f32: running mean of L0; negative before the first step */
+#define STATE_DEAD            2u /* dead features before the step */
+#define STATE_LEVEL_WORDS     4u
+#define STATE_DEAD_LIST       40u /* [N]: of level l from first_l on, ascending */
+#define STATE_WORDS(features) (STATE_DEAD_LIST + (features))
 
 #define HALT_PAIRS  1u /* the lists are too short */
 #define HALT_GHOSTS 2u /* more dead features than the recorded step has ghost launches for */
@@ -99,26 +99,26 @@ static inline u32 bits_u32(f32 value)
  * 1, ascending samples. By sample: samples u32 [capacity][2] = feature, bits of the activation a (0 where p <= threshold); list l B + b has
  * sample_starts[l B + b] .., ascending ranks; positions u32 [capacity] = the place of the same pair in `pairs`. */
 
-/* kin: u32 [capacity][KIN_WORDS], for each entry of `pairs`, with D_i . D_j of decoder rows (algorithm: u, the constraint's residual). */
-#define KIN_OWN        0u /* f32: D_i . u_i */
-#define KIN_PARENT     1u /* f32: D_i . u_parent, co-active siblings left out */
-#define KIN_PARENT_ACT 2u /* f32: activation of the parent */
-#define KIN_FIRST      3u /* its family among `samples`: from here */
-#define KIN_END        4u /* to before here, itself included */
-#define KIN_SCORE      5u /* f32: q = d loss / d a */
-#define KIN_WORDS      6u
+/* pair_terms: u32 [capacity][PAIR_WORDS], for each entry of `pairs`, with D_i . D_j of decoder rows (algorithm: u, the constraint's
+ * residual). */
+#define PAIR_OWN        0u /* f32: D_i . u_i */
+#define PAIR_PARENT     1u /* f32: D_i . u_parent, co-active siblings left out */
+#define PAIR_PARENT_ACT 2u /* f32: activation of the parent */
+#define PAIR_FIRST      3u /* its family among `samples`: from here */
+#define PAIR_END        4u /* to before here, itself included */
+#define PAIR_SCORE      5u /* f32: q = d loss / d a */
+#define PAIR_WORDS      6u
 
-/* terms: f32 [N][TERM_WORDS], sums over the batch; where there are segments, [room][SEGMENT_WORDS] more. */
-#define TERM_OWN     0u /* of a_i D_i . u_i */
-#define TERM_PARENT  1u /* of a_i D_i . u_parent */
-#define TERM_PRODUCT 2u /* of a_i a_parent */
-#define TERM_WORDS   3u
+/* feature_sums: f32 [N][FEATURE_SUM_WORDS], sums over the batch; where there are segments, [room][SEGMENT_WORDS] more. */
+#define FEATURE_SUM_OWN     0u /* of a_i D_i . u_i */
+#define FEATURE_SUM_PARENT  1u /* of a_i D_i . u_parent */
+#define FEATURE_SUM_PRODUCT 2u /* of a_i a_parent */
+#define FEATURE_SUM_WORDS   3u
 
-/* A feature with so many pairs that its work-group would go on when all others have long ended is "long": its pairs are cut into segments
- * of CONTROL_SEGMENT pairs, counted from its own first one. Each has a work-group for its sums, and `update` adds up these, in ascending
- * order. That number is SEGMENT_PAIRS(B) or the first of twice, four times .. as many with which there are not more segments than there is
- * room for. owners: u32 [room], the feature of each segment, those of a feature adjacent; NONE behind the last. sums: f32
- * [room][2][stride], a segment's part of the gradients of D_i and of E_i, as `update` sums them up. */
+/* Load balancing: the pairs of a feature with more than 2 STATE_SEGMENT pairs are split into segments of STATE_SEGMENT pairs, one
+ * work-group each (split-K), and `update` adds up their sums in ascending order. The length of a segment starts at SEGMENT_PAIRS(B) and
+ * doubles until all segments fit in `room`. owners: u32 [room], the feature of each segment, those of a feature adjacent; NONE after the
+ * last. sums: f32 [room][2][stride], a segment's part of the gradients of D_i and of E_i. */
 #define SEGMENT_PAIRS(rows)         (((rows) + 63u) / 64u * 4u)
 #define SEGMENTS_OF(pairs, segment) ((pairs) > 2u * (segment) ? ((pairs) + (segment)-1u) / (segment) : 0u)
 #define SEGMENT_RADIAL              0u /* of a q */
@@ -130,19 +130,19 @@ static inline u32 bits_u32(f32 value)
 #define SEGMENT_PRODUCT             6u
 #define SEGMENT_WORDS               8u
 
-/* status: u32 [STATUS_WORDS], read by the host after a step. */
-#define STATUS_STEP           0u
-#define STATUS_HALT           1u
-#define STATUS_PAIRS          2u
-#define STATUS_VARIANCE       3u /* f32: sum over the batch of |x - mean x|^2 */
-#define STATUS_LEVELS         8u /* [HSAE_MAX_LEVELS][STATUS_LEVEL_WORDS] */
-#define STATUS_RECONSTRUCTION 0u /* f32: batch mean */
-#define STATUS_L0             1u /* f32 */
-#define STATUS_LAMBDA         2u /* f32: the one used */
-#define STATUS_CONSTRAINT     3u /* f32: batch mean, rho included */
-#define STATUS_DEAD           4u
-#define STATUS_LEVEL_WORDS    5u
-#define STATUS_WORDS          48u
+/* step_report: u32 [REPORT_WORDS], read by the host after a step. */
+#define REPORT_STEP           0u
+#define REPORT_HALT           1u
+#define REPORT_PAIRS          2u
+#define REPORT_VARIANCE       3u /* f32: sum over the batch of |x - mean x|^2 */
+#define REPORT_LEVELS         8u /* [HSAE_MAX_LEVELS][REPORT_LEVEL_WORDS] */
+#define REPORT_RECONSTRUCTION 0u /* f32: batch mean */
+#define REPORT_L0             1u /* f32 */
+#define REPORT_LAMBDA         2u /* f32: the one used */
+#define REPORT_CONSTRAINT     3u /* f32: batch mean, rho included */
+#define REPORT_DEAD           4u
+#define REPORT_LEVEL_WORDS    5u
+#define REPORT_WORDS          48u
 
 #define FORMAT_F32  0u
 #define FORMAT_F16  1u
@@ -186,15 +186,15 @@ struct load_args {
     u32 panels; /* 1: writes the panels of encode, too */
 };
 #define BINDINGS_load(B) B(READ, 0, u32, raw) B(READ, 1, f32, mean) B(WRITE, 2, f32, x) B(WRITE, 3, f32, panels) B(WRITE, 4, f32, norms)
-#define LOCALS_load(L) L(f32, part, WG)
+#define LOCALS_load(L) L(f32, partial, WG)
 
-struct swap_args {
+struct feature_flags_args {
     u32 features; /* N */
     u32 levels;   /* L */
 };
-#define BINDINGS_swap(B) B(READ, 0, u32, clock) B(READ, 1, u32, levels) B(READ, 2, u32, tree) B(READ, 3, u32, last_fired) \
-    B(READ, 4, u32, places) B(WRITE, 5, u32, flags)
-#define LOCALS_swap(L)
+#define BINDINGS_feature_flags(B) B(READ, 0, u32, step_params) B(READ, 1, u32, level_info) B(READ, 2, u32, tree) B(READ, 3, u32, last_fired) \
+    B(READ, 4, u32, decoder_rows) B(WRITE, 5, u32, flags)
+#define LOCALS_feature_flags(L)
 
 struct prepare_args {
     u32 levels;
@@ -203,12 +203,12 @@ struct prepare_args {
     u32 ghosts; /* 1: dead features get ghost gradients */
     f32 lambda_init;
 };
-#define BINDINGS_prepare(B) B(READ, 0, u32, clock) B(READ, 1, u32, levels) B(READ, 2, u32, flags) B(READ, 3, f32, norms) \
-    B(MODIFY, 4, u32, control)
-#define LOCALS_prepare(L) L(u32, counts, WG) L(f32, part, WG)
+#define BINDINGS_prepare(B) B(READ, 0, u32, step_params) B(READ, 1, u32, level_info) B(READ, 2, u32, flags) B(READ, 3, f32, norms) \
+    B(MODIFY, 4, u32, step_state)
+#define LOCALS_prepare(L) L(u32, counts, WG) L(f32, partial, WG)
 
 struct encode_args {
-    u32 first; /* global feature of the chunk's first row: indexes table and bits */
+    u32 first; /* global feature of the chunk's first row: indexes feature_scalars and bits */
     u32 row;   /* its row in `encoder` */
     u32 count; /* rows of the chunk */
     u32 rows;  /* B */
@@ -216,7 +216,7 @@ struct encode_args {
     u32 dim;
     u32 stride;
 };
-#define BINDINGS_encode(B) B(READ, 0, vf, panels) B(READ, 1, vf, encoder) B(READ, 2, u32, table) B(WRITE, 3, u32, bits) \
+#define BINDINGS_encode(B) B(READ, 0, vf, panels) B(READ, 1, vf, encoder) B(READ, 2, u32, feature_scalars) B(WRITE, 3, u32, bits) \
     B(WRITE, 4, vf, scratch)
 /* Its tile, from the TILE_* of its shape: lanes along samples and features, and vectors of samples of a work-item. */
 #define VECTORS_PER_WORD (32u / VW) /* of a bitmap word */
@@ -241,7 +241,7 @@ struct quantize_args {
     u32 stride;
 };
 #define BINDINGS_quantize(B) B(READ, 0, vf, x) B(WRITE, 1, u32, words) B(WRITE, 2, f32, units)
-#define LOCALS_quantize(L) L(f32, part, WG)
+#define LOCALS_quantize(L) L(f32, partial, WG)
 
 struct screen_args {
     u32 first; /* as encode's */
@@ -252,7 +252,7 @@ struct screen_args {
     u32 stride;
     f32 margin; /* SCREEN_MARGIN */
 };
-#define BINDINGS_screen(B) B(READ, 0, vi, panels) B(READ, 1, vf, units) B(READ, 2, vf, x) B(READ, 3, vf, encoder) B(READ, 4, u32, table) \
+#define BINDINGS_screen(B) B(READ, 0, vi, panels) B(READ, 1, vf, units) B(READ, 2, vf, x) B(READ, 3, vf, encoder) B(READ, 4, u32, feature_scalars) \
     B(WRITE, 5, u32, rounded) B(WRITE, 6, u32, bits) B(WRITE, 7, f32, scratch)
 #define LOCALS_screen(L)
 
@@ -262,14 +262,14 @@ struct lists_count_args {
     u32 words;
 };
 #define BINDINGS_lists_count(B) B(READ, 0, u32, bits) B(WRITE, 1, u32, counts)
-#define LOCALS_lists_count(L) L(u32, part, WG)
+#define LOCALS_lists_count(L) L(u32, partial, WG)
 
 struct scan_args {
     u32 first; /* starts[first] is known (0 where first = 0), starts[first + 1 ..] are written */
     u32 count;
     u32 capacity; /* of the lists; a total above it halts the step; 0: unchecked */
 };
-#define BINDINGS_scan(B) B(READ, 0, u32, counts) B(MODIFY, 1, u32, starts) B(MODIFY, 2, u32, control)
+#define BINDINGS_scan(B) B(READ, 0, u32, counts) B(MODIFY, 1, u32, starts) B(MODIFY, 2, u32, step_state)
 #define LOCALS_scan(L) L(u32, sums, WG)
 
 struct lists_fill_args {
@@ -279,20 +279,19 @@ struct lists_fill_args {
     u32 features;
     u32 capacity;
     u32 history; /* 1: keep who is active for co-activation */
-    u32 packed;  /* 1: the scratch is that of screen, where p of a feature's pairs lie one behind the other; 0: of encode, p of its samples
-                  */
+    u32 packed;  /* 1: the scratch is that of screen, with p of a feature's pairs adjacent; 0: that of encode, with p of its samples */
 };
-#define BINDINGS_lists_fill(B) B(READ, 0, u32, control) B(READ, 1, u32, bits) B(READ, 2, u32, starts) B(READ, 3, u32, table) \
+#define BINDINGS_lists_fill(B) B(READ, 0, u32, step_state) B(READ, 1, u32, bits) B(READ, 2, u32, starts) B(READ, 3, u32, feature_scalars) \
     B(READ, 4, f32, scratch) B(WRITE, 5, u32, pairs) B(WRITE, 6, u32, active_count) B(WRITE, 7, u32, word_starts) \
     B(WRITE, 8, u32, history)
-#define LOCALS_lists_fill(L) L(u32, part, WG)
+#define LOCALS_lists_fill(L) L(u32, partial, WG)
 
 struct samples_count_args {
     u32 levels;
     u32 words;
     u32 block; /* features in a block; blocks do not cross levels */
 };
-#define BINDINGS_samples_count(B) B(READ, 0, u32, bits) B(READ, 1, u32, tree) B(READ, 2, u32, levels) B(WRITE, 3, u32, tally)
+#define BINDINGS_samples_count(B) B(READ, 0, u32, bits) B(READ, 1, u32, tree) B(READ, 2, u32, level_info) B(WRITE, 3, u32, tally)
 #define LOCALS_samples_count(L) L(u32, tile, WG)
 
 struct samples_base_args {
@@ -301,8 +300,8 @@ struct samples_base_args {
     u32 words;
     u32 block;
 };
-#define BINDINGS_samples_base(B) B(READ, 0, u32, levels) B(MODIFY, 1, u32, tally) B(WRITE, 2, u32, totals)
-#define LOCALS_samples_base(L) L(u32, part, WG)
+#define BINDINGS_samples_base(B) B(READ, 0, u32, level_info) B(MODIFY, 1, u32, tally) B(WRITE, 2, u32, totals)
+#define LOCALS_samples_base(L) L(u32, partial, WG)
 
 struct samples_fill_args {
     u32 levels;
@@ -310,8 +309,8 @@ struct samples_fill_args {
     u32 words;
     u32 block;
 };
-#define BINDINGS_samples_fill(B) B(READ, 0, u32, bits) B(READ, 1, u32, tree) B(READ, 2, u32, levels) B(READ, 3, u32, table) \
-    B(READ, 4, u32, control) B(READ, 5, u32, word_starts) B(READ, 6, u32, pairs) B(READ, 7, u32, sample_starts) B(MODIFY, 8, u32, tally) \
+#define BINDINGS_samples_fill(B) B(READ, 0, u32, bits) B(READ, 1, u32, tree) B(READ, 2, u32, level_info) B(READ, 3, u32, feature_scalars) \
+    B(READ, 4, u32, step_state) B(READ, 5, u32, word_starts) B(READ, 6, u32, pairs) B(READ, 7, u32, sample_starts) B(MODIFY, 8, u32, tally) \
     B(WRITE, 9, u32, samples) B(WRITE, 10, u32, positions)
 #define LOCALS_samples_fill(L) L(u32, tile, WG)
 
@@ -327,8 +326,8 @@ struct decode_args {
     u32 slices; /* column slices, of whole 16 floats, each with its own part of the loss */
 };
 #define BINDINGS_decode(B) B(READ, 0, vf, x) B(READ, 1, vf, bias) B(READ4, 2, vf, D) B(READ, 6, u32, flags) \
-    B(READ, 7, u32, sample_starts) B(READ, 8, u32, samples) B(READ, 9, u32, control) B(WRITE, 10, vf, residual) B(WRITE, 11, f32, loss)
-#define LOCALS_decode(L) L(f32, part, WG)
+    B(READ, 7, u32, sample_starts) B(READ, 8, u32, samples) B(READ, 9, u32, step_state) B(WRITE, 10, vf, residual) B(WRITE, 11, f32, loss)
+#define LOCALS_decode(L) L(f32, partial, WG)
 
 struct family_dot_args {
     u32 first; /* first feature of level 1 */
@@ -337,14 +336,14 @@ struct family_dot_args {
     u32 range_rows;
 };
 #define BINDINGS_family_dot(B) B(READ4, 0, vf, D) B(READ, 4, u32, tree) B(READ, 5, u32, flags) B(WRITE, 6, f32, dots)
-#define LOCALS_family_dot(L) L(f32, part, WG)
+#define LOCALS_family_dot(L) L(f32, partial, WG)
 
 struct family_args {
     u32 levels;
     u32 rows;
 };
-#define BINDINGS_family(B) B(READ, 0, u32, control) B(READ, 1, u32, tree) B(READ, 2, u32, sample_starts) B(READ, 3, u32, samples) \
-    B(READ, 4, u32, positions) B(READ, 5, f32, dots) B(WRITE, 6, u32, kin)
+#define BINDINGS_family(B) B(READ, 0, u32, step_state) B(READ, 1, u32, tree) B(READ, 2, u32, sample_starts) B(READ, 3, u32, samples) \
+    B(READ, 4, u32, positions) B(READ, 5, f32, dots) B(WRITE, 6, u32, pair_terms)
 #define LOCALS_family(L)
 
 struct ghost_args {
@@ -355,9 +354,9 @@ struct ghost_args {
     u32 stride;
     u32 range_rows;
 };
-#define BINDINGS_ghost(B) B(READ, 0, vf, x) B(READ4, 1, vf, E) B(READ4, 5, vf, D) B(READ, 9, u32, flags) B(READ, 10, u32, control) \
-    B(READ, 11, u32, table) B(READ, 12, vf, residual) B(WRITE, 13, vf, ghost) B(WRITE, 14, f32, losses)
-#define LOCALS_ghost(L) L(f32, part, WG)
+#define BINDINGS_ghost(B) B(READ, 0, vf, x) B(READ4, 1, vf, E) B(READ4, 5, vf, D) B(READ, 9, u32, flags) B(READ, 10, u32, step_state) \
+    B(READ, 11, u32, feature_scalars) B(READ, 12, vf, residual) B(WRITE, 13, vf, ghost) B(WRITE, 14, f32, ghost_losses)
+#define LOCALS_ghost(L) L(f32, partial, WG)
 
 struct ghost_scale_args {
     u32 level;
@@ -365,8 +364,8 @@ struct ghost_scale_args {
     u32 padded;
     u32 slices;
 };
-#define BINDINGS_ghost_scale(B) B(READ, 0, u32, control) B(READ, 1, f32, losses) B(READ, 2, f32, loss) B(WRITE, 3, f32, weights)
-#define LOCALS_ghost_scale(L) L(f32, part, WG)
+#define BINDINGS_ghost_scale(B) B(READ, 0, u32, step_state) B(READ, 1, f32, ghost_losses) B(READ, 2, f32, loss) B(WRITE, 3, f32, weights)
+#define LOCALS_ghost_scale(L) L(f32, partial, WG)
 
 struct ghost_rows_args {
     u32 level;
@@ -379,16 +378,16 @@ struct ghost_rows_args {
     u32 stride;
     u32 range_rows;
 };
-#define BINDINGS_ghost_rows(B) B(READ, 0, vf, x) B(READ4, 1, vf, E) B(READ4, 5, vf, D) B(READ, 9, u32, flags) B(READ, 10, u32, control) \
-    B(READ, 11, u32, table) B(READ, 12, vf, ghost) B(READ, 13, f32, weights) B(READ, 14, u32, tree) B(WRITE, 15, vf, rows)
-#define LOCALS_ghost_rows(L) L(f32, part, WG)
+#define BINDINGS_ghost_rows(B) B(READ, 0, vf, x) B(READ4, 1, vf, E) B(READ4, 5, vf, D) B(READ, 9, u32, flags) B(READ, 10, u32, step_state) \
+    B(READ, 11, u32, feature_scalars) B(READ, 12, vf, ghost) B(READ, 13, f32, weights) B(READ, 14, u32, tree) B(WRITE, 15, vf, rows)
+#define LOCALS_ghost_rows(L) L(f32, partial, WG)
 
 struct segments_args {
     u32 features;
     u32 pairs; /* of a segment, at least */
     u32 room;  /* for segments */
 };
-#define BINDINGS_segments(B) B(READ, 0, u32, starts) B(MODIFY, 1, u32, control) B(MODIFY, 2, u32, table) B(WRITE, 3, u32, owners)
+#define BINDINGS_segments(B) B(READ, 0, u32, starts) B(MODIFY, 1, u32, step_state) B(MODIFY, 2, u32, feature_scalars) B(WRITE, 3, u32, owners)
 #define LOCALS_segments(L) L(u32, sums, WG)
 
 struct segment_rows_args {
@@ -398,17 +397,17 @@ struct segment_rows_args {
     u32 above_row;    /* in `above`, of that of the level above the first; where there is none, of the first itself */
     u32 padded;
     u32 room;
-    u32 segments; /* word of `terms` from which on the segments' sums are */
+    u32 segments; /* word of `feature_sums` from which on the segments' sums are */
     u32 stride;
     u32 range_rows;
     f32 rho;
     f32 bandwidth;
 };
-#define BINDINGS_segment_rows(B) B(READ, 0, u32, control) B(READ, 1, u32, flags) B(READ, 2, u32, starts) B(READ, 3, u32, pairs) \
-    B(READ, 4, u32, samples) B(READ, 5, u32, owners) B(READ, 6, u32, levels) B(MODIFY, 7, u32, kin) B(MODIFY, 8, f32, terms) \
-    B(READ4, 9, vf, D) B(READ, 13, u32, table) B(READ, 14, vf, x) B(READ, 15, vf, residual) B(READ, 16, vf, above) \
+#define BINDINGS_segment_rows(B) B(READ, 0, u32, step_state) B(READ, 1, u32, flags) B(READ, 2, u32, starts) B(READ, 3, u32, pairs) \
+    B(READ, 4, u32, samples) B(READ, 5, u32, owners) B(READ, 6, u32, level_info) B(MODIFY, 7, u32, pair_terms) B(MODIFY, 8, f32, feature_sums) \
+    B(READ4, 9, vf, D) B(READ, 13, u32, feature_scalars) B(READ, 14, vf, x) B(READ, 15, vf, residual) B(READ, 16, vf, above) \
     B(WRITE, 17, vf, sums)
-#define LOCALS_segment_rows(L) L(f32, part, WG) L(f32, part1, WG) L(f32, part2, WG) L(f32, part3, WG)
+#define LOCALS_segment_rows(L) L(f32, partial, WG) L(f32, partial1, WG) L(f32, partial2, WG) L(f32, partial3, WG)
 
 struct update_args {
     u32 level;
@@ -416,13 +415,13 @@ struct update_args {
     u32 rank; /* features of this launch: those of ranks rank .. rank + ranks - 1 .. */
     u32 ranks;
     u32 base;   /* .. that are among base .. base + range_rows - 1, the range of E (and of the second moments) that is bound */
-    u32 spare;  /* place of the new row of the feature of rank `rank` in `places` */
+    u32 free_row; /* place in `decoder_rows` of the new row of the feature of rank `rank` */
     u32 ghosts; /* 1: dead features are left to launches with `dead` set */
     u32 dead;   /* not 0: works on so many places of the dead list, from place `chunk` on */
     u32 chunk;
     u32 residual_row; /* in `residual`, of the level's first sample */
     u32 above_row;    /* in `above`, of that of the level above; of the first level: any */
-    u32 segments;     /* word of `terms` from which on the segments' sums are; 0: no feature is long */
+    u32 segments;     /* word of `feature_sums` from which on the segments' sums are; 0: no feature is long */
     u32 rows;
     u32 stride;
     u32 range_rows;
@@ -433,11 +432,11 @@ struct update_args {
     f32 log2_beta2;
     f32 epsilon;
 };
-#define BINDINGS_update(B) B(READ, 0, u32, control) B(READ, 1, u32, tree) B(READ, 2, u32, flags) B(READ, 3, u32, starts) \
-    B(READ, 4, u32, pairs) B(READ, 5, u32, samples) B(MODIFY, 6, u32, kin) B(MODIFY, 7, f32, terms) B(MODIFY4, 8, vf, D) \
-    B(MODIFY, 12, vf, encoder) B(MODIFY, 13, vf, encoder_v) B(MODIFY, 14, vf, decoder_v) B(MODIFY, 15, u32, table) \
-    B(MODIFY, 16, u32, places) B(READ, 17, vf, x) B(READ, 18, vf, residual) B(READ, 19, vf, above) B(READ, 20, vf, ready)
-#define LOCALS_update(L) L(f32, part, WG) L(f32, part1, WG) L(f32, part2, WG) L(f32, part3, WG)
+#define BINDINGS_update(B) B(READ, 0, u32, step_state) B(READ, 1, u32, tree) B(READ, 2, u32, flags) B(READ, 3, u32, starts) \
+    B(READ, 4, u32, pairs) B(READ, 5, u32, samples) B(MODIFY, 6, u32, pair_terms) B(MODIFY, 7, f32, feature_sums) B(MODIFY4, 8, vf, D) \
+    B(MODIFY, 12, vf, encoder) B(MODIFY, 13, vf, encoder_v) B(MODIFY, 14, vf, decoder_v) B(MODIFY, 15, u32, feature_scalars) \
+    B(MODIFY, 16, u32, decoder_rows) B(READ, 17, vf, x) B(READ, 18, vf, residual) B(READ, 19, vf, above) B(READ, 20, vf, summed_rows)
+#define LOCALS_update(L) L(f32, partial, WG) L(f32, partial1, WG) L(f32, partial2, WG) L(f32, partial3, WG)
 
 struct bias_args {
     u32 level; /* first of the launch */
@@ -450,17 +449,17 @@ struct bias_args {
     f32 one_minus_beta2;
     f32 epsilon;
 };
-#define BINDINGS_bias(B) B(READ, 0, u32, control) B(READ, 1, vf, residual) B(MODIFY, 2, vf, bias) B(MODIFY, 3, vf, bias_v)
-#define LOCALS_bias(L) L(f32, part, WG)
+#define BINDINGS_bias(B) B(READ, 0, u32, step_state) B(READ, 1, vf, residual) B(MODIFY, 2, vf, bias) B(MODIFY, 3, vf, bias_v)
+#define LOCALS_bias(L) L(f32, partial, WG)
 
 struct variance_args {
     u32 rows;
     u32 stride;
 };
 #define BINDINGS_variance(B) B(READ, 0, vf, x) B(WRITE, 1, vf, squares)
-#define LOCALS_variance(L) L(f32, part, WG)
+#define LOCALS_variance(L) L(f32, partial, WG)
 
-struct control_args {
+struct finish_step_args {
     u32 levels;
     u32 rows;
     u32 padded;
@@ -472,21 +471,21 @@ struct control_args {
     f32 eta;
     f32 kappa;
 };
-#define BINDINGS_control(B) B(READ, 0, u32, levels) B(READ, 1, f32, loss) B(READ, 2, f32, terms) B(READ, 3, u32, active_count) \
-    B(READ, 4, f32, squares) B(READ, 5, u32, starts) B(MODIFY, 6, u32, last_fired) B(MODIFY, 7, u32, control) B(WRITE, 8, u32, status)
-#define LOCALS_control(L) L(f32, part, WG) L(u32, counts, WG)
+#define BINDINGS_finish_step(B) B(READ, 0, u32, level_info) B(READ, 1, f32, loss) B(READ, 2, f32, feature_sums) B(READ, 3, u32, active_count) \
+    B(READ, 4, f32, squares) B(READ, 5, u32, starts) B(MODIFY, 6, u32, last_fired) B(MODIFY, 7, u32, step_state) B(WRITE, 8, u32, step_report)
+#define LOCALS_finish_step(L) L(f32, partial, WG) L(u32, counts, WG)
 
 struct relink_rows_args {
     u32 first; /* global feature of the first row */
     u32 count;
-    u32 padded; /* rows written: those behind count are zero */
+    u32 padded; /* rows written: those after the first `count` are zero */
     u32 stride;
     u32 range_rows;
     u32 decoder; /* 1: rows of D, found through flags; 0: rows of E */
     u32 panels;  /* 1: written as panels of 32 rows, 0: as rows */
 };
 #define BINDINGS_relink_rows(B) B(READ4, 0, vf, S) B(READ, 4, u32, flags) B(WRITE, 5, f32, unit)
-#define LOCALS_relink_rows(L) L(f32, part, WG)
+#define LOCALS_relink_rows(L) L(f32, partial, WG)
 
 struct relink_count_args {
     u32 child; /* global feature of column 0 */

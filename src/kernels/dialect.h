@@ -104,7 +104,7 @@ layout(constant_id = 7) const uint TILE_PREFETCH = 0;
 #define to_vf(v) vec4(v)
 #define low_16(v) (((v) << 16) >> 16)
 #define madd_vi(a, b, c) ((c) + low_16(a) * low_16(b) + ((a) >> 16) * ((b) >> 16))
-#define EACH_COUPLE(m) m(0u, x, y) m(1u, z, w)
+#define EACH_PACKED_PAIR(m) m(0u, x, y) m(1u, z, w)
 #define unpack_f16(word, high) ((high) ? unpackHalf2x16(word).y : unpackHalf2x16(word).x)
 /* m(index, name) for each element of a vf, which is v.name */
 #define EACH_ELEMENT(m) m(0u, x) m(1u, y) m(2u, z) m(3u, w)
@@ -204,22 +204,22 @@ static inline uint above4(float4 v, float cut)
 #else
 #define madd_vi(a, b, c) ((c) + low_16(a) * low_16(b) + ((a) >> 16) * ((b) >> 16))
 #endif
-#define EACH_COUPLE_4(m) m(0u, s0, s1) m(1u, s2, s3) m(2u, s4, s5) m(3u, s6, s7)
+#define EACH_PACKED_PAIR_4(m) m(0u, s0, s1) m(1u, s2, s3) m(2u, s4, s5) m(3u, s6, s7)
 #define EACH_ELEMENT_8(m) m(0u, s0) m(1u, s1) m(2u, s2) m(3u, s3) m(4u, s4) m(5u, s5) m(6u, s6) m(7u, s7)
 #if VW == 4
 #define EACH_ELEMENT(m) m(0u, x) m(1u, y) m(2u, z) m(3u, w)
-#define EACH_COUPLE(m) m(0u, x, y) m(1u, z, w)
+#define EACH_PACKED_PAIR(m) m(0u, x, y) m(1u, z, w)
 #define sum_vf(v) sum4(v)
 #define above_vf(v, cut) above4(v, cut)
 #elif VW == 8
 #define EACH_ELEMENT(m) EACH_ELEMENT_8(m)
-#define EACH_COUPLE(m) EACH_COUPLE_4(m)
+#define EACH_PACKED_PAIR(m) EACH_PACKED_PAIR_4(m)
 static inline float sum_vf(float8 v) { return sum4(v.lo + v.hi); }
 static inline uint above_vf(float8 v, float cut) { return above4(v.lo, cut) | (above4(v.hi, cut) << 4); }
 #else
 #define EACH_ELEMENT(m)                                                                                      \
     EACH_ELEMENT_8(m) m(8u, s8) m(9u, s9) m(10u, sa) m(11u, sb) m(12u, sc) m(13u, sd) m(14u, se) m(15u, sf)
-#define EACH_COUPLE(m) EACH_COUPLE_4(m) m(4u, s8, s9) m(5u, sa, sb) m(6u, sc, sd) m(7u, se, sf)
+#define EACH_PACKED_PAIR(m) EACH_PACKED_PAIR_4(m) m(4u, s8, s9) m(5u, sa, sb) m(6u, sc, sd) m(7u, se, sf)
 static inline float sum_vf(float16 v) { float8 h = v.lo + v.hi; return sum4(h.lo + h.hi); }
 static inline uint above_vf(float16 v, float cut)
 {
@@ -240,34 +240,34 @@ FUNCTION f32 quantized_unit(f32 squares)
     return max_f32(sqrt_f32(squares), 1e-30f) / 32000.0f;
 }
 /* Two numbers rounded to 16 bits in one word: 3 * 2^22 leaves the nearest whole number in the low bits of the sum. */
-FUNCTION u32 quantized_couple(f32 low, f32 high)
+FUNCTION u32 pack_i16x2(f32 low, f32 high)
 {
     return (bits_u32(low + 12582912.0f) & 0xffffu) | (bits_u32(high + 12582912.0f) << 16u);
 }
 
-/* Leaves in part[k], k < lanes, the sum of `value` over the work-items k, k + lanes, .. (part: LOCAL [WG]; lanes: a power of two), always in the
+/* Leaves in partial[k], k < lanes, the sum of `value` over the work-items k, k + lanes, .. (partial: LOCAL [WG]; lanes: a power of two), always in the
  * same order. */
-#define WG_FOLD(part, value, lanes)                                                                          \
+#define WG_FOLD(partial, value, lanes)                                                                          \
     BARRIER();                                                                                               \
-    part[LANE] = (value);                                                                                    \
+    partial[LANE] = (value);                                                                                    \
     BARRIER();                                                                                               \
     for (u32 wg_stride = WG / 2u; wg_stride > (lanes) - 1u; wg_stride /= 2u) {                               \
         if (LANE < wg_stride)                                                                                \
-            part[LANE] += part[LANE + wg_stride];                                                            \
+            partial[LANE] += partial[LANE + wg_stride];                                                            \
         BARRIER();                                                                                           \
     }
-/* The sum over the work-group in part[0]. */
-#define WG_SUM(part, value) WG_FOLD(part, value, 1u)
+/* The sum over the work-group in partial[0]. */
+#define WG_SUM(partial, value) WG_FOLD(partial, value, 1u)
 
-/* Leaves in part[LANE] the sum of `value` over the work-items up to and with this one (part: LOCAL u32 [WG]). */
-#define WG_SCAN(part, value)                                                                                 \
+/* Leaves in partial[LANE] the sum of `value` over the work-items up to and with this one (partial: LOCAL u32 [WG]). */
+#define WG_SCAN(partial, value)                                                                                 \
     BARRIER();                                                                                               \
-    part[LANE] = (value);                                                                                    \
+    partial[LANE] = (value);                                                                                    \
     BARRIER();                                                                                               \
     for (u32 wg_step = 1u; wg_step < WG; wg_step *= 2u) {                                                    \
-        u32 wg_before = LANE >= wg_step ? part[LANE - wg_step] : 0u;                                         \
+        u32 wg_before = LANE >= wg_step ? partial[LANE - wg_step] : 0u;                                         \
         BARRIER();                                                                                           \
-        part[LANE] += wg_before;                                                                             \
+        partial[LANE] += wg_before;                                                                             \
         BARRIER();                                                                                           \
     }
 
@@ -333,13 +333,13 @@ FUNCTION u32 quantized_couple(f32 low, f32 high)
 #define TEAMS (WG / TEAM)
 
 /* Of kernels whose teams lie one behind the other, with `inside` and `member`. TEAM_SUM: a team's first member gets the sum of all members'
- * `total` (part: LOCAL u32 [WG]). TALLY_TILE: to tally[at + b] of each of 32 samples, how many words of the team's `tile` have bit b. */
-#define TEAM_SUM(part, total)                                                                                \
+ * `total` (partial: LOCAL u32 [WG]). TALLY_TILE: to tally[at + b] of each of 32 samples, how many words of the team's `tile` have bit b. */
+#define TEAM_SUM(partial, total)                                                                                \
     if (TEAM > 1u) {                                                                                         \
-        part[LANE] = total;                                                                                  \
+        partial[LANE] = total;                                                                                  \
         BARRIER();                                                                                           \
         for (u32 k = 1u; inside && member == 0u && k < TEAM; k++)                                            \
-            total += part[LANE + k];                                                                         \
+            total += partial[LANE + k];                                                                         \
     }
 #define TALLY_TILE(at)                                                                                       \
     for (u32 b = member; inside && b < 32u; b += TEAM) {                                                     \
@@ -349,10 +349,10 @@ FUNCTION u32 quantized_couple(f32 low, f32 high)
         tally[(at) + b] += count;                                                                            \
     }
 
-/* bias, variance: sum[COLS] over the teams of rows, to the work-items `lane` of all (part: LOCAL f32 [WG]). */
+/* bias, variance: sum[COLS] over the teams of rows, to the work-items `lane` of all (partial: LOCAL f32 [WG]). */
 #define FOLD_ELEMENT(index, name)                                                                            \
-    WG_FOLD(part, sum[k].name, COLUMN_LANES(WG))                                                             \
-    sum[k].name = part[lane];
+    WG_FOLD(partial, sum[k].name, COLUMN_LANES(WG))                                                             \
+    sum[k].name = partial[lane];
 #define FOLD_TEAMS()                                                                                         \
     if (WG > COLUMN_LANES(WG))                                                                               \
         for (u32 k = 0u; k < COLS; k++) {                                                                    \
@@ -360,9 +360,9 @@ FUNCTION u32 quantized_couple(f32 low, f32 high)
         }
 
 /* Pairs whose rows are on their way together: j is each one's number. */
-#define PAIRS 4u
+#define PAIRS_PER_PASS 4u
 #define EACH_PAIR(statement)                                                                                 \
-    UNROLL for (u32 j = 0u; j < PAIRS; j++)                                                                  \
+    UNROLL for (u32 j = 0u; j < PAIRS_PER_PASS; j++)                                                                  \
     {                                                                                                        \
         statement;                                                                                           \
     }
@@ -398,8 +398,8 @@ FUNCTION u32 quantized_couple(f32 low, f32 high)
  * break. */
 #define FIND_BLOCK(block, level, begin, end)                                                                 \
     for (u32 blocks_before = 0u; level < p.levels; level += 1u) {                                            \
-        begin = levels[level * LEVEL_WORDS + LEVEL_FIRST];                                                   \
-        end = levels[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST];                                              \
+        begin = level_info[level * LEVEL_WORDS + LEVEL_FIRST];                                                   \
+        end = level_info[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST];                                              \
         u32 blocks_here = (end - begin + p.block - 1u) / p.block;                                            \
         if (block < blocks_before + blocks_here) {                                                           \
             begin += (block - blocks_before) * p.block;                                                      \

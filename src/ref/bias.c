@@ -3,10 +3,10 @@
 
 void hsae_ref_bias(const struct hsae_bias_memory *m, const struct bias_args *p)
 {
-    const u32 *control = m->control;
-    if (ref_halted(control))
+    const u32 *step_state = m->step_state;
+    if (ref_halted(step_state))
         return;
-    struct ref_adam adam = {bits_f32(control[CONTROL_RATE]), bits_f32(control[CONTROL_CORRECTION]), p->beta2, p->one_minus_beta2,
+    struct ref_adam adam = {bits_f32(step_state[STATE_RATE]), bits_f32(step_state[STATE_CORRECTION]), p->beta2, p->one_minus_beta2,
                             p->epsilon};
     for (u32 k = 0; k < p->count; k++) {
         const f32 *residual = m->residual + ((size_t)p->row + (size_t)k * p->padded) * p->stride;

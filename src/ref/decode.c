@@ -47,8 +47,8 @@ static void decode_level(const struct hsae_decode_memory *m, const struct decode
 
 void hsae_ref_decode(const struct hsae_decode_memory *m, const struct decode_args *p)
 {
-    const u32 *control = m->control;
-    if (ref_halted(control))
+    const u32 *step_state = m->step_state;
+    if (ref_halted(step_state))
         return;
     for (u32 k = 0; k < p->count; k++)
         decode_level(m, p, p->level + k, m->residual + ((size_t)p->row + (size_t)k * p->padded) * p->stride);

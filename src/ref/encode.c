@@ -20,16 +20,16 @@ static u32 encode_word(const f32 *panel, const f32 *row, u32 dim, f32 bias, f32 
 void hsae_ref_encode(const struct hsae_encode_memory *m, const struct encode_args *p)
 {
     const f32 *panels = m->panels, *encoder = m->encoder;
-    const u32 *table = m->table;
+    const u32 *feature_scalars = m->feature_scalars;
     u32 *bits = m->bits;
     f32 *scratch = m->scratch;
     for (u32 r = 0; r < p->count; r++) {
-        const u32 *scalars = table + (size_t)(p->first + r) * TABLE_WORDS;
+        const u32 *scalars = feature_scalars + (size_t)(p->first + r) * SCALAR_WORDS;
         const f32 *row = encoder + (size_t)(p->row + r) * p->stride;
         for (u32 w = 0; w < p->words; w++) {
             f32 values[32];
-            u32 word = encode_word(panels + (size_t)w * p->stride * 32, row, p->dim, bits_f32(scalars[TABLE_BIAS]),
-                                   bits_f32(scalars[TABLE_CUT]), values);
+            u32 word = encode_word(panels + (size_t)w * p->stride * 32, row, p->dim, bits_f32(scalars[SCALAR_BIAS]),
+                                   bits_f32(scalars[SCALAR_CUT]), values);
             u32 samples = p->rows - w * 32;
             if (samples < 32)
                 word &= (1u << samples) - 1;

@@ -44,10 +44,11 @@ static struct list family_of(const u32 *tree, const u32 *samples, struct list li
 
 void hsae_ref_family(const struct hsae_family_memory *m, const struct family_args *p)
 {
-    const u32 *control = m->control, *tree = m->tree, *sample_starts = m->sample_starts, *samples = m->samples, *positions = m->positions;
+    const u32 *step_state = m->step_state, *tree = m->tree, *sample_starts = m->sample_starts, *samples = m->samples,
+              *positions = m->positions;
     const f32 *dots = m->dots;
-    u32 *kin = m->kin;
-    if (ref_halted(control))
+    u32 *pair_terms = m->pair_terms;
+    if (ref_halted(step_state))
         return;
     size_t lists = (size_t)p->levels * p->rows;
     for (size_t l = 0; l < lists; l++) {
@@ -66,12 +67,12 @@ void hsae_ref_family(const struct hsae_family_memory *m, const struct family_arg
                 family = family_of(tree, samples, list, q, parent);
                 parent_side = (double)parent_act * dots[feature] - a;
             }
-            u32 *scalars = kin + (size_t)positions[q] * KIN_WORDS;
-            scalars[KIN_OWN] = bits_u32((f32)own_side(tree, samples, dots, below, feature, a));
-            scalars[KIN_PARENT] = bits_u32((f32)parent_side);
-            scalars[KIN_PARENT_ACT] = bits_u32(parent_act);
-            scalars[KIN_FIRST] = (u32)family.begin;
-            scalars[KIN_END] = (u32)family.end;
+            u32 *scalars = pair_terms + (size_t)positions[q] * PAIR_WORDS;
+            scalars[PAIR_OWN] = bits_u32((f32)own_side(tree, samples, dots, below, feature, a));
+            scalars[PAIR_PARENT] = bits_u32((f32)parent_side);
+            scalars[PAIR_PARENT_ACT] = bits_u32(parent_act);
+            scalars[PAIR_FIRST] = (u32)family.begin;
+            scalars[PAIR_END] = (u32)family.end;
         }
     }
 }

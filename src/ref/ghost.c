@@ -8,16 +8,16 @@ static const double LEAST_SQUARES = 0x1p-126;
 /* y of one sample, a block of dead features at a time. */
 static void dead_sum(const struct hsae_ghost_memory *m, const struct ghost_args *p, const f32 *x, f32 *y)
 {
-    const u32 *flags = m->flags, *control = m->control, *table = m->table;
-    const u32 *list = control + CONTROL_DEAD_LIST + p->first;
-    u32 dead = ref_dead(control, p->level);
+    const u32 *flags = m->flags, *step_state = m->step_state, *feature_scalars = m->feature_scalars;
+    const u32 *list = step_state + STATE_DEAD_LIST + p->first;
+    u32 dead = ref_dead(step_state, p->level);
     memset(y, 0, p->stride * sizeof *y);
     for (u32 begin = 0; begin < dead; begin += REF_BLOCK) {
         double g[REF_BLOCK];
         u32 count = ref_min(REF_BLOCK, dead - begin);
         for (u32 k = 0; k < count; k++) {
             u32 feature = list[begin + k];
-            double bias = bits_f32(table[(size_t)feature * TABLE_WORDS + TABLE_BIAS]);
+            double bias = bits_f32(feature_scalars[(size_t)feature * SCALAR_WORDS + SCALAR_BIAS]);
             g[k] = exp(fmin(ref_dot(ref_row(m->E, feature, p->range_rows, p->stride), x, p->stride) + bias, 10));
         }
         for (u32 column = 0; column < p->stride; column += REF_BLOCK) {
@@ -37,9 +37,9 @@ static void dead_sum(const struct hsae_ghost_memory *m, const struct ghost_args 
 void hsae_ref_ghost(const struct hsae_ghost_memory *m, const struct ghost_args *p)
 {
     const f32 *x = m->x, *residual = m->residual + (size_t)p->row * p->stride;
-    const u32 *control = m->control;
-    f32 *ghost = m->ghost, *losses = m->losses;
-    if (ref_halted(control) || ref_dead(control, p->level) == 0)
+    const u32 *step_state = m->step_state;
+    f32 *ghost = m->ghost, *ghost_losses = m->ghost_losses;
+    if (ref_halted(step_state) || ref_dead(step_state, p->level) == 0)
         return;
     for (u32 s = 0; s < p->rows; s++) {
         const f32 *target = residual + (size_t)s * p->stride;
@@ -49,7 +49,7 @@ void hsae_ref_ghost(const struct hsae_ghost_memory *m, const struct ghost_args *
         double alpha = squares >= LEAST_SQUARES ? sqrt(ref_dot(target, target, p->stride)) / (2 * sqrt(squares)) : 0;
         for (u32 c = 0; c < p->stride; c++)
             v[c] = (f32)(alpha * v[c] + target[c]);
-        losses[2 * (size_t)s] = (f32)ref_dot(v, v, p->stride);
-        losses[2 * (size_t)s + 1] = (f32)alpha;
+        ghost_losses[2 * (size_t)s] = (f32)ref_dot(v, v, p->stride);
+        ghost_losses[2 * (size_t)s + 1] = (f32)alpha;
     }
 }

@@ -20,10 +20,10 @@ static void feature_rows(const struct hsae_ghost_rows_memory *m, const struct gh
                          f32 *encoder_gradient)
 {
     const f32 *x = m->x, *ghost = m->ghost, *weights = m->weights;
-    const u32 *flags = m->flags, *table = m->table;
+    const u32 *flags = m->flags, *feature_scalars = m->feature_scalars;
     const f32 *encoder = ref_row(m->E, feature, p->range_rows, p->stride);
     const f32 *decoder = ref_row(m->D, ref_decoder_row(flags, feature), p->range_rows, p->stride);
-    double bias = bits_f32(table[(size_t)feature * TABLE_WORDS + TABLE_BIAS]), radial = 0, bias_gradient = 0;
+    double bias = bits_f32(feature_scalars[(size_t)feature * SCALAR_WORDS + SCALAR_BIAS]), radial = 0, bias_gradient = 0;
     memset(decoder_gradient, 0, p->stride * sizeof *decoder_gradient);
     memset(encoder_gradient, 0, p->stride * sizeof *encoder_gradient);
     for (u32 begin = 0; begin < p->rows; begin += REF_BLOCK) {
@@ -49,15 +49,15 @@ static void feature_rows(const struct hsae_ghost_rows_memory *m, const struct gh
 
 void hsae_ref_ghost_rows(const struct hsae_ghost_rows_memory *m, const struct ghost_rows_args *p)
 {
-    const u32 *control = m->control;
+    const u32 *step_state = m->step_state;
     const u32 *tree = m->tree;
     f32 *rows = m->rows;
-    if (ref_halted(control))
+    if (ref_halted(step_state))
         return;
-    u32 dead = ref_dead(control, p->level);
+    u32 dead = ref_dead(step_state, p->level);
     size_t length = p->stride + 16;
     for (u32 k = 0; k < p->count && p->chunk + k < dead; k++) {
-        u32 feature = control[CONTROL_DEAD_LIST + p->first + p->chunk + k];
+        u32 feature = step_state[STATE_DEAD_LIST + p->first + p->chunk + k];
         if (tree[(size_t)feature * TREE_WORDS + TREE_RANK] - p->rank < p->ranks)
             feature_rows(m, p, feature, rows + 2 * k * length, rows + (2 * k + 1) * length);
     }

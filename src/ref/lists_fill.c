@@ -3,14 +3,14 @@
 
 void hsae_ref_lists_fill(const struct hsae_lists_fill_memory *m, const struct lists_fill_args *p)
 {
-    const u32 *control = m->control, *bits = m->bits, *starts = m->starts, *table = m->table;
+    const u32 *step_state = m->step_state, *bits = m->bits, *starts = m->starts, *feature_scalars = m->feature_scalars;
     const f32 *scratch = m->scratch;
     u32 *pairs = m->pairs, *active_count = m->active_count, *word_starts = m->word_starts, *history = m->history;
     for (u32 r = 0; r < p->count; r++) {
         u32 feature = p->first + r, at = starts[feature];
         size_t line = (size_t)feature * p->words;
-        size_t ring = ((size_t)((control[CONTROL_STEP] - 1) & 63) * p->features + feature) * p->words;
-        f32 threshold = bits_f32(table[(size_t)feature * TABLE_WORDS + TABLE_THRESHOLD]);
+        size_t ring = ((size_t)((step_state[STATE_STEP] - 1) & 63) * p->features + feature) * p->words;
+        f32 threshold = bits_f32(feature_scalars[(size_t)feature * SCALAR_WORDS + SCALAR_THRESHOLD]);
         active_count[feature] = 0;
         for (u32 w = 0; w < p->words; w++) {
             u32 fired = 0;
@@ -28,7 +28,7 @@ void hsae_ref_lists_fill(const struct hsae_lists_fill_memory *m, const struct li
                 at++;
             }
             active_count[feature] += ref_popcount(fired);
-            if (p->history && !ref_halted(control))
+            if (p->history && !ref_halted(step_state))
                 history[ring + w] = fired;
         }
     }

@@ -11,7 +11,7 @@ struct ref_pairs {
     f32 rho, bandwidth, threshold, lambda;
     f32 *const *ranges; /* of D */
     const u32 *flags, *pairs, *samples;
-    u32 *kin;
+    u32 *pair_terms;
     const f32 *x, *residual, *above; /* the latter two from the level's first sample on */
     const f32 *decoder;              /* its row of D before the step */
     /* Sums over the batch. */
@@ -37,32 +37,32 @@ static inline struct ref_answer ref_pairs_answer(const struct ref_pairs *f, u32 
 }
 
 /* q = 2 D_i . G + 2 rho D_i . (u_i - u_parent) of one pair, and the sums of the constraint. */
-static inline double ref_pair_score(struct ref_pairs *f, const u32 *kin, u32 sample, double a)
+static inline double ref_pair_score(struct ref_pairs *f, const u32 *pair_terms, u32 sample, double a)
 {
     struct ref_answer g = ref_pairs_answer(f, sample);
     double score = (g.own ? ref_dot(f->decoder, g.own, f->stride) : 0) + (g.above ? ref_dot(f->decoder, g.above, f->stride) : 0);
     if (f->rho == 0.0f)
         return 2 * score;
-    double own_side = bits_f32(kin[KIN_OWN]), parent_side = bits_f32(kin[KIN_PARENT]);
-    for (size_t s = kin[KIN_FIRST]; s < kin[KIN_END]; s++) {
+    double own_side = bits_f32(pair_terms[PAIR_OWN]), parent_side = bits_f32(pair_terms[PAIR_PARENT]);
+    for (size_t s = pair_terms[PAIR_FIRST]; s < pair_terms[PAIR_END]; s++) {
         f32 act = bits_f32(f->samples[2 * s + 1]);
         if (f->samples[2 * s] != f->index && act != 0.0f)
             parent_side -= act * ref_dot(f->decoder, ref_pairs_row(f, f->samples[2 * s]), f->stride);
     }
     f->own_term += a * own_side;
     f->parent_term += a * parent_side;
-    f->product += a * bits_f32(kin[KIN_PARENT_ACT]);
+    f->product += a * bits_f32(pair_terms[PAIR_PARENT_ACT]);
     return 2 * score + 2 * (double)f->rho * (own_side - parent_side);
 }
 
 static inline void ref_pairs_score(struct ref_pairs *f)
 {
     for (size_t pair = f->begin; pair < f->end; pair++) {
-        u32 *kin = f->kin + pair * KIN_WORDS;
+        u32 *pair_terms = f->pair_terms + pair * PAIR_WORDS;
         f32 value = bits_f32(f->pairs[2 * pair + 1]);
         bool active = value > f->threshold;
-        double a = active ? value : 0, q = ref_pair_score(f, kin, f->pairs[2 * pair], a);
-        kin[KIN_SCORE] = bits_u32((f32)q);
+        double a = active ? value : 0, q = ref_pair_score(f, pair_terms, f->pairs[2 * pair], a);
+        pair_terms[PAIR_SCORE] = bits_u32((f32)q);
         f->radial += a * q;
         f->squares += a * a;
         if (active)
@@ -76,7 +76,7 @@ static inline void ref_pairs_score(struct ref_pairs *f)
 static inline void ref_pairs_add(const struct ref_pairs *f, double *decoder_sum, double *encoder_sum, u32 first, u32 count)
 {
     for (size_t pair = f->begin; pair < f->end; pair++) {
-        const u32 *kin = f->kin + pair * KIN_WORDS;
+        const u32 *pair_terms = f->pair_terms + pair * PAIR_WORDS;
         u32 sample = f->pairs[2 * pair];
         f32 value = bits_f32(f->pairs[2 * pair + 1]);
         if (value <= f->threshold)
@@ -86,10 +86,10 @@ static inline void ref_pairs_add(const struct ref_pairs *f, double *decoder_sum,
             ref_add(decoder_sum, value, g.own + first, count);
         if (g.above)
             ref_add(decoder_sum, value, g.above + first, count);
-        ref_add(encoder_sum, bits_f32(kin[KIN_SCORE]), f->x + (size_t)sample * f->stride + first, count);
+        ref_add(encoder_sum, bits_f32(pair_terms[PAIR_SCORE]), f->x + (size_t)sample * f->stride + first, count);
         if (f->rho == 0.0f)
             continue;
-        for (size_t s = kin[KIN_FIRST]; s < kin[KIN_END]; s++) {
+        for (size_t s = pair_terms[PAIR_FIRST]; s < pair_terms[PAIR_END]; s++) {
             f32 act = bits_f32(f->samples[2 * s + 1]);
             if (f->samples[2 * s] != f->index && act != 0.0f)
                 ref_add(decoder_sum, (double)f->rho * value * act, ref_pairs_row(f, f->samples[2 * s]) + first, count);

@@ -46,25 +46,25 @@ static inline u32 ref_popcount(u32 word)
     return count;
 }
 
-static inline bool ref_halted(const u32 *control)
+static inline bool ref_halted(const u32 *step_state)
 {
-    return control[CONTROL_HALT] != 0;
+    return step_state[STATE_HALT] != 0;
 }
 
-/* A control word of a level. */
-static inline u32 *ref_level(u32 *control, u32 level, u32 word)
+/* A word of a level's step state. */
+static inline u32 *ref_level(u32 *step_state, u32 level, u32 word)
 {
-    return &control[CONTROL_LEVELS + level * CONTROL_LEVEL_WORDS + word];
+    return &step_state[STATE_LEVELS + level * STATE_LEVEL_WORDS + word];
 }
-static inline u32 ref_dead(const u32 *control, u32 level)
+static inline u32 ref_dead(const u32 *step_state, u32 level)
 {
-    return control[CONTROL_LEVELS + level * CONTROL_LEVEL_WORDS + CONTROL_DEAD];
+    return step_state[STATE_LEVELS + level * STATE_LEVEL_WORDS + STATE_DEAD];
 }
 
 /* First global feature of a level; of level L: the number of all features. */
-static inline u32 ref_first(const u32 *levels, u32 level)
+static inline u32 ref_first(const u32 *level_info, u32 level)
 {
-    return levels[level * LEVEL_WORDS + LEVEL_FIRST];
+    return level_info[level * LEVEL_WORDS + LEVEL_FIRST];
 }
 
 /* A row of a tensor that is cut into ranges. */

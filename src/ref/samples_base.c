@@ -3,10 +3,10 @@
 
 void hsae_ref_samples_base(const struct hsae_samples_base_memory *m, const struct samples_base_args *p)
 {
-    const u32 *levels = m->levels;
+    const u32 *level_info = m->level_info;
     u32 *tally = m->tally, *totals = m->totals, samples = 32 * p->words;
     for (u32 l = 0; l < p->levels; l++) {
-        u32 blocks = (ref_first(levels, l + 1) - ref_first(levels, l) + p->block - 1) / p->block;
+        u32 blocks = (ref_first(level_info, l + 1) - ref_first(level_info, l) + p->block - 1) / p->block;
         for (u32 s = 0; s < p->rows; s++) {
             u32 total = 0;
             for (u32 block = 0; block < blocks; block++) {

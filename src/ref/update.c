@@ -16,13 +16,13 @@ struct feature {
 static void add_relatives(const struct feature *f, double *decoder_sum, u32 first, u32 count)
 {
     const u32 *tree = f->m->tree, *node = tree + (size_t)f->sums.index * TREE_WORDS;
-    const f32 *terms = f->m->terms;
+    const f32 *feature_sums = f->m->feature_sums;
     double rho = f->p->rho;
     if (f->p->rho == 0.0f)
         return;
     for (u32 k = 0; k < node[TREE_CHILD_COUNT]; k++) {
         u32 child = tree[(size_t)(node[TREE_CHILD_FIRST] + k) * TREE_WORDS + TREE_AT_RANK];
-        f32 product = terms[(size_t)child * TERM_WORDS + TERM_PRODUCT];
+        f32 product = feature_sums[(size_t)child * FEATURE_SUM_WORDS + FEATURE_SUM_PRODUCT];
         if (product != 0.0f)
             ref_add(decoder_sum, -rho * product, ref_pairs_row(&f->sums, child) + first, count);
     }
@@ -40,7 +40,7 @@ static void step_rows(const struct feature *f, const struct ref_adam *adam)
     const struct update_args *p = f->p;
     size_t line = (size_t)(f->sums.index - p->base) * p->stride;
     f32 *encoder = f->m->encoder + line, *encoder_v = f->m->encoder_v + line, *decoder_v = f->m->decoder_v + line;
-    u32 *places = f->m->places, *spare = &places[p->spare + f->rank - p->rank];
+    u32 *decoder_rows = f->m->decoder_rows, *spare = &decoder_rows[p->free_row + f->rank - p->rank];
     f32 *next = ref_row(f->m->D, *spare, p->range_rows, p->stride);
     double radial = p->project ? f->sums.radial / p->rows : 0, squares = 0;
     for (u32 first = 0; first < p->stride; first += REF_BLOCK) {
@@ -62,24 +62,24 @@ static void step_rows(const struct feature *f, const struct ref_adam *adam)
     double norm = sqrt(squares);
     for (u32 c = 0; c < p->stride; c++)
         next[c] = norm > 0 ? (f32)(next[c] / norm) : 0.0f;
-    places[f->sums.index] = *spare;
+    decoder_rows[f->sums.index] = *spare;
     *spare = FLAG_ROW(f->sums.flag);
 }
 
 static void step_scalars(const struct feature *f, const struct ref_adam *adam, u32 *scalars, u32 step)
 {
-    f32 bias_v = bits_f32(scalars[TABLE_BIAS_V]), log_threshold_v = bits_f32(scalars[TABLE_LOG_THRESHOLD_V]);
-    f32 bias = ref_adam_step(adam, bits_f32(scalars[TABLE_BIAS]), &bias_v, f->sums.bias_gradient / f->p->rows);
+    f32 bias_v = bits_f32(scalars[SCALAR_BIAS_V]), log_threshold_v = bits_f32(scalars[SCALAR_LOG_THRESHOLD_V]);
+    f32 bias = ref_adam_step(adam, bits_f32(scalars[SCALAR_BIAS]), &bias_v, f->sums.bias_gradient / f->p->rows);
     double gradient = f->sums.threshold * f->sums.threshold_gradient / f->p->bandwidth / f->p->rows; /* of log theta */
-    f32 log_threshold = ref_adam_step(adam, bits_f32(scalars[TABLE_LOG_THRESHOLD]), &log_threshold_v, gradient);
+    f32 log_threshold = ref_adam_step(adam, bits_f32(scalars[SCALAR_LOG_THRESHOLD]), &log_threshold_v, gradient);
     f32 threshold = (f32)exp(log_threshold);
-    scalars[TABLE_BIAS] = bits_u32(bias);
-    scalars[TABLE_BIAS_V] = bits_u32(bias_v);
-    scalars[TABLE_LOG_THRESHOLD] = bits_u32(log_threshold);
-    scalars[TABLE_LOG_THRESHOLD_V] = bits_u32(log_threshold_v);
-    scalars[TABLE_THRESHOLD] = bits_u32(threshold);
-    scalars[TABLE_CUT] = bits_u32(threshold - 0.5f * f->p->bandwidth);
-    scalars[TABLE_ROW_STEP] = step;
+    scalars[SCALAR_BIAS] = bits_u32(bias);
+    scalars[SCALAR_BIAS_V] = bits_u32(bias_v);
+    scalars[SCALAR_LOG_THRESHOLD] = bits_u32(log_threshold);
+    scalars[SCALAR_LOG_THRESHOLD_V] = bits_u32(log_threshold_v);
+    scalars[SCALAR_THRESHOLD] = bits_u32(threshold);
+    scalars[SCALAR_CUT] = bits_u32(threshold - 0.5f * f->p->bandwidth);
+    scalars[SCALAR_ROW_STEP] = step;
 }
 
 /* Whether the launch updates the feature of a rank. */
@@ -90,8 +90,8 @@ static bool meant(const struct update_args *p, u32 rank, u32 index)
 
 static void update_feature(const struct hsae_update_memory *m, const struct update_args *p, u32 rank, u32 index, const f32 *ghosts)
 {
-    const u32 *control = m->control, *flags = m->flags, *starts = m->starts;
-    u32 *scalars = m->table + (size_t)index * TABLE_WORDS, step = control[CONTROL_STEP];
+    const u32 *step_state = m->step_state, *flags = m->flags, *starts = m->starts;
+    u32 *scalars = m->feature_scalars + (size_t)index * SCALAR_WORDS, step = step_state[STATE_STEP];
     struct feature f = {.p = p, .m = m, .rank = rank, .ghosts = ghosts};
     f.sums = (struct ref_pairs){.index = index,
                                 .flag = flags[index],
@@ -101,13 +101,13 @@ static void update_feature(const struct hsae_update_memory *m, const struct upda
                                 .stride = p->stride,
                                 .rho = p->rho,
                                 .bandwidth = p->bandwidth,
-                                .threshold = bits_f32(scalars[TABLE_THRESHOLD]),
-                                .lambda = bits_f32(control[CONTROL_LEVELS + p->level * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA]),
+                                .threshold = bits_f32(scalars[SCALAR_THRESHOLD]),
+                                .lambda = bits_f32(step_state[STATE_LEVELS + p->level * STATE_LEVEL_WORDS + STATE_LAMBDA]),
                                 .ranges = m->D,
                                 .flags = flags,
                                 .pairs = m->pairs,
                                 .samples = m->samples,
-                                .kin = m->kin,
+                                .pair_terms = m->pair_terms,
                                 .x = m->x,
                                 .residual = m->residual + (size_t)p->residual_row * p->stride,
                                 .above = m->above + (size_t)p->above_row * p->stride};
@@ -117,27 +117,27 @@ static void update_feature(const struct hsae_update_memory *m, const struct upda
         f.sums.radial += ghosts[p->stride];
         f.sums.bias_gradient += ghosts[2 * (size_t)p->stride + 16];
     }
-    struct ref_adam adam = {.rate = bits_f32(control[CONTROL_RATE]),
-                            .correction = bits_f32(control[CONTROL_CORRECTION]),
-                            .decay = exp2((double)p->log2_beta2 * (step - scalars[TABLE_ROW_STEP])),
+    struct ref_adam adam = {.rate = bits_f32(step_state[STATE_RATE]),
+                            .correction = bits_f32(step_state[STATE_CORRECTION]),
+                            .decay = exp2((double)p->log2_beta2 * (step - scalars[SCALAR_ROW_STEP])),
                             .one_minus_beta2 = p->one_minus_beta2,
                             .epsilon = p->epsilon};
     step_rows(&f, &adam);
     step_scalars(&f, &adam, scalars, step);
-    f32 *terms = m->terms + (size_t)index * TERM_WORDS;
-    terms[TERM_OWN] = (f32)f.sums.own_term;
-    terms[TERM_PARENT] = (f32)f.sums.parent_term;
-    terms[TERM_PRODUCT] = (f32)f.sums.product;
+    f32 *feature_sums = m->feature_sums + (size_t)index * FEATURE_SUM_WORDS;
+    feature_sums[FEATURE_SUM_OWN] = (f32)f.sums.own_term;
+    feature_sums[FEATURE_SUM_PARENT] = (f32)f.sums.parent_term;
+    feature_sums[FEATURE_SUM_PRODUCT] = (f32)f.sums.product;
 }
 
 /* The launch's places of the dead list. */
 static void update_dead(const struct hsae_update_memory *m, const struct update_args *p)
 {
-    const u32 *control = m->control, *tree = m->tree;
-    const f32 *ghosts = m->ready;
-    u32 dead = ref_dead(control, p->level);
+    const u32 *step_state = m->step_state, *tree = m->tree;
+    const f32 *ghosts = m->summed_rows;
+    u32 dead = ref_dead(step_state, p->level);
     for (u32 k = 0; k < p->dead && p->chunk + k < dead; k++) {
-        u32 i = control[CONTROL_DEAD_LIST + p->level_first + p->chunk + k];
+        u32 i = step_state[STATE_DEAD_LIST + p->level_first + p->chunk + k];
         u32 rank = tree[(size_t)i * TREE_WORDS + TREE_RANK];
         if (meant(p, rank, i))
             update_feature(m, p, rank, i, ghosts + 2 * (size_t)k * (p->stride + 16));
@@ -146,9 +146,9 @@ static void update_dead(const struct hsae_update_memory *m, const struct update_
 
 void hsae_ref_update(const struct hsae_update_memory *m, const struct update_args *p)
 {
-    const u32 *control = m->control, *tree = m->tree, *flags = m->flags, *starts = m->starts;
-    f32 *terms = m->terms;
-    if (ref_halted(control))
+    const u32 *step_state = m->step_state, *tree = m->tree, *flags = m->flags, *starts = m->starts;
+    f32 *feature_sums = m->feature_sums;
+    if (ref_halted(step_state))
         return;
     if (p->dead) {
         update_dead(m, p);
@@ -159,7 +159,7 @@ void hsae_ref_update(const struct hsae_update_memory *m, const struct update_arg
         if (!meant(p, rank, i) || (p->ghosts && flags[i] & FLAG_DEAD))
             continue;
         if (starts[i] == starts[i + 1])
-            memset(terms + (size_t)i * TERM_WORDS, 0, TERM_WORDS * sizeof *terms);
+            memset(feature_sums + (size_t)i * FEATURE_SUM_WORDS, 0, FEATURE_SUM_WORDS * sizeof *feature_sums);
         else
             update_feature(m, p, rank, i, NULL);
     }

@@ -142,7 +142,7 @@ hsae_status hsae_check_buffer_rows(struct check *check, struct hsae_buffer *buff
     return gather(check, NULL, buffer, rows, count, out);
 }
 
-hsae_status hsae_check_tensor(struct check *check, const struct ranged *tensor, const u32 *places, f32 **out)
+hsae_status hsae_check_tensor(struct check *check, const struct ranged *tensor, const u32 *decoder_rows, f32 **out)
 {
     const u32 count = check->feature_count;
     const size_t dim = check->trainer->stack.dim;
@@ -151,7 +151,7 @@ hsae_status hsae_check_tensor(struct check *check, const struct ranged *tensor, 
     if (!rows || !*out)
         return HSAE_ERROR_MEMORY;
     for (u32 k = 0; k < count; k++)
-        rows[k] = places ? places[check->features[k].index] : check->features[k].index;
+        rows[k] = decoder_rows ? decoder_rows[check->features[k].index] : check->features[k].index;
     /* Runs of ascending rows: places are in any order. */
     hsae_status status = HSAE_OK;
     for (u32 k = 0, end; k < count && !status; k = end) {

@@ -77,8 +77,8 @@ struct check {
     char *failure;              /* what is wrong; "": nothing */
     struct check_block *blocks; /* all memory */
     /* Whole arrays of the step, as before the update. */
-    u32 clock[CLOCK_WORDS], levels[(HSAE_MAX_LEVELS + 1) * LEVEL_WORDS];
-    u32 *table, *tree, *flags, *places, *last_fired, *control, *starts, *sample_starts, *fired;
+    u32 step_params[PARAM_WORDS], level_info[(HSAE_MAX_LEVELS + 1) * LEVEL_WORDS];
+    u32 *feature_scalars, *tree, *flags, *decoder_rows, *last_fired, *step_state, *starts, *sample_starts, *active_count;
     f32 *bias, *bias_v; /* [L][stride] */
     struct check_words pairs, samples, positions;
     u32 rows[CHECK_ROWS], row_count;
@@ -98,8 +98,8 @@ struct check {
 void *hsae_check_alloc(struct check *check, uint64_t count, size_t size);
 /* Rows `rows` (ascending) of a tensor to out [count][d]. */
 hsae_status hsae_check_rows(struct check *check, const struct ranged *tensor, const u32 *rows, u32 count, f32 *out);
-/* A row of each sampled feature, to out [feature_count][d]: those of its number, or where `places` says. */
-hsae_status hsae_check_tensor(struct check *check, const struct ranged *tensor, const u32 *places, f32 **out);
+/* A row of each sampled feature, to out [feature_count][d]: those of its number, or where `decoder_rows` says. */
+hsae_status hsae_check_tensor(struct check *check, const struct ranged *tensor, const u32 *decoder_rows, f32 **out);
 /* `words` words of a buffer from word `first` on, into memory of the check's. */
 hsae_status hsae_check_words(struct check *check, struct hsae_buffer *buffer, uint64_t first, uint64_t words, void *out);
 /* The same of a part of a list. */

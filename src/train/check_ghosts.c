@@ -13,14 +13,14 @@ static const double GHOST_WORK = 1e8;
 
 bool hsae_check_has_ghosts(const struct check *check, u32 level)
 {
-    return check->trainer->config.ghost && check->trainer->ghost[level] && ref_dead(check->control, level);
+    return check->trainer->config.ghost && check->trainer->ghost[level] && ref_dead(check->step_state, level);
 }
 
 /* exp(min(p, 10)), and how far it may be off. */
 static struct estimate ghost_activation(const struct check *check, u32 feature, const f32 *encoder, const f32 *x, double sizes, double *pre)
 {
     const u32 dim = check->trainer->stack.dim;
-    const double bias = bits_f32(check->table[(size_t)feature * TABLE_WORDS + TABLE_BIAS]);
+    const double bias = bits_f32(check->feature_scalars[(size_t)feature * SCALAR_WORDS + SCALAR_BIAS]);
     *pre = hsae_check_dot(encoder, x, dim) + bias;
     double clamped = fmin(*pre, 10), g = exp(clamped);
     return (struct estimate){g, g * bound_exp(clamped, bound_sum(dim + 1, sizes + fabs(bias)))};
@@ -60,13 +60,14 @@ static void add_dead(const struct check *check, const struct ghosts *ghosts, con
 static hsae_status add_all_dead(struct check *check, const struct ghosts *ghosts)
 {
     const struct stack *stack = &check->trainer->stack;
-    const u32 dead = ref_dead(check->control, ghosts->level), *list = check->control + CONTROL_DEAD_LIST + stack->first[ghosts->level];
+    const u32 dead = ref_dead(check->step_state, ghosts->level), *list = check->step_state + STATE_DEAD_LIST + stack->first[ghosts->level];
     hsae_status status = HSAE_OK;
     for (u32 first = 0, count; first < dead && !status; first += count) {
         count = dead - first < DEAD_BLOCK ? dead - first : DEAD_BLOCK;
         status = hsae_check_rows(check, &stack->encoder, list + first, count, ghosts->encoder);
         for (u32 k = 0; k < count && !status; k++)
-            status = hsae_check_rows(check, &stack->decoder, &check->places[list[first + k]], 1, ghosts->decoder + (size_t)k * stack->dim);
+            status =
+                hsae_check_rows(check, &stack->decoder, &check->decoder_rows[list[first + k]], 1, ghosts->decoder + (size_t)k * stack->dim);
         if (!status)
             add_dead(check, ghosts, list + first, count);
     }
@@ -76,7 +77,7 @@ static hsae_status add_all_dead(struct check *check, const struct ghosts *ghosts
 /* alpha y + R of a row; alpha = |R| / (2 |y|). */
 static void scale_row(const struct check *check, const struct ghosts *ghosts, u32 row, struct estimate *out)
 {
-    const u32 dim = check->trainer->stack.dim, dead = ref_dead(check->control, ghosts->level);
+    const u32 dim = check->trainer->stack.dim, dead = ref_dead(check->step_state, ghosts->level);
     const size_t at = (size_t)row * dim;
     const f32 *residual = check->residuals + ((size_t)ghosts->level * check->row_count + row) * dim;
     double squares = 0, off = 0;
@@ -99,7 +100,7 @@ static hsae_status expect_level(struct check *check, u32 level)
 {
     const struct stack *stack = &check->trainer->stack;
     const u32 dim = stack->dim;
-    const double rows = GHOST_WORK / (2.0 * ref_dead(check->control, level) * dim);
+    const double rows = GHOST_WORK / (2.0 * ref_dead(check->step_state, level) * dim);
     struct ghosts ghosts = {.level = level, .rows = rows < 1 ? 1 : rows < check->row_count ? (u32)rows : check->row_count};
     const uint64_t size = (uint64_t)ghosts.rows * dim;
     struct estimate *out = hsae_check_alloc(check, size, sizeof *out);
@@ -158,7 +159,8 @@ static hsae_status check_weights(struct check *check, u32 level, f32 *loss)
         status = hsae_check_words(check, trainer->ghost_weights[level], 0, stack->padded, &check->ghost_weights[level]);
     if (status)
         return status;
-    const struct hsae_ghost_scale_memory memory = {.control = check->control, .losses = losses, .loss = loss, .weights = wanted};
+    const struct hsae_ghost_scale_memory memory = {
+        .step_state = check->step_state, .ghost_losses = losses, .loss = loss, .weights = wanted};
     hsae_ref_ghost_scale(&memory, &args);
     for (u32 s = 0; s < stack->rows; s++) {
         struct estimate weight = {wanted[s], 2 * bound_sum((double)stack->rows * stack->slices, wanted[s]) + bound_ulps(8, wanted[s])};

@@ -19,7 +19,7 @@ enum { PAIR_BLOCK = 1 << 18 };
 static hsae_status check_tree(const struct check *check)
 {
     const struct stack *stack = &check->trainer->stack;
-    const u32 n = stack->features, rows = n + stack->spare;
+    const u32 n = stack->features, rows = n + stack->free_rows;
     bool good = true;
     for (u32 i = 0; i < n && good; i++) {
         const u32 *node = check->tree + (size_t)i * TREE_WORDS;
@@ -27,7 +27,7 @@ static hsae_status check_tree(const struct check *check)
                (uint64_t)node[TREE_CHILD_COUNT] + (node[TREE_CHILD_COUNT] ? node[TREE_CHILD_FIRST] : 0) <= n;
     }
     for (u32 row = 0; row < rows && good; row++)
-        good = check->places[row] < rows;
+        good = check->decoder_rows[row] < rows;
     return good ? HSAE_OK
                 : hsae_check_fail(check, "a copy from the device", "the tree, or where rows of the decoder are, is not what was written");
 }
@@ -37,18 +37,19 @@ static hsae_status check_dead(const struct check *check)
 {
     const struct stack *stack = &check->trainer->stack;
     for (u32 l = 0; l < stack->levels; l++) {
-        u32 dead = 0, told = check->control[CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_DEAD];
+        u32 dead = 0, told = check->step_state[STATE_LEVELS + l * STATE_LEVEL_WORDS + STATE_DEAD];
         bool good = true;
         for (u32 i = stack->first[l]; i < stack->first[l + 1]; i++)
             if (check->flags[i] & FLAG_DEAD)
-                good &= check->control[CONTROL_DEAD_LIST + stack->first[l] + dead++] == i;
+                good &= check->step_state[STATE_DEAD_LIST + stack->first[l] + dead++] == i;
         if (!good || dead != told)
             return hsae_check_fail(check, "kernel prepare", "level %u has %u dead features, it lists %u", l, dead, told);
     }
-    if (check->control[CONTROL_STEP] != check->clock[CLOCK_STEP] || check->control[CONTROL_RATE] != check->clock[CLOCK_RATE] ||
-        check->control[CONTROL_CORRECTION] != check->clock[CLOCK_CORRECTION])
-        return hsae_check_fail(check, "kernel prepare", "it works on step %u, not %u, or at another rate", check->control[CONTROL_STEP],
-                               check->clock[CLOCK_STEP]);
+    if (check->step_state[STATE_STEP] != check->step_params[PARAM_STEP] ||
+        check->step_state[STATE_RATE] != check->step_params[PARAM_RATE] ||
+        check->step_state[STATE_CORRECTION] != check->step_params[PARAM_CORRECTION])
+        return hsae_check_fail(check, "kernel prepare", "it works on step %u, not %u, or at another rate", check->step_state[STATE_STEP],
+                               check->step_params[PARAM_STEP]);
     return HSAE_OK;
 }
 
@@ -56,20 +57,20 @@ hsae_status hsae_check_flags(struct check *check)
 {
     const struct stack *stack = &check->trainer->stack;
     u32 *flags = hsae_check_alloc(check, stack->features, sizeof *flags);
-    const struct swap_args args = {stack->features, stack->levels};
+    const struct feature_flags_args args = {stack->features, stack->levels};
     hsae_status status = flags ? check_tree(check) : HSAE_ERROR_MEMORY;
     if (status)
         return status;
-    const struct hsae_swap_memory memory = {.clock = check->clock,
-                                            .levels = check->levels,
-                                            .tree = check->tree,
-                                            .last_fired = check->last_fired,
-                                            .places = check->places,
-                                            .flags = flags};
-    hsae_ref_swap(&memory, &args);
+    const struct hsae_feature_flags_memory memory = {.step_params = check->step_params,
+                                                     .level_info = check->level_info,
+                                                     .tree = check->tree,
+                                                     .last_fired = check->last_fired,
+                                                     .decoder_rows = check->decoder_rows,
+                                                     .flags = flags};
+    hsae_ref_feature_flags(&memory, &args);
     for (u32 i = 0; i < stack->features; i++)
         if (flags[i] != check->flags[i])
-            return hsae_check_fail(check, "kernel swap", "feature %u of all has flags %#x, not %#x", i, check->flags[i], flags[i]);
+            return hsae_check_fail(check, "kernel feature_flags", "feature %u of all has flags %#x, not %#x", i, check->flags[i], flags[i]);
     return check_dead(check);
 }
 
@@ -113,9 +114,10 @@ static hsae_status finish_features(struct walk *walk, uint64_t position)
     const struct check *check = walk->check;
     const struct stack *stack = &check->trainer->stack;
     while (walk->feature < stack->features && check->starts[walk->feature + 1] <= position) {
-        if (check->fired[walk->feature] != walk->active)
+        if (check->active_count[walk->feature] != walk->active)
             return hsae_check_fail(check, "kernel lists_fill", "feature %u of level %u is active on %u rows, it counts %u",
-                                   walk->feature - stack->first[walk->level], walk->level, walk->active, check->fired[walk->feature]);
+                                   walk->feature - stack->first[walk->level], walk->level, walk->active,
+                                   check->active_count[walk->feature]);
         walk->feature++;
         walk->active = walk->last = 0;
         while (walk->level + 1 < stack->levels && walk->feature >= stack->first[walk->level + 1])
@@ -131,14 +133,14 @@ static hsae_status walk_pair(struct walk *walk, uint64_t position, const u32 *pa
     hsae_status status = finish_features(walk, position);
     if (status)
         return status;
-    const u32 *scalars = check->table + (size_t)walk->feature * TABLE_WORDS, sample = pair[0];
+    const u32 *scalars = check->feature_scalars + (size_t)walk->feature * SCALAR_WORDS, sample = pair[0];
     const f32 value = bits_f32(pair[1]);
-    if (sample >= stack->rows || sample < walk->last || !(value > bits_f32(scalars[TABLE_CUT])))
+    if (sample >= stack->rows || sample < walk->last || !(value > bits_f32(scalars[SCALAR_CUT])))
         return hsae_check_fail(check, "kernel lists_fill", "pair %u of feature %u of level %u is row %u with pre-activation %g",
                                (u32)(position - check->starts[walk->feature]), walk->feature - stack->first[walk->level], walk->level,
                                sample, value);
     walk->last = sample + 1;
-    bool active = value > bits_f32(scalars[TABLE_THRESHOLD]);
+    bool active = value > bits_f32(scalars[SCALAR_THRESHOLD]);
     walk->active += active;
     if (!walk->slots[sample])
         return HSAE_OK;
@@ -280,15 +282,15 @@ static bool looked_at(u32 row, u32 rows, double share)
 
 static hsae_status check_pair(const struct check *check, const struct check_feature *feature, u32 row, const u32 *pair, struct estimate p)
 {
-    const u32 *scalars = check->table + (size_t)feature->index * TABLE_WORDS;
+    const u32 *scalars = check->feature_scalars + (size_t)feature->index * SCALAR_WORDS;
     const char *kernel = check->trainer->stack.screens ? "kernel screen" : "kernel encode";
     const u32 index = feature->index - check->trainer->stack.first[feature->level];
     if (pair && !hsae_check_near(bits_f32(pair[1]), p))
         return hsae_check_fail(check, kernel, "the pre-activation of feature %u of level %u on row %u is %.7g, not %.7g", index,
                                feature->level, row, bits_f32(pair[1]), p.value);
-    if (!pair && p.value - p.off > bits_f32(scalars[TABLE_CUT]))
+    if (!pair && p.value - p.off > bits_f32(scalars[SCALAR_CUT]))
         return hsae_check_fail(check, kernel, "feature %u of level %u lacks row %u, on which its pre-activation is %.7g, above %.7g", index,
-                               feature->level, row, p.value, bits_f32(scalars[TABLE_CUT]));
+                               feature->level, row, p.value, bits_f32(scalars[SCALAR_CUT]));
     return HSAE_OK;
 }
 
@@ -299,7 +301,7 @@ static hsae_status check_encoded(struct check *check, const struct block *block,
     hsae_status status = HSAE_OK;
     for (u32 k = 0; k < check->feature_count && !status; k++) {
         struct check_feature *feature = &check->features[k];
-        const double bias = bits_f32(check->table[(size_t)feature->index * TABLE_WORDS + TABLE_BIAS]);
+        const double bias = bits_f32(check->feature_scalars[(size_t)feature->index * SCALAR_WORDS + SCALAR_BIAS]);
         for (u32 r = 0; r < block->rows && !status; r++) {
             const u32 row = block->first + r, *pair = feature->pairs + 2 * (size_t)feature->next;
             bool listed = feature->next < feature->end - feature->begin && pair[0] == row;
@@ -335,7 +337,7 @@ hsae_status hsae_check_looks(struct check *check)
     hsae_trainer *trainer = check->trainer;
     const struct stack *stack = &trainer->stack;
     const struct first_looks *looks = trainer->looks;
-    if (!looks || check->clock[CLOCK_STEP] != 1)
+    if (!looks || check->step_params[PARAM_STEP] != 1)
         return HSAE_OK;
     f32 *row = hsae_check_alloc(check, stack->dim, sizeof *row);
     hsae_status status = row ? HSAE_OK : HSAE_ERROR_MEMORY;

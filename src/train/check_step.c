@@ -47,21 +47,21 @@ static hsae_status read_arrays(struct check *check)
         uint64_t words;
         void *out;
     } wanted[] = {
-        {stack->table, n * TABLE_WORDS, &check->table},
+        {stack->feature_scalars, n * SCALAR_WORDS, &check->feature_scalars},
         {stack->tree, n * TREE_WORDS, &check->tree},
         {stack->flags, n, &check->flags},
-        {stack->places, n + stack->spare, &check->places},
+        {stack->decoder_rows, n + stack->free_rows, &check->decoder_rows},
         {trainer->last_fired, n, &check->last_fired},
-        {stack->control, CONTROL_WORDS(n), &check->control},
+        {stack->step_state, STATE_WORDS(n), &check->step_state},
         {stack->starts, n + 1, &check->starts},
         {stack->sample_starts, (uint64_t)stack->levels * stack->rows + 1, &check->sample_starts},
-        {stack->fired, n, &check->fired},
+        {stack->active_count, n, &check->active_count},
         {stack->bias, (uint64_t)stack->levels * stack->stride, &check->bias},
         {trainer->bias_v, (uint64_t)stack->levels * stack->stride, &check->bias_v},
     };
-    hsae_status status = hsae_buffer_read(stack->levels_table, 0, (stack->levels + 1) * LEVEL_WORDS * sizeof(u32), check->levels);
+    hsae_status status = hsae_buffer_read(stack->level_info, 0, (stack->levels + 1) * LEVEL_WORDS * sizeof(u32), check->level_info);
     if (!status)
-        status = hsae_buffer_read(check->flight->clock, 0, sizeof check->clock, check->clock);
+        status = hsae_buffer_read(check->flight->step_params, 0, sizeof check->step_params, check->step_params);
     for (size_t k = 0; k < sizeof wanted / sizeof *wanted && !status; k++)
         status = hsae_check_words(check, wanted[k].buffer, 0, wanted[k].words, wanted[k].out);
     return status;
@@ -146,8 +146,8 @@ static u32 sample_level(const struct check *check, struct draw *from, u32 level,
         if (!pairs && (idle == NONE || draw(from, 4) == 0))
             idle = i;
     }
-    const u32 dead = check->control[CONTROL_LEVELS + level * CONTROL_LEVEL_WORDS + CONTROL_DEAD];
-    const u32 *dead_list = check->control + CONTROL_DEAD_LIST + first;
+    const u32 dead = check->step_state[STATE_LEVELS + level * STATE_LEVEL_WORDS + STATE_DEAD];
+    const u32 *dead_list = check->step_state + STATE_DEAD_LIST + first;
     const u32 wanted[] = {first,
                           end - 1,
                           longest,
@@ -281,7 +281,7 @@ static hsae_status sample_features(struct check *check, struct draw *from)
     if (!status)
         status = hsae_check_tensor(check, &trainer->encoder_v, NULL, &encoder_v);
     if (!status)
-        status = hsae_check_tensor(check, &stack->decoder, check->places, &decoder);
+        status = hsae_check_tensor(check, &stack->decoder, check->decoder_rows, &decoder);
     if (!status)
         status = hsae_check_tensor(check, &trainer->decoder_v, NULL, &decoder_v);
     u32 ghosts[HSAE_MAX_LEVELS] = {0};
@@ -307,8 +307,8 @@ static hsae_status make_lists(hsae_trainer *trainer, struct flight *flight)
     const struct stack *stack = &trainer->stack;
     for (int mends = 0; mends < MOST_MENDS; mends++) {
         struct hsae_sequence *sequence = NULL;
-        u32 control[CONTROL_DEAD_LIST];
-        hsae_status status = hsae_step_clock(trainer, flight);
+        u32 step_state[STATE_DEAD_LIST];
+        hsae_status status = hsae_write_step_params(trainer, flight);
         if (!status)
             status = hsae_sequence_create(stack->device, "check of a step", false, &sequence);
         if (!status) {
@@ -316,15 +316,15 @@ static hsae_status make_lists(hsae_trainer *trainer, struct flight *flight)
             status = hsae_stack_run_once(stack, &sequence);
         }
         if (!status)
-            status = hsae_buffer_read(stack->control, 0, sizeof control, control);
-        if (status || !control[CONTROL_HALT])
+            status = hsae_buffer_read(stack->step_state, 0, sizeof step_state, step_state);
+        if (status || !step_state[STATE_HALT])
             return status;
-        u32 words[STATUS_WORDS] = {0};
-        words[STATUS_STEP] = (u32)flight->step;
-        words[STATUS_HALT] = control[CONTROL_HALT];
-        words[STATUS_PAIRS] = control[CONTROL_PAIRS];
+        u32 words[REPORT_WORDS] = {0};
+        words[REPORT_STEP] = (u32)flight->step;
+        words[REPORT_HALT] = step_state[STATE_HALT];
+        words[REPORT_PAIRS] = step_state[STATE_PAIRS];
         for (u32 l = 0; l < stack->levels; l++)
-            words[STATUS_LEVELS + l * STATUS_LEVEL_WORDS + STATUS_DEAD] = control[CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_DEAD];
+            words[REPORT_LEVELS + l * REPORT_LEVEL_WORDS + REPORT_DEAD] = step_state[STATE_LEVELS + l * STATE_LEVEL_WORDS + STATE_DEAD];
         status = hsae_step_grow(trainer, words);
         if (status)
             return status;

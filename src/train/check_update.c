@@ -22,7 +22,7 @@ struct block {
 
 /* What the step left. */
 struct after {
-    u32 *table, *places, *last_fired, *control;
+    u32 *feature_scalars, *decoder_rows, *last_fired, *step_state;
     f32 *bias, *bias_v;
     f32 *encoder, *encoder_v, *decoder, *decoder_v; /* of the sampled features */
     f32 *loss;
@@ -183,9 +183,9 @@ static struct estimate add_family(const struct check *check, const struct block 
 static void add_pair(const struct check *check, const struct block *block, struct check_feature *f, u32 r, f32 value)
 {
     const struct stack *stack = &check->trainer->stack;
-    const u32 dim = stack->dim, *scalars = check->table + (size_t)f->index * TABLE_WORDS;
-    const f32 threshold = bits_f32(scalars[TABLE_THRESHOLD]), bandwidth = (f32)check->trainer->config.bandwidth;
-    const double lambda = bits_f32(check->control[CONTROL_LEVELS + f->level * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA]);
+    const u32 dim = stack->dim, *scalars = check->feature_scalars + (size_t)f->index * SCALAR_WORDS;
+    const f32 threshold = bits_f32(scalars[SCALAR_THRESHOLD]), bandwidth = (f32)check->trainer->config.bandwidth;
+    const double lambda = bits_f32(check->step_state[STATE_LEVELS + f->level * STATE_LEVEL_WORDS + STATE_LAMBDA]);
     const double a = value > threshold ? value : 0;
     struct estimate q = {0, 0};
     const f32 *answer[2] = {NULL, NULL}, *x = block->x + (size_t)r * dim;
@@ -356,27 +356,27 @@ static hsae_status check_scalars(const struct update *update)
     const struct check_feature *f = update->f;
     const u32 *old = update->scalars;
     struct estimate g = with_ghost(check, gradient(check, sum_estimate(&f->bias), 1), f->ghost ? &f->ghost->bias : NULL);
-    struct adam_estimate step = bound_adam(&update->adam, g, bits_f32(old[TABLE_BIAS]), bits_f32(old[TABLE_BIAS_V]));
-    hsae_status status = compare_scalar(update, "the bias", TABLE_BIAS, step.w);
+    struct adam_estimate step = bound_adam(&update->adam, g, bits_f32(old[SCALAR_BIAS]), bits_f32(old[SCALAR_BIAS_V]));
+    hsae_status status = compare_scalar(update, "the bias", SCALAR_BIAS, step.w);
     if (!status)
-        status = compare_scalar(update, "the bias's second moment", TABLE_BIAS_V, step.v);
-    double factor = (double)bits_f32(old[TABLE_THRESHOLD]) / (f32)check->trainer->config.bandwidth;
-    step = bound_adam(&update->adam, gradient(check, sum_estimate(&f->threshold), factor), bits_f32(old[TABLE_LOG_THRESHOLD]),
-                      bits_f32(old[TABLE_LOG_THRESHOLD_V]));
+        status = compare_scalar(update, "the bias's second moment", SCALAR_BIAS_V, step.v);
+    double factor = (double)bits_f32(old[SCALAR_THRESHOLD]) / (f32)check->trainer->config.bandwidth;
+    step = bound_adam(&update->adam, gradient(check, sum_estimate(&f->threshold), factor), bits_f32(old[SCALAR_LOG_THRESHOLD]),
+                      bits_f32(old[SCALAR_LOG_THRESHOLD_V]));
     if (!status)
-        status = compare_scalar(update, "log theta", TABLE_LOG_THRESHOLD, step.w);
+        status = compare_scalar(update, "log theta", SCALAR_LOG_THRESHOLD, step.w);
     if (!status)
-        status = compare_scalar(update, "log theta's second moment", TABLE_LOG_THRESHOLD_V, step.v);
+        status = compare_scalar(update, "log theta's second moment", SCALAR_LOG_THRESHOLD_V, step.v);
     double threshold = exp(step.w.value), threshold_off = threshold * bound_exp(step.w.value, step.w.off);
     if (!status)
-        status = compare_scalar(update, "the threshold", TABLE_THRESHOLD, (struct estimate){threshold, threshold_off});
+        status = compare_scalar(update, "the threshold", SCALAR_THRESHOLD, (struct estimate){threshold, threshold_off});
     threshold_off += bound_ulps(1, threshold);
     if (!status)
-        status = compare_scalar(update, "the lists' cut", TABLE_CUT,
+        status = compare_scalar(update, "the lists' cut", SCALAR_CUT,
                                 (struct estimate){threshold - 0.5 * (f32)check->trainer->config.bandwidth, threshold_off});
-    if (!status && update->new_scalars[TABLE_ROW_STEP] != check->clock[CLOCK_STEP])
-        status = compare(update, "the step of the last update", update->new_scalars[TABLE_ROW_STEP],
-                         (struct estimate){check->clock[CLOCK_STEP], -1});
+    if (!status && update->new_scalars[SCALAR_ROW_STEP] != check->step_params[PARAM_STEP])
+        status = compare(update, "the step of the last update", update->new_scalars[SCALAR_ROW_STEP],
+                         (struct estimate){check->step_params[PARAM_STEP], -1});
     return status;
 }
 
@@ -387,8 +387,8 @@ static hsae_status check_untouched(const struct update *update, const struct aft
     const size_t bytes = update->check->trainer->stack.dim * sizeof(f32);
     bool same = memcmp(f->encoder, update->encoder, bytes) == 0 && memcmp(f->encoder_v, update->encoder_v, bytes) == 0 &&
                 memcmp(f->decoder, update->decoder, bytes) == 0 && memcmp(f->decoder_v, update->decoder_v, bytes) == 0 &&
-                memcmp(update->scalars, update->new_scalars, TABLE_WORDS * sizeof(u32)) == 0 &&
-                after->places[f->index] == FLAG_ROW(f->flag);
+                memcmp(update->scalars, update->new_scalars, SCALAR_WORDS * sizeof(u32)) == 0 &&
+                after->decoder_rows[f->index] == FLAG_ROW(f->flag);
     return same ? HSAE_OK
                 : hsae_check_fail(update->check, "kernel update", "feature %u of level %u changed, which is active on no row",
                                   f->index - update->check->trainer->stack.first[f->level], f->level);
@@ -398,16 +398,16 @@ static hsae_status check_feature(struct check *check, const struct after *after,
 {
     const hsae_config *config = &check->trainer->config;
     struct check_feature *f = &check->features[k];
-    const u32 *scalars = check->table + (size_t)f->index * TABLE_WORDS;
+    const u32 *scalars = check->feature_scalars + (size_t)f->index * SCALAR_WORDS;
     const size_t at = (size_t)k * check->trainer->stack.dim;
     const f32 log2_beta2 = config->beta2 > 0 ? (f32)log2(config->beta2) : -1e30f;
-    const double exponent = (double)log2_beta2 * (check->clock[CLOCK_STEP] - scalars[TABLE_ROW_STEP]), decay = exp2(exponent);
+    const double exponent = (double)log2_beta2 * (check->step_params[PARAM_STEP] - scalars[SCALAR_ROW_STEP]), decay = exp2(exponent);
     const struct update update = {.check = check,
                                   .f = f,
                                   .scalars = scalars,
-                                  .new_scalars = after->table + (size_t)f->index * TABLE_WORDS,
-                                  .adam = {.rate = bits_f32(check->clock[CLOCK_RATE]),
-                                           .correction = bits_f32(check->clock[CLOCK_CORRECTION]),
+                                  .new_scalars = after->feature_scalars + (size_t)f->index * SCALAR_WORDS,
+                                  .adam = {.rate = bits_f32(check->step_params[PARAM_RATE]),
+                                           .correction = bits_f32(check->step_params[PARAM_CORRECTION]),
                                            .decay = decay,
                                            .one_minus_beta2 = (f32)(1 - config->beta2),
                                            .epsilon = (f32)config->adam_eps,
@@ -427,16 +427,16 @@ static hsae_status check_feature(struct check *check, const struct after *after,
 }
 
 /* Every row of D is a feature's or free. */
-static hsae_status check_places(struct check *check, const u32 *places)
+static hsae_status check_decoder_rows(struct check *check, const u32 *decoder_rows)
 {
     const struct stack *stack = &check->trainer->stack;
-    const u32 rows = stack->features + stack->spare;
+    const u32 rows = stack->features + stack->free_rows;
     unsigned char *taken = hsae_check_alloc(check, rows, 1);
     if (!taken)
         return HSAE_ERROR_MEMORY;
     for (u32 k = 0; k < rows; k++)
-        if (places[k] >= rows || taken[places[k]]++)
-            return hsae_check_fail(check, "kernel update", "row %u of the decoder has two owners, or there is none such", places[k]);
+        if (decoder_rows[k] >= rows || taken[decoder_rows[k]]++)
+            return hsae_check_fail(check, "kernel update", "row %u of the decoder has two owners, or there is none such", decoder_rows[k]);
     return HSAE_OK;
 }
 
@@ -455,8 +455,8 @@ static hsae_status check_bias(const struct check *check, const struct after *aft
 {
     const struct stack *stack = &check->trainer->stack;
     const hsae_config *config = &check->trainer->config;
-    const struct adam_bounds adam = {.rate = bits_f32(check->clock[CLOCK_RATE]),
-                                     .correction = bits_f32(check->clock[CLOCK_CORRECTION]),
+    const struct adam_bounds adam = {.rate = bits_f32(check->step_params[PARAM_RATE]),
+                                     .correction = bits_f32(check->step_params[PARAM_CORRECTION]),
                                      .decay = (f32)config->beta2,
                                      .one_minus_beta2 = (f32)(1 - config->beta2),
                                      .epsilon = (f32)config->adam_eps};
@@ -492,22 +492,22 @@ static bool lambda_near(const struct check *check, f32 before, f32 after)
            hsae_check_near(after, (struct estimate){before * (1 + kappa), bound_ulps(3, before)});
 }
 
-static hsae_status compare_figures(const struct check *check, const struct after *after, const u32 *control, const u32 *status)
+static hsae_status compare_figures(const struct check *check, const struct after *after, const u32 *step_state, const u32 *status)
 {
     const struct stack *stack = &check->trainer->stack;
     const u32 *found = check->trainer->status;
     for (u32 l = 0; l < stack->levels; l++) {
-        const u32 at = STATUS_LEVELS + l * STATUS_LEVEL_WORDS, own = CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS;
-        const double loss = bits_f32(status[at + STATUS_RECONSTRUCTION]), l0 = bits_f32(status[at + STATUS_L0]),
-                     average = bits_f32(control[own + CONTROL_AVERAGE]);
-        if (!hsae_check_near(bits_f32(found[at + STATUS_RECONSTRUCTION]),
+        const u32 at = REPORT_LEVELS + l * REPORT_LEVEL_WORDS, own = STATE_LEVELS + l * STATE_LEVEL_WORDS;
+        const double loss = bits_f32(status[at + REPORT_RECONSTRUCTION]), l0 = bits_f32(status[at + REPORT_L0]),
+                     average = bits_f32(step_state[own + STATE_AVERAGE]);
+        if (!hsae_check_near(bits_f32(found[at + REPORT_RECONSTRUCTION]),
                              (struct estimate){loss, bound_sum((double)stack->rows * stack->slices, loss) + bound_ulps(4, loss)}) ||
-            !hsae_check_near(bits_f32(found[at + STATUS_L0]), (struct estimate){l0, bound_ulps(4, l0)}) ||
-            !hsae_check_near(bits_f32(after->control[own + CONTROL_AVERAGE]),
+            !hsae_check_near(bits_f32(found[at + REPORT_L0]), (struct estimate){l0, bound_ulps(4, l0)}) ||
+            !hsae_check_near(bits_f32(after->step_state[own + STATE_AVERAGE]),
                              (struct estimate){average, bound_ulps(8, fabs(average) + l0)}) ||
-            !lambda_near(check, bits_f32(check->control[own + CONTROL_LAMBDA]), bits_f32(after->control[own + CONTROL_LAMBDA])))
-            return hsae_check_fail(check, "kernel control", "level %u has loss %.7g and L0 %.7g, it says %.7g and %.7g", l, loss, l0,
-                                   bits_f32(found[at + STATUS_RECONSTRUCTION]), bits_f32(found[at + STATUS_L0]));
+            !lambda_near(check, bits_f32(check->step_state[own + STATE_LAMBDA]), bits_f32(after->step_state[own + STATE_LAMBDA])))
+            return hsae_check_fail(check, "kernel finish_step", "level %u has loss %.7g and L0 %.7g, it says %.7g and %.7g", l, loss, l0,
+                                   bits_f32(found[at + REPORT_RECONSTRUCTION]), bits_f32(found[at + REPORT_L0]));
     }
     return HSAE_OK;
 }
@@ -518,37 +518,37 @@ static hsae_status check_control(struct check *check, const struct after *after,
     const hsae_trainer *trainer = check->trainer;
     const struct stack *stack = &trainer->stack;
     const hsae_config *config = &trainer->config;
-    const struct control_args args = {stack->levels,
-                                      stack->rows,
-                                      stack->padded,
-                                      stack->slices,
-                                      stack->features,
-                                      stack->stride,
-                                      hsae_check_constrained(check) ? (f32)config->rho : 0,
-                                      (f32)(1 - config->sparsity_momentum),
-                                      (f32)config->sparsity_eta,
-                                      (f32)config->sparsity_kappa};
+    const struct finish_step_args args = {stack->levels,
+                                          stack->rows,
+                                          stack->padded,
+                                          stack->slices,
+                                          stack->features,
+                                          stack->stride,
+                                          hsae_check_constrained(check) ? (f32)config->rho : 0,
+                                          (f32)(1 - config->sparsity_momentum),
+                                          (f32)config->sparsity_eta,
+                                          (f32)config->sparsity_kappa};
     f32 *terms;
-    u32 control[CONTROL_DEAD_LIST], status_words[STATUS_WORDS] = {0};
-    hsae_status status = hsae_check_words(check, trainer->terms, 0, (uint64_t)stack->features * TERM_WORDS, &terms);
+    u32 step_state[STATE_DEAD_LIST], status_words[REPORT_WORDS] = {0};
+    hsae_status status = hsae_check_words(check, trainer->feature_sums, 0, (uint64_t)stack->features * FEATURE_SUM_WORDS, &terms);
     if (status)
         return status;
-    memcpy(control, check->control, sizeof control);
-    const struct hsae_control_memory memory = {.levels = check->levels,
-                                               .loss = after->loss,
-                                               .terms = terms,
-                                               .active_count = check->fired,
-                                               .squares = squares,
-                                               .starts = check->starts,
-                                               .last_fired = check->last_fired,
-                                               .control = control,
-                                               .status = status_words};
-    hsae_ref_control(&memory, &args);
+    memcpy(step_state, check->step_state, sizeof step_state);
+    const struct hsae_finish_step_memory memory = {.level_info = check->level_info,
+                                                   .loss = after->loss,
+                                                   .feature_sums = terms,
+                                                   .active_count = check->active_count,
+                                                   .squares = squares,
+                                                   .starts = check->starts,
+                                                   .last_fired = check->last_fired,
+                                                   .step_state = step_state,
+                                                   .step_report = status_words};
+    hsae_ref_finish_step(&memory, &args);
     for (u32 i = 0; i < stack->features; i++)
         if (check->last_fired[i] != after->last_fired[i])
-            return hsae_check_fail(check, "kernel control", "feature %u of all was last active in step %u, not %u", i, after->last_fired[i],
-                                   check->last_fired[i]);
-    return compare_figures(check, after, control, status_words);
+            return hsae_check_fail(check, "kernel finish_step", "feature %u of all was last active in step %u, not %u", i,
+                                   after->last_fired[i], check->last_fired[i]);
+    return compare_figures(check, after, step_state, status_words);
 }
 
 /* ---- */
@@ -558,13 +558,13 @@ static hsae_status read_after(struct check *check, struct after *after)
     const hsae_trainer *trainer = check->trainer;
     const struct stack *stack = &trainer->stack;
     const uint64_t n = stack->features, line = (uint64_t)stack->levels * stack->stride;
-    hsae_status status = hsae_check_words(check, stack->table, 0, n * TABLE_WORDS, &after->table);
+    hsae_status status = hsae_check_words(check, stack->feature_scalars, 0, n * SCALAR_WORDS, &after->feature_scalars);
     if (!status)
-        status = hsae_check_words(check, stack->places, 0, n + stack->spare, &after->places);
+        status = hsae_check_words(check, stack->decoder_rows, 0, n + stack->free_rows, &after->decoder_rows);
     if (!status)
         status = hsae_check_words(check, trainer->last_fired, 0, n, &after->last_fired);
     if (!status)
-        status = hsae_check_words(check, stack->control, 0, CONTROL_DEAD_LIST, &after->control);
+        status = hsae_check_words(check, stack->step_state, 0, STATE_DEAD_LIST, &after->step_state);
     if (!status)
         status = hsae_check_words(check, stack->bias, 0, line, &after->bias);
     if (!status)
@@ -572,13 +572,13 @@ static hsae_status read_after(struct check *check, struct after *after)
     if (!status)
         status = hsae_check_words(check, stack->loss, 0, (uint64_t)stack->levels * stack->slices * stack->padded, &after->loss);
     if (!status)
-        status = check_places(check, after->places);
+        status = check_decoder_rows(check, after->decoder_rows);
     if (!status)
         status = hsae_check_tensor(check, &stack->encoder, NULL, &after->encoder);
     if (!status)
         status = hsae_check_tensor(check, &trainer->encoder_v, NULL, &after->encoder_v);
     if (!status)
-        status = hsae_check_tensor(check, &stack->decoder, after->places, &after->decoder);
+        status = hsae_check_tensor(check, &stack->decoder, after->decoder_rows, &after->decoder);
     return status ? status : hsae_check_tensor(check, &trainer->decoder_v, NULL, &after->decoder_v);
 }
 

@@ -159,28 +159,28 @@ static const struct {
     uint32_t word;
     const char *name;
 } figures[] = {
-    {STATUS_RECONSTRUCTION, "reconstruction loss"},
-    {STATUS_L0, "L0"},
-    {STATUS_CONSTRAINT, "structural constraint"},
-    {STATUS_LAMBDA, "L0 penalty (lambda)"},
+    {REPORT_RECONSTRUCTION, "reconstruction loss"},
+    {REPORT_L0, "L0"},
+    {REPORT_CONSTRAINT, "structural constraint"},
+    {REPORT_LAMBDA, "L0 penalty (lambda)"},
 };
 
-hsae_status hsae_step_check(hsae_trainer *trainer, const u32 words[STATUS_WORDS])
+hsae_status hsae_step_check(hsae_trainer *trainer, const u32 words[REPORT_WORDS])
 {
-    const uint64_t step = words[STATUS_STEP];
-    const double variance = bits_f32(words[STATUS_VARIANCE]);
+    const uint64_t step = words[REPORT_STEP];
+    const double variance = bits_f32(words[REPORT_VARIANCE]);
     double loss = 0;
     char what[96];
     if (trainer->unchecked)
         return HSAE_OK;
     for (uint32_t l = 0; l < trainer->stack.levels; l++)
         for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
-            double value = bits_f32(words[STATUS_LEVELS + l * STATUS_LEVEL_WORDS + figures[i].word]);
-            loss += figures[i].word == STATUS_RECONSTRUCTION ? value : 0;
+            double value = bits_f32(words[REPORT_LEVELS + l * REPORT_LEVEL_WORDS + figures[i].word]);
+            loss += figures[i].word == REPORT_RECONSTRUCTION ? value : 0;
             if (isfinite(value))
                 continue;
             snprintf(what, sizeof what, "the %s is %g", figures[i].name, isnan(value) ? fabs(value) : value);
-            bool penalty = figures[i].word == STATUS_LAMBDA;
+            bool penalty = figures[i].word == REPORT_LAMBDA;
             return hsae_diverge(trainer, step, l, what, !penalty ? NULL : step == 1 ? "lambda_init" : "sparsity_kappa");
         }
     if (!isfinite(variance)) {
@@ -199,27 +199,27 @@ static const struct {
     uint32_t word;
     const char *name;
 } scalars[] = {
-    {TABLE_BIAS, "encoder bias"},
-    {TABLE_THRESHOLD, "threshold"},
-    {TABLE_LOG_THRESHOLD, "log threshold"},
-    {TABLE_BIAS_V, "second moment of the encoder bias"},
-    {TABLE_LOG_THRESHOLD_V, "second moment of the log threshold"},
+    {SCALAR_BIAS, "encoder bias"},
+    {SCALAR_THRESHOLD, "threshold"},
+    {SCALAR_LOG_THRESHOLD, "log threshold"},
+    {SCALAR_BIAS_V, "second moment of the encoder bias"},
+    {SCALAR_LOG_THRESHOLD_V, "second moment of the log threshold"},
 };
 
 hsae_status hsae_table_check(hsae_trainer *trainer, uint64_t step)
 {
     const struct stack *stack = &trainer->stack;
-    const uint64_t bytes = (uint64_t)stack->features * TABLE_WORDS * sizeof(u32);
+    const uint64_t bytes = (uint64_t)stack->features * SCALAR_WORDS * sizeof(u32);
     u32 *table = malloc(bytes);
     char what[96];
     hsae_status status =
-        table ? hsae_buffer_read(stack->table, 0, bytes, table)
+        table ? hsae_buffer_read(stack->feature_scalars, 0, bytes, table)
               : hsae_fail_memory(trainer->context, bytes, "smaller levels", "the scalars of %" PRIu32 " features", stack->features);
     for (uint32_t l = 0, at = 0; l < stack->levels && !status; l++)
         for (; at < stack->first[l + 1] && !status; at++)
             for (size_t i = 0; i < sizeof scalars / sizeof *scalars && !status; i++) {
-                double value = bits_f32(table[(size_t)at * TABLE_WORDS + scalars[i].word]);
-                if (isfinite(value) && (value > 0 || scalars[i].word != TABLE_THRESHOLD))
+                double value = bits_f32(table[(size_t)at * SCALAR_WORDS + scalars[i].word]);
+                if (isfinite(value) && (value > 0 || scalars[i].word != SCALAR_THRESHOLD))
                     continue;
                 snprintf(what, sizeof what, "the %s of feature %" PRIu32 " is %g", scalars[i].name, at - stack->first[l],
                          isnan(value) ? fabs(value) : value);

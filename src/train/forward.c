@@ -29,7 +29,7 @@ void hsae_record_encode(const struct stack *stack, struct hsae_sequence *sequenc
 {
     struct encode_args args = {first, first % stack->range_rows, count, stack->rows, stack->words, stack->dim, stack->stride};
     LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, count), args, .panels = stack->panels,
-           .encoder = stack->encoder.range[first / stack->range_rows], .table = stack->table, .bits = stack->bits,
+           .encoder = stack->encoder.range[first / stack->range_rows], .feature_scalars = stack->feature_scalars, .bits = stack->bits,
            .scratch = stack->scratch);
 }
 
@@ -39,8 +39,8 @@ static void record_screen(const struct stack *stack, struct hsae_sequence *seque
     struct screen_args args = {first,         first % stack->range_rows, count, stack->rows, stack->words,
                                stack->stride, SCREEN_MARGIN(stack->dim)};
     LAUNCH(stack, sequence, screen, 1, ((uint64_t)count + tile - 1) / tile, args, .panels = stack->panels, .units = stack->units,
-           .x = stack->x, .encoder = stack->encoder.range[first / stack->range_rows], .table = stack->table, .rounded = stack->rounded,
-           .bits = stack->bits, .scratch = stack->scratch);
+           .x = stack->x, .encoder = stack->encoder.range[first / stack->range_rows], .feature_scalars = stack->feature_scalars,
+           .rounded = stack->rounded, .bits = stack->bits, .scratch = stack->scratch);
 }
 
 /* A chunk of features: all of one range of E. */
@@ -53,10 +53,10 @@ static void record_chunk(const struct stack *stack, struct hsae_sequence *sequen
     (stack->screens ? record_screen : hsae_record_encode)(stack, sequence, first, count);
     LAUNCH(stack, sequence, lists_count, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_count, count), lists_count, .bits = stack->bits,
            .counts = stack->counts);
-    LAUNCH(stack, sequence, scan, 1, 1, scan, .counts = stack->counts, .starts = stack->starts, .control = stack->control);
-    LAUNCH(stack, sequence, lists_fill, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_fill, count), fill, .control = stack->control,
-           .bits = stack->bits, .starts = stack->starts, .table = stack->table, .scratch = stack->scratch, .pairs = stack->pairs,
-           .active_count = stack->fired, .word_starts = stack->word_starts, .history = stack->history);
+    LAUNCH(stack, sequence, scan, 1, 1, scan, .counts = stack->counts, .starts = stack->starts, .step_state = stack->step_state);
+    LAUNCH(stack, sequence, lists_fill, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_fill, count), fill, .step_state = stack->step_state,
+           .bits = stack->bits, .starts = stack->starts, .feature_scalars = stack->feature_scalars, .scratch = stack->scratch,
+           .pairs = stack->pairs, .active_count = stack->active_count, .word_starts = stack->word_starts, .history = stack->history);
 }
 
 void hsae_record_lists(const struct stack *stack, struct hsae_sequence *sequence)
@@ -73,12 +73,12 @@ void hsae_record_lists(const struct stack *stack, struct hsae_sequence *sequence
     struct scan_args scan = {0, (u32)lists, 0};
     struct samples_fill_args fill = {stack->levels, stack->rows, stack->words, stack->block};
     LAUNCH(stack, sequence, samples_count, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_count, items), samples_count, .bits = stack->bits,
-           .tree = stack->tree, .levels = stack->levels_table, .tally = stack->tally);
-    LAUNCH(stack, sequence, samples_base, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_base, lists), base, .levels = stack->levels_table,
+           .tree = stack->tree, .level_info = stack->level_info, .tally = stack->tally);
+    LAUNCH(stack, sequence, samples_base, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_base, lists), base, .level_info = stack->level_info,
            .tally = stack->tally, .totals = stack->totals);
-    LAUNCH(stack, sequence, scan, 1, 1, scan, .counts = stack->totals, .starts = stack->sample_starts, .control = stack->control);
+    LAUNCH(stack, sequence, scan, 1, 1, scan, .counts = stack->totals, .starts = stack->sample_starts, .step_state = stack->step_state);
     LAUNCH(stack, sequence, samples_fill, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_fill, items), fill, .bits = stack->bits,
-           .tree = stack->tree, .levels = stack->levels_table, .table = stack->table, .control = stack->control,
+           .tree = stack->tree, .level_info = stack->level_info, .feature_scalars = stack->feature_scalars, .step_state = stack->step_state,
            .word_starts = stack->word_starts, .pairs = stack->pairs, .sample_starts = stack->sample_starts, .tally = stack->tally,
            .samples = stack->samples, .positions = stack->positions);
 }
@@ -97,6 +97,6 @@ void hsae_record_decode(const struct stack *stack, struct hsae_sequence *sequenc
         args.row = hsae_residual_row(stack, l);
         LAUNCH(stack, sequence, decode, stack->ranges, (uint64_t)args.count * stack->slices * stack->rows, args, .x = stack->x,
                .bias = stack->bias, .D = RANGES4(stack, stack->decoder), .flags = stack->flags, .sample_starts = stack->sample_starts,
-               .samples = stack->samples, .control = stack->control, .residual = hsae_residual(stack, l), .loss = stack->loss);
+               .samples = stack->samples, .step_state = stack->step_state, .residual = hsae_residual(stack, l), .loss = stack->loss);
     }
 }

@@ -149,7 +149,7 @@ hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight)
 static void fill_metrics(hsae_trainer *trainer, hsae_step_metrics *metrics)
 {
     const struct stack *stack = &trainer->stack;
-    double time = hsae_os_seconds(), variance = bits_f32(trainer->status[STATUS_VARIANCE]);
+    double time = hsae_os_seconds(), variance = bits_f32(trainer->status[REPORT_VARIANCE]);
     memset(metrics, 0, sizeof *metrics);
     metrics->step = trainer->step;
     metrics->tokens = trainer->step * stack->rows;
@@ -162,14 +162,14 @@ static void fill_metrics(hsae_trainer *trainer, hsae_step_metrics *metrics)
     metrics->left_out = trainer->left_out.norm + trainer->left_out.bad;
     metrics->level_count = stack->levels;
     for (uint32_t l = 0; l < stack->levels; l++) {
-        uint32_t at = STATUS_LEVELS + l * STATUS_LEVEL_WORDS;
+        uint32_t at = REPORT_LEVELS + l * REPORT_LEVEL_WORDS;
         hsae_step_level *level = &metrics->levels[l];
-        level->reconstruction = bits_f32(trainer->status[at + STATUS_RECONSTRUCTION]);
+        level->reconstruction = bits_f32(trainer->status[at + REPORT_RECONSTRUCTION]);
         level->variance_explained = variance > 0 ? 1 - level->reconstruction * stack->rows / variance : 0;
-        level->l0 = bits_f32(trainer->status[at + STATUS_L0]);
-        level->lambda = bits_f32(trainer->status[at + STATUS_LAMBDA]);
-        level->constraint = bits_f32(trainer->status[at + STATUS_CONSTRAINT]);
-        level->dead = trainer->status[at + STATUS_DEAD];
+        level->l0 = bits_f32(trainer->status[at + REPORT_L0]);
+        level->lambda = bits_f32(trainer->status[at + REPORT_LAMBDA]);
+        level->constraint = bits_f32(trainer->status[at + REPORT_CONSTRAINT]);
+        level->dead = trainer->status[at + REPORT_DEAD];
     }
     trainer->reading.waited = 0;
     trainer->metrics_time = time;

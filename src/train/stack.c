@@ -20,15 +20,14 @@ enum { MAX_FEATURES = UINT32_MAX / 128, MAX_VALUES = UINT32_MAX / 2 };
 /* Features in a block of the sample lists: few enough for many work-items, enough to keep the tallies small. */
 static const uint32_t BLOCK = 64;
 
-_Static_assert(CONTROL_LEVELS + HSAE_MAX_LEVELS * CONTROL_LEVEL_WORDS <= CONTROL_DEAD_LIST,
-               "control: the levels reach into the dead lists");
-_Static_assert(CONTROL_SEGMENT < CONTROL_LEVELS && CONTROL_DEAD < CONTROL_LEVEL_WORDS,
-               "control: the levels begin too early, or are too short");
-_Static_assert(STATUS_LEVELS + HSAE_MAX_LEVELS * STATUS_LEVEL_WORDS <= STATUS_WORDS, "status: too short for all levels");
-_Static_assert(STATUS_VARIANCE < STATUS_LEVELS && STATUS_DEAD < STATUS_LEVEL_WORDS, "status: the levels begin too early, or are too short");
-_Static_assert(CLOCK_CORRECTION < CLOCK_WORDS && LEVEL_GHOSTS < LEVEL_WORDS, "clock or levels: too short");
-_Static_assert(TREE_AT_RANK < TREE_WORDS && TABLE_SEGMENT < TABLE_WORDS && TERM_PRODUCT < TERM_WORDS, "a feature's words are too few");
-_Static_assert(KIN_SCORE < KIN_WORDS && SEGMENT_PRODUCT < SEGMENT_WORDS, "a pair's or a segment's words are too few");
+_Static_assert(STATE_LEVELS + HSAE_MAX_LEVELS * STATE_LEVEL_WORDS <= STATE_DEAD_LIST, "step_state: the levels reach into the dead lists");
+_Static_assert(STATE_SEGMENT < STATE_LEVELS && STATE_DEAD < STATE_LEVEL_WORDS, "step_state: the levels begin too early, or are too short");
+_Static_assert(REPORT_LEVELS + HSAE_MAX_LEVELS * REPORT_LEVEL_WORDS <= REPORT_WORDS, "status: too short for all levels");
+_Static_assert(REPORT_VARIANCE < REPORT_LEVELS && REPORT_DEAD < REPORT_LEVEL_WORDS, "status: the levels begin too early, or are too short");
+_Static_assert(PARAM_CORRECTION < PARAM_WORDS && LEVEL_GHOSTS < LEVEL_WORDS, "step_params or level_info: too short");
+_Static_assert(TREE_AT_RANK < TREE_WORDS && SCALAR_SEGMENT < SCALAR_WORDS && FEATURE_SUM_PRODUCT < FEATURE_SUM_WORDS,
+               "a feature's words are too few");
+_Static_assert(PAIR_SCORE < PAIR_WORDS && SEGMENT_PRODUCT < SEGMENT_WORDS, "a pair's or a segment's words are too few");
 /* Rows of D, the free ones included, are numbers above the flags' bits. */
 _Static_assert(2 * (uint64_t)MAX_FEATURES <= UINT32_MAX >> FLAG_ROW_SHIFT, "flags: too few bits for a row");
 
@@ -63,12 +62,12 @@ static hsae_status fail_decoder(const struct stack *stack, uint32_t spare)
 static hsae_status cut_ranges(struct stack *stack)
 {
     uint64_t fit = hsae_binding_limit(stack->device) / (stack->stride * sizeof(float));
-    uint64_t rows = (uint64_t)stack->features + stack->spare, most = stack->spare ? 2 * (uint64_t)stack->features : rows;
+    uint64_t rows = (uint64_t)stack->features + stack->free_rows, most = stack->free_rows ? 2 * (uint64_t)stack->features : rows;
     for (stack->ranges = 1; stack->ranges < HSAE_MAX_RANGES && stack->ranges * fit < most;)
         stack->ranges *= 2;
     uint64_t wanted = (most + stack->ranges - 1) / stack->ranges;
     stack->range_rows = (uint32_t)(wanted < fit ? wanted : fit);
-    return stack->ranges * fit >= rows ? HSAE_OK : fail_decoder(stack, stack->spare);
+    return stack->ranges * fit >= rows ? HSAE_OK : fail_decoder(stack, stack->free_rows);
 }
 
 hsae_status hsae_ranged_create(const struct stack *stack, const char *label, uint32_t rows, struct ranged *tensor)
@@ -233,7 +232,7 @@ static hsae_status create_lists(struct stack *stack, uint32_t pairs)
 /* How long lists are that need room for `needed` pairs and had better have room for `wanted`. */
 static uint32_t list_length(const struct stack *stack, uint64_t needed, double wanted)
 {
-    uint64_t fit = hsae_binding_limit(stack->device) / (KIN_WORDS * sizeof(u32));
+    uint64_t fit = hsae_binding_limit(stack->device) / (PAIR_WORDS * sizeof(u32));
     fit = fit > needed ? fit : needed;
     fit = fit < HSAE_MAX_PAIRS ? fit : HSAE_MAX_PAIRS;
     return wanted < (double)fit ? (uint32_t)wanted : (uint32_t)fit;
@@ -255,7 +254,7 @@ hsae_status hsae_stack_grow(struct stack *stack, uint64_t pairs)
 hsae_status hsae_stack_clear_halt(struct stack *stack)
 {
     const u32 clear = 0;
-    return hsae_buffer_write(stack->control, CONTROL_HALT * sizeof(u32), sizeof clear, &clear);
+    return hsae_buffer_write(stack->step_state, STATE_HALT * sizeof(u32), sizeof clear, &clear);
 }
 
 static hsae_status create_buffers(struct stack *stack, bool history)
@@ -272,17 +271,17 @@ static hsae_status create_buffers(struct stack *stack, bool history)
         {&stack->norms, "batch norms", w * LOAD_BLOCKS(line), GROWS_WITH_BATCH},
         {&stack->units, "units of the batch", stack->screens ? padded : 4, GROWS_WITH_BATCH},
         {&stack->rounded, "rounded rows of a chunk", stack->screens ? (stack->chunk + hsae_screen_tile(stack)) * line / 2 : 4, GROWS_NOT},
-        {&stack->levels_table, "levels", (levels + 1) * LEVEL_WORDS, GROWS_NOT},
+        {&stack->level_info, "levels", (levels + 1) * LEVEL_WORDS, GROWS_NOT},
         {&stack->tree, "tree", n * TREE_WORDS, GROWS_WITH_FEATURES},
-        {&stack->table, "feature scalars", n * TABLE_WORDS, GROWS_WITH_FEATURES},
+        {&stack->feature_scalars, "feature scalars", n * SCALAR_WORDS, GROWS_WITH_FEATURES},
         {&stack->flags, "feature flags", n, GROWS_WITH_FEATURES},
-        {&stack->places, "places of decoder rows", n + stack->spare, GROWS_WITH_FEATURES},
-        {&stack->control, "control", CONTROL_WORDS(n), GROWS_WITH_FEATURES},
+        {&stack->decoder_rows, "decoder rows of features", n + stack->free_rows, GROWS_WITH_FEATURES},
+        {&stack->step_state, "step state", STATE_WORDS(n), GROWS_WITH_FEATURES},
         {&stack->bits, "activity bitmap", n * w, GROWS_WITH_BATCH},
         {&stack->scratch, "pre-activations of a chunk", stack->chunk * padded, GROWS_WITH_BATCH},
         {&stack->counts, "pairs of each feature", n, GROWS_WITH_FEATURES},
         {&stack->starts, "starts by feature", n + 1, GROWS_WITH_FEATURES},
-        {&stack->fired, "active samples of each feature", n, GROWS_WITH_FEATURES},
+        {&stack->active_count, "active samples of each feature", n, GROWS_WITH_FEATURES},
         {&stack->word_starts, "starts by bitmap word", n * w, GROWS_WITH_BATCH},
         {&stack->history, "activity history", history ? HSAE_ACTIVITY_STEPS * n * w : 16, GROWS_WITH_BATCH},
         {&stack->tally, "block tallies", stack->blocks * padded, GROWS_WITH_BATCH},
@@ -300,21 +299,22 @@ static hsae_status create_buffers(struct stack *stack, bool history)
     return status;
 }
 
-/* Rows from `first` on are in their own places. The flags tell so, too, until there are steps. */
+/* Rows from `first` on belong to the feature of the same number, or are free. The flags tell so, too, until there are steps. */
 static hsae_status write_places(struct stack *stack, uint32_t first)
 {
-    uint32_t rows = stack->features + stack->spare;
-    u32 *places = malloc(rows * sizeof *places);
-    if (!places)
-        return hsae_fail_memory(stack->context, rows * sizeof *places, "smaller levels", "the places of %" PRIu32 " rows", rows);
+    uint32_t rows = stack->features + stack->free_rows;
+    u32 *decoder_rows = malloc(rows * sizeof *decoder_rows);
+    if (!decoder_rows)
+        return hsae_fail_memory(stack->context, rows * sizeof *decoder_rows, "smaller levels", "the places of %" PRIu32 " rows", rows);
     for (uint32_t row = first; row < rows; row++)
-        places[row] = row;
-    hsae_status status = hsae_buffer_write(stack->places, first * sizeof *places, (rows - first) * sizeof *places, places + first);
+        decoder_rows[row] = row;
+    hsae_status status =
+        hsae_buffer_write(stack->decoder_rows, first * sizeof *decoder_rows, (rows - first) * sizeof *decoder_rows, decoder_rows + first);
     for (uint32_t row = 0; row < stack->features; row++)
-        places[row] = row << FLAG_ROW_SHIFT;
+        decoder_rows[row] = row << FLAG_ROW_SHIFT;
     if (!status && first == 0)
-        status = hsae_buffer_write(stack->flags, 0, stack->features * sizeof *places, places);
-    free(places);
+        status = hsae_buffer_write(stack->flags, 0, stack->features * sizeof *decoder_rows, decoder_rows);
+    free(decoder_rows);
     return status;
 }
 
@@ -344,7 +344,7 @@ static hsae_status enlarge(const struct stack *stack, const char *label, uint64_
 
 hsae_status hsae_stack_grow_spare(struct stack *stack, uint32_t spare)
 {
-    uint32_t rows = stack->features + spare, first = stack->features + stack->spare;
+    uint32_t rows = stack->features + spare, first = stack->features + stack->free_rows;
     hsae_status status = HSAE_OK;
     if ((uint64_t)stack->range_rows * stack->ranges < rows)
         return fail_decoder(stack, spare);
@@ -357,10 +357,10 @@ hsae_status hsae_stack_grow_spare(struct stack *stack, uint32_t spare)
             status = enlarge(stack, "decoder", size, range);
     }
     if (!status)
-        status = enlarge(stack, "places of decoder rows", rows * sizeof(u32), &stack->places);
+        status = enlarge(stack, "decoder rows of features", rows * sizeof(u32), &stack->decoder_rows);
     if (status)
         return status;
-    stack->spare = spare;
+    stack->free_rows = spare;
     return write_places(stack, first);
 }
 
@@ -406,7 +406,7 @@ hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, c
     stack->padded = stack->words * 32;
     stack->stride = (dim + 15) / 16 * 16;
     stack->features = stack->first[stack->levels] = (uint32_t)features;
-    stack->spare = params->training ? first_spare(stack) : 0;
+    stack->free_rows = params->training ? first_spare(stack) : 0;
     if ((status = cut_ranges(stack)))
         return status;
     stack->screens = hsae_screens(device);
@@ -414,7 +414,7 @@ hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, c
     choose_sizes(stack);
     if ((status = create_buffers(stack, params->history)) || (status = create_lists(stack, list_length(stack, 0, params->pairs))) ||
         (status = hsae_ranged_create(stack, "encoder", stack->features, &stack->encoder)) ||
-        (status = hsae_ranged_create(stack, "decoder", stack->features + stack->spare, &stack->decoder)) ||
+        (status = hsae_ranged_create(stack, "decoder", stack->features + stack->free_rows, &stack->decoder)) ||
         (status = write_places(stack, 0)))
         return status;
     u32 table[(HSAE_MAX_LEVELS + 1) * LEVEL_WORDS] = {0};
@@ -422,17 +422,42 @@ hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, c
         table[l * LEVEL_WORDS + LEVEL_FIRST] = stack->first[l];
         table[l * LEVEL_WORDS + LEVEL_TARGET] = bits_u32(l < stack->levels ? (f32)config->target_l0[l] : 0);
     }
-    return hsae_buffer_write(stack->levels_table, 0, (stack->levels + 1) * LEVEL_WORDS * sizeof(u32), table);
+    return hsae_buffer_write(stack->level_info, 0, (stack->levels + 1) * LEVEL_WORDS * sizeof(u32), table);
 }
 
 void hsae_stack_destroy(struct stack *stack)
 {
     struct hsae_buffer **buffers[] = {
-        &stack->mean,    &stack->x,         &stack->panels, &stack->norms,       &stack->levels_table,  &stack->tree,
-        &stack->table,   &stack->flags,     &stack->places, &stack->control,     &stack->bits,          &stack->scratch,
-        &stack->counts,  &stack->starts,    &stack->fired,  &stack->word_starts, &stack->history,       &stack->pairs,
-        &stack->samples, &stack->positions, &stack->tally,  &stack->totals,      &stack->sample_starts, &stack->bias,
-        &stack->units,   &stack->rounded,   &stack->loss,   &stack->nil[0],      &stack->nil[1],        &stack->nil[2],
+        &stack->mean,
+        &stack->x,
+        &stack->panels,
+        &stack->norms,
+        &stack->level_info,
+        &stack->tree,
+        &stack->feature_scalars,
+        &stack->flags,
+        &stack->decoder_rows,
+        &stack->step_state,
+        &stack->bits,
+        &stack->scratch,
+        &stack->counts,
+        &stack->starts,
+        &stack->active_count,
+        &stack->word_starts,
+        &stack->history,
+        &stack->pairs,
+        &stack->samples,
+        &stack->positions,
+        &stack->tally,
+        &stack->totals,
+        &stack->sample_starts,
+        &stack->bias,
+        &stack->units,
+        &stack->rounded,
+        &stack->loss,
+        &stack->nil[0],
+        &stack->nil[1],
+        &stack->nil[2],
         &stack->nil[3],
     };
     for (size_t k = 0; k < sizeof buffers / sizeof *buffers; k++)
@@ -487,10 +512,10 @@ hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents,
 hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, double bandwidth, float *const *log_thresholds)
 {
     hsae_status status = HSAE_OK;
-    u32 *table = calloc((size_t)stack->features * TABLE_WORDS, sizeof *table);
+    u32 *table = calloc((size_t)stack->features * SCALAR_WORDS, sizeof *table);
     float *mean = calloc(stack->stride, sizeof *mean);
     if (!table || !mean) {
-        status = hsae_fail_memory(stack->context, (uint64_t)stack->features * TABLE_WORDS * sizeof *table, "smaller levels",
+        status = hsae_fail_memory(stack->context, (uint64_t)stack->features * SCALAR_WORDS * sizeof *table, "smaller levels",
                                   "the scalars of %" PRIu32 " features", stack->features);
         goto done;
     }
@@ -500,11 +525,11 @@ hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, doub
     for (uint32_t l = 0; l < stack->levels && !status; l++) {
         const struct level_tensors *level = &model->levels[l];
         for (uint32_t i = 0; i < level->features; i++) {
-            u32 *scalars = table + (size_t)(stack->first[l] + i) * TABLE_WORDS;
-            scalars[TABLE_BIAS] = bits_u32(level->encoder_bias[i]);
-            scalars[TABLE_LOG_THRESHOLD] = bits_u32(log_thresholds ? log_thresholds[l][i] : logf(level->threshold[i]));
-            scalars[TABLE_THRESHOLD] = bits_u32(level->threshold[i]);
-            scalars[TABLE_CUT] = bits_u32(level->threshold[i] - (f32)(0.5 * bandwidth));
+            u32 *scalars = table + (size_t)(stack->first[l] + i) * SCALAR_WORDS;
+            scalars[SCALAR_BIAS] = bits_u32(level->encoder_bias[i]);
+            scalars[SCALAR_LOG_THRESHOLD] = bits_u32(log_thresholds ? log_thresholds[l][i] : logf(level->threshold[i]));
+            scalars[SCALAR_THRESHOLD] = bits_u32(level->threshold[i]);
+            scalars[SCALAR_CUT] = bits_u32(level->threshold[i] - (f32)(0.5 * bandwidth));
         }
         if (level->encoder_weight)
             status = hsae_ranged_write(stack, &stack->encoder, stack->first[l], level->features, level->encoder_weight);
@@ -514,7 +539,7 @@ hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, doub
             status = hsae_rows_write(stack, stack->bias, l, 1, level->decoder_bias);
     }
     if (!status)
-        status = hsae_buffer_write(stack->table, 0, (uint64_t)stack->features * TABLE_WORDS * sizeof(u32), table);
+        status = hsae_buffer_write(stack->feature_scalars, 0, (uint64_t)stack->features * SCALAR_WORDS * sizeof(u32), table);
 done:
     free(table);
     free(mean);

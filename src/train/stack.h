@@ -9,7 +9,7 @@
 #include "device/shape.h"
 #include "model/model.h"
 
-enum { HSAE_MAX_PAIRS = UINT32_MAX / 8 }; /* 32-bit indices into KIN_WORDS words each */
+enum { HSAE_MAX_PAIRS = UINT32_MAX / 8 }; /* 32-bit indices into PAIR_WORDS words each */
 
 struct ranged {
     struct hsae_buffer *range[HSAE_MAX_RANGES];
@@ -23,7 +23,7 @@ struct stack {
     uint32_t features;                   /* N */
     uint32_t dim, stride;
     uint32_t rows, words, padded; /* B, ceil(B / 32), 32 words */
-    uint32_t spare;               /* S: free rows of D, for training */
+    uint32_t free_rows;           /* S: of D, for training */
     uint32_t ranges, range_rows;  /* how E, D and their second moments are cut */
     uint32_t chunk;               /* features encoded at a time */
     uint32_t block, blocks;       /* features in a block of the sample lists, number of blocks */
@@ -35,8 +35,8 @@ struct stack {
     struct ranged encoder, decoder; /* [N], [N + S] rows of stride floats */
     struct hsae_buffer *mean, *x, *panels, *norms;
     struct hsae_buffer *units, *rounded; /* of screen: of the samples, which then lie quantized in `panels`; its own room */
-    struct hsae_buffer *levels_table, *tree, *table, *flags, *places, *control;
-    struct hsae_buffer *bits, *scratch, *counts, *starts, *fired, *word_starts, *history;
+    struct hsae_buffer *level_info, *tree, *feature_scalars, *flags, *decoder_rows, *step_state;
+    struct hsae_buffer *bits, *scratch, *counts, *starts, *active_count, *word_starts, *history;
     struct hsae_buffer *pairs, *samples, *positions; /* as long as `capacity` */
     struct hsae_buffer *tally, *totals, *sample_starts;
     struct hsae_buffer *bias;                      /* c: [L][stride] */

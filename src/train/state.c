@@ -10,7 +10,7 @@
 
 static hsae_status no_memory(const hsae_trainer *trainer)
 {
-    return hsae_fail_memory(trainer->context, (uint64_t)trainer->stack.features * (TABLE_WORDS + 1) * sizeof(u32), "smaller levels",
+    return hsae_fail_memory(trainer->context, (uint64_t)trainer->stack.features * (SCALAR_WORDS + 1) * sizeof(u32), "smaller levels",
                             "the scalars of %" PRIu32 " features", trainer->stack.features);
 }
 
@@ -19,18 +19,18 @@ static hsae_status upload_scalars(hsae_trainer *trainer, const struct train_stat
 {
     struct stack *stack = &trainer->stack;
     uint64_t bytes = (uint64_t)stack->features * sizeof(u32);
-    u32 *table = malloc(bytes * TABLE_WORDS), *fired = calloc(stack->features, sizeof *fired);
-    hsae_status status = table && fired ? hsae_buffer_read(stack->table, 0, bytes * TABLE_WORDS, table) : no_memory(trainer);
+    u32 *table = malloc(bytes * SCALAR_WORDS), *fired = calloc(stack->features, sizeof *fired);
+    hsae_status status = table && fired ? hsae_buffer_read(stack->feature_scalars, 0, bytes * SCALAR_WORDS, table) : no_memory(trainer);
     for (uint32_t l = 0; l < stack->levels && !status; l++)
         for (uint32_t i = 0, at = stack->first[l]; at < stack->first[l + 1]; i++, at++) {
-            u32 *scalars = table + (size_t)at * TABLE_WORDS;
-            scalars[TABLE_BIAS_V] = bits_u32(state->levels[l].encoder_bias_v[i]);
-            scalars[TABLE_LOG_THRESHOLD_V] = bits_u32(state->levels[l].log_threshold_v[i]);
-            scalars[TABLE_ROW_STEP] = (u32)state->levels[l].row_step[i];
+            u32 *scalars = table + (size_t)at * SCALAR_WORDS;
+            scalars[SCALAR_BIAS_V] = bits_u32(state->levels[l].encoder_bias_v[i]);
+            scalars[SCALAR_LOG_THRESHOLD_V] = bits_u32(state->levels[l].log_threshold_v[i]);
+            scalars[SCALAR_ROW_STEP] = (u32)state->levels[l].row_step[i];
             fired[at] = (u32)state->levels[l].last_fired[i];
         }
     if (!status)
-        status = hsae_buffer_write(stack->table, 0, bytes * TABLE_WORDS, table);
+        status = hsae_buffer_write(stack->feature_scalars, 0, bytes * SCALAR_WORDS, table);
     if (!status)
         status = hsae_buffer_write(trainer->last_fired, 0, bytes, fired);
     free(table);
@@ -40,12 +40,12 @@ static hsae_status upload_scalars(hsae_trainer *trainer, const struct train_stat
 
 static hsae_status upload_control(hsae_trainer *trainer, const struct train_state *state)
 {
-    u32 control[CONTROL_DEAD_LIST] = {0};
+    u32 step_state[STATE_DEAD_LIST] = {0};
     for (uint32_t l = 0; l < trainer->stack.levels; l++) {
-        control[CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA] = bits_u32(state->lambda[l]);
-        control[CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_AVERAGE] = bits_u32(state->l0_average[l]);
+        step_state[STATE_LEVELS + l * STATE_LEVEL_WORDS + STATE_LAMBDA] = bits_u32(state->lambda[l]);
+        step_state[STATE_LEVELS + l * STATE_LEVEL_WORDS + STATE_AVERAGE] = bits_u32(state->l0_average[l]);
     }
-    return hsae_buffer_write(trainer->stack.control, 0, sizeof control, control);
+    return hsae_buffer_write(trainer->stack.step_state, 0, sizeof step_state, step_state);
 }
 
 hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer)
@@ -58,14 +58,14 @@ hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer)
         for (uint32_t i = 0; i < trainer->config.levels[l]; i++)
             trainer->has_tree |= trainer->parents[l][i] >= 0;
     hsae_status status = hsae_stack_upload_tree(stack, trainer->parents, &tree);
-    trainer->recorded &= trainer->has_tree == had_tree && stack->spare == stack->features;
+    trainer->recorded &= trainer->has_tree == had_tree && stack->free_rows == stack->features;
     if (!status)
-        status = hsae_parts_cut(stack, tree, stack->spare, &trainer->parts);
-    if (!status && trainer->parts.largest > stack->spare) {
+        status = hsae_parts_cut(stack, tree, stack->free_rows, &trainer->parts);
+    if (!status && trainer->parts.largest > stack->free_rows) {
         hsae_step_forget(trainer);
         status = hsae_stack_grow_spare(stack, trainer->parts.largest);
         if (!status)
-            status = hsae_parts_cut(stack, tree, stack->spare, &trainer->parts);
+            status = hsae_parts_cut(stack, tree, stack->free_rows, &trainer->parts);
     }
     free(tree);
     return status;
@@ -98,26 +98,26 @@ static hsae_status download_scalars(hsae_trainer *trainer, hsae_model *model, st
 {
     struct stack *stack = &trainer->stack;
     uint64_t bytes = (uint64_t)stack->features * sizeof(u32);
-    u32 *table = malloc(bytes * TABLE_WORDS), *fired = malloc(bytes), control[CONTROL_DEAD_LIST];
-    hsae_status status = table && fired ? hsae_buffer_read(stack->table, 0, bytes * TABLE_WORDS, table) : no_memory(trainer);
+    u32 *table = malloc(bytes * SCALAR_WORDS), *fired = malloc(bytes), step_state[STATE_DEAD_LIST];
+    hsae_status status = table && fired ? hsae_buffer_read(stack->feature_scalars, 0, bytes * SCALAR_WORDS, table) : no_memory(trainer);
     if (!status)
         status = hsae_buffer_read(trainer->last_fired, 0, bytes, fired);
     if (!status)
-        status = hsae_buffer_read(stack->control, 0, sizeof control, control);
+        status = hsae_buffer_read(stack->step_state, 0, sizeof step_state, step_state);
     for (uint32_t l = 0; l < stack->levels && !status; l++) {
         struct level_train_tensors *level = &state->levels[l];
         for (uint32_t i = 0, at = stack->first[l]; at < stack->first[l + 1]; i++, at++) {
-            const u32 *scalars = table + (size_t)at * TABLE_WORDS;
-            model->levels[l].encoder_bias[i] = bits_f32(scalars[TABLE_BIAS]);
-            model->levels[l].threshold[i] = bits_f32(scalars[TABLE_THRESHOLD]);
-            level->log_threshold[i] = bits_f32(scalars[TABLE_LOG_THRESHOLD]);
-            level->encoder_bias_v[i] = bits_f32(scalars[TABLE_BIAS_V]);
-            level->log_threshold_v[i] = bits_f32(scalars[TABLE_LOG_THRESHOLD_V]);
-            level->row_step[i] = scalars[TABLE_ROW_STEP];
+            const u32 *scalars = table + (size_t)at * SCALAR_WORDS;
+            model->levels[l].encoder_bias[i] = bits_f32(scalars[SCALAR_BIAS]);
+            model->levels[l].threshold[i] = bits_f32(scalars[SCALAR_THRESHOLD]);
+            level->log_threshold[i] = bits_f32(scalars[SCALAR_LOG_THRESHOLD]);
+            level->encoder_bias_v[i] = bits_f32(scalars[SCALAR_BIAS_V]);
+            level->log_threshold_v[i] = bits_f32(scalars[SCALAR_LOG_THRESHOLD_V]);
+            level->row_step[i] = scalars[SCALAR_ROW_STEP];
             level->last_fired[i] = fired[at];
         }
-        state->lambda[l] = bits_f32(control[CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA]);
-        state->l0_average[l] = bits_f32(control[CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS + CONTROL_AVERAGE]);
+        state->lambda[l] = bits_f32(step_state[STATE_LEVELS + l * STATE_LEVEL_WORDS + STATE_LAMBDA]);
+        state->l0_average[l] = bits_f32(step_state[STATE_LEVELS + l * STATE_LEVEL_WORDS + STATE_AVERAGE]);
     }
     free(table);
     free(fired);
@@ -149,7 +149,7 @@ static hsae_status download_vectors(hsae_trainer *trainer, hsae_model *model, st
 struct device_rows {
     hsae_trainer *trainer;
     bool write;
-    u32 *places; /* rows of D, of each feature */
+    u32 *decoder_rows; /* rows of D, of each feature */
 };
 
 static hsae_status copy_ranged(const struct device_rows *rows, const struct ranged *tensor, uint32_t row, uint32_t count, float *values)
@@ -158,16 +158,16 @@ static hsae_status copy_ranged(const struct device_rows *rows, const struct rang
     return rows->write ? hsae_ranged_write(stack, tensor, row, count, values) : hsae_ranged_read(stack, tensor, row, count, values);
 }
 
-/* Rows of D lie where `places` says; neighbours often side by side. */
+/* Rows of D are where `decoder_rows` says; neighbours often side by side. */
 static hsae_status copy_decoder(const struct device_rows *rows, uint32_t first, uint32_t count, float *values)
 {
     const struct stack *stack = &rows->trainer->stack;
-    const u32 *places = rows->places;
+    const u32 *decoder_rows = rows->decoder_rows;
     hsae_status status = HSAE_OK;
     for (uint32_t at = first, end = first + count, run; at < end && !status; at += run) {
-        for (run = 1; at + run < end && places[at + run] == places[at] + run; run++)
+        for (run = 1; at + run < end && decoder_rows[at + run] == decoder_rows[at] + run; run++)
             ;
-        status = copy_ranged(rows, &stack->decoder, places[at], run, values + (size_t)(at - first) * stack->dim);
+        status = copy_ranged(rows, &stack->decoder, decoder_rows[at], run, values + (size_t)(at - first) * stack->dim);
     }
     return status;
 }
@@ -210,10 +210,10 @@ static hsae_status copy_matrix(void *user, const struct slot *slot, uint64_t row
     return HSAE_OK;
 }
 
-/* Waits for all steps in flight. Free rows->places, also after a failure. */
+/* Waits for all steps in flight. Free rows->decoder_rows, also after a failure. */
 static hsae_status open_rows(hsae_trainer *trainer, bool write, struct device_rows *rows)
 {
-    uint64_t bytes = trainer->stack.features * sizeof *rows->places;
+    uint64_t bytes = trainer->stack.features * sizeof *rows->decoder_rows;
     *rows = (struct device_rows){trainer, write, NULL};
     if (trainer->wrong)
         return hsae_fail(trainer->context, HSAE_ERROR_DRIVER, "%s computed a step wrong: the trainer has no model to give",
@@ -221,8 +221,8 @@ static hsae_status open_rows(hsae_trainer *trainer, bool write, struct device_ro
     hsae_status status = hsae_step_settle(trainer, 0);
     if (status)
         return status;
-    rows->places = malloc(bytes);
-    return rows->places ? hsae_buffer_read(trainer->stack.places, 0, bytes, rows->places) : no_memory(trainer);
+    rows->decoder_rows = malloc(bytes);
+    return rows->decoder_rows ? hsae_buffer_read(trainer->stack.decoder_rows, 0, bytes, rows->decoder_rows) : no_memory(trainer);
 }
 
 hsae_status hsae_trainer_load(hsae_trainer *trainer, const struct checkpoint *checkpoint)
@@ -239,7 +239,7 @@ hsae_status hsae_trainer_load(hsae_trainer *trainer, const struct checkpoint *ch
         trainer->scale = model->scale;
         status = hsae_trainer_upload_vectors(trainer, model, state);
     }
-    free(rows.places);
+    free(rows.decoder_rows);
     hsae_model_free(&model);
     hsae_train_state_free(&state);
     return status;
@@ -270,7 +270,7 @@ static hsae_status save(hsae_trainer *trainer, bool checkpoint, const char *path
                             : hsae_model_save_rows(trainer->context, model, &matrices, path);
     if (!status)
         trainer->worst.step = 0;
-    free(rows.places);
+    free(rows.decoder_rows);
     hsae_model_free(&model);
     hsae_train_state_free(&state);
     return status;
@@ -317,7 +317,7 @@ static hsae_status download(hsae_trainer *trainer, bool state_matrices, hsae_mod
     count += status ? 0 : hsae_train_slots(*model, *state, slots + count);
     if (!status)
         status = download_matrices(&rows, slots, count);
-    free(rows.places);
+    free(rows.decoder_rows);
     if (status) {
         hsae_model_free(model);
         hsae_train_state_free(state);

@@ -14,39 +14,39 @@ double hsae_step_rate(const hsae_config *config, uint64_t step)
     return config->lr * 0.5 * (1 + cos(3.14159265358979323846 * (t - warm) / ((double)config->steps - warm)));
 }
 
-hsae_status hsae_step_clock(hsae_trainer *trainer, struct flight *flight)
+hsae_status hsae_write_step_params(hsae_trainer *trainer, struct flight *flight)
 {
     const hsae_config *config = &trainer->config;
-    u32 clock[CLOCK_WORDS] = {0};
-    clock[CLOCK_STEP] = (u32)flight->step;
-    clock[CLOCK_SEED_LO] = (u32)config->seed;
-    clock[CLOCK_SEED_HI] = (u32)(config->seed >> 32);
-    clock[CLOCK_SWAP_BOUND] = (u32)ceil(config->perturb * 16777216.0);
-    clock[CLOCK_DEAD_STEPS] = config->dead_steps < UINT32_MAX ? (u32)config->dead_steps : UINT32_MAX;
-    clock[CLOCK_RATE] = bits_u32((f32)hsae_step_rate(config, flight->step));
-    clock[CLOCK_CORRECTION] = bits_u32((f32)(1 / (1 - pow(config->beta2, (double)flight->step))));
-    return hsae_buffer_write(flight->clock, 0, sizeof clock, clock);
+    u32 params[PARAM_WORDS] = {0};
+    params[PARAM_STEP] = (u32)flight->step;
+    params[PARAM_SEED_LO] = (u32)config->seed;
+    params[PARAM_SEED_HI] = (u32)(config->seed >> 32);
+    params[PARAM_PERTURB_BOUND] = (u32)ceil(config->perturb * 16777216.0);
+    params[PARAM_DEAD_STEPS] = config->dead_steps < UINT32_MAX ? (u32)config->dead_steps : UINT32_MAX;
+    params[PARAM_RATE] = bits_u32((f32)hsae_step_rate(config, flight->step));
+    params[PARAM_CORRECTION] = bits_u32((f32)(1 / (1 - pow(config->beta2, (double)flight->step))));
+    return hsae_buffer_write(flight->step_params, 0, sizeof params, params);
 }
 
 hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight)
 {
-    hsae_status status = hsae_step_clock(trainer, flight);
+    hsae_status status = hsae_write_step_params(trainer, flight);
     return status ? status : hsae_sequence_submit(flight->sequence, &flight->ticket);
 }
 
-hsae_status hsae_step_grow(hsae_trainer *trainer, const u32 status_words[STATUS_WORDS])
+hsae_status hsae_step_grow(hsae_trainer *trainer, const u32 status_words[REPORT_WORDS])
 {
     struct stack *stack = &trainer->stack;
     hsae_status status = HSAE_OK;
-    if (status_words[STATUS_HALT] & HALT_PAIRS) {
-        hsae_log(trainer->context, HSAE_LOG_DEBUG, "step %u lists %u pairs: making room", (unsigned)status_words[STATUS_STEP],
-                 (unsigned)status_words[STATUS_PAIRS]);
+    if (status_words[REPORT_HALT] & HALT_PAIRS) {
+        hsae_log(trainer->context, HSAE_LOG_DEBUG, "step %u lists %u pairs: making room", (unsigned)status_words[REPORT_STEP],
+                 (unsigned)status_words[REPORT_PAIRS]);
         hsae_step_forget(trainer);
-        status = hsae_stack_grow(stack, status_words[STATUS_PAIRS]);
+        status = hsae_stack_grow(stack, status_words[REPORT_PAIRS]);
     }
-    if (status_words[STATUS_HALT] & HALT_GHOSTS)
+    if (status_words[REPORT_HALT] & HALT_GHOSTS)
         for (uint32_t l = 0; l < stack->levels; l++) {
-            u32 dead = status_words[STATUS_LEVELS + l * STATUS_LEVEL_WORDS + STATUS_DEAD];
+            u32 dead = status_words[REPORT_LEVELS + l * REPORT_LEVEL_WORDS + REPORT_DEAD];
             while (trainer->ghost_capacity[l] < dead)
                 trainer->ghost_capacity[l] += hsae_ghost_chunk(stack);
         }
@@ -74,7 +74,7 @@ static int flying(const hsae_trainer *trainer)
 }
 
 /* A step that was halted changed nothing, nor did those after it: makes room for it and submits them again. */
-static hsae_status redo(hsae_trainer *trainer, uint64_t halted, const u32 words[STATUS_WORDS])
+static hsae_status redo(hsae_trainer *trainer, uint64_t halted, const u32 words[REPORT_WORDS])
 {
     hsae_status status = hsae_device_wait(trainer->stack.device, 0);
     if (!status)
@@ -87,7 +87,7 @@ static hsae_status redo(hsae_trainer *trainer, uint64_t halted, const u32 words[
 }
 
 /* Takes the figures of a step that is done. */
-static hsae_status finish(hsae_trainer *trainer, struct flight *flight, const u32 words[STATUS_WORDS])
+static hsae_status finish(hsae_trainer *trainer, struct flight *flight, const u32 words[REPORT_WORDS])
 {
     memcpy(trainer->status, words, sizeof trainer->status);
     flight->ticket = 0;
@@ -98,12 +98,12 @@ hsae_status hsae_step_settle(hsae_trainer *trainer, int leave)
 {
     hsae_status status = trainer->divergence.step ? hsae_refuse_diverged(trainer) : HSAE_OK;
     for (struct flight *flight; !status && flying(trainer) > leave && (flight = oldest(trainer));) {
-        u32 words[STATUS_WORDS];
+        u32 words[REPORT_WORDS];
         status = hsae_device_wait(trainer->stack.device, flight->ticket);
         if (!status)
-            status = hsae_buffer_read(flight->status, 0, sizeof words, words);
+            status = hsae_buffer_read(flight->step_report, 0, sizeof words, words);
         if (!status)
-            status = words[STATUS_HALT] ? redo(trainer, flight->step, words) : finish(trainer, flight, words);
+            status = words[REPORT_HALT] ? redo(trainer, flight->step, words) : finish(trainer, flight, words);
     }
     return status;
 }

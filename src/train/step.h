@@ -40,12 +40,12 @@ void hsae_record_step_lists(const hsae_trainer *trainer, struct hsae_sequence *s
 
 /* Learning rate of step t (from 1). */
 double hsae_step_rate(const hsae_config *config, uint64_t step);
-/* Writes the clock of the flight's step. */
-hsae_status hsae_step_clock(hsae_trainer *trainer, struct flight *flight);
-/* Writes the clock of the flight's step and submits it. */
+/* Writes the parameters of the flight's step. */
+hsae_status hsae_write_step_params(hsae_trainer *trainer, struct flight *flight);
+/* Writes the parameters of the flight's step and submits it. */
 hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight);
 /* Makes room for what a halted step needed, as its status says, records the step anew and clears the halt. */
-hsae_status hsae_step_grow(hsae_trainer *trainer, const u32 status_words[STATUS_WORDS]);
+hsae_status hsae_step_grow(hsae_trainer *trainer, const u32 status_words[REPORT_WORDS]);
 /* Waits until at most `leave` steps are in flight. Steps that were halted are done again with more room (longer lists, ghost launches). */
 hsae_status hsae_step_settle(hsae_trainer *trainer, int leave);
 /* Before batches of `dtype` are staged: the step is recorded for them, unless it was. */

@@ -64,8 +64,8 @@ hsae_status hsae_step_buffers(hsae_trainer *trainer)
     if (!status)
         status = hsae_stack_buffer(stack, "last fired", n, GROWS_WITH_FEATURES, &trainer->last_fired);
     if (!status)
-        status = hsae_stack_buffer(stack, "constraint terms", n * TERM_WORDS + hsae_segment_room(stack) * SEGMENT_WORDS,
-                                   GROWS_WITH_FEATURES, &trainer->terms);
+        status = hsae_stack_buffer(stack, "constraint terms", n * FEATURE_SUM_WORDS + hsae_segment_room(stack) * SEGMENT_WORDS,
+                                   GROWS_WITH_FEATURES, &trainer->feature_sums);
     if (!status)
         status = hsae_stack_buffer(stack, "parent-child products", n, GROWS_WITH_FEATURES, &trainer->dots);
     if (!status)
@@ -74,9 +74,9 @@ hsae_status hsae_step_buffers(hsae_trainer *trainer)
         struct flight *flight = &trainer->flight[f];
         status = hsae_raw_buffer(stack, trainer->dtype, &flight->raw);
         if (!status)
-            status = hsae_buffer_create(device, "clock", CLOCK_WORDS * word, HSAE_BUFFER_STAGING, &flight->clock);
+            status = hsae_buffer_create(device, "step parameters", PARAM_WORDS * word, HSAE_BUFFER_STAGING, &flight->step_params);
         if (!status)
-            status = hsae_buffer_create(device, "status", STATUS_WORDS * word, HSAE_BUFFER_STAGING, &flight->status);
+            status = hsae_buffer_create(device, "status", REPORT_WORDS * word, HSAE_BUFFER_STAGING, &flight->step_report);
     }
     return status;
 }
@@ -93,11 +93,11 @@ void hsae_step_release(hsae_trainer *trainer)
     hsae_step_forget(trainer);
     for (int f = 0; f < HSAE_IN_FLIGHT; f++) {
         hsae_buffer_destroy(&trainer->flight[f].raw);
-        hsae_buffer_destroy(&trainer->flight[f].clock);
-        hsae_buffer_destroy(&trainer->flight[f].status);
+        hsae_buffer_destroy(&trainer->flight[f].step_params);
+        hsae_buffer_destroy(&trainer->flight[f].step_report);
     }
-    struct hsae_buffer **buffers[] = {&trainer->bias_v,  &trainer->last_fired, &trainer->terms,  &trainer->dots, &trainer->kin,
-                                      &trainer->squares, &trainer->ghost_rows, &trainer->owners, &trainer->sums};
+    struct hsae_buffer **buffers[] = {&trainer->bias_v,  &trainer->last_fired, &trainer->feature_sums, &trainer->dots, &trainer->pair_terms,
+                                      &trainer->squares, &trainer->ghost_rows, &trainer->owners,       &trainer->sums};
     for (size_t k = 0; k < sizeof buffers / sizeof *buffers; k++)
         hsae_buffer_destroy(buffers[k]);
     for (int l = 0; l < HSAE_MAX_LEVELS; l++) {
@@ -117,7 +117,7 @@ hsae_status hsae_ghost_buffers(hsae_trainer *trainer)
     hsae_status status = HSAE_OK;
     for (uint32_t l = 0; l < stack->levels && !status; l++) {
         u32 capacity = trainer->ghost_capacity[l];
-        status = hsae_buffer_write(stack->levels_table, (l * LEVEL_WORDS + LEVEL_GHOSTS) * word, word, &capacity);
+        status = hsae_buffer_write(stack->level_info, (l * LEVEL_WORDS + LEVEL_GHOSTS) * word, word, &capacity);
     }
     /* One more vector a row; 16 floats is the widest. */
     if (!status && hsae_uses_ghosts(trainer) && !trainer->ghost_rows)
@@ -154,6 +154,6 @@ hsae_status hsae_record_buffers(hsae_trainer *trainer)
         status = segment_buffers(trainer);
     if (status)
         return status;
-    hsae_buffer_destroy(&trainer->kin);
-    return hsae_stack_buffer(stack, "constraint scalars", (uint64_t)stack->capacity * KIN_WORDS, GROWS_WITH_BATCH, &trainer->kin);
+    hsae_buffer_destroy(&trainer->pair_terms);
+    return hsae_stack_buffer(stack, "constraint scalars", (uint64_t)stack->capacity * PAIR_WORDS, GROWS_WITH_BATCH, &trainer->pair_terms);
 }

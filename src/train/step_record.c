@@ -16,15 +16,15 @@ static uint32_t format_of(hsae_dtype dtype)
 void hsae_record_step_lists(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight)
 {
     const struct stack *stack = &trainer->stack;
-    struct swap_args swap = {stack->features, stack->levels};
+    struct feature_flags_args flags = {stack->features, stack->levels};
     struct prepare_args prepare = {stack->levels, stack->rows, stack->words * LOAD_BLOCKS(stack->stride), trainer->config.ghost,
                                    (f32)trainer->config.lambda_init};
     hsae_record_load(stack, sequence, flight->raw, format_of(trainer->dtype), trainer->scale, false);
-    LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), swap, .clock = flight->clock,
-           .levels = stack->levels_table, .tree = stack->tree, .last_fired = trainer->last_fired, .places = stack->places,
-           .flags = stack->flags);
-    LAUNCH(stack, sequence, prepare, 1, 1, prepare, .clock = flight->clock, .levels = stack->levels_table, .flags = stack->flags,
-           .norms = stack->norms, .control = stack->control);
+    LAUNCH(stack, sequence, feature_flags, 1, hsae_groups_for(stack, HSAE_KERNEL_feature_flags, stack->features), flags,
+           .step_params = flight->step_params, .level_info = stack->level_info, .tree = stack->tree, .last_fired = trainer->last_fired,
+           .decoder_rows = stack->decoder_rows, .flags = stack->flags);
+    LAUNCH(stack, sequence, prepare, 1, 1, prepare, .step_params = flight->step_params, .level_info = stack->level_info,
+           .flags = stack->flags, .norms = stack->norms, .step_state = stack->step_state);
     hsae_record_lists(stack, sequence);
 }
 
@@ -40,8 +40,8 @@ static void record_family(const hsae_trainer *trainer, struct hsae_sequence *seq
     LAUNCH(stack, sequence, family_dot, stack->ranges, below, dot, .D = RANGES4(stack, stack->decoder), .tree = stack->tree,
            .flags = stack->flags, .dots = trainer->dots);
     LAUNCH(stack, sequence, family, 1, hsae_groups_for(stack, HSAE_KERNEL_family, (uint64_t)stack->levels * stack->rows), family,
-           .control = stack->control, .tree = stack->tree, .sample_starts = stack->sample_starts, .samples = stack->samples,
-           .positions = stack->positions, .dots = trainer->dots, .kin = trainer->kin);
+           .step_state = stack->step_state, .tree = stack->tree, .sample_starts = stack->sample_starts, .samples = stack->samples,
+           .positions = stack->positions, .dots = trainer->dots, .pair_terms = trainer->pair_terms);
 }
 
 /* The sums of the segments of all levels: from D before any part of the forest is updated. */
@@ -52,12 +52,12 @@ static void record_segments(const hsae_trainer *trainer, struct hsae_sequence *s
     if (!hsae_uses_segments(stack))
         return;
     struct segments_args segments = {stack->features, SEGMENT_PAIRS(stack->rows), room};
-    LAUNCH(stack, sequence, segments, 1, 1, segments, .starts = stack->starts, .control = stack->control, .table = stack->table,
-           .owners = trainer->owners);
+    LAUNCH(stack, sequence, segments, 1, 1, segments, .starts = stack->starts, .step_state = stack->step_state,
+           .feature_scalars = stack->feature_scalars, .owners = trainer->owners);
     struct segment_rows_args rows = {
         .padded = stack->padded,
         .room = room,
-        .segments = stack->features * TERM_WORDS,
+        .segments = stack->features * FEATURE_SUM_WORDS,
         .stride = stack->stride,
         .range_rows = stack->range_rows,
         .rho = hsae_uses_constraint(trainer) ? (f32)trainer->config.rho : 0,
@@ -70,11 +70,11 @@ static void record_segments(const hsae_trainer *trainer, struct hsae_sequence *s
         rows.count = rows.count < most ? rows.count : most;
         rows.residual_row = hsae_residual_row(stack, l);
         rows.above_row = hsae_residual_row(stack, above);
-        LAUNCH(stack, sequence, segment_rows, stack->ranges, room, rows, .control = stack->control, .flags = stack->flags,
+        LAUNCH(stack, sequence, segment_rows, stack->ranges, room, rows, .step_state = stack->step_state, .flags = stack->flags,
                .starts = stack->starts, .pairs = stack->pairs, .samples = stack->samples, .owners = trainer->owners,
-               .levels = stack->levels_table, .kin = trainer->kin, .terms = trainer->terms, .D = RANGES4(stack, stack->decoder),
-               .table = stack->table, .x = stack->x, .residual = hsae_residual(stack, l), .above = hsae_residual(stack, above),
-               .sums = trainer->sums);
+               .level_info = stack->level_info, .pair_terms = trainer->pair_terms, .feature_sums = trainer->feature_sums,
+               .D = RANGES4(stack, stack->decoder), .feature_scalars = stack->feature_scalars, .x = stack->x,
+               .residual = hsae_residual(stack, l), .above = hsae_residual(stack, above), .sums = trainer->sums);
     }
 }
 
@@ -89,13 +89,13 @@ static void record_update(const hsae_trainer *trainer, struct hsae_sequence *seq
         .level_first = stack->first[l],
         .rank = part->rank[l],
         .ranks = part->ranks[l],
-        .spare = stack->features,
+        .free_row = stack->features,
         .ghosts = config->ghost,
         .dead = chunk >= 0 ? hsae_ghost_chunk(stack) : 0,
         .chunk = chunk >= 0 ? (u32)chunk : 0,
         .residual_row = hsae_residual_row(stack, l),
         .above_row = hsae_residual_row(stack, l ? l - 1 : 0),
-        .segments = hsae_uses_segments(stack) ? stack->features * TERM_WORDS : 0,
+        .segments = hsae_uses_segments(stack) ? stack->features * FEATURE_SUM_WORDS : 0,
         .rows = stack->rows,
         .stride = stack->stride,
         .range_rows = stack->range_rows,
@@ -108,16 +108,16 @@ static void record_update(const hsae_trainer *trainer, struct hsae_sequence *seq
     };
     struct hsae_buffer *ready = chunk >= 0 ? trainer->ghost_rows : args.segments ? trainer->sums : stack->nil[0];
     for (uint32_t above = 0; above < l; above++)
-        args.spare += part->ranks[above];
+        args.free_row += part->ranks[above];
     uint32_t last = (stack->first[l + 1] - 1) / stack->range_rows;
     for (uint32_t range = stack->first[l] / stack->range_rows; range <= last && part->ranks[l]; range++) {
         args.base = range * stack->range_rows;
-        LAUNCH(stack, sequence, update, stack->ranges, chunk >= 0 ? hsae_ghost_chunk(stack) : args.ranks, args, .control = stack->control,
-               .tree = stack->tree, .flags = stack->flags, .starts = stack->starts, .pairs = stack->pairs, .samples = stack->samples,
-               .kin = trainer->kin, .terms = trainer->terms, .D = RANGES4(stack, stack->decoder), .encoder = stack->encoder.range[range],
-               .encoder_v = trainer->encoder_v.range[range], .decoder_v = trainer->decoder_v.range[range], .table = stack->table,
-               .places = stack->places, .x = stack->x, .residual = hsae_residual(stack, l), .above = hsae_residual(stack, l ? l - 1 : 0),
-               .ready = ready);
+        LAUNCH(stack, sequence, update, stack->ranges, chunk >= 0 ? hsae_ghost_chunk(stack) : args.ranks, args,
+               .step_state = stack->step_state, .tree = stack->tree, .flags = stack->flags, .starts = stack->starts, .pairs = stack->pairs,
+               .samples = stack->samples, .pair_terms = trainer->pair_terms, .feature_sums = trainer->feature_sums,
+               .D = RANGES4(stack, stack->decoder), .encoder = stack->encoder.range[range], .encoder_v = trainer->encoder_v.range[range],
+               .decoder_v = trainer->decoder_v.range[range], .feature_scalars = stack->feature_scalars, .decoder_rows = stack->decoder_rows,
+               .x = stack->x, .residual = hsae_residual(stack, l), .above = hsae_residual(stack, l ? l - 1 : 0), .summed_rows = ready);
     }
 }
 
@@ -130,10 +130,11 @@ static void record_ghosts(const hsae_trainer *trainer, struct hsae_sequence *seq
     struct ghost_args ghost = {l, stack->first[l], hsae_residual_row(stack, l), stack->rows, stack->stride, stack->range_rows};
     struct ghost_scale_args scale = {l, stack->rows, stack->padded, stack->slices};
     LAUNCH(stack, sequence, ghost, stack->ranges, stack->rows, ghost, .x = stack->x, .E = RANGES4(stack, stack->encoder),
-           .D = RANGES4(stack, stack->decoder), .flags = stack->flags, .control = stack->control, .table = stack->table,
-           .residual = hsae_residual(stack, l), .ghost = trainer->ghost[l], .losses = trainer->ghost_losses[l]);
-    LAUNCH(stack, sequence, ghost_scale, 1, 1, scale, .control = stack->control, .losses = trainer->ghost_losses[l], .loss = stack->loss,
-           .weights = trainer->ghost_weights[l]);
+           .D = RANGES4(stack, stack->decoder), .flags = stack->flags, .step_state = stack->step_state,
+           .feature_scalars = stack->feature_scalars, .residual = hsae_residual(stack, l), .ghost = trainer->ghost[l],
+           .ghost_losses = trainer->ghost_losses[l]);
+    LAUNCH(stack, sequence, ghost_scale, 1, 1, scale, .step_state = stack->step_state, .ghost_losses = trainer->ghost_losses[l],
+           .loss = stack->loss, .weights = trainer->ghost_weights[l]);
 }
 
 /* The update of a part of the forest, levels from the last to the first: a parent's update needs its children's products. */
@@ -146,8 +147,9 @@ static void record_part(const hsae_trainer *trainer, struct hsae_sequence *seque
             struct ghost_rows_args rows = {
                 l, stack->first[l], chunk, ghosts, part->rank[l], part->ranks[l], stack->rows, stack->stride, stack->range_rows};
             LAUNCH(stack, sequence, ghost_rows, stack->ranges, ghosts, rows, .x = stack->x, .E = RANGES4(stack, stack->encoder),
-                   .D = RANGES4(stack, stack->decoder), .flags = stack->flags, .control = stack->control, .table = stack->table,
-                   .ghost = trainer->ghost[l], .weights = trainer->ghost_weights[l], .tree = stack->tree, .rows = trainer->ghost_rows);
+                   .D = RANGES4(stack, stack->decoder), .flags = stack->flags, .step_state = stack->step_state,
+                   .feature_scalars = stack->feature_scalars, .ghost = trainer->ghost[l], .weights = trainer->ghost_weights[l],
+                   .tree = stack->tree, .rows = trainer->ghost_rows);
             record_update(trainer, sequence, part, l, chunk);
         }
         record_update(trainer, sequence, part, l, -1);
@@ -177,7 +179,7 @@ static void record_bias(const hsae_trainer *trainer, struct hsae_sequence *seque
         args.level = l;
         args.count = hsae_residual_levels(stack, l, stack->levels);
         args.row = hsae_residual_row(stack, l);
-        LAUNCH(stack, sequence, bias, 1, args.count * column_groups(stack, HSAE_KERNEL_bias), args, .control = stack->control,
+        LAUNCH(stack, sequence, bias, 1, args.count * column_groups(stack, HSAE_KERNEL_bias), args, .step_state = stack->step_state,
                .residual = hsae_residual(stack, l), .bias = stack->bias, .bias_v = trainer->bias_v);
     }
 }
@@ -191,11 +193,11 @@ static void record_variance(const hsae_trainer *trainer, struct hsae_sequence *s
 }
 
 /* The end of a step: the sparsity controller, metrics, when each feature was last active. */
-static void record_control(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight)
+static void record_finish_step(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight)
 {
     const struct stack *stack = &trainer->stack;
     const hsae_config *config = &trainer->config;
-    struct control_args args = {
+    struct finish_step_args args = {
         stack->levels,
         stack->rows,
         stack->padded,
@@ -207,9 +209,9 @@ static void record_control(const hsae_trainer *trainer, struct hsae_sequence *se
         (f32)config->sparsity_eta,
         (f32)config->sparsity_kappa,
     };
-    LAUNCH(stack, sequence, control, 1, stack->levels, args, .levels = stack->levels_table, .loss = stack->loss, .terms = trainer->terms,
-           .active_count = stack->fired, .squares = trainer->squares, .starts = stack->starts, .last_fired = trainer->last_fired,
-           .control = stack->control, .status = flight->status);
+    LAUNCH(stack, sequence, finish_step, 1, stack->levels, args, .level_info = stack->level_info, .loss = stack->loss,
+           .feature_sums = trainer->feature_sums, .active_count = stack->active_count, .squares = trainer->squares, .starts = stack->starts,
+           .last_fired = trainer->last_fired, .step_state = stack->step_state, .step_report = flight->step_report);
 }
 
 /* All launches of a step, in their order. */
@@ -226,14 +228,14 @@ static void record_step(const hsae_trainer *trainer, struct hsae_sequence *seque
         record_part(trainer, sequence, &trainer->parts.part[k]);
     record_bias(trainer, sequence);
     record_variance(trainer, sequence);
-    record_control(trainer, sequence, flight);
+    record_finish_step(trainer, sequence, flight);
 }
 
 /* The kernels of a step beyond the forward pass. */
 static void fit_kernels(const hsae_trainer *trainer)
 {
     const struct stack *stack = &trainer->stack;
-    FIT(stack, 1, HSAE_KERNEL_swap, HSAE_KERNEL_prepare, HSAE_KERNEL_bias, HSAE_KERNEL_variance, HSAE_KERNEL_control);
+    FIT(stack, 1, HSAE_KERNEL_feature_flags, HSAE_KERNEL_prepare, HSAE_KERNEL_bias, HSAE_KERNEL_variance, HSAE_KERNEL_finish_step);
     FIT(stack, stack->ranges, HSAE_KERNEL_update);
     if (hsae_uses_constraint(trainer)) {
         FIT(stack, 1, HSAE_KERNEL_family);

@@ -12,9 +12,9 @@ enum { HSAE_IN_FLIGHT = 3 }; /* steps submitted before the host waits for the fi
 
 /* One of the steps in flight: what the host writes for it and reads from it. */
 struct flight {
-    struct hsae_buffer *raw, *clock, *status; /* staging */
-    struct hsae_sequence *sequence;           /* recorded for these buffers */
-    uint64_t ticket;                          /* 0: idle */
+    struct hsae_buffer *raw, *step_params, *step_report; /* staging */
+    struct hsae_sequence *sequence;                      /* recorded for these buffers */
+    uint64_t ticket;                                     /* 0: idle */
     uint64_t step;
 };
 
@@ -23,7 +23,7 @@ struct hsae_trainer {
     hsae_config config; /* resolved */
     struct stack stack;
     struct ranged encoder_v, decoder_v;
-    struct hsae_buffer *bias_v, *last_fired, *terms, *dots, *kin, *squares;
+    struct hsae_buffer *bias_v, *last_fired, *feature_sums, *dots, *pair_terms, *squares;
     struct hsae_buffer *owners, *sums; /* of segments (kernels/args.h); exist once a step with such is recorded */
     struct parts parts;                /* of the forest as it is */
     bool checks;                       /* steps are checked (check.h): not on the reference device, nor where the caller wants none */
@@ -58,7 +58,7 @@ struct hsae_trainer {
     uint64_t data_rows;     /* of the last run's data set; UINT64_MAX: none yet */
     bool bad_row;           /* the last run ended at one that is not finite */
     int32_t *parents[HSAE_MAX_LEVELS];
-    u32 status[STATUS_WORDS];   /* of the last step that was waited for */
+    u32 status[REPORT_WORDS];   /* of the last step that was waited for */
     bool unchecked;             /* figures that are not finite end nothing: for those who compare devices, wrong ones among them */
     hsae_divergence divergence; /* .step 0: none; else nothing more is computed or saved */
     hsae_dataset *data;         /* what hsae_trainer_run reads from or read last; NULL: steps come from the caller's memory */
@@ -87,7 +87,7 @@ hsae_status hsae_trainer_snapshot(hsae_trainer *trainer, hsae_model **model, str
 hsae_status hsae_trainer_load(hsae_trainer *trainer, const struct checkpoint *checkpoint);
 
 /* diverged.c. A step's figures: ERROR_DIVERGED where one is not finite. */
-hsae_status hsae_step_check(hsae_trainer *trainer, const u32 words[STATUS_WORDS]);
+hsae_status hsae_step_check(hsae_trainer *trainer, const u32 words[REPORT_WORDS]);
 /* The scalars of all features; all steps are settled. A feature whose parameters are nan is never active, so that no figure shows it. */
 hsae_status hsae_table_check(hsae_trainer *trainer, uint64_t step);
 /* Whether a setting or a row of the step's batch can make numbers overflow, so that devices that are right may differ. */

@@ -75,7 +75,7 @@ static void record_similarity(struct relink *relink, struct hsae_sequence *seque
     }
     struct encode_args encode = {0, 0, parents, children, stack->words, stack->dim, stack->stride};
     LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, parents), encode, .panels = stack->panels, .encoder = relink->rows,
-           .table = relink->table, .bits = stack->bits, .scratch = stack->scratch);
+           .feature_scalars = relink->table, .bits = stack->bits, .scratch = stack->scratch);
 }
 
 /* All parents against one block of children. */
@@ -346,13 +346,13 @@ static hsae_status link_binary(struct relink *relink, uint32_t excluded, int32_t
 static hsae_status plain_table(struct relink *relink)
 {
     const struct stack *stack = relink->stack;
-    uint64_t bytes = (uint64_t)relink->rows_room * TABLE_WORDS * sizeof(u32);
+    uint64_t bytes = (uint64_t)relink->rows_room * SCALAR_WORDS * sizeof(u32);
     u32 *table = calloc(1, bytes);
     hsae_status status = hsae_buffer_create(stack->device, "plain scalars", bytes, HSAE_BUFFER_DEVICE, &relink->table);
     if (!status && !table)
         status = hsae_fail_memory(stack->context, bytes, NULL, "the plain scalars of %" PRIu32 " features", relink->rows_room);
     for (uint32_t r = 0; r < relink->rows_room && !status; r++)
-        table[(size_t)r * TABLE_WORDS + TABLE_CUT] = bits_u32(-INFINITY);
+        table[(size_t)r * SCALAR_WORDS + SCALAR_CUT] = bits_u32(-INFINITY);
     if (!status)
         status = hsae_buffer_write(relink->table, 0, bytes, table);
     free(table);

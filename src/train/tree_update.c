@@ -17,14 +17,14 @@
 static hsae_status refresh_flags(hsae_trainer *trainer)
 {
     const struct stack *stack = &trainer->stack;
-    struct swap_args args = {stack->features, stack->levels};
+    struct feature_flags_args args = {stack->features, stack->levels};
     struct hsae_sequence *sequence = NULL;
     hsae_status status = hsae_sequence_create(stack->device, "flags", false, &sequence);
     if (status)
         return status;
-    LAUNCH(stack, sequence, swap, 1, hsae_groups_for(stack, HSAE_KERNEL_swap, stack->features), args, .clock = trainer->flight[0].clock,
-           .levels = stack->levels_table, .tree = stack->tree, .last_fired = trainer->last_fired, .places = stack->places,
-           .flags = stack->flags);
+    LAUNCH(stack, sequence, feature_flags, 1, hsae_groups_for(stack, HSAE_KERNEL_feature_flags, stack->features), args,
+           .step_params = trainer->flight[0].step_params, .level_info = stack->level_info, .tree = stack->tree,
+           .last_fired = trainer->last_fired, .decoder_rows = stack->decoder_rows, .flags = stack->flags);
     return hsae_stack_run_once(stack, &sequence);
 }
 
@@ -72,16 +72,16 @@ static hsae_status record_activity(const struct stack *stack, struct hsae_buffer
 /* One batch's activity to the history, where that of step `step` belongs. Lists that are too short are made longer. */
 static hsae_status run_activity(struct stack *stack, struct hsae_buffer *raw, float scale, struct hsae_sequence **sequence, u32 step)
 {
-    u32 control[CONTROL_LEVELS];
-    hsae_status status = hsae_buffer_write(stack->control, CONTROL_STEP * sizeof step, sizeof step, &step);
+    u32 step_state[STATE_LEVELS];
+    hsae_status status = hsae_buffer_write(stack->step_state, STATE_STEP * sizeof step, sizeof step, &step);
     while (!status) {
         if (!*sequence && (status = record_activity(stack, raw, scale, sequence)))
             break;
         if ((status = hsae_sequence_submit(*sequence, NULL)) || (status = hsae_device_wait(stack->device, 0)) ||
-            (status = hsae_buffer_read(stack->control, 0, sizeof control, control)) || !control[CONTROL_HALT])
+            (status = hsae_buffer_read(stack->step_state, 0, sizeof step_state, step_state)) || !step_state[STATE_HALT])
             break;
         hsae_sequence_destroy(sequence);
-        status = hsae_stack_grow(stack, control[CONTROL_PAIRS]);
+        status = hsae_stack_grow(stack, step_state[STATE_PAIRS]);
         if (!status)
             status = hsae_stack_clear_halt(stack);
     }

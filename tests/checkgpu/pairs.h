@@ -8,15 +8,15 @@
 
 struct pair_sums {
     const struct world *w;
-    const u32 *scores; /* kin as the reference leaves it */
-    f32 *tolerance;    /* of kin */
+    const u32 *scores; /* pair_terms as the reference leaves it */
+    f32 *tolerance;    /* of pair_terms */
     u32 i, level, flag, begin, end;
     f32 rho, bandwidth;
     double threshold, lambda;
     struct sum radial, bias, threshold_gradient, own, parent, product, squares;
 };
 
-/* All but the pairs: begin, end. kin is bound at `slot`. */
+/* All but the pairs: begin, end. pair_terms is bound at `slot`. */
 static inline struct pair_sums pair_sums_of(const struct world *w, const struct check_job *job, u32 slot, u32 level, u32 i, f32 rho)
 {
     return (struct pair_sums){.w = w,
@@ -27,8 +27,8 @@ static inline struct pair_sums pair_sums_of(const struct world *w, const struct 
                               .flag = w->flags.at[i],
                               .rho = rho,
                               .bandwidth = w->bandwidth,
-                              .threshold = world_table(w, i, TABLE_THRESHOLD),
-                              .lambda = words_f32(&w->control, CONTROL_LEVELS + level * CONTROL_LEVEL_WORDS + CONTROL_LAMBDA)};
+                              .threshold = world_table(w, i, SCALAR_THRESHOLD),
+                              .lambda = words_f32(&w->step_state, STATE_LEVELS + level * STATE_LEVEL_WORDS + STATE_LAMBDA)};
 }
 
 /* Element c of G, the residual that the feature answers to. */
@@ -42,7 +42,7 @@ static inline double pair_answer(const struct pair_sums *f, u32 sample, u32 c, d
 
 static inline f32 pair_kin(const struct world *w, u32 pair, u32 word)
 {
-    return words_f32(&w->kin, (size_t)pair * KIN_WORDS + word);
+    return words_f32(&w->pair_terms, (size_t)pair * PAIR_WORDS + word);
 }
 
 /* An active sibling at entry s of the lists by sample? Its activation, else 0. */
@@ -65,14 +65,14 @@ static inline struct estimate pair_score(const struct pair_sums *f, u32 pair, st
     *side = (struct estimate){0, 0};
     if (f->rho == 0.0f)
         return q;
-    sum_add(&siblings, pair_kin(w, pair, KIN_PARENT), 0);
-    for (u32 s = w->kin.at[pair * KIN_WORDS + KIN_FIRST]; s < w->kin.at[pair * KIN_WORDS + KIN_END]; s++)
+    sum_add(&siblings, pair_kin(w, pair, PAIR_PARENT), 0);
+    for (u32 s = w->pair_terms.at[pair * PAIR_WORDS + PAIR_FIRST]; s < w->pair_terms.at[pair * PAIR_WORDS + PAIR_END]; s++)
         for (u32 c = 0; c < w->size.dim && pair_sibling(f, s) != 0; c++) {
             double term = world_decoder(w, f->i, c) * pair_sibling(f, s) * world_decoder(w, w->samples.at[2 * s], c);
             sum_add(&siblings, -term, bound_ulps(1, term));
         }
     *side = sum_estimate(&siblings);
-    double own = pair_kin(w, pair, KIN_OWN), rho = 2 * (double)f->rho;
+    double own = pair_kin(w, pair, PAIR_OWN), rho = 2 * (double)f->rho;
     q.off += rho * side->off + bound_ulps(3, rho * (fabs(own) + fabs(side->value))) + bound_ulps(1, q.value);
     q.value += rho * (own - side->value);
     return q;
@@ -85,7 +85,7 @@ static inline void pairs_score(struct pair_sums *f)
         f32 value = words_f32(&w->pairs, 2 * (size_t)pair + 1);
         double a = value > (f32)f->threshold ? value : 0;
         struct estimate side, q = pair_score(f, pair, &side);
-        f->tolerance[pair * KIN_WORDS + KIN_SCORE] = (f32)q.off;
+        f->tolerance[pair * PAIR_WORDS + PAIR_SCORE] = (f32)q.off;
         sum_add(&f->radial, a * q.value, a * q.off);
         sum_add(&f->squares, a * a, 0);
         if (a > 0)
@@ -96,9 +96,9 @@ static inline void pairs_score(struct pair_sums *f)
         }
         if (f->rho == 0.0f)
             continue;
-        sum_add(&f->own, a * pair_kin(w, pair, KIN_OWN), 0);
+        sum_add(&f->own, a * pair_kin(w, pair, PAIR_OWN), 0);
         sum_add(&f->parent, a * side.value, a * side.off);
-        sum_add(&f->product, a * pair_kin(w, pair, KIN_PARENT_ACT), 0);
+        sum_add(&f->product, a * pair_kin(w, pair, PAIR_PARENT_ACT), 0);
     }
 }
 
@@ -112,12 +112,12 @@ static inline void pairs_add(const struct pair_sums *f, u32 c, struct sum *decod
             continue;
         double scale, g = pair_answer(f, w->pairs.at[2 * pair], c, &scale);
         double x = words_f32(&w->x, (size_t)w->pairs.at[2 * pair] * w->stride + c);
-        double q = bits_f32(f->scores[pair * KIN_WORDS + KIN_SCORE]);
+        double q = bits_f32(f->scores[pair * PAIR_WORDS + PAIR_SCORE]);
         sum_add(decoder, a * g, bound_ulps(1, a * scale));
-        sum_add(encoder, q * x, f->tolerance[pair * KIN_WORDS + KIN_SCORE] * fabs(x));
+        sum_add(encoder, q * x, f->tolerance[pair * PAIR_WORDS + PAIR_SCORE] * fabs(x));
         if (f->rho == 0.0f)
             continue;
-        for (u32 s = w->kin.at[pair * KIN_WORDS + KIN_FIRST]; s < w->kin.at[pair * KIN_WORDS + KIN_END]; s++)
+        for (u32 s = w->pair_terms.at[pair * PAIR_WORDS + PAIR_FIRST]; s < w->pair_terms.at[pair * PAIR_WORDS + PAIR_END]; s++)
             if (pair_sibling(f, s) != 0) {
                 double term = (double)f->rho * a * pair_sibling(f, s) * world_decoder(w, w->samples.at[2 * s], c);
                 sum_add(decoder, term, bound_ulps(2, term));

@@ -84,7 +84,7 @@ static void create_step_words(struct world *w)
     words_create(w, &w->units, "units", w->padded);
     words_create(w, &w->rounded, "rounded", (size_t)(w->size.chunk + w->shape.columns) * w->stride / 2);
     words_create(w, &w->flags, "flags", features);
-    words_create(w, &w->status, "status", STATUS_WORDS);
+    words_create(w, &w->step_report, "step report", REPORT_WORDS);
     words_create(w, &w->bits, "bits", features * w->words);
     words_create(w, &w->counts, "counts", features);
     words_create(w, &w->starts, "starts", features + 1);
@@ -97,11 +97,11 @@ static void create_step_words(struct world *w)
     words_create(w, &w->pairs, "pairs", 2 * (size_t)w->capacity);
     words_create(w, &w->samples, "samples", 2 * (size_t)w->capacity);
     words_create(w, &w->positions, "positions", w->capacity);
-    words_create(w, &w->kin, "kin", (size_t)KIN_WORDS * w->capacity);
+    words_create(w, &w->pair_terms, "pair terms", (size_t)PAIR_WORDS * w->capacity);
     words_create(w, &w->none, "none", 16);
     words_create(w, &w->loss, "loss", levels * w->size.slices * w->padded);
     words_create(w, &w->dots, "dots", features);
-    words_create(w, &w->terms, "terms", features * TERM_WORDS + (size_t)w->room * SEGMENT_WORDS);
+    words_create(w, &w->feature_sums, "feature sums", features * FEATURE_SUM_WORDS + (size_t)w->room * SEGMENT_WORDS);
     words_create(w, &w->owners, "owners", w->room);
     words_create(w, &w->sums, "sums", (w->room ? 2 * (size_t)w->room : 1) * w->stride);
     words_create(w, &w->squares, "squares", w->stride);
@@ -113,7 +113,7 @@ static void create_step_words(struct world *w)
         if (l % w->residual_levels == 0)
             words_create(w, &w->residual[l / w->residual_levels], "residual", batch * at_most(levels - l, w->residual_levels));
         words_create(w, &w->ghost[l], "ghost", batch);
-        words_create(w, &w->losses[l], "ghost losses", 2 * (size_t)w->padded);
+        words_create(w, &w->ghost_losses[l], "ghost losses", 2 * (size_t)w->padded);
         words_create(w, &w->weights[l], "ghost weights", w->padded);
         for (u32 c = 0; c < WORLD_GHOST_CHUNKS; c++)
             words_create(w, &w->rows[l][c], "ghost rows", 2 * (size_t)world_ghost_chunk(w, l) * (w->stride + 16));
@@ -170,13 +170,13 @@ static void moment_row(struct world *w, struct check_words *ranges, u32 row)
 }
 
 /* A free row for each feature, all in disorder. */
-static void create_places(struct world *w)
+static void create_decoder_rows(struct world *w)
 {
-    words_create(w, &w->places, "places", 2 * (size_t)w->features);
+    words_create(w, &w->decoder_rows, "decoder rows", 2 * (size_t)w->features);
     for (u32 k = 0; k < 2 * w->features; k++) {
         u32 other = world_random(w, k + 1);
-        w->places.at[k] = w->places.at[other];
-        w->places.at[other] = k;
+        w->decoder_rows.at[k] = w->decoder_rows.at[other];
+        w->decoder_rows.at[other] = k;
     }
 }
 
@@ -186,22 +186,23 @@ static void create_parameters(struct world *w)
     ranges_create(w, w->E_v, "encoder_v", w->features);
     ranges_create(w, w->D, "decoder", 2 * w->features); /* free rows stay poison */
     ranges_create(w, w->D_v, "decoder_v", w->features);
-    create_places(w);
-    words_create(w, &w->table, "table", (size_t)w->features * TABLE_WORDS);
+    create_decoder_rows(w);
+    words_create(w, &w->feature_scalars, "feature scalars", (size_t)w->features * SCALAR_WORDS);
     for (u32 i = 0; i < w->features; i++) {
-        size_t t = (size_t)i * TABLE_WORDS;
+        size_t t = (size_t)i * SCALAR_WORDS;
         f32 log_threshold = world_uniform(w, -0.5, 0.4), threshold = (f32)exp(log_threshold);
         unit_row(w, w->E, i);
-        unit_row(w, w->D, w->places.at[i]);
+        unit_row(w, w->D, w->decoder_rows.at[i]);
         moment_row(w, w->E_v, i);
         moment_row(w, w->D_v, i);
-        words_set(&w->table, t + TABLE_BIAS, world_random(w, 24) ? world_uniform(w, -0.3, 0.3) : 10.5f); /* some reach the ghosts' clamp */
-        words_set(&w->table, t + TABLE_LOG_THRESHOLD, log_threshold);
-        words_set(&w->table, t + TABLE_THRESHOLD, threshold);
-        words_set(&w->table, t + TABLE_CUT, threshold - 0.5f * w->bandwidth);
-        words_set(&w->table, t + TABLE_BIAS_V, world_uniform(w, 0, 0.2));
-        words_set(&w->table, t + TABLE_LOG_THRESHOLD_V, world_uniform(w, 0, 0.2));
-        w->table.at[t + TABLE_ROW_STEP] = world_random(w, WORLD_STEP);
+        words_set(&w->feature_scalars, t + SCALAR_BIAS,
+                  world_random(w, 24) ? world_uniform(w, -0.3, 0.3) : 10.5f); /* some reach the ghosts' clamp */
+        words_set(&w->feature_scalars, t + SCALAR_LOG_THRESHOLD, log_threshold);
+        words_set(&w->feature_scalars, t + SCALAR_THRESHOLD, threshold);
+        words_set(&w->feature_scalars, t + SCALAR_CUT, threshold - 0.5f * w->bandwidth);
+        words_set(&w->feature_scalars, t + SCALAR_BIAS_V, world_uniform(w, 0, 0.2));
+        words_set(&w->feature_scalars, t + SCALAR_LOG_THRESHOLD_V, world_uniform(w, 0, 0.2));
+        w->feature_scalars.at[t + SCALAR_ROW_STEP] = world_random(w, WORLD_STEP);
     }
     words_create(w, &w->bias, "bias", (size_t)w->size.levels * w->stride);
     words_create(w, &w->bias_v, "bias_v", (size_t)w->size.levels * w->stride);
@@ -216,7 +217,7 @@ static void create_parameters(struct world *w)
  */
 static bool on_edge(const struct world *w, u32 feature, double p, double margin)
 {
-    double threshold = world_table(w, feature, TABLE_THRESHOLD), half = 0.5 * w->bandwidth;
+    double threshold = world_table(w, feature, SCALAR_THRESHOLD), half = 0.5 * w->bandwidth;
     return fabs(p - (threshold - half)) < margin || fabs(p - threshold) < margin || fabs(p - (threshold + half)) < margin ||
            fabs(p - 10) < margin;
 }
@@ -236,7 +237,7 @@ static u32 settle_pairs(struct world *w)
                 scale[b] += fabs(term);
             }
         }
-        f32 bias = world_table(w, i, TABLE_BIAS);
+        f32 bias = world_table(w, i, SCALAR_BIAS);
         for (u32 b = 0; b < rows;) {
             if (on_edge(w, i, p[b] + bias, 4 * bound_sum(dim + 1, scale[b] + fabs(bias)))) {
                 bias += world_uniform(w, -1e-3, 1e-3);
@@ -245,16 +246,16 @@ static u32 settle_pairs(struct world *w)
                 b++;
             }
         }
-        words_set(&w->table, (size_t)i * TABLE_WORDS + TABLE_BIAS, bias);
+        words_set(&w->feature_scalars, (size_t)i * SCALAR_WORDS + SCALAR_BIAS, bias);
         for (u32 b = 0; b < rows; b++)
-            pairs += p[b] + bias > world_table(w, i, TABLE_CUT);
+            pairs += p[b] + bias > world_table(w, i, SCALAR_CUT);
     }
     free(p);
     free(scale);
     return pairs;
 }
 
-/* ---- tree, clock, control ---- */
+/* ---- tree, parameters and state of the step ---- */
 
 /* Ranks of a level: by the parents' ranks, then by index, orphans last. */
 static void rank_level(struct world *w, u32 level)
@@ -290,16 +291,16 @@ static void create_tree(struct world *w)
     }
 }
 
-static void create_clock(struct world *w)
+static void create_step_params(struct world *w)
 {
-    words_create(w, &w->clock, "clock", CLOCK_WORDS);
-    w->clock.at[CLOCK_STEP] = WORLD_STEP;
-    w->clock.at[CLOCK_SEED_LO] = random_word(w);
-    w->clock.at[CLOCK_SEED_HI] = random_word(w);
-    w->clock.at[CLOCK_SWAP_BOUND] = 5000000; /* of 2^24 */
-    w->clock.at[CLOCK_DEAD_STEPS] = WORLD_DEAD_STEPS;
-    words_set(&w->clock, CLOCK_RATE, world_uniform(w, 0.001, 0.05));
-    words_set(&w->clock, CLOCK_CORRECTION, (f32)(1 / (1 - pow(w->beta2, WORLD_STEP))));
+    words_create(w, &w->step_params, "step parameters", PARAM_WORDS);
+    w->step_params.at[PARAM_STEP] = WORLD_STEP;
+    w->step_params.at[PARAM_SEED_LO] = random_word(w);
+    w->step_params.at[PARAM_SEED_HI] = random_word(w);
+    w->step_params.at[PARAM_PERTURB_BOUND] = 5000000; /* of 2^24 */
+    w->step_params.at[PARAM_DEAD_STEPS] = WORLD_DEAD_STEPS;
+    words_set(&w->step_params, PARAM_RATE, world_uniform(w, 0.001, 0.05));
+    words_set(&w->step_params, PARAM_CORRECTION, (f32)(1 / (1 - pow(w->beta2, WORLD_STEP))));
     words_create(w, &w->last_fired, "last_fired", w->features);
     u32 alive = world_random(w, 2) ? 8 : 2; /* of 10 */
     for (u32 i = 0; i < w->features; i++)
@@ -307,25 +308,25 @@ static void create_clock(struct world *w)
                                                           : WORLD_STEP - 1 - WORLD_DEAD_STEPS - world_random(w, 3);
 }
 
-/* Levels and control as the step before has left them. */
-static void create_control(struct world *w)
+/* The levels, and the state as the step before has left it. */
+static void create_step_state(struct world *w)
 {
     bool is_short = w->size.kind == WORLD_SHORT;
-    words_create(w, &w->levels, "levels", (size_t)(w->size.levels + 1) * LEVEL_WORDS);
-    words_create(w, &w->control, "control", CONTROL_WORDS(w->features));
-    w->levels.at[w->size.levels * LEVEL_WORDS + LEVEL_FIRST] = w->features;
-    w->control.at[CONTROL_STEP] = WORLD_STEP - 1;
-    w->control.at[CONTROL_HALT] = w->size.kind == WORLD_HALTED ? HALT_PAIRS : 0;
-    w->control.at[CONTROL_PAIRS] = 0;
+    words_create(w, &w->level_info, "level info", (size_t)(w->size.levels + 1) * LEVEL_WORDS);
+    words_create(w, &w->step_state, "step state", STATE_WORDS(w->features));
+    w->level_info.at[w->size.levels * LEVEL_WORDS + LEVEL_FIRST] = w->features;
+    w->step_state.at[STATE_STEP] = WORLD_STEP - 1;
+    w->step_state.at[STATE_HALT] = w->size.kind == WORLD_HALTED ? HALT_PAIRS : 0;
+    w->step_state.at[STATE_PAIRS] = 0;
     for (u32 l = 0; l < w->size.levels; l++) {
-        u32 *level = w->levels.at + l * LEVEL_WORDS, at = CONTROL_LEVELS + l * CONTROL_LEVEL_WORDS;
+        u32 *level = w->level_info.at + l * LEVEL_WORDS, at = STATE_LEVELS + l * STATE_LEVEL_WORDS;
         bool no_lambda = world_random(w, 2), no_average = world_random(w, 2); /* only both together mean a first step */
         level[LEVEL_FIRST] = w->first[l];
-        words_set(&w->levels, l * LEVEL_WORDS + LEVEL_TARGET, world_uniform(w, 0.2, 0.3) * (f32)w->size.features[l]);
+        words_set(&w->level_info, l * LEVEL_WORDS + LEVEL_TARGET, world_uniform(w, 0.2, 0.3) * (f32)w->size.features[l]);
         level[LEVEL_GHOSTS] = is_short ? 0 : w->size.features[l];
-        words_set(&w->control, at + CONTROL_LAMBDA, no_lambda ? 0.0f : world_uniform(w, 0.1, 1));
-        words_set(&w->control, at + CONTROL_AVERAGE, no_average ? -1.0f : world_uniform(w, 0.1, 0.4) * (f32)w->size.features[l]);
-        w->control.at[at + CONTROL_DEAD] = w->size.features[l] / 2;
+        words_set(&w->step_state, at + STATE_LAMBDA, no_lambda ? 0.0f : world_uniform(w, 0.1, 1));
+        words_set(&w->step_state, at + STATE_AVERAGE, no_average ? -1.0f : world_uniform(w, 0.1, 0.4) * (f32)w->size.features[l]);
+        w->step_state.at[at + STATE_DEAD] = w->size.features[l] / 2;
     }
 }
 
@@ -422,11 +423,11 @@ struct world *world_create(const struct world_size *size, const struct hsae_kern
     create_batch(w);
     create_parameters(w);
     create_tree(w);
-    create_clock(w);
+    create_step_params(w);
     u32 pairs = settle_pairs(w);
     w->capacity = size->kind == WORLD_SHORT ? pairs / 2 : pairs;
     w->capacity = w->capacity ? w->capacity : 1;
-    create_control(w);
+    create_step_state(w);
     create_step_words(w);
     create_relink_words(w);
     for (u32 k = 0; k < w->history.count; k++)
@@ -445,12 +446,12 @@ bool world_advance(struct world *world, hsae_device *reference, enum hsae_kernel
 {
     /* The kernels of a step in their order; scan makes the starts by feature, then those by sample. */
     static const enum hsae_kernel step[] = {
-        HSAE_KERNEL_load,         HSAE_KERNEL_swap,         HSAE_KERNEL_prepare,      HSAE_KERNEL_quantize,   HSAE_KERNEL_screen,
-        HSAE_KERNEL_encode,       HSAE_KERNEL_lists_count,  HSAE_KERNEL_scan,         HSAE_KERNEL_lists_fill, HSAE_KERNEL_samples_count,
-        HSAE_KERNEL_samples_base, HSAE_KERNEL_scan,         HSAE_KERNEL_samples_fill, HSAE_KERNEL_decode,     HSAE_KERNEL_family_dot,
-        HSAE_KERNEL_family,       HSAE_KERNEL_ghost,        HSAE_KERNEL_ghost_scale,  HSAE_KERNEL_ghost_rows, HSAE_KERNEL_segments,
-        HSAE_KERNEL_segment_rows, HSAE_KERNEL_update,       HSAE_KERNEL_bias,         HSAE_KERNEL_variance,   HSAE_KERNEL_control,
-        HSAE_KERNEL_relink_rows,  HSAE_KERNEL_relink_count, HSAE_KERNEL_relink_best,
+        HSAE_KERNEL_load,         HSAE_KERNEL_feature_flags, HSAE_KERNEL_prepare,      HSAE_KERNEL_quantize,   HSAE_KERNEL_screen,
+        HSAE_KERNEL_encode,       HSAE_KERNEL_lists_count,   HSAE_KERNEL_scan,         HSAE_KERNEL_lists_fill, HSAE_KERNEL_samples_count,
+        HSAE_KERNEL_samples_base, HSAE_KERNEL_scan,          HSAE_KERNEL_samples_fill, HSAE_KERNEL_decode,     HSAE_KERNEL_family_dot,
+        HSAE_KERNEL_family,       HSAE_KERNEL_ghost,         HSAE_KERNEL_ghost_scale,  HSAE_KERNEL_ghost_rows, HSAE_KERNEL_segments,
+        HSAE_KERNEL_segment_rows, HSAE_KERNEL_update,        HSAE_KERNEL_bias,         HSAE_KERNEL_variance,   HSAE_KERNEL_finish_step,
+        HSAE_KERNEL_relink_rows,  HSAE_KERNEL_relink_count,  HSAE_KERNEL_relink_best,
     };
     u32 scans = 0;
     for (u32 k = 0; k < sizeof step / sizeof *step; k++) {

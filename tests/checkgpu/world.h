@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* A random consistent training state on the host: parameters, tree, clock, a batch, and room for all that a step's kernels write. */
+/* A random consistent training state on the host: parameters, tree, step parameters, a batch, and room for all that a step's kernels write.
+ */
 #ifndef HSAE_TESTS_WORLD_H
 #define HSAE_TESTS_WORLD_H
 
@@ -20,7 +21,7 @@ enum {
 
 enum world_kind {
     WORLD_PLAIN,
-    WORLD_HALTED, /* CONTROL_HALT is set from the start */
+    WORLD_HALTED, /* STATE_HALT is set from the start */
     WORLD_SHORT,  /* the lists are too short, and there are too few ghost launches */
 };
 
@@ -57,12 +58,12 @@ struct world {
     u32 segment, room;   /* pairs of a segment, at least; how many there may be, 0: no feature is long */
 
     struct check_words raw[WORLD_FORMATS], mean, x, panels, norms, quantized, units, rounded;
-    struct check_words clock, levels, tree, last_fired, places, flags, table, control, status;
+    struct check_words step_params, level_info, tree, last_fired, decoder_rows, flags, feature_scalars, step_state, step_report;
     struct check_words E[HSAE_MAX_RANGES], E_v[HSAE_MAX_RANGES], D[HSAE_MAX_RANGES], D_v[HSAE_MAX_RANGES]; /* unused: a few words */
     struct check_words bits, scratch[WORLD_CHUNKS], packed[WORLD_CHUNKS], counts, starts, pairs, active_count, word_starts, history;
     struct check_words tally, totals, sample_starts, samples, positions;
-    struct check_words residual[WORLD_LEVELS], none, loss, dots, kin, terms, owners, sums, bias, bias_v, squares;
-    struct check_words ghost[WORLD_LEVELS], losses[WORLD_LEVELS], weights[WORLD_LEVELS], rows[WORLD_LEVELS][WORLD_GHOST_CHUNKS];
+    struct check_words residual[WORLD_LEVELS], none, loss, dots, pair_terms, feature_sums, owners, sums, bias, bias_v, squares;
+    struct check_words ghost[WORLD_LEVELS], ghost_losses[WORLD_LEVELS], weights[WORLD_LEVELS], rows[WORLD_LEVELS][WORLD_GHOST_CHUNKS];
     struct check_words peak, unit, co_counts, similarity[WORLD_LEVELS], cursor[WORLD_LEVELS], best[WORLD_LEVELS];
 
     struct check_words *all[224]; /* those that hold memory */
@@ -96,7 +97,7 @@ static inline void words_set(struct check_words *words, size_t index, f32 value)
 
 static inline f32 world_table(const struct world *world, u32 feature, u32 word)
 {
-    return words_f32(&world->table, (size_t)feature * TABLE_WORDS + word);
+    return words_f32(&world->feature_scalars, (size_t)feature * SCALAR_WORDS + word);
 }
 static inline u32 world_tree(const struct world *world, u32 feature, u32 word)
 {
@@ -107,7 +108,7 @@ static inline f32 world_row(const struct world *world, const struct check_words 
 {
     return words_f32(&ranges[row / world->range_rows], (size_t)(row % world->range_rows) * world->stride + c);
 }
-/* The row of D that holds a feature before the step is updated; known once swap has run. */
+/* The row of D that holds a feature before the step is updated; known once feature_flags has run. */
 static inline u32 world_decoder_row(const struct world *world, u32 feature)
 {
     return FLAG_ROW(world->flags.at[feature]);
@@ -118,7 +119,7 @@ static inline f32 world_decoder(const struct world *world, u32 feature, u32 c)
 }
 static inline u32 world_dead(const struct world *world, u32 level)
 {
-    return world->control.at[CONTROL_LEVELS + level * CONTROL_LEVEL_WORDS + CONTROL_DEAD];
+    return world->step_state.at[STATE_LEVELS + level * STATE_LEVEL_WORDS + STATE_DEAD];
 }
 /* Places of a ghost_rows launch of a level. */
 static inline u32 world_ghost_chunk(const struct world *world, u32 level)
@@ -127,7 +128,7 @@ static inline u32 world_ghost_chunk(const struct world *world, u32 level)
 }
 static inline bool world_halted(const struct world *world)
 {
-    return world->control.at[CONTROL_HALT] != 0;
+    return world->step_state.at[STATE_HALT] != 0;
 }
 
 /* The levels that the index-th launch of decode or bias takes. */

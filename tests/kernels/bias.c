@@ -8,7 +8,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     struct world_levels levels = world_levels(w, index);
     JOB_ARGS(job, bias, .level = levels.first, .count = levels.count, .row = levels.row, .rows = w->size.rows, .padded = w->padded,
              .stride = w->stride, .beta2 = w->beta2, .one_minus_beta2 = 1 - w->beta2, .epsilon = w->epsilon);
-    JOB_BIND(job, bias, .control = &w->control, .residual = levels.residual, .bias = &w->bias, .bias_v = &w->bias_v);
+    JOB_BIND(job, bias, .step_state = &w->step_state, .residual = levels.residual, .bias = &w->bias, .bias_v = &w->bias_v);
     job_groups(job, levels.count * ((w->width + tile - 1) / tile));
 }
 
@@ -17,7 +17,7 @@ static void bounds(const struct world *w, const struct check_job *job)
     struct bias_args p;
     memcpy(&p, job->args, sizeof p);
     struct adam_bounds adam = {
-        words_f32(&w->control, CONTROL_RATE), words_f32(&w->control, CONTROL_CORRECTION), p.beta2, p.one_minus_beta2, p.epsilon, 0};
+        words_f32(&w->step_state, STATE_RATE), words_f32(&w->step_state, STATE_CORRECTION), p.beta2, p.one_minus_beta2, p.epsilon, 0};
     for (u32 at = p.level * w->stride; at < (p.level + p.count) * w->stride && !world_halted(w); at++) {
         double sum = 0, scale = 0, share = 2.0 / p.rows;
         for (u32 b = 0; b < p.rows; b++) {

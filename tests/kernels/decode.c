@@ -8,7 +8,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     JOB_ARGS(job, decode, .level = levels.first, .count = levels.count, .levels = w->size.levels, .row = levels.row, .rows = w->size.rows,
              .padded = w->padded, .stride = w->stride, .range_rows = w->range_rows, .slices = w->size.slices);
     JOB_BIND(job, decode, .x = &w->x, .bias = &w->bias, .D = WORDS4(w->D), .flags = &w->flags, .sample_starts = &w->sample_starts,
-             .samples = &w->samples, .control = &w->control, .residual = levels.residual, .loss = &w->loss);
+             .samples = &w->samples, .step_state = &w->step_state, .residual = levels.residual, .loss = &w->loss);
     job_groups(job, levels.count * w->size.slices * w->size.rows);
 }
 

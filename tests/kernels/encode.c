@@ -9,7 +9,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     hsae_shape_tile(&job->shape, &tile);
     JOB_ARGS(job, encode, .first = chunk->first, .row = chunk->row, .count = chunk->count, .rows = w->size.rows, .words = w->words,
              .dim = w->size.dim, .stride = w->stride);
-    JOB_BIND(job, encode, .panels = &w->panels, .encoder = &w->E[chunk->range], .table = &w->table, .bits = &w->bits,
+    JOB_BIND(job, encode, .panels = &w->panels, .encoder = &w->E[chunk->range], .feature_scalars = &w->feature_scalars, .bits = &w->bits,
              .scratch = &w->scratch[index]);
     job_groups(job, (chunk->count + tile.features - 1) / tile.features * ((w->words + tile.words - 1) / tile.words));
 }
@@ -21,7 +21,7 @@ static void bounds(const struct world *w, const struct check_job *job)
     memcpy(&p, job->args, sizeof p);
     for (u32 r = 0; r < p.count; r++)
         for (u32 b = 0; b < w->padded; b++) {
-            double scale = fabs(world_table(w, p.first + r, TABLE_BIAS));
+            double scale = fabs(world_table(w, p.first + r, SCALAR_BIAS));
             for (u32 k = 0; k < p.dim; k++)
                 scale += fabs((double)world_row(w, w->E, p.first + r, k) * words_f32(&w->x, (size_t)b * w->stride + k));
             job->tolerance[SLOT(encode, scratch)][r * w->padded + b] = (f32)bound_sum(p.dim + 1, scale);

@@ -6,12 +6,12 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 {
     (void)index;
     JOB_ARGS(job, family, .levels = w->size.levels, .rows = w->size.rows);
-    JOB_BIND(job, family, .control = &w->control, .tree = &w->tree, .sample_starts = &w->sample_starts, .samples = &w->samples,
-             .positions = &w->positions, .dots = &w->dots, .kin = &w->kin);
+    JOB_BIND(job, family, .step_state = &w->step_state, .tree = &w->tree, .sample_starts = &w->sample_starts, .samples = &w->samples,
+             .positions = &w->positions, .dots = &w->dots, .pair_terms = &w->pair_terms);
     job_items(job, w->size.levels * w->size.rows);
 }
 
-/* KIN_OWN: a - sum a_j dot_j over the sample's children; KIN_PARENT: a_parent dot - a. The rest is exact. */
+/* PAIR_OWN: a - sum a_j dot_j over the sample's children; PAIR_PARENT: a_parent dot - a. The rest is exact. */
 static void bound_pair(const struct world *w, u32 list, u32 q, f32 *tolerance)
 {
     u32 feature = w->samples.at[2 * q], below = list + w->size.rows, terms = 1;
@@ -24,15 +24,15 @@ static void bound_pair(const struct world *w, u32 list, u32 q, f32 *tolerance)
             terms += 1;
         }
     }
-    tolerance[KIN_OWN] = (f32)bound_sum(terms, own);
-    tolerance[KIN_PARENT] = 0.0f;
+    tolerance[PAIR_OWN] = (f32)bound_sum(terms, own);
+    tolerance[PAIR_PARENT] = 0.0f;
     if (world_tree(w, feature, TREE_PARENT) == NONE)
         return;
     u32 above = list - w->size.rows;
     for (u32 s = w->sample_starts.at[above]; s < w->sample_starts.at[above + 1]; s++)
         if (w->samples.at[2 * s] == world_tree(w, feature, TREE_PARENT))
             a += fabs((double)words_f32(&w->samples, 2 * (size_t)s + 1) * words_f32(&w->dots, feature));
-    tolerance[KIN_PARENT] = (f32)bound_sum(2, a);
+    tolerance[PAIR_PARENT] = (f32)bound_sum(2, a);
 }
 
 static void bounds(const struct world *w, const struct check_job *job)
@@ -41,7 +41,7 @@ static void bounds(const struct world *w, const struct check_job *job)
         return;
     for (u32 list = 0; list < w->totals.count; list++)
         for (u32 q = w->sample_starts.at[list]; q < w->sample_starts.at[list + 1]; q++)
-            bound_pair(w, list, q, job->tolerance[SLOT(family, kin)] + (size_t)w->positions.at[q] * KIN_WORDS);
+            bound_pair(w, list, q, job->tolerance[SLOT(family, pair_terms)] + (size_t)w->positions.at[q] * PAIR_WORDS);
 }
 
 const struct check_kernel hsae_check_family = {

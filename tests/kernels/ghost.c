@@ -10,8 +10,9 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 {
     JOB_ARGS(job, ghost, .level = index, .first = w->first[index], .row = world_residual_row(w, index), .rows = w->size.rows,
              .stride = w->stride, .range_rows = w->range_rows);
-    JOB_BIND(job, ghost, .x = &w->x, .E = WORDS4(w->E), .D = WORDS4(w->D), .flags = &w->flags, .control = &w->control, .table = &w->table,
-             .residual = world_residuals(w, index), .ghost = &w->ghost[index], .losses = &w->losses[index]);
+    JOB_BIND(job, ghost, .x = &w->x, .E = WORDS4(w->E), .D = WORDS4(w->D), .flags = &w->flags, .step_state = &w->step_state,
+             .feature_scalars = &w->feature_scalars, .residual = world_residuals(w, index), .ghost = &w->ghost[index],
+             .ghost_losses = &w->ghost_losses[index]);
     job_groups(job, w->size.rows);
 }
 
@@ -55,8 +56,8 @@ static void bound_sample(const struct world *w, u32 level, u32 b, struct sum *y,
         job->tolerance[SLOT(ghost, ghost)][at] = (f32)result.off;
         sum_add(&loss, result.value * result.value, (2 * fabs(result.value) + result.off) * result.off);
     }
-    job->tolerance[SLOT(ghost, losses)][2 * b] = (f32)sum_estimate(&loss).off;
-    job->tolerance[SLOT(ghost, losses)][2 * b + 1] = (f32)alpha.off;
+    job->tolerance[SLOT(ghost, ghost_losses)][2 * b] = (f32)sum_estimate(&loss).off;
+    job->tolerance[SLOT(ghost, ghost_losses)][2 * b + 1] = (f32)alpha.off;
 }
 
 static void bounds(const struct world *w, const struct check_job *job)

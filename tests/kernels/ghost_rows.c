@@ -14,8 +14,8 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     JOB_ARGS(job, ghost_rows, .level = level, .first = w->first[level], .chunk = chunk * count, .count = count,
              .rank = w->first[level] + (upper ? half : 0), .ranks = upper ? w->size.features[level] - half : half, .rows = w->size.rows,
              .stride = w->stride, .range_rows = w->range_rows);
-    JOB_BIND(job, ghost_rows, .x = &w->x, .E = WORDS4(w->E), .D = WORDS4(w->D), .flags = &w->flags, .control = &w->control,
-             .table = &w->table, .ghost = &w->ghost[level], .weights = &w->weights[level], .tree = &w->tree,
+    JOB_BIND(job, ghost_rows, .x = &w->x, .E = WORDS4(w->E), .D = WORDS4(w->D), .flags = &w->flags, .step_state = &w->step_state,
+             .feature_scalars = &w->feature_scalars, .ghost = &w->ghost[level], .weights = &w->weights[level], .tree = &w->tree,
              .rows = &w->rows[level][chunk]);
     job_groups(job, count);
 }

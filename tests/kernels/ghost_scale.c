@@ -10,7 +10,8 @@ static u32 launches(const struct world *world)
 static void launch(struct world *w, u32 index, struct check_job *job)
 {
     JOB_ARGS(job, ghost_scale, .level = index, .rows = w->size.rows, .padded = w->padded, .slices = w->size.slices);
-    JOB_BIND(job, ghost_scale, .control = &w->control, .losses = &w->losses[index], .loss = &w->loss, .weights = &w->weights[index]);
+    JOB_BIND(job, ghost_scale, .step_state = &w->step_state, .ghost_losses = &w->ghost_losses[index], .loss = &w->loss,
+             .weights = &w->weights[index]);
     job_groups_exact(job, 1);
 }
 

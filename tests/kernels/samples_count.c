@@ -5,7 +5,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 {
     (void)index;
     JOB_ARGS(job, samples_count, .levels = w->size.levels, .words = w->words, .block = w->block);
-    JOB_BIND(job, samples_count, .bits = &w->bits, .tree = &w->tree, .levels = &w->levels, .tally = &w->tally);
+    JOB_BIND(job, samples_count, .bits = &w->bits, .tree = &w->tree, .level_info = &w->level_info, .tally = &w->tally);
     job_items(job, w->blocks * w->words);
 }
 

@@ -17,7 +17,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     memcpy(job->args, &p, sizeof p);
     for (u32 k = p.first ? p.first + 1 : 0; k <= p.first + p.count; k++)
         starts->at[k] = CHECK_POISON;
-    JOB_BIND(job, scan, .counts = by_feature ? &w->counts : &w->totals, .starts = starts, .control = &w->control);
+    JOB_BIND(job, scan, .counts = by_feature ? &w->counts : &w->totals, .starts = starts, .step_state = &w->step_state);
     job_groups_exact(job, 1);
 }
 

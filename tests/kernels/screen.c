@@ -8,8 +8,8 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     u32 tile = job->shape.group_size * job->shape.columns;
     JOB_ARGS(job, screen, .first = chunk->first, .row = chunk->row, .count = chunk->count, .rows = w->size.rows, .words = w->words,
              .stride = w->stride, .margin = SCREEN_MARGIN(w->size.dim));
-    JOB_BIND(job, screen, .panels = &w->quantized, .units = &w->units, .x = &w->x, .encoder = &w->E[chunk->range], .table = &w->table,
-             .rounded = &w->rounded, .bits = &w->bits, .scratch = &w->packed[index]);
+    JOB_BIND(job, screen, .panels = &w->quantized, .units = &w->units, .x = &w->x, .encoder = &w->E[chunk->range],
+             .feature_scalars = &w->feature_scalars, .rounded = &w->rounded, .bits = &w->bits, .scratch = &w->packed[index]);
     job_groups(job, (chunk->count + tile - 1) / tile);
 }
 
@@ -25,7 +25,7 @@ static void bounds(const struct world *w, const struct check_job *job)
             u32 feature = p.first + r;
             if (!(job->expected[SLOT(screen, bits)][feature * p.words + b / 32] >> b % 32 & 1))
                 continue;
-            double scale = fabs(world_table(w, feature, TABLE_BIAS));
+            double scale = fabs(world_table(w, feature, SCALAR_BIAS));
             for (u32 k = 0; k < w->size.dim; k++)
                 scale += fabs((double)world_row(w, w->E, feature, k) * words_f32(&w->x, (size_t)b * w->stride + k));
             job->tolerance[SLOT(screen, scratch)][at++] = (f32)bound_sum(w->size.dim + 1, scale);

@@ -26,11 +26,12 @@ static void launch(struct world *w, u32 index, struct check_job *job)
         level += run(w, level);
     u32 above = level ? level - 1 : 0;
     JOB_ARGS(job, segment_rows, .level = level, .count = run(w, level), .residual_row = world_residual_row(w, level),
-             .above_row = world_residual_row(w, above), .padded = w->padded, .room = w->room, .segments = w->features * TERM_WORDS,
+             .above_row = world_residual_row(w, above), .padded = w->padded, .room = w->room, .segments = w->features * FEATURE_SUM_WORDS,
              .stride = w->stride, .range_rows = w->range_rows, .rho = w->rho, .bandwidth = w->bandwidth);
-    JOB_BIND(job, segment_rows, .control = &w->control, .flags = &w->flags, .starts = &w->starts, .pairs = &w->pairs,
-             .samples = &w->samples, .owners = &w->owners, .levels = &w->levels, .kin = &w->kin, .terms = &w->terms, .D = WORDS4(w->D),
-             .table = &w->table, .x = &w->x, .residual = world_residuals(w, level), .above = world_residuals(w, above), .sums = &w->sums);
+    JOB_BIND(job, segment_rows, .step_state = &w->step_state, .flags = &w->flags, .starts = &w->starts, .pairs = &w->pairs,
+             .samples = &w->samples, .owners = &w->owners, .level_info = &w->level_info, .pair_terms = &w->pair_terms,
+             .feature_sums = &w->feature_sums, .D = WORDS4(w->D), .feature_scalars = &w->feature_scalars, .x = &w->x,
+             .residual = world_residuals(w, level), .above = world_residuals(w, above), .sums = &w->sums);
     job_groups(job, w->room);
 }
 
@@ -58,7 +59,7 @@ static void bounds(const struct world *w, const struct check_job *job)
     struct segment_rows_args p;
     memcpy(&p, job->args, sizeof p);
     for (u32 s = 0, inside = 0; s < p.room && !world_halted(w); s++) {
-        u32 i = w->owners.at[s], segment = w->control.at[CONTROL_SEGMENT];
+        u32 i = w->owners.at[s], segment = w->step_state.at[STATE_SEGMENT];
         if (i == NONE)
             continue;
         inside = s && w->owners.at[s - 1] == i ? inside + segment : 0;
@@ -67,12 +68,12 @@ static void bounds(const struct world *w, const struct check_job *job)
         u32 level = p.level;
         while (i >= w->first[level + 1])
             level++;
-        struct pair_sums f = pair_sums_of(w, job, SLOT(segment_rows, kin), level, i, p.rho);
+        struct pair_sums f = pair_sums_of(w, job, SLOT(segment_rows, pair_terms), level, i, p.rho);
         u32 left = w->starts.at[i + 1] - w->starts.at[i] - inside;
         f.begin = w->starts.at[i] + inside;
         f.end = f.begin + (left < segment ? left : segment);
         bound_segment(&f, job->tolerance[SLOT(segment_rows, sums)] + 2 * (size_t)s * p.stride,
-                      job->tolerance[SLOT(segment_rows, terms)] + p.segments + s * SEGMENT_WORDS);
+                      job->tolerance[SLOT(segment_rows, feature_sums)] + p.segments + s * SEGMENT_WORDS);
     }
 }
 

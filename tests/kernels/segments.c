@@ -10,7 +10,8 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 {
     (void)index;
     JOB_ARGS(job, segments, .features = w->features, .pairs = w->segment, .room = w->room);
-    JOB_BIND(job, segments, .starts = &w->starts, .control = &w->control, .table = &w->table, .owners = &w->owners);
+    JOB_BIND(job, segments, .starts = &w->starts, .step_state = &w->step_state, .feature_scalars = &w->feature_scalars,
+             .owners = &w->owners);
     job_groups_exact(job, 1);
 }
 

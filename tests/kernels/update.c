@@ -24,16 +24,16 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     const struct world_chunk *chunk = &w->chunks[w->chunk_count - 1 - index / passes(w) / encoder_ranges(w)];
     u32 level = chunk->level, places = world_ghost_chunk(w, level);
     JOB_ARGS(job, update, .level = level, .level_first = w->first[level], .rank = chunk->first, .ranks = chunk->count,
-             .base = range * w->range_rows, .spare = w->features + chunk->first, .ghosts = w->ghosts, .dead = pass ? places : 0,
+             .base = range * w->range_rows, .free_row = w->features + chunk->first, .ghosts = w->ghosts, .dead = pass ? places : 0,
              .chunk = pass ? (pass - 1) * places : 0, .residual_row = world_residual_row(w, level),
-             .above_row = level ? world_residual_row(w, level - 1) : 0, .segments = w->room ? w->features * TERM_WORDS : 0,
+             .above_row = level ? world_residual_row(w, level - 1) : 0, .segments = w->room ? w->features * FEATURE_SUM_WORDS : 0,
              .rows = w->size.rows, .stride = w->stride, .range_rows = w->range_rows, .project = w->project, .rho = w->rho,
              .bandwidth = w->bandwidth, .one_minus_beta2 = 1 - w->beta2, .log2_beta2 = (f32)log2(w->beta2), .epsilon = w->epsilon);
-    JOB_BIND(job, update, .control = &w->control, .tree = &w->tree, .flags = &w->flags, .starts = &w->starts, .pairs = &w->pairs,
-             .samples = &w->samples, .kin = &w->kin, .terms = &w->terms, .D = WORDS4(w->D), .encoder = &w->E[range],
-             .encoder_v = &w->E_v[range], .decoder_v = &w->D_v[range], .table = &w->table, .places = &w->places, .x = &w->x,
-             .residual = world_residuals(w, level), .above = level ? world_residuals(w, level - 1) : &w->none,
-             .ready = pass ? &w->rows[level][pass - 1] : &w->sums);
+    JOB_BIND(job, update, .step_state = &w->step_state, .tree = &w->tree, .flags = &w->flags, .starts = &w->starts, .pairs = &w->pairs,
+             .samples = &w->samples, .pair_terms = &w->pair_terms, .feature_sums = &w->feature_sums, .D = WORDS4(w->D),
+             .encoder = &w->E[range], .encoder_v = &w->E_v[range], .decoder_v = &w->D_v[range], .feature_scalars = &w->feature_scalars,
+             .decoder_rows = &w->decoder_rows, .x = &w->x, .residual = world_residuals(w, level),
+             .above = level ? world_residuals(w, level - 1) : &w->none, .summed_rows = pass ? &w->rows[level][pass - 1] : &w->sums);
     job_groups(job, pass ? places : chunk->count);
 }
 
@@ -58,7 +58,8 @@ static void add_relatives(const struct feature *f, u32 c, struct sum *decoder)
         return;
     for (u32 r = 0; r < children; r++) {
         u32 child = world_tree(w, world_tree(w, f->i, TREE_CHILD_FIRST) + r, TREE_AT_RANK);
-        double term = rho * words_f32(&w->terms, (size_t)child * TERM_WORDS + TERM_PRODUCT) * world_decoder(w, child, c);
+        double term =
+            rho * words_f32(&w->feature_sums, (size_t)child * FEATURE_SUM_WORDS + FEATURE_SUM_PRODUCT) * world_decoder(w, child, c);
         sum_add(decoder, -term, bound_ulps(1, term));
     }
     struct estimate squares = sum_estimate(&f->sums.squares), product = sum_estimate(&f->sums.product);
@@ -80,7 +81,7 @@ static struct estimate gradient(const struct feature *f, const struct sum *sum, 
 static void bound_rows(const struct feature *f, const struct adam_bounds *adam, struct estimate radial)
 {
     const struct world *w = f->w;
-    u32 next = w->places.at[f->p->spare + w->tree.at[f->i * TREE_WORDS + TREE_RANK] - f->p->rank];
+    u32 next = w->decoder_rows.at[f->p->free_row + w->tree.at[f->i * TREE_WORDS + TREE_RANK] - f->p->rank];
     u32 at = next % w->range_rows * w->stride, slot = SLOT(update, D) + next / w->range_rows, line = (f->i - f->p->base) * w->stride;
     struct estimate moved[1024];
     double squares = 0, carried = 0;
@@ -111,38 +112,38 @@ static void bound_rows(const struct feature *f, const struct adam_bounds *adam, 
 static void bound_scalars(const struct feature *f, const struct adam_bounds *adam)
 {
     const struct world *w = f->w;
-    f32 *table = f->job->tolerance[SLOT(update, table)] + f->i * TABLE_WORDS,
-        *terms = f->job->tolerance[SLOT(update, terms)] + f->i * TERM_WORDS;
+    f32 *table = f->job->tolerance[SLOT(update, feature_scalars)] + f->i * SCALAR_WORDS,
+        *terms = f->job->tolerance[SLOT(update, feature_sums)] + f->i * FEATURE_SUM_WORDS;
     struct estimate g = gradient(f, &f->sums.bias, 1, 2 * w->stride + 16);
-    struct adam_estimate step = bound_adam(adam, g, world_table(w, f->i, TABLE_BIAS), world_table(w, f->i, TABLE_BIAS_V));
-    table[TABLE_BIAS] = (f32)step.w.off;
-    table[TABLE_BIAS_V] = (f32)step.v.off;
+    struct adam_estimate step = bound_adam(adam, g, world_table(w, f->i, SCALAR_BIAS), world_table(w, f->i, SCALAR_BIAS_V));
+    table[SCALAR_BIAS] = (f32)step.w.off;
+    table[SCALAR_BIAS_V] = (f32)step.v.off;
     g = sum_estimate(&f->sums.threshold_gradient);
     double factor = f->sums.threshold / f->p->bandwidth / f->p->rows;
     g = (struct estimate){factor * g.value, factor * g.off + bound_ulps(6, factor * g.value)};
-    step = bound_adam(adam, g, world_table(w, f->i, TABLE_LOG_THRESHOLD), world_table(w, f->i, TABLE_LOG_THRESHOLD_V));
+    step = bound_adam(adam, g, world_table(w, f->i, SCALAR_LOG_THRESHOLD), world_table(w, f->i, SCALAR_LOG_THRESHOLD_V));
     double threshold = exp(step.w.value), off = threshold * bound_exp(step.w.value, step.w.off);
-    table[TABLE_LOG_THRESHOLD] = (f32)step.w.off;
-    table[TABLE_LOG_THRESHOLD_V] = (f32)step.v.off;
-    table[TABLE_THRESHOLD] = (f32)off;
-    table[TABLE_CUT] = (f32)(off + bound_ulps(1, threshold));
-    terms[TERM_OWN] = (f32)sum_estimate(&f->sums.own).off;
-    terms[TERM_PARENT] = (f32)sum_estimate(&f->sums.parent).off;
-    terms[TERM_PRODUCT] = (f32)sum_estimate(&f->sums.product).off;
+    table[SCALAR_LOG_THRESHOLD] = (f32)step.w.off;
+    table[SCALAR_LOG_THRESHOLD_V] = (f32)step.v.off;
+    table[SCALAR_THRESHOLD] = (f32)off;
+    table[SCALAR_CUT] = (f32)(off + bound_ulps(1, threshold));
+    terms[FEATURE_SUM_OWN] = (f32)sum_estimate(&f->sums.own).off;
+    terms[FEATURE_SUM_PARENT] = (f32)sum_estimate(&f->sums.parent).off;
+    terms[FEATURE_SUM_PRODUCT] = (f32)sum_estimate(&f->sums.product).off;
 }
 
 /* `place`: of a dead feature in its chunk of ghost rows. */
 static void bound_feature(const struct world *w, const struct update_args *p, const struct check_job *job, u32 i, u32 place)
 {
-    struct feature f = {.w = w, .p = p, .job = job, .i = i, .sums = pair_sums_of(w, job, SLOT(update, kin), p->level, i, p->rho)};
+    struct feature f = {.w = w, .p = p, .job = job, .i = i, .sums = pair_sums_of(w, job, SLOT(update, pair_terms), p->level, i, p->rho)};
     f.sums.begin = w->starts.at[i];
     f.sums.end = w->starts.at[i + 1];
-    f.ghosts = p->dead ? job->bindings[SLOT(update, ready)] : NULL;
+    f.ghosts = p->dead ? job->bindings[SLOT(update, summed_rows)] : NULL;
     f.ghost_row = 2 * place * (w->stride + 16);
-    u32 idle = w->control.at[CONTROL_STEP] - w->table.at[i * TABLE_WORDS + TABLE_ROW_STEP];
+    u32 idle = w->step_state.at[STATE_STEP] - w->feature_scalars.at[i * SCALAR_WORDS + SCALAR_ROW_STEP];
     double exponent = (double)p->log2_beta2 * idle;
-    struct adam_bounds adam = {.rate = words_f32(&w->control, CONTROL_RATE),
-                               .correction = words_f32(&w->control, CONTROL_CORRECTION),
+    struct adam_bounds adam = {.rate = words_f32(&w->step_state, STATE_RATE),
+                               .correction = words_f32(&w->step_state, STATE_CORRECTION),
                                .decay = exp2(exponent),
                                .one_minus_beta2 = p->one_minus_beta2,
                                .epsilon = p->epsilon,
@@ -160,7 +161,7 @@ static void bounds(const struct world *w, const struct check_job *job)
     if (world_halted(w))
         return;
     for (u32 k = 0; k < p.dead && p.chunk + k < world_dead(w, p.level); k++) {
-        u32 i = w->control.at[CONTROL_DEAD_LIST + p.level_first + p.chunk + k];
+        u32 i = w->step_state.at[STATE_DEAD_LIST + p.level_first + p.chunk + k];
         if (w->tree.at[i * TREE_WORDS + TREE_RANK] - p.rank < p.ranks && i - p.base < p.range_rows)
             bound_feature(w, &p, job, i, k);
     }

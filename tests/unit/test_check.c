@@ -13,42 +13,40 @@ static float rows[ROWS * MOST_DIM];
 static hsae_device *device;
 static enum hsae_kernel wrong = HSAE_KERNEL_COUNT; /* the kernel that goes wrong */
 
-#define WRAP(name)                                                                      \
-    void __real_hsae_ref_##name(void *const *b, const void *args, const u32 groups[2]); \
-    void __wrap_hsae_ref_##name(void *const *b, const void *args, const u32 groups[2]); \
-    void __wrap_hsae_ref_##name(void *const *b, const void *args, const u32 groups[2])  \
-    {                                                                                   \
-        const struct name##_args *const p = args;                                       \
-        (void)p;                                                                        \
-        __real_hsae_ref_##name(b, args, groups);                                        \
-        if (wrong != HSAE_KERNEL_##name)                                                \
-            return;                                                                     \
-        TAMPER_##name;                                                                  \
+#define WRAP(name)                                                                                  \
+    void __real_hsae_ref_##name(const struct hsae_##name##_memory *m, const struct name##_args *p); \
+    void __wrap_hsae_ref_##name(const struct hsae_##name##_memory *m, const struct name##_args *p); \
+    void __wrap_hsae_ref_##name(const struct hsae_##name##_memory *m, const struct name##_args *p)  \
+    {                                                                                               \
+        __real_hsae_ref_##name(m, p);                                                               \
+        if (wrong != HSAE_KERNEL_##name)                                                            \
+            return;                                                                                 \
+        TAMPER_##name;                                                                              \
     }
 /* The first feature loses its pairs; so does the last of the chunk. */
-#define TAMPER_encode                                                             \
-    memset((u32 *)b[3] + (size_t)p->first * p->words, 0, p->words * sizeof(u32)); \
-    memset((u32 *)b[3] + ((size_t)p->first + p->count - 1) * p->words, 0, p->words * sizeof(u32))
+#define TAMPER_encode                                                         \
+    memset(m->bits + (size_t)p->first * p->words, 0, p->words * sizeof(u32)); \
+    memset(m->bits + ((size_t)p->first + p->count - 1) * p->words, 0, p->words * sizeof(u32))
 /* The first pair is twice as strong. */
-#define TAMPER_lists_fill                            \
-    if (p->first == 0 && ((const u32 *)b[2])[1] > 0) \
-    ((u32 *)b[5])[1] = bits_u32(2 * bits_f32(((const u32 *)b[5])[1]))
+#define TAMPER_lists_fill                  \
+    if (p->first == 0 && m->starts[1] > 0) \
+    m->pairs[1] = bits_u32(2 * bits_f32(m->pairs[1]))
 /* The last row's last pair has no activation. */
-#define TAMPER_samples_fill                                                \
-    u32 count = ((const u32 *)b[7])[p->levels * p->rows], *samples = b[9]; \
-    if (count)                                                             \
+#define TAMPER_samples_fill                                                   \
+    u32 count = m->sample_starts[p->levels * p->rows], *samples = m->samples; \
+    if (count)                                                                \
     samples[2 * (size_t)count - 1] ^= 0x00400000u
-#define TAMPER_decode ((f32 *)b[10])[((size_t)p->row + p->rows - 1) * p->stride] += 0.01f
-#define TAMPER_family                                                          \
-    for (u32 k = 0; k < ((const u32 *)b[2])[(size_t)p->levels * p->rows]; k++) \
-    ((u32 *)b[6])[(size_t)k * KIN_WORDS + KIN_PARENT] = bits_u32(1)
-#define TAMPER_ghost      ((f32 *)b[13])[0] += 1
-#define TAMPER_ghost_rows ((f32 *)b[15])[0] += 100
+#define TAMPER_decode m->residual[((size_t)p->row + p->rows - 1) * p->stride] += 0.01f
+#define TAMPER_family                                                       \
+    for (u32 k = 0; k < m->sample_starts[(size_t)p->levels * p->rows]; k++) \
+    m->pair_terms[(size_t)k * PAIR_WORDS + PAIR_PARENT] = bits_u32(1)
+#define TAMPER_ghost      m->ghost[0] += 1
+#define TAMPER_ghost_rows m->rows[0] += 100
 #define TAMPER_update                  \
     if (p->level == 0 && p->base == 0) \
-    ((f32 *)b[12])[0] += 0.01f
-#define TAMPER_bias     ((f32 *)b[2])[0] += 0.01f
-#define TAMPER_variance ((f32 *)b[1])[0] *= 1.01f
+    m->encoder[0] += 0.01f
+#define TAMPER_bias     m->bias[0] += 0.01f
+#define TAMPER_variance m->squares[0] *= 1.01f
 WRAP(encode)
 WRAP(lists_fill)
 WRAP(samples_fill)

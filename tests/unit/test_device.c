@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The device interface: one suite for every device that can be opened. It asks a device for its limits, never for its name. Results of the
- * swap kernel are compared with the reference device. */
+ * kernel feature_flags are compared with the reference device. */
 #include "support.h"
 
 #include "device/choice.h"
@@ -47,21 +47,21 @@ static struct hsae_buffer *new_buffer(hsae_device *on, const char *label, uint64
     return buffer;
 }
 
-/* ---- the swap kernel on two levels ---- */
+/* ---- the kernel feature_flags on two levels ---- */
 
-enum { CLOCK, LEVELS, TREE, LAST_FIRED, PLACES, FLAGS, BUFFERS };
+enum { STEP_PARAMS, LEVELS, TREE, LAST_FIRED, DECODER_ROWS, FLAGS, BUFFERS };
 
-struct swap_case {
+struct flags_case {
     struct hsae_buffer *buffers[BUFFERS];
-    struct swap_args args;
+    struct feature_flags_args args;
     struct hsae_launch launch;
 };
 
-static void new_case(struct swap_case *c, hsae_device *on)
+static void new_case(struct flags_case *c, hsae_device *on)
 {
     static u32 tree[FEATURES * TREE_WORDS], last_fired[FEATURES], places[FEATURES];
     const u32 parents = FEATURES - CHILDREN;
-    u32 clock[CLOCK_WORDS] = {[CLOCK_STEP] = 9, [CLOCK_SEED_LO] = 7, [CLOCK_SWAP_BOUND] = 1 << 23, [CLOCK_DEAD_STEPS] = 4};
+    u32 step_params[PARAM_WORDS] = {[PARAM_STEP] = 9, [PARAM_SEED_LO] = 7, [PARAM_PERTURB_BOUND] = 1 << 23, [PARAM_DEAD_STEPS] = 4};
     u32 levels[3 * LEVEL_WORDS] = {[LEVEL_WORDS + LEVEL_FIRST] = parents, [2 * LEVEL_WORDS + LEVEL_FIRST] = FEATURES};
     for (u32 i = 0; i < FEATURES; i++) {
         tree[i * TREE_WORDS + TREE_PARENT] = i >= parents && i % 5 ? i % parents : NONE;
@@ -69,16 +69,16 @@ static void new_case(struct swap_case *c, hsae_device *on)
         last_fired[i] = i % 9;
         places[i] = i % 2;
     }
-    c->buffers[CLOCK] = new_buffer(on, "clock", sizeof clock, HSAE_BUFFER_STAGING, clock);
+    c->buffers[STEP_PARAMS] = new_buffer(on, "step_params", sizeof step_params, HSAE_BUFFER_STAGING, step_params);
     c->buffers[LEVELS] = new_buffer(on, "levels", sizeof levels, HSAE_BUFFER_DEVICE, levels);
     c->buffers[TREE] = new_buffer(on, "tree", sizeof tree, HSAE_BUFFER_DEVICE, tree);
     c->buffers[LAST_FIRED] = new_buffer(on, "last_fired", sizeof last_fired, HSAE_BUFFER_DEVICE, last_fired);
-    c->buffers[PLACES] = new_buffer(on, "places", sizeof places, HSAE_BUFFER_DEVICE, places);
+    c->buffers[DECODER_ROWS] = new_buffer(on, "places", sizeof places, HSAE_BUFFER_DEVICE, places);
     c->buffers[FLAGS] = new_buffer(on, "flags", FEATURES * 4, HSAE_BUFFER_DEVICE, NULL);
     uint32_t most = on->info.limits.max_group_size, group_size = most < GROUP_SIZE ? most : GROUP_SIZE;
-    c->args = (struct swap_args){.features = FEATURES, .levels = 2};
+    c->args = (struct feature_flags_args){.features = FEATURES, .levels = 2};
     c->launch = (struct hsae_launch){
-        .kernel = HSAE_KERNEL_swap,
+        .kernel = HSAE_KERNEL_feature_flags,
         .shape = {.group_size = group_size, .columns = 1, .ranges = 1, .vector_width = 4},
         .groups = {(FEATURES + group_size - 1) / group_size, 1},
         .args = &c->args,
@@ -86,30 +86,30 @@ static void new_case(struct swap_case *c, hsae_device *on)
     memcpy(c->launch.bindings, c->buffers, sizeof c->buffers);
 }
 
-static void free_case(struct swap_case *c)
+static void free_case(struct flags_case *c)
 {
     for (int i = 0; i < BUFFERS; i++)
         hsae_buffer_destroy(&c->buffers[i]);
 }
 
 /* `repeats` swaps; each after the first reads as its places what the one before it wrote, in turn into two buffers. */
-static struct hsae_sequence *new_chain(struct swap_case *c, hsae_device *on, int repeats, bool timed)
+static struct hsae_sequence *new_chain(struct flags_case *c, hsae_device *on, int repeats, bool timed)
 {
     struct hsae_sequence *sequence;
     struct hsae_launch launch = c->launch;
     assert_ok(hsae_sequence_create(on, "chain", timed, &sequence));
     for (int i = 0; i < repeats; i++) {
-        launch.bindings[PLACES] = c->buffers[i % 2 ? FLAGS : PLACES];
-        launch.bindings[FLAGS] = c->buffers[i % 2 ? PLACES : FLAGS];
+        launch.bindings[DECODER_ROWS] = c->buffers[i % 2 ? FLAGS : DECODER_ROWS];
+        launch.bindings[FLAGS] = c->buffers[i % 2 ? DECODER_ROWS : FLAGS];
         hsae_sequence_launch(sequence, &launch);
     }
     assert_ok(hsae_sequence_end(sequence));
     return sequence;
 }
 
-static void set_step(struct swap_case *c, u32 step)
+static void set_step(struct flags_case *c, u32 step)
 {
-    assert_ok(hsae_buffer_write(c->buffers[CLOCK], CLOCK_STEP * 4, 4, &step));
+    assert_ok(hsae_buffer_write(c->buffers[STEP_PARAMS], PARAM_STEP * 4, 4, &step));
 }
 
 static void run(struct hsae_sequence *sequence, hsae_device *on)
@@ -119,7 +119,7 @@ static void run(struct hsae_sequence *sequence, hsae_device *on)
     assert_ok(hsae_device_wait(on, ticket));
 }
 
-static void read_flags(struct swap_case *c, u32 flags[FEATURES])
+static void read_flags(struct flags_case *c, u32 flags[FEATURES])
 {
     assert_ok(hsae_buffer_read(c->buffers[FLAGS], 0, FEATURES * 4, flags));
 }
@@ -127,7 +127,7 @@ static void read_flags(struct swap_case *c, u32 flags[FEATURES])
 /* What the reference gives for three steps of a chain. */
 static void expect_chain(int repeats, u32 flags[3][FEATURES])
 {
-    struct swap_case c;
+    struct flags_case c;
     hsae_device *reference = open_device("ref");
     new_case(&c, reference);
     struct hsae_sequence *sequence = new_chain(&c, reference, repeats, false);
@@ -152,7 +152,7 @@ static void test_info(void **state)
     assert_true(info->name[0] && info->driver[0]);
     assert_true(limits->memory_bytes >= limits->max_allocation_bytes);
     assert_true(limits->max_allocation_bytes >= 1 << 20 && limits->max_binding_bytes >= 1 << 20);
-    assert_true(limits->max_bindings >= 1 && limits->max_args_bytes >= sizeof(struct swap_args));
+    assert_true(limits->max_bindings >= 1 && limits->max_args_bytes >= sizeof(struct feature_flags_args));
     assert_true(limits->max_group_size >= 1 && limits->max_groups[0] >= 65535 && limits->max_groups[1] >= 1);
     assert_true(limits->vector_width == 1 || limits->vector_width == 4 || limits->vector_width == 8 || limits->vector_width == 16);
 }
@@ -222,7 +222,7 @@ static void test_chain(void **state)
 {
     (void)state;
     static u32 expected[3][FEATURES], flags[FEATURES];
-    struct swap_case c;
+    struct flags_case c;
     new_case(&c, device);
     struct hsae_sequence *sequence = new_chain(&c, device, 5, false);
     expect_chain(5, expected);
@@ -246,7 +246,7 @@ static void test_shapes(void **state)
     static u32 expected[3][FEATURES], flags[FEATURES];
     expect_chain(1, expected);
     for (uint32_t group_size = 1; group_size <= device->info.limits.max_group_size && group_size <= 256; group_size *= 4) {
-        struct swap_case c;
+        struct flags_case c;
         new_case(&c, device);
         c.launch.shape.group_size = group_size;
         c.launch.groups[0] = FEATURES / group_size + 2;
@@ -265,7 +265,7 @@ static void test_timers(void **state)
     (void)state;
     static u32 expected[3][FEATURES], flags[FEATURES];
     double ns[6] = {-1, -1, -1, -1, -1, -1};
-    struct swap_case c;
+    struct flags_case c;
     new_case(&c, device);
     struct hsae_sequence *first = new_chain(&c, device, 2, false), *timed = new_chain(&c, device, 6, true),
                          *last = new_chain(&c, device, 2, false), *none = new_chain(&c, device, 0, true);
@@ -310,7 +310,7 @@ static void test_staging(void **state)
     static u32 pattern[4096], result[4096];
     for (u32 i = 0; i < 4096; i++)
         pattern[i] = i;
-    struct swap_case c;
+    struct flags_case c;
     uint64_t tickets[2];
     new_case(&c, device);
     struct hsae_buffer *next = new_buffer(device, "next batch", sizeof pattern, HSAE_BUFFER_STAGING, NULL);
@@ -346,7 +346,7 @@ static void test_staging(void **state)
 static void test_tickets(void **state)
 {
     (void)state;
-    struct swap_case c;
+    struct flags_case c;
     uint64_t last = 0;
     new_case(&c, device);
     for (int i = 0; i < 20; i++) {
@@ -378,7 +378,7 @@ static hsae_status launch_alone(const struct hsae_launch *launch)
 static void test_sticky(void **state)
 {
     (void)state;
-    struct swap_case c;
+    struct flags_case c;
     struct hsae_sequence *sequence;
     const uint32_t most = device->info.limits.max_groups[0];
     new_case(&c, device);
@@ -399,7 +399,7 @@ static void test_sticky(void **state)
 static void test_launch_refusals(void **state)
 {
     (void)state;
-    struct swap_case c;
+    struct flags_case c;
     struct hsae_sequence *sequence;
     const hsae_limits limits = device->info.limits;
     new_case(&c, device);
@@ -412,10 +412,10 @@ static void test_launch_refusals(void **state)
     } while (0)
     REFUSED(launch.kernel = HSAE_KERNEL_COUNT, ERROR_ARGUMENT, "no kernel");
     REFUSED(launch.args = NULL, ERROR_ARGUMENT, "no arguments");
-    REFUSED(launch.shape.group_size = 0, ERROR_ARGUMENT, "swap", "group size 0");
-    REFUSED(launch.shape.group_size = 3, ERROR_ARGUMENT, "swap", "group size 3");
+    REFUSED(launch.shape.group_size = 0, ERROR_ARGUMENT, "feature_flags", "group size 0");
+    REFUSED(launch.shape.group_size = 3, ERROR_ARGUMENT, "feature_flags", "group size 3");
     REFUSED(launch.shape.columns = 0, ERROR_ARGUMENT, "columns 0");
-    REFUSED(launch.shape.tile_vectors = 3, ERROR_ARGUMENT, "swap", "3 vectors");
+    REFUSED(launch.shape.tile_vectors = 3, ERROR_ARGUMENT, "feature_flags", "3 vectors");
     REFUSED(launch.shape.tile_words = 1000, ERROR_ARGUMENT, "1000 words");
     REFUSED(launch.shape.tile_step = 5, ERROR_ARGUMENT, "step 5");
     REFUSED(launch.shape.tile_pad = 1, ERROR_ARGUMENT, "padding 1");
@@ -423,27 +423,28 @@ static void test_launch_refusals(void **state)
     REFUSED(launch.shape.ranges = 8, ERROR_ARGUMENT, "ranges 8");
     REFUSED(launch.shape.vector_width = 1, ERROR_ARGUMENT, "vector width 1");
     REFUSED(launch.groups[1] = 0, ERROR_ARGUMENT, "groups");
-    REFUSED(launch.bindings[TREE] = NULL, ERROR_ARGUMENT, "swap", "binding 2 is not set");
+    REFUSED(launch.bindings[TREE] = NULL, ERROR_ARGUMENT, "feature_flags", "binding 2 is not set");
     REFUSED(launch.bindings[BUFFERS] = c.buffers[0], ERROR_ARGUMENT, "binding 6 is set", "has 6");
-    REFUSED(launch.bindings[PLACES] = launch.bindings[FLAGS], ERROR_ARGUMENT, "swap", "flags is written and bound twice", "4 and 5");
+    REFUSED(launch.bindings[DECODER_ROWS] = launch.bindings[FLAGS], ERROR_ARGUMENT, "feature_flags", "flags is written and bound twice",
+            "4 and 5");
     REFUSED(launch.shape.group_size = device->info.limits.max_group_size = 1;
-            launch.shape.group_size = 2, ERROR_LIMIT, "swap", "group size 2", "allows 1");
+            launch.shape.group_size = 2, ERROR_LIMIT, "feature_flags", "group size 2", "allows 1");
     REFUSED(launch.kernel = HSAE_KERNEL_encode; launch.shape.tile_step = 16;
             device->info.limits.max_local_bytes = 8, ERROR_LIMIT, "local memory", "allows 8");
     REFUSED(launch.groups[0] = device->info.limits.max_groups[0] = 7; launch.groups[0] = 8, ERROR_LIMIT, "8 groups in x", "allows 7");
     REFUSED(launch.groups[1] = device->info.limits.max_groups[1] = 7; launch.groups[1] = 8, ERROR_LIMIT, "8 groups in y", "allows 7");
-    REFUSED(device->info.limits.max_binding_bytes = 4000, ERROR_LIMIT, "swap", "tree", "4000", "smaller levels");
+    REFUSED(device->info.limits.max_binding_bytes = 4000, ERROR_LIMIT, "feature_flags", "tree", "4000", "smaller levels");
 #undef REFUSED
     device->info.limits.max_bindings = 5;
-    assert_fails(launch_alone(&c.launch), HSAE_ERROR_LIMIT, device_id, "swap", "6 buffers", "allows 5", NULL);
+    assert_fails(launch_alone(&c.launch), HSAE_ERROR_LIMIT, device_id, "feature_flags", "6 buffers", "allows 5", NULL);
     device->info.limits = limits;
     device->info.limits.max_args_bytes = 4;
-    assert_fails(launch_alone(&c.launch), HSAE_ERROR_LIMIT, "swap", "8 bytes", "and 4", NULL);
+    assert_fails(launch_alone(&c.launch), HSAE_ERROR_LIMIT, "feature_flags", "8 bytes", "and 4", NULL);
     device->info.limits = limits;
     assert_int_equal(launch_alone(NULL), HSAE_ERROR_ARGUMENT);
     hsae_sequence_launch(NULL, &c.launch);
     /* What is only read may be bound twice. */
-    c.launch.bindings[PLACES] = c.launch.bindings[LAST_FIRED];
+    c.launch.bindings[DECODER_ROWS] = c.launch.bindings[LAST_FIRED];
     assert_ok(hsae_sequence_create(device, "step", false, &sequence));
     hsae_sequence_launch(sequence, &c.launch);
     assert_ok(hsae_sequence_end(sequence));
@@ -455,7 +456,7 @@ static void test_launch_refusals(void **state)
 static void test_sequence_refusals(void **state)
 {
     (void)state;
-    struct swap_case c;
+    struct flags_case c;
     struct hsae_sequence *sequence;
     new_case(&c, device);
     assert_ok(hsae_sequence_create(device, "step", false, &sequence));
@@ -466,7 +467,7 @@ static void test_sequence_refusals(void **state)
     assert_fails(hsae_sequence_submit(sequence, NULL), HSAE_ERROR_ARGUMENT, "step", "not waited for", NULL);
     assert_ok(hsae_device_wait(device, 0));
     hsae_sequence_launch(sequence, &c.launch);
-    assert_fails(hsae_sequence_submit(sequence, NULL), HSAE_ERROR_ARGUMENT, "swap", "step", "has ended", NULL);
+    assert_fails(hsae_sequence_submit(sequence, NULL), HSAE_ERROR_ARGUMENT, "feature_flags", "step", "has ended", NULL);
     hsae_sequence_destroy(&sequence);
     assert_int_equal(hsae_sequence_end(NULL), HSAE_ERROR_ARGUMENT);
     assert_int_equal(hsae_sequence_submit(NULL, NULL), HSAE_ERROR_ARGUMENT);
@@ -482,7 +483,7 @@ static void test_together(void **state)
     (void)state;
     static u32 expected[3][FEATURES], flags[FEATURES];
     hsae_device *devices[3] = {device, open_device(device_id), open_device("ref")};
-    struct swap_case cases[3];
+    struct flags_case cases[3];
     struct hsae_sequence *sequences[3];
     expect_chain(3, expected);
     for (int i = 0; i < 3; i++) {
@@ -561,7 +562,7 @@ static void test_cache(void **state)
     hsae_context *plain = context;
     expect_chain(1, expected);
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++) {
-        struct swap_case c;
+        struct flags_case c;
         for_cache_files(changes[i]);
         assert_ok(hsae_context_create(&params, &context));
         hsae_device *cached = open_device(device_id);
@@ -587,7 +588,7 @@ static void test_no_binaries(void **state)
     (void)state;
     const hsae_context_params params = {.log = keep_message, .cache_dir = scratch("cache")};
     hsae_context *plain = context;
-    struct swap_case c;
+    struct flags_case c;
     assert_ok(hsae_context_create(&params, &context));
     hsae_device *cached = open_device(device_id);
     cached->quirks |= HSAE_QUIRK_NO_BINARIES;

@@ -93,7 +93,7 @@ static void test_matrices(void **unused)
     ASSERT_NOT_SAVED(trainer, "\"optimizer.levels.0.decoder.weight.v\", feature 2, column 2 is -1");
     trainer = make_trainer();
     u32 place;
-    assert_ok(hsae_buffer_read(trainer->stack.places, 3 * sizeof place, sizeof place, &place));
+    assert_ok(hsae_buffer_read(trainer->stack.decoder_rows, 3 * sizeof place, sizeof place, &place));
     assert_ok(hsae_ranged_write(&trainer->stack, &trainer->stack.decoder, place, 1, zeros));
     ASSERT_NOT_SAVED(trainer, "\"levels.0.decoder.weight\", feature 3 has norm 0; expected 1");
 }
@@ -101,21 +101,21 @@ static void test_matrices(void **unused)
 static void spoil_scalar(hsae_trainer *trainer, uint32_t feature, uint32_t word, float value)
 {
     u32 bits = bits_u32(value);
-    assert_ok(hsae_buffer_write(trainer->stack.table, (feature * TABLE_WORDS + word) * sizeof bits, sizeof bits, &bits));
+    assert_ok(hsae_buffer_write(trainer->stack.feature_scalars, (feature * SCALAR_WORDS + word) * sizeof bits, sizeof bits, &bits));
 }
 
 static void test_scalars(void **unused)
 {
     (void)unused;
     hsae_trainer *trainer = make_trainer();
-    spoil_scalar(trainer, 5 + 2, TABLE_THRESHOLD, 0); /* exp of a number far below 0 */
+    spoil_scalar(trainer, 5 + 2, SCALAR_THRESHOLD, 0); /* exp of a number far below 0 */
     ASSERT_NOT_SAVED(trainer, "level 1", "\"levels.1.threshold\", element 2 is 0; expected a finite number above 0");
     trainer = make_trainer();
-    spoil_scalar(trainer, 1, TABLE_LOG_THRESHOLD_V, INFINITY);
+    spoil_scalar(trainer, 1, SCALAR_LOG_THRESHOLD_V, INFINITY);
     ASSERT_NOT_SAVED(trainer, "level 0", "\"optimizer.levels.0.log_threshold.v\", element 1 is inf");
     trainer = make_trainer();
     u32 penalty = bits_u32(INFINITY);
-    assert_ok(hsae_buffer_write(trainer->stack.control, (CONTROL_LEVELS + CONTROL_LEVEL_WORDS + CONTROL_LAMBDA) * sizeof penalty,
+    assert_ok(hsae_buffer_write(trainer->stack.step_state, (STATE_LEVELS + STATE_LEVEL_WORDS + STATE_LAMBDA) * sizeof penalty,
                                 sizeof penalty, &penalty));
     ASSERT_NOT_SAVED(trainer, "\"sparsity.lambda\", element 1 is inf");
     trainer = make_trainer();
@@ -130,7 +130,7 @@ static void test_copy(void **unused)
     (void)unused;
     hsae_model *model;
     hsae_trainer *trainer = make_trainer();
-    spoil_scalar(trainer, 1, TABLE_BIAS, NAN);
+    spoil_scalar(trainer, 1, SCALAR_BIAS, NAN);
     assert_fails(hsae_trainer_model(trainer, &model), HSAE_ERROR_DIVERGED, "\"levels.0.encoder.bias\", element 1 is nan", NULL);
     assert_null(model);
     hsae_trainer_destroy(&trainer);
@@ -184,7 +184,7 @@ static void test_silent_feature(void **unused)
     assert_ok(hsae_tensor_file_write(context, path, NULL, 0, &tensor, 1));
     assert_ok(hsae_dataset_open(context, &(hsae_dataset_params){.paths = &path, .path_count = 1}, &data));
     hsae_trainer *trainer = make_trainer();
-    spoil_scalar(trainer, 5 + 9, TABLE_BIAS, NAN);
+    spoil_scalar(trainer, 5 + 9, SCALAR_BIAS, NAN);
     const hsae_run_params params = {.metrics_every = 3, .metrics = ignore_metrics, .user = &calls};
     assert_fails(hsae_trainer_run(trainer, data, &params), HSAE_ERROR_DIVERGED,
                  "diverged at step 6, level 1: the encoder bias of feature 9 is nan", NULL);

@@ -31,7 +31,7 @@ static int close_suite(void **state)
 struct rows {
     u32 dim, stride;
     f32 x[PADDED * MOST_DIM], encoder[FEATURES * MOST_DIM];
-    u32 table[FEATURES * TABLE_WORDS], bits[FEATURES * WORDS];
+    u32 table[FEATURES * SCALAR_WORDS], bits[FEATURES * WORDS];
     f32 scratch[FEATURES * PADDED];
 };
 
@@ -107,8 +107,8 @@ static double exact(const struct rows *rows, u32 feature, u32 sample)
 
 static void set_scalars(struct rows *rows, u32 feature, f32 bias, double cut)
 {
-    rows->table[feature * TABLE_WORDS + TABLE_BIAS] = bits_u32(bias);
-    rows->table[feature * TABLE_WORDS + TABLE_CUT] = bits_u32((f32)cut);
+    rows->table[feature * SCALAR_WORDS + SCALAR_BIAS] = bits_u32(bias);
+    rows->table[feature * SCALAR_WORDS + SCALAR_CUT] = bits_u32((f32)cut);
 }
 
 static bool is_active(const struct rows *rows, u32 feature, u32 sample)
@@ -182,7 +182,7 @@ static void test_extremes(void **state)
     run(rows);
     for (u32 f = 0; f < FEATURES; f++)
         for (u32 s = 0; s < ROWS; s++) {
-            f32 bias = bits_f32(rows->table[f * TABLE_WORDS + TABLE_BIAS]), cut = bits_f32(rows->table[f * TABLE_WORDS + TABLE_CUT]);
+            f32 bias = bits_f32(rows->table[f * SCALAR_WORDS + SCALAR_BIAS]), cut = bits_f32(rows->table[f * SCALAR_WORDS + SCALAR_CUT]);
             double sum = exact(rows, f, s), scale = fabs(bias);
             for (u32 k = 0; k < rows->dim; k++)
                 scale += fabs((double)rows->encoder[f * rows->stride + k] * rows->x[s * rows->stride + k]);

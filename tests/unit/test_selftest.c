@@ -2,6 +2,8 @@
 /* The self-test finds a device on which one kernel gets one number wrong, in training and in sessions. */
 #include "support.h"
 
+#include <stddef.h>
+
 #include "device/device.h"
 #include "ref/ref.h"
 
@@ -11,7 +13,7 @@
 struct fault {
     const char *sequence;
     enum hsae_kernel kernel;
-    size_t binding, word;
+    size_t binding, word; /* binding: its place in the struct of memory */
     u32 bit;
     const char *found; /* in the message */
 };
@@ -31,17 +33,19 @@ static hsae_status submit(struct hsae_sequence *sequence, uint64_t *ticket)
 }
 
 /* Linked in place of the kernel (ld --wrap). */
-#define WRAP(name)                                                                     \
-    ref_kernel_type __real_hsae_ref_##name, __wrap_hsae_ref_##name;                    \
-    void __wrap_hsae_ref_##name(void *const *b, const void *args, const u32 groups[2]) \
-    {                                                                                  \
-        __real_hsae_ref_##name(b, args, groups);                                       \
-        if (!running || fault->kernel != HSAE_KERNEL_##name)                           \
-            return;                                                                    \
-        ((u32 *)b[fault->binding])[fault->word] ^= fault->bit;                         \
-        flips++;                                                                       \
+#define WRAP(name)                                                                                  \
+    void __real_hsae_ref_##name(const struct hsae_##name##_memory *m, const struct name##_args *p); \
+    void __wrap_hsae_ref_##name(const struct hsae_##name##_memory *m, const struct name##_args *p); \
+    void __wrap_hsae_ref_##name(const struct hsae_##name##_memory *m, const struct name##_args *p)  \
+    {                                                                                               \
+        u32 *words;                                                                                 \
+        __real_hsae_ref_##name(m, p);                                                               \
+        if (!running || fault->kernel != HSAE_KERNEL_##name)                                        \
+            return;                                                                                 \
+        memcpy(&words, (const char *)m + fault->binding, sizeof words);                             \
+        words[fault->word] ^= fault->bit;                                                           \
+        flips++;                                                                                    \
     }
-typedef void ref_kernel_type(void *const *b, const void *args, const u32 groups[2]);
 WRAP(load)
 WRAP(encode)
 WRAP(samples_fill)
@@ -49,7 +53,7 @@ WRAP(decode)
 WRAP(ghost_rows)
 WRAP(update)
 WRAP(bias)
-WRAP(control)
+WRAP(finish_step)
 WRAP(relink_best)
 
 static uint64_t other_kernels;
@@ -70,6 +74,8 @@ static hsae_device *open_device(hsae_context *with, struct device_ops *ops)
     return device;
 }
 
+#define AT(name, binding) HSAE_KERNEL_##name, offsetof(struct hsae_##name##_memory, binding)
+
 /* ---- tests ---- */
 
 enum { TENTH = 1 << 20 /* a number by an eighth at most */, INDEX = 1 << 24 };
@@ -79,19 +85,19 @@ static void test_kernels(void **state)
     (void)state;
     static const char training[] = "training step", relink[] = "hierarchy update", session[] = "session";
     static const struct fault faults[] = {
-        {training, HSAE_KERNEL_load, 2, 0, TENTH, "after a few training steps"},
-        {training, HSAE_KERNEL_encode, 3, 0, 1, "after a few training steps"},
-        {training, HSAE_KERNEL_decode, 10, 0, TENTH, "after a few training steps"},
-        {training, HSAE_KERNEL_ghost_rows, 15, 0, TENTH, "after a few training steps"},
-        {training, HSAE_KERNEL_update, 12, 0, TENTH, ".encoder.weight is off by"},
-        {training, HSAE_KERNEL_bias, 2, 0, TENTH, "after a few training steps"},
-        {training, HSAE_KERNEL_control, 7, CONTROL_LEVELS + CONTROL_LAMBDA, TENTH, "after a few training steps"},
-        {relink, HSAE_KERNEL_relink_best, 2, 1, 1, "after a few training steps"},
-        {relink, HSAE_KERNEL_relink_best, 2, 1, INDEX, "best parents"},
-        {session, HSAE_KERNEL_encode, 3, 0, 1, "activations of level 0 is off by inf"},
-        {session, HSAE_KERNEL_samples_fill, 9, 0, INDEX, "lists of active features"},
-        {session, HSAE_KERNEL_decode, 10, 0, TENTH, "reconstructions of level"},
-        {session, HSAE_KERNEL_decode, 11, 0, TENTH, "evaluation of level 0"},
+        {training, AT(load, x), 0, TENTH, "after a few training steps"},
+        {training, AT(encode, bits), 0, 1, "after a few training steps"},
+        {training, AT(decode, residual), 0, TENTH, "after a few training steps"},
+        {training, AT(ghost_rows, rows), 0, TENTH, "after a few training steps"},
+        {training, AT(update, encoder), 0, TENTH, ".encoder.weight is off by"},
+        {training, AT(bias, bias), 0, TENTH, "after a few training steps"},
+        {training, AT(finish_step, step_state), STATE_LEVELS + STATE_LAMBDA, TENTH, "after a few training steps"},
+        {relink, AT(relink_best, best), 1, 1, "after a few training steps"},
+        {relink, AT(relink_best, best), 1, INDEX, "best parents"},
+        {session, AT(encode, bits), 0, 1, "activations of level 0 is off by inf"},
+        {session, AT(samples_fill, samples), 0, INDEX, "lists of active features"},
+        {session, AT(decode, residual), 0, TENTH, "reconstructions of level"},
+        {session, AT(decode, loss), 0, TENTH, "evaluation of level 0"},
     };
     struct device_ops ops;
     hsae_device *device = open_device(context, &ops);
@@ -129,7 +135,7 @@ static void test_not_a_number(void **state)
 static void test_cache(void **state)
 {
     (void)state;
-    static const struct fault update = {"training step", HSAE_KERNEL_update, 12, 0, TENTH, NULL};
+    static const struct fault update = {"training step", AT(update, encoder), 0, TENTH, NULL};
     hsae_context *cached = NULL;
     const hsae_context_params params = {.log = keep_message, .cache_dir = folder};
     struct device_ops ops;

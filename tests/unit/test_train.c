@@ -237,11 +237,11 @@ static void test_parts(void **unused)
         uint64_t memory = device->info.limits.memory_bytes;
         device->info.limits.memory_bytes = 1 << 20;
         hsae_trainer *trainer = new_trainer(device, &config, data);
-        uint32_t spare = trainer->stack.spare, features = trainer->stack.features;
+        uint32_t spare = trainer->stack.free_rows, features = trainer->stack.features;
         assert_true(spare < features / 4 && trainer->parts.count > 4);
         run(trainer, data, 0);
-        assert_true(variant != COACTIVATION || (trainer->stack.spare > spare && trainer->stack.spare < features));
-        assert_true(trainer->parts.count > 1 && trainer->parts.largest <= trainer->stack.spare);
+        assert_true(variant != COACTIVATION || (trainer->stack.free_rows > spare && trainer->stack.free_rows < features));
+        assert_true(trainer->parts.count > 1 && trainer->parts.largest <= trainer->stack.free_rows);
         assert_same(finish(trainer), expected, "parts, configuration", variant);
         device->info.limits.memory_bytes = memory;
         free(expected.data);

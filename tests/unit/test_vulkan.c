@@ -49,15 +49,15 @@ static struct hsae_buffer *new_buffer(struct hsae_device *device, uint64_t size,
     return buffer;
 }
 
-/* The buffers of the swap kernel; three that take turns as input and output. */
+/* The buffers of the kernel feature_flags; three that take turns as input and output. */
 struct swap_case {
     struct hsae_device *device;
-    struct hsae_buffer *clock, *levels, *tree, *turn[3];
+    struct hsae_buffer *step_params, *levels, *tree, *turn[3];
 };
 
 static struct swap_case new_case(struct hsae_device *device)
 {
-    u32 clock[CLOCK_WORDS] = {[CLOCK_STEP] = 6, [CLOCK_SEED_LO] = 1, [CLOCK_SWAP_BOUND] = 1 << 23, [CLOCK_DEAD_STEPS] = 1};
+    u32 step_params[PARAM_WORDS] = {[PARAM_STEP] = 6, [PARAM_SEED_LO] = 1, [PARAM_PERTURB_BOUND] = 1 << 23, [PARAM_DEAD_STEPS] = 1};
     u32 levels[2 * LEVEL_WORDS] = {[LEVEL_WORDS + LEVEL_FIRST] = FEATURES};
     static u32 tree[FEATURES * TREE_WORDS];
     for (u32 i = 0; i < FEATURES; i++) {
@@ -65,7 +65,7 @@ static struct swap_case new_case(struct hsae_device *device)
         tree[i * TREE_WORDS + TREE_CHILD_COUNT] = i % 3;
     }
     struct swap_case made = {.device = device};
-    made.clock = new_buffer(device, sizeof clock, HSAE_BUFFER_STAGING, clock);
+    made.step_params = new_buffer(device, sizeof step_params, HSAE_BUFFER_STAGING, step_params);
     made.levels = new_buffer(device, sizeof levels, HSAE_BUFFER_DEVICE, levels);
     made.tree = new_buffer(device, sizeof tree, HSAE_BUFFER_DEVICE, tree);
     for (int i = 0; i < 3; i++)
@@ -75,7 +75,7 @@ static struct swap_case new_case(struct hsae_device *device)
 
 static void free_case(struct swap_case *made)
 {
-    hsae_buffer_destroy(&made->clock);
+    hsae_buffer_destroy(&made->step_params);
     hsae_buffer_destroy(&made->levels);
     hsae_buffer_destroy(&made->tree);
     for (int i = 0; i < 3; i++)
@@ -84,12 +84,12 @@ static void free_case(struct swap_case *made)
 
 static void launch(struct hsae_sequence *sequence, const struct swap_case *c, int last_fired, int slot, int flags, uint32_t group_size)
 {
-    struct swap_args args = {.features = FEATURES, .levels = 1};
+    struct feature_flags_args args = {.features = FEATURES, .levels = 1};
     struct hsae_launch swap = {
-        .kernel = HSAE_KERNEL_swap,
+        .kernel = HSAE_KERNEL_feature_flags,
         .shape = {.group_size = group_size, .columns = 1, .ranges = 1, .vector_width = 4},
         .groups = {(FEATURES + group_size - 1) / group_size, 1},
-        .bindings = {c->clock, c->levels, c->tree, c->turn[last_fired], c->turn[slot], c->turn[flags]},
+        .bindings = {c->step_params, c->levels, c->tree, c->turn[last_fired], c->turn[slot], c->turn[flags]},
         .args = &args,
     };
     hsae_sequence_launch(sequence, &swap);
@@ -116,12 +116,12 @@ static void run_chain(const char *id, u32 result[3][FEATURES])
     struct hsae_device *device = open_device(id);
     struct swap_case c = new_case(device);
     struct hsae_sequence *sequence = new_chain(&c, false);
-    u32 clock[CLOCK_WORDS];
+    u32 step_params[PARAM_WORDS];
     for (u32 step = 0; step < 3; step++) {
         uint64_t ticket;
-        assert_int_equal(hsae_buffer_read(c.clock, 0, sizeof clock, clock), HSAE_OK);
-        clock[CLOCK_STEP]++;
-        assert_int_equal(hsae_buffer_write(c.clock, 0, sizeof clock, clock), HSAE_OK);
+        assert_int_equal(hsae_buffer_read(c.step_params, 0, sizeof step_params, step_params), HSAE_OK);
+        step_params[PARAM_STEP]++;
+        assert_int_equal(hsae_buffer_write(c.step_params, 0, sizeof step_params, step_params), HSAE_OK);
         assert_int_equal(hsae_sequence_submit(sequence, &ticket), HSAE_OK);
         assert_int_equal(hsae_device_wait(device, ticket), HSAE_OK);
     }
@@ -418,12 +418,12 @@ static void test_failures(void **state)
     assert_int_equal(hsae_buffer_create(device, "too many", 4096, HSAE_BUFFER_DEVICE, &buffer), HSAE_ERROR_LIMIT);
     vulkan->max_memories = most;
 
-    struct swap_args args = {.features = FEATURES, .levels = 1};
+    struct feature_flags_args args = {.features = FEATURES, .levels = 1};
     struct hsae_launch swap = {
-        .kernel = HSAE_KERNEL_swap,
+        .kernel = HSAE_KERNEL_feature_flags,
         .shape = {.group_size = GROUP, .columns = 1, .ranges = 1, .vector_width = 4},
         .groups = {(FEATURES + GROUP - 1) / GROUP, 1},
-        .bindings = {c.clock, c.levels, c.tree, c.turn[0], c.turn[0], c.turn[1]},
+        .bindings = {c.step_params, c.levels, c.tree, c.turn[0], c.turn[0], c.turn[1]},
         .args = &args,
     };
     assert_int_equal(hsae_sequence_create(device, "fails", false, &sequence), HSAE_OK);

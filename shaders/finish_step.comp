@@ -4,4 +4,4 @@
 #define HSAE_GLSL 1
 #include "kernels/dialect.h"
 #include "kernels/args.h"
-#include "swap.cl"
+#include "finish_step.cl"

@@ -18,25 +18,25 @@ FUNCTION u32 philox_first(u32 key_lo, u32 key_hi, u32 index, u32 level, u32 step
     return c0;
 }
 
-KERNEL(swap)
+KERNEL(feature_flags)
     u32 i = GROUP * WG + LANE;
     if (i >= p.features)
         return;
     u32 level = 0u;
-    while (level + 1u < p.levels && i >= levels[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST])
+    while (level + 1u < p.levels && i >= level_info[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST])
         level += 1u;
-    u32 first = levels[level * LEVEL_WORDS + LEVEL_FIRST];
-    u32 step = clock[CLOCK_STEP], bound = clock[CLOCK_SWAP_BOUND], seed_lo = clock[CLOCK_SEED_LO], seed_hi = clock[CLOCK_SEED_HI];
-    u32 f = places[i] << FLAG_ROW_SHIFT;
+    u32 first = level_info[level * LEVEL_WORDS + LEVEL_FIRST];
+    u32 step = step_params[PARAM_STEP], bound = step_params[PARAM_PERTURB_BOUND], seed_lo = step_params[PARAM_SEED_LO], seed_hi = step_params[PARAM_SEED_HI];
+    u32 f = decoder_rows[i] << FLAG_ROW_SHIFT;
     if (tree[i * TREE_WORDS + TREE_CHILD_COUNT] > 0u && (philox_first(seed_lo, seed_hi, i - first, level, step) >> 8) < bound)
         f |= FLAG_SWAPPED;
     u32 parent = tree[i * TREE_WORDS + TREE_PARENT];
     if (parent != NONE) {
-        u32 above = levels[(level - 1u) * LEVEL_WORDS + LEVEL_FIRST];
+        u32 above = level_info[(level - 1u) * LEVEL_WORDS + LEVEL_FIRST];
         if ((philox_first(seed_lo, seed_hi, parent - above, level - 1u, step) >> 8) < bound)
             f |= FLAG_PARENT_SWAPPED;
     }
-    if (step - 1u - last_fired[i] >= clock[CLOCK_DEAD_STEPS])
+    if (step - 1u - last_fired[i] >= step_params[PARAM_DEAD_STEPS])
         f |= FLAG_DEAD;
     flags[i] = f;
 END
