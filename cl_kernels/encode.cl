@@ -25,7 +25,7 @@
 KERNEL(encode)
     u32 tiles = (p.words + ENCODE_WORDS - 1u) / ENCODE_WORDS, width = p.stride / VW;
     u32 tile = GROUP / tiles * ENCODE_FEATURES, word = (GROUP % tiles) * ENCODE_WORDS;
-    u32 dim = tile < p.count ? p.dim : 0u; /* spare groups do nothing; PoCL 3.1 miscompiles what follows a barrier that is behind a return */
+    u32 dim = tile < p.count ? p.dim : 0u; /* spare groups do nothing; PoCL 3.1 miscompiles what follows a barrier after a return */
     u32 lane_f = ENCODE_LANES_F == 1u ? 0u : LANE / ENCODE_LANES_S, lane_s = LANE - lane_f * ENCODE_LANES_S;
     vf acc[COLS * ENCODE_VECTORS], weight[COLS], value[ENCODE_VECTORS];
     UNROLL for (u32 f = 0u; f < COLS * ENCODE_VECTORS; f++) acc[f] = splat(0.0f);
@@ -80,7 +80,7 @@ KERNEL(encode)
         }
     }
 
-    /* Each vector's marks. Samples behind the batch have none. */
+    /* Each vector's marks. Samples after the batch have none. */
     u32 mark[ENCODE_VECTORS * ENCODE_MARKS];
     UNROLL for (u32 v = 0u; v < ENCODE_VECTORS * ENCODE_MARKS; v++) mark[v] = 0u;
     UNROLL for (u32 f = 0u; f < COLS; f++) {

@@ -48,12 +48,12 @@ KERNEL(family)
             family_parent = parent;
             parent_act = 0.0f;
             if (parent != NONE) {
-                u32 first = tree[parent * TREE_WORDS + TREE_CHILD_FIRST], behind = first + tree[parent * TREE_WORDS + TREE_CHILD_COUNT];
+                u32 first = tree[parent * TREE_WORDS + TREE_CHILD_FIRST], after = first + tree[parent * TREE_WORDS + TREE_CHILD_COUNT];
                 u32 rank = tree[parent * TREE_WORDS + TREE_RANK];
                 family_first = family_end;
                 SEEK(family_first, end, first)
                 family_end = family_first;
-                SEEK(family_end, end, behind)
+                SEEK(family_end, end, after)
                 SEEK(up, up_end, rank)
                 if (up < up_end && samples[2u * up] == parent)
                     parent_act = bits_f32(samples[2u * up + 1u]);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The step's flags of every feature: perturbation draws (Philox4x32-10, Salmon et al., SC'11: key = seed, counter = (index in level, level,
- * t, 0)), deadness, and where the decoder row lies. One work-item a feature. */
+ * t, 0)), deadness, and the decoder row. One work-item a feature. */
 
 FUNCTION u32 philox_first(u32 key_lo, u32 key_hi, u32 index, u32 level, u32 step)
 {

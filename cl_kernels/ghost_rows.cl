@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Ghost gradients, second part: for each dead feature of a chunk and of some ranks, summed over the batch, its gradients of D and E as rows 2k and 2k + 1 of `rows`,
- * each stride + 16 floats; behind the row 16 times the same: D_i . (gradient of D), and the gradient of b. One work-group a feature. */
+ * each stride + 16 floats; after the row 16 times the same: D_i . (gradient of D), and the gradient of b. One work-group a feature. */
 KERNEL(ghost_rows)
     u32 place = p.chunk + GROUP;
     if (GROUP >= p.count || step_state[STATE_HALT] != 0u ||

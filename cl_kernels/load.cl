@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* x = scale (raw - mean): rows for the sparse kernels, panels of 32 samples (sample fastest) for encode where it asks for them, squared norms. One work-group a panel and
- * block of columns, so that no other writes to its lines; rows behind the batch and columns behind d are zero. */
+ * block of columns, so that no other writes to its lines; rows after the batch and columns after d are zero. */
 KERNEL(load)
     u32 blocks = LOAD_BLOCKS(p.stride), panel = GROUP / blocks, first = (GROUP - panel * blocks) * LOAD_COLUMNS;
     if (panel * 32u >= p.padded)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Merges a chunk of similarities (f32 [parents][padded], one column a child) into each child's best candidates: best u32 [children][candidates][2] =
- * bits of the similarity, parent; falling similarity, ties by lowest parent; NONE where there is none yet. Only parents behind the child's cursor
+ * bits of the similarity, parent; falling similarity, ties by lowest parent; NONE where there is none yet. Only parents after the child's cursor
  * (u32 [children][2], same order) count, so a list that ran out can be gone on with. Chunks come in ascending parents. A team a child, side by side:
  * alone, a work-item inserts every parent; several find the best, the next best and so on together, each among some parents. */
 #define BEHIND(value, parent) \

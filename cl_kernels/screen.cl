@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* encode for devices whose products of 16-bit numbers are faster than those of floats: x (by quantize) and the rows of E are rounded to such
  * numbers, exact sums of their products tell which pairs cannot be above the cut, and the others' dots of floats decide. The margin of that
- * (kernels/args.h) is a bound, so bits are those of encode; scratch has p of a feature's pairs one behind the other.
+ * (kernels/args.h) is a bound, so bits are those of encode; in scratch, p of a feature's pairs are adjacent.
  *
- * A work-item owns a tile of COLS features and all samples. The tile's rounded rows lie in `rounded`, [d / VW][COLS][VW / 2] words, in its cache. */
+ * A work-item owns a tile of COLS features and all samples. The tile's rounded rows are in `rounded`, [d / VW][COLS][VW / 2] words, in its cache. */
 #define PACKED_WORDS (VW / 2u)
 #define STORE_PACKED_PAIR(index, low, high) rounded[to + index] = pack_i16x2(value.low, value.high);
 
@@ -55,7 +55,7 @@ KERNEL(screen)
         f32 bias = bits_f32(feature_scalars[feature + SCALAR_BIAS]), cut = bits_f32(feature_scalars[feature + SCALAR_CUT]);
         u32 left = bits[words], listed = r * p.words * 32u;
         for (;;) {
-            /* The next samples that may be active; behind the last one the first stands in again. */
+            /* The next samples that may be active; after the last one the first fills up. */
             u32 count = 0u, member[PAIRS_PER_PASS];
             member[0] = 0u;
             EACH_PAIR(for (; left == 0u && panel + 1u < p.words; left = bits[words + panel]) panel++;

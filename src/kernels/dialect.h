@@ -271,8 +271,8 @@ FUNCTION u32 pack_i16x2(f32 low, f32 high)
         BARRIER();                                                                                           \
     }
 
-/* A work-item's COLS vectors of a row, from `column` on: c is each one's place in the row, k its number. Up to 16 of them are registers: a block
- * that `end` does not cut off has a loop of its own, without the question. More are memory that the first cache holds. */
+/* A work-item's COLS vectors of a row, from `column` on: c is each one's place in the row, k its number. Up to 16 of them are registers:
+ * full blocks use a loop without the bounds check. More are memory that the first cache holds. */
 #define EACH_REGISTER(column, end, statement)                                                                \
     {                                                                                                        \
         if ((column) + WG * COLS <= (end)) {                                                                 \
@@ -318,7 +318,8 @@ FUNCTION u32 pack_i16x2(f32 low, f32 high)
 #endif
 #endif
 
-/* sum = the work-item's part of the sum over c < width of a times b, two expressions in c; four chains, so that none waits for itself. */
+/* sum = the work-item's part of the sum over c < width of a times b, two expressions in c; four independent accumulators hide the FMA
+ * latency. */
 #define DOT(sum, width, a, b)                                                                                \
     {                                                                                                        \
         vf chain[4];                                                                                         \
@@ -328,11 +329,11 @@ FUNCTION u32 pack_i16x2(f32 low, f32 high)
         sum = (chain[0] + chain[1]) + (chain[2] + chain[3]);                                                 \
     }
 
-/* Of kernels whose work-items are teams: how large one is, and how many a work-group has; work-items behind the last are idle. */
+/* Of kernels whose work-items are teams: how large one is, and how many a work-group has; work-items after the last team are idle. */
 #define TEAM TEAM_SIZE(WG, COLS)
 #define TEAMS (WG / TEAM)
 
-/* Of kernels whose teams lie one behind the other, with `inside` and `member`. TEAM_SUM: a team's first member gets the sum of all members'
+/* Of kernels whose teams are adjacent, with `inside` and `member`. TEAM_SUM: a team's first member gets the sum of all members'
  * `total` (partial: LOCAL u32 [WG]). TALLY_TILE: to tally[at + b] of each of 32 samples, how many words of the team's `tile` have bit b. */
 #define TEAM_SUM(partial, total)                                                                                \
     if (TEAM > 1u) {                                                                                         \
@@ -359,7 +360,7 @@ FUNCTION u32 pack_i16x2(f32 low, f32 high)
             EACH_ELEMENT(FOLD_ELEMENT)                                                                       \
         }
 
-/* Pairs whose rows are on their way together: j is each one's number. */
+/* The loads of PAIRS_PER_PASS pairs are kept in flight; j indexes them. */
 #define PAIRS_PER_PASS 4u
 #define EACH_PAIR(statement)                                                                                 \
     UNROLL for (u32 j = 0u; j < PAIRS_PER_PASS; j++)                                                                  \
@@ -394,7 +395,7 @@ FUNCTION u32 pack_i16x2(f32 low, f32 high)
         name##3 [index] = value
 
 /* Of a kernel with `levels` and p.levels, p.block: the level of a block of features and its ranks begin .. end - 1. Blocks do not cross levels;
- * level = p.levels: there is no such block. Ask with == or !=: the loop's own condition is taken for false behind it by Mesa 22.3, in spite of the
+ * level = p.levels: there is no such block. Ask with == or !=: Mesa 22.3 takes the loop's own condition for false after it, in spite of the
  * break. */
 #define FIND_BLOCK(block, level, begin, end)                                                                 \
     for (u32 blocks_before = 0u; level < p.levels; level += 1u) {                                            \

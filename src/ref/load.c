@@ -15,7 +15,7 @@ static f32 half_to_f32(u32 half)
     return half & 0x8000 ? -size : size;
 }
 
-/* 16-bit elements lie two a word, the first in the low half. */
+/* 16-bit elements are two a word, the first in the low half. */
 static f32 element(const u32 *raw, size_t e, u32 format)
 {
     if (format == FORMAT_F32)

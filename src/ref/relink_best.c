@@ -6,7 +6,7 @@ static bool better(f32 value, const u32 *candidate)
     return candidate[1] == NONE || value > bits_f32(candidate[0]);
 }
 
-/* Inserts a parent into a child's list; parents come ascending, so behind those of the same similarity. */
+/* Inserts a parent into a child's list; parents come ascending, so after others of the same similarity. */
 static void insert(u32 *list, u32 candidates, f32 value, u32 parent)
 {
     u32 k = candidates - 1;

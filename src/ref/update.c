@@ -9,7 +9,7 @@ struct feature {
     const struct hsae_update_memory *m;
     u32 rank;
     struct ref_pairs sums;
-    const f32 *ghosts; /* its ghost gradients: a row for D, a row for E, each with a scalar 16 times behind it; NULL where it isn't dead */
+    const f32 *ghosts; /* its ghost gradients: a row for D, a row for E, each with a scalar 16 times after it; NULL where it isn't dead */
 };
 
 /* The constraint's part that is a combination of whole rows: own, children's and parent's, with batch-summed products of activations. */

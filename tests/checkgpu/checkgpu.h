@@ -2,7 +2,7 @@
 /* checkgpu: every kernel on every device against the reference device.
  *
  * A kernel's test (tests/kernels/NAME.c) says how to launch it on a world, a random training state on the host, and how far each float may
- * be off. The harness poisons what the kernel writes, puts guard words behind every buffer, runs both devices and compares whole buffers.
+ * be off. The harness poisons what the kernel writes, puts guard words after every buffer, runs both devices and compares whole buffers.
  */
 #ifndef HSAE_TESTS_CHECKGPU_H
 #define HSAE_TESTS_CHECKGPU_H

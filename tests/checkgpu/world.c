@@ -149,7 +149,7 @@ static void create_batch(struct world *w)
     }
 }
 
-/* Row of random numbers with norm 1; zero behind dim. */
+/* Row of random numbers with norm 1; zero after dim. */
 static void unit_row(struct world *w, struct check_words *ranges, u32 row)
 {
     double values[1024], squares = 0;
@@ -330,7 +330,7 @@ static void create_step_state(struct world *w)
     }
 }
 
-/* What the hierarchy update reads and writes: similarities with many ties, and cursors behind which some children go on. */
+/* What the hierarchy update reads and writes: similarities with many ties, and cursors after which some children go on. */
 static void create_relink_words(struct world *w)
 {
     size_t unit = 0, counts = 16;
