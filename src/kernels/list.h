@@ -6,7 +6,7 @@
  * group  what `hsae bench` counts it to
  * body   CPU_BODY: OpenCL CPU devices have a body of their own with one work-item a group, cl_kernels/NAME_cpu.cl */
 #ifndef HSAE_KERNEL_LIST_H
-#define HSAE_KERNEL_LIST_H \
+#define HSAE_KERNEL_LIST_H
 
 /* clang-format off */
 #define HSAE_KERNEL_LIST(KERNEL)                                                                                      \
