@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # Installs what is missing (Debian 12, root or sudo), builds, trains an HSAE on the demo activations, evaluates it on held-out tokens, and prints
-# the table and where the model lies. Options are handed to `hsae train`, e.g. --steps 1000 or --device ref.
+# the table and the path of the model. Options are passed on to `hsae train`, e.g. --steps 1000 or --device ref.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . tools/packages.sh

@@ -292,7 +292,7 @@ def spirv_valid():
 
 
 def spirv_needs():
-    """Half or 64-bit numbers, atomics on floats, subgroups: devices may lack what these capabilities say."""
+    """Capabilities that devices may lack: half or 64-bit numbers, atomics on floats, subgroups."""
     for path in SPIRV:
         text = subprocess.run(["spirv-dis", path], stdout=subprocess.PIPE, text=True, check=True).stdout
         for needed in re.findall(r"OpCapability (\w+)|OpExtension \"(\w+)\"", text):

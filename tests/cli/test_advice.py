@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Every command that is printed as advice works as it is printed: test_advice.py HSAE [TEST]..."""
+"""Every command that the program prints as advice works as printed: test_advice.py HSAE [TEST]..."""
 import json
 import os
 import re
@@ -27,7 +27,7 @@ class Advice(Case):
         self.environment["PATH"] = "%s%s%s" % (commands, os.pathsep, os.environ["PATH"])
 
     def interrupted(self, *arguments, out=None, variables=None):
-        """The command that an interrupted run prints. `out`: where its folder lies."""
+        """The command that an interrupted run prints. `out`: its folder."""
         command = [PROGRAM, "train", *map(str, arguments)]
         metrics = (out or self.out) / "metrics.jsonl"
         before = metrics.stat().st_size if metrics.exists() else 0
@@ -72,7 +72,7 @@ class Advice(Case):
                 self.paste(line, out=out)
 
     def test_stop_after(self):
-        """A stop that is yet to come stays; one that is reached goes."""
+        """The advice keeps a --stop-after that is still ahead, and drops one that is reached."""
         line = self.interrupted("--data", self.data, "--out", self.out, *LONG, "--stop-after", "900000")
         self.assertIn("--stop-after 900000", line)
         errors = self.paste(line)

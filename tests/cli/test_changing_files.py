@@ -67,7 +67,7 @@ class ChangingFiles(Case):
         self.assertTrue(real.read_text().rstrip().endswith("</html>"))
 
     def test_many_writers_of_one_output(self):
-        """Each leaves a whole file, the last one's stays, and nothing lies beside it."""
+        """Each writer leaves a whole file, the last one's stays, and no temporary file is left."""
         page, table = self.folder / "out" / "page.html", self.folder / "out" / "table.csv"
         page.parent.mkdir()
         hsae("report", self.out, "--out", page, "--quiet")

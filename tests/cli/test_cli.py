@@ -344,7 +344,7 @@ class Interrupted(Case):
         process.send_signal(signal.SIGHUP)
         metrics = self.out / "metrics.jsonl"
         size = metrics.stat().st_size
-        until(lambda: metrics.stat().st_size > size + 4096, process)  # it goes on
+        until(lambda: metrics.stat().st_size > size + 4096, process)  # the run continues
         process.send_signal(signal.SIGINT)
         self.assertEqual((process.communicate(timeout=PATIENCE)[0], process.returncode), ("", 130))
 

@@ -51,7 +51,7 @@ class Folder(Case):
         return errors
 
     def test_own_files_are_no_data(self):
-        """A run into the folder of its own data leaves the data what they are."""
+        """A run into the folder of its own data does not change the data."""
         write_safetensors(self.d / "acts.safetensors", "activations", random_rows())
         hsae("train", "--data", self.d, "--out", self.d, *TINY)
         hsae("encode", "--model", self.d / "model.safetensors", "--data", self.d, "--out", self.d / "features.safetensors", "--device", "ref")
@@ -100,7 +100,7 @@ class Folder(Case):
         for number in 1, 2, 4:
             self.put("a-0000%d-of-00004.safetensors" % number)
         self.refused("a-00003-of-00004.safetensors: is missing", "3 of the 4 files")
-        hsae("info", *sorted(self.d.iterdir()))  # named one by one they are what is wanted
+        hsae("info", *sorted(self.d.iterdir()))  # files that are named one by one are read
         self.put("a-00003-of-00004.safetensors")
         self.assertEqual(len(self.names()), 4)
         for number in range(3):

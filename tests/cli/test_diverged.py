@@ -48,7 +48,7 @@ class Diverged(Case):
         return errors, advice(errors)
 
     def check_folder(self):
-        """Whatever is there can be read."""
+        """Every file that is there can be read."""
         for name in self.files():
             hsae("info", self.out / name)
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Drivers with ways of their own: test_drivers.py HSAE FOLDER
+"""Drivers with peculiarities: test_drivers.py HSAE FOLDER
 
 FOLDER holds the proxies of the loaders (tests/faults/faults.h), which make them of those that are installed: one like MoltenVK, which is not listed
 without the flag for portability enumeration, cannot be opened without VK_KHR_portability_subset and fails where timestamps are asked for; it and Apple's
@@ -65,7 +65,7 @@ class Drivers(Case):
         self.check_training(OPENCL, "0 rusticl", "opencl:0")
 
     def check_small(self, proxy, device, limits):
-        """Tensors in four buffers, lists and work-groups as small as go: the same bytes. What is larger is refused, with what would fit."""
+        """Tensors in four buffers, the smallest lists and work-groups: the same bytes. What is larger is refused, with sizes that would fit."""
         found = self.devices(proxy, "0 small")[0][device]
         self.assertEqual({name: found[name] for name in limits}, limits)
         work = ["train", "--data", self.data, "--steps", "9", "--target-l0", "2", "--device", device, "--quiet"]

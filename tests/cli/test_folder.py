@@ -279,7 +279,7 @@ class OtherData(FolderCase):
         self.assertNotIn("other_data", "".join(part for part in self.record()[-1]))
 
     def test_back_to_the_first_data(self):
-        """What counts is what the checkpoint was trained on."""
+        """The data are compared with those of the checkpoint's training."""
         self.begin("--checkpoint-every", "5")
         self.resume("auto", "--other-data", "--keep", "9", data=self.paths[:2])
         self.resume(self.out / "checkpoint-10.safetensors", "--stop-after", "12", data=self.paths)

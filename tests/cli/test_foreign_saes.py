@@ -53,7 +53,7 @@ class Foreign(Exchange):
         self.assertIn("no config.json", errors)
 
     def test_which_folder(self):
-        """A folder of folders names what it holds; SAEs of other places in the model do not become levels of one."""
+        """A folder of folders gives its SAEs; SAEs of different places in the language model are refused."""
         for layer in 9, 12:
             for width, n in ("16k", 8), ("65k", 16):
                 self.scope_2("scope/resid_post/layer_%d_width_%s" % (layer, width), random_sae(n, seed=layer + n),

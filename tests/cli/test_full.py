@@ -44,7 +44,7 @@ class Full(Case):
         return done.returncode, done.stderr
 
     def assert_whole(self, folder):
-        """Everything that is there under its own name."""
+        """All files by their names."""
         for path in folder.rglob("*"):
             self.assertFalse(path.name.endswith(".tmp"), path)
             if path.suffix == ".safetensors":
@@ -58,7 +58,7 @@ class Full(Case):
         self.assertEqual(metrics(out), metrics(whole))
 
     def test_training_on_a_full_disk(self):
-        """Disks of any size: what is written last fails, what was there stays, and with more room the run goes on as if nothing had been."""
+        """Disks that fill up after any number of bytes: the last write fails, old files stay, and with more room the run ends with the same bytes."""
         whole = self.folder / "whole"
         ended = self.run_one(self.command(whole))
         self.assertEqual(ended[0], 0)
@@ -162,7 +162,7 @@ class Full(Case):
         return path.read_bytes() if path.is_file() else {file.relative_to(path): file.read_bytes() for file in path.rglob("*") if file.is_file()}
 
     def test_outputs_on_a_full_disk(self):
-        """What was there stays, or the new file is whole; nothing lies beside it; with more room the command ends as if nothing had been."""
+        """The old file stays or the new one is whole; no temporary file is left; with more room the command gives the same result."""
         for name, words in self.outputs():
             command, whole, failures = [PROGRAM, *words], self.folder / name, 0
             self.assertEqual(self.run_one([*command, whole])[0], 0)
@@ -192,7 +192,7 @@ class Full(Case):
 
 
 class Faults(Full):
-    """One call fails; the next run, which goes on, ends with the same bytes."""
+    """One call fails; the run that resumes ends with the same bytes."""
     test_training_on_a_full_disk = test_metrics_on_a_full_disk = test_model_on_a_full_disk = test_encoding_on_a_full_disk = None
     test_outputs_on_a_full_disk = None
 

@@ -21,7 +21,7 @@ KEYS = ["--levels", "8,16,32", "--batch", "16", "--target-l0", "2", "--similarit
 
 
 def metrics(folder):
-    """The lines without what is a matter of time."""
+    """The lines without figures that depend on time."""
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{key: value for key, value in line.items() if key not in TIMES} for line in lines]
 

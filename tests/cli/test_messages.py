@@ -17,7 +17,7 @@ COPY = "take another copy or an older checkpoint"
 
 
 def write_raw(path, header, data=b"", length=None):
-    """A safetensors file, its header as it is."""
+    """A safetensors file with this header, unchecked."""
     text = header if isinstance(header, bytes) else json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text) if length is None else length) + text + data)
 
@@ -262,7 +262,7 @@ class RunFolder(Case):
         self.assertEqual(self.checkpoints(), [5, 10])
 
     def test_broken_data(self):
-        """A run that breaks off says with which command it goes on; the quotes are those of a shell."""
+        """A run that breaks off prints the command that resumes it, quoted for a shell."""
         data = self.folder / "it's data.safetensors"
         self.data.rename(data)
         whole = data.read_bytes()

@@ -111,7 +111,7 @@ class Report(Case):
         return [json.loads(line) for line in (self.out / "metrics.jsonl").read_text().splitlines()]
 
     def check_curve(self, points, expected):
-        """Within a tenth of a pixel, or what a tick is rounded to."""
+        """Equal within a tenth of a pixel, or within the rounding of a tick."""
         points = sorted(set(points))
         self.assertEqual(len(points), len(expected), (points, expected))
         span = max(value for _, value in expected) - min(value for _, value in expected)
@@ -219,7 +219,7 @@ class Report(Case):
         self.check_curves()
         self.assertIn("Steps 1 to 5", self.words)
         self.assertIn("Steps 6 to 20", self.words)
-        hsae(*again, "auto", "--other-data")  # nothing left to do: what is known of the model stays
+        hsae(*again, "auto", "--other-data")  # all steps are done: the evaluation of the model stays
         self.assertTrue((self.out / "evaluation.json").exists())
 
     def test_interrupted(self):
@@ -238,7 +238,7 @@ class Report(Case):
 
     def test_failed(self):
         rows = random_rows() * 900
-        rows[70000] = [math.nan] * DIM  # past those that set the scale
+        rows[70000] = [math.nan] * DIM  # after the rows of calibration
         write_safetensors(self.data, "activations", rows)
         self.train("--order", "sequential", "--batch", "4096", "--log-every", "1", status=1)
         self.page()

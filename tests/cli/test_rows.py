@@ -173,7 +173,7 @@ class Rows(Case):
         self.assertEqual((evaluation["left_out"], evaluation["tokens"]), (1, 149))
 
     def test_one_absurd_row(self):
-        """A mask's fill value, met in training only, is not what a run ends in."""
+        """A mask's fill value that occurs only in training does not make the run diverge."""
         rows = random_rows(2000)
         rows[1500] = [-3.3895e38] * DIM
         write_safetensors(self.data, "activations", rows)
@@ -246,7 +246,7 @@ class Rows(Case):
         self.assertEqual((encoded["left_out"], encoded["tokens"]), (6, 300))
 
     def test_bad_row_of_a_session(self):
-        """A model that was trained without the rule meets such a row: an error that says what to do, and that works."""
+        """A model that was trained without the rule meets such a row: an error whose advice works."""
         self.run_train()
         self.bad_data([33])
         features = ["--model", self.model(), "--data", self.data, "--device", "ref"]

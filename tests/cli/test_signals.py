@@ -126,7 +126,7 @@ class Streams(Case):
 
 
 class Names(Case):
-    """Paths are bytes; in JSON what is no UTF-8 becomes U+FFFD."""
+    """Paths are bytes; in JSON, bytes that are not UTF-8 become U+FFFD."""
 
     def test_json(self):
         strange = os.fsencode(str(self.folder)) + b"/f\xff\xc3("

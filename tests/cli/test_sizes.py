@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Sizes beyond what can be: refused at once, with the same words by `train` and by `train --dry-run`.
+"""Impossible sizes are refused at once, with the same words by `train` and by `train --dry-run`.
 
     test_sizes.py HSAE [TEST]...
 """
