@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Data sets: activation vectors in files, read by row. A data set is any number of files of one width, whose rows are numbered through from
- * 0; it may be larger than memory. The trainer (trainer.h), the evaluation (model.h) and the explorer (explore.h) read it. */
+/* Data sets: activation vectors in files or in memory, read by row. A data set is any number of files of one width, whose rows are numbered
+ * through from 0; it may be larger than memory. The trainer (trainer.h), the evaluation (model.h) and the explorer (explore.h) read it. */
 #ifndef HSAE_DATA_H
 #define HSAE_DATA_H
 
@@ -43,6 +43,11 @@ typedef struct hsae_dataset hsae_dataset;
 /* Opens the files and reads their headers. Formats and dtypes may differ from file to file, widths may not. ERROR_FILE; ERROR_FORMAT;
  * ERROR_DATA: there are no rows, or widths differ. */
 HSAE_API hsae_status hsae_dataset_open(hsae_context *context, const hsae_dataset_params *params, hsae_dataset **out);
+/* Rows in the caller's memory, [count, dim] of `dtype` without gaps, as a data set; its one file is "rows in memory". They are not copied:
+ * they stay where they are and as they are until all that was made of the data set is gone, slices and the trainer of its last run
+ * included. ERROR_ARGUMENT: no rows, or no width. */
+HSAE_API hsae_status hsae_dataset_from_memory(hsae_context *context, const void *rows, hsae_dtype dtype, uint64_t count, uint32_t dim,
+                                              hsae_dataset **out);
 /* Rows first .. first + count - 1 of `dataset` as a data set of its own, count >= 1. `dataset` may be closed before it. */
 HSAE_API hsae_status hsae_dataset_slice(hsae_dataset *dataset, uint64_t first, uint64_t count, hsae_dataset **out);
 /* Sets *dataset to NULL; takes NULL. */
@@ -60,7 +65,7 @@ typedef struct hsae_data_part {
 
 typedef struct hsae_data_file {
     const char *path;
-    const char *format; /* "safetensors", "npy", "arrow", "raw" */
+    const char *format; /* "safetensors", "npy", "arrow", "raw", "memory" */
     const char *tensor; /* the part that is read; NULL: the format has no names */
     hsae_dtype dtype;
     uint32_t dim;

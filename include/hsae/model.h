@@ -38,6 +38,11 @@ typedef struct hsae_level {
 
 /* Loads model.safetensors or a checkpoint; free with hsae_model_free. ERROR_FILE, ERROR_FORMAT, ERROR_MEMORY. */
 HSAE_API hsae_status hsae_model_load(hsae_context *context, const char *path, hsae_model **out);
+/* A model from arrays, which are copied: those of each level (`parent` NULL: no feature has one), config->level_count of them, and the
+ * input normalisation. The levels' `features` stand for config->levels. ERROR_CONFIG, ERROR_ARGUMENT: an array is missing; ERROR_DATA: a
+ * value is not one that hsae_model_load takes. */
+HSAE_API hsae_status hsae_model_create(hsae_context *context, const hsae_config *config, uint32_t dim, const float *mean, float scale,
+                                       const hsae_level *levels, hsae_model **out);
 /* Writes a file that appears whole: it is written beside `path`, synced and renamed. ERROR_DIVERGED: hsae_model_load would refuse a value
  * (not finite, or a threshold that is not above 0); nothing is written. ERROR_FILE: the old file is as it was. */
 HSAE_API hsae_status hsae_model_save(hsae_context *context, const hsae_model *model, const char *path);

@@ -2,7 +2,7 @@
 /* Training: a trainer holds a model and its optimiser on a device, and takes steps.
  *
  *     hsae_trainer_create
- *         -> hsae_trainer_run, from a data set, or hsae_trainer_step per batch, from your own memory
+ *         -> hsae_trainer_run, from a data set, or hsae_trainer_step or _step_rows, from your own memory
  *         -> hsae_trainer_save_model, hsae_trainer_save_checkpoint, hsae_trainer_model
  *
  * The same library, device, driver, tuning (tune.h), seed and data give the same bits. A run that was stopped and resumed equals one that
@@ -139,12 +139,24 @@ HSAE_API hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset 
  * step: this one if `metrics` are asked for, else one of the next few, or a save. */
 HSAE_API hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step_metrics *metrics);
 
+/* The caller's rows, raw [count, d] of `dtype`, in any number: they are gathered into batches, across calls, and each full batch is a step
+ * as hsae_trainer_step does it. Rows of 16 bits go to the device as they are. The same rows in the same order give the same bits, whatever
+ * the calls they come in, and the bits of hsae_trainer_run in sequential order where they are those of its data set.
+ *
+ * *used (may be NULL): rows that were taken, all of them except after the last of config.steps. `metrics` (may be NULL) are those of the
+ * last step of this call; metrics->step is 0 where the rows fill no batch. Rows that wait for their batch are not part of a checkpoint, and
+ * are dropped when a call fails. ERROR_ARGUMENT: rows of another dtype wait; all steps are done. Else as hsae_trainer_step. */
+HSAE_API hsae_status hsae_trainer_step_rows(hsae_trainer *trainer, const void *raw, hsae_dtype dtype, uint64_t count, uint64_t *used,
+                                            hsae_step_metrics *metrics);
+/* Rows that wait, fewer than a batch. */
+HSAE_API uint32_t hsae_trainer_gathered(const hsae_trainer *trainer);
+
 /* Steps done, resumed ones included; width d. */
 HSAE_API uint64_t hsae_trainer_step_count(const hsae_trainer *trainer);
 HSAE_API uint32_t hsae_trainer_dim(const hsae_trainer *trainer);
 /* Rows of training up to the last step. Rows of hsae_trainer_run count when they are drawn for the first time, so in the first epoch;
- * `rows` is at most the rows of the last run's data set. Rows of hsae_trainer_step count each time, and `first` is numbered over all its
- * batches. Checkpoints keep all counts but `rows`. */
+ * `rows` is at most the rows of the last run's data set. Rows of hsae_trainer_step and _step_rows count each time, and `first` is numbered
+ * over all its batches. Checkpoints keep all counts but `rows`. */
 HSAE_API hsae_left_out hsae_trainer_left_out(const hsae_trainer *trainer);
 /* Whether the last hsae_trainer_run ended with ERROR_DATA because of a row that is not finite, which skip_bad_rows would leave out. */
 HSAE_API bool hsae_trainer_met_bad_row(const hsae_trainer *trainer);

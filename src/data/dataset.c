@@ -34,30 +34,55 @@ static void store_release(struct store *store)
     free(store);
 }
 
-hsae_status hsae_dataset_open(hsae_context *context, const hsae_dataset_params *params, hsae_dataset **out)
+/* A data set without rows; NULL: out of memory. */
+static hsae_dataset *new_dataset(const hsae_context *context)
 {
-    HSAE_REQUIRE(context, context, params, out);
-    hsae_status status = HSAE_OK;
-    *out = NULL;
-    if (!params->paths || params->path_count == 0)
-        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_dataset_open: no paths are given");
     hsae_dataset *dataset = calloc(1, sizeof *dataset);
     struct store *store = calloc(1, sizeof *store);
     if (!dataset || !store) {
+        free(dataset);
         free(store);
-        status = hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", params->paths[0]);
-        goto error;
+        return NULL;
     }
     dataset->store = store;
     store->context = context;
     atomic_init(&store->users, 1);
-    status = hsae_shards_open(context, params, &store->shards, &dataset->rows);
+    return dataset;
+}
+
+hsae_status hsae_dataset_open(hsae_context *context, const hsae_dataset_params *params, hsae_dataset **out)
+{
+    HSAE_REQUIRE(context, context, params, out);
+    *out = NULL;
+    if (!params->paths || params->path_count == 0)
+        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_dataset_open: no paths are given");
+    hsae_dataset *dataset = new_dataset(context);
+    if (!dataset)
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", params->paths[0]);
+    hsae_status status = hsae_shards_open(context, params, &dataset->store->shards, &dataset->rows);
     if (status)
-        goto error;
+        hsae_dataset_close(&dataset);
     *out = dataset;
-    return HSAE_OK;
-error:
-    hsae_dataset_close(&dataset);
+    return status;
+}
+
+hsae_status hsae_dataset_from_memory(hsae_context *context, const void *rows, hsae_dtype dtype, uint64_t count, uint32_t dim,
+                                     hsae_dataset **out)
+{
+    HSAE_REQUIRE(context, context, rows, out);
+    *out = NULL;
+    if (dtype != HSAE_DTYPE_F32 && dtype != HSAE_DTYPE_F16 && dtype != HSAE_DTYPE_BF16)
+        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_dataset_from_memory: dtype %d is none of hsae_dtype", (int)dtype);
+    if (count == 0 || dim == 0 || count > SIZE_MAX / 4 / dim)
+        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_dataset_from_memory: %" PRIu64 " rows of width %" PRIu32, count, dim);
+    hsae_dataset *dataset = new_dataset(context);
+    if (!dataset)
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "rows in memory: out of memory for their data set");
+    dataset->rows = count;
+    hsae_status status = hsae_shards_from_memory(context, rows, dtype, count, dim, &dataset->store->shards);
+    if (status)
+        hsae_dataset_close(&dataset);
+    *out = dataset;
     return status;
 }
 
@@ -231,6 +256,10 @@ size_t hsae_dataset_fetch(const hsae_dataset *dataset, const uint64_t *rows, siz
         const struct shard *shard = find_shard(shards, dataset->first + rows[i]);
         uint64_t size = row_size(shards, shard), offset = shard->offset + (dataset->first + rows[i] - shard->first) * size;
         length = size == stride ? run_length(dataset, shard, rows + i, count - i) : 1;
+        if (shard->memory) {
+            memcpy(raw + i * stride, shard->memory + offset, length * size);
+            continue;
+        }
         size_t done = hsae_read_at(shard->descriptor, offset, length * size, raw + i * stride, error);
         if (done < length * size)
             return i + done / size;
@@ -323,6 +352,8 @@ static void announce_next(const hsae_dataset *dataset, const uint64_t *rows, siz
         return;
     uint64_t row = dataset->first + rows[count - 1] + 1;
     const struct shard *shard = find_shard(shards, row);
+    if (shard->memory)
+        return;
     uint64_t size = row_size(shards, shard), begin = shard->offset + (row - shard->first) * size;
     uint64_t left = shard->rows - (row - shard->first), end = begin + (left < count ? left : count) * size;
     for (uint64_t at = begin; at < end; at += ANNOUNCED_BYTES)

@@ -24,8 +24,9 @@ struct source {
 
 /* Rows that are contiguous in one file. */
 struct shard {
-    const char *path;     /* the source's */
-    int descriptor;       /* of the file that holds the rows */
+    const char *path; /* the source's */
+    int descriptor;   /* of the file that holds the rows; -1: they are in memory */
+    const unsigned char *memory;
     uint64_t offset;      /* of the first row; 0 where there is none */
     uint64_t first, rows; /* first: within the data set */
     hsae_dtype dtype;
@@ -43,6 +44,9 @@ struct shards {
 
 /* What hsae_dataset_open says; `rows`: of all. Close it unless it fails. */
 hsae_status hsae_shards_open(const hsae_context *context, const hsae_dataset_params *params, struct shards *shards, uint64_t *rows);
+/* One shard of rows that are in the caller's memory, which is not copied. */
+hsae_status hsae_shards_from_memory(const hsae_context *context, const void *rows, hsae_dtype dtype, uint64_t count, uint32_t dim,
+                                    struct shards *shards);
 void hsae_shards_close(struct shards *shards);
 
 #endif

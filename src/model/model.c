@@ -122,6 +122,55 @@ hsae_status hsae_model_load(hsae_context *context, const char *path, hsae_model 
     return status;
 }
 
+static hsae_status refuse_array(void *user, uint32_t level, const char *what)
+{
+    (void)level;
+    return hsae_fail(user, HSAE_ERROR_DATA, "hsae_model_create: %s", what);
+}
+
+static void copy_level(struct level_tensors *to, const hsae_level *from, uint32_t dim)
+{
+    size_t n = to->features, matrix = n * dim * sizeof(float);
+    memcpy(to->encoder_weight, from->encoder_weight, matrix);
+    memcpy(to->encoder_bias, from->encoder_bias, n * sizeof(float));
+    memcpy(to->threshold, from->threshold, n * sizeof(float));
+    memcpy(to->decoder_weight, from->decoder_weight, matrix);
+    memcpy(to->decoder_bias, from->decoder_bias, dim * sizeof(float));
+    for (size_t i = 0; i < n && to->parent; i++)
+        to->parent[i] = from->parent ? from->parent[i] : -1;
+}
+
+hsae_status hsae_model_create(hsae_context *context, const hsae_config *config, uint32_t dim, const float *mean, float scale,
+                              const hsae_level *levels, hsae_model **out)
+{
+    HSAE_REQUIRE(context, context, config, mean, levels, out);
+    struct slot slots[HSAE_MODEL_SLOTS];
+    const struct matrix_rows refusing = {.user = context, .refuse = refuse_array};
+    hsae_config own = *config;
+    *out = NULL;
+    if (dim == 0)
+        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_model_create: the width is 0");
+    for (uint32_t l = 0; l < own.level_count && l < HSAE_MAX_LEVELS; l++) {
+        const hsae_level *level = &levels[l];
+        if (!level->encoder_weight || !level->encoder_bias || !level->threshold || !level->decoder_weight || !level->decoder_bias)
+            return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_model_create: level %" PRIu32 " lacks an array", l);
+        own.levels[l] = level->features;
+    }
+    hsae_status status = hsae_config_check(context, &own, "hsae_model_create");
+    if (!status)
+        status = hsae_model_alloc(context, &own, dim, out);
+    if (status)
+        return status;
+    memcpy((*out)->mean, mean, dim * sizeof *mean);
+    (*out)->scale = scale;
+    for (uint32_t l = 0; l < own.level_count; l++)
+        copy_level(&(*out)->levels[l], &levels[l], dim);
+    status = hsae_slots_verify(context, "hsae_model_create", slots, hsae_model_slots(*out, slots), &refusing);
+    if (status)
+        hsae_model_free(out);
+    return status;
+}
+
 hsae_status hsae_model_save_rows(hsae_context *context, const hsae_model *model, const struct matrix_rows *rows, const char *path)
 {
     struct slot slots[HSAE_MODEL_SLOTS];

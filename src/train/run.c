@@ -145,8 +145,7 @@ hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight)
     return status ? status : hsae_hierarchy_update(trainer);
 }
 
-/* Figures of the last settled step. */
-static void fill_metrics(hsae_trainer *trainer, hsae_step_metrics *metrics)
+void hsae_step_figures(hsae_trainer *trainer, hsae_step_metrics *metrics)
 {
     const struct stack *stack = &trainer->stack;
     double time = hsae_os_seconds(), variance = bits_f32(trainer->status[REPORT_VARIANCE]);
@@ -174,71 +173,6 @@ static void fill_metrics(hsae_trainer *trainer, hsae_step_metrics *metrics)
     trainer->reading.waited = 0;
     trainer->metrics_time = time;
     trainer->metrics_step = trainer->step;
-}
-
-static uint64_t batch_bytes(const struct stack *stack)
-{
-    return (uint64_t)stack->rows * stack->dim * sizeof(float);
-}
-
-/* Counts the rows of the caller's batch. Where some are left out, *replaced is a copy in which other rows stand for them, to be freed; else
- * NULL. */
-static hsae_status replace_rows(const hsae_trainer *trainer, const float *raw, float **replaced, hsae_left_out *left_out)
-{
-    const struct stack *stack = &trainer->stack;
-    const struct row_rule rule = hsae_row_rule(&trainer->config);
-    uint32_t rows = stack->rows;
-    enum row_verdict *verdicts = malloc(rows * sizeof *verdicts);
-    hsae_status status = HSAE_OK;
-    *replaced = NULL;
-    if (!verdicts)
-        return hsae_fail_memory(trainer->context, rows * sizeof *verdicts, NULL, "the verdicts on %" PRIu32 " rows", rows);
-    bool some = hsae_rows_judge(&rule, raw, rows, stack->dim, verdicts) > 0;
-    for (uint32_t r = 0; r < rows && !status; r++) {
-        hsae_left_out_add(left_out, verdicts[r], trainer->step * rows + r);
-        if (verdicts[r] == ROW_BAD)
-            status = hsae_fail(trainer->context, HSAE_ERROR_DATA, "row %" PRIu32 " of the batch has a value that is not finite", r);
-    }
-    if (!status && some && !(*replaced = malloc(batch_bytes(stack))))
-        status = hsae_fail_memory(trainer->context, batch_bytes(stack), "a smaller batch", "a batch of %" PRIu32 " rows", rows);
-    if (!status && some)
-        memcpy(*replaced, raw, batch_bytes(stack));
-    if (!status && some && !hsae_rows_replace(*replaced, rows, stack->dim, verdicts))
-        status = hsae_fail(trainer->context, HSAE_ERROR_DATA,
-                           "all %" PRIu32 " rows of the batch are left out: their norms are above norm_limit, %g, or they are not finite",
-                           rows, rule.norm_limit);
-    free(verdicts);
-    return status;
-}
-
-hsae_status hsae_trainer_step(hsae_trainer *trainer, const float *raw, hsae_step_metrics *metrics)
-{
-    HSAE_REQUIRE(trainer ? trainer->context : NULL, trainer, raw);
-    const struct stack *stack = &trainer->stack;
-    struct flight *flight = NULL;
-    float *replaced = NULL;
-    hsae_left_out left_out = trainer->left_out;
-    if (trainer->step >= trainer->config.steps)
-        return hsae_fail(trainer->context, HSAE_ERROR_ARGUMENT, "all %" PRIu64 " steps are done", trainer->config.steps);
-    hsae_status status = replace_rows(trainer, raw, &replaced, &left_out);
-    if (!status)
-        status = hsae_step_feed(trainer, HSAE_DTYPE_F32);
-    if (!status)
-        status = hsae_flight_next(trainer, &flight);
-    hsae_dataset_close(&trainer->data);
-    if (!status)
-        status = hsae_buffer_write(flight->raw, 0, batch_bytes(stack), replaced ? replaced : raw);
-    free(replaced);
-    if (!status)
-        status = hsae_flight_launch(trainer, flight);
-    if (!status)
-        trainer->left_out = left_out;
-    if (!status && metrics) {
-        status = hsae_step_settle(trainer, 0);
-        if (!status)
-            fill_metrics(trainer, metrics);
-    }
-    return status;
 }
 
 /* Where a run is in the stream of samples. */
@@ -283,7 +217,7 @@ static hsae_status report(hsae_trainer *trainer, const hsae_run_params *params, 
         status = hsae_table_check(trainer, trainer->step);
     if (!status && metrics) {
         hsae_step_metrics figures;
-        fill_metrics(trainer, &figures);
+        hsae_step_figures(trainer, &figures);
         *go_on &= params->metrics(params->user, &figures);
     }
     if (!status && checkpoint)

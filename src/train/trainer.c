@@ -77,6 +77,7 @@ void hsae_trainer_destroy(hsae_trainer **trainer_pointer)
         free(trainer->parents[l]);
     free(trainer->mean);
     free(trainer->looks);
+    free(trainer->gathered.rows);
     free(trainer);
     *trainer_pointer = NULL;
 }

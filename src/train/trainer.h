@@ -61,7 +61,12 @@ struct hsae_trainer {
     u32 status[REPORT_WORDS];   /* of the last step that was waited for */
     bool unchecked;             /* figures that are not finite end nothing: for those who compare devices, wrong ones among them */
     hsae_divergence divergence; /* .step 0: none; else nothing more is computed or saved */
-    hsae_dataset *data;         /* what hsae_trainer_run reads from or read last; NULL: steps come from the caller's memory */
+    struct {
+        unsigned char *rows; /* [batch] of `dtype`; NULL: none ever waited */
+        uint32_t count;
+        hsae_dtype dtype;
+    } gathered;         /* rows of hsae_trainer_step_rows that wait for their batch */
+    hsae_dataset *data; /* what hsae_trainer_run reads from or read last; NULL: steps come from the caller's memory */
     struct {
         uint64_t step;
         double loss;
@@ -113,6 +118,9 @@ uint64_t hsae_trainer_ring(const struct hsae_device *device);
 hsae_status hsae_flight_next(hsae_trainer *trainer, struct flight **out);
 /* Submits the next step on the batch that the flight holds, and updates the tree where one is due after it. */
 hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight);
+
+/* run.c: figures of the last settled step. */
+void hsae_step_figures(hsae_trainer *trainer, hsae_step_metrics *metrics);
 
 /* check_step.c: whether the next step is to be checked: the first one, and the first with a tree, with ghost gradients, or in larger
  * pieces. */
