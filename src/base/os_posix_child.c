@@ -29,7 +29,7 @@ enum { INPUT, OUTPUT, ERRORS, PIPES };
 /* A process of little CPU time between two looks stands still: a thread that wakes up now and then is no progress. */
 #define PROGRESS_SECONDS 1e-3
 /* Time that counts of one look: a parent that was stopped, or got no processor itself, has lost no patience. */
-#define MOST_SECONDS 0.1
+#define MAX_SECONDS 0.1
 
 struct run {
     struct hsae_os_child *child;
@@ -232,7 +232,7 @@ static enum hsae_os_ending watch(struct run *run)
             end_by_force(run->process);
             return HSAE_OS_STOPPED;
         }
-        double now = hsae_os_seconds(), counts = now - last < MOST_SECONDS ? now - last : MOST_SECONDS;
+        double now = hsae_os_seconds(), counts = now - last < MAX_SECONDS ? now - last : MAX_SECONDS;
         double processor = processor_seconds(run->process);
         last = now;
         all += counts;

@@ -15,7 +15,7 @@ enum { PIPE_INPUT, PIPE_OUTPUT, PIPE_ERRORS, PIPES };
 enum { COMMAND = 8192 }; /* characters of a command line */
 /* As in os_posix_child.c. */
 #define PROGRESS_SECONDS 1e-3
-#define MOST_SECONDS     0.1
+#define MAX_SECONDS      0.1
 
 struct run {
     struct hsae_os_child *child;
@@ -181,7 +181,7 @@ static enum hsae_os_ending watch(struct run *run)
         }
         if (child->stop && child->stop(child->user))
             return HSAE_OS_STOPPED;
-        double now = hsae_os_seconds(), counts = now - last < MOST_SECONDS ? now - last : MOST_SECONDS;
+        double now = hsae_os_seconds(), counts = now - last < MAX_SECONDS ? now - last : MAX_SECONDS;
         double processor = processor_seconds(run->process.hProcess);
         last = now;
         all += counts;

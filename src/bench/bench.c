@@ -14,7 +14,7 @@
 
 _Static_assert(HSAE_KERNEL_COUNT < HSAE_BENCH_KERNELS, "a result has too few places for kernels");
 
-enum { ROUNDS = 5, WARM_STEPS = 2 * HSAE_IN_FLIGHT + 2, MOST_STEPS = 10000 };
+enum { ROUNDS = 5, WARM_STEPS = 2 * HSAE_IN_FLIGHT + 2, MAX_STEPS = 10000 };
 static const uint64_t FOREVER = 1000000000; /* steps of the run whose first ones are timed */
 
 static int compare_doubles(const void *a, const void *b)
@@ -518,11 +518,11 @@ hsae_status hsae_bench_run(hsae_device *device, const hsae_bench_params *params,
     HSAE_REQUIRE(device ? device->context : NULL, device, params, out);
     struct bench bench = {.device = device, .context = device->context, .params = params, .out = out};
     *out = (hsae_bench_result){0};
-    if (!params->steps || params->steps > MOST_STEPS || !params->dim)
+    if (!params->steps || params->steps > MAX_STEPS || !params->dim)
         return hsae_fail(device->context, HSAE_ERROR_ARGUMENT,
                          "a benchmark of %" PRIu32 " steps a block at width %" PRIu32
                          ": from 1 to %d steps and a width above 0 are allowed",
-                         params->steps, params->dim, MOST_STEPS);
+                         params->steps, params->dim, MAX_STEPS);
     device->peak_bytes = device->allocated_bytes + device->staging_bytes;
     hsae_status status = run(&bench);
     hsae_bench_release(&bench);

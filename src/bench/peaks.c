@@ -7,7 +7,7 @@
 #include <string.h>
 
 /* Floats whose chains keep a device busy, and the time at which a launch is long enough to be timed. */
-enum { CPU_CHAINS = 1 << 18, GPU_CHAINS = 1 << 22, LEAST_REPEATS = 64, MOST_REPEATS = 1 << 16 };
+enum { CPU_CHAINS = 1 << 18, GPU_CHAINS = 1 << 22, MIN_REPEATS = 64, MAX_REPEATS = 1 << 16 };
 static const double LONG_ENOUGH = 5e6; /* ns; a dispatch stays far below what drivers allow */
 enum { FMA_RUNS = 4, COPY_RUNS = 12 };
 
@@ -58,9 +58,9 @@ hsae_status hsae_bench_fma(hsae_device *device, double *flops)
     hsae_status status = create_two(device, args.count * sizeof(f32), buffers);
     struct hsae_launch launch = {.kernel = HSAE_KERNEL_peak_fma, .args = &args};
     HSAE_BIND(&launch, peak_fma, .from = buffers[0], .to = buffers[1]);
-    for (args.repeats = LEAST_REPEATS; !status; args.repeats *= 2) {
+    for (args.repeats = MIN_REPEATS; !status; args.repeats *= 2) {
         status = time_launch(device, launch, args.count, 1, &ns);
-        if (ns >= LONG_ENOUGH || args.repeats == MOST_REPEATS)
+        if (ns >= LONG_ENOUGH || args.repeats == MAX_REPEATS)
             break;
     }
     if (!status)

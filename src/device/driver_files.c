@@ -62,10 +62,10 @@ void hsae_driver_library(hsae_backend backend, const char *path, const char *tex
 
 static void read_file(hsae_backend backend, struct hsae_driver_file *file)
 {
-    enum { MOST_BYTES = 1 << 16 };
+    enum { MAX_BYTES = 1 << 16 };
     FILE *stream = hsae_os_kind(file->path) == HSAE_OS_FILE ? hsae_os_fopen(file->path, "rb") : NULL;
-    char *text = stream ? malloc(MOST_BYTES + 1) : NULL;
-    size_t size = text ? fread(text, 1, MOST_BYTES, stream) : 0;
+    char *text = stream ? malloc(MAX_BYTES + 1) : NULL;
+    size_t size = text ? fread(text, 1, MAX_BYTES, stream) : 0;
     if (text) {
         text[size] = 0;
         hsae_driver_library(backend, file->path, text, size, file->library, sizeof file->library);

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MOST_PASSED = 32 };
-static char passed[MOST_PASSED][32];
+enum { MAX_PASSED = 32 };
+static char passed[MAX_PASSED][32];
 static size_t passed_count;
 static pthread_mutex_t passed_lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -24,7 +24,7 @@ bool hsae_trial_passed(const char *id)
 void hsae_trial_note_passed(const char *id)
 {
     pthread_mutex_lock(&passed_lock);
-    if (passed_count < MOST_PASSED)
+    if (passed_count < MAX_PASSED)
         snprintf(passed[passed_count++], sizeof passed[0], "%s", id);
     pthread_mutex_unlock(&passed_lock);
 }

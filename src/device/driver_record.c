@@ -167,7 +167,7 @@ double hsae_patience(const hsae_context *context)
     return seconds > 0 ? seconds : INFINITY;
 }
 
-enum { MOST_WORDS = 16 };
+enum { MAX_WORDS = 16 };
 
 /* Its last line: drivers may print, too. */
 static json_t *read_answer(const char *output)
@@ -189,12 +189,12 @@ static json_t *read_answer(const char *output)
 hsae_status hsae_trial_run(hsae_context *context, const char *const *words, double still_seconds, double most_seconds, json_t **answer,
                            char *how, size_t how_size)
 {
-    const char *all[MOST_WORDS + HSAE_SETTING_COUNT + 3] = {context->program, "__probe"};
+    const char *all[MAX_WORDS + HSAE_SETTING_COUNT + 3] = {context->program, "__probe"};
     struct setting_word *settings = calloc(HSAE_SETTING_COUNT, sizeof *settings);
     size_t count = 2;
     if (!settings)
         return hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for a trial of a driver");
-    for (size_t i = 0; words[i] && i < MOST_WORDS; i++)
+    for (size_t i = 0; words[i] && i < MAX_WORDS; i++)
         all[count++] = words[i];
     for (int i = 0; i < HSAE_SETTING_COUNT; i++) {
         setting_word(context, (hsae_setting)i, &settings[i]);

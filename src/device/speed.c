@@ -47,7 +47,7 @@ void hsae_speed_load(struct hsae_device *device)
 /* A shorter launch spends its time on starting: it tells only how slow the kernel is at most. */
 static const double SHORTEST = 1e-4;
 /* In one lesson (speed.h). */
-static const double MOST_FALL = 2, MOST_RISE = 8;
+static const double MAX_FALL = 2, MAX_RISE = 8;
 /* Times as fast, or as slow, that are worth a word. */
 static const double NEWS = 1.25;
 
@@ -107,9 +107,9 @@ static void learn(const struct hsae_device *device, struct hsae_speed *speed, co
     if (found->speed > 0 && (!speed->measured || found->speed >= speed->work || late))
         *speed = (struct hsae_speed){found->speed, 1};
     else if (found->speed > 0)
-        speed->work = fmax(found->speed, speed->work / MOST_FALL);
+        speed->work = fmax(found->speed, speed->work / MAX_FALL);
     else if (speed->measured)
-        speed->work = fmin(fmax(speed->work, found->at_least), MOST_RISE * speed->work);
+        speed->work = fmin(fmax(speed->work, found->at_least), MAX_RISE * speed->work);
     else
         speed->work = fmax(speed->work, found->at_least);
 }

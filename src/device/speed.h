@@ -19,7 +19,7 @@
 /* Takes the speeds that were measured in earlier runs with this device, driver and shapes. */
 void hsae_speed_load(struct hsae_device *device);
 /* Timed sequences in a row, as long as a kernel proves faster: each makes launches up to many times as long, so that it ends soon. */
-enum { HSAE_MOST_LESSONS = 4 };
+enum { HSAE_MAX_LESSONS = 4 };
 /* What a timed sequence has taught: of the kernels whose time matters, whether one is faster by a quarter, or else slower, than was known.
  */
 enum hsae_news { HSAE_NEWS_NONE, HSAE_NEWS_FASTER, HSAE_NEWS_SLOWER };

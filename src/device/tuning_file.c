@@ -177,11 +177,11 @@ void hsae_tuning_parse(struct hsae_device *device, const char *text, size_t size
 /* The whole file; free(). NULL: errno says why. */
 static char *read_text(const char *path, size_t *size)
 {
-    enum { MOST_BYTES = 1 << 24 };
+    enum { MAX_BYTES = 1 << 24 };
     FILE *file = hsae_os_fopen(path, "rb");
-    char *text = file ? malloc(MOST_BYTES) : NULL;
+    char *text = file ? malloc(MAX_BYTES) : NULL;
     if (text)
-        *size = fread(text, 1, MOST_BYTES, file);
+        *size = fread(text, 1, MAX_BYTES, file);
     if (text && ferror(file)) {
         free(text);
         text = NULL;

@@ -63,7 +63,7 @@ static hsae_status learn(struct hsae_session *session, struct hsae_sequence **se
 {
     enum hsae_news news;
     hsae_status status = hsae_speed_learn(session->stack.device, *sequence, &news);
-    session->taught = ++session->lessons == HSAE_MOST_LESSONS || news != HSAE_NEWS_FASTER;
+    session->taught = ++session->lessons == HSAE_MAX_LESSONS || news != HSAE_NEWS_FASTER;
     hsae_sequence_destroy(sequence);
     return status;
 }

@@ -3,7 +3,7 @@
 
 /* |y|^2 of less is none (the smallest normal float32): dead features whose pre-activations are far below 0 in a sample have nothing to give
  * there, and alpha would overflow. */
-static const double LEAST_SQUARES = 0x1p-126;
+static const double MIN_SQUARES = 0x1p-126;
 
 /* y of one sample, a block of dead features at a time. */
 static void dead_sum(const struct hsae_ghost_memory *m, const struct ghost_args *p, const f32 *x, f32 *y)
@@ -46,7 +46,7 @@ void hsae_ref_ghost(const struct hsae_ghost_memory *m, const struct ghost_args *
         f32 *v = ghost + (size_t)s * p->stride;
         dead_sum(m, p, x + (size_t)s * p->stride, v);
         double squares = ref_dot(v, v, p->stride);
-        double alpha = squares >= LEAST_SQUARES ? sqrt(ref_dot(target, target, p->stride)) / (2 * sqrt(squares)) : 0;
+        double alpha = squares >= MIN_SQUARES ? sqrt(ref_dot(target, target, p->stride)) / (2 * sqrt(squares)) : 0;
         for (u32 c = 0; c < p->stride; c++)
             v[c] = (f32)(alpha * v[c] + target[c]);
         ghost_losses[2 * (size_t)s] = (f32)ref_dot(v, v, p->stride);

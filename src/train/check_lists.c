@@ -341,7 +341,7 @@ hsae_status hsae_check_looks(struct check *check)
         return HSAE_OK;
     f32 *row = hsae_check_alloc(check, stack->dim, sizeof *row);
     hsae_status status = row ? HSAE_OK : HSAE_ERROR_MEMORY;
-    for (u32 k = 0; k < MOST_LOOKS && k < looks->count && !status; k++) {
+    for (u32 k = 0; k < MAX_LOOKS && k < looks->count && !status; k++) {
         status = hsae_check_rows(check, &stack->encoder, &looks->features[k], 1, row);
         for (u32 end = 0; end < 2 && !status; end++) {
             const f32 *x = looks->x + (size_t)end * stack->dim;

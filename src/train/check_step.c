@@ -12,12 +12,12 @@
 #include <string.h>
 
 /* Sampled features of a level: fewer where there are many levels or long rows, so that their sums take little memory. */
-enum { MOST_FEATURES = 24, LEAST_FEATURES = 6, MOST_GHOSTS = 3 };
+enum { MAX_FEATURES = 24, MIN_FEATURES = 6, MAX_GHOSTS = 3 };
 static const uint64_t SUM_BYTES = UINT64_C(64) << 20;
 /* Multiply-adds that may be spent on the sampled rows' residuals. */
 static const double DECODE_WORK = 3e8;
 /* Lists may turn out too short, and ghost launches too few, one after the other. */
-enum { MOST_MENDS = 8 };
+enum { MAX_MENDS = 8 };
 
 /* What differs may be due to numbers that overflow, which the host's, in double, do not: a step that may have such and whose figures or
  * features are not finite has diverged, and no driver is to blame. `before`: the step is not done yet. */
@@ -128,7 +128,7 @@ static u32 owner(const u32 *starts, u32 first, u32 end, u32 pair)
 static u32 features_of_level(const struct stack *stack)
 {
     uint64_t fit = SUM_BYTES / (stack->levels * (uint64_t)stack->dim * (9 * sizeof(double)));
-    return fit > MOST_FEATURES ? MOST_FEATURES : fit < LEAST_FEATURES ? LEAST_FEATURES : (u32)fit;
+    return fit > MAX_FEATURES ? MAX_FEATURES : fit < MIN_FEATURES ? MIN_FEATURES : (u32)fit;
 }
 
 /* The ends of a level and of what launches and buffers are cut by, features with the most pairs, with few and with none, dead ones, and
@@ -229,7 +229,7 @@ static hsae_status read_relatives(struct check *check)
 static hsae_status make_ghost(struct check *check, struct check_feature *feature, u32 *ghosts)
 {
     const u32 dim = check->trainer->stack.dim;
-    if (!hsae_check_has_ghosts(check, feature->level) || !(feature->flag & FLAG_DEAD) || ghosts[feature->level]++ >= MOST_GHOSTS)
+    if (!hsae_check_has_ghosts(check, feature->level) || !(feature->flag & FLAG_DEAD) || ghosts[feature->level]++ >= MAX_GHOSTS)
         return HSAE_OK;
     struct check_ghost *ghost = hsae_check_alloc(check, 1, sizeof *ghost);
     struct sum *sums = hsae_check_alloc(check, 2 * (uint64_t)dim, sizeof *sums);
@@ -272,7 +272,7 @@ static hsae_status sample_features(struct check *check, struct draw *from)
     if (!check->features)
         return HSAE_ERROR_MEMORY;
     for (u32 l = 0; l < stack->levels; l++) {
-        u32 list[MOST_FEATURES], count = sample_level(check, from, l, most, list);
+        u32 list[MAX_FEATURES], count = sample_level(check, from, l, most, list);
         for (u32 k = 0; k < count; k++)
             check->features[check->feature_count++] = (struct check_feature){.index = list[k], .level = l};
     }
@@ -305,7 +305,7 @@ static hsae_status sample_features(struct check *check, struct draw *from)
 static hsae_status make_lists(hsae_trainer *trainer, struct flight *flight)
 {
     const struct stack *stack = &trainer->stack;
-    for (int mends = 0; mends < MOST_MENDS; mends++) {
+    for (int mends = 0; mends < MAX_MENDS; mends++) {
         struct hsae_sequence *sequence = NULL;
         u32 step_state[STATE_DEAD_LIST];
         hsae_status status = hsae_write_step_params(trainer, flight);

@@ -14,7 +14,7 @@
 #include <string.h>
 
 /* Typical values of activations below this would lose bits in arithmetic without subnormal numbers, which devices may have. */
-static const double LEAST_TYPICAL = 0x1p-100;
+static const double MIN_TYPICAL = 0x1p-100;
 
 enum { READ_ROWS = 1024, BLOCK_BYTES = 1 << 20 };
 
@@ -152,12 +152,12 @@ static hsae_status normalise(hsae_trainer *trainer, const struct calibration *fr
         return hsae_fail(trainer->context, HSAE_ERROR_DATA,
                          "the first %" PRIu64 " activation vectors have no finite, positive variance: they cannot be normalised", rows);
     double typical = sqrt(squares / dim);
-    if (typical < LEAST_TYPICAL || 1 / typical < FLT_MIN || sums.largest > FLT_MAX / 2)
+    if (typical < MIN_TYPICAL || 1 / typical < FLT_MIN || sums.largest > FLT_MAX / 2)
         return hsae_fail(trainer->context, HSAE_ERROR_DATA,
                          "the first %" PRIu64 " activation vectors have values of %g (root mean square) and up to %g: too %s to be "
                          "normalised in float32; multiply all activations by %s, or make them again",
-                         rows, typical, sums.largest, typical < LEAST_TYPICAL ? "small" : "large",
-                         typical < LEAST_TYPICAL ? "2^100" : "2^-100");
+                         rows, typical, sums.largest, typical < MIN_TYPICAL ? "small" : "large",
+                         typical < MIN_TYPICAL ? "2^100" : "2^-100");
     trainer->scale = (float)sqrt(dim / squares);
     for (uint32_t k = 0; k < dim; k++)
         trainer->mean[k] = trainer->config.center == HSAE_CENTER_MEAN ? (float)mean[k] : 0;
@@ -257,7 +257,7 @@ static void largest_add(struct largest *largest, const float *values, size_t cou
 static void look(const hsae_trainer *trainer, uint32_t feature, const float *values)
 {
     struct first_looks *looks = trainer->looks;
-    uint32_t at = (uint32_t)(looks->count++ % MOST_LOOKS);
+    uint32_t at = (uint32_t)(looks->count++ % MAX_LOOKS);
     looks->features[at] = feature;
     looks->values[at][0] = values[0];
     looks->values[at][1] = values[trainer->stack.rows - 1];

@@ -8,7 +8,7 @@
 /* Until the next one pass 500 times the time that recording takes for one, and the time of 20 steps; twice that after each that brings no
  * news, up to 8 times. */
 static const double RECORDINGS = 500, STEPS = 20;
-enum { MOST_DOUBLINGS = 3 };
+enum { MAX_DOUBLINGS = 3 };
 
 hsae_status hsae_lesson_begin(hsae_trainer *trainer)
 {
@@ -42,7 +42,7 @@ hsae_status hsae_lesson_end(hsae_trainer *trainer, const struct flight *flight)
         status = hsae_speed_learn(trainer->stack.device, flight->sequence, &news);
     lessons->row++;
     lessons->next = news == HSAE_NEWS_FASTER;
-    lessons->doublings = news != HSAE_NEWS_NONE ? 0 : lessons->doublings < MOST_DOUBLINGS ? lessons->doublings + 1 : MOST_DOUBLINGS;
+    lessons->doublings = news != HSAE_NEWS_NONE ? 0 : lessons->doublings < MAX_DOUBLINGS ? lessons->doublings + 1 : MAX_DOUBLINGS;
     if (!status)
         status = hsae_step_record(trainer);
     lessons->taught |= !trainer->learning;

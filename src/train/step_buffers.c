@@ -6,22 +6,22 @@
 #include "device/shape.h"
 
 /* Dead features served by one ghost_rows launch. */
-enum { MOST_GHOSTS = 1024 };
+enum { MAX_GHOSTS = 1024 };
 /* Segments: an eighth as many as features, so that their sums take little memory beside the model. */
-enum { LEAST_SEGMENTS = 64, MOST_SEGMENTS = 1024 };
+enum { MIN_SEGMENTS = 64, MAX_SEGMENTS = 1024 };
 
 /* Fewer where a buffer of their rows would be larger than a kernel may see. */
 uint32_t hsae_ghost_chunk(const struct stack *stack)
 {
     uint64_t fit = hsae_binding_limit(stack->device) / (2 * (uint64_t)(stack->stride + 16) * sizeof(f32));
-    return fit >= MOST_GHOSTS ? MOST_GHOSTS : fit ? (uint32_t)fit : 1;
+    return fit >= MAX_GHOSTS ? MAX_GHOSTS : fit ? (uint32_t)fit : 1;
 }
 
 /* Whatever the lists hold, since a resumed run, whose lists may be longer, has the same segments. */
 uint32_t hsae_segment_room(const struct stack *stack)
 {
     uint64_t fit = hsae_binding_limit(stack->device) / (2 * (uint64_t)stack->stride * sizeof(f32)), room = stack->features / 8;
-    room = room > MOST_SEGMENTS ? MOST_SEGMENTS : room > LEAST_SEGMENTS ? room : LEAST_SEGMENTS;
+    room = room > MAX_SEGMENTS ? MAX_SEGMENTS : room > MIN_SEGMENTS ? room : MIN_SEGMENTS;
     return (uint32_t)(room < fit ? room : fit);
 }
 

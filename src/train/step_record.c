@@ -277,7 +277,7 @@ static hsae_status record_flights(hsae_trainer *trainer)
 static bool wants_lesson(const hsae_trainer *trainer, bool guessed)
 {
     const struct lessons *lessons = &trainer->lessons;
-    return trainer->stack.device->can_time && !lessons->stopped && lessons->row < HSAE_MOST_LESSONS && (lessons->next || guessed);
+    return trainer->stack.device->can_time && !lessons->stopped && lessons->row < HSAE_MAX_LESSONS && (lessons->next || guessed);
 }
 
 hsae_status hsae_step_record(hsae_trainer *trainer)

@@ -134,13 +134,13 @@ hsae_status hsae_check_after(struct check *check);
 /* Takes NULL in *check. */
 void hsae_check_free(struct check **check);
 
-/* The ends of each launch of encode that made the first pre-activations, on the first and last row of the batch; the last MOST_LOOKS of
+/* The ends of each launch of encode that made the first pre-activations, on the first and last row of the batch; the last MAX_LOOKS of
  * them. They are checked with the first step. */
-enum { MOST_LOOKS = 256 };
+enum { MAX_LOOKS = 256 };
 struct first_looks {
     uint64_t count;
-    u32 features[MOST_LOOKS];
-    f32 values[MOST_LOOKS][2];
+    u32 features[MAX_LOOKS];
+    f32 values[MAX_LOOKS][2];
     f32 x[]; /* [2][d]: the rows */
 };
 

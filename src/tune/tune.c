@@ -14,9 +14,9 @@
 
 enum { FINALISTS = 4, ROUNDS = 4, DEFAULT_SECONDS = 240 };
 /* Kernels below this share of a step are left alone: nothing there could be seen. */
-static const double LEAST_SHARE = 0.005;
+static const double MIN_SHARE = 0.005;
 /* Nor is less than this share of a step worth other shapes. */
-static const double LEAST_GAIN = 0.001;
+static const double MIN_GAIN = 0.001;
 /* Times of one shape that differ by more than this are worth a warning. */
 static const double NOISY = 1.25;
 
@@ -205,7 +205,7 @@ static hsae_status decide(struct tuner *tuner, enum hsae_kernel kernel, hsae_tun
         hsae_log(tuner->bench.context, HSAE_LOG_WARNING,
                  "%s: not quiet: %s took from %.3f to %.3f ms at one shape; close what else is running for a better choice",
                  tuner->bench.device->info.id, out->name, 1e3 * candidates[0].seconds, 1e3 * slowest);
-    double worth = fmax(HSAE_TUNE_GAIN * candidates[0].seconds, LEAST_GAIN * step_seconds(tuner));
+    double worth = fmax(HSAE_TUNE_GAIN * candidates[0].seconds, MIN_GAIN * step_seconds(tuner));
     for (size_t k = 1; k < finalists; k++)
         if (candidates[k].wins == ROUNDS && candidates[k].seconds < fmin(winner->seconds, candidates[0].seconds - worth))
             winner = &candidates[k];
@@ -243,7 +243,7 @@ static bool is_wanted(struct tuner *tuner, enum hsae_kernel kernel)
     if (hsae_shape_space(tuner->bench.device, kernel, tuner->space) < 2 || tuner->shares[kernel] <= 0)
         return false;
     return tuner->params->kernel ? strcmp(tuner->params->kernel, hsae_kernels[kernel].name) == 0
-                                 : tuner->shares[kernel] > LEAST_SHARE * step_seconds(tuner);
+                                 : tuner->shares[kernel] > MIN_SHARE * step_seconds(tuner);
 }
 
 /* The largest part of the step first; each gets its part of the time that is left. */

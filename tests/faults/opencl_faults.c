@@ -7,8 +7,8 @@
 #define LOADER "OpenCL"
 #include "faults.h"
 
-enum { MOST_QUEUES = 64 };
-static cl_command_queue queues[MOST_QUEUES];
+enum { MAX_QUEUES = 64 };
+static cl_command_queue queues[MAX_QUEUES];
 static atomic_int queue_count;
 
 static cl_int error(void)
@@ -49,7 +49,7 @@ static cl_int error(void)
 static void drain(void)
 {
     REAL(Finish);
-    for (int k = 0; k < atomic_load(&queue_count) && k < MOST_QUEUES; k++)
+    for (int k = 0; k < atomic_load(&queue_count) && k < MAX_QUEUES; k++)
         real(queues[k]);
 }
 
@@ -61,8 +61,8 @@ cl_command_queue clCreateCommandQueue(cl_context x, cl_device_id d, cl_command_q
         return NULL;
     }
     cl_command_queue queue = real(x, d, p, e);
-    int at = queue ? atomic_fetch_add(&queue_count, 1) : MOST_QUEUES;
-    if (at < MOST_QUEUES)
+    int at = queue ? atomic_fetch_add(&queue_count, 1) : MAX_QUEUES;
+    if (at < MAX_QUEUES)
         queues[at] = queue;
     return queue;
 }
@@ -71,7 +71,7 @@ cl_command_queue clCreateCommandQueue(cl_context x, cl_device_id d, cl_command_q
 cl_int clReleaseCommandQueue(cl_command_queue q)
 {
     REAL(ReleaseCommandQueue);
-    for (int k = 0; k < atomic_load(&queue_count) && k < MOST_QUEUES; k++)
+    for (int k = 0; k < atomic_load(&queue_count) && k < MAX_QUEUES; k++)
         if (queues[k] == q) {
             queues[k] = queues[atomic_fetch_sub(&queue_count, 1) - 1];
             break;
@@ -81,7 +81,7 @@ cl_int clReleaseCommandQueue(cl_command_queue q)
 
 cl_program clCreateProgramWithSource(cl_context x, cl_uint n, const char **s, const size_t *l, cl_int *e)
 {
-    enum { MOST_TEXTS = 8 };
+    enum { MAX_TEXTS = 8 };
     REAL(CreateProgramWithSource);
     if (fails(true)) {
         *e = error();
@@ -90,9 +90,9 @@ cl_program clCreateProgramWithSource(cl_context x, cl_uint n, const char **s, co
     if (!miscompiles())
         return real(x, n, s, l, e);
     /* Behind the dialect (src/kernels/dialect.h), the first text. */
-    const char *texts[MOST_TEXTS + 1] = {s[0], "#undef fma_vf\n#undef fma_f32\n#define fma_vf(a, b, c) fma(a, b, a)\n"
-                                               "#define fma_f32(a, b, c) fma(a, b, a)\n"};
-    if (n > MOST_TEXTS || l)
+    const char *texts[MAX_TEXTS + 1] = {s[0], "#undef fma_vf\n#undef fma_f32\n#define fma_vf(a, b, c) fma(a, b, a)\n"
+                                              "#define fma_f32(a, b, c) fma(a, b, a)\n"};
+    if (n > MAX_TEXTS || l)
         abort();
     memcpy(texts + 2, s + 1, (n - 1) * sizeof *s);
     return real(x, n + 1, texts, NULL, e);

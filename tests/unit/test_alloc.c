@@ -28,13 +28,13 @@ static int failing;     /* the number of the first that fails; 0: none */
 static bool failing_on; /* those after it fail, too */
 
 static size_t failed_bytes; /* what the first of them asked for */
-enum { MOST_NOTED = 1 << 14 };
-static size_t noted[MOST_NOTED]; /* while none fails: what each asked for */
+enum { MAX_NOTED = 1 << 14 };
+static size_t noted[MAX_NOTED]; /* while none fails: what each asked for */
 
 static bool fails(size_t bytes)
 {
     int number = atomic_fetch_add(&allocations, 1) + 1;
-    if (!failing && number < MOST_NOTED)
+    if (!failing && number < MAX_NOTED)
         noted[number] = bytes;
     if (!failing || number < failing || (number > failing && !failing_on))
         return false;
@@ -543,12 +543,12 @@ static const char *const said[] = {
 static void test_large(void **state)
 {
     enum { SAID = sizeof said / sizeof *said };
-    static size_t sizes[MOST_NOTED];
+    static size_t sizes[MAX_NOTED];
     bool seen[SAID] = {false};
     (void)state;
     assert_ok(run(work_large, 0, false));
     const int count = atomic_load(&allocations);
-    assert_in_range(count, 1, MOST_NOTED - 1);
+    assert_in_range(count, 1, MAX_NOTED - 1);
     memcpy(sizes, noted, sizeof sizes);
     for (int at = 1; at <= count; at++) {
         hsae_status status = sizes[at] < SOME ? HSAE_OK : run(work_large, at, false);

@@ -7,9 +7,9 @@
 #include "ref/ref.h"
 #include "train/trainer.h"
 
-enum { MOST_DIM = 70, ROWS = 400 };
+enum { MAX_DIM = 70, ROWS = 400 };
 
-static float rows[ROWS * MOST_DIM];
+static float rows[ROWS * MAX_DIM];
 static hsae_device *device;
 static enum hsae_kernel wrong = HSAE_KERNEL_COUNT; /* the kernel that goes wrong */
 
@@ -120,7 +120,7 @@ static void right(const hsae_config *config, uint32_t dim)
 
 static void test_right(void **state)
 {
-    static const uint32_t dims[] = {1, 7, 16, 33, MOST_DIM}, batches[] = {1, 31, 32, 67, 130};
+    static const uint32_t dims[] = {1, 7, 16, 33, MAX_DIM}, batches[] = {1, 31, 32, 67, 130};
     (void)state;
     for (size_t k = 0; k < 5; k++) {
         hsae_config config = make_config(1 + (uint32_t)k % 4, batches[k], 7);

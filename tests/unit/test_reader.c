@@ -233,7 +233,7 @@ static uint64_t counted_row(const void *user, uint64_t sample)
 static void test_ahead(void **state)
 {
     (void)state;
-    enum { BATCH = 20, BATCHES = 13, MOST_AHEAD = 8 };
+    enum { BATCH = 20, BATCHES = 13, MAX_AHEAD = 8 };
     static struct count count;
     float out[BATCH * DIM];
     struct hsae_reader *reader;
@@ -251,7 +251,7 @@ static void test_ahead(void **state)
         while (ahead < 2 * ROWS && count.asked[ahead])
             ahead++;
         pthread_mutex_unlock(&count.lock);
-        assert_true(ahead >= (b + 1) * BATCH && ahead <= (b + 1 + MOST_AHEAD) * BATCH);
+        assert_true(ahead >= (b + 1) * BATCH && ahead <= (b + 1 + MAX_AHEAD) * BATCH);
     }
     hsae_reader_destroy(&reader);
     for (unsigned s = 0; s < 2 * ROWS; s++)

@@ -7,7 +7,7 @@
 #include "kernels/args.h"
 #include <math.h>
 
-enum { ROWS = 33, WORDS = 2, PADDED = 64, FEATURES = 13, MOST_DIM = 512 };
+enum { ROWS = 33, WORDS = 2, PADDED = 64, FEATURES = 13, MAX_DIM = 512 };
 
 static const char *device_id; /* of the suite that runs */
 static hsae_device *device;
@@ -30,7 +30,7 @@ static int close_suite(void **state)
 /* All that the two kernels read and write. */
 struct rows {
     u32 dim, stride;
-    f32 x[PADDED * MOST_DIM], encoder[FEATURES * MOST_DIM];
+    f32 x[PADDED * MAX_DIM], encoder[FEATURES * MAX_DIM];
     u32 table[FEATURES * SCALAR_WORDS], bits[FEATURES * WORDS];
     f32 scratch[FEATURES * PADDED];
 };
@@ -93,7 +93,7 @@ static struct rows *new_rows(u32 dim)
     assert_non_null(rows);
     rows->dim = dim;
     rows->stride = (dim + 15) / 16 * 16;
-    assert_true(rows->stride <= MOST_DIM);
+    assert_true(rows->stride <= MAX_DIM);
     return rows;
 }
 
@@ -116,12 +116,12 @@ static bool is_active(const struct rows *rows, u32 feature, u32 sample)
     return rows->bits[feature * WORDS + sample / 32] >> sample % 32 & 1;
 }
 
-/* A width up to MOST_DIM at which all elements of a row of equal ones, 32000 / sqrt(d) units large, lose `most` units or a little less. */
+/* A width up to MAX_DIM at which all elements of a row of equal ones, 32000 / sqrt(d) units large, lose `most` units or a little less. */
 static u32 worst_width(double most)
 {
     u32 found = 1;
     double best = 0;
-    for (u32 dim = 1; dim <= MOST_DIM; dim++) {
+    for (u32 dim = 1; dim <= MAX_DIM; dim++) {
         double units = QUANTIZED_NORM / sqrt(dim), lost = units - floor(units);
         if (lost < most && lost > best) {
             best = lost;

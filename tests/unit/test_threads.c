@@ -8,9 +8,9 @@
 #include <pthread.h>
 #include <stdbool.h>
 
-enum { DIM = 19, ROWS = 200, BATCH = 33, STEPS = 12, THREADS = 4, MOST_DEVICES = 8 };
+enum { DIM = 19, ROWS = 200, BATCH = 33, STEPS = 12, THREADS = 4, MAX_DEVICES = 8 };
 
-static char ids[MOST_DEVICES][32]; /* of all devices */
+static char ids[MAX_DEVICES][32]; /* of all devices */
 static size_t id_count;
 static hsae_dataset *data;
 static hsae_model *model;
@@ -150,7 +150,7 @@ static void assert_same_file(const char *path, const char *expected_path)
 static void test_two_trainers(void **state)
 {
     (void)state;
-    char alone[MOST_DEVICES][256];
+    char alone[MAX_DEVICES][256];
     for (size_t i = 0; i < id_count; i++) {
         struct part part = {.id = ids[i]};
         snprintf(alone[i], sizeof alone[i], "%s/alone-%zu.safetensors", folder, i);
@@ -401,7 +401,7 @@ static int find_devices(void **state)
     (void)state;
     if (hsae_device_list(context, &list, &count))
         return 1;
-    for (id_count = 0; id_count < count && id_count < MOST_DEVICES; id_count++)
+    for (id_count = 0; id_count < count && id_count < MAX_DEVICES; id_count++)
         snprintf(ids[id_count], sizeof ids[0], "%s", list[id_count].id);
     hsae_free(list);
     return 0;
