@@ -98,14 +98,6 @@ HSAE_API void hsae_output_discard(hsae_output **output);
  * ends. Call it once, from any thread, but not from a signal handler. A file system that hangs delays it by one second at most. */
 HSAE_API void hsae_outputs_abandon(void);
 
-/* Removes the temporary files of writers of this library (of models, checkpoints, tensor files and other outputs) that were killed at work
- * in this folder. Files that are being written, by whichever process, stay. */
-HSAE_API void hsae_folder_sweep(hsae_context *context, const char *folder);
-
-/* What a user can do about an errno of a file that was to be opened, read or written: "; make room there ...", to be put behind
- * strerror's text. "" for those without advice. Static string; any thread. */
-HSAE_API const char *hsae_errno_advice(int error);
-
 #ifdef __cplusplus
 }
 #endif

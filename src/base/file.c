@@ -11,46 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *hsae_errno_advice(int error)
-{
-    switch (error) {
-    case ENOENT:
-        return "; check the path";
-    case EACCES:
-    case EPERM:
-        return "; check its permissions and those of its folder (ls -ld), or choose another place";
-    case ENOSPC:
-#ifdef EDQUOT
-    case EDQUOT:
-#endif
-        return "; make room there or choose another place, then try again";
-    case EROFS:
-        return "; choose a place that can be written to";
-    case EFBIG:
-        return "; raise the limit of file sizes (ulimit -f) or choose a file system that takes larger files";
-    case EMFILE:
-    case ENFILE:
-        return "; raise the limit of open files (ulimit -n)";
-    case ENOTDIR:
-    case EISDIR:
-        return "; check the path: what should be a folder is a file, or the other way round";
-    case ENAMETOOLONG:
-        return "; choose a shorter path";
-    case ENOMEM:
-        return "; close other programs or raise the limit of memory (ulimit -v)";
-    case ETIMEDOUT:
-        return "; where it is a pipe, start its writer first";
-    case EIO:
-        return "; the disk itself reports a fault: see the system's log, and choose another one";
-    default:
-        return "";
-    }
-}
-
 hsae_status hsae_fail_reading(const hsae_context *context, const char *path, int error)
 {
     return hsae_fail(context, error == ENOMEM ? HSAE_ERROR_MEMORY : HSAE_ERROR_FILE, "%s: cannot be read: %s%s", path, strerror(error),
-                     hsae_errno_advice(error));
+                     hsae_os_advice(error));
 }
 
 hsae_status hsae_file_open(const hsae_context *context, const char *path, struct hsae_file *file)
@@ -219,13 +183,11 @@ static hsae_status output_error(const struct hsae_output *output, int error)
 {
     hsae_status status = error == ENOMEM ? HSAE_ERROR_MEMORY : HSAE_ERROR_FILE;
     if (output->context)
-        hsae_fail(output->context, status, "%s: cannot be written: %s%s", output->path, strerror(error), hsae_errno_advice(error));
+        hsae_fail(output->context, status, "%s: cannot be written: %s%s", output->path, strerror(error), hsae_os_advice(error));
     return status;
 }
 
-static const char temporary_prefix[] = ".hsae-", temporary_suffix[] = ".tmp";
-
-/* Locks the file, so that hsae_folder_sweep leaves it. False: the sweep came first and removed it. On file systems without locks neither
+/* Locks the file, so that hsae_os_sweep leaves it. False: the sweep came first and removed it. On file systems without locks neither
  * does anything. */
 static bool hold(int file, const char *name)
 {
@@ -241,7 +203,8 @@ static int open_temporary(struct hsae_output *output)
     int file = -1;
     pthread_mutex_lock(&outputs_lock);
     for (unsigned attempt = 0; name && file < 0 && attempt < 1000; attempt++) {
-        snprintf(name, size, "%.*s%s%ld-%u%s", folder, output->target, temporary_prefix, hsae_os_process(), attempt, temporary_suffix);
+        snprintf(name, size, "%.*s%s%ld-%u%s", folder, output->target, HSAE_OS_TEMPORARY_PREFIX, hsae_os_process(), attempt,
+                 HSAE_OS_TEMPORARY_SUFFIX);
         file = hsae_os_open(name, HSAE_OS_NEW);
         if (file < 0 && errno != EEXIST)
             break;
@@ -402,35 +365,6 @@ void hsae_output_discard(struct hsae_output **handle)
     free(output->path);
     free(output);
     *handle = NULL;
-}
-
-/* ---- temporary files ---- */
-
-static bool is_temporary(const char *name)
-{
-    size_t length = strlen(name), prefix = sizeof temporary_prefix - 1, suffix = sizeof temporary_suffix - 1;
-    return length > prefix + suffix && !strncmp(name, temporary_prefix, prefix) && !strcmp(name + length - suffix, temporary_suffix);
-}
-
-void hsae_folder_sweep(hsae_context *context, const char *folder)
-{
-    if (!context || !folder)
-        return;
-    struct hsae_os_folder *entries = hsae_os_folder_open(folder);
-    for (const char *name; entries && (name = hsae_os_folder_next(entries));) {
-        uint64_t size;
-        char *path = is_temporary(name) ? hsae_path_join(folder, name) : NULL;
-        int file = path ? hsae_os_open(path, HSAE_OS_CLAIM) : -1;
-        /* A writer at work holds the lock. Without a lock, check that the name still is this file's: its writer may have renamed it, and
-         * another one taken the name. */
-        if (file >= 0 && hsae_os_describe(file, &size) == HSAE_OS_FILE && !hsae_os_lock(file) && hsae_os_is_named(file, path) &&
-            !hsae_os_remove(path))
-            hsae_log(context, HSAE_LOG_DEBUG, "%s: removed; whoever wrote it was stopped", path);
-        if (file >= 0)
-            hsae_os_close(file);
-        free(path);
-    }
-    hsae_os_folder_close(entries);
 }
 
 /* ---- folders ---- */

@@ -52,6 +52,20 @@ const char *hsae_os_folder_next(struct hsae_os_folder *folder);
 /* Takes NULL. */
 void hsae_os_folder_close(struct hsae_os_folder *folder);
 
+/* ---- files, the same on every system (os_files.c) ---- */
+
+/* What a user can do about an errno of a file that was to be opened, read or written: "; make room there ...", to follow strerror's text.
+ * "" for those without advice. */
+const char *hsae_os_advice(int error);
+/* Names of temporary files, with the number of their process between the two. */
+#define HSAE_OS_TEMPORARY_PREFIX ".hsae-"
+#define HSAE_OS_TEMPORARY_SUFFIX ".tmp"
+/* Removes the temporary files in this folder whose writers (file.h) were killed at work, and tells `removed` (may be NULL). Files that are
+ * being written, by whichever process, stay. */
+void hsae_os_sweep(const char *folder, void (*removed)(const char *path));
+
+/* ---- places ---- */
+
 /* The folder for files that can be made again: "base" or "base" + *tail. NULL: there is none. Valid until the thread's next call of this
  * function or of hsae_os_getenv. */
 const char *hsae_os_cache_folder(const char **tail);

@@ -273,7 +273,7 @@ hsae_status hsae_dataset_fetch_failed(const hsae_dataset *dataset, uint64_t row,
     const char *path = hsae_dataset_place(dataset, row, &row)->path;
     if (error)
         return hsae_fail(context, HSAE_ERROR_FILE, "%s: row %" PRIu64 " cannot be read: %s%s", path, row, strerror(error),
-                         hsae_errno_advice(error));
+                         hsae_os_advice(error));
     return hsae_fail(context, HSAE_ERROR_FILE,
                      "%s: row %" PRIu64 " cannot be read: the file ends before it, so it was cut after it was opened; put it back whole",
                      path, row);

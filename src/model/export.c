@@ -157,7 +157,7 @@ static hsae_status export_level(const struct export *export, hsae_export_format 
     uint64_t n = l->features, d = export->model->dim;
     snprintf(folder, sizeof folder, "%s/level-%" PRIu32, export->folder, level);
     if (hsae_os_make_folder(folder))
-        return hsae_fail(export->context, HSAE_ERROR_FILE, "%s: cannot be made: %s%s", folder, strerror(errno), hsae_errno_advice(errno));
+        return hsae_fail(export->context, HSAE_ERROR_FILE, "%s: cannot be made: %s%s", folder, strerror(errno), hsae_os_advice(errno));
     hsae_status status = fold(export, level, &folded);
     const struct hsae_new_tensor tensors[] = {
         {.name = "W_enc", .type = HSAE_TENSOR_F32, .rank = 2, .shape = {d, n}, .next = next_transposed, .user = &folded.w_enc},
@@ -236,13 +236,13 @@ hsae_status hsae_model_export(hsae_context *context, const hsae_model *model, hs
         return hsae_fail(context, HSAE_ERROR_FILE, "%s: exists already and is not an empty folder; name another or remove it", target);
     snprintf(export.folder, sizeof export.folder, "%s.hsae-%ld.tmp", target, hsae_os_process());
     if (hsae_os_make_folder(export.folder))
-        return hsae_fail(context, HSAE_ERROR_FILE, "%s: cannot be made: %s%s", export.folder, strerror(errno), hsae_errno_advice(errno));
+        return hsae_fail(context, HSAE_ERROR_FILE, "%s: cannot be made: %s%s", export.folder, strerror(errno), hsae_os_advice(errno));
     for (uint32_t l = 0; l < model->config.level_count && !status; l++)
         status = export_level(&export, format, l);
     if (!status)
         status = hsae_tree_write(context, model, export.folder);
     if (!status && hsae_os_rename(export.folder, target))
-        status = hsae_fail(context, HSAE_ERROR_FILE, "%s: cannot be made: %s%s", target, strerror(errno), hsae_errno_advice(errno));
+        status = hsae_fail(context, HSAE_ERROR_FILE, "%s: cannot be made: %s%s", target, strerror(errno), hsae_os_advice(errno));
     if (status)
         remove_folder(&export);
     else

@@ -300,7 +300,7 @@ static void *session_part(void *user)
         part->status = hsae_session_evaluate(session, data, NULL, NULL, &part->evaluation);
     for (int again = 0; again < 5 && !part->status; again++) {
         part->status = hsae_model_save(context, model, part->path);
-        hsae_folder_sweep(context, folder); /* what the others are writing stays */
+        hsae_os_sweep(folder, NULL); /* what the others are writing stays */
     }
     part->good = hsae_model_level(model, 1).features == hsae_model_config(model)->levels[1] && hsae_model_dim(model) == DIM &&
                  hsae_model_mean(model) && hsae_model_scale(model) > 0;
@@ -370,7 +370,7 @@ static void *fail_part(void *user)
         hsae_dataset *none;
         part->good = hsae_dataset_open(context, &(hsae_dataset_params){.paths = &nowhere, .path_count = 1}, &none) == HSAE_ERROR_FILE &&
                      hsae_config_set(context, &config, "stepps", "1") == HSAE_ERROR_CONFIG && hsae_status_name(HSAE_ERROR_FILE)[0] == 'E' &&
-                     hsae_status_sentence(HSAE_ERROR_FILE)[0] && hsae_errno_advice(ENOSPC)[0];
+                     hsae_status_sentence(HSAE_ERROR_FILE)[0] && hsae_os_advice(ENOSPC)[0];
     }
     return NULL;
 }

@@ -60,7 +60,7 @@ int cli_usage(const char *command, const char *format, ...)
 
 int cli_file_error(const char *action, const char *path)
 {
-    cli_error("cannot %s %s: %s%s", action, path, strerror(errno), hsae_errno_advice(errno));
+    cli_error("cannot %s %s: %s%s", action, path, strerror(errno), hsae_os_advice(errno));
     return CLI_FAILED;
 }
 

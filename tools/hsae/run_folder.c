@@ -53,7 +53,13 @@ int run_make_folders(const char *folder, bool *made)
     return CLI_DONE;
 }
 
-int run_lock(hsae_context *context, const char *folder, struct run_lock *lock)
+static void say_removed(const char *path)
+{
+    if (cli_verbose == CLI_VERBOSE)
+        cli_note("%s: removed; its writer was stopped", path);
+}
+
+int run_lock(const char *folder, struct run_lock *lock)
 {
     *lock = (struct run_lock){.lock = -1};
     int status = run_make_folders(folder, &lock->made);
@@ -63,7 +69,7 @@ int run_lock(hsae_context *context, const char *folder, struct run_lock *lock)
     if (lock->lock < 0 && errno != EWOULDBLOCK)
         return cli_file_error("use the folder", folder);
     if (errno == 0) {
-        hsae_folder_sweep(context, folder);
+        hsae_os_sweep(folder, say_removed);
         return CLI_DONE;
     }
     if (errno == EWOULDBLOCK) {

@@ -18,7 +18,7 @@ struct run_lock {
     bool made; /* the folder was not there before */
 };
 /* Makes the folder and those above it, refuses one that another process holds, and removes what killed processes left half written. */
-int run_lock(hsae_context *context, const char *folder, struct run_lock *lock);
+int run_lock(const char *folder, struct run_lock *lock);
 /* A folder that run_lock made and nothing was put into goes, too. Takes one that holds nothing. */
 void run_unlock(const char *folder, struct run_lock *lock);
 /* Whether it holds a model or a checkpoint. */

@@ -520,7 +520,7 @@ static int run_once(struct train *train)
 {
     struct run_start *start = &train->start;
     train->opened = hsae_os_seconds();
-    int exit_status = run_lock(train->context, train->folder, &train->lock);
+    int exit_status = run_lock(train->folder, &train->lock);
     if (exit_status == CLI_DONE)
         exit_status = run_start_choose(train->context, train->folder, train->resume, train->force, start);
     if (exit_status == CLI_DONE)
