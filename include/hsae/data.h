@@ -58,22 +58,22 @@ HSAE_API uint64_t hsae_dataset_rows(const hsae_dataset *dataset);
 HSAE_API uint32_t hsae_dataset_dim(const hsae_dataset *dataset);
 
 /* A tensor of a safetensors file, or a column of an Arrow file. */
-typedef struct hsae_data_part {
+typedef struct hsae_data_column {
     const char *name;
     const char *type; /* "F16 [1000, 128, 2304]", "list<list<halffloat>>" */
-} hsae_data_part;
+} hsae_data_column;
 
 typedef struct hsae_data_file {
     const char *path;
     const char *format; /* "safetensors", "npy", "arrow", "raw", "memory" */
-    const char *tensor; /* the part that is read; NULL: the format has no names */
+    const char *tensor; /* name of the column that is read; NULL: the format has no names */
     hsae_dtype dtype;
     uint32_t dim;
     uint64_t rows;               /* vectors */
     uint64_t sequences, context; /* number and length of sequences; 0: the file does not tell them apart */
     uint64_t bytes;              /* of the file */
-    size_t part_count;
-    const hsae_data_part *parts; /* all parts, also those that are not read */
+    size_t column_count;
+    const hsae_data_column *columns; /* all columns, also those that are not read */
 } hsae_data_file;
 
 /* The files in their order; of a slice, those of the whole data set. index < count. Pointers live as long as the data set. */

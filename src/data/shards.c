@@ -25,7 +25,7 @@ static void source_free(struct source *source)
     hsae_safetensors_close(&source->file);
     hsae_arrow_free(&source->arrow);
     hsae_file_close(&source->bytes);
-    free(source->parts);
+    free(source->columns);
     free(source->types);
     free(source->path);
 }
@@ -77,22 +77,22 @@ static void set_shape(struct source *source, uint32_t rank, const uint64_t *shap
     source->about.context = rank == 3 ? shape[1] : 0;
 }
 
-/* about.parts: all tensors. */
+/* about.columns: all tensors. */
 static hsae_status list_tensors(const hsae_context *context, struct source *source)
 {
     size_t count = hsae_safetensors_count(source->file);
-    source->parts = calloc(count + 1, sizeof *source->parts);
+    source->columns = calloc(count + 1, sizeof *source->columns);
     source->types = calloc(count + 1, sizeof *source->types);
-    if (!source->parts || !source->types)
+    if (!source->columns || !source->types)
         return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory", source->path);
     for (size_t i = 0; i < count; i++) {
         char shape[192];
         const struct hsae_tensor *tensor = hsae_safetensors_at(source->file, i);
         snprintf(source->types[i], sizeof *source->types, "%.16s %.174s", tensor->type_name,
                  hsae_shape_text(shape, tensor->rank, tensor->shape));
-        source->parts[i] = (hsae_data_part){tensor->name, source->types[i]};
+        source->columns[i] = (hsae_data_column){tensor->name, source->types[i]};
     }
-    source->about.part_count = count;
+    source->about.column_count = count;
     return HSAE_OK;
 }
 
@@ -143,12 +143,12 @@ static hsae_status open_arrow(struct shards *shards, const char *column, struct 
     source->about.dim = arrow->dim > UINT32_MAX ? 0 : (uint32_t)arrow->dim;
     source->about.sequences = arrow->context ? arrow->sequences : 0;
     source->about.context = arrow->context;
-    source->parts = calloc(arrow->column_count, sizeof *source->parts);
-    if (!source->parts)
+    source->columns = calloc(arrow->column_count, sizeof *source->columns);
+    if (!source->columns)
         return hsae_fail(shards->context, HSAE_ERROR_MEMORY, "%s: out of memory", source->path);
     for (size_t i = 0; i < arrow->column_count; i++)
-        source->parts[i] = (hsae_data_part){arrow->columns[i].name, arrow->columns[i].type};
-    source->about.part_count = arrow->column_count;
+        source->columns[i] = (hsae_data_column){arrow->columns[i].name, arrow->columns[i].type};
+    source->about.column_count = arrow->column_count;
     for (size_t i = 0; i < arrow->batch_count && !status; i++) {
         source->about.rows += arrow->batches[i].rows;
         status = add_rows(shards, source, &source->bytes, arrow->batches[i].offset, arrow->batches[i].rows);
@@ -244,7 +244,7 @@ static hsae_status open_source(struct shards *shards, const hsae_dataset_params 
         status = hsae_fail(context, HSAE_ERROR_DATA, "%s: its vectors have %u numbers, --dim is %u; only raw files need --dim", path,
                            source->about.dim, params->dim);
     source->about.path = path;
-    source->about.parts = source->parts;
+    source->about.columns = source->columns;
     return status;
 }
 

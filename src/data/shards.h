@@ -15,8 +15,8 @@ struct source {
     struct hsae_safetensors *file; /* one of these two keeps it open */
     struct hsae_file bytes;
     struct hsae_arrow arrow;
-    char (*types)[192]; /* of about.parts, where they are tensors */
-    hsae_data_part *parts;
+    char (*types)[192]; /* of about.columns, where they are tensors */
+    hsae_data_column *columns;
     const char *left_out;                    /* why it holds no data; NULL: it does */
     const struct hsae_foreign_file *foreign; /* what it is, where that is known and no data */
     hsae_data_file about;

@@ -97,8 +97,8 @@ static json_t *data_file_json(const hsae_data_file *file)
     }
     if (file->tensor)
         json_object_set_new(object, "tensor", text_json(file->tensor));
-    for (size_t i = 0; i < file->part_count; i++)
-        json_array_append_new(parts, json_pack("{s:o, s:s}", "name", text_json(file->parts[i].name), "type", file->parts[i].type));
+    for (size_t i = 0; i < file->column_count; i++)
+        json_array_append_new(parts, json_pack("{s:o, s:s}", "name", text_json(file->columns[i].name), "type", file->columns[i].type));
     json_object_set_new(object, "parts", parts);
     return object;
 }
