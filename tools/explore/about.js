@@ -30,7 +30,9 @@ function showcase(title, meaning, entries, content = g => chips(g, 4)) {
 const FEW_TOKENS = 20;
 const tokensOf = g => (forest.density[g] || 0) * forest.index.data.tokens;
 /* Words of three letters or more say something; marks, pieces and single letters do not. */
-const saysSomething = g => Boolean(labelOf(g)) || topTokens(g).slice(0, 2).every(id => /\p{L}{3}/u.test(forest.strings[id]));
+const wordy = [];
+const isWordy = id => wordy[id] ??= /\p{L}{3}/u.test(forest.strings[id]);
+const saysSomething = g => Boolean(labelOf(g)) || topTokens(g).slice(0, 2).every(isWordy);
 const firstWord = g => labelOf(g) || (topTokens(g).length ? wordText(topTokens(g)[0]).toLowerCase() : '');
 const isCopy = g => forest.p_parent[g] > 0.95 && forest.p_child[g] > 0.95;
 
@@ -38,7 +40,7 @@ const isCopy = g => forest.p_parent[g] > 0.95 && forest.p_child[g] > 0.95;
 function refining(g) {
   const words = new Set();
   return Array.from(childrenOf(g)).filter(child => forest.p_parent[child] >= 0.6 && forest.p_child[child] < 0.9 && tokensOf(child) >= FEW_TOKENS && forest.together[child] < 0.5)
-    .sort((a, b) => merit(b) - merit(a)).filter(child => {
+    .map(child => [merit(child), child]).sort((a, b) => b[0] - a[0]).map(([, child]) => child).filter(child => {
       const word = firstWord(child);
       const fresh = word && !words.has(word);
       words.add(word);
@@ -60,14 +62,14 @@ function familiesThatSplit() {
 
 /* Chains from the root to the last level whose every step holds and narrows; one of each root. */
 function chainsThatHold() {
-  const best = new Map();
-  for (let g = forest.base[forest.levels - 1]; g < forest.count; g++) {
-    const line = lineage(g);
-    if (forest.levels < 2 || forest.level[line[0]] > 0 || isDead(g) || tokensOf(g) < FEW_TOKENS || !saysSomething(g) || firstWord(g) === firstWord(line[0]) || line.slice(1).some(isCopy))
-      continue;
-    const rank = line.slice(1).reduce((sure, at) => sure * (forest.p_parent[at] || 0), 1);
-    if (rank > 0.3 && !(best.get(line[0])?.rank >= rank))
-      best.set(line[0], {g, rank, text: number(rank)});
+  const {count, parent, level, p_parent} = forest, sure = new Float64Array(count), root = new Int32Array(count).fill(-1), best = new Map();
+  for (let g = 0; g < count; g++) {
+    if (level[g] === 0 || parent[g] >= 0 && root[parent[g]] >= 0 && !isCopy(g)) {
+      sure[g] = level[g] ? sure[parent[g]] * (p_parent[g] || 0) : 1;
+      root[g] = level[g] ? root[parent[g]] : g;
+    }
+    if (level[g] > 0 && level[g] === forest.levels - 1 && sure[g] > 0.3 && !(best.get(root[g])?.rank >= sure[g]) && tokensOf(g) >= FEW_TOKENS && saysSomething(g) && firstWord(g) !== firstWord(root[g]))
+      best.set(root[g], {g, rank: sure[g], text: number(sure[g])});
   }
   return [...best.values()];
 }
