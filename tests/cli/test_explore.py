@@ -11,7 +11,7 @@ import struct
 import xml.etree.ElementTree
 import zlib
 
-from program import DIM, DRIVERS, ROWS, Case, hsae, main, random_rows, write_safetensors
+from program import DIM, DRIVERS, ROWS, Case, hsae, main, random_rows, read_rows, write_safetensors
 
 HOSTILE = ["<script>alert(1)</script>", "</script><script>x", "<!--", "]]>", "&lt;", '"', "\\", "\x00", "\x1b[31m", "\u202egnirts", "\u2028", "\ufffd",
            "\U0001f333", "a\nb", ""]
@@ -189,6 +189,25 @@ class Page(Exploring):
                 index = page["index"]["levels"][level]
                 self.assertTrue(index["peak"][i] is None or index["peak"][i] <= index["max"][i])
         self.assertTrue(held, "no feature is active on the outlier: the test shows nothing")
+
+    def test_neighbours_are_the_nearest_decoder_rows_outside_the_family(self):
+        self.explore()
+        page, rows, kin = blocks(self.page), {}, {}
+        for level, count in ((0, 8), (1, 16)):
+            _, width, values = read_rows(self.model, f"levels.{level}.decoder.weight")
+            for i in range(count):
+                rows[level, i] = values[i * width:(i + 1) * width]
+            parent = page["index"]["levels"][level]["parent"] or [-1] * count
+            kin.update({(level, i): (level - 1, parent[i]) if parent[i] >= 0 else None for i in range(count)})
+        for (level, i), row in rows.items():
+            cosines = sorted((-math.fsum(a * b for a, b in zip(row, other)), key) for key, other in rows.items()
+                             if key != (level, i) and kin[key] != (level, i) and kin[level, i] != key and not (kin[key] and kin[key] == kin[level, i]))
+            flat = page["neighbours-%d" % level]["neighbours"][i]
+            self.assertEqual(len(flat) // 3, sum(cosine < 0 for cosine, _ in cosines[:5]))
+            for k, (cosine, _) in zip(range(0, len(flat), 3), cosines):
+                self.assertAlmostEqual(flat[k + 2], -cosine, delta=1e-3)
+                found = rows[flat[k], flat[k + 1]]
+                self.assertAlmostEqual(math.fsum(a * b for a, b in zip(row, found)), -cosine, delta=1e-3)
 
     def test_words_are_whole(self):
         self.texts[1][:] = [" relig", "ious", ",", " var", "ious"] * 6

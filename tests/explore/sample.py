@@ -209,6 +209,8 @@ class Sample:
                 yield f"features-{level}-{start // CHUNK}", {"features": [self.feature(level, at) for at in range(start, min(size, start + CHUNK))]}
         for level, size in enumerate(self.sizes):
             yield f"words-{level}", {"words": [self.words(level, feature) for feature in range(size)]}
+        for level, size in enumerate(self.sizes):
+            yield f"neighbours-{level}", {"neighbours": [[level, (feature + 1) % size, 0.5, 0, 0, 0.25] for feature in range(size)]}
         yield from self.texts()
         yield from self.paths()
         yield "tokens", {"strings": self.strings}

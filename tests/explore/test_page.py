@@ -471,6 +471,12 @@ class Page(unittest.TestCase):
         self.browser.until("document.querySelector('.more-text').textContent === 'More'")
         self.assertEqual(self.browser.js("document.querySelectorAll('.context')[0].querySelectorAll('.token').length"), few)
 
+    def test_neighbours(self):
+        self.open("#l1/3")
+        self.shown("l1/3")
+        self.assertEqual(self.texts(".neighbours .name"), ["l1/4", "l0/0"])
+        self.assertEqual(self.texts(".neighbours .bar-number"), ["0.5", "0.25"])
+
     def test_compare(self):
         a, b = named(0, self.root), named(1, self.child)
         self.open("#" + a)

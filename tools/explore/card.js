@@ -7,6 +7,7 @@ const MEANINGS = {
   max: 'Largest activation, outliers included',
   p_parent: 'P(p|c): of the tokens on which this feature is active, the share on which its parent is active, too',
   p_child: 'P(c|p): of the tokens on which its parent is active, the share on which this feature is active',
+  cosine: 'Cosine of the two decoder rows',
   siblings: 'Share of this feature\u2019s tokens on which the sibling is active, too',
 };
 
@@ -189,8 +190,18 @@ async function contextSections(g, contexts) {
   return [part('Strongest contexts', strongest), part('From strong to weak', sampled)].filter(Boolean);
 }
 
+/* Features with a like direction that are no relatives; null where the page was made without them. */
+async function neighbourSection(g) {
+  const flat = (await load('neighbours-' + forest.level[g]))?.neighbours[indexOf(g)] || [], rows = [];
+  for (let k = 0; k + 2 < flat.length; k += 3)
+    if (featureAt(flat[k], flat[k + 1]) >= 0)
+      rows.push(relativeRow(featureAt(flat[k], flat[k + 1]), [meter(flat[k + 2], MEANINGS.cosine)]));
+  return rows.length ? make('section', {className: 'neighbours'}, make('h3', {}, 'Neighbours'), make('div', {className: 'family-head'}, make('h4', {}, 'Like directions outside the family'), make('span', {className: 'meter-head'}, 'cosine')),
+    make('ul', {className: 'family'}, ...rows)) : null;
+}
+
 async function showFeature(g) {
-  const details = await detailsOf(g);
+  const details = await detailsOf(g), neighbours = await neighbourSection(g);
   if (view.target.kind !== 'feature' || view.target.g !== g)
     return;
   const copy = copyButton('Copy link', () => location.href);
@@ -210,7 +221,7 @@ async function showFeature(g) {
     labels.of(g).note ? make('p', {className: 'note'}, make('bdi', {}, visibleText(labels.of(g).note))) : '',
     make('p', {className: 'quiet'}, 'Level ' + forest.level[g] + ', feature ' + number(indexOf(g)) + ' of ' + number(forest.index.levels[forest.level[g]].features)),
     figures, details.histogram.length ? histogramPicture(details.histogram, forest.peak[g]) : '',
-    make('div', {className: 'columns'}, familySection(g, details.siblings), make('div', {className: 'all-contexts'}, ...contexts)));
+    make('div', {className: 'columns'}, make('div', {}, familySection(g, details.siblings), neighbours || ''), make('div', {className: 'all-contexts'}, ...contexts)));
   card.scrollTop = 0;
 }
 

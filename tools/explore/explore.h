@@ -27,6 +27,14 @@ struct explore_figure {
     uint32_t examples; /* contexts of a box */
 };
 int explore_write_figure(const struct exploration *exploration, const struct explore_figure *shape, const char *path, uint64_t *bytes);
+/* neighbours.c: of all levels' features, one after the other, [features, EXPLORE_NEIGHBOURS], by falling cosine; cosine 0: none. NULL after
+ * a note where there are too many features to compare; free it. */
+enum { EXPLORE_NEIGHBOURS = 5 };
+struct explore_neighbour {
+    uint32_t level, feature;
+    float cosine;
+};
+int explore_find_neighbours(const hsae_model *model, struct explore_neighbour **out);
 /* export.c: DIR/level-L/batch-K.json as SAEDashboard writes them for Neuronpedia, with the keys parent and children added. */
 int explore_write_neuronpedia(const struct exploration *exploration, const char *folder, uint64_t *bytes);
 /* `count` pairs of parent and child and as many random ones, for a judge. */

@@ -223,6 +223,52 @@ static int write_index(struct page *page)
     return write_block(page, "index");
 }
 
+static void put_text(struct json_text *text, const char *string)
+{
+    json_text_next(text);
+    if (string)
+        json_text_string(text, string, strlen(string));
+    else
+        json_text_put(text, "null");
+}
+
+static void put_figure(struct json_text *text, double figure)
+{
+    json_text_next(text);
+    json_text_number(text, figure, SHOWN);
+}
+
+static void put_neighbours(struct page *page, const struct explore_neighbour *list)
+{
+    json_text_next(&page->text);
+    json_text_put(&page->text, "[");
+    for (int k = 0; k < EXPLORE_NEIGHBOURS && list[k].cosine > 0; k++) {
+        json_text_next(&page->text);
+        json_text_count(&page->text, list[k].level);
+        json_text_next(&page->text);
+        json_text_count(&page->text, list[k].feature);
+        put_figure(&page->text, (double)list[k].cosine);
+    }
+    json_text_put(&page->text, "]");
+}
+
+/* Of each feature [level, feature, cosine ..]; no block where there are too many features. */
+static int write_neighbours(struct page *page)
+{
+    struct explore_neighbour *all, *at;
+    int status = explore_find_neighbours(page->exploration->model, &all);
+    at = all;
+    for (uint32_t l = 0; l < page->config->level_count && at && status == CLI_DONE; l++) {
+        json_text_put(&page->text, "{\"neighbours\":[");
+        for (uint32_t i = 0; i < page->config->levels[l]; i++, at += EXPLORE_NEIGHBOURS)
+            put_neighbours(page, at);
+        json_text_put(&page->text, "]}");
+        status = write_block(page, "neighbours-%" PRIu32, l);
+    }
+    free(all);
+    return status;
+}
+
 /* Which features are active on which tokens, for the search: of each feature its tokens and their shares in thousandths. */
 static int write_words(struct page *page, uint32_t level)
 {
@@ -243,21 +289,6 @@ static int write_words(struct page *page, uint32_t level)
     }
     json_text_put(&page->text, "]}");
     return write_block(page, "words-%" PRIu32, level);
-}
-
-static void put_text(struct json_text *text, const char *string)
-{
-    json_text_next(text);
-    if (string)
-        json_text_string(text, string, strlen(string));
-    else
-        json_text_put(text, "null");
-}
-
-static void put_figure(struct json_text *text, double figure)
-{
-    json_text_next(text);
-    json_text_number(text, figure, SHOWN);
 }
 
 static void put_judged(struct json_text *text, const char *name, const struct judged *judged)
@@ -501,6 +532,8 @@ static int write_all(struct page *page)
         status = write_features(page, l);
     for (uint32_t l = 0; l < page->config->level_count && status == CLI_DONE; l++)
         status = write_words(page, l);
+    if (status == CLI_DONE)
+        status = write_neighbours(page);
     if (status == CLI_DONE)
         status = write_paths(page);
     fputs(explore_page_tail, page->file);
