@@ -19,63 +19,40 @@ enum { MAX_FILE = 1 << 20, MAX_JSON = 4096, MAX_FOUND = 80 };
  * whether `levels` comes before or after. */
 enum kind { U32, U64, REAL, BOOL, CHOICE, LEVELS, LIST };
 
-/* The range of a number. Devices compute in float32. */
-enum range { POSITIVE, NOT_NEGATIVE, SHARE, BELOW_ONE };
+/* What a number may be; text for messages. Devices compute in float32. */
+enum range { POSITIVE, NOT_NEGATIVE, SHARE, BELOW_ONE, FROM_0, FROM_1, ANY };
 static const char *const range_text[] = {"a number above 0, from 1.2e-38 to 3.4e38", "a number of at least 0, up to 3.4e38",
                                          "a number from 0 to 1", "a number from 0 to below 1"};
 
-static const char *const similarities[] = {"encoder", "decoder", "coactivation", NULL};
-static const char *const trees[] = {"forest", "fixed", "full", "binary", "posthoc", NULL};
-static const char *const centers[] = {"mean", "none", NULL};
-static const char *const orders[] = {"shuffle", "sequential", NULL};
+#define CHOICE_NAME(KEY, NAME, name) #name,
+static const char *const choices_similarity[] = {HSAE_CHOICES_similarity(CHOICE_NAME) NULL};
+static const char *const choices_tree[] = {HSAE_CHOICES_tree(CHOICE_NAME) NULL};
+static const char *const choices_center[] = {HSAE_CHOICES_center(CHOICE_NAME) NULL};
+static const char *const choices_order[] = {HSAE_CHOICES_order(CHOICE_NAME) NULL};
+#undef CHOICE_NAME
 
 struct key {
     const char *name;
     size_t offset;
     enum kind kind;
-    enum range range;           /* REAL, LIST */
-    uint64_t least;             /* U32, U64 */
+    enum range range;
     const char *const *choices; /* CHOICE */
 };
 
-#define AT(key) .name = #key, .offset = offsetof(hsae_config, key)
+#define CHOICES_LEVELS(key) NULL
+#define CHOICES_U32(key)    NULL
+#define CHOICES_U64(key)    NULL
+#define CHOICES_REAL(key)   NULL
+#define CHOICES_LIST(key)   NULL
+#define CHOICES_BOOL(key)   NULL
+#define CHOICES_CHOICE(key) choices_##key
 static const struct key keys[] = {
-    {AT(levels), LEVELS},
-    {AT(batch), U32, .least = 1},
-    {AT(steps), U64},
-    {AT(lr), REAL, NOT_NEGATIVE},
-    {AT(warmup), REAL, SHARE},
-    {AT(beta2), REAL, BELOW_ONE},
-    {AT(adam_eps), REAL, POSITIVE},
-    {AT(target_l0), LIST, POSITIVE},
-    {AT(lambda_init), REAL, NOT_NEGATIVE},
-    {AT(init_l0), LIST, NOT_NEGATIVE},
-    {AT(sparsity_momentum), REAL, BELOW_ONE},
-    {AT(sparsity_eta), REAL, SHARE},
-    {AT(sparsity_kappa), REAL, BELOW_ONE},
-    {AT(bandwidth), REAL, POSITIVE},
-    {AT(hierarchy_period), U64},
-    {AT(exclude), REAL, BELOW_ONE},
-    {AT(similarity), CHOICE, .choices = similarities},
-    {AT(tree), CHOICE, .choices = trees},
-    {AT(ghost), BOOL},
-    {AT(dead_steps), U64},
-    {AT(project_gradient), BOOL},
-    {AT(center), CHOICE, .choices = centers},
-    {AT(order), CHOICE, .choices = orders},
-    {AT(seed), U64},
-    {AT(rho), REAL, NOT_NEGATIVE},
-    {AT(perturb), REAL, SHARE},
-    {AT(max_norm), REAL, NOT_NEGATIVE},
-    {AT(norm_limit), REAL, NOT_NEGATIVE},
-    {AT(skip_bad_rows), BOOL},
+#define KEY(key, KIND, RANGE, initial, automatic, RESUME, help) {#key, offsetof(hsae_config, key), KIND, RANGE, CHOICES_##KIND(key)},
+    HSAE_CONFIG_KEYS(KEY)
+#undef KEY
 };
-#undef AT
 enum { KEY_COUNT = sizeof keys / sizeof *keys };
 
-#define ONE(key) +1
-_Static_assert(KEY_COUNT == 0 HSAE_CONFIG_KEYS(ONE), "the table of keys and HSAE_CONFIG_KEYS differ");
-#undef ONE
 _Static_assert(sizeof(hsae_similarity) == sizeof(int) && sizeof(hsae_tree) == sizeof(int) && sizeof(hsae_center) == sizeof(int) &&
                    sizeof(hsae_order) == sizeof(int),
                "choices are stored as int");
@@ -94,27 +71,23 @@ void hsae_config_defaults(hsae_config *config)
 {
     if (!config)
         return;
-    *config = (hsae_config){
-        .level_count = 4,
-        .levels = {2048, 4096, 8192, 16384},
-        .batch = 1024,
-        .warmup = 0.1,
-        .beta2 = 0.995,
-        .adam_eps = 1e-8,
-        .lambda_init = 0.07,
-        .sparsity_momentum = 0.98,
-        .sparsity_eta = 0.01,
-        .sparsity_kappa = 0.003,
-        .bandwidth = 0.05,
-        .exclude = 0.2,
-        .ghost = true,
-        .project_gradient = true,
-        .rho = 0.01,
-        .perturb = 0.05,
-        .max_norm = 10,
-    };
-    for (int l = 0; l < HSAE_MAX_LEVELS; l++)
-        config->target_l0[l] = 50;
+    *config = (hsae_config){0};
+#define LIST_OF(...) {__VA_ARGS__}
+#define INITIAL_LEVELS(key, initial)                                   \
+    static const uint32_t initial_levels[] = LIST_OF initial;          \
+    config->level_count = sizeof initial_levels / sizeof *config->key; \
+    memcpy(config->key, initial_levels, sizeof initial_levels);
+#define INITIAL_LIST(key, initial)            \
+    for (int l = 0; l < HSAE_MAX_LEVELS; l++) \
+        config->key[l] = initial;
+#define INITIAL_U32(key, initial)                                   config->key = initial;
+#define INITIAL_U64(key, initial)                                   config->key = initial;
+#define INITIAL_REAL(key, initial)                                  config->key = initial;
+#define INITIAL_BOOL(key, initial)                                  config->key = initial;
+#define INITIAL_CHOICE(key, initial)                                config->key = initial;
+#define INITIAL(key, KIND, RANGE, initial, automatic, RESUME, help) INITIAL_##KIND(key, initial)
+    HSAE_CONFIG_KEYS(INITIAL)
+#undef INITIAL
 }
 
 void hsae_config_stored_defaults(hsae_config *config)
@@ -257,14 +230,20 @@ char *hsae_config_json(const hsae_config *config)
 
 /* Checking */
 
+/* U32, U64 */
+static int least(const struct key *key)
+{
+    return key->range == FROM_1;
+}
+
 static void append_allowed(struct text *text, const struct key *key)
 {
     switch (key->kind) {
     case U32:
-        append(text, "an integer from %" PRIu64 " to %" PRIu32, key->least, UINT32_MAX);
+        append(text, "an integer from %d to %" PRIu32, least(key), UINT32_MAX);
         break;
     case U64:
-        append(text, "an integer from %" PRIu64 " to %" PRId64, key->least, INT64_MAX);
+        append(text, "an integer from %d to %" PRId64, least(key), INT64_MAX);
         break;
     case REAL:
         append(text, "%s", range_text[key->range]);
@@ -305,8 +284,9 @@ static bool number_in_range(double value, enum range range)
         return value >= 0 && value <= 1;
     case BELOW_ONE:
         return value >= 0 && value < 1;
+    default: /* of integers */
+        return false;
     }
-    return false;
 }
 
 static bool levels_in_range(const hsae_config *config)
@@ -326,7 +306,7 @@ static bool in_range(const hsae_config *config, const struct key *key)
     switch (key->kind) {
     case U32:
     case U64:
-        return integer_at(config, key) >= key->least && integer_at(config, key) <= INT64_MAX;
+        return integer_at(config, key) >= (uint64_t)least(key) && integer_at(config, key) <= INT64_MAX;
     case BOOL:
         return true;
     case CHOICE:
@@ -665,9 +645,32 @@ hsae_status hsae_config_set(hsae_context *context, hsae_config *config, const ch
 
 /* Automatic values */
 
-static uint64_t clamp(uint64_t value, uint64_t most)
+static double between(double least, double value, double most)
 {
-    return value < 1 ? 1 : value > most ? most : value;
+    return value < least ? least : value > most ? most : value;
+}
+
+/* In order of the keys: a formula may use those before it. */
+static void fill_automatic(hsae_config *config, double d)
+{
+#define AUTOMATIC_NUMBER(key, type, automatic) \
+    if (config->key == 0)                      \
+        config->key = (type)(automatic);
+#define AUTOMATIC_U32(key, automatic)  AUTOMATIC_NUMBER(key, uint32_t, automatic)
+#define AUTOMATIC_U64(key, automatic)  AUTOMATIC_NUMBER(key, uint64_t, automatic)
+#define AUTOMATIC_REAL(key, automatic) AUTOMATIC_NUMBER(key, double, automatic)
+#define AUTOMATIC_LIST(key, automatic)                                            \
+    for (uint32_t l = 0; l < config->level_count; l++) {                          \
+        const double target = config->target_l0[l], features = config->levels[l]; \
+        (void)target, (void)features;                                             \
+        AUTOMATIC_NUMBER(key[l], double, automatic)                               \
+    }
+#define AUTOMATIC_LEVELS(key, automatic)
+#define AUTOMATIC_BOOL(key, automatic)
+#define AUTOMATIC_CHOICE(key, automatic)
+#define AUTOMATIC(key, KIND, RANGE, initial, automatic, RESUME, help) AUTOMATIC_##KIND(key, automatic)
+    HSAE_CONFIG_KEYS(AUTOMATIC)
+#undef AUTOMATIC
 }
 
 hsae_status hsae_config_resolve(hsae_context *context, hsae_config *config, uint32_t dim)
@@ -681,16 +684,6 @@ hsae_status hsae_config_resolve(hsae_context *context, hsae_config *config, uint
         return hsae_fail(context, HSAE_ERROR_CONFIG, "%s: steps is 0; allowed: the number of steps to train, at least 1", origin);
     if (dim == 0)
         return hsae_fail(context, HSAE_ERROR_ARGUMENT, "%s: activations of width 0", origin);
-    if (config->lr == 0)
-        config->lr = 0.096 / sqrt(dim);
-    if (config->hierarchy_period == 0)
-        config->hierarchy_period = clamp(config->steps / 20, 5000);
-    if (config->dead_steps == 0)
-        config->dead_steps = clamp(config->steps / 10, 1000);
-    for (uint32_t l = 0; l < config->level_count; l++) {
-        double target = config->target_l0[l], start = config->levels[l] / 32.0;
-        if (config->init_l0[l] == 0)
-            config->init_l0[l] = start < 1.5 * target ? 1.5 * target : start > 4 * target ? 4 * target : start;
-    }
+    fill_automatic(config, dim);
     return HSAE_OK;
 }

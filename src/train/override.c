@@ -4,39 +4,69 @@
 #include <hsae/trainer.h>
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
-/* Only these keys may differ; each change is said in the log. */
+enum { CHANGES, FIXED };
+
+static void say_changes(hsae_context *context, const hsae_config *old, const hsae_config *config)
+{
+#define SAY_NUMBER(key)          \
+    if (config->key != old->key) \
+        hsae_log(context, HSAE_LOG_INFO, #key " changed from %g to %g", (double)old->key, (double)config->key);
+#define SAY_U32(key)    SAY_NUMBER(key)
+#define SAY_U64(key)    SAY_NUMBER(key)
+#define SAY_REAL(key)   SAY_NUMBER(key)
+#define SAY_BOOL(key)   SAY_NUMBER(key)
+#define SAY_CHOICE(key) SAY_NUMBER(key)
+#define SAY_LEVELS(key)
+#define SAY_LIST(key)                                  \
+    for (uint32_t l = 0; l < config->level_count; l++) \
+        if (config->key[l] != old->key[l])             \
+            hsae_log(context, HSAE_LOG_INFO, #key " of level %" PRIu32 " changed from %g to %g", l, old->key[l], config->key[l]);
+#define SAY(key, KIND, RANGE, initial, automatic, RESUME, help) \
+    if (RESUME == CHANGES) {                                    \
+        SAY_##KIND(key)                                         \
+    }
+    HSAE_CONFIG_KEYS(SAY)
+#undef SAY
+}
+
+/* "steps, lr and rho": the keys that may change. */
+static void list_keys(char text[256])
+{
+    static const char *const names[] = {
+#define NAME_CHANGES(key) #key,
+#define NAME_FIXED(key)
+#define NAME(key, KIND, RANGE, initial, automatic, RESUME, help) NAME_##RESUME(key)
+        HSAE_CONFIG_KEYS(NAME)
+#undef NAME
+    };
+    enum { COUNT = sizeof names / sizeof *names };
+    for (size_t i = 0, used = 0; i < COUNT && used < 256; i++)
+        used += (size_t)snprintf(text + used, 256 - used, "%s%s", i == 0 ? "" : i + 1 < COUNT ? ", " : " and ", names[i]);
+}
+
+/* Only the keys of CHANGES may differ; each change is said in the log. */
 static hsae_status check_overrides(hsae_context *context, const hsae_config *old, const hsae_config *config)
 {
+    char allowed[256];
     hsae_config rest = *config;
-    rest.steps = old->steps;
-    rest.lr = old->lr;
-    rest.rho = old->rho;
-    rest.perturb = old->perturb;
-    rest.skip_bad_rows = old->skip_bad_rows;
-    memcpy(rest.target_l0, old->target_l0, sizeof rest.target_l0);
+#define KEEP(key, KIND, RANGE, initial, automatic, RESUME, help) \
+    if (RESUME == CHANGES)                                       \
+        memcpy(&rest.key, &old->key, sizeof rest.key);
+    HSAE_CONFIG_KEYS(KEEP)
+#undef KEEP
     char *before = hsae_config_json(old), *after = hsae_config_json(&rest);
     hsae_status status = HSAE_OK;
+    list_keys(allowed);
     if (!before || !after)
         status = hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for a configuration");
     else if (strcmp(before, after) != 0)
-        status = hsae_fail(context, HSAE_ERROR_CONFIG,
-                           "on resuming only steps, lr, target_l0, rho, perturb and skip_bad_rows may change; the run has %s, wanted is %s",
-                           before, after);
-#define SAY(key)                            \
-    if (!status && config->key != old->key) \
-    hsae_log(context, HSAE_LOG_INFO, #key " changed from %g to %g", (double)old->key, (double)config->key)
-    SAY(steps);
-    SAY(lr);
-    SAY(rho);
-    SAY(perturb);
-    SAY(skip_bad_rows);
-#undef SAY
-    for (uint32_t l = 0; l < config->level_count && !status; l++)
-        if (config->target_l0[l] != old->target_l0[l])
-            hsae_log(context, HSAE_LOG_INFO, "target_l0 of level %" PRIu32 " changed from %g to %g", l, old->target_l0[l],
-                     config->target_l0[l]);
+        status =
+            hsae_fail(context, HSAE_ERROR_CONFIG, "on resuming only %s may change; the run has %s, wanted is %s", allowed, before, after);
+    else
+        say_changes(context, old, config);
     hsae_free(before);
     hsae_free(after);
     return status;

@@ -37,8 +37,8 @@ static void test_order_of_keys(void **state)
     hsae_config config;
     hsae_config_defaults(&config);
     char *json = hsae_config_json(&config), *at = json;
-#define FOLLOWS(key)                   \
-    at = strstr(at, "\"" #key "\": "); \
+#define FOLLOWS(key, KIND, RANGE, initial, automatic, RESUME, help) \
+    at = strstr(at, "\"" #key "\": ");                              \
     assert_non_null(at);
     HSAE_CONFIG_KEYS(FOLLOWS)
 #undef FOLLOWS

@@ -7,41 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* One line of help for every configuration key; a missing one does not compile. */
-#define HELP_levels            "features of each level, increasing: 128,256,512"
-#define HELP_batch             "samples in a step"
-#define HELP_steps             "steps of the whole run"
-#define HELP_lr                "peak learning rate; 0: 0.096 / sqrt(d)"
-#define HELP_warmup            "share of the steps in which the learning rate rises"
-#define HELP_beta2             "Adam's decay of second moments"
-#define HELP_adam_eps          "Adam's epsilon"
-#define HELP_target_l0         "active features per sample to aim at; one number or one a level"
-#define HELP_lambda_init       "first L0 penalty, relative to mean squared norm / target"
-#define HELP_init_l0           "active features at the start; one number or one a level; 0: automatic"
-#define HELP_sparsity_momentum "of the running mean of L0"
-#define HELP_sparsity_eta      "share of the distance to the target to be closed in a step"
-#define HELP_sparsity_kappa    "relative change of the L0 penalty in a step"
-#define HELP_bandwidth         "of the straight-through estimator"
-#define HELP_hierarchy_period  "steps between updates of the tree; 0: min(5000, steps / 20)"
-#define HELP_exclude           "share of features left without a parent"
-#define HELP_similarity        "what makes a parent: encoder, decoder, coactivation"
-#define HELP_tree              "forest, fixed, full, binary, posthoc"
-#define HELP_ghost             "ghost gradients for dead features: true, false"
-#define HELP_dead_steps        "steps without activity after which a feature is dead; 0: min(1000, steps / 10)"
-#define HELP_project_gradient  "take the radial part out of the decoder's gradient: true, false"
-#define HELP_center            "what is subtracted from the activations: mean, none"
-#define HELP_order             "order of the data: shuffle, sequential"
-#define HELP_seed              "of every random number"
-#define HELP_rho               "weight of the structural constraint"
-#define HELP_perturb           "probability that a feature is replaced by its children"
-#define HELP_max_norm          "leave out rows whose norm is above this many times the median; 0: none"
-#define HELP_norm_limit        "the largest norm of a row, raw units; 0: max-norm times the median"
-#define HELP_skip_bad_rows     "leave out rows with a value that is not finite: true (also without a value), false"
-
 static const struct {
     const char *name, *help;
+    enum { LEVELS, U32, U64, REAL, LIST, BOOL, CHOICE } kind;
 } config_keys[] = {
-#define CONFIG_KEY(key) {#key, HELP_##key},
+#define CONFIG_KEY(key, KIND, RANGE, initial, automatic, RESUME, help) {#key, help, KIND},
     HSAE_CONFIG_KEYS(CONFIG_KEY)
 #undef CONFIG_KEY
 };
@@ -252,19 +222,10 @@ static int read_option(struct reader *reader, const char *word, const struct cli
     return CLI_CONTINUE;
 }
 
-/* Whether the word is a key that is true or false, without a value: what follows is another option, or nothing. */
-static bool stands_alone(const struct reader *reader, const char *word, const char *key)
+/* Whether the word, which is a key, has no value: what follows is another option, or nothing. */
+static bool stands_alone(const struct reader *reader, const char *word)
 {
-    hsae_config config;
-    if (strchr(word, '=') || (reader->next < reader->argc && !is_option(reader->argv[reader->next])))
-        return false;
-    hsae_config_defaults(&config);
-    char *text = hsae_config_json(&config);
-    json_t *defaults = text ? json_loads(text, 0, NULL) : NULL;
-    bool is = json_is_boolean(json_object_get(defaults, key));
-    json_decref(defaults);
-    hsae_free(text);
-    return is;
+    return !strchr(word, '=') && !(reader->next < reader->argc && !is_option(reader->argv[reader->next]));
 }
 
 static int read_long(struct reader *reader, const char *word, const struct cli_option *options, struct cli_keys *keys)
@@ -276,7 +237,7 @@ static int read_long(struct reader *reader, const char *word, const struct cli_o
     for (size_t i = 0; keys && i < CONFIG_KEY_COUNT; i++) {
         if (!same_name(word, length, config_keys[i].name))
             continue;
-        const char *text = stands_alone(reader, word, config_keys[i].name) ? "true" : option_text(reader, word);
+        const char *text = config_keys[i].kind == BOOL && stands_alone(reader, word) ? "true" : option_text(reader, word);
         if (!text)
             return cli_usage(reader->command->name, "--%.*s needs a value", (int)length, word);
         if (keys->count == sizeof keys->items / sizeof *keys->items)
