@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 . tools/packages.sh
 need $build_packages $run_packages
 echo "== building in build-demo"
-[ -d build-demo ] || meson setup build-demo --buildtype=release -Dtests=false >/dev/null
+[ -d build-demo ] || meson setup build-demo --buildtype=release -Dtests=disabled >/dev/null
 ninja -C build-demo >/dev/null
 echo "== training on 7,373 tokens of tools/demo, holding 819 out"
 exec build-demo/tools/hsae train --data tools/demo --holdout 0.1 --levels 64,128,256,512 --batch 256 --steps 4000 --target-l0 16 \

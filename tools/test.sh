@@ -9,13 +9,13 @@ cd "$(dirname "$0")/.."
 need $build_packages $run_packages g++ clang clang-format libcmocka-dev libclblast-dev libclblast1 spirv-tools vulkan-validationlayers chromium clang-15 libclc-15
 [ "$(dpkg --print-architecture)" != amd64 ] || need intel-opencl-icd
 echo "== building in build-test, with gcc and sanitizers"
-[ -d build-test ] || meson setup build-test -Db_sanitize=address,undefined -Dtests=true >/dev/null
+[ -d build-test ] || meson setup build-test -Db_sanitize=address,undefined -Dtests=enabled -Dwerror=true >/dev/null
 ninja -C build-test >/dev/null
 echo "== building in build-clang, with clang"
-[ -d build-clang ] || CC=clang meson setup build-clang >/dev/null
+[ -d build-clang ] || CC=clang meson setup build-clang -Dwerror=true >/dev/null
 ninja -C build-clang >/dev/null
 echo "== building in build-demo, as tools/demo.sh does"
-[ -d build-demo ] || meson setup build-demo --buildtype=release -Dtests=false >/dev/null
+[ -d build-demo ] || meson setup build-demo --buildtype=release -Dtests=disabled -Dwerror=true >/dev/null
 ninja -C build-demo >/dev/null
 echo "== testing"
 status=0

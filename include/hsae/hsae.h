@@ -14,7 +14,8 @@
  *
  * Tiers, each of which needs those before it:
  *
- *     every program     status.h (errors, log, context), settings.h (its settings), device.h (what computes)
+ *     every program     status.h (errors, log, context), settings.h (its settings), device.h (what computes), version.h (what versions
+ *                       promise)
  *     training          data.h (activations), config.h (hyper-parameters), trainer.h, plan.h (memory that a run would take)
  *     using a model     model.h (load, encode, decode, evaluate), explore.h (what features respond to), exchange.h (other tools' files)
  *     speed             bench.h (how fast a device trains), tune.h (faster kernel shapes)
@@ -45,5 +46,6 @@
 #include <hsae/tensor_file.h>
 #include <hsae/trainer.h>
 #include <hsae/tune.h>
+#include <hsae/version.h>
 
 #endif

@@ -10,12 +10,18 @@
 #define HSAE_STATUS_H
 
 #include <hsae/settings.h>
+#include <hsae/version.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#if defined(_WIN32)
+/* On Windows a program that links the static library defines HSAE_STATIC. */
+#if defined(_WIN32) && defined(HSAE_BUILDING)
 #define HSAE_API __declspec(dllexport)
+#elif defined(_WIN32) && defined(HSAE_STATIC)
+#define HSAE_API
+#elif defined(_WIN32)
+#define HSAE_API __declspec(dllimport)
 #else
 #define HSAE_API __attribute__((visibility("default")))
 #endif
@@ -52,7 +58,7 @@ typedef enum hsae_status {
 HSAE_API const char *hsae_status_name(hsae_status status);
 HSAE_API const char *hsae_status_sentence(hsae_status status);
 
-/* "0.1.0"; static string. */
+/* Of the library that runs, "0.1.0"; static string. Of the headers: hsae/version.h. */
 HSAE_API const char *hsae_version(void);
 
 typedef enum hsae_log_level { HSAE_LOG_ERROR, HSAE_LOG_WARNING, HSAE_LOG_INFO, HSAE_LOG_DEBUG } hsae_log_level;
