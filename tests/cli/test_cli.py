@@ -29,9 +29,12 @@ class Usage(Case):
 
     def test_every_key_is_an_option(self):
         self.train("--stop-after", "0")
-        text = hsae("train", "--help")[0]
+        text = hsae("train", "--help", "all")[0]
         for key in json.loads((self.out / "config.json").read_text()):
             self.assertIn("--%s " % key.replace("_", "-"), text)
+        brief = hsae("train", "--help")[0]
+        self.assertEqual(re.findall(r"^  --(\S+)", brief, flags=re.M), ["data", "out", "levels", "steps", "target-l0"])
+        self.assertIn("hsae train --help all", brief)
 
     def test_wrong_usage(self):
         for arguments in ([], ["nonsense"], ["train"], ["train", "--data", self.data], ["eval", "--model"], ["eval", "stray"],

@@ -47,6 +47,33 @@ class Installed(unittest.TestCase):
         self.run_one("cc", *FLAGS, "-Wall", "-Wextra", "-Werror", EXAMPLE, *flags, "-o", "example")
         self.assertIn("variance explained", self.run_one("./example"))
 
+    def complete(self, *words):
+        """What bash offers for the last word."""
+        script = 'source "$1"; shift; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _hsae; printf "%s\\n" "${COMPREPLY[@]}"'
+        return self.run_one("bash", "-c", script, "bash", next(self.root.rglob("completions/hsae")), *words).split()
+
+    def test_bash(self):
+        self.assertEqual(self.complete("hsae", "ex"), ["export", "explore"])
+        self.assertEqual(self.complete("hsae", "train", "--hi"), ["--hierarchy-period"])
+        self.assertEqual(self.complete("hsae", "export", "--format", ""), ["saelens", "gemma-scope", "hsae"])
+        self.assertEqual(self.complete("hsae", "train", "--tree", "b"), ["binary"])
+        self.assertEqual(self.complete("hsae", "eval", "--tree", "b"), [])
+        (Path(self.folder.name) / "activations").mkdir(exist_ok=True)
+        self.assertEqual(self.complete("hsae", "train", "--data", "acti"), ["activations"])
+        self.assertIn("_hsae", self.run_one("bash", "-c", 'source "$1"; complete -p hsae', "bash", next(self.root.rglob("completions/hsae"))))
+
+    @unittest.skipUnless(shutil.which("zsh"), "zsh is not installed")
+    def test_zsh(self):
+        page = next(self.root.rglob("site-functions/_hsae"))
+        self.run_one("zsh", "-n", page)
+        self.run_one("zsh", "-fc", 'autoload -U compinit && compinit -u -D && fpath=($1 $fpath) && autoload -U _hsae && autoload +X _hsae', "zsh", page.parent)
+
+    @unittest.skipUnless(shutil.which("fish"), "fish is not installed")
+    def test_fish(self):
+        page = next(self.root.rglob("hsae.fish"))
+        offered = self.run_one("fish", "-c", f'source {page}; complete -C "hsae export --format "')
+        self.assertEqual([line.split("\t")[0] for line in offered.splitlines()], ["gemma-scope", "hsae", "saelens"])
+
     @unittest.skipUnless(shutil.which("man"), "man is not installed")
     def test_manual(self):
         page = next(self.root.rglob("man1/hsae.1*"))

@@ -432,21 +432,7 @@ static int bench_all(struct bench *bench)
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     struct bench bench = {.preset = "laptop"};
-    const struct cli_option options[] = {
-        {"device", CLI_TEXT, &bench.device_id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
-        {"all-devices", CLI_FLAG, &bench.all, NULL, "compare all devices that can do the work in reasonable time"},
-        {"preset", CLI_TEXT, &bench.preset, "NAME", "paper, laptop (default) or tiny"},
-        {"dim", CLI_COUNT, &bench.dim, "D", "width of the activations"},
-        {"levels", CLI_TEXT, &bench.levels, "LIST", "features of each level"},
-        {"batch", CLI_TEXT, &bench.batch, "B", "samples in a step"},
-        {"target-l0", CLI_TEXT, &bench.target_l0, "L0", "active features per sample; one number or one a level"},
-        {"hierarchy-period", CLI_TEXT, &bench.period, "N", "steps between updates of the tree"},
-        {"seed", CLI_TEXT, &bench.seed, "N", "of data and parameters"},
-        {"steps", CLI_COUNT, &bench.steps, "N", "steps in each timed block"},
-        {"minutes", CLI_ABOVE, &bench.minutes, "M", "then train for M minutes and show how the speed holds"},
-        {"json", CLI_TEXT, &bench.json, "FILE|-", "everything as one JSON object; -: on standard output, in place of the table"},
-        {0},
-    };
+    const struct cli_option options[] = {OPTIONS_bench(CLI_OPTION){0}};
     int exit_status = cli_parse(command, argc, argv, options, NULL, NULL);
     if (exit_status != CLI_CONTINUE)
         return exit_status;
@@ -468,8 +454,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_bench = {
     .name = "bench",
-    .summary = "Measures how fast a device trains, kernel by kernel.",
-    .synopsis = "[--device ID | --all-devices] [--preset NAME] [OPTION]...",
+    .summary = SUMMARY_bench,
+    .synopsis = SYNOPSIS_bench,
     .examples = "  hsae bench\n"
                 "  hsae bench --preset paper --device opencl:0 --json paper.json\n"
                 "  hsae bench --all-devices --preset tiny\n"

@@ -4,6 +4,7 @@
 #define HSAE_TOOLS_CLI_H
 
 #include "../../src/base/os.h"
+#include "commands.h"
 #include <hsae/hsae.h>
 #include <jansson.h>
 #include <stdbool.h>
@@ -49,23 +50,16 @@ struct cli_command {
     const char *summary;  /* one line of `hsae --help` */
     const char *synopsis; /* what follows the name */
     const char *examples;
+    const char *const *brief; /* the options and keys that --help shows, up to a NULL; NULL: all. --help all shows all */
     int (*run)(const struct cli_command *command, int argc, char **argv);
 };
 /* hsae __probe: what the library runs to try drivers (hsae_context_params.program). Does not come back. */
 void cli_probe(int argc, char **argv);
-extern const struct cli_command cli_devices, cli_train, cli_report, cli_eval, cli_encode, cli_decode, cli_export, cli_import, cli_tree,
-    cli_explore, cli_info, cli_bench, cli_tune;
+#define CLI_COMMAND(name) extern const struct cli_command cli_##name;
+COMMANDS(CLI_COMMAND)
+#undef CLI_COMMAND
 
 /* Options. `value` points to what `kind` says and is left alone when the option is not given. */
-enum cli_kind {
-    CLI_FLAG,       /* bool */
-    CLI_TEXT,       /* const char * */
-    CLI_COUNT,      /* uint64_t */
-    CLI_SHARE,      /* double above 0 and below 1 */
-    CLI_ABOVE,      /* double above 0 */
-    CLI_AT_LEAST_0, /* double */
-    CLI_PATHS,      /* struct cli_paths: all words up to the next option; repeated options add */
-};
 struct cli_option {
     const char *name;
     enum cli_kind kind;
@@ -73,6 +67,8 @@ struct cli_option {
     const char *argument; /* its name in --help; NULL for a flag */
     const char *help;
 };
+/* An element of such a table from a line of commands.h. */
+#define CLI_OPTION(name, kind, place, argument, help) {name, kind, &(place), argument, help},
 struct cli_paths {
     const char **items;
     size_t count;
@@ -106,21 +102,15 @@ void cli_say_unchecked(void);
 hsae_status cli_open_tested(hsae_context *context, const char *id, hsae_device **out);
 /* The same of `id`, or of the best device that works; says which and why. */
 hsae_status cli_open_device(hsae_context *context, const char *id, hsae_device **out);
-/* How data sets are read, and the options that say so. */
+/* How data sets are read: INPUT_OPTIONS of commands.h. */
 struct cli_input {
     const char *tensor, *dtype;
     uint64_t dim;
 };
-#define CLI_INPUT_OPTIONS(input)                                                                                                  \
-    {"tensor", CLI_TEXT, &(input).tensor, "NAME", "safetensors: tensor, Arrow: column to read; default: the only one that fits"}, \
-        {"dim", CLI_COUNT, &(input).dim, "D", "raw files: numbers of a vector"},                                                  \
-    {                                                                                                                             \
-        "dtype", CLI_TEXT, &(input).dtype, "TYPE", "raw files: f32 (the default), f16 or bf16"                                    \
-    }
 hsae_status cli_open_data(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, hsae_dataset **out);
 /* One line about the data of a run: files, tensor, types, rows, width. */
 void cli_note_data(const hsae_dataset *dataset);
-/* Which rows a session leaves out, and the options that say so. */
+/* Which rows a session leaves out: ROW_OPTIONS of commands.h. */
 struct cli_rows {
     double max_norm; /* below 0: not given */
     bool skip_bad;
@@ -128,12 +118,6 @@ struct cli_rows {
 #define CLI_ROWS_DEFAULT \
     {                    \
         -1, false        \
-    }
-#define CLI_ROW_OPTIONS(rows)                                                                                        \
-    {"max-norm", CLI_AT_LEAST_0, &(rows).max_norm, "X",                                                              \
-     "leave out rows whose norm is above X times the median of the first 65,536; 0: none; default: as in training"}, \
-    {                                                                                                                \
-        "skip-bad-rows", CLI_FLAG, &(rows).skip_bad, NULL, "leave out rows with a value that is not finite"          \
     }
 /* Puts what the options say in the place of the model's rule. */
 hsae_status cli_leave_out(hsae_session *session, const hsae_dataset *dataset, const struct cli_rows *rows);

@@ -201,14 +201,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     struct decoder decoder = {0};
     const char *model_path = NULL, *device_id = NULL;
     bool json = false;
-    const struct cli_option options[] = {
-        {"model", CLI_TEXT, &model_path, "FILE", "model.safetensors or a checkpoint"},
-        {"features", CLI_TEXT, &decoder.features, "FILE", "what hsae encode wrote"},
-        {"out", CLI_TEXT, &decoder.out, "FILE", "safetensors file to write"},
-        {"device", CLI_TEXT, &device_id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
-        {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
-        {0},
-    };
+    const struct cli_option options[] = {OPTIONS_decode(CLI_OPTION){0}};
     int exit_status = cli_parse(command, argc, argv, options, NULL, NULL);
     if (exit_status == CLI_CONTINUE)
         exit_status = model_path && decoder.features && decoder.out ? decode(&decoder, model_path, device_id, json)
@@ -224,8 +217,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_decode = {
     .name = "decode",
-    .summary = "Decodes features to reconstructions of the activations.",
-    .synopsis = "--model FILE --features FILE --out FILE [--device ID] [--json]",
+    .summary = SUMMARY_decode,
+    .synopsis = SYNOPSIS_decode,
     .examples = "  hsae decode --model runs/first/model.safetensors --features features.safetensors --out back.safetensors\n\n"
                 "The file holds levels.{l}.reconstruction (F32 [vectors, d], raw units) for each level l.\n",
     .run = run,

@@ -178,12 +178,7 @@ static int show(hsae_context *context, const hsae_device_info *list, size_t coun
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     bool json = false, test = false;
-    const struct cli_option options[] = {
-        {"test", CLI_FLAG, &test, NULL,
-         "train a few steps on every device, use a model on it, and compare all that comes out with the reference"},
-        {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
-        {0},
-    };
+    const struct cli_option options[] = {OPTIONS_devices(CLI_OPTION){0}};
     int exit_status = cli_parse(command, argc, argv, options, NULL, NULL);
     if (exit_status != CLI_CONTINUE)
         return exit_status;
@@ -205,8 +200,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_devices = {
     .name = "devices",
-    .summary = "Lists every device of every backend, and what keeps others from being used.",
-    .synopsis = "[--test] [--json]",
+    .summary = SUMMARY_devices,
+    .synopsis = SYNOPSIS_devices,
     .examples = "  hsae devices\n"
                 "  hsae devices --test\n"
                 "  hsae devices --json | jq -r '.devices[].id'\n",

@@ -242,16 +242,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     struct cli_input input = {0};
     struct cli_paths data = {0};
     bool json = false;
-    const struct cli_option options[] = {
-        {"model", CLI_TEXT, &model_path, "FILE", "model.safetensors or a checkpoint"},
-        {"data", CLI_PATHS, &data, "PATH...", "activations: files or folders"},
-        {"out", CLI_TEXT, &encoder.out, "FILE", "safetensors file to write"},
-        CLI_INPUT_OPTIONS(input),
-        CLI_ROW_OPTIONS(encoder.rows),
-        {"device", CLI_TEXT, &device_id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
-        {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
-        {0},
-    };
+    const struct cli_option options[] = {OPTIONS_encode(CLI_OPTION){0}};
     int exit_status = cli_parse(command, argc, argv, options, NULL, NULL);
     if (exit_status == CLI_CONTINUE)
         exit_status = model_path && data.count && encoder.out ? encode(&encoder, model_path, device_id, &data, &input, json)
@@ -263,8 +254,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_encode = {
     .name = "encode",
-    .summary = "Encodes activations to the active features of every level.",
-    .synopsis = "--model FILE --data PATH... --out FILE [--device ID] [--json]",
+    .summary = SUMMARY_encode,
+    .synopsis = SYNOPSIS_encode,
     .examples = "  hsae encode --model runs/first/model.safetensors --data held-out/ --out features.safetensors\n\n"
                 "The file holds compressed sparse rows for each level l: levels.{l}.indptr (I64 [vectors + 1]),\n"
                 "levels.{l}.indices (I32, ascending within a vector) and levels.{l}.values (F32, normalised units). A vector that is\n"

@@ -87,16 +87,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     struct cli_paths data = {0};
     struct cli_rows rows = CLI_ROWS_DEFAULT;
     bool json = false;
-    const struct cli_option options[] = {
-        {"model", CLI_TEXT, &model_path, "FILE", "model.safetensors or a checkpoint"},
-        {"data", CLI_PATHS, &data, "PATH...", "activations: files or folders"},
-        CLI_INPUT_OPTIONS(input),
-        CLI_ROW_OPTIONS(rows),
-        {"device", CLI_TEXT, &device_id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
-        {"per-feature", CLI_TEXT, &per_feature, "FILE", "also a table of all features, as CSV"},
-        {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
-        {0},
-    };
+    const struct cli_option options[] = {OPTIONS_eval(CLI_OPTION){0}};
     hsae_context *context = NULL;
     hsae_model *model = NULL;
     hsae_explorer *explorer = NULL;
@@ -130,8 +121,8 @@ end:
 
 const struct cli_command cli_eval = {
     .name = "eval",
-    .summary = "Evaluates a model: L0, variance explained, dead features, figures of the hierarchy.",
-    .synopsis = "--model FILE --data PATH... [--device ID] [--per-feature FILE.csv] [--json]",
+    .summary = SUMMARY_eval,
+    .synopsis = SYNOPSIS_eval,
     .examples = "  hsae eval --model runs/first/model.safetensors --data held-out/\n"
                 "  hsae eval --model runs/first/checkpoint-5000.safetensors --data a.npy b.npy --device ref\n"
                 "  hsae eval --model m.safetensors --data held-out/ --json | jq .mean.variance_explained\n",

@@ -264,31 +264,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 {
     struct request request = {.rows = CLI_ROWS_DEFAULT, .examples = EXAMPLES};
     struct cli_paths beside = {0};
-    const struct cli_option options[] = {
-        {"model", CLI_TEXT, &request.model_path, "FILE", "model.safetensors or a checkpoint"},
-        {"data", CLI_PATHS, &request.data, "PATH...", "activations: files or folders"},
-        {"tokens", CLI_PATHS, &request.tokens, "FILE...", "their tokens; default: tokens.jsonl beside each PATH"},
-        {"labels", CLI_PATHS, &request.labels, "FILE...",
-         "names of features as JSON lines: {\"feature\": \"l1/104\", \"label\": \"religion\"}"},
-        {"scores", CLI_PATHS, &request.labels, "FILE...",
-         "a judge's scores: {\"parent\": \"l0/17\", \"child\": \"l1/104\", \"score\": 0.75}"},
-        {"title", CLI_TEXT, &request.title, "TEXT", "of the page; default: the model's path"},
-        {"out", CLI_TEXT, &request.out, "FILE", "what to write: the page, or what the next options say"},
-        {"figure", CLI_TEXT, &request.figure, "L/I", "the tree under feature I of level L, as SVG"},
-        {"width", CLI_TEXT, &request.width, "LENGTH", "of the figure: 5.5in, 14cm, 396pt; its text has 7.5 pt"},
-        {"depth", CLI_COUNT, &request.depth, "N", "levels in the figure (4)"},
-        {"children", CLI_COUNT, &request.children, "N", "children of a feature in the figure (4, then 3, then 2)"},
-        {"examples", CLI_COUNT, &request.examples, "N", "contexts of a feature in the figure (3)"},
-        {"pairs", CLI_COUNT, &request.pairs, "N", "N parent-child pairs and N random ones with their contexts, as JSON lines"},
-        {"neuronpedia", CLI_TEXT, &request.neuronpedia, "DIR", "batches of features as SAEDashboard writes them, in place of --out"},
-        {"contexts", CLI_COUNT, &request.contexts, "N", "strongest contexts of a feature (20)"},
-        {"context-length", CLI_COUNT, &request.context_length, "N", "tokens of a context (32)"},
-        CLI_INPUT_OPTIONS(request.input),
-        CLI_ROW_OPTIONS(request.rows),
-        {"device", CLI_TEXT, &request.device_id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
-        {"json", CLI_FLAG, &request.json, NULL, "one JSON object on standard output"},
-        {0},
-    };
+    const struct cli_option options[] = {OPTIONS_explore(CLI_OPTION){0}};
     int status = cli_parse(command, argc, argv, options, NULL, NULL);
     if (status == CLI_CONTINUE)
         status = check_request(command, &request);
@@ -307,8 +283,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_explore = {
     .name = "explore",
-    .summary = "Shows what each feature responds to: a page of the forest, figures, files for other tools.",
-    .synopsis = "--model FILE --data PATH... --out FILE.html [--tokens FILE...] [--figure L/I | --pairs N | --neuronpedia DIR]",
+    .summary = SUMMARY_explore,
+    .synopsis = SYNOPSIS_explore,
     .examples = "  hsae explore --model runs/first/model.safetensors --data held-out/ --out forest.html\n"
                 "  hsae explore --model m.safetensors --data held-out/ --figure 0/17 --width 5.5in --depth 3 --out tree.svg\n"
                 "  hsae explore --model m.safetensors --data held-out/ --pairs 200 --out pairs.jsonl\n"

@@ -86,14 +86,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     struct request request = {.format = "saelens", .dtype = "f32"};
     struct cli_paths words = {0};
     hsae_dtype dtype = HSAE_DTYPE_F32;
-    const struct cli_option options[] = {
-        {"model", CLI_TEXT, &request.model, "FILE", "model.safetensors or a checkpoint"},
-        {"format", CLI_TEXT, &request.format, "NAME", "saelens (default), gemma-scope or hsae"},
-        {"meta", CLI_PATHS, &request.meta, "KEY=VALUE...", "saelens: what cfg.json is to tell: model_name, hook_name, context_size ..."},
-        {"dtype", CLI_TEXT, &request.dtype, "NAME", "hsae: encoder and decoder rows as f32 (default), f16 or bf16"},
-        {"json", CLI_FLAG, &request.json, NULL, "one JSON object on standard output"},
-        {0},
-    };
+    const struct cli_option options[] = {OPTIONS_export(CLI_OPTION){0}};
     hsae_context *context = NULL;
     hsae_model *model = NULL;
     int exit_status = cli_parse(command, argc, argv, options, NULL, &words);
@@ -133,8 +126,8 @@ end:
 
 const struct cli_command cli_export = {
     .name = "export",
-    .summary = "Writes a model in the format of SAELens or Gemma Scope, or with half-precision weights.",
-    .synopsis = "--model FILE [--format saelens|gemma-scope|hsae] OUT [--meta KEY=VALUE...] [--dtype NAME] [--json]",
+    .summary = SUMMARY_export,
+    .synopsis = SYNOPSIS_export,
     .examples =
         "  hsae export --model runs/first/model.safetensors exported --meta model_name=gemma-2-2b hook_name=blocks.13.hook_resid_post\n"
         "  hsae export --model m.safetensors --format gemma-scope exported\n"

@@ -30,11 +30,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     const char *out = NULL;
     struct cli_paths words = {0};
     bool json = false;
-    const struct cli_option options[] = {
-        {"out", CLI_TEXT, &out, "FILE", "model to write"},
-        {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
-        {0},
-    };
+    const struct cli_option options[] = {OPTIONS_import(CLI_OPTION){0}};
     hsae_context *context = NULL;
     hsae_model *model = NULL;
     int exit_status = cli_parse(command, argc, argv, options, NULL, &words);
@@ -63,8 +59,8 @@ end:
 
 const struct cli_command cli_import = {
     .name = "import",
-    .summary = "Makes a model of SAEs from SAELens, Gemma Scope or Llama Scope: each becomes a level.",
-    .synopsis = "PATH... --out FILE [--json]",
+    .summary = SUMMARY_import,
+    .synopsis = SYNOPSIS_import,
     .examples =
         "  hsae import exported --out back.safetensors\n"
         "  hsae import small-sae large-sae --out both.safetensors\n"

@@ -338,12 +338,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     struct cli_input input = {0};
     struct cli_paths words = {0};
     bool json = false, check = false;
-    const struct cli_option options[] = {
-        CLI_INPUT_OPTIONS(input),
-        {"check", CLI_FLAG, &check, NULL, "read all activations: norms, rows that are not finite, duplicates, constant columns"},
-        {"json", CLI_FLAG, &json, NULL, "one JSON object on standard output"},
-        {0},
-    };
+    const struct cli_option options[] = {OPTIONS_info(CLI_OPTION){0}};
     hsae_context *context = NULL;
     json_t *object = NULL;
     int exit_status = cli_parse(command, argc, argv, options, NULL, &words);
@@ -373,8 +368,8 @@ end:
 
 const struct cli_command cli_info = {
     .name = "info",
-    .summary = "Says what a model, a checkpoint, a file of features or a data set holds.",
-    .synopsis = "PATH... [--check] [--tensor NAME] [--dim D [--dtype TYPE]] [--json]",
+    .summary = SUMMARY_info,
+    .synopsis = SYNOPSIS_info,
     .examples = "  hsae info runs/first/model.safetensors\n"
                 "  hsae info activations/\n"
                 "  hsae info --check activations/\n"

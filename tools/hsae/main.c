@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-static const struct cli_command *const commands[] = {&cli_devices, &cli_train,  &cli_report, &cli_eval, &cli_encode,
-                                                     &cli_decode,  &cli_export, &cli_import, &cli_tree, &cli_explore,
-                                                     &cli_info,    &cli_bench,  &cli_tune};
+#define COMMAND(name) &cli_##name,
+static const struct cli_command *const commands[] = {COMMANDS(COMMAND)};
+#undef COMMAND
 enum { COMMAND_COUNT = sizeof commands / sizeof *commands };
 
 static int help(void)

@@ -74,15 +74,28 @@ static void print_default(json_t *defaults, const char *key)
     free(text);
 }
 
-static void print_keys(void)
+/* Whether --help shows the option or key: all of them where `brief` is NULL. */
+static bool is_shown(const char *const *brief, const char *name)
+{
+    if (!brief)
+        return true;
+    while (*brief && strcmp(*brief, name) != 0)
+        brief++;
+    return *brief;
+}
+
+static void print_keys(const char *const *brief)
 {
     hsae_config config;
     hsae_config_defaults(&config);
     char *text = hsae_config_json(&config);
     json_t *defaults = text ? json_loads(text, 0, NULL) : NULL;
-    puts("\nConfiguration (also keys of the JSON object in --config FILE, with _ for -):");
+    if (!brief)
+        puts("\nConfiguration (also keys of the JSON object in --config FILE, with _ for -):");
     for (size_t i = 0; i < CONFIG_KEY_COUNT; i++) {
         char name[64];
+        if (!is_shown(brief, config_keys[i].name))
+            continue;
         dashes(name, config_keys[i].name, strlen(config_keys[i].name));
         printf("  --%-22s %s", name, config_keys[i].help);
         print_default(defaults, config_keys[i].name);
@@ -92,18 +105,25 @@ static void print_keys(void)
     hsae_free(text);
 }
 
-static int print_help(const struct cli_command *command, const struct cli_option *options, bool keys)
+static int print_help(const struct cli_command *command, const struct cli_option *options, bool keys, bool all)
 {
+    const char *const *brief = all ? NULL : command->brief;
     printf("%s\n\nUsage: hsae %s %s\n\n", command->summary, command->name, command->synopsis);
     for (const struct cli_option *option = options; option->name; option++) {
+        if (!is_shown(brief, option->name))
+            continue;
         int width = printf("  --%s%s%s", option->name, option->argument ? " " : "", option->argument ? option->argument : "");
-        printf("%*s %s\n", width < 26 ? 26 - width : 0, "", option->help);
+        printf("%s%*s %s\n", width > 26 ? "\n" : "", width > 26 ? 26 : 26 - width, "", option->help);
     }
-    puts("  -q, --quiet              warnings and errors only");
-    puts("  -v, --verbose            say more");
-    puts("  -h, --help               this text");
+#define COMMON(letter, name, help) printf("  -" letter ", --%-18s %s\n", name, help);
+    if (!brief) {
+        COMMON_OPTIONS(COMMON)
+    }
+#undef COMMON
     if (keys)
-        print_keys();
+        print_keys(brief);
+    if (brief)
+        printf("\nThese matter most. All options: hsae %s --help all\n", command->name);
     printf("\nExamples:\n%s", command->examples);
     return CLI_DONE;
 }
@@ -257,7 +277,7 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, const st
     /* --help wins wherever it stands. */
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            return print_help(command, options, keys != NULL);
+            return print_help(command, options, keys != NULL, i + 1 < argc && strcmp(argv[i + 1], "all") == 0);
     while (reader.next < argc) {
         const char *word = argv[reader.next++];
         int status = CLI_CONTINUE;

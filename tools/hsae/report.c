@@ -8,10 +8,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 {
     const char *out = NULL;
     struct cli_paths words = {0};
-    const struct cli_option options[] = {
-        {"out", CLI_TEXT, &out, "FILE", "page to write; default: report.html in the run's folder"},
-        {0},
-    };
+    const struct cli_option options[] = {OPTIONS_report(CLI_OPTION){0}};
     int exit_status = cli_parse(command, argc, argv, options, NULL, &words);
     if (exit_status == CLI_CONTINUE && words.count != 1)
         exit_status = cli_usage(command->name, "one folder of a run is needed");
@@ -30,8 +27,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_report = {
     .name = "report",
-    .summary = "Writes the page of a run: curves, evaluation, configuration, how to repeat it.",
-    .synopsis = "DIR [--out FILE]",
+    .summary = SUMMARY_report,
+    .synopsis = SYNOPSIS_report,
     .examples = "  hsae report runs/first\n"
                 "  hsae report runs/first --out first.html\n\n"
                 "`hsae train` writes the page by itself when it ends or is interrupted; this makes it again, or while the run goes on.\n",

@@ -715,26 +715,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     if (!all.argv)
         return cli_out_of_memory();
     memcpy(all.argv, argv, (size_t)argc * sizeof *argv);
-    const struct cli_option options[] = {
-        {"data", CLI_PATHS, &all.data_paths, "PATH...", "activations: files or folders"},
-        CLI_INPUT_OPTIONS(all.input),
-        {"out", CLI_TEXT, &all.out, "DIR", "folder of the run; made if it is not there"},
-        {"force", CLI_FLAG, &all.force, NULL, "replace the run that --out holds"},
-        {"config", CLI_TEXT, &all.config_path, "FILE", "JSON object of configuration keys; options win"},
-        {"device", CLI_TEXT, &all.device_id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
-        {"resume", CLI_TEXT, &all.resume, "FILE|auto", "go on from a checkpoint; auto: the newest in --out"},
-        {"other-data", CLI_FLAG, &all.other_data, NULL, "with --resume: although the data are not those of the run"},
-        {"stop-after", CLI_COUNT, &all.stop_after, "N", "end after step N, with a checkpoint"},
-        {"log-every", CLI_COUNT, &all.log_every, "N", "steps between lines of metrics.jsonl; default: steps / 100"},
-        {"checkpoint-every", CLI_COUNT, &all.checkpoint_every, "N", "steps between checkpoints; default: steps / 10"},
-        {"keep", CLI_COUNT, &all.keep, "N", "checkpoints to keep (2)"},
-        {"eval-data", CLI_PATHS, &all.eval_paths, "PATH...", "evaluate on these activations at the end"},
-        {"holdout", CLI_SHARE, &all.holdout, "SHARE", "keep the last share of the vectors out and evaluate on it"},
-        {"dry-run", CLI_FLAG, &all.dry_run, NULL, "print what the run would take of memory, and end"},
-        {"deterministic-check", CLI_FLAG, &all.check, NULL, "run twice, into DIR/first and DIR/second, and compare"},
-        {"json", CLI_FLAG, &all.json, NULL, "one JSON object on standard output"},
-        {0},
-    };
+    const struct cli_option options[] = {OPTIONS_train(CLI_OPTION){0}};
     int exit_status = cli_parse(command, argc, argv, options, &all.keys, NULL);
     if (exit_status == CLI_CONTINUE)
         exit_status = train(&all, command);
@@ -751,8 +732,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_train = {
     .name = "train",
-    .summary = "Trains a hierarchical sparse autoencoder.",
-    .synopsis = "--data PATH... --out DIR [--KEY VALUE]... [OPTION]...",
+    .summary = SUMMARY_train,
+    .synopsis = SYNOPSIS_train,
     .examples = "  hsae train --data activations/ --out runs/first --levels 2048,4096,8192 --steps 20000 --holdout 0.05\n"
                 "  hsae train --data activations/ --out runs/first --resume auto\n"
                 "  hsae train --data a.npy b.npy --out runs/second --config runs/first/config.json --seed 7 --device opencl:0\n\n"
@@ -760,5 +741,6 @@ const struct cli_command cli_train = {
                 "does once, so that a batch system may send one before its time limit. With --resume the configuration comes from the\n"
                 "checkpoint; steps, lr, target-l0, rho, perturb and skip-bad-rows may be changed. The data, --holdout and --eval-data\n"
                 "are to be as before.\n",
+    .brief = (const char *const[]){BRIEF_train, NULL},
     .run = run,
 };

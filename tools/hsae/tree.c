@@ -91,18 +91,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 {
     struct request request = {0};
     const char *keys[3] = {NULL, NULL, NULL};
-    const struct cli_option options[] = {
-        {"model", CLI_PATHS, &request.models, "PATH...", "model.safetensors or a checkpoint; or SAEs as hsae import takes them"},
-        {"out", CLI_TEXT, &request.out, "FILE", "model to write"},
-        {"similarity", CLI_TEXT, &keys[0], "NAME", "encoder (default), decoder or coactivation: what makes a parent"},
-        {"exclude", CLI_TEXT, &keys[1], "SHARE", "share of features left without a parent (0.2)"},
-        {"tree", CLI_TEXT, &keys[2], "NAME", "forest (default), full (all have a parent) or binary (two children at most)"},
-        {"data", CLI_PATHS, &request.data, "PATH...", "activations: for co-activation, and to evaluate the tree"},
-        CLI_INPUT_OPTIONS(request.input),
-        {"device", CLI_TEXT, &request.device, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best"},
-        {"json", CLI_FLAG, &request.json, NULL, "one JSON object on standard output"},
-        {0},
-    };
+    const struct cli_option options[] = {OPTIONS_tree(CLI_OPTION){0}};
     hsae_context *context = NULL;
     hsae_model *linked = NULL;
     hsae_evaluation evaluation;
@@ -135,8 +124,8 @@ end:
 
 const struct cli_command cli_tree = {
     .name = "tree",
-    .summary = "Builds a tree over a trained model, or over SAEs of other tools.",
-    .synopsis = "--model PATH... --out FILE [--similarity NAME] [--exclude SHARE] [--tree NAME] [--data PATH...]",
+    .summary = SUMMARY_tree,
+    .synopsis = SYNOPSIS_tree,
     .examples =
         "  hsae tree --model runs/flat/model.safetensors --out tree.safetensors --data held-out/\n"
         "  hsae tree --model sae-16k sae-32k sae-65k --out tree.safetensors --similarity decoder --exclude 0.3\n"

@@ -94,17 +94,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
 {
     struct tune tune = {.preset = "laptop"};
     uint64_t steps = 0;
-    const struct cli_option options[] = {
-        {"device", CLI_TEXT, &tune.device_id, "ID", "what is tuned (hsae devices); default: $HSAE_DEVICE or the best"},
-        {"preset", CLI_TEXT, &tune.preset, "NAME", "the work to be fast at: paper, laptop (default) or tiny"},
-        {"kernel", CLI_TEXT, &tune.params.kernel, "NAME", "only this kernel (hsae bench lists them)"},
-        {"minutes", CLI_ABOVE, &tune.minutes, "M", "time for the search; default: 4"},
-        {"steps", CLI_COUNT, &steps, "N", "steps in each timed block"},
-        {"out", CLI_TEXT, &tune.out, "FILE", "write there; default: $HSAE_TUNING, else tuning.json beside the compiled kernels"},
-        {"dry-run", CLI_FLAG, &tune.dry_run, NULL, "write nothing"},
-        {"json", CLI_FLAG, &tune.json, NULL, "one JSON object in place of the table"},
-        {0},
-    };
+    const struct cli_option options[] = {OPTIONS_tune(CLI_OPTION){0}};
     int exit_status = cli_parse(command, argc, argv, options, NULL, NULL);
     if (exit_status != CLI_CONTINUE)
         return exit_status;
@@ -131,8 +121,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_tune = {
     .name = "tune",
-    .summary = "Finds the fastest kernel parameters for a device.",
-    .synopsis = "[--device ID] [--preset NAME] [OPTION]...",
+    .summary = SUMMARY_tune,
+    .synopsis = SYNOPSIS_tune,
     .examples = "  hsae tune\n"
                 "  hsae tune --device opencl:0 --preset paper --minutes 20\n"
                 "  hsae tune --kernel encode --dry-run\n"
