@@ -76,6 +76,7 @@ typedef struct hsae_device_problem {
     hsae_backend backend; /* HSAE_BACKEND_REF: it is of none */
     char what[512];       /* "the OpenCL platform X has no device" */
     char remedy[256];     /* what may help; "": not known */
+    bool left_out;        /* a driver that crashed or hung when it was tried, and is not used */
 } hsae_device_problem;
 /* Drivers without devices, files that name drivers and do not load, loaders that are not installed, devices that may not be opened. With
  * hsae_context_params.program drivers are looked at in a child process; those that crash or hang there are problems, too. `again` also

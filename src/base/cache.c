@@ -82,26 +82,13 @@ end:
     fclose(file);
 }
 
-/* Makes the folder, for this user alone, and those above it. If that fails, opening the file will, too. */
-static void make_folders(const char *dir)
-{
-    char path[PATH_BYTES];
-    if (snprintf(path, sizeof path, "%s", dir) >= (int)sizeof path)
-        return;
-    for (char *c = path + 1; *c; c++)
-        if (hsae_os_is_separator(*c)) {
-            char separator = *c;
-            *c = 0;
-            hsae_os_make_folder(path);
-            *c = separator;
-        }
-    hsae_os_make_private_folder(path);
-}
-
+/* One that cannot be made shows when the file is opened. */
 void hsae_cache_make_folder(const hsae_context *context)
 {
-    if (context->cache_dir)
-        make_folders(context->cache_dir);
+    char path[PATH_BYTES];
+    bool made;
+    if (context->cache_dir && snprintf(path, sizeof path, "%s", context->cache_dir) < (int)sizeof path)
+        (void)hsae_os_make_folders(path, true, &made);
 }
 
 void hsae_cache_write(const hsae_context *context, const char *kind, const void *key, size_t key_size, const void *data, size_t size)

@@ -295,13 +295,6 @@ static int sync_folder(int folder)
     return folder >= 0 && hsae_os_sync(folder) && errno != EINVAL && errno != ENOTSUP ? errno : 0;
 }
 
-void hsae_sync_parent(const char *path)
-{
-    int folder = hsae_os_open(path, HSAE_OS_PARENT);
-    (void)sync_folder(folder);
-    if (folder >= 0)
-        hsae_os_close(folder);
-}
 
 /* 0 or an errno. */
 static int rename_temporary(struct hsae_output *output)

@@ -41,8 +41,6 @@ size_t hsae_read_at(int descriptor, uint64_t offset, size_t size, void *out, int
 
 /* Writes to an output as file.h describes it; an error is logged. */
 hsae_status hsae_output_write(struct hsae_output *output, const void *data, size_t size);
-/* Makes the rename of a folder to `path` survive a power cut, where the file system can. */
-void hsae_sync_parent(const char *path);
 
 /* "FOLDER/NAME", free(). */
 char *hsae_path_join(const char *folder, const char *name);

@@ -36,6 +36,11 @@ const char *hsae_os_file_name(const char *path);
 int hsae_os_make_folder(const char *path);
 /* The same, for this user alone. */
 int hsae_os_make_private_folder(const char *path);
+/* Makes the folder and those above it; `private`: the last one for this user alone. *made: one was not there. On an error `path` ends with
+ * the folder that could not be made. */
+int hsae_os_make_folders(char *path, bool private, bool *made);
+/* Makes the name of a file or folder survive a power cut, where the file system can. */
+void hsae_os_sync_parent(const char *path);
 /* False: `path` is a folder in which others than this user and root may make files. On Windows: true. */
 bool hsae_os_is_private(const char *path);
 int hsae_os_remove(const char *path);

@@ -11,15 +11,10 @@ enum { PATH_BYTES = 4096 };
 static bool can_write(const char *folder)
 {
     char path[PATH_BYTES];
-    if (snprintf(path, sizeof path, "%s/.hsae-XXXXXX", folder) >= (int)sizeof path)
+    bool made;
+    snprintf(path, sizeof path, "%s", folder);
+    if (hsae_os_make_folders(path, false, &made) || snprintf(path, sizeof path, "%s/.hsae-XXXXXX", folder) >= (int)sizeof path)
         return false;
-    for (char *c = path + 1; *c; c++)
-        if (hsae_os_is_separator(*c)) {
-            char separator = *c;
-            *c = 0;
-            hsae_os_make_folder(path);
-            *c = separator;
-        }
     int file = hsae_os_open_temporary(path, false);
     if (file < 0)
         return false;

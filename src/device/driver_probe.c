@@ -254,6 +254,8 @@ void hsae_drivers_problems(hsae_backend backend, struct hsae_problems *problems,
         hsae_problem_add(problems, backend, "update it or remove it; hsae devices --test tries it again",
                          "the %s driver%s%s is left out: %s", hsae_backend_title(backend), driver && *driver ? " " : "",
                          driver ? driver : "", how ? how : "it fails");
+        if (problems->count)
+            problems->items[problems->count - 1].left_out = true;
     }
     hsae_problems_read(backend, json_object_get(record, "problems"), problems);
     *devices = (size_t)json_integer_value(json_object_get(record, "devices"));

@@ -246,6 +246,6 @@ hsae_status hsae_model_export(hsae_context *context, const hsae_model *model, hs
     if (status)
         remove_folder(&export);
     else
-        hsae_sync_parent(target);
+        hsae_os_sync_parent(target);
     return status;
 }

@@ -12,7 +12,7 @@
 
 cli_verbosity cli_verbose = CLI_NORMAL;
 static atomic_bool line_is_shown;
-static atomic_bool errors_are_soft;
+static atomic_int errors; /* enum cli_errors */
 
 static void say(const char *prefix, const char *format, va_list arguments)
 {
@@ -162,7 +162,9 @@ int cli_signal(void)
 static void on_log(void *user, hsae_log_level level, const char *message)
 {
     (void)user;
-    if (level == HSAE_LOG_ERROR && !atomic_load(&errors_are_soft))
+    if (level == HSAE_LOG_ERROR && atomic_load(&errors) == CLI_ERRORS_DROPPED)
+        return;
+    if (level == HSAE_LOG_ERROR && atomic_load(&errors) == CLI_ERRORS_SHOWN)
         cli_error("%s", message);
     else if (level <= HSAE_LOG_WARNING)
         cli_warning("%s", message);
@@ -192,9 +194,9 @@ hsae_context *cli_context_for(hsae_log_fn log, void *user)
     return context;
 }
 
-void cli_soften_errors(bool on)
+void cli_show_errors(enum cli_errors how)
 {
-    atomic_store(&errors_are_soft, on);
+    atomic_store(&errors, how);
 }
 
 bool cli_checks_devices(const hsae_context *context)

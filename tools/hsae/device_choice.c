@@ -68,9 +68,9 @@ hsae_status cli_open_device(hsae_context *context, const char *id, hsae_device *
     hsae_status status = hsae_device_list(context, &list, &count);
     while (status == HSAE_OK && count) {
         size_t best = hsae_device_best(list, count, reason);
-        cli_soften_errors(count > 1);
+        cli_show_errors(count > 1 ? CLI_ERRORS_SOFT : CLI_ERRORS_SHOWN);
         status = cli_open_tested(context, list[best].id, out);
-        cli_soften_errors(false);
+        cli_show_errors(CLI_ERRORS_SHOWN);
         if (status == HSAE_OK || status == HSAE_CANCELLED || count == 1)
             break;
         cli_warning("%s (%s) is passed over for the next best device; --device takes one and no other", list[best].id, list[best].name);

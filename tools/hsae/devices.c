@@ -172,6 +172,8 @@ static int show(hsae_context *context, const hsae_device_info *list, size_t coun
         printf("\nDefault: %s (%s)\n", id, reason);
     if (cli_signal())
         return 128 + cli_signal();
+    for (size_t i = 0; test && i < problems->count; i++)
+        show.failed |= problems->items[i].left_out;
     return show.failed ? CLI_FAILED : cli_exit_status(status);
 }
 

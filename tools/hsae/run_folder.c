@@ -20,37 +20,16 @@ void run_checkpoint_path(char path[RUN_PATH], const char *folder, uint64_t step)
     snprintf(path, RUN_PATH, "%s/checkpoint-%" PRIu64 ".safetensors", folder, step);
 }
 
-/* A name survives a power cut once its folder is synced. File systems that cannot do that are left alone. */
-static void sync_name(const char *path)
-{
-    int folder = hsae_os_open(path, HSAE_OS_PARENT);
-    if (folder < 0)
-        return;
-    hsae_os_sync(folder);
-    hsae_os_close(folder);
-}
-
 int run_make_folders(const char *folder, bool *made)
 {
     char path[RUN_PATH];
-    size_t length = strlen(folder);
     *made = false;
-    if (length > RUN_PATH - 64) {
+    if (strlen(folder) > RUN_PATH - 64) {
         errno = ENAMETOOLONG;
         return cli_file_error("make the folder", folder);
     }
-    for (size_t i = 1; i <= length; i++) {
-        if (!hsae_os_is_separator(folder[i]) && folder[i] != 0)
-            continue;
-        snprintf(path, sizeof path, "%.*s", (int)i, folder);
-        if (hsae_os_make_folder(path) == 0) {
-            *made = true;
-            sync_name(path);
-        } else if (errno != EEXIST) {
-            return cli_file_error("make the folder", path);
-        }
-    }
-    return CLI_DONE;
+    snprintf(path, sizeof path, "%s", folder);
+    return hsae_os_make_folders(path, false, made) ? cli_file_error("make the folder", path) : CLI_DONE;
 }
 
 static void say_removed(const char *path)

@@ -58,9 +58,9 @@ static int newest_checkpoint(hsae_context *context, const char *folder, char pat
     /* Only what is damaged is passed over: going on from an older one would drop a newer one that could not be read just now. */
     while (status == CLI_DONE && left && found == HSAE_ERROR_FORMAT) {
         run_checkpoint_path(path, folder, steps[--left]);
-        cli_soften_errors(true);
+        cli_show_errors(CLI_ERRORS_SOFT);
         found = hsae_checkpoint_check(context, path);
-        cli_soften_errors(false);
+        cli_show_errors(CLI_ERRORS_SHOWN);
     }
     free(steps);
     if (status != CLI_DONE)

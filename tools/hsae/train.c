@@ -1,11 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* hsae train: a run from activations to a model, in a folder of its own. */
+#include "train.h"
 #include "run_command.h"
-#include "run_data.h"
-#include "run_record.h"
-#include "run_report.h"
-#include "run_start.h"
-#include "run_warnings.h"
 #include "text.h"
 
 #include <errno.h>
@@ -13,43 +9,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct train {
-    /* As given. */
-    struct cli_paths data_paths, eval_paths;
-    struct cli_input input;
-    const char *out, *config_path, *resume, *device_id;
-    uint64_t stop_after, log_every, checkpoint_every, keep;
-    double holdout;
-    bool json, force, check, dry_run, other_data;
-    struct cli_keys keys;
-    int argc;    /* all of that as words */
-    char **argv; /* with room for one more */
-
-    hsae_context *context;
-    char *config_json; /* what config_path holds; NULL: it was not given */
-    hsae_device *device;
-    hsae_dataset *data, *held_out; /* what is trained on; what the end is evaluated on, or NULL */
-
-    /* One run. */
-    const char *folder;
-    struct run_lock lock;
-    struct run_start start;
-    json_t *data_json, *differences; /* run_data_json; in which the data differ from those of the run, or NULL */
-    hsae_trainer *trainer;
-    FILE *metrics;
-    hsae_step_metrics figures; /* the newest; step 0: none yet */
-    struct run_newest newest;
-    json_t *warnings;           /* about what came out */
-    uint64_t first_step, until; /* where this run begins and ends */
-    uint64_t saved_step;        /* of the newest checkpoint; UINT64_MAX: none yet */
-    uint64_t last_step;         /* done in the end */
-    uint64_t left_out;          /* rows, in the end */
-    double opened, began;       /* the run, its first step */
-    bool complete;              /* all steps of the configuration are done */
-    bool failed;                /* a file could not be written */
-    bool diverged;
-};
 
 /* Steps after which a divergence has nothing to do with the checkpoint that the run was resumed from. */
 enum { SOON = 20 };
@@ -59,103 +18,13 @@ static uint64_t or_default(uint64_t value, uint64_t automatic)
     return value != UINT64_MAX ? value : automatic ? automatic : 1;
 }
 
-/* Also the hsae_override_fn of a resumed run. */
-static hsae_status apply_options(void *user, hsae_config *config)
+hsae_status train_apply_options(void *user, hsae_config *config)
 {
     const struct train *train = user;
     hsae_status status = train->config_json ? hsae_config_parse(train->context, config, train->config_json, train->config_path) : HSAE_OK;
     for (size_t i = 0; i < train->keys.count && status == HSAE_OK; i++)
         status = hsae_config_set(train->context, config, train->keys.items[i].name, train->keys.items[i].text);
     return status;
-}
-
-/* "L0 20.1 20.4  variance explained 0.611 0.671" */
-static void figures_text(const hsae_step_metrics *figures, char *text, size_t size)
-{
-    size_t used = (size_t)snprintf(text, size, "L0");
-    for (uint32_t l = 0; l < figures->level_count && used < size; l++)
-        used += (size_t)snprintf(text + used, size - used, " %.1f", figures->levels[l].l0);
-    if (used < size)
-        used += (size_t)snprintf(text + used, size - used, "  VE");
-    for (uint32_t l = 0; l < figures->level_count && used < size; l++)
-        used += (size_t)snprintf(text + used, size - used, " %.3f", figures->levels[l].variance_explained);
-}
-
-/* "1:05" or "2:01:05" */
-static void duration_text(double seconds, char *text, size_t size)
-{
-    uint64_t all = seconds < 1e9 ? (uint64_t)(seconds + 0.5) : 999999999;
-    if (all >= 3600)
-        snprintf(text, size, "%" PRIu64 ":%02u:%02u", all / 3600, (unsigned)(all / 60 % 60), (unsigned)(all % 60));
-    else
-        snprintf(text, size, "%u:%02u", (unsigned)(all / 60), (unsigned)(all % 60));
-}
-
-/* The state of the run in one line, as a status line or as a line of its own. */
-static void show_progress(const struct train *train, uint64_t step, bool as_line)
-{
-    char figures[256] = "", left[32] = "?";
-    uint64_t batch = hsae_trainer_config(train->trainer)->batch, done = step - train->first_step, until = train->until;
-    double elapsed = hsae_os_seconds() - train->began, rate = done && elapsed > 0 ? (double)done / elapsed : 0;
-    if (rate > 0)
-        duration_text((double)(until - step) / rate, left, sizeof left);
-    if (train->figures.step)
-        figures_text(&train->figures, figures, sizeof figures);
-    if (as_line)
-        cli_note("step %" PRIu64 "/%" PRIu64 "  %.0f tokens/s  %s left  %s", step, until, rate * (double)batch, left, figures);
-    else
-        cli_status_line(step == until, "step %" PRIu64 "/%" PRIu64 "  %3.0f %%  %.0f tokens/s  %s left  %s", step, until,
-                        100.0 * (double)step / (double)until, rate * (double)batch, left, figures);
-}
-
-static bool on_progress(void *user, uint64_t step, uint64_t until)
-{
-    const struct train *train = user;
-    (void)until;
-    show_progress(train, step, false);
-    if (!cli_signal())
-        return true;
-    cli_note("interrupted: finishing the step and writing a checkpoint (once more: stop at once)");
-    return false;
-}
-
-static json_t *metrics_json(const hsae_step_metrics *metrics)
-{
-    json_t *levels = json_array();
-    for (uint32_t l = 0; l < metrics->level_count; l++) {
-        const hsae_step_level *level = &metrics->levels[l];
-        json_array_append_new(levels, json_pack("{s:o, s:o, s:o, s:o, s:I, s:o}", "reconstruction", cli_json_number(level->reconstruction),
-                                                "variance_explained", cli_json_number(level->variance_explained), "l0",
-                                                cli_json_number(level->l0), "lambda", cli_json_number(level->lambda), "dead",
-                                                (json_int_t)level->dead, "constraint", cli_json_number(level->constraint)));
-    }
-    return json_pack("{s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "step", (json_int_t)metrics->step, "tokens", (json_int_t)metrics->tokens,
-                     "left_out", (json_int_t)metrics->left_out, "lr", cli_json_number(metrics->lr), "seconds",
-                     cli_json_number(metrics->seconds), "tokens_per_second", cli_json_number(metrics->tokens_per_second), "data_wait",
-                     cli_json_number(metrics->data_wait), "levels", levels);
-}
-
-static bool on_metrics(void *user, const hsae_step_metrics *metrics)
-{
-    struct train *train = user;
-    char path[RUN_PATH];
-    json_t *object = metrics_json(metrics);
-    char *line = json_dumps(object, JSON_COMPACT); /* json_dumpf passes over some errors of the file */
-    json_decref(object);
-    train->figures = *metrics;
-    run_newest_add(&train->newest, metrics);
-    if (!line) {
-        cli_out_of_memory();
-        train->failed = true;
-    } else if (fprintf(train->metrics, "%s\n", line) < 0 || fflush(train->metrics)) {
-        run_path(path, train->folder, "metrics.jsonl");
-        cli_file_error("write", path);
-        train->failed = true;
-    }
-    free(line);
-    if (!cli_has_status_line())
-        show_progress(train, metrics->step, true);
-    return !train->failed;
 }
 
 static bool save_checkpoint(struct train *train)
@@ -187,49 +56,6 @@ static bool on_checkpoint(void *user, hsae_trainer *trainer)
     return save_checkpoint(user);
 }
 
-static double mib(uint64_t bytes)
-{
-    return (double)bytes / (1 << 20);
-}
-
-/* What would fit, of a plan that does not. */
-static void describe_fit(const hsae_memory_plan *plan, const char *id, char text[256])
-{
-    char levels[128] = "";
-    for (size_t l = 0, end = 0; l < HSAE_MAX_LEVELS && plan->fitting_levels[l]; l++)
-        end += (size_t)snprintf(levels + end, sizeof levels - end, "%s%" PRIu32, l ? "," : "--levels ", plan->fitting_levels[l]);
-    if (plan->fitting_batch)
-        snprintf(text, 256, "with --batch %" PRIu32 "%s%s it would fit %s", plan->fitting_batch,
-                 plan->needs_both ? " "
-                 : *levels        ? " or "
-                                  : "",
-                 levels, id);
-    else if (*levels)
-        snprintf(text, 256, "with %s it would fit %s; a smaller batch would not do", levels, id);
-    else
-        snprintf(text, 256, "it does not fit %s, whatever the batch or the levels; use another device", id);
-}
-
-/* After a run that did not fit: what would. */
-static void say_what_fits(const struct train *train, const hsae_config *config)
-{
-    hsae_memory_plan *plan = NULL;
-    const char *id = hsae_device_get_info(train->device)->id;
-    char text[256];
-    cli_soften_errors(true);
-    hsae_status status = hsae_memory_plan_make(train->device, config, train->data, 0, &plan);
-    cli_soften_errors(false);
-    if (status != HSAE_OK)
-        return;
-    describe_fit(plan, id, text);
-    if (plan->fits)
-        cli_warning("the run needs %.0f MiB of %s, which has %.0f MiB: other programs hold too much of it", mib(plan->initial_bytes), id,
-                    mib(plan->available_bytes));
-    else
-        cli_warning("%s (--dry-run shows what is needed)", text);
-    hsae_memory_plan_free(&plan);
-}
-
 /* The trainer, fresh or from a checkpoint, as train->start says. */
 static hsae_status make_trainer(struct train *train)
 {
@@ -238,19 +64,19 @@ static hsae_status make_trainer(struct train *train)
     hsae_status status;
     uint32_t dim = hsae_dataset_dim(train->data);
     if (*start->checkpoint)
-        return hsae_trainer_resume(train->device, start->checkpoint, apply_options, train, &train->trainer);
+        return hsae_trainer_resume(train->device, start->checkpoint, train_apply_options, train, &train->trainer);
     if (start->own_config) {
         status = run_start_config(train->context, train->folder, dim, &config);
         if (status == HSAE_OK)
-            status = hsae_config_override(train->context, &config, dim, apply_options, train, &config);
+            status = hsae_config_override(train->context, &config, dim, train_apply_options, train, &config);
     } else {
         hsae_config_defaults(&config);
-        status = apply_options(train, &config);
+        status = train_apply_options(train, &config);
     }
     if (status == HSAE_OK)
         status = hsae_trainer_create(train->device, &config, train->data, &train->trainer);
     if (status == HSAE_ERROR_DEVICE_MEMORY || status == HSAE_ERROR_LIMIT)
-        say_what_fits(train, &config);
+        train_say_what_fits(train, &config);
     return status;
 }
 
@@ -295,8 +121,8 @@ static hsae_status run_steps(struct train *train)
         .until = train->until,
         .metrics_every = or_default(train->log_every, steps / 100),
         .checkpoint_every = or_default(train->checkpoint_every, steps / 10),
-        .progress = on_progress,
-        .metrics = on_metrics,
+        .progress = train_on_progress,
+        .metrics = train_on_metrics,
         .checkpoint = on_checkpoint,
         .user = train,
     };
@@ -620,62 +446,8 @@ static hsae_status open_inputs(struct train *train)
         return status;
     hsae_config config;
     hsae_config_defaults(&config);
-    status = apply_options(train, &config);
+    status = train_apply_options(train, &config);
     return status == HSAE_OK ? hsae_config_resolve(train->context, &config, dim) : status;
-}
-
-static json_t *plan_json(const hsae_memory_plan *plan)
-{
-    json_t *rows = json_array(), *levels = json_array();
-    for (size_t l = 0; l < HSAE_MAX_LEVELS && plan->fitting_levels[l]; l++)
-        json_array_append_new(levels, json_integer((json_int_t)plan->fitting_levels[l]));
-    for (size_t k = 0; k < plan->row_count; k++) {
-        const hsae_plan_row *row = &plan->rows[k];
-        json_array_append_new(rows, json_pack("{s:s, s:I, s:I, s:b, s:b}", "label", row->label, "buffers", (json_int_t)row->buffers,
-                                              "bytes", (json_int_t)row->bytes, "later", row->allocated_later, "host", row->host));
-    }
-    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:b, s:I, s:o, s:b}", "buffers", rows, "start_bytes", (json_int_t)plan->initial_bytes,
-                     "most_bytes", (json_int_t)plan->peak_bytes, "host_bytes", (json_int_t)plan->host_bytes, "available_bytes",
-                     (json_int_t)plan->available_bytes, "fits", plan->fits, "fitting_batch", (json_int_t)plan->fitting_batch,
-                     "fitting_levels", levels, "only_both", plan->needs_both);
-}
-
-static void print_plan(const hsae_memory_plan *plan)
-{
-    printf("%-34s%9s%14s\n", "buffer", "number", "MiB");
-    for (size_t k = 0; k < plan->row_count; k++)
-        printf("%-34s%9u%14.2f%s%s\n", plan->rows[k].label, plan->rows[k].buffers, mib(plan->rows[k].bytes),
-               plan->rows[k].host ? "  host" : "", plan->rows[k].allocated_later ? "  later" : "");
-    if (plan->fits)
-        printf("\non the device   %12.2f MiB at the start, at most %.2f MiB; it has %.2f MiB\nin host memory  %12.2f MiB, with rows read "
-               "ahead\n",
-               mib(plan->initial_bytes), mib(plan->peak_bytes), mib(plan->available_bytes), mib(plan->host_bytes));
-    else
-        printf("\nIt does not fit.\n"); /* the library said what is missing */
-}
-
-/* --dry-run: the exit status. */
-static int show_plan(struct train *train)
-{
-    hsae_memory_plan *plan = NULL;
-    hsae_config config;
-    char text[256];
-    hsae_config_defaults(&config);
-    hsae_status status = apply_options(train, &config);
-    if (status == HSAE_OK)
-        status = hsae_memory_plan_make(train->device, &config, train->data, 0, &plan);
-    if (status != HSAE_OK)
-        return cli_exit_status(status);
-    int exit_status = plan->fits ? CLI_DONE : CLI_FAILED;
-    if (train->json && cli_print_json(plan_json(plan)))
-        exit_status = CLI_FAILED;
-    if (!train->json)
-        print_plan(plan);
-    describe_fit(plan, hsae_device_get_info(train->device)->id, text);
-    if (!plan->fits)
-        cli_error("%s", text);
-    hsae_memory_plan_free(&plan);
-    return exit_status;
 }
 
 static int train(struct train *train, const struct cli_command *command)
@@ -701,7 +473,7 @@ static int train(struct train *train, const struct cli_command *command)
     if (status != HSAE_OK)
         return cli_exit_status(status);
     if (train->dry_run)
-        return show_plan(train);
+        return train_show_plan(train);
     if (train->check)
         return run_twice(train);
     train->folder = train->out;

@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* One `hsae train`: what the parts of that command share. */
+#ifndef HSAE_TOOLS_TRAIN_H
+#define HSAE_TOOLS_TRAIN_H
+
+#include "run_data.h"
+#include "run_record.h"
+#include "run_report.h"
+#include "run_start.h"
+#include "run_warnings.h"
+
+struct train {
+    /* As given. */
+    struct cli_paths data_paths, eval_paths;
+    struct cli_input input;
+    const char *out, *config_path, *resume, *device_id;
+    uint64_t stop_after, log_every, checkpoint_every, keep;
+    double holdout;
+    bool json, force, check, dry_run, other_data;
+    struct cli_keys keys;
+    int argc;    /* all of that as words */
+    char **argv; /* with room for one more */
+
+    hsae_context *context;
+    char *config_json; /* what config_path holds; NULL: it was not given */
+    hsae_device *device;
+    hsae_dataset *data, *held_out; /* what is trained on; what the end is evaluated on, or NULL */
+
+    /* One run. */
+    const char *folder;
+    struct run_lock lock;
+    struct run_start start;
+    json_t *data_json, *differences; /* run_data_json; in which the data differ from those of the run, or NULL */
+    hsae_trainer *trainer;
+    FILE *metrics;
+    hsae_step_metrics figures; /* the newest; step 0: none yet */
+    struct run_newest newest;
+    json_t *warnings;           /* about what came out */
+    uint64_t first_step, until; /* where this run begins and ends */
+    uint64_t saved_step;        /* of the newest checkpoint; UINT64_MAX: none yet */
+    uint64_t last_step;         /* done in the end */
+    uint64_t left_out;          /* rows, in the end */
+    double opened, began;       /* the run, its first step */
+    bool complete;              /* all steps of the configuration are done */
+    bool failed;                /* a file could not be written */
+    bool diverged;
+};
+
+/* Puts what the command line says into the configuration; `user` is a struct train. Also the hsae_override_fn of a resumed run. */
+hsae_status train_apply_options(void *user, hsae_config *config);
+
+/* The callbacks of hsae_run_params, with a struct train (train_progress.c): the status line; a line of metrics.jsonl. */
+bool train_on_progress(void *user, uint64_t step, uint64_t until);
+bool train_on_metrics(void *user, const hsae_step_metrics *metrics);
+
+/* After a run that did not fit: what would (train_plan.c). */
+void train_say_what_fits(const struct train *train, const hsae_config *config);
+/* --dry-run: the exit status. */
+int train_show_plan(struct train *train);
+
+#endif
