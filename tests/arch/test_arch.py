@@ -16,7 +16,7 @@ ROOT = Path(sys.argv[1])
 SHARED, STATIC = sys.argv[2:4]
 SPIRV = [Path(name) for name in sys.argv[4:]]
 
-TEXT = {".c", ".h", ".cl", ".comp", ".py", ".sh", ".md", ".build", ".txt", ".1", ".supp", ".html", ".js", ".css"}
+TEXT = {".c", ".h", ".cl", ".comp", ".py", ".sh", ".md", ".build", ".txt", ".in", ".supp", ".html", ".js", ".css"}
 MAX_LINES = 800
 TILES = ("TILE_VECTORS", "TILE_WORDS", "TILE_STEP", "TILE_PAD", "TILE_PREFETCH")
 SHAPES = [{"WG": 1, "VW": 16, "COLS": 2, "RANGES": 1, **dict.fromkeys(TILES, 0)},
@@ -25,6 +25,7 @@ SHAPES = [{"WG": 1, "VW": 16, "COLS": 2, "RANGES": 1, **dict.fromkeys(TILES, 0)}
 VULKAN_TESTS = {"tests/unit/test_vulkan.c", "tests/offline/shapes.c"}
 # What only the layer of the operating system includes and calls: headers and functions that another system lacks, and functions of files by
 # name, which on Windows do not take UTF-8.
+BUILD_PROGRAMS = {"tools/hsae/guide.c"}  # run while the project is built, by the machine that builds it
 SYSTEM = {"src/base/os_posix.c", "src/base/os_posix_child.c", "src/base/os_windows.c", "src/base/os_windows_child.c"}
 SYSTEM_HEADERS = re.compile(r"<(dirent|dlfcn|fcntl|io|direct|process|unistd|windows|sys/\w+)\.h>")
 SYSTEM_CALLS = re.compile(r"(?<![\w.>])(fopen|freopen|tmpfile|remove|rename|realpath|access|stat|mkdir|rmdir|unlink|mkstemp|mkdtemp|strndup|getline|"
@@ -198,7 +199,7 @@ def tools_are_users():
 
 def one_system_layer():
     for name, text in FILES.items():
-        if not name.startswith(("src/", "tools/")) or not name.endswith((".c", ".h")) or name in SYSTEM:
+        if not name.startswith(("src/", "tools/")) or not name.endswith((".c", ".h")) or name in SYSTEM | BUILD_PROGRAMS:
             continue
         for number, line in enumerate(re.sub(r"/\*.*?\*/", lambda comment: "\n" * comment[0].count("\n"), text, flags=re.S).splitlines(), 1):
             code = re.sub(r'"(\\.|[^"\\])*"', '""', line)
@@ -278,7 +279,7 @@ def headers_alone(compiler, language, standard):
         for name in FILES:
             if name.startswith("include/"):
                 source = Path(folder) / "alone.txt"
-                source.write_text(f"#include <{name.removeprefix('include/')}>\n", encoding="utf-8")
+                source.write_text(f"#include <{name.removeprefix('include/')}>\nextern int alone;\n", encoding="utf-8")
                 for fault in complaints(compiler, "-x", language, f"-std={standard}", "-Wall", "-Wextra", "-Wpedantic", "-Werror",
                                         "-fsyntax-only", "-I", ROOT / "include", source):
                     yield f"{name}: {fault}"

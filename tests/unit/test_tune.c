@@ -156,6 +156,7 @@ static void test_missing_and_foreign_files(void **state)
     struct hsae_device device = make_device();
     hsae_tuning_load(&device);
     support_settings((hsae_context_params){0});
+    device.context = context;
     assert_non_null(strstr(messages[HSAE_LOG_WARNING], "none.json"));
     write_file(foreign, "{\"mine\": 1}", 11);
     assert_fails(hsae_tune_save(&device, NULL, foreign), HSAE_ERROR_FORMAT, "foreign.json", "not a tuning file", NULL);
