@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The keys of a configuration: one line each, from which come the fields of hsae_config, reading and writing, defaults, what may change in a
- * resumed run, --help and the manual. */
+/* The keys of a configuration: one line each, from which come the fields of hsae_config, reading and writing, defaults, what may change in
+ * a resumed run, --help and the manual. */
 #ifndef HSAE_CONFIG_KEYS_H
 #define HSAE_CONFIG_KEYS_H
 

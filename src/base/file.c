@@ -295,7 +295,6 @@ static int sync_folder(int folder)
     return folder >= 0 && hsae_os_sync(folder) && errno != EINVAL && errno != ENOTSUP ? errno : 0;
 }
 
-
 /* 0 or an errno. */
 static int rename_temporary(struct hsae_output *output)
 {

@@ -155,7 +155,7 @@ static size_t find(const struct option *options, const char *name)
 
 static void put_common(void)
 {
-#define COMMON_ENTRY(letter, name, help)                    \
+#define COMMON_ENTRY(letter, name, help)                          \
     fputs(".TP\n.BR \\-" letter " \", \" \\-\\-" name "\n", out); \
     put_sentence(help);
     COMMON_OPTIONS(COMMON_ENTRY)
