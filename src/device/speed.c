@@ -51,7 +51,7 @@ static const double MAX_FALL = 2, MAX_RISE = 8;
 /* Times as fast, or as slow, that are worth a word. */
 static const double NEWS = 1.25;
 
-/* A launch that tells. */
+/* One timed launch, used for calibration. */
 struct lesson {
     enum hsae_kernel kernel;
     double work, seconds; /* 0: a short one */

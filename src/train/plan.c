@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Memory plans: a trainer's own code makes its buffers, on a device whose backend only notes them. */
+/* Memory plans, a dry run: the trainer's own allocation code on a null backend that records sizes. */
 #include <hsae/plan.h>
 
 #include "data/dataset.h"

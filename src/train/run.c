@@ -232,8 +232,7 @@ static hsae_status report(hsae_trainer *trainer, const hsae_run_params *params, 
 /* A wait that is longer than it takes to see that there is nothing to wait for. */
 static const double REAL_WAIT = 2e-5;
 
-/* One step of a run. The batch that was read last was read behind the device's back if the oldest step was still at work when all flights
- * were taken and the next was wanted. */
+/* One step of a run. Reading counts as hidden if the oldest step was still running when the host next needed a slot. */
 static hsae_status run_step(hsae_trainer *trainer, struct hsae_reader *reader)
 {
     struct flight *flight = NULL;

@@ -43,7 +43,7 @@ struct hsae_trainer {
     bool has_tree; /* some feature has a parent */
     bool recorded; /* the recorded step fits the tree */
     bool timed;    /* steps are recorded as timed sequences */
-    bool learning; /* the next step is, to learn the device's speed (lesson.h) */
+    bool learning; /* the next step is timed, to calibrate kernel speeds (lesson.h) */
     struct lessons {
         int row, doublings; /* lessons in a row; how often the time to the next was doubled */
         bool next, stopped; /* there is to be one more in the row; there are none */
