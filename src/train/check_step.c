@@ -31,7 +31,7 @@ static hsae_status blame(struct check *check, bool before)
         if (!status)
             status = hsae_step_settle(trainer, 0);
         if (!status)
-            status = hsae_table_check(trainer, check->flight->step);
+            status = hsae_scalars_check(trainer, check->flight->step);
     }
     return status ? status : hsae_fail_wrong(trainer->stack.device, "%s", check->failure);
 }

@@ -194,7 +194,7 @@ hsae_status hsae_step_check(hsae_trainer *trainer, const u32 words[REPORT_WORDS]
     return HSAE_OK;
 }
 
-/* Words of the table that are numbers, which go wrong together with the feature's rows. */
+/* Words of feature_scalars that are numbers, which go wrong together with the feature's rows. */
 static const struct {
     uint32_t word;
     const char *name;
@@ -206,26 +206,26 @@ static const struct {
     {SCALAR_LOG_THRESHOLD_V, "second moment of the log threshold"},
 };
 
-hsae_status hsae_table_check(hsae_trainer *trainer, uint64_t step)
+hsae_status hsae_scalars_check(hsae_trainer *trainer, uint64_t step)
 {
     const struct stack *stack = &trainer->stack;
     const uint64_t bytes = (uint64_t)stack->features * SCALAR_WORDS * sizeof(u32);
-    u32 *table = malloc(bytes);
+    u32 *feature_scalars = malloc(bytes);
     char what[96];
-    hsae_status status =
-        table ? hsae_buffer_read(stack->feature_scalars, 0, bytes, table)
-              : hsae_fail_memory(trainer->context, bytes, "smaller levels", "the scalars of %" PRIu32 " features", stack->features);
+    hsae_status status = feature_scalars ? hsae_buffer_read(stack->feature_scalars, 0, bytes, feature_scalars)
+                                         : hsae_fail_memory(trainer->context, bytes, "smaller levels",
+                                                            "the scalars of %" PRIu32 " features", stack->features);
     for (uint32_t l = 0, at = 0; l < stack->levels && !status; l++)
         for (; at < stack->first[l + 1] && !status; at++)
             for (size_t i = 0; i < sizeof scalars / sizeof *scalars && !status; i++) {
-                double value = bits_f32(table[(size_t)at * SCALAR_WORDS + scalars[i].word]);
+                double value = bits_f32(feature_scalars[(size_t)at * SCALAR_WORDS + scalars[i].word]);
                 if (isfinite(value) && (value > 0 || scalars[i].word != SCALAR_THRESHOLD))
                     continue;
                 snprintf(what, sizeof what, "the %s of feature %" PRIu32 " is %g", scalars[i].name, at - stack->first[l],
                          isnan(value) ? fabs(value) : value);
                 status = hsae_diverge(trainer, step, l, what, NULL);
             }
-    free(table);
+    free(feature_scalars);
     return status;
 }
 

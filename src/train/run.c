@@ -214,7 +214,7 @@ static hsae_status report(hsae_trainer *trainer, const hsae_run_params *params, 
     bool checkpoint = params->checkpoint && due(params->checkpoint_every, trainer->step);
     hsae_status status = metrics || checkpoint ? hsae_step_settle(trainer, 0) : HSAE_OK;
     if (!status && metrics)
-        status = hsae_table_check(trainer, trainer->step);
+        status = hsae_scalars_check(trainer, trainer->step);
     if (!status && metrics) {
         hsae_step_metrics figures;
         hsae_step_figures(trainer, &figures);

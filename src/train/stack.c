@@ -300,7 +300,7 @@ static hsae_status create_buffers(struct stack *stack, bool history)
 }
 
 /* Rows from `first` on belong to the feature of the same number, or are free. The flags tell so, too, until there are steps. */
-static hsae_status write_places(struct stack *stack, uint32_t first)
+static hsae_status write_decoder_rows(struct stack *stack, uint32_t first)
 {
     uint32_t rows = stack->features + stack->free_rows;
     u32 *decoder_rows = malloc(rows * sizeof *decoder_rows);
@@ -361,7 +361,7 @@ hsae_status hsae_stack_grow_spare(struct stack *stack, uint32_t spare)
     if (status)
         return status;
     stack->free_rows = spare;
-    return write_places(stack, first);
+    return write_decoder_rows(stack, first);
 }
 
 /* Whether kernels can index features, batch and width, whatever the numbers are. */
@@ -415,14 +415,14 @@ hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, c
     if ((status = create_buffers(stack, params->history)) || (status = create_lists(stack, list_length(stack, 0, params->pairs))) ||
         (status = hsae_ranged_create(stack, "encoder", stack->features, &stack->encoder)) ||
         (status = hsae_ranged_create(stack, "decoder", stack->features + stack->free_rows, &stack->decoder)) ||
-        (status = write_places(stack, 0)))
+        (status = write_decoder_rows(stack, 0)))
         return status;
-    u32 table[(HSAE_MAX_LEVELS + 1) * LEVEL_WORDS] = {0};
+    u32 level_info[(HSAE_MAX_LEVELS + 1) * LEVEL_WORDS] = {0};
     for (uint32_t l = 0; l <= stack->levels; l++) {
-        table[l * LEVEL_WORDS + LEVEL_FIRST] = stack->first[l];
-        table[l * LEVEL_WORDS + LEVEL_TARGET] = bits_u32(l < stack->levels ? (f32)config->target_l0[l] : 0);
+        level_info[l * LEVEL_WORDS + LEVEL_FIRST] = stack->first[l];
+        level_info[l * LEVEL_WORDS + LEVEL_TARGET] = bits_u32(l < stack->levels ? (f32)config->target_l0[l] : 0);
     }
-    return hsae_buffer_write(stack->level_info, 0, (stack->levels + 1) * LEVEL_WORDS * sizeof(u32), table);
+    return hsae_buffer_write(stack->level_info, 0, (stack->levels + 1) * LEVEL_WORDS * sizeof(u32), level_info);
 }
 
 void hsae_stack_destroy(struct stack *stack)
@@ -512,10 +512,10 @@ hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents,
 hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, double bandwidth, float *const *log_thresholds)
 {
     hsae_status status = HSAE_OK;
-    u32 *table = calloc((size_t)stack->features * SCALAR_WORDS, sizeof *table);
+    u32 *feature_scalars = calloc((size_t)stack->features * SCALAR_WORDS, sizeof *feature_scalars);
     float *mean = calloc(stack->stride, sizeof *mean);
-    if (!table || !mean) {
-        status = hsae_fail_memory(stack->context, (uint64_t)stack->features * SCALAR_WORDS * sizeof *table, "smaller levels",
+    if (!feature_scalars || !mean) {
+        status = hsae_fail_memory(stack->context, (uint64_t)stack->features * SCALAR_WORDS * sizeof *feature_scalars, "smaller levels",
                                   "the scalars of %" PRIu32 " features", stack->features);
         goto done;
     }
@@ -525,7 +525,7 @@ hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, doub
     for (uint32_t l = 0; l < stack->levels && !status; l++) {
         const struct level_tensors *level = &model->levels[l];
         for (uint32_t i = 0; i < level->features; i++) {
-            u32 *scalars = table + (size_t)(stack->first[l] + i) * SCALAR_WORDS;
+            u32 *scalars = feature_scalars + (size_t)(stack->first[l] + i) * SCALAR_WORDS;
             scalars[SCALAR_BIAS] = bits_u32(level->encoder_bias[i]);
             scalars[SCALAR_LOG_THRESHOLD] = bits_u32(log_thresholds ? log_thresholds[l][i] : logf(level->threshold[i]));
             scalars[SCALAR_THRESHOLD] = bits_u32(level->threshold[i]);
@@ -539,9 +539,9 @@ hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, doub
             status = hsae_rows_write(stack, stack->bias, l, 1, level->decoder_bias);
     }
     if (!status)
-        status = hsae_buffer_write(stack->feature_scalars, 0, (uint64_t)stack->features * SCALAR_WORDS * sizeof(u32), table);
+        status = hsae_buffer_write(stack->feature_scalars, 0, (uint64_t)stack->features * SCALAR_WORDS * sizeof(u32), feature_scalars);
 done:
-    free(table);
+    free(feature_scalars);
     free(mean);
     return status;
 }

@@ -14,26 +14,27 @@ static hsae_status no_memory(const hsae_trainer *trainer)
                             "the scalars of %" PRIu32 " features", trainer->stack.features);
 }
 
-/* What the table and its companions hold of a level beyond the model's own scalars. Slots stay 0, as they are made. */
+/* What feature_scalars and last_fired hold of a level beyond the model's own scalars. Slots stay 0, as they are made. */
 static hsae_status upload_scalars(hsae_trainer *trainer, const struct train_state *state)
 {
     struct stack *stack = &trainer->stack;
     uint64_t bytes = (uint64_t)stack->features * sizeof(u32);
-    u32 *table = malloc(bytes * SCALAR_WORDS), *fired = calloc(stack->features, sizeof *fired);
-    hsae_status status = table && fired ? hsae_buffer_read(stack->feature_scalars, 0, bytes * SCALAR_WORDS, table) : no_memory(trainer);
+    u32 *feature_scalars = malloc(bytes * SCALAR_WORDS), *fired = calloc(stack->features, sizeof *fired);
+    hsae_status status =
+        feature_scalars && fired ? hsae_buffer_read(stack->feature_scalars, 0, bytes * SCALAR_WORDS, feature_scalars) : no_memory(trainer);
     for (uint32_t l = 0; l < stack->levels && !status; l++)
         for (uint32_t i = 0, at = stack->first[l]; at < stack->first[l + 1]; i++, at++) {
-            u32 *scalars = table + (size_t)at * SCALAR_WORDS;
+            u32 *scalars = feature_scalars + (size_t)at * SCALAR_WORDS;
             scalars[SCALAR_BIAS_V] = bits_u32(state->levels[l].encoder_bias_v[i]);
             scalars[SCALAR_LOG_THRESHOLD_V] = bits_u32(state->levels[l].log_threshold_v[i]);
             scalars[SCALAR_ROW_STEP] = (u32)state->levels[l].row_step[i];
             fired[at] = (u32)state->levels[l].last_fired[i];
         }
     if (!status)
-        status = hsae_buffer_write(stack->feature_scalars, 0, bytes * SCALAR_WORDS, table);
+        status = hsae_buffer_write(stack->feature_scalars, 0, bytes * SCALAR_WORDS, feature_scalars);
     if (!status)
         status = hsae_buffer_write(trainer->last_fired, 0, bytes, fired);
-    free(table);
+    free(feature_scalars);
     free(fired);
     return status;
 }
@@ -98,8 +99,9 @@ static hsae_status download_scalars(hsae_trainer *trainer, hsae_model *model, st
 {
     struct stack *stack = &trainer->stack;
     uint64_t bytes = (uint64_t)stack->features * sizeof(u32);
-    u32 *table = malloc(bytes * SCALAR_WORDS), *fired = malloc(bytes), step_state[STATE_DEAD_LIST];
-    hsae_status status = table && fired ? hsae_buffer_read(stack->feature_scalars, 0, bytes * SCALAR_WORDS, table) : no_memory(trainer);
+    u32 *feature_scalars = malloc(bytes * SCALAR_WORDS), *fired = malloc(bytes), step_state[STATE_DEAD_LIST];
+    hsae_status status =
+        feature_scalars && fired ? hsae_buffer_read(stack->feature_scalars, 0, bytes * SCALAR_WORDS, feature_scalars) : no_memory(trainer);
     if (!status)
         status = hsae_buffer_read(trainer->last_fired, 0, bytes, fired);
     if (!status)
@@ -107,7 +109,7 @@ static hsae_status download_scalars(hsae_trainer *trainer, hsae_model *model, st
     for (uint32_t l = 0; l < stack->levels && !status; l++) {
         struct level_train_tensors *level = &state->levels[l];
         for (uint32_t i = 0, at = stack->first[l]; at < stack->first[l + 1]; i++, at++) {
-            const u32 *scalars = table + (size_t)at * SCALAR_WORDS;
+            const u32 *scalars = feature_scalars + (size_t)at * SCALAR_WORDS;
             model->levels[l].encoder_bias[i] = bits_f32(scalars[SCALAR_BIAS]);
             model->levels[l].threshold[i] = bits_f32(scalars[SCALAR_THRESHOLD]);
             level->log_threshold[i] = bits_f32(scalars[SCALAR_LOG_THRESHOLD]);
@@ -119,7 +121,7 @@ static hsae_status download_scalars(hsae_trainer *trainer, hsae_model *model, st
         state->lambda[l] = bits_f32(step_state[STATE_LEVELS + l * STATE_LEVEL_WORDS + STATE_LAMBDA]);
         state->l0_average[l] = bits_f32(step_state[STATE_LEVELS + l * STATE_LEVEL_WORDS + STATE_AVERAGE]);
     }
-    free(table);
+    free(feature_scalars);
     free(fired);
     return status;
 }

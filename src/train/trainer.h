@@ -94,7 +94,7 @@ hsae_status hsae_trainer_load(hsae_trainer *trainer, const struct checkpoint *ch
 /* diverged.c. A step's figures: ERROR_DIVERGED where one is not finite. */
 hsae_status hsae_step_check(hsae_trainer *trainer, const u32 words[REPORT_WORDS]);
 /* The scalars of all features; all steps are settled. A feature whose parameters are nan is never active, so that no figure shows it. */
-hsae_status hsae_table_check(hsae_trainer *trainer, uint64_t step);
+hsae_status hsae_scalars_check(hsae_trainer *trainer, uint64_t step);
 /* Whether a setting or a row of the step's batch can make numbers overflow, so that devices that are right may differ. */
 bool hsae_may_overflow(const hsae_trainer *trainer, uint64_t step);
 /* Ends the training: it diverged in `step`, as `what` says ("the reconstruction loss is inf"). `level` may be HSAE_NO_LEVEL. `key`: what to

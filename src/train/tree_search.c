@@ -29,7 +29,7 @@ struct relink {
     uint32_t level; /* of the children */
     uint32_t children, parents, candidates;
     uint32_t rows_room; /* parents at a time */
-    struct hsae_buffer *rows, *table, *best, *cursor;
+    struct hsae_buffer *rows, *feature_scalars, *best, *cursor;
     struct hsae_buffer *columns; /* unit rows of a block of children, for a vendor's product; else they go to the stack's panels */
     struct candidate *list;      /* [children][candidates] */
     struct candidate *last;      /* [children]: cursor */
@@ -75,7 +75,7 @@ static void record_similarity(struct relink *relink, struct hsae_sequence *seque
     }
     struct encode_args encode = {0, 0, parents, children, stack->words, stack->dim, stack->stride};
     LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, parents), encode, .panels = stack->panels, .encoder = relink->rows,
-           .feature_scalars = relink->table, .bits = stack->bits, .scratch = stack->scratch);
+           .feature_scalars = relink->feature_scalars, .bits = stack->bits, .scratch = stack->scratch);
 }
 
 /* All parents against one block of children. */
@@ -347,15 +347,15 @@ static hsae_status plain_table(struct relink *relink)
 {
     const struct stack *stack = relink->stack;
     uint64_t bytes = (uint64_t)relink->rows_room * SCALAR_WORDS * sizeof(u32);
-    u32 *table = calloc(1, bytes);
-    hsae_status status = hsae_buffer_create(stack->device, "plain scalars", bytes, HSAE_BUFFER_DEVICE, &relink->table);
-    if (!status && !table)
+    u32 *feature_scalars = calloc(1, bytes);
+    hsae_status status = hsae_buffer_create(stack->device, "plain scalars", bytes, HSAE_BUFFER_DEVICE, &relink->feature_scalars);
+    if (!status && !feature_scalars)
         status = hsae_fail_memory(stack->context, bytes, NULL, "the plain scalars of %" PRIu32 " features", relink->rows_room);
     for (uint32_t r = 0; r < relink->rows_room && !status; r++)
-        table[(size_t)r * SCALAR_WORDS + SCALAR_CUT] = bits_u32(-INFINITY);
+        feature_scalars[(size_t)r * SCALAR_WORDS + SCALAR_CUT] = bits_u32(-INFINITY);
     if (!status)
-        status = hsae_buffer_write(relink->table, 0, bytes, table);
-    free(table);
+        status = hsae_buffer_write(relink->feature_scalars, 0, bytes, feature_scalars);
+    free(feature_scalars);
     return status;
 }
 
@@ -404,7 +404,7 @@ static void destroy(struct relink *relink)
 {
     hsae_buffer_destroy(&relink->rows);
     hsae_buffer_destroy(&relink->columns);
-    hsae_buffer_destroy(&relink->table);
+    hsae_buffer_destroy(&relink->feature_scalars);
     hsae_buffer_destroy(&relink->best);
     hsae_buffer_destroy(&relink->cursor);
     free(relink->list);

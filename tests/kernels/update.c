@@ -112,21 +112,21 @@ static void bound_rows(const struct feature *f, const struct adam_bounds *adam, 
 static void bound_scalars(const struct feature *f, const struct adam_bounds *adam)
 {
     const struct world *w = f->w;
-    f32 *table = f->job->tolerance[SLOT(update, feature_scalars)] + f->i * SCALAR_WORDS,
+    f32 *feature_scalars = f->job->tolerance[SLOT(update, feature_scalars)] + f->i * SCALAR_WORDS,
         *terms = f->job->tolerance[SLOT(update, feature_sums)] + f->i * FEATURE_SUM_WORDS;
     struct estimate g = gradient(f, &f->sums.bias, 1, 2 * w->stride + 16);
     struct adam_estimate step = bound_adam(adam, g, world_table(w, f->i, SCALAR_BIAS), world_table(w, f->i, SCALAR_BIAS_V));
-    table[SCALAR_BIAS] = (f32)step.w.off;
-    table[SCALAR_BIAS_V] = (f32)step.v.off;
+    feature_scalars[SCALAR_BIAS] = (f32)step.w.off;
+    feature_scalars[SCALAR_BIAS_V] = (f32)step.v.off;
     g = sum_estimate(&f->sums.threshold_gradient);
     double factor = f->sums.threshold / f->p->bandwidth / f->p->rows;
     g = (struct estimate){factor * g.value, factor * g.off + bound_ulps(6, factor * g.value)};
     step = bound_adam(adam, g, world_table(w, f->i, SCALAR_LOG_THRESHOLD), world_table(w, f->i, SCALAR_LOG_THRESHOLD_V));
     double threshold = exp(step.w.value), off = threshold * bound_exp(step.w.value, step.w.off);
-    table[SCALAR_LOG_THRESHOLD] = (f32)step.w.off;
-    table[SCALAR_LOG_THRESHOLD_V] = (f32)step.v.off;
-    table[SCALAR_THRESHOLD] = (f32)off;
-    table[SCALAR_CUT] = (f32)(off + bound_ulps(1, threshold));
+    feature_scalars[SCALAR_LOG_THRESHOLD] = (f32)step.w.off;
+    feature_scalars[SCALAR_LOG_THRESHOLD_V] = (f32)step.v.off;
+    feature_scalars[SCALAR_THRESHOLD] = (f32)off;
+    feature_scalars[SCALAR_CUT] = (f32)(off + bound_ulps(1, threshold));
     terms[FEATURE_SUM_OWN] = (f32)sum_estimate(&f->sums.own).off;
     terms[FEATURE_SUM_PARENT] = (f32)sum_estimate(&f->sums.parent).off;
     terms[FEATURE_SUM_PRODUCT] = (f32)sum_estimate(&f->sums.product).off;
