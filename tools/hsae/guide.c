@@ -48,7 +48,7 @@ static const struct option common[] = {COMMON_OPTIONS(COMMON){NULL, NULL, NULL, 
 #define ARGUMENT_REAL(key)                                      "X"
 #define ARGUMENT_LIST(key)                                      "LIST"
 #define ARGUMENT_BOOL(key)                                      "true|false"
-#define ARGUMENT_CHOICE(key)                                    HSAE_CHOICES_##key(JOIN) + 1
+#define ARGUMENT_CHOICE(key)                                    &(HSAE_CHOICES_##key(JOIN))[1] /* after the first bar */
 #define UNWRAP(...)                                             #__VA_ARGS__
 #define INITIAL_LEVELS(initial)                                 UNWRAP initial
 #define INITIAL_U32(initial)                                    #initial
