@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: MIT
+"""Rows of activations as the library takes them: from files, numpy arrays, tensors."""
+import os
+import sys
+
+import numpy as np
+
+from ._library import check, context, ffi, lib
+
+_TYPES = {"float32": lib.HSAE_DTYPE_F32, "float16": lib.HSAE_DTYPE_F16, "bfloat16": lib.HSAE_DTYPE_BF16}
+
+
+class Rows:
+    """[count, dim] numbers without gaps: `array` (bfloat16 as uint16) and the library's `dtype`. No copy where the source is laid out so."""
+
+    def __init__(self, source):
+        array, kind = _as_array(source)
+        if array.ndim == 1:
+            array = array[None, :]
+        if array.ndim < 2:
+            raise ValueError(f"activations have the shape {array.shape}: expected [rows, width] or [..., width]")
+        self.array = np.ascontiguousarray(array.reshape(-1, array.shape[-1]))
+        self.dtype = _TYPES[kind]
+        self.count, self.dim = self.array.shape
+
+    @property
+    def pointer(self):
+        return ffi.from_buffer(self.array) if self.array.size else ffi.new("char[1]")
+
+    def part(self, first, count):
+        other = object.__new__(Rows)
+        other.array, other.dtype, other.dim = self.array[first:first + count], self.dtype, self.dim
+        other.count = len(other.array)
+        return other
+
+    def dataset(self):
+        out = ffi.new("hsae_dataset **")
+        check(lib.hsae_dataset_from_memory(context, self.pointer, self.dtype, self.count, self.dim, out))
+        return _own(out[0], self.array)
+
+
+def _own(pointer, *keep):
+    """A data set that is closed with its last reference; what it reads from lives as long."""
+    def close(dataset):
+        lib.hsae_dataset_close(ffi.new("hsae_dataset **", dataset))
+        del keep_alive[:]
+
+    keep_alive = list(keep)
+    return ffi.gc(pointer, close)
+
+
+def _as_array(source):
+    """(array, name of its type); bfloat16 comes as uint16."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(source, torch.Tensor):
+        source = source.detach().cpu().contiguous()
+        if source.dtype == torch.bfloat16:
+            return np.from_dlpack(source.view(torch.int16)).view(np.uint16), "bfloat16"
+    if not isinstance(source, np.ndarray) and hasattr(source, "__dlpack__"):
+        source = np.from_dlpack(source)
+    array = np.asarray(source)
+    if array.dtype.name == "bfloat16":
+        return array.view(np.uint16), "bfloat16"
+    if array.dtype.name in _TYPES and array.dtype.isnative:
+        return array, array.dtype.name
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"activations of type {array.dtype}: expected numbers")
+    return array.astype(np.float32), "float32"
+
+
+def is_path(data):
+    return isinstance(data, (str, os.PathLike)) or (isinstance(data, (list, tuple)) and data and all(is_path(item) for item in data))
+
+
+def is_rows(data):
+    return hasattr(data, "__array__") or hasattr(data, "__dlpack__") or hasattr(data, "__array_interface__")
+
+
+def open_dataset(data, tensor=None):
+    """A data set of paths, of an array or of a tensor."""
+    if not is_path(data):
+        return Rows(data).dataset()
+    texts = [ffi.new("char[]", os.fsencode(path)) for path in (data if isinstance(data, (list, tuple)) else [data])]
+    name = ffi.new("char[]", tensor.encode()) if tensor else ffi.NULL
+    params, out = ffi.new("hsae_dataset_params *"), ffi.new("hsae_dataset **")
+    params.paths = paths = ffi.new("char *[]", texts)
+    params.path_count, params.tensor = len(texts), name
+    check(lib.hsae_dataset_open(context, params, out))
+    del paths
+    return _own(out[0])
