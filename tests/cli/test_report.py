@@ -289,6 +289,34 @@ class Report(Case):
         self.page()
         self.assertIn("No figures were logged", self.words)
 
+    def test_compare(self):
+        first, second, page = self.out, self.folder / "</th><script>alert(1)<", self.folder / "both.html"
+        self.train("--holdout", "0.2", "--log-every", "1")
+        self.train("--holdout", "0.2", "--log-every", "1", "--lr", "0.02", out=second)
+        hsae("report", first, second, "--out", page)
+        self.page(page)
+        evaluations = [json.loads((run / "evaluation.json").read_text()) for run in (first, second)]
+        for row, evaluation, run in zip(self.table("means"), evaluations, (first, second)):
+            self.assertEqual(row[0], str(run))
+            self.assertEqual(row[2:5], ["%.2f" % evaluation["mean"]["l0"], "%.4f" % evaluation["mean"]["variance_explained"], "%.2f" % (100 * evaluation["mean"]["dead_fraction"])])
+            self.assertEqual(row[6:], ["%.4f" % evaluation["mean"][key] for key in ("p_parent_given_child", "p_child_given_parent")])
+        for level in range(2):
+            self.assertEqual([row[3] for row in self.table(f"level-{level}")], ["%.4f" % evaluation["levels"][level]["variance_explained"] for evaluation in evaluations])
+        chart = self.chart("L0")
+        for k, run in enumerate((first, second)):
+            lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+            self.check_curve(chart.lines[k], [(line["step"], sum(level["l0"] for level in line["levels"]) / 2) for line in lines])
+        self.assertIn(["lr", "0.02"], [[row[0], row[2]] for row in self.table("differences")])
+        self.assertNotIn("levels", [row[0] for row in self.table("differences")])
+        # What is missing or strange leaves gaps.
+        (second / "evaluation.json").write_text('{"levels": 7, "mean": []}')
+        (second / "metrics.jsonl").write_text('[1]\n{"step": 1, "levels": []}\n{"step": 2, "levels": [3, {"l0": "x"}]}\n')
+        (second / "config.json").write_text('{"levels": "many"}')
+        hsae("report", first, second, "--out", page)
+        self.page(page)
+        self.assertIn("is not the folder of a run", hsae("report", first, self.folder / "none", "--out", page, status=1)[1])
+        hsae("report", *[first] * 9, "--out", page, status=2)
+
     def test_no_run(self):
         self.assertIn("is not the folder of a run", hsae("report", self.folder, status=1)[1])
         hsae("report", status=2)

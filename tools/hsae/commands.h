@@ -71,9 +71,9 @@ enum cli_kind {
     JSON_OPTION(O, all.json)
 
 #define SUMMARY_report  "Writes the page of a run: curves, evaluation, configuration, how to repeat it."
-#define SYNOPSIS_report "DIR [--out FILE]"
+#define SYNOPSIS_report "DIR... [--out FILE]"
 #define OPTIONS_report(O)                                                                                                                 \
-    O("out", CLI_TEXT, out, "FILE", "page to write; default: report.html in the run's folder")
+    O("out", CLI_TEXT, out, "FILE", "page to write; default of one run: report.html in its folder")
 
 #define SUMMARY_eval  "Evaluates a model: L0, variance explained, dead features, figures of the hierarchy."
 #define SYNOPSIS_eval "--model FILE --data PATH... [--device ID] [--per-feature FILE.csv] [--json]"

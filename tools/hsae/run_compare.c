@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT */
+/* Several runs on one page: their figures, curves and what differs in their configurations. */
+#include "run_compare.h"
+
+#include "chart.h"
+#include "run_record.h"
+#include "text.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum chart_name { VARIANCE, L0, DEAD, LOSS, CHART_COUNT };
+
+struct comparison {
+    FILE *file;
+    const char *const *folders;
+    size_t count;
+    json_t *config[CHART_LINES], *evaluation[CHART_LINES]; /* evaluation: NULL where there is none */
+    double steps[CHART_LINES];                             /* that metrics.jsonl has */
+    struct chart *charts;
+};
+
+static double number(const json_t *object, const char *key)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_number(value) ? json_number_value(value) : (double)NAN;
+}
+
+/* ---- curves ---- */
+
+static void add_line(struct comparison *page, size_t run, const json_t *line)
+{
+    const json_t *levels = json_object_get(line, "levels"), *features = json_object_get(page->config[run], "levels"), *level;
+    double step = number(line, "step"), variance = 0, l0 = 0, dead = 0, loss = 0, count = (double)json_array_size(levels);
+    size_t l;
+    if (!json_array_size(levels))
+        return;
+    json_array_foreach(levels, l, level)
+    {
+        variance += number(level, "variance_explained") / count;
+        l0 += number(level, "l0") / count;
+        dead += 100 * number(level, "dead") / json_number_value(json_array_get(features, l)) / count;
+        loss += number(level, "reconstruction") + number(level, "lambda") * number(level, "l0") + number(level, "constraint");
+    }
+    chart_add(&page->charts[VARIANCE], run, step, variance);
+    chart_add(&page->charts[L0], run, step, l0);
+    chart_add(&page->charts[DEAD], run, step, dead);
+    chart_add(&page->charts[LOSS], run, step, loss);
+}
+
+/* Whole lines of metrics.jsonl in ascending order of steps; to the charts, or only to page->steps. */
+static int read_metrics(struct comparison *page, size_t run, bool draw)
+{
+    char path[RUN_PATH], *line = NULL;
+    size_t capacity = 0;
+    double last = 0;
+    run_path(path, page->folders[run], "metrics.jsonl");
+    FILE *file = hsae_os_fopen(path, "r");
+    if (!file)
+        return CLI_DONE;
+    while (text_read_line(file, &line, &capacity) > 0) {
+        json_t *object = json_loads(line, 0, NULL);
+        double step = number(object, "step");
+        if (step > last) {
+            last = step;
+            if (draw)
+                add_line(page, run, object);
+        }
+        json_decref(object);
+    }
+    int status = ferror(file) ? cli_file_error("read", path) : CLI_DONE;
+    page->steps[run] = last;
+    free(line);
+    fclose(file);
+    return status;
+}
+
+static int make_charts(struct comparison *page)
+{
+    static const char *const titles[CHART_COUNT][2] = {
+        [VARIANCE] = {"Variance explained", "of the batch, mean over levels"},
+        [L0] = {"L0", "active features per token, mean over levels"},
+        [DEAD] = {"Dead features", "% of a level, mean over levels"},
+        [LOSS] = {"Loss", "all levels: reconstruction + λ L0 + constraint"},
+    };
+    double length = 1;
+    int status = CLI_DONE;
+    page->charts = calloc(CHART_COUNT, sizeof *page->charts);
+    if (!page->charts)
+        return cli_out_of_memory();
+    for (size_t run = 0; run < page->count && status == CLI_DONE; run++) {
+        status = read_metrics(page, run, false);
+        length = page->steps[run] > length ? page->steps[run] : length;
+    }
+    for (int k = 0; k < CHART_COUNT; k++) {
+        page->charts[k].title = titles[k][0];
+        page->charts[k].note = titles[k][1];
+        page->charts[k].line_count = page->count;
+        page->charts[k].length = length;
+    }
+    page->charts[VARIANCE].has_floor = true;
+    for (size_t run = 0; run < page->count && status == CLI_DONE; run++)
+        status = read_metrics(page, run, true);
+    return status;
+}
+
+/* ---- the page ---- */
+
+static void write_head(const struct comparison *page)
+{
+    static const char *const colours[CHART_LINES] = {"#1f6b4a", "#c2571a", "#2a659c", "#a5406f",
+                                                     "#7a6a10", "#7450a6", "#1a7f8a", "#7d4a3a"};
+    FILE *file = page->file;
+    fprintf(file,
+            "<!DOCTYPE html>\n<html lang=\"en\" xmlns=\"http://www.w3.org/1999/xhtml\">\n<head>\n<meta charset=\"utf-8\"/>\n<meta "
+            "name=\"viewport\" content=\"width=device-width\"/>\n"
+            "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n"
+            "<title>%zu runs of hsae</title>\n<style>\n:root{color-scheme:light "
+            "dark;--back:#fff;--fore:#1b1d21;--soft:#5b616b;--rule:#dfe2e7}\n"
+            "@media (prefers-color-scheme:dark){:root{--back:#131519;--fore:#e7e9ec;--soft:#a0a7b2;--rule:#32363e}}\n",
+            page->count);
+    for (size_t run = 0; run < page->count; run++)
+        fprintf(file, ".l%zu{stroke:%s;background:%s}", run, colours[run], colours[run]);
+    fputs(
+        "\n*{box-sizing:border-box}body{margin:0 auto;max-width:1400px;padding:24px;background:var(--back);color:var(--fore);"
+        "font:15px/1.5 system-ui,sans-serif}h1{font-size:26px;margin:0 0 8px}h2{font-size:19px;margin:32px 0 8px}.soft,figcaption{"
+        "color:var(--soft)}\ni{display:inline-block;width:22px;height:4px;border-radius:2px;margin-right:7px;vertical-align:middle}"
+        ".wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{text-align:right;padding:4px 14px "
+        "4px 0;border-bottom:1px solid var(--rule);overflow-wrap:anywhere}th:first-child{text-align:left}thead th{color:var(--soft)}tbody "
+        "th{font-weight:400}\n.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr));gap:18px 26px}"
+        "figure{margin:0}figcaption b{color:var(--fore)}figure>svg{display:block;width:100%;height:auto}text{font:12.5px "
+        "system-ui,sans-serif;fill:var(--fore)}.y{text-anchor:end;fill:var(--soft)}.x{text-anchor:middle;fill:var(--soft)}\n"
+        ".g,.a,.m,.l,.b,.d{fill:none;background:none}.g{stroke:var(--rule);stroke-width:.7}.a{stroke:var(--soft);stroke-width:.8}"
+        ".l{stroke-width:1.8px;stroke-linejoin:round;vector-effect:non-scaling-stroke}.b{opacity:.25;stroke-width:1.2px}.l.p{"
+        "stroke-width:6px}.d{stroke-width:1}\n</style>\n</head>\n<body>\n",
+        file);
+    fprintf(file, "<h1>%zu runs</h1>\n", page->count);
+}
+
+static void write_name(const struct comparison *page, size_t run)
+{
+    fprintf(page->file, "<th scope=\"row\"><i class=\"l%zu\"></i>", run);
+    text_html(page->file, page->folders[run]);
+    fputs("</th>", page->file);
+}
+
+static void cell(FILE *file, double value, int digits)
+{
+    if (isfinite(value))
+        fprintf(file, "<td>%.*f</td>", digits, value);
+    else
+        fputs("<td>–</td>", file);
+}
+
+static void begin_table(FILE *file, const char *id, const char *title, const char *head)
+{
+    fprintf(file, "<h2>%s</h2>\n<div class=\"wide\"><table id=\"%s\"><thead><tr>%s</tr></thead><tbody>\n", title, id, head);
+}
+
+/* The figures of one object of evaluation.json: a level, or the mean. */
+static void write_figures(FILE *file, const json_t *level)
+{
+    cell(file, number(level, "l0"), 2);
+    cell(file, number(level, "variance_explained"), 4);
+    cell(file, 100 * number(level, "dead_fraction"), 2);
+}
+
+static void write_means(const struct comparison *page)
+{
+    begin_table(
+        page->file, "means", "Evaluation, means over levels",
+        "<th>run</th><th>steps</th><th>L0</th><th>variance explained</th><th>dead, %</th><th>Hamming</th><th>P(p|c)</th><th>P(c|p)</th>");
+    for (size_t run = 0; run < page->count; run++) {
+        const json_t *mean = json_object_get(page->evaluation[run], "mean");
+        fputs("<tr>", page->file);
+        write_name(page, run);
+        cell(page->file, page->steps[run] > 0 ? page->steps[run] : (double)NAN, 0);
+        write_figures(page->file, mean);
+        cell(page->file, number(mean, "hamming"), 2);
+        cell(page->file, number(mean, "p_parent_given_child"), 4);
+        cell(page->file, number(mean, "p_child_given_parent"), 4);
+        fputs("</tr>\n", page->file);
+    }
+    fputs("</tbody></table></div>\n", page->file);
+}
+
+static void write_levels(const struct comparison *page)
+{
+    size_t most = 0;
+    for (size_t run = 0; run < page->count; run++) {
+        size_t levels = json_array_size(json_object_get(page->evaluation[run], "levels"));
+        most = levels > most ? levels : most;
+    }
+    for (size_t l = 0; l < most; l++) {
+        char id[32], title[32];
+        snprintf(id, sizeof id, "level-%zu", l);
+        snprintf(title, sizeof title, "Level %zu", l);
+        begin_table(page->file, id, title, "<th>run</th><th>features</th><th>L0</th><th>variance explained</th><th>dead, %</th>");
+        for (size_t run = 0; run < page->count; run++) {
+            const json_t *level = json_array_get(json_object_get(page->evaluation[run], "levels"), l);
+            fputs("<tr>", page->file);
+            write_name(page, run);
+            cell(page->file, number(level, "features"), 0);
+            write_figures(page->file, level);
+            fputs("</tr>\n", page->file);
+        }
+        fputs("</tbody></table></div>\n", page->file);
+    }
+}
+
+static int write_value(FILE *file, const json_t *value)
+{
+    char *text = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6)) : NULL;
+    if (value && !text)
+        return cli_out_of_memory();
+    fputs("<td>", file);
+    text_html(file, text ? text : "–");
+    fputs("</td>", file);
+    free(text);
+    return CLI_DONE;
+}
+
+/* Keys whose values are not the same in all runs. */
+static int write_differences(const struct comparison *page)
+{
+    const char *key;
+    json_t *value;
+    int status = CLI_DONE;
+    begin_table(page->file, "differences", "What differs in their configurations", "<th>key</th>");
+    fputs("<tr><th></th>", page->file);
+    for (size_t run = 0; run < page->count; run++)
+        write_name(page, run);
+    fputs("</tr>\n", page->file);
+    json_object_foreach(page->config[0], key, value)
+    {
+        bool same = true;
+        for (size_t run = 1; run < page->count; run++)
+            same &= json_equal(value, json_object_get(page->config[run], key)) != 0;
+        if (same)
+            continue;
+        fputs("<tr><th scope=\"row\">", page->file);
+        text_html(page->file, key);
+        fputs("</th>", page->file);
+        for (size_t run = 0; run < page->count && status == CLI_DONE; run++)
+            status = write_value(page->file, json_object_get(page->config[run], key));
+        fputs("</tr>\n", page->file);
+    }
+    fputs("</tbody></table></div>\n", page->file);
+    return status;
+}
+
+static int write_page(struct comparison *page)
+{
+    write_head(page);
+    write_means(page);
+    fputs("<h2>Curves</h2>\n<div class=\"charts\">\n", page->file);
+    for (int k = 0; k < CHART_COUNT; k++)
+        chart_write(page->file, &page->charts[k]);
+    fputs("</div>\n", page->file);
+    write_levels(page);
+    int status = write_differences(page);
+    fputs("</body>\n</html>\n", page->file);
+    return status;
+}
+
+static int load(struct comparison *page)
+{
+    for (size_t run = 0; run < page->count; run++) {
+        if (strlen(page->folders[run]) > RUN_PATH - 64) {
+            cli_error("the path of the folder is too long");
+            return CLI_FAILED;
+        }
+        page->config[run] = run_read_json(page->folders[run], "config.json");
+        if (!json_is_object(page->config[run])) {
+            cli_error("%s is not the folder of a run: it has no config.json", page->folders[run]);
+            return CLI_FAILED;
+        }
+        page->evaluation[run] = run_read_json(page->folders[run], "evaluation.json");
+    }
+    return make_charts(page);
+}
+
+int run_compare_write(const char *const *folders, size_t count, const char *out)
+{
+    struct comparison page = {.folders = folders, .count = count};
+    struct hsae_os_text text;
+    char *whole = NULL;
+    int status = load(&page);
+    if (status == CLI_DONE && !(page.file = hsae_os_text_open(&text)))
+        status = cli_out_of_memory();
+    if (status == CLI_DONE) {
+        status = write_page(&page);
+        whole = hsae_os_text_close(&text);
+        if (!whole && status == CLI_DONE)
+            status = cli_out_of_memory();
+    }
+    if (status == CLI_DONE)
+        status = run_write_text(out, whole);
+    free(whole);
+    free(page.charts);
+    for (size_t run = 0; run < count; run++) {
+        json_decref(page.config[run]);
+        json_decref(page.evaluation[run]);
+    }
+    return status;
+}
