@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ends a step: figures for the host, sparsity control of each level's L0 penalty, last_fired. One work-group a level. squares: the columns' sums
+/* Ends a step: figures for the host, sparsity control of each level, last_fired. One work-group a level. squares: the columns' sums
  * of `variance`. */
 KERNEL(finish_step)
     u32 l = GROUP, at = STATE_LEVELS + l * STATE_LEVEL_WORDS, figures = REPORT_LEVELS + l * REPORT_LEVEL_WORDS;
@@ -46,10 +46,17 @@ KERNEL(finish_step)
         f32 l0 = to_f32(counts[0]) * share, average = bits_f32(step_state[at + STATE_AVERAGE]), lambda = bits_f32(step_state[at + STATE_LAMBDA]);
         if (average < 0.0f)
             average = l0;
-        f32 change = p.one_minus_momentum * (l0 - average);
-        f32 wanted = -p.eta * (average - bits_f32(level_info[l * LEVEL_WORDS + LEVEL_TARGET]));
+        f32 target = bits_f32(level_info[l * LEVEL_WORDS + LEVEL_TARGET]);
+        f32 change = p.one_minus_momentum * (l0 - average), wanted = -p.eta * (average - target), shift = 0.0f;
+        f32 next = change < wanted ? lambda * (1.0f - p.kappa) : lambda * (1.0f + p.kappa);
+        if (p.gain > 0.0f) {
+            f32 middle = p.penalty / target;
+            shift = p.gain * 2.0f * (l0 - target) / (l0 + target);
+            next = max_f32(min_f32(lambda * exp_f32(shift), middle * PENALTY_RANGE), middle / PENALTY_RANGE);
+        }
         step_state[at + STATE_AVERAGE] = bits_u32(average + change);
-        step_state[at + STATE_LAMBDA] = bits_u32(change < wanted ? lambda * (1.0f - p.kappa) : lambda * (1.0f + p.kappa));
+        step_state[at + STATE_LAMBDA] = bits_u32(next);
+        step_state[at + STATE_SHIFT] = bits_u32(shift);
         step_report[figures + REPORT_RECONSTRUCTION] = bits_u32(partial[0] * share);
         step_report[figures + REPORT_L0] = bits_u32(l0);
         step_report[figures + REPORT_LAMBDA] = bits_u32(lambda);

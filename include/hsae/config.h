@@ -18,6 +18,7 @@ extern "C" {
 
 #define HSAE_CHOICE_ENUM(KEY, NAME, name) HSAE_##KEY##_##NAME,
 typedef enum hsae_similarity { HSAE_CHOICES_similarity(HSAE_CHOICE_ENUM) HSAE_SIMILARITY_COUNT } hsae_similarity;
+typedef enum hsae_sparsity_control { HSAE_CHOICES_sparsity_control(HSAE_CHOICE_ENUM) HSAE_SPARSITY_CONTROL_COUNT } hsae_sparsity_control;
 typedef enum hsae_tree { HSAE_CHOICES_tree(HSAE_CHOICE_ENUM) HSAE_TREE_COUNT } hsae_tree;
 typedef enum hsae_center { HSAE_CHOICES_center(HSAE_CHOICE_ENUM) HSAE_CENTER_COUNT } hsae_center;
 typedef enum hsae_order { HSAE_CHOICES_order(HSAE_CHOICE_ENUM) HSAE_ORDER_COUNT } hsae_order;
@@ -39,9 +40,12 @@ typedef struct hsae_config {
 } hsae_config;
 #undef HSAE_FIELD
 
+/* Whether a similarity is counted on samples, rather than computed from weights. Any thread. */
+HSAE_API bool hsae_similarity_counts(hsae_similarity similarity);
+
 HSAE_API void hsae_config_defaults(hsae_config *config);
 /* The defaults for a configuration that was stored with a model, a checkpoint or a run. A key that the file lacks is newer than the file
- * and gets the value that the file was made with: max_norm is 0. */
+ * and gets the value that the file was made with: max_norm and decay_steps are 0, sparsity_control is penalty. */
 HSAE_API void hsae_config_stored_defaults(hsae_config *config);
 
 /* Sets one key from text, as on the command line: ("target_l0", "20,20,32"). Setting max_norm also sets norm_limit to 0, so that the limit

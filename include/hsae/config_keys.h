@@ -18,23 +18,29 @@
       "features of each level, increasing: 128,256,512")                                                                             \
     X(batch, U32, FROM_1, 1024, 0, FIXED, "samples in a step")                                                                       \
     X(steps, U64, FROM_0, 0, 0, CHANGES, "steps of the whole run")                                                                   \
-    X(lr, REAL, NOT_NEGATIVE, 0, 0.096 / sqrt(d), CHANGES, "peak learning rate; 0: 0.096 / sqrt(d)")                                 \
+    X(lr, REAL, NOT_NEGATIVE, 0, 0.096 / sqrt(d > 576 ? d : 576), CHANGES,                                                           \
+      "peak learning rate; 0: 0.004, or 0.096 / sqrt(d) where that is less")                                                         \
     X(warmup, REAL, SHARE, 0.1, 0, FIXED, "share of the steps in which the learning rate rises")                                     \
     X(beta2, REAL, BELOW_ONE, 0.995, 0, FIXED, "Adam's decay of second moments")                                                     \
+    X(decay_steps, U64, FROM_0, 1, 0, FIXED,                                                                                         \
+      "steps of decay, at most, of second moments that are next updated after a pause; 0: all steps of the pause")                   \
     X(adam_eps, REAL, POSITIVE, 1e-8, 0, FIXED, "Adam's epsilon")                                                                    \
     X(target_l0, LIST, POSITIVE, 50, 0, CHANGES,                                                                                     \
       "active features per sample to aim at; one number or one a level")                                                             \
     X(lambda_init, REAL, NOT_NEGATIVE, 0.07, 0, FIXED, "first L0 penalty, relative to mean squared norm / target")                   \
-    X(init_l0, LIST, NOT_NEGATIVE, 0, between(1.5 * target, features / 32.0, 4 * target), FIXED,                                     \
-      "active features at the start; one number or one a level; 0: features / 32 within 1.5 to 4 times the target")                  \
-    X(sparsity_momentum, REAL, BELOW_ONE, 0.98, 0, FIXED, "decay of the running mean of L0")                                         \
-    X(sparsity_eta, REAL, SHARE, 0.01, 0, FIXED, "share of the distance to the target to be closed in a step")                       \
-    X(sparsity_kappa, REAL, BELOW_ONE, 0.003, 0, FIXED, "relative change of the L0 penalty in a step")                               \
-    X(bandwidth, REAL, POSITIVE, 0.05, 0, FIXED, "bandwidth of the straight-through estimator")                                      \
+    X(init_l0, LIST, NOT_NEGATIVE, 0, between(1.5 * target, features / 16.0, 6 * target), FIXED,                                     \
+      "active features at the start; one number or one a level; 0: features / 16 within 1.5 to 6 times the target")                  \
+    X(sparsity_control, CHOICE, ANY, HSAE_SPARSITY_CONTROL_THRESHOLD, 0, FIXED,                                                      \
+      "what keeps L0 at its target: threshold (thresholds and penalty together), penalty (the penalty alone)")                       \
+    X(sparsity_gain, REAL, POSITIVE, 0.1, 0, FIXED,  "threshold: change of log thresholds in a step for an L0 that is off by 100 %") \
+    X(sparsity_momentum, REAL, BELOW_ONE, 0.98, 0, FIXED, "penalty: decay of the running mean of L0")                                         \
+    X(sparsity_eta, REAL, SHARE, 0.01, 0, FIXED, "penalty: share of the distance to the target to be closed in a step")                       \
+    X(sparsity_kappa, REAL, BELOW_ONE, 0.003, 0, FIXED, "penalty: relative change of the L0 penalty in a step")                               \
+    X(bandwidth, REAL, POSITIVE, 0.1, 0, FIXED, "bandwidth of the straight-through estimator")                                      \
     X(hierarchy_period, U64, FROM_0, 0, between(1, config->steps / 20, 5000), FIXED,                                                 \
       "steps between updates of the tree; 0: min(5000, steps / 20)")                                                                 \
     X(exclude, REAL, BELOW_ONE, 0.2, 0, FIXED, "share of features left without a parent")                                            \
-    X(similarity, CHOICE, ANY, HSAE_SIMILARITY_ENCODER, 0, FIXED, "what makes a parent: encoder, decoder, coactivation")             \
+    X(similarity, CHOICE, ANY, HSAE_SIMILARITY_ENCODER, 0, FIXED, "what makes a parent: encoder, decoder, coactivation, inclusion")         \
     X(tree, CHOICE, ANY, HSAE_TREE_FOREST, 0, FIXED, "shape of the tree: forest, fixed, full, binary, posthoc")                      \
     X(ghost, BOOL, ANY, true, 0, FIXED, "ghost gradients for dead features: true, false")                                            \
     X(dead_steps, U64, FROM_0, 0, between(1, config->steps / 10, 1000), FIXED,                                                       \
@@ -52,7 +58,10 @@
       "leave out rows with a value that is not finite: true (also without a value), false; else such a row is an error")
 
 /* C(KEY, NAME, name): the values of a choice are HSAE_KEY_NAME in C and "name" elsewhere. */
-#define HSAE_CHOICES_similarity(C) C(SIMILARITY, ENCODER, encoder) C(SIMILARITY, DECODER, decoder) C(SIMILARITY, COACTIVATION, coactivation)
+#define HSAE_CHOICES_similarity(C) \
+    C(SIMILARITY, ENCODER, encoder) C(SIMILARITY, DECODER, decoder) C(SIMILARITY, COACTIVATION, coactivation) \
+    C(SIMILARITY, INCLUSION, inclusion)
+#define HSAE_CHOICES_sparsity_control(C) C(SPARSITY_CONTROL, THRESHOLD, threshold) C(SPARSITY_CONTROL, PENALTY, penalty)
 #define HSAE_CHOICES_tree(C) \
     C(TREE, FOREST, forest) C(TREE, FIXED, fixed) C(TREE, FULL, full) C(TREE, BINARY, binary) C(TREE, POSTHOC, posthoc)
 #define HSAE_CHOICES_center(C) C(CENTER, MEAN, mean) C(CENTER, NONE, none)

@@ -26,6 +26,7 @@ static const char *const range_text[] = {"a number above 0, from 1.2e-38 to 3.4e
 
 #define CHOICE_NAME(KEY, NAME, name) #name,
 static const char *const choices_similarity[] = {HSAE_CHOICES_similarity(CHOICE_NAME) NULL};
+static const char *const choices_sparsity_control[] = {HSAE_CHOICES_sparsity_control(CHOICE_NAME) NULL};
 static const char *const choices_tree[] = {HSAE_CHOICES_tree(CHOICE_NAME) NULL};
 static const char *const choices_center[] = {HSAE_CHOICES_center(CHOICE_NAME) NULL};
 static const char *const choices_order[] = {HSAE_CHOICES_order(CHOICE_NAME) NULL};
@@ -53,8 +54,8 @@ static const struct key keys[] = {
 };
 enum { KEY_COUNT = sizeof keys / sizeof *keys };
 
-_Static_assert(sizeof(hsae_similarity) == sizeof(int) && sizeof(hsae_tree) == sizeof(int) && sizeof(hsae_center) == sizeof(int) &&
-                   sizeof(hsae_order) == sizeof(int),
+_Static_assert(sizeof(hsae_sparsity_control) == sizeof(int) && sizeof(hsae_similarity) == sizeof(int) && sizeof(hsae_tree) == sizeof(int) &&
+                   sizeof(hsae_center) == sizeof(int) && sizeof(hsae_order) == sizeof(int),
                "choices are stored as int");
 
 static void *field(hsae_config *config, const struct key *key)
@@ -65,6 +66,11 @@ static void *field(hsae_config *config, const struct key *key)
 static const void *field_of(const hsae_config *config, const struct key *key)
 {
     return (const char *)config + key->offset;
+}
+
+bool hsae_similarity_counts(hsae_similarity similarity)
+{
+    return similarity == HSAE_SIMILARITY_COACTIVATION || similarity == HSAE_SIMILARITY_INCLUSION;
 }
 
 void hsae_config_defaults(hsae_config *config)
@@ -96,6 +102,8 @@ void hsae_config_stored_defaults(hsae_config *config)
         return;
     hsae_config_defaults(config);
     config->max_norm = 0;
+    config->decay_steps = 0;
+    config->sparsity_control = HSAE_SPARSITY_CONTROL_PENALTY;
 }
 
 /* Writing values */

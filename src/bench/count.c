@@ -53,6 +53,12 @@ static void feature_flags(const struct work *w, double *flops, double *bytes) /*
     *bytes = 5 * feature_words(w);
 }
 
+static void shift_thresholds(const struct work *w, double *flops, double *bytes) /* three scalars, read and written */
+{
+    (void)flops;
+    *bytes = 6 * feature_words(w);
+}
+
 static void prepare(const struct work *w, double *flops, double *bytes)
 {
     *flops = w->words * LOAD_BLOCKS(w->stride);
@@ -161,6 +167,7 @@ void hsae_bench_count(enum hsae_kernel kernel, const struct work *w, double *flo
     static void (*const counts[HSAE_KERNEL_COUNT + 1])(const struct work *, double *, double *) = {
         [HSAE_KERNEL_load] = load,
         [HSAE_KERNEL_feature_flags] = feature_flags,
+        [HSAE_KERNEL_shift_thresholds] = shift_thresholds,
         [HSAE_KERNEL_prepare] = prepare,
         [HSAE_KERNEL_encode] = encode,
         [HSAE_KERNEL_quantize] = quantize,

@@ -88,6 +88,7 @@ static inline u32 bits_u32(f32 value)
 #define STATE_LAMBDA          0u /* f32; set by the first step */
 #define STATE_AVERAGE         1u /* f32: running mean of L0; negative before the first step */
 #define STATE_DEAD            2u /* dead features before the step */
+#define STATE_SHIFT           3u /* f32: what the end of the step adds to all log thresholds of the level */
 #define STATE_LEVEL_WORDS     4u
 #define STATE_DEAD_LIST       40u /* [N]: of level l from first_l on, ascending */
 #define STATE_WORDS(features) (STATE_DEAD_LIST + (features))
@@ -430,6 +431,7 @@ struct update_args {
     f32 bandwidth;
     f32 one_minus_beta2;
     f32 log2_beta2;
+    u32 decay_steps; /* of decay, at most, in a row's update */
     f32 epsilon;
 };
 #define BINDINGS_update(B) B(READ, 0, u32, step_state) B(READ, 1, u32, tree) B(READ, 2, u32, flags) B(READ, 3, u32, starts) \
@@ -470,10 +472,21 @@ struct finish_step_args {
     f32 one_minus_momentum;
     f32 eta;
     f32 kappa;
+    f32 gain;    /* 0: the penalty alone is adapted, and momentum, eta and kappa say how; else thresholds are shifted, too */
+    f32 penalty; /* the penalty stays within PENALTY_RANGE of this / target */
 };
+#define PENALTY_RANGE 1e4f
 #define BINDINGS_finish_step(B) B(READ, 0, u32, level_info) B(READ, 1, f32, loss) B(READ, 2, f32, feature_sums) B(READ, 3, u32, active_count) \
     B(READ, 4, f32, squares) B(READ, 5, u32, starts) B(MODIFY, 6, u32, last_fired) B(MODIFY, 7, u32, step_state) B(WRITE, 8, u32, step_report)
 #define LOCALS_finish_step(L) L(f32, partial, WG) L(u32, counts, WG)
+
+struct shift_thresholds_args {
+    u32 features;
+    u32 levels;
+    f32 bandwidth;
+};
+#define BINDINGS_shift_thresholds(B) B(READ, 0, u32, level_info) B(READ, 1, u32, step_state) B(MODIFY, 2, u32, feature_scalars)
+#define LOCALS_shift_thresholds(L)
 
 struct relink_rows_args {
     u32 first; /* global feature of the first row */
@@ -495,7 +508,10 @@ struct relink_count_args {
     u32 parents;
     u32 features;
     u32 words;
+    f32 samples; /* that the history holds; 0: the counts themselves are wanted, else the similarity `inclusion` */
 };
+/* A child that is active in a larger share of its parent's samples is a copy of the parent. */
+#define INCLUSION_COPY 0.6f
 #define BINDINGS_relink_count(B) B(READ, 0, u32, history) B(WRITE, 1, f32, counts)
 #define LOCALS_relink_count(L) L(u32, up, WG) L(u32, down, WG)
 

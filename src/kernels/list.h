@@ -34,6 +34,7 @@
     KERNEL(bias,          COLUMN, control,   ONE_BODY)       /* gradient and Adam of c */                             \
     KERNEL(variance,      COLUMN, control,   ONE_BODY)       /* of the batch, by column */                            \
     KERNEL(finish_step,   SINGLE, control,   ONE_BODY)       /* end: lambda, last_fired, report */                        \
+    KERNEL(shift_thresholds, ITEM, control, ONE_BODY)       /* sparsity control of a level's thresholds */           \
     KERNEL(relink_rows,   ROW,    tree,      ONE_BODY)       /* unit rows of E or D */                                \
     KERNEL(relink_count,  TEAM,   tree,      ONE_BODY)       /* co-activation counts */                               \
     KERNEL(relink_best,   TEAM,   tree,      ONE_BODY)       /* best parents of each child */                         \

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
+#include <math.h>
+
 static void report_halt(const u32 *step_state, u32 level_info, u32 *step_report)
 {
     step_report[REPORT_STEP] = step_state[STATE_STEP];
@@ -31,8 +33,19 @@ static double constraint(const struct finish_step_args *p, const u32 *level_info
     return p->rho * sum / p->rows;
 }
 
+/* Thresholds take up what L0 is off by at once. The penalty follows the sum of their shifts, until the thresholds' own gradients do the
+ * same. */
+static void shift_thresholds(const struct finish_step_args *p, u32 *step_state, u32 level, f32 l0, f32 target)
+{
+    u32 *lambda_bits = ref_level(step_state, level, STATE_LAMBDA);
+    double shift = p->gain * 2.0 * ((double)l0 - target) / ((double)l0 + target), middle = (double)p->penalty / target;
+    double lambda = fmax(fmin(bits_f32(*lambda_bits) * exp(shift), middle * PENALTY_RANGE), middle / PENALTY_RANGE);
+    *lambda_bits = bits_u32((f32)lambda);
+    *ref_level(step_state, level, STATE_SHIFT) = bits_u32((f32)shift);
+}
+
 /* The penalty follows the sign of the L0's change against the wanted one; in float as on every device, since a sign decides. */
-static void adapt_penalty(const struct finish_step_args *p, u32 *step_state, u32 level, f32 l0, f32 target)
+static void adapt_sparsity(const struct finish_step_args *p, u32 *step_state, u32 level, f32 l0, f32 target)
 {
     u32 *average_bits = ref_level(step_state, level, STATE_AVERAGE), *lambda_bits = ref_level(step_state, level, STATE_LAMBDA);
     f32 average = bits_f32(*average_bits), lambda = bits_f32(*lambda_bits);
@@ -40,7 +53,11 @@ static void adapt_penalty(const struct finish_step_args *p, u32 *step_state, u32
         average = l0;
     f32 change = p->one_minus_momentum * (l0 - average), wanted = -p->eta * (average - target);
     *average_bits = bits_u32(average + change);
-    *lambda_bits = bits_u32(change < wanted ? lambda * (1.0f - p->kappa) : lambda * (1.0f + p->kappa));
+    *ref_level(step_state, level, STATE_SHIFT) = 0;
+    if (p->gain > 0)
+        shift_thresholds(p, step_state, level, l0, target);
+    else
+        *lambda_bits = bits_u32(change < wanted ? lambda * (1.0f - p->kappa) : lambda * (1.0f + p->kappa));
 }
 
 void hsae_ref_finish_step(const struct hsae_finish_step_memory *m, const struct finish_step_args *p)
@@ -73,6 +90,6 @@ void hsae_ref_finish_step(const struct hsae_finish_step_memory *m, const struct 
         figures[REPORT_LAMBDA] = *ref_level(step_state, l, STATE_LAMBDA);
         figures[REPORT_CONSTRAINT] = bits_u32((f32)constraint(p, level_info, feature_sums, l));
         figures[REPORT_DEAD] = ref_dead(step_state, l);
-        adapt_penalty(p, step_state, l, l0, bits_f32(level_info[l * LEVEL_WORDS + LEVEL_TARGET]));
+        adapt_sparsity(p, step_state, l, l0, bits_f32(level_info[l * LEVEL_WORDS + LEVEL_TARGET]));
     }
 }

@@ -119,7 +119,7 @@ static void update_feature(const struct hsae_update_memory *m, const struct upda
     }
     struct ref_adam adam = {.rate = bits_f32(step_state[STATE_RATE]),
                             .correction = bits_f32(step_state[STATE_CORRECTION]),
-                            .decay = exp2((double)p->log2_beta2 * (step - scalars[SCALAR_ROW_STEP])),
+                            .decay = exp2((double)p->log2_beta2 * ref_min(step - scalars[SCALAR_ROW_STEP], p->decay_steps)),
                             .one_minus_beta2 = p->one_minus_beta2,
                             .epsilon = p->epsilon};
     step_rows(&f, &adam);

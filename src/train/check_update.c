@@ -5,6 +5,7 @@
 
 #include "base/context.h"
 #include "ref/ref.h"
+#include "step.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -254,6 +255,7 @@ struct update {
     struct adam_bounds adam;
     struct estimate *moved; /* [d] */
     const f32 *encoder, *encoder_v, *decoder, *decoder_v;
+    f32 shift; /* of the level's log thresholds */
 };
 
 static hsae_status compare(const struct update *update, const char *what, double found, struct estimate wanted)
@@ -350,6 +352,35 @@ static hsae_status compare_scalar(const struct update *update, const char *what,
     return compare(update, what, bits_f32(update->new_scalars[word]), wanted);
 }
 
+/* What the end of the step adds to the log thresholds of a level, as the device found it: compare_figures looks at it. */
+static f32 level_shift(const struct check *check, const struct after *after, u32 level)
+{
+    return hsae_shifts_thresholds(&check->trainer->config)
+               ? bits_f32(after->step_state[STATE_LEVELS + level * STATE_LEVEL_WORDS + STATE_SHIFT])
+               : 0;
+}
+
+/* A log threshold after sparsity control. */
+static struct estimate shifted(const struct check *check, struct estimate log_threshold, f32 shift)
+{
+    const double half = 0.5 * (f32)check->trainer->config.bandwidth;
+    if (shift == 0 || (shift < 0 && exp(log_threshold.value) <= half))
+        return log_threshold;
+    return (struct estimate){log_threshold.value + shift, log_threshold.off + bound_ulps(1, log_threshold.value + shift)};
+}
+
+static hsae_status check_threshold(const struct update *update, struct estimate log_threshold)
+{
+    const double half = 0.5 * (f32)update->check->trainer->config.bandwidth, threshold = exp(log_threshold.value);
+    double off = threshold * bound_exp(log_threshold.value, log_threshold.off);
+    hsae_status status = compare_scalar(update, "log theta", SCALAR_LOG_THRESHOLD, log_threshold);
+    if (!status)
+        status = compare_scalar(update, "the threshold", SCALAR_THRESHOLD, (struct estimate){threshold, off});
+    if (!status)
+        status = compare_scalar(update, "the lists' cut", SCALAR_CUT, (struct estimate){threshold - half, off + bound_ulps(1, threshold)});
+    return status;
+}
+
 static hsae_status check_scalars(const struct update *update)
 {
     const struct check *check = update->check;
@@ -364,34 +395,32 @@ static hsae_status check_scalars(const struct update *update)
     step = bound_adam(&update->adam, gradient(check, sum_estimate(&f->threshold), factor), bits_f32(old[SCALAR_LOG_THRESHOLD]),
                       bits_f32(old[SCALAR_LOG_THRESHOLD_V]));
     if (!status)
-        status = compare_scalar(update, "log theta", SCALAR_LOG_THRESHOLD, step.w);
+        status = check_threshold(update, shifted(check, step.w, update->shift));
     if (!status)
         status = compare_scalar(update, "log theta's second moment", SCALAR_LOG_THRESHOLD_V, step.v);
-    double threshold = exp(step.w.value), threshold_off = threshold * bound_exp(step.w.value, step.w.off);
-    if (!status)
-        status = compare_scalar(update, "the threshold", SCALAR_THRESHOLD, (struct estimate){threshold, threshold_off});
-    threshold_off += bound_ulps(1, threshold);
-    if (!status)
-        status = compare_scalar(update, "the lists' cut", SCALAR_CUT,
-                                (struct estimate){threshold - 0.5 * (f32)check->trainer->config.bandwidth, threshold_off});
     if (!status && update->new_scalars[SCALAR_ROW_STEP] != check->step_params[PARAM_STEP])
         status = compare(update, "the step of the last update", update->new_scalars[SCALAR_ROW_STEP],
                          (struct estimate){check->step_params[PARAM_STEP], -1});
     return status;
 }
 
-/* No pairs: not a bit may change. */
+/* No pairs: not a bit may change, but for what sparsity control does to the threshold. */
 static hsae_status check_untouched(const struct update *update, const struct after *after)
 {
     const struct check_feature *f = update->f;
     const size_t bytes = update->check->trainer->stack.dim * sizeof(f32);
+    u32 scalars[SCALAR_WORDS];
+    memcpy(scalars, update->new_scalars, sizeof scalars);
+    if (update->shift != 0)
+        memcpy(scalars + SCALAR_LOG_THRESHOLD, update->scalars + SCALAR_LOG_THRESHOLD, 3 * sizeof *scalars); /* and the two after it */
     bool same = memcmp(f->encoder, update->encoder, bytes) == 0 && memcmp(f->encoder_v, update->encoder_v, bytes) == 0 &&
                 memcmp(f->decoder, update->decoder, bytes) == 0 && memcmp(f->decoder_v, update->decoder_v, bytes) == 0 &&
-                memcmp(update->scalars, update->new_scalars, SCALAR_WORDS * sizeof(u32)) == 0 &&
-                after->decoder_rows[f->index] == FLAG_ROW(f->flag);
-    return same ? HSAE_OK
-                : hsae_check_fail(update->check, "kernel update", "feature %u of level %u changed, which is active on no row",
-                                  f->index - update->check->trainer->stack.first[f->level], f->level);
+                memcmp(update->scalars, scalars, sizeof scalars) == 0 && after->decoder_rows[f->index] == FLAG_ROW(f->flag);
+    if (!same)
+        return hsae_check_fail(update->check, "kernel update", "feature %u of level %u changed, which is active on no row",
+                               f->index - update->check->trainer->stack.first[f->level], f->level);
+    const struct estimate before = {bits_f32(update->scalars[SCALAR_LOG_THRESHOLD]), 0};
+    return update->shift != 0 ? check_threshold(update, shifted(update->check, before, update->shift)) : HSAE_OK;
 }
 
 static hsae_status check_feature(struct check *check, const struct after *after, u32 k, struct estimate *moved)
@@ -401,7 +430,8 @@ static hsae_status check_feature(struct check *check, const struct after *after,
     const u32 *scalars = check->feature_scalars + (size_t)f->index * SCALAR_WORDS;
     const size_t at = (size_t)k * check->trainer->stack.dim;
     const f32 log2_beta2 = config->beta2 > 0 ? (f32)log2(config->beta2) : -1e30f;
-    const double exponent = (double)log2_beta2 * (check->step_params[PARAM_STEP] - scalars[SCALAR_ROW_STEP]), decay = exp2(exponent);
+    const u32 pause = check->step_params[PARAM_STEP] - scalars[SCALAR_ROW_STEP], most = hsae_decay_steps(config);
+    const double exponent = (double)log2_beta2 * (pause < most ? pause : most), decay = exp2(exponent);
     const struct update update = {.check = check,
                                   .f = f,
                                   .scalars = scalars,
@@ -412,6 +442,7 @@ static hsae_status check_feature(struct check *check, const struct after *after,
                                            .one_minus_beta2 = (f32)(1 - config->beta2),
                                            .epsilon = (f32)config->adam_eps,
                                            .decay_off = decay > 0 ? bound_exp(exponent, bound_ulps(1, exponent)) : 0},
+                                  .shift = level_shift(check, after, f->level),
                                   .moved = moved,
                                   .encoder = after->encoder + at,
                                   .encoder_v = after->encoder_v + at,
@@ -484,12 +515,22 @@ static hsae_status check_variance(struct check *check, const struct block *block
     return status;
 }
 
-/* lambda goes up or down by kappa; which of both, rounding may decide. */
-static bool lambda_near(const struct check *check, f32 before, f32 after)
+/* The controller's state of a level, computed anew; without shifts lambda goes up or down by kappa, and rounding may decide which. */
+static bool controlled(const struct check *check, const u32 *before, const u32 *after, const u32 *wanted, double l0)
 {
-    const double kappa = (f32)check->trainer->config.sparsity_kappa;
-    return hsae_check_near(after, (struct estimate){before * (1 - kappa), bound_ulps(3, before)}) ||
-           hsae_check_near(after, (struct estimate){before * (1 + kappa), bound_ulps(3, before)});
+    const f32 lambda = bits_f32(before[STATE_LAMBDA]), average = bits_f32(wanted[STATE_AVERAGE]);
+    const hsae_config *config = &check->trainer->config;
+    if (!hsae_check_near(bits_f32(after[STATE_AVERAGE]), (struct estimate){average, bound_ulps(8, fabs(average) + l0)}))
+        return false;
+    if (hsae_shifts_thresholds(config)) {
+        const double shift = bits_f32(wanted[STATE_SHIFT]), next = bits_f32(wanted[STATE_LAMBDA]),
+                     off = 2 * config->sparsity_gain * bound_ulps(16, 1);
+        return hsae_check_near(bits_f32(after[STATE_SHIFT]), (struct estimate){shift, off}) &&
+               hsae_check_near(bits_f32(after[STATE_LAMBDA]), (struct estimate){next, next * bound_exp(shift, off) + bound_ulps(8, next)});
+    }
+    const double kappa = (f32)config->sparsity_kappa;
+    return hsae_check_near(bits_f32(after[STATE_LAMBDA]), (struct estimate){lambda * (1 - kappa), bound_ulps(3, lambda)}) ||
+           hsae_check_near(bits_f32(after[STATE_LAMBDA]), (struct estimate){lambda * (1 + kappa), bound_ulps(3, lambda)});
 }
 
 static hsae_status compare_figures(const struct check *check, const struct after *after, const u32 *step_state, const u32 *status)
@@ -498,14 +539,11 @@ static hsae_status compare_figures(const struct check *check, const struct after
     const u32 *found = check->trainer->status;
     for (u32 l = 0; l < stack->levels; l++) {
         const u32 at = REPORT_LEVELS + l * REPORT_LEVEL_WORDS, own = STATE_LEVELS + l * STATE_LEVEL_WORDS;
-        const double loss = bits_f32(status[at + REPORT_RECONSTRUCTION]), l0 = bits_f32(status[at + REPORT_L0]),
-                     average = bits_f32(step_state[own + STATE_AVERAGE]);
+        const double loss = bits_f32(status[at + REPORT_RECONSTRUCTION]), l0 = bits_f32(status[at + REPORT_L0]);
         if (!hsae_check_near(bits_f32(found[at + REPORT_RECONSTRUCTION]),
                              (struct estimate){loss, bound_sum((double)stack->rows * stack->slices, loss) + bound_ulps(4, loss)}) ||
             !hsae_check_near(bits_f32(found[at + REPORT_L0]), (struct estimate){l0, bound_ulps(4, l0)}) ||
-            !hsae_check_near(bits_f32(after->step_state[own + STATE_AVERAGE]),
-                             (struct estimate){average, bound_ulps(8, fabs(average) + l0)}) ||
-            !lambda_near(check, bits_f32(check->step_state[own + STATE_LAMBDA]), bits_f32(after->step_state[own + STATE_LAMBDA])))
+            !controlled(check, check->step_state + own, after->step_state + own, step_state + own, l0))
             return hsae_check_fail(check, "kernel finish_step", "level %u has loss %.7g and L0 %.7g, it says %.7g and %.7g", l, loss, l0,
                                    bits_f32(found[at + REPORT_RECONSTRUCTION]), bits_f32(found[at + REPORT_L0]));
     }
@@ -527,7 +565,9 @@ static hsae_status check_control(struct check *check, const struct after *after,
                                           hsae_check_constrained(check) ? (f32)config->rho : 0,
                                           (f32)(1 - config->sparsity_momentum),
                                           (f32)config->sparsity_eta,
-                                          (f32)config->sparsity_kappa};
+                                          (f32)config->sparsity_kappa,
+                                          hsae_shifts_thresholds(config) ? (f32)config->sparsity_gain : 0,
+                                          (f32)(config->lambda_init * stack->dim)};
     f32 *terms;
     u32 step_state[STATE_DEAD_LIST], status_words[REPORT_WORDS] = {0};
     hsae_status status = hsae_check_words(check, trainer->feature_sums, 0, (uint64_t)stack->features * FEATURE_SUM_WORDS, &terms);

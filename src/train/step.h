@@ -26,6 +26,10 @@ uint32_t hsae_segment_room(const struct stack *stack);
 bool hsae_uses_segments(const struct stack *stack);
 bool hsae_uses_constraint(const hsae_trainer *trainer);
 bool hsae_uses_ghosts(const hsae_trainer *trainer);
+/* Whether sparsity control shifts thresholds. */
+bool hsae_shifts_thresholds(const hsae_config *config);
+/* Most steps of decay in a row's update. */
+uint32_t hsae_decay_steps(const hsae_config *config);
 
 /* ---- step_record.c ---- */
 

@@ -32,6 +32,16 @@ bool hsae_uses_segments(const struct stack *stack)
     return shared && SEGMENTS_OF(stack->rows, SEGMENT_PAIRS(stack->rows)) && hsae_segment_room(stack);
 }
 
+bool hsae_shifts_thresholds(const hsae_config *config)
+{
+    return config->sparsity_control == HSAE_SPARSITY_CONTROL_THRESHOLD;
+}
+
+uint32_t hsae_decay_steps(const hsae_config *config)
+{
+    return config->decay_steps && config->decay_steps < UINT32_MAX ? (uint32_t)config->decay_steps : UINT32_MAX;
+}
+
 bool hsae_uses_constraint(const hsae_trainer *trainer)
 {
     return trainer->has_tree && trainer->config.rho > 0;

@@ -104,6 +104,7 @@ static void record_update(const hsae_trainer *trainer, struct hsae_sequence *seq
         .bandwidth = (f32)config->bandwidth,
         .one_minus_beta2 = (f32)(1 - config->beta2),
         .log2_beta2 = config->beta2 > 0 ? (f32)log2(config->beta2) : -1e30f,
+        .decay_steps = hsae_decay_steps(config),
         .epsilon = (f32)config->adam_eps,
     };
     struct hsae_buffer *ready = chunk >= 0 ? trainer->ghost_rows : args.segments ? trainer->sums : stack->nil[0];
@@ -208,10 +209,22 @@ static void record_finish_step(const hsae_trainer *trainer, struct hsae_sequence
         (f32)(1 - config->sparsity_momentum),
         (f32)config->sparsity_eta,
         (f32)config->sparsity_kappa,
+        hsae_shifts_thresholds(config) ? (f32)config->sparsity_gain : 0,
+        (f32)(config->lambda_init * stack->dim),
     };
     LAUNCH(stack, sequence, finish_step, 1, stack->levels, args, .level_info = stack->level_info, .loss = stack->loss,
            .feature_sums = trainer->feature_sums, .active_count = stack->active_count, .squares = trainer->squares, .starts = stack->starts,
            .last_fired = trainer->last_fired, .step_state = stack->step_state, .step_report = flight->step_report);
+}
+
+/* Sparsity control beyond the penalty. */
+static void record_shift(const hsae_trainer *trainer, struct hsae_sequence *sequence)
+{
+    const struct stack *stack = &trainer->stack;
+    struct shift_thresholds_args args = {stack->features, stack->levels, (f32)trainer->config.bandwidth};
+    if (hsae_shifts_thresholds(&trainer->config))
+        LAUNCH(stack, sequence, shift_thresholds, 1, hsae_groups_for(stack, HSAE_KERNEL_shift_thresholds, stack->features), args,
+               .level_info = stack->level_info, .step_state = stack->step_state, .feature_scalars = stack->feature_scalars);
 }
 
 /* All launches of a step, in their order. */
@@ -229,6 +242,7 @@ static void record_step(const hsae_trainer *trainer, struct hsae_sequence *seque
     record_bias(trainer, sequence);
     record_variance(trainer, sequence);
     record_finish_step(trainer, sequence, flight);
+    record_shift(trainer, sequence);
 }
 
 /* The kernels of a step beyond the forward pass. */
@@ -237,6 +251,8 @@ static void fit_kernels(const hsae_trainer *trainer)
     const struct stack *stack = &trainer->stack;
     FIT(stack, 1, HSAE_KERNEL_feature_flags, HSAE_KERNEL_prepare, HSAE_KERNEL_bias, HSAE_KERNEL_variance, HSAE_KERNEL_finish_step);
     FIT(stack, stack->ranges, HSAE_KERNEL_update);
+    if (hsae_shifts_thresholds(&trainer->config))
+        FIT(stack, 1, HSAE_KERNEL_shift_thresholds);
     if (hsae_uses_constraint(trainer)) {
         FIT(stack, 1, HSAE_KERNEL_family);
         FIT(stack, stack->ranges, HSAE_KERNEL_family_dot);

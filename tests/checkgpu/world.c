@@ -326,6 +326,7 @@ static void create_step_state(struct world *w)
         level[LEVEL_GHOSTS] = is_short ? 0 : w->size.features[l];
         words_set(&w->step_state, at + STATE_LAMBDA, no_lambda ? 0.0f : world_uniform(w, 0.1, 1));
         words_set(&w->step_state, at + STATE_AVERAGE, no_average ? -1.0f : world_uniform(w, 0.1, 0.4) * (f32)w->size.features[l]);
+        words_set(&w->step_state, at + STATE_SHIFT, world_uniform(w, -0.1, 0.1));
         w->step_state.at[at + STATE_DEAD] = w->size.features[l] / 2;
     }
 }

@@ -2,11 +2,18 @@
 #include "ref/bounds.h"
 #include "world.h"
 
+/* Which of both controllers a case tests. */
+static bool by_thresholds(const struct world *w)
+{
+    return w->size.rows % 2 == 0;
+}
+
 static void launch(struct world *w, u32 index, struct check_job *job)
 {
     (void)index;
     JOB_ARGS(job, finish_step, .levels = w->size.levels, .rows = w->size.rows, .padded = w->padded, .slices = w->size.slices,
-             .features = w->features, .stride = w->stride, .rho = w->rho, .one_minus_momentum = 0.02f, .eta = 0.01f, .kappa = 0.003f);
+             .features = w->features, .stride = w->stride, .rho = w->rho, .one_minus_momentum = 0.02f, .eta = 0.01f, .kappa = 0.003f,
+             .gain = by_thresholds(w) ? 0.1f : 0, .penalty = 2);
     JOB_BIND(job, finish_step, .level_info = &w->level_info, .loss = &w->loss, .feature_sums = &w->feature_sums,
              .active_count = &w->active_count, .squares = &w->squares, .starts = &w->starts, .last_fired = &w->last_fired,
              .step_state = &w->step_state, .step_report = &w->step_report);
@@ -43,6 +50,11 @@ static void bounds(const struct world *w, const struct check_job *job)
         status[figures + REPORT_CONSTRAINT] = (f32)bound_constraint(w, l);
         step_state[at + STATE_AVERAGE] = (f32)bound_ulps(6, fabs(average) + l0);
         step_state[at + STATE_LAMBDA] = (f32)bound_ulps(2, lambda);
+        if (by_thresholds(w)) { /* the shift's relative L0 is off by what L0 is, and by its own division */
+            double shift = bits_f32(job->expected[SLOT(finish_step, step_state)][at + STATE_SHIFT]), off = 0.2 * bound_ulps(16, 1);
+            step_state[at + STATE_SHIFT] = (f32)off;
+            step_state[at + STATE_LAMBDA] = (f32)(lambda * bound_exp(shift, off) + bound_ulps(8, lambda));
+        }
     }
 }
 

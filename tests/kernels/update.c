@@ -28,7 +28,8 @@ static void launch(struct world *w, u32 index, struct check_job *job)
              .chunk = pass ? (pass - 1) * places : 0, .residual_row = world_residual_row(w, level),
              .above_row = level ? world_residual_row(w, level - 1) : 0, .segments = w->room ? w->features * FEATURE_SUM_WORDS : 0,
              .rows = w->size.rows, .stride = w->stride, .range_rows = w->range_rows, .project = w->project, .rho = w->rho,
-             .bandwidth = w->bandwidth, .one_minus_beta2 = 1 - w->beta2, .log2_beta2 = (f32)log2(w->beta2), .epsilon = w->epsilon);
+             .bandwidth = w->bandwidth, .one_minus_beta2 = 1 - w->beta2, .log2_beta2 = (f32)log2(w->beta2),
+             .decay_steps = w->size.rows % 2 ? 1 : UINT32_MAX, .epsilon = w->epsilon);
     JOB_BIND(job, update, .step_state = &w->step_state, .tree = &w->tree, .flags = &w->flags, .starts = &w->starts, .pairs = &w->pairs,
              .samples = &w->samples, .pair_terms = &w->pair_terms, .feature_sums = &w->feature_sums, .D = WORDS4(w->D),
              .encoder = &w->E[range], .encoder_v = &w->E_v[range], .decoder_v = &w->D_v[range], .feature_scalars = &w->feature_scalars,
@@ -141,7 +142,7 @@ static void bound_feature(const struct world *w, const struct update_args *p, co
     f.ghosts = p->dead ? job->bindings[SLOT(update, summed_rows)] : NULL;
     f.ghost_row = 2 * place * (w->stride + 16);
     u32 idle = w->step_state.at[STATE_STEP] - w->feature_scalars.at[i * SCALAR_WORDS + SCALAR_ROW_STEP];
-    double exponent = (double)p->log2_beta2 * idle;
+    double exponent = (double)p->log2_beta2 * (idle < p->decay_steps ? idle : p->decay_steps);
     struct adam_bounds adam = {.rate = words_f32(&w->step_state, STATE_RATE),
                                .correction = words_f32(&w->step_state, STATE_CORRECTION),
                                .decay = exp2(exponent),

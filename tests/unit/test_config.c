@@ -8,8 +8,9 @@
 
 static const char first_defaults[] =
     "{\"levels\": [2048, 4096, 8192, 16384], \"batch\": 1024, \"steps\": 0, \"lr\": 0, \"warmup\": 0.1, \"beta2\": 0.995, "
-    "\"adam_eps\": 1e-08, \"target_l0\": 50, \"lambda_init\": 0.07, \"init_l0\": 0, \"sparsity_momentum\": 0.98, "
-    "\"sparsity_eta\": 0.01, \"sparsity_kappa\": 0.003, \"bandwidth\": 0.05, \"hierarchy_period\": 0, \"exclude\": 0.2, "
+    "\"decay_steps\": 1, \"adam_eps\": 1e-08, \"target_l0\": 50, \"lambda_init\": 0.07, \"init_l0\": 0, \"sparsity_control\": "
+    "\"threshold\", \"sparsity_gain\": 0.1, \"sparsity_momentum\": 0.98, "
+    "\"sparsity_eta\": 0.01, \"sparsity_kappa\": 0.003, \"bandwidth\": 0.1, \"hierarchy_period\": 0, \"exclude\": 0.2, "
     "\"similarity\": \"encoder\", \"tree\": \"forest\", \"ghost\": true, \"dead_steps\": 0, \"project_gradient\": true, "
     "\"center\": \"mean\", \"order\": \"shuffle\", \"seed\": 0, \"rho\": 0.01, \"perturb\": 0.05, \"max_norm\": 10, "
     "\"norm_limit\": 0, \"skip_bad_rows\": false}";
@@ -51,8 +52,9 @@ static void test_round_trip(void **state)
     (void)state;
     static const char text[] =
         "{\"levels\": [3, 17, 2147483647], \"batch\": 4294967295, \"steps\": 9223372036854775807, \"lr\": 0.30000000000000004, "
-        "\"warmup\": 1, \"beta2\": 0, \"adam_eps\": 2e-38, \"target_l0\": [1.5, 2, 3], \"lambda_init\": 123456789.125, "
-        "\"init_l0\": [0, 0, 7.1], \"sparsity_momentum\": 0.999, \"sparsity_eta\": 0.001, \"sparsity_kappa\": 0.01, \"bandwidth\": 3e+38, "
+        "\"warmup\": 1, \"beta2\": 0, \"decay_steps\": 9, \"adam_eps\": 2e-38, \"target_l0\": [1.5, 2, 3], \"lambda_init\": 123456789.125, "
+        "\"init_l0\": [0, 0, 7.1], \"sparsity_control\": \"penalty\", \"sparsity_gain\": 7, \"sparsity_momentum\": 0.999, "
+        "\"sparsity_eta\": 0.001, \"sparsity_kappa\": 0.01, \"bandwidth\": 3e+38, "
         "\"hierarchy_period\": 9007199254740993, \"exclude\": 0, \"similarity\": \"coactivation\", \"tree\": \"posthoc\", \"ghost\": "
         "false, "
         "\"dead_steps\": 9007199254740995, \"project_gradient\": false, \"center\": \"none\", \"order\": \"sequential\", "
@@ -67,13 +69,15 @@ static void test_round_trip(void **state)
     assert_false(config.ghost);
 }
 
-/* A stored configuration from before the key keeps rows of any norm. Setting max_norm makes the trainer find the limit again. */
+/* A stored configuration from before a key has what was done then: rows of any norm are kept. Setting max_norm makes the trainer find the
+ * limit again. */
 static void test_norm_limit(void **state)
 {
     (void)state;
     hsae_config config;
     hsae_config_stored_defaults(&config);
     assert_true(config.max_norm == 0 && config.norm_limit == 0 && !config.skip_bad_rows);
+    assert_true(config.decay_steps == 0 && config.sparsity_control == HSAE_SPARSITY_CONTROL_PENALTY);
     assert_ok(hsae_config_parse(context, &config, "{\"norm_limit\": 12.5, \"max_norm\": 3}", "stored"));
     assert_true(config.max_norm == 3 && config.norm_limit == 12.5);
     assert_ok(hsae_config_set(context, &config, "max_norm", "4"));
@@ -140,7 +144,7 @@ static void test_parse_errors(void **state)
     assert_fails(parse("{\"ghost\": 1}"), bad, "ghost is 1; allowed: true or false", NULL);
     assert_fails(parse("{\"tree\": \"Forest\"}"), bad, "tree is \"Forest\"", "\"forest\", \"fixed\", \"full\", \"binary\" or \"posthoc\"",
                  NULL);
-    assert_fails(parse("{\"similarity\": 0}"), bad, "similarity is 0", "\"encoder\", \"decoder\" or \"coactivation\"", NULL);
+    assert_fails(parse("{\"similarity\": 0}"), bad, "similarity is 0", "\"encoder\", \"decoder\", \"coactivation\" or \"inclusion\"", NULL);
     assert_fails(parse("{\"levels\": 5}"), bad, "levels is 5; allowed: a list of 1 to 8 integers", NULL);
     assert_fails(parse("{\"levels\": []}"), bad, "levels is []", NULL);
     assert_fails(parse("{\"levels\": [1,2,3,4,5,6,7,8,9]}"), bad, "levels is [1, 2, 3", NULL);
@@ -240,7 +244,7 @@ static void test_resolve(void **state)
     assert_true(fabs(c.lr - 0.004) < 1e-18);
     assert_int_equal(c.hierarchy_period, 99);
     assert_int_equal(c.dead_steps, 199);
-    assert_true(c.init_l0[0] == 48 && c.init_l0[1] == 48 && c.init_l0[2] == 64 && c.init_l0[3] == 128);
+    assert_true(c.init_l0[0] == 48 && c.init_l0[1] == 64 && c.init_l0[2] == 128 && c.init_l0[3] == 192);
     assert_ok(hsae_config_resolve(context, &c, 64)); /* what is set stays */
     assert_true(fabs(c.lr - 0.004) < 1e-18);
 

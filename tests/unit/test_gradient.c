@@ -238,6 +238,8 @@ static void draw(struct problem *p, uint64_t seed, bool ghosts, bool project)
     memset(p, 0, sizeof *p);
     random_state = seed;
     hsae_config_defaults(&p->config);
+    p->config.sparsity_control = HSAE_SPARSITY_CONTROL_PENALTY; /* thresholds move by their gradients alone */
+    p->config.decay_steps = 0;
     p->config.level_count = LEVELS;
     for (int l = 0; l < LEVELS; l++) {
         p->config.levels[l] = features[l];

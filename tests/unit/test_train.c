@@ -256,6 +256,8 @@ static void test_segments(void **unused)
     hsae_config config = config_of(COACTIVATION);
     hsae_dataset *data = data_of(COACTIVATION);
     u32 owner = NONE;
+    for (uint32_t l = 0; l < config.level_count; l++)
+        config.target_l0[l] = config.init_l0[l] = 4; /* enough pairs for features longer than a segment */
     device->tuning.shape[HSAE_KERNEL_update] = (struct hsae_kernel_shape){.group_size = 8, .columns = 1, .vector_width = 4};
     bool shared = hsae_shape(device, HSAE_KERNEL_update, 1).group_size > 1;
     hsae_trainer *trainer = new_trainer(device, &config, data);
