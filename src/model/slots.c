@@ -102,7 +102,7 @@ size_t hsae_train_slots(const struct hsae_model *model, struct train_state *stat
         shape(add(s++, HSAE_TENSOR_I64, &level->last_fired, "levels.%u.last_fired", l), 1, n, 0);
         s[-2].rule = s[-1].rule = RULE_COUNT;
         s[-2].limit = s[-1].limit = state->step;
-        if (model->config.similarity == HSAE_SIMILARITY_COACTIVATION) {
+        if (hsae_similarity_counts(model->config.similarity)) {
             shape(add(s++, HSAE_TENSOR_I32, &level->activity, "train.levels.%u.activity", l), 3, HSAE_ACTIVITY_STEPS, n);
             s[-1].shape[2] = ((uint64_t)model->config.batch + 31) / 32;
             s[-1].matrix = MATRIX_ACTIVITY;

@@ -33,7 +33,7 @@ hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, u
     if (config->steps >= UINT32_MAX)
         return hsae_fail(device->context, HSAE_ERROR_CONFIG, "steps = %" PRIu64 ": at most %" PRIu32 " are possible", config->steps,
                          UINT32_MAX - 1);
-    struct stack_params params = {config->batch, true, config->similarity == HSAE_SIMILARITY_COACTIVATION, first_pairs(config)};
+    struct stack_params params = {config->batch, true, hsae_similarity_counts(config->similarity), first_pairs(config)};
     status = hsae_stack_create(&trainer->stack, device, config, dim, &params);
     if (status)
         return status;

@@ -26,7 +26,8 @@ enum { CHECKED_CHILDREN = 6 };
 struct relink {
     const struct stack *stack;
     const hsae_config *config;
-    uint32_t level; /* of the children */
+    uint64_t samples; /* that the history of activity holds */
+    uint32_t level;   /* of the children */
     uint32_t children, parents, candidates;
     uint32_t rows_room; /* parents at a time */
     struct hsae_buffer *rows, *feature_scalars, *best, *cursor;
@@ -60,9 +61,15 @@ static void record_similarity(struct relink *relink, struct hsae_sequence *seque
 {
     const struct stack *stack = relink->stack;
     uint32_t above = stack->first[relink->level - 1] + parent;
-    if (relink->config->similarity == HSAE_SIMILARITY_COACTIVATION) {
-        struct relink_count_args count = {
-            stack->first[relink->level] + child, children, stack->padded, above, parents, stack->features, stack->words};
+    if (hsae_similarity_counts(relink->config->similarity)) {
+        struct relink_count_args count = {stack->first[relink->level] + child,
+                                          children,
+                                          stack->padded,
+                                          above,
+                                          parents,
+                                          stack->features,
+                                          stack->words,
+                                          relink->config->similarity == HSAE_SIMILARITY_INCLUSION ? (f32)relink->samples : 0};
         LAUNCH(stack, sequence, relink_count, 1, count_groups(stack, parents), count, .history = stack->history, .counts = stack->scratch);
         return;
     }
@@ -82,7 +89,7 @@ static void record_similarity(struct relink *relink, struct hsae_sequence *seque
 static void record_block(struct relink *relink, struct hsae_sequence *sequence, uint32_t child, uint32_t children)
 {
     const struct stack *stack = relink->stack;
-    if (relink->config->similarity != HSAE_SIMILARITY_COACTIVATION)
+    if (!hsae_similarity_counts(relink->config->similarity))
         record_rows(relink, sequence, stack->first[relink->level] + child, children, stack->padded,
                     relink->columns ? relink->columns : stack->panels);
     for (uint32_t parent = 0, count; parent < relink->parents; parent += count) {
@@ -208,7 +215,7 @@ static hsae_status search(struct relink *relink)
     for (size_t k = 0; k < entries && !status; k++)
         if (relink->list[k].parent >= relink->parents && relink->list[k].parent != NONE)
             status = hsae_fail_wrong(stack->device, "the best parents that it found are no features");
-    if (!status && relink->check && relink->config->similarity != HSAE_SIMILARITY_COACTIVATION)
+    if (!status && relink->check && !hsae_similarity_counts(relink->config->similarity))
         status = check_best(relink);
     relink->check = false;
     return status;
@@ -227,6 +234,12 @@ static int lowest_first(const void *a, const void *b)
     return x->child < y->child ? -1 : x->child > y->child;
 }
 
+/* By inclusion, a parent that is active with the child less often than by chance, or that the child is a copy of, is none. */
+static bool is_parent(const struct relink *relink, const struct candidate *candidate)
+{
+    return candidate->parent != NONE && (relink->config->similarity != HSAE_SIMILARITY_INCLUSION || candidate->similarity > 0);
+}
+
 /* Best parent each, then the least similar features lose theirs (ties: lowest index first). */
 static hsae_status link_best(struct relink *relink, uint32_t excluded, int32_t *parent)
 {
@@ -235,7 +248,7 @@ static hsae_status link_best(struct relink *relink, uint32_t excluded, int32_t *
                                 : hsae_fail_memory(relink->stack->context, relink->children * sizeof *ranked, "smaller levels",
                                                    "the similarities of %" PRIu32 " features", relink->children);
     for (uint32_t j = 0; j < relink->children && !status; j++) {
-        parent[j] = (int32_t)relink->list[j].parent;
+        parent[j] = is_parent(relink, &relink->list[j]) ? (int32_t)relink->list[j].parent : -1;
         ranked[j] = (struct ranked){relink->list[j].similarity, j};
     }
     if (!status) {
@@ -290,7 +303,7 @@ static hsae_status refill(struct relink *relink, struct queue *queue)
     for (uint32_t k = 0; k < queue->size && !status; k++) {
         uint32_t child = queue->heap[k];
         queue->next[child] = 0;
-        if (next_of(queue, child)->parent != NONE)
+        if (is_parent(relink, next_of(queue, child)))
             queue->heap[kept++] = child;
     }
     queue->size = kept;
@@ -329,7 +342,7 @@ static hsae_status link_binary(struct relink *relink, uint32_t excluded, int32_t
         } else if (++queue.next[child] == relink->candidates) {
             status = refill(relink, &queue);
             continue;
-        } else if (next_of(&queue, child)->parent != NONE) {
+        } else if (is_parent(relink, next_of(&queue, child))) {
             sift(&queue, 0);
             continue;
         }
@@ -363,7 +376,7 @@ static void fit_kernels(const struct relink *relink)
 {
     const struct stack *stack = relink->stack;
     FIT(stack, 1, HSAE_KERNEL_relink_best);
-    if (relink->config->similarity == HSAE_SIMILARITY_COACTIVATION)
+    if (hsae_similarity_counts(relink->config->similarity))
         FIT(stack, 1, HSAE_KERNEL_relink_count);
     else
         FIT(stack, stack->ranges, HSAE_KERNEL_relink_rows);
@@ -411,10 +424,10 @@ static void destroy(struct relink *relink)
     free(relink->last);
 }
 
-hsae_status hsae_hierarchy_link(const struct stack *stack, const hsae_config *config, bool check, int32_t *const *parents)
+hsae_status hsae_hierarchy_link(const struct stack *stack, const hsae_config *config, uint64_t samples, bool check, int32_t *const *parents)
 {
     bool binary = config->tree == HSAE_TREE_BINARY;
-    struct relink relink = {.stack = stack, .config = config, .candidates = binary ? BINARY_CANDIDATES : 1};
+    struct relink relink = {.stack = stack, .config = config, .samples = samples, .candidates = binary ? BINARY_CANDIDATES : 1};
     hsae_status status = stack->levels > 1 ? create(&relink) : HSAE_OK;
     for (uint32_t l = 1; l < stack->levels && !status; l++) {
         relink.level = l;

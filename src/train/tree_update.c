@@ -30,9 +30,11 @@ static hsae_status refresh_flags(hsae_trainer *trainer)
 
 hsae_status hsae_hierarchy_update(hsae_trainer *trainer)
 {
+    const uint64_t history = trainer->step < HSAE_ACTIVITY_STEPS ? trainer->step : HSAE_ACTIVITY_STEPS;
     hsae_status status = refresh_flags(trainer);
     if (!status)
-        status = hsae_hierarchy_link(&trainer->stack, &trainer->config, trainer->checks && !trainer->checked.links, trainer->parents);
+        status = hsae_hierarchy_link(&trainer->stack, &trainer->config, history * trainer->config.batch,
+                                     trainer->checks && !trainer->checked.links, trainer->parents);
     trainer->wrong |= status == HSAE_ERROR_DRIVER;
     trainer->checked.links = !status;
     if (!status)
@@ -130,13 +132,13 @@ static hsae_status fill_history(struct stack *stack, const hsae_model *model, co
 
 static hsae_status check_link(hsae_context *context, const hsae_model *model, const hsae_link_params *params)
 {
-    bool counts = params->similarity == HSAE_SIMILARITY_COACTIVATION;
+    bool counts = hsae_similarity_counts(params->similarity);
     if (model->config.level_count < 2)
         return hsae_fail(context, HSAE_ERROR_ARGUMENT, "a model of one level has no tree; import several SAEs into one model");
     if (!(params->exclude >= 0 && params->exclude < 1))
         return hsae_fail(context, HSAE_ERROR_ARGUMENT, "exclude is %g; expected at least 0 and below 1", params->exclude);
     if (counts && !params->data)
-        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "co-activation is counted on data: give some");
+        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "co-activation and inclusion are counted on data: give some");
     if (counts && hsae_dataset_dim(params->data) != model->dim)
         return hsae_fail(context, HSAE_ERROR_DATA, "the data has vectors of width %" PRIu32 ", the model of width %" PRIu32,
                          hsae_dataset_dim(params->data), model->dim);
@@ -149,7 +151,7 @@ hsae_status hsae_model_link(hsae_device *device, const hsae_model *model, const 
     struct stack stack = {0};
     int32_t *parents[HSAE_MAX_LEVELS];
     hsae_config config = model->config;
-    bool counts = params->similarity == HSAE_SIMILARITY_COACTIVATION;
+    bool counts = hsae_similarity_counts(params->similarity);
     *out = NULL;
     hsae_status status = check_link(device->context, model, params);
     if (status)
@@ -172,8 +174,10 @@ hsae_status hsae_model_link(hsae_device *device, const hsae_model *model, const 
         status = fill_history(&stack, model, params->data);
     for (uint32_t l = 0; l < config.level_count && !status; l++)
         parents[l] = (*out)->levels[l].parent;
+    uint64_t batches = counts ? hsae_dataset_rows(params->data) / rows : 0;
+    batches = batches < HSAE_ACTIVITY_STEPS ? batches : HSAE_ACTIVITY_STEPS;
     if (!status)
-        status = hsae_hierarchy_link(&stack, &config, device->info.backend != HSAE_BACKEND_REF, parents);
+        status = hsae_hierarchy_link(&stack, &config, batches * rows, device->info.backend != HSAE_BACKEND_REF, parents);
     hsae_stack_destroy(&stack);
     if (status)
         hsae_model_free(out);

@@ -107,7 +107,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     if (!context)
         goto end;
     exit_status = read_keys(context, command, keys, &request.link);
-    if (exit_status == CLI_CONTINUE && request.link.similarity == HSAE_SIMILARITY_COACTIVATION && !request.data.count)
+    if (exit_status == CLI_CONTINUE && hsae_similarity_counts(request.link.similarity) && !request.data.count)
         exit_status = cli_usage(command->name, "--similarity coactivation: --data is needed, on which it is counted");
     if (exit_status != CLI_CONTINUE)
         goto end;
