@@ -70,7 +70,8 @@ typedef struct hsae_features {
 /* Frees what hsae_session_encode put into the struct, and zeroes it; takes NULL. */
 HSAE_API void hsae_features_free(hsae_features *features);
 
-/* A model on a device, with room for `max_rows` samples at a time. One thread at a time. The model must outlive it. */
+/* A model on a device, with room for `max_rows` samples at a time; fewer rows take less time. One thread at a time. The model must outlive
+ * it. */
 typedef struct hsae_session hsae_session;
 
 /* max_rows 0: 1024. Rows are left out as the model's configuration says (norm_limit, skip_bad_rows). ERROR_LIMIT, ERROR_DEVICE_MEMORY. */

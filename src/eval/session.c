@@ -15,21 +15,25 @@
 
 #define FEWER_ROWS "a session of fewer rows"
 enum { DEFAULT_ROWS = 1024, FIRST_PAIRS = 128 /* for each sample and level */ };
+/* Batches that a sequence is recorded for: SMALLEST rows, twice, four times .. as many, and, the last, as many as the session has. */
+enum { SMALLEST = 32, SIZES = 8 };
 
 struct hsae_session {
     hsae_context *context;
     const hsae_model *model;
     struct stack stack;
+    struct stack fitted; /* the same buffers, for as many rows as the batch at hand needs */
+    int size;            /* of `fitted` */
     struct hsae_buffer *raw;
-    struct hsae_sequence *encode;                  /* load, encode, lists */
-    struct hsae_sequence *reconstruct;             /* the same, then decode of all levels */
-    struct hsae_sequence *decode[HSAE_MAX_LEVELS]; /* load, decode of lists that the host wrote */
-    float *batch;                                  /* [rows, d] */
-    enum row_verdict *verdicts;                    /* [rows], on the batch */
-    bool *keep;                                    /* [rows] of the batch */
-    bool keeps_all;                                /* rows of the batch */
-    u32 *starts;                                   /* [L B + 1] */
-    u32 *samples;                                  /* [capacity][2] */
+    struct hsae_sequence *encode[SIZES];                  /* load, encode, lists */
+    struct hsae_sequence *reconstruct;                    /* the same, then decode of all levels; of the last size */
+    struct hsae_sequence *decode[HSAE_MAX_LEVELS][SIZES]; /* load, decode of lists that the host wrote */
+    float *batch;                                         /* [rows, d] */
+    enum row_verdict *verdicts;                           /* [rows], on the batch */
+    bool *keep;                                           /* [rows] of the batch */
+    bool keeps_all;                                       /* rows of the batch */
+    u32 *starts;                                          /* [L B + 1] */
+    u32 *samples;                                         /* [capacity][2] */
     struct row_rule rule;
     hsae_left_out left_out; /* by encode */
     int lessons;            /* runs from which the device's speed was learnt (speed.h) */
@@ -38,17 +42,34 @@ struct hsae_session {
 
 static void release_sequences(struct hsae_session *session)
 {
-    hsae_sequence_destroy(&session->encode);
     hsae_sequence_destroy(&session->reconstruct);
-    for (int l = 0; l < HSAE_MAX_LEVELS; l++)
-        hsae_sequence_destroy(&session->decode[l]);
+    for (int size = 0; size < SIZES; size++) {
+        hsae_sequence_destroy(&session->encode[size]);
+        for (int l = 0; l < HSAE_MAX_LEVELS; l++)
+            hsae_sequence_destroy(&session->decode[l][size]);
+    }
+}
+
+/* Work in proportion to the rows: the smallest size that holds them. */
+static void fit(struct hsae_session *session, uint32_t rows)
+{
+    uint64_t fitting = SMALLEST;
+    session->fitted = session->stack;
+    for (session->size = 0; fitting < rows && session->size < SIZES - 1; session->size++)
+        fitting *= 2;
+    if (session->size == SIZES - 1 || fitting >= session->stack.rows) {
+        session->size = SIZES - 1;
+        return;
+    }
+    session->fitted.rows = session->fitted.padded = (uint32_t)fitting;
+    session->fitted.words = (uint32_t)fitting / 32;
 }
 
 enum stage { STAGE_LISTS = 1, STAGE_DECODE_ALL = 2, STAGE_DECODE_ONE = 4 };
 
 static void record(const struct hsae_session *session, struct hsae_sequence *sequence, int stages, uint32_t level)
 {
-    const struct stack *stack = &session->stack;
+    const struct stack *stack = &session->fitted;
     hsae_record_load(stack, sequence, session->raw, FORMAT_F32, session->model->scale, false);
     if (stages & STAGE_LISTS)
         hsae_record_lists(stack, sequence);
@@ -72,7 +93,7 @@ static hsae_status learn(struct hsae_session *session, struct hsae_sequence **se
 static hsae_status run(struct hsae_session *session, struct hsae_sequence **sequence, int stages, uint32_t level)
 {
     struct hsae_device *device = session->stack.device;
-    const bool lesson = !*sequence && device->can_time && !session->taught;
+    const bool lesson = !*sequence && device->can_time && !session->taught && session->size == SIZES - 1;
     hsae_status status = HSAE_OK;
     if (!*sequence) {
         status = hsae_sequence_create(device, "session", lesson, sequence);
@@ -104,6 +125,7 @@ static hsae_status grow(struct hsae_session *session, uint64_t pairs)
 {
     release_sequences(session);
     hsae_status status = hsae_stack_grow(&session->stack, pairs);
+    fit(session, session->fitted.rows);
     return status ? status : make_samples(session);
 }
 
@@ -120,6 +142,7 @@ hsae_status hsae_session_create(hsae_device *device, const hsae_model *model, ui
     uint32_t rows = max_rows ? max_rows : DEFAULT_ROWS;
     struct stack_params params = {rows, false, false, (double)rows * model->config.level_count * FIRST_PAIRS};
     hsae_status status = hsae_stack_create(&session->stack, device, &model->config, model->dim, &params);
+    fit(session, rows);
     if (!status)
         status = hsae_stack_upload(&session->stack, model, 0, NULL);
     if (!status)
@@ -163,7 +186,7 @@ void hsae_session_destroy(hsae_session **pointer)
 /* What a device that computes wrong may have made of the lists must not lead the host astray. */
 static hsae_status check_lists(const struct hsae_session *session)
 {
-    const struct stack *stack = &session->stack;
+    const struct stack *stack = &session->fitted;
     const uint64_t lists = (uint64_t)stack->levels * stack->rows;
     bool good = session->starts[0] == 0 && session->starts[lists] <= stack->capacity;
     for (uint64_t list = 0; list < lists && good; list++)
@@ -214,7 +237,7 @@ static void leave_out(struct hsae_session *session, uint64_t first, uint32_t row
 /* Empties the lists of the rows that are left out. */
 static void empty_lists(struct hsae_session *session, uint32_t rows)
 {
-    const struct stack *stack = &session->stack;
+    const struct stack *stack = &session->fitted;
     u32 begin = 0, used = 0;
     for (uint64_t list = 0; list < (uint64_t)stack->levels * stack->rows && !session->keeps_all; list++) {
         uint32_t r = (uint32_t)(list % stack->rows);
@@ -250,22 +273,23 @@ static hsae_status check_batch(const struct hsae_session *session, uint64_t firs
 /* The batch (`rows` of it count, the rest is filled with the first) through encode; lists to session->starts and ->samples. */
 static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool reconstruct)
 {
-    struct stack *stack = &session->stack;
+    const struct stack *stack = &session->fitted;
     u32 step_state[STATE_LEVELS];
+    fit(session, reconstruct ? session->stack.rows : rows);
     for (uint32_t r = rows; r < stack->rows; r++)
         memcpy(session->batch + (size_t)r * stack->dim, session->batch, stack->dim * sizeof(float));
     hsae_status status = hsae_buffer_write(session->raw, 0, (uint64_t)stack->rows * stack->dim * sizeof(float), session->batch);
     for (;;) {
         if (!status)
             status = reconstruct ? run(session, &session->reconstruct, STAGE_LISTS | STAGE_DECODE_ALL, 0)
-                                 : run(session, &session->encode, STAGE_LISTS, 0);
+                                 : run(session, &session->encode[session->size], STAGE_LISTS, 0);
         if (!status)
             status = hsae_buffer_read(stack->step_state, 0, sizeof step_state, step_state);
         if (status || !step_state[STATE_HALT])
             break;
         status = grow(session, step_state[STATE_PAIRS]); /* the lists were too short: longer ones, and again */
         if (!status)
-            status = hsae_stack_clear_halt(stack);
+            status = hsae_stack_clear_halt(&session->stack);
     }
     uint64_t lists = (uint64_t)stack->levels * stack->rows;
     if (!status)
@@ -282,7 +306,7 @@ static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool r
 /* Appends the batch's lists of one level, samples first .. first + rows - 1 of the result. */
 static hsae_status append_level(const struct hsae_session *session, uint32_t level, uint64_t first, uint32_t rows, hsae_features *out)
 {
-    const struct stack *stack = &session->stack;
+    const struct stack *stack = &session->fitted;
     const u32 *starts = session->starts + (size_t)level * stack->rows;
     uint64_t have = out->indptr[first], more = starts[rows] - starts[0];
     uint32_t *indices = realloc(out->indices, (size_t)(have + more + 1) * sizeof *indices);
@@ -364,7 +388,7 @@ static hsae_status check_features(const hsae_session *session, uint32_t level, c
 /* Writes the lists of one level's samples in place of those that encode makes; the other levels' are empty. */
 static hsae_status write_lists(struct hsae_session *session, uint32_t level, const hsae_features *features, uint64_t first, uint32_t rows)
 {
-    struct stack *stack = &session->stack;
+    const struct stack *stack = &session->fitted;
     uint64_t begin = features->indptr[first], pairs = features->indptr[first + rows] - begin;
     hsae_status status = HSAE_OK;
     if (pairs > stack->capacity && (status = grow(session, pairs)))
@@ -384,17 +408,20 @@ static hsae_status write_lists(struct hsae_session *session, uint32_t level, con
 hsae_status hsae_session_decode(hsae_session *session, uint32_t level, const hsae_features *features, float *out)
 {
     HSAE_REQUIRE(session ? session->context : NULL, session, features, out);
-    const struct stack *stack = &session->stack;
+    const struct stack *stack = &session->fitted;
+    const uint32_t most = session->stack.rows;
     hsae_status status = check_features(session, level, features);
+    fit(session, features->rows < most ? (uint32_t)features->rows : most);
     for (uint32_t r = 0; r < stack->rows; r++) /* raw = mean: x = 0, so that the residual is the reconstruction */
         memcpy(session->batch + (size_t)r * stack->dim, session->model->mean, stack->dim * sizeof(float));
     if (!status)
         status = hsae_buffer_write(session->raw, 0, (uint64_t)stack->rows * stack->dim * sizeof(float), session->batch);
-    for (uint64_t first = 0; first < features->rows && !status; first += stack->rows) {
-        uint32_t count = features->rows - first < stack->rows ? (uint32_t)(features->rows - first) : stack->rows;
+    for (uint64_t first = 0; first < features->rows && !status; first += most) {
+        uint32_t count = features->rows - first < most ? (uint32_t)(features->rows - first) : most;
+        fit(session, count);
         status = write_lists(session, level, features, first, count);
         if (!status)
-            status = run(session, &session->decode[level], STAGE_DECODE_ONE, level);
+            status = run(session, &session->decode[level][session->size], STAGE_DECODE_ONE, level);
         if (!status)
             status = hsae_rows_read(stack, hsae_residual(stack, level), hsae_residual_row(stack, level), count, out + first * stack->dim);
     }
@@ -446,7 +473,7 @@ static hsae_status check_width(const struct hsae_session *session, const hsae_da
 /* Shows the lists of the batch that was run last. */
 static hsae_status show_batch(const struct hsae_session *session, uint64_t first, uint32_t rows, hsae_visit_fn visit, void *user)
 {
-    const struct stack *stack = &session->stack;
+    const struct stack *stack = &session->fitted;
     struct hsae_batch batch = {first, rows, stack->levels, {NULL}, stack->first, session->samples, session->batch, stack->dim};
     for (uint32_t l = 0; l < stack->levels; l++)
         batch.starts[l] = session->starts + (size_t)l * stack->rows;

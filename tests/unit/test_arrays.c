@@ -311,11 +311,67 @@ static void test_model(void **state)
     hsae_device_close(&device);
 }
 
+/* Sessions work on as many rows as they get: the same bits as among others, whatever the number of rows. */
+static void compare_sizes(const char *id)
+{
+    hsae_device *device;
+    hsae_trainer *trainer;
+    hsae_model *model;
+    hsae_session *session;
+    hsae_config config = config_of(HSAE_ORDER_SHUFFLE);
+    hsae_dataset *data = from_memory(HSAE_DTYPE_F32);
+    hsae_features all[2], few[2];
+    static float decoded[ROWS][DIM], part[ROWS][DIM];
+    assert_ok(hsae_device_open(context, id, &device));
+    assert_ok(hsae_trainer_create(device, &config, data, &trainer));
+    assert_ok(hsae_trainer_run(trainer, data, &(hsae_run_params){0}));
+    assert_ok(hsae_trainer_model(trainer, &model));
+    assert_ok(hsae_session_create(device, model, 140, &session)); /* sizes 32, 64, 128 and 140; two batches in all */
+    assert_ok(hsae_session_encode(session, floats[0], ROWS, all));
+    assert_ok(hsae_session_decode(session, 1, &all[1], decoded[0]));
+    assert_true(all[1].indptr[ROWS] > ROWS);
+    static const uint64_t counts[] = {1, 31, 32, 33, 64, 65, 129, 140, 5};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        uint64_t first = ROWS - counts[i];
+        assert_ok(hsae_session_encode(session, floats[first], counts[i], few));
+        for (int l = 0; l < 2; l++) {
+            uint64_t begin = all[l].indptr[first], pairs = all[l].indptr[ROWS] - begin;
+            for (uint64_t r = 0; r <= counts[i]; r++)
+                assert_int_equal(few[l].indptr[r], all[l].indptr[first + r] - begin);
+            assert_memory_equal(few[l].indices, all[l].indices + begin, pairs * sizeof *few[l].indices);
+            assert_memory_equal(few[l].values, all[l].values + begin, pairs * sizeof *few[l].values);
+        }
+        assert_ok(hsae_session_decode(session, 1, &few[1], part[0]));
+        assert_memory_equal(part, decoded[first], counts[i] * sizeof part[0]);
+        hsae_features_free(&few[0]);
+        hsae_features_free(&few[1]);
+    }
+    hsae_features_free(&all[0]);
+    hsae_features_free(&all[1]);
+    hsae_session_destroy(&session);
+    hsae_model_free(&model);
+    hsae_trainer_destroy(&trainer);
+    hsae_dataset_close(&data);
+    hsae_device_close(&device);
+}
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    compare_sizes("ref");
+    hsae_device *device;
+    if (hsae_device_open(context, "opencl:0", &device))
+        return;
+    hsae_device_close(&device);
+    compare_sizes("opencl:0");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dataset),     cmocka_unit_test(test_dataset_refusals), cmocka_unit_test(test_ways),
         cmocka_unit_test(test_ways_opencl), cmocka_unit_test(test_bad_rows),         cmocka_unit_test(test_model),
+        cmocka_unit_test(test_sizes),
     };
     return cmocka_run_group_tests(tests, setup, support_teardown);
 }
