@@ -217,15 +217,23 @@ void hsae_times_free(struct times *times)
     free(times->last);
 }
 
-/* Room for the first sequence's launches; later ones must have as many. */
+/* Whether the times are of the same launches as the sequence has. */
+static bool times_match(const struct times *times, const struct hsae_sequence *sequence)
+{
+    bool same = times->launches == hsae_sequence_launches(sequence);
+    for (uint32_t k = 0; k < times->launches && same; k++)
+        same = times->kernels[k] == hsae_sequence_kernel(sequence, k) && times->submissions[k] == hsae_sequence_submission(sequence, k);
+    return same;
+}
+
+/* Room for the sequence's launches. Times of other launches, recorded before lists grew, are dropped. */
 static hsae_status times_fit(const struct bench *bench, struct times *times, const struct hsae_sequence *sequence)
 {
     uint32_t launches = hsae_sequence_launches(sequence);
-    if (times->launches)
-        return launches == times->launches
-                   ? HSAE_OK
-                   : hsae_fail(bench->context, HSAE_ERROR_DRIVER, "%s: a step has %" PRIu32 " launches, and then %" PRIu32,
-                               bench->device->info.id, times->launches, launches);
+    if (times_match(times, sequence))
+        return HSAE_OK;
+    hsae_times_free(times);
+    *times = (struct times){.idle = INFINITY};
     times->kernels = malloc(launches * sizeof *times->kernels);
     times->submissions = malloc(launches * sizeof *times->submissions);
     times->least = malloc(launches * sizeof *times->least);
@@ -233,7 +241,6 @@ static hsae_status times_fit(const struct bench *bench, struct times *times, con
     if (!times->kernels || !times->submissions || !times->least || !times->last)
         return hsae_fail(bench->context, HSAE_ERROR_MEMORY, "out of memory for the times of %" PRIu32 " launches", launches);
     times->launches = launches;
-    times->idle = INFINITY;
     for (uint32_t k = 0; k < launches; k++) {
         times->kernels[k] = hsae_sequence_kernel(sequence, k);
         times->submissions[k] = hsae_sequence_submission(sequence, k);
@@ -255,16 +262,18 @@ static hsae_status take_times(const struct bench *bench, struct times *times, st
     return status;
 }
 
-/* With `times`, which needs as many steps as fly at once, those of the steps are taken over, and how long no kernel ran. */
+/* With `times`, which needs as many steps as fly at once, those of the steps are taken over, and how long no kernel ran: up to a step whose
+ * lists grow. All steps are then recorded anew, and sequences that were not submitted since have no times. */
 static hsae_status resident_steps(struct bench *bench, uint64_t steps, struct times *times, double *seconds)
 {
     hsae_trainer *trainer = bench->trainer;
+    const uint64_t recordings = trainer->recordings;
     double started = hsae_os_seconds(), busy = 0;
     hsae_status status = HSAE_OK;
     for (uint64_t k = 0; k < steps && !status; k++) {
         struct flight *flight = NULL;
         status = hsae_flight_next(trainer, &flight);
-        if (!status && times && k >= HSAE_IN_FLIGHT)
+        if (!status && times && k >= HSAE_IN_FLIGHT && trainer->recordings == recordings)
             status = take_times(bench, times, flight->sequence, &busy);
         if (!status)
             status = hsae_flight_launch(trainer, flight);
@@ -274,9 +283,11 @@ static hsae_status resident_steps(struct bench *bench, uint64_t steps, struct ti
     if (!status)
         status = hsae_step_settle(trainer, 0);
     *seconds = (hsae_os_seconds() - started) / (double)steps;
-    for (int f = 0; f < HSAE_IN_FLIGHT && times && !status; f++)
+    if (!times || trainer->recordings != recordings)
+        return status;
+    for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++)
         status = take_times(bench, times, trainer->flight[f].sequence, &busy);
-    if (times && !status)
+    if (!status)
         times->idle = fmin(times->idle, *seconds - 1e-9 * busy / (double)steps);
     return status;
 }
@@ -290,11 +301,15 @@ hsae_status hsae_bench_timed_steps(struct bench *bench, struct times *times)
 {
     hsae_trainer *trainer = bench->trainer;
     uint32_t steps = bench->params->steps > HSAE_IN_FLIGHT ? bench->params->steps : HSAE_IN_FLIGHT;
+    uint64_t recordings;
     double seconds;
     trainer->timed = true;
     hsae_status status = hsae_step_record(trainer);
-    if (!status)
-        status = resident_steps(bench, steps, times, &seconds);
+    do { /* until no lists grow any more */
+        recordings = trainer->recordings;
+        if (!status)
+            status = resident_steps(bench, steps, times, &seconds);
+    } while (!status && trainer->recordings != recordings);
     trainer->timed = false;
     return status ? status : hsae_step_record(trainer);
 }

@@ -31,7 +31,7 @@ struct times {
     double *least, *last;      /* [launches], ns: of all steps, and of one */
     double idle;               /* s of a step in which no launch ran, in the block where they were least */
 };
-/* A block of steps whose launches are timed. Records the step anew. */
+/* A block of steps whose launches are timed, once more where lists grew meanwhile. Records the step anew. Drops times of other launches. */
 hsae_status hsae_bench_timed_steps(struct bench *bench, struct times *times);
 void hsae_times_free(struct times *times);
 

@@ -13,7 +13,7 @@ enum { MAX_DOUBLINGS = 3 };
 hsae_status hsae_lesson_begin(hsae_trainer *trainer)
 {
     struct lessons *lessons = &trainer->lessons;
-    if (!trainer->learning && lessons->due > 0 && hsae_os_seconds() >= lessons->due) {
+    if (!lessons->stopped && !trainer->learning && lessons->due > 0 && hsae_os_seconds() >= lessons->due) {
         lessons->row = 0;
         lessons->next = true;
         lessons->due = 0;

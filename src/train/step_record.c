@@ -299,6 +299,7 @@ static bool wants_lesson(const hsae_trainer *trainer, bool guessed)
 hsae_status hsae_step_record(hsae_trainer *trainer)
 {
     hsae_step_forget(trainer);
+    trainer->recordings++;
     fit_kernels(trainer);
     hsae_status status = hsae_record_buffers(trainer);
     if (status)

@@ -39,11 +39,12 @@ struct hsae_trainer {
     uint32_t ghost_capacity[HSAE_MAX_LEVELS]; /* dead features that the recorded step serves */
     hsae_dtype dtype;                         /* of raw batches */
     struct flight flight[HSAE_IN_FLIGHT];
-    uint64_t step; /* steps submitted and, once settled, done */
-    bool has_tree; /* some feature has a parent */
-    bool recorded; /* the recorded step fits the tree */
-    bool timed;    /* steps are recorded as timed sequences */
-    bool learning; /* the next step is timed, to calibrate kernel speeds (lesson.h) */
+    uint64_t step;       /* steps submitted and, once settled, done */
+    bool has_tree;       /* some feature has a parent */
+    bool recorded;       /* the recorded step fits the tree */
+    uint64_t recordings; /* how often steps were recorded */
+    bool timed;          /* steps are recorded as timed sequences */
+    bool learning;       /* the next step is timed, to calibrate kernel speeds (lesson.h) */
     struct lessons {
         int row, doublings; /* lessons in a row; how often the time to the next was doubled */
         bool next, stopped; /* there is to be one more in the row; there are none */

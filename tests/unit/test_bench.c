@@ -3,6 +3,8 @@
 #include "support.h"
 
 #include "bench/bench.h"
+#include "train/lesson.h"
+#include "train/step.h"
 #include <math.h>
 
 static enum hsae_kernel kernel_named(const char *name)
@@ -163,6 +165,75 @@ static void test_result(void **state)
     hsae_device_close(&device);
 }
 
+/* What happens within a block of timed steps, after so many of them. */
+enum event { LESSON_DUE, LISTS_GROW, OTHER_LAUNCHES, EVENTS };
+struct disturbance {
+    struct bench *bench;
+    enum event event;
+    int countdown;
+};
+
+static bool disturb(void *user, const char *what)
+{
+    struct disturbance *disturbance = user;
+    if (strcmp(what, "steps") != 0 || disturbance->countdown-- != 0)
+        return true;
+    hsae_trainer *trainer = disturbance->bench->trainer;
+    if (disturbance->event == LESSON_DUE) {
+        trainer->lessons.due = 1e-9;
+        return true;
+    }
+    assert_ok(hsae_step_settle(trainer, 0));
+    hsae_step_forget(trainer);
+    if (disturbance->event == LISTS_GROW)
+        assert_ok(hsae_stack_grow(&trainer->stack, 1));
+    else
+        trainer->config.rho = trainer->config.perturb = 0;
+    assert_ok(hsae_step_record(trainer));
+    return true;
+}
+
+/* Steps that are recorded anew amid timed ones, at the first, a later and the last of them, leave the times of a whole block. */
+static void test_new_recordings(void **state)
+{
+    enum { STEPS = 8 };
+    static const int moments[] = {0, HSAE_IN_FLIGHT, STEPS - 1};
+    hsae_device *device = reference();
+    hsae_bench_params params;
+    (void)state;
+    assert_ok(hsae_bench_preset(context, "tiny", &params));
+    params.steps = STEPS;
+    for (size_t i = 0; i < EVENTS * (sizeof moments / sizeof *moments); i++) {
+        hsae_bench_result result = {0};
+        struct bench bench = {.device = device, .context = context, .params = &params, .out = &result};
+        struct disturbance disturbance = {&bench, (enum event)(i % EVENTS), moments[i / EVENTS]};
+        struct times times = {0};
+        hsae_config config;
+        params.progress = NULL;
+        assert_ok(hsae_bench_config(&bench, &config));
+        assert_ok(hsae_bench_prepare(&bench, &config));
+        assert_ok(hsae_bench_timed_steps(&bench, &times));
+        const uint32_t launches = times.launches;
+        uint64_t recordings = bench.trainer->recordings, step = bench.trainer->step;
+        params.progress = disturb;
+        params.user = &disturbance;
+        assert_ok(hsae_bench_timed_steps(&bench, &times));
+        recordings = bench.trainer->recordings - recordings;
+        step = bench.trainer->step - step;
+        if (disturbance.event == LESSON_DUE) /* none comes: they are stopped */
+            assert_true(recordings == 2 && step == STEPS);
+        else
+            assert_true(recordings > 2 && step > STEPS);
+        assert_true(disturbance.event == OTHER_LAUNCHES ? times.launches < launches : times.launches == launches);
+        for (uint32_t k = 0; k < times.launches; k++)
+            assert_true(isfinite(times.least[k]));
+        assert_true(isfinite(times.idle));
+        hsae_times_free(&times);
+        hsae_bench_release(&bench);
+    }
+    hsae_device_close(&device);
+}
+
 static bool refuse(void *user, const char *what)
 {
     return strcmp(what, user) != 0;
@@ -227,8 +298,9 @@ static void test_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_counts), cmocka_unit_test(test_paper),     cmocka_unit_test(test_groups),  cmocka_unit_test(test_presets),
-        cmocka_unit_test(test_result), cmocka_unit_test(test_sustained), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_counts),    cmocka_unit_test(test_paper),   cmocka_unit_test(test_groups),
+        cmocka_unit_test(test_presets),   cmocka_unit_test(test_result),  cmocka_unit_test(test_new_recordings),
+        cmocka_unit_test(test_sustained), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, support_setup, support_teardown);
 }
