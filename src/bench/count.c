@@ -201,18 +201,18 @@ const char *hsae_bench_group(enum hsae_kernel kernel)
 /* Of the active features of a sample that have a parent, those whose parent is active too. */
 static double active_parents(const hsae_trainer *trainer, uint32_t level, const u32 *starts, const u32 *samples, uint8_t *is_active)
 {
-    const struct stack *stack = &trainer->stack;
+    const struct device_model *device_model = &trainer->device_model;
     uint64_t children = 0, both = 0;
-    for (uint32_t b = 0; b < stack->rows; b++) {
-        uint32_t up = (level - 1) * stack->rows + b, own = level * stack->rows + b;
+    for (uint32_t b = 0; b < device_model->rows; b++) {
+        uint32_t up = (level - 1) * device_model->rows + b, own = level * device_model->rows + b;
         for (u32 q = starts[up]; q < starts[up + 1]; q++)
             is_active[samples[2 * q]] = bits_f32(samples[2 * q + 1]) != 0;
         for (u32 q = starts[own]; q < starts[own + 1]; q++) {
-            int32_t parent = trainer->parents[level][samples[2 * q] - stack->first[level]];
+            int32_t parent = trainer->parents[level][samples[2 * q] - device_model->first[level]];
             if (parent < 0 || bits_f32(samples[2 * q + 1]) == 0)
                 continue;
             children++;
-            both += is_active[stack->first[level - 1] + (uint32_t)parent];
+            both += is_active[device_model->first[level - 1] + (uint32_t)parent];
         }
         for (u32 q = starts[up]; q < starts[up + 1]; q++)
             is_active[samples[2 * q]] = 0;
@@ -222,16 +222,16 @@ static double active_parents(const hsae_trainer *trainer, uint32_t level, const 
 
 static hsae_status count_parents(const hsae_trainer *trainer, uint64_t listed, hsae_bench_level *levels)
 {
-    const struct stack *stack = &trainer->stack;
-    size_t lists = (size_t)stack->levels * stack->rows;
+    const struct device_model *device_model = &trainer->device_model;
+    size_t lists = (size_t)device_model->levels * device_model->rows;
     u32 *starts = malloc((lists + 1) * sizeof *starts), *samples = malloc((2 * listed + 1) * sizeof *samples);
-    uint8_t *is_active = calloc(stack->features, 1);
+    uint8_t *is_active = calloc(device_model->features, 1);
     hsae_status status = starts && samples && is_active
-                             ? hsae_buffer_read(stack->sample_starts, 0, (lists + 1) * sizeof *starts, starts)
+                             ? hsae_buffer_read(device_model->sample_starts, 0, (lists + 1) * sizeof *starts, starts)
                              : hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for the pairs of a step");
     if (!status)
-        status = hsae_buffer_read(stack->samples, 0, 2 * listed * sizeof *samples, samples);
-    for (uint32_t l = 0; l < stack->levels && !status; l++)
+        status = hsae_buffer_read(device_model->samples, 0, 2 * listed * sizeof *samples, samples);
+    for (uint32_t l = 0; l < device_model->levels && !status; l++)
         levels[l].p_parent_given_child = l ? active_parents(trainer, l, starts, samples, is_active) : NAN;
     free(starts);
     free(samples);
@@ -257,35 +257,35 @@ static hsae_status count_children(const hsae_trainer *trainer, uint32_t level, s
 
 static void count_level(const hsae_trainer *trainer, uint32_t l, const u32 *starts, const u32 *fired, hsae_bench_level *level)
 {
-    const struct stack *stack = &trainer->stack;
-    *level = (hsae_bench_level){.features = stack->first[l + 1] - stack->first[l]};
-    level->listed = starts[stack->first[l + 1]] - starts[stack->first[l]];
-    for (uint32_t i = stack->first[l]; i < stack->first[l + 1]; i++) {
+    const struct device_model *device_model = &trainer->device_model;
+    *level = (hsae_bench_level){.features = device_model->first[l + 1] - device_model->first[l]};
+    level->listed = starts[device_model->first[l + 1]] - starts[device_model->first[l]];
+    for (uint32_t i = device_model->first[l]; i < device_model->first[l + 1]; i++) {
         level->active += fired[i];
         level->touched += starts[i + 1] > starts[i];
-        level->with_parent += l && trainer->parents[l][i - stack->first[l]] >= 0;
+        level->with_parent += l && trainer->parents[l][i - device_model->first[l]] >= 0;
     }
 }
 
 hsae_status hsae_bench_work(hsae_trainer *trainer, struct work *work, hsae_bench_level levels[HSAE_MAX_LEVELS])
 {
-    const struct stack *stack = &trainer->stack;
-    size_t n = stack->features;
+    const struct device_model *device_model = &trainer->device_model;
+    size_t n = device_model->features;
     u32 *starts = malloc((n + 1) * sizeof *starts), *fired = malloc(n * sizeof *fired);
-    *work = (struct work){.rows = stack->rows,
-                          .padded = stack->padded,
-                          .words = stack->words,
-                          .dim = stack->dim,
-                          .stride = stack->stride,
-                          .levels = stack->levels,
+    *work = (struct work){.rows = device_model->rows,
+                          .padded = device_model->padded,
+                          .words = device_model->words,
+                          .dim = device_model->dim,
+                          .stride = device_model->stride,
+                          .levels = device_model->levels,
                           .raw_bytes = (uint32_t)hsae_dtype_size(trainer->dtype),
                           .features = n,
-                          .tallies = (uint64_t)stack->blocks * stack->padded};
-    hsae_status status = starts && fired ? hsae_buffer_read(stack->starts, 0, (n + 1) * sizeof *starts, starts)
+                          .tallies = (uint64_t)device_model->blocks * device_model->padded};
+    hsae_status status = starts && fired ? hsae_buffer_read(device_model->starts, 0, (n + 1) * sizeof *starts, starts)
                                          : hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for the pairs of a step");
     if (!status)
-        status = hsae_buffer_read(stack->active_count, 0, n * sizeof *fired, fired);
-    for (uint32_t l = 0; l < stack->levels && !status; l++) {
+        status = hsae_buffer_read(device_model->active_count, 0, n * sizeof *fired, fired);
+    for (uint32_t l = 0; l < device_model->levels && !status; l++) {
         count_level(trainer, l, starts, fired, &levels[l]);
         work->listed += levels[l].listed;
         work->active += levels[l].active;

@@ -48,29 +48,29 @@ static double uniform(struct maker *maker)
 
 static void list_children(struct maker *maker)
 {
-    const struct stack *stack = &maker->trainer->stack;
+    const struct device_model *device_model = &maker->trainer->device_model;
     uint32_t at = 0;
-    for (uint32_t l = 0; l < stack->levels; l++) {
-        uint32_t *counts = maker->end + stack->first[l];
-        for (uint32_t j = 0; l + 1 < stack->levels && j < stack->first[l + 2] - stack->first[l + 1]; j++)
+    for (uint32_t l = 0; l < device_model->levels; l++) {
+        uint32_t *counts = maker->end + device_model->first[l];
+        for (uint32_t j = 0; l + 1 < device_model->levels && j < device_model->first[l + 2] - device_model->first[l + 1]; j++)
             if (maker->trainer->parents[l + 1][j] >= 0)
                 counts[maker->trainer->parents[l + 1][j]]++;
-        for (uint32_t i = 0; i < stack->first[l + 1] - stack->first[l]; i++) { /* starts, which filling turns into ends */
+        for (uint32_t i = 0; i < device_model->first[l + 1] - device_model->first[l]; i++) { /* starts, which filling turns into ends */
             uint32_t count = counts[i];
             counts[i] = at;
             at += count;
         }
-        for (uint32_t j = 0; l + 1 < stack->levels && j < stack->first[l + 2] - stack->first[l + 1]; j++)
+        for (uint32_t j = 0; l + 1 < device_model->levels && j < device_model->first[l + 2] - device_model->first[l + 1]; j++)
             if (maker->trainer->parents[l + 1][j] >= 0)
-                maker->child[counts[maker->trainer->parents[l + 1][j]]++] = stack->first[l + 1] + j;
+                maker->child[counts[maker->trainer->parents[l + 1][j]]++] = device_model->first[l + 1] + j;
     }
 }
 
 static void shuffle_popularity(struct maker *maker)
 {
-    const struct stack *stack = &maker->trainer->stack;
-    for (uint32_t l = 0; l < stack->levels; l++)
-        for (uint32_t first = stack->first[l], i = first; i < stack->first[l + 1]; i++) {
+    const struct device_model *device_model = &maker->trainer->device_model;
+    for (uint32_t l = 0; l < device_model->levels; l++)
+        for (uint32_t first = device_model->first[l], i = first; i < device_model->first[l + 1]; i++) {
             uint32_t other = first + (uint32_t)(uniform(maker) * (i - first + 1));
             maker->popular[i] = maker->popular[other];
             maker->popular[other] = i;
@@ -94,10 +94,10 @@ static hsae_status add_term(struct maker *maker, uint32_t sample, uint32_t featu
 /* The features of one sample, level after level. */
 static hsae_status choose(struct maker *maker, uint32_t sample)
 {
-    const struct stack *stack = &maker->trainer->stack;
+    const struct device_model *device_model = &maker->trainer->device_model;
     size_t above = maker->count, here = maker->count;
     hsae_status status = HSAE_OK;
-    for (uint32_t l = 0; l < stack->levels; l++, above = here, here = maker->count) {
+    for (uint32_t l = 0; l < device_model->levels; l++, above = here, here = maker->count) {
         size_t wanted = here + (size_t)ceil(PLANTED * maker->trainer->config.target_l0[l]);
         for (size_t k = above; k < here && !status; k++) {
             uint32_t parent = maker->terms[k].feature;
@@ -107,8 +107,8 @@ static hsae_status choose(struct maker *maker, uint32_t sample)
         }
         while (maker->count < wanted && !status) { /* the r-th most popular with a probability that falls as 1 / sqrt(r) */
             double u = uniform(maker);
-            uint32_t features = stack->first[l + 1] - stack->first[l], rank = (uint32_t)(u * u * features);
-            status = add_term(maker, sample, maker->popular[stack->first[l] + rank]);
+            uint32_t features = device_model->first[l + 1] - device_model->first[l], rank = (uint32_t)(u * u * features);
+            status = add_term(maker, sample, maker->popular[device_model->first[l] + rank]);
         }
     }
     return status;
@@ -117,19 +117,19 @@ static hsae_status choose(struct maker *maker, uint32_t sample)
 /* Adds up all terms, a block of encoder rows at a time. */
 static hsae_status add_rows(struct maker *maker)
 {
-    const struct stack *stack = &maker->trainer->stack;
-    float *block = malloc((size_t)BLOCK_ROWS * stack->dim * sizeof *block);
-    hsae_status status = block ? HSAE_OK : hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for made-up activations");
-    for (uint32_t first = 0, count; first < stack->features && !status; first += count) {
-        count = stack->features - first < BLOCK_ROWS ? stack->features - first : BLOCK_ROWS;
-        status = hsae_ranged_read(stack, &stack->encoder, first, count, block);
+    const struct device_model *device_model = &maker->trainer->device_model;
+    float *block = malloc((size_t)BLOCK_ROWS * device_model->dim * sizeof *block);
+    hsae_status status = block ? HSAE_OK : hsae_fail(device_model->context, HSAE_ERROR_MEMORY, "out of memory for made-up activations");
+    for (uint32_t first = 0, count; first < device_model->features && !status; first += count) {
+        count = device_model->features - first < BLOCK_ROWS ? device_model->features - first : BLOCK_ROWS;
+        status = hsae_ranged_read(device_model, &device_model->encoder, first, count, block);
         for (size_t k = 0; k < maker->count && !status; k++) {
             const struct term *term = &maker->terms[k];
-            const float *row = block + (size_t)(term->feature - first) * stack->dim;
-            float *sample = maker->rows + (size_t)term->sample * stack->dim;
+            const float *row = block + (size_t)(term->feature - first) * device_model->dim;
+            float *sample = maker->rows + (size_t)term->sample * device_model->dim;
             if (term->feature < first || term->feature >= first + count)
                 continue;
-            for (uint32_t c = 0; c < stack->dim; c++)
+            for (uint32_t c = 0; c < device_model->dim; c++)
                 sample[c] += term->weight * row[c];
         }
     }
@@ -139,7 +139,7 @@ static hsae_status add_rows(struct maker *maker)
 
 static void add_noise(struct maker *maker)
 {
-    size_t values = (size_t)maker->samples * maker->trainer->stack.dim;
+    size_t values = (size_t)maker->samples * maker->trainer->device_model.dim;
     double squares = 0;
     for (size_t k = 0; k < values; k++)
         squares += (double)maker->rows[k] * maker->rows[k];
@@ -173,7 +173,7 @@ static hsae_status write_and_open(const struct maker *maker, hsae_dataset **out)
     hsae_new_tensor tensor = {.name = "activations",
                               .type = HSAE_TENSOR_BF16,
                               .rank = 2,
-                              .shape = {maker->samples, maker->trainer->stack.dim},
+                              .shape = {maker->samples, maker->trainer->device_model.dim},
                               .next = next_values,
                               .user = &cursor};
     hsae_status status = hsae_temporary_make(context, "made-up activations", &temporary);
@@ -188,12 +188,12 @@ static hsae_status write_and_open(const struct maker *maker, hsae_dataset **out)
 
 hsae_status hsae_bench_data(hsae_trainer *trainer, hsae_dataset **out)
 {
-    const struct stack *stack = &trainer->stack;
-    struct maker maker = {.trainer = trainer, .random = trainer->config.seed, .samples = BATCHES * stack->rows};
-    maker.popular = malloc(stack->features * sizeof *maker.popular);
-    maker.child = malloc(stack->features * sizeof *maker.child);
-    maker.end = calloc(stack->features, sizeof *maker.end);
-    maker.rows = calloc((size_t)maker.samples * stack->dim, sizeof *maker.rows);
+    const struct device_model *device_model = &trainer->device_model;
+    struct maker maker = {.trainer = trainer, .random = trainer->config.seed, .samples = BATCHES * device_model->rows};
+    maker.popular = malloc(device_model->features * sizeof *maker.popular);
+    maker.child = malloc(device_model->features * sizeof *maker.child);
+    maker.end = calloc(device_model->features, sizeof *maker.end);
+    maker.rows = calloc((size_t)maker.samples * device_model->dim, sizeof *maker.rows);
     hsae_status status = HSAE_OK;
     if (!maker.popular || !maker.child || !maker.end || !maker.rows)
         status = hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for %u made-up activations", (unsigned)maker.samples);

@@ -21,9 +21,9 @@ enum { SMALLEST = 32, SIZES = 8 };
 struct hsae_session {
     hsae_context *context;
     const hsae_model *model;
-    struct stack stack;
-    struct stack fitted; /* the same buffers, for as many rows as the batch at hand needs */
-    int size;            /* of `fitted` */
+    struct device_model device_model;
+    struct device_model fitted; /* the same buffers, for as many rows as the batch at hand needs */
+    int size;                   /* of `fitted` */
     struct hsae_buffer *raw;
     struct hsae_sequence *encode[SIZES];                  /* load, encode, lists */
     struct hsae_sequence *reconstruct;                    /* the same, then decode of all levels; of the last size */
@@ -54,10 +54,10 @@ static void release_sequences(struct hsae_session *session)
 static void fit(struct hsae_session *session, uint32_t rows)
 {
     uint64_t fitting = SMALLEST;
-    session->fitted = session->stack;
+    session->fitted = session->device_model;
     for (session->size = 0; fitting < rows && session->size < SIZES - 1; session->size++)
         fitting *= 2;
-    if (session->size == SIZES - 1 || fitting >= session->stack.rows) {
+    if (session->size == SIZES - 1 || fitting >= session->device_model.rows) {
         session->size = SIZES - 1;
         return;
     }
@@ -69,21 +69,21 @@ enum stage { STAGE_LISTS = 1, STAGE_DECODE_ALL = 2, STAGE_DECODE_ONE = 4 };
 
 static void record(const struct hsae_session *session, struct hsae_sequence *sequence, int stages, uint32_t level)
 {
-    const struct stack *stack = &session->fitted;
-    hsae_record_load(stack, sequence, session->raw, FORMAT_F32, session->model->scale, false);
+    const struct device_model *device_model = &session->fitted;
+    hsae_record_load(device_model, sequence, session->raw, FORMAT_F32, session->model->scale, false);
     if (stages & STAGE_LISTS)
-        hsae_record_lists(stack, sequence);
+        hsae_record_lists(device_model, sequence);
     if (stages & STAGE_DECODE_ALL)
-        hsae_record_decode(stack, sequence, 0, stack->levels);
+        hsae_record_decode(device_model, sequence, 0, device_model->levels);
     if (stages & STAGE_DECODE_ONE)
-        hsae_record_decode(stack, sequence, level, 1);
+        hsae_record_decode(device_model, sequence, level, 1);
 }
 
 /* From a timed sequence, which is recorded anew when it is needed again: in longer parts. */
 static hsae_status learn(struct hsae_session *session, struct hsae_sequence **sequence)
 {
     enum hsae_news news;
-    hsae_status status = hsae_speed_learn(session->stack.device, *sequence, &news);
+    hsae_status status = hsae_speed_learn(session->device_model.device, *sequence, &news);
     session->taught = ++session->lessons == HSAE_MAX_LESSONS || news != HSAE_NEWS_FASTER;
     hsae_sequence_destroy(sequence);
     return status;
@@ -92,7 +92,7 @@ static hsae_status learn(struct hsae_session *session, struct hsae_sequence **se
 /* Runs a sequence, which is recorded when it is first needed. */
 static hsae_status run(struct hsae_session *session, struct hsae_sequence **sequence, int stages, uint32_t level)
 {
-    struct hsae_device *device = session->stack.device;
+    struct hsae_device *device = session->device_model.device;
     const bool lesson = !*sequence && device->can_time && !session->taught && session->size == SIZES - 1;
     hsae_status status = HSAE_OK;
     if (!*sequence) {
@@ -115,16 +115,16 @@ static hsae_status run(struct hsae_session *session, struct hsae_sequence **sequ
 static hsae_status make_samples(struct hsae_session *session)
 {
     free(session->samples);
-    session->samples = malloc(2 * (size_t)session->stack.capacity * sizeof *session->samples);
+    session->samples = malloc(2 * (size_t)session->device_model.capacity * sizeof *session->samples);
     return session->samples ? HSAE_OK
-                            : hsae_fail_memory(session->context, 2 * (uint64_t)session->stack.capacity * sizeof *session->samples,
-                                               FEWER_ROWS, "lists of %" PRIu32 " active features", session->stack.capacity);
+                            : hsae_fail_memory(session->context, 2 * (uint64_t)session->device_model.capacity * sizeof *session->samples,
+                                               FEWER_ROWS, "lists of %" PRIu32 " active features", session->device_model.capacity);
 }
 
 static hsae_status grow(struct hsae_session *session, uint64_t pairs)
 {
     release_sequences(session);
-    hsae_status status = hsae_stack_grow(&session->stack, pairs);
+    hsae_status status = hsae_device_model_grow(&session->device_model, pairs);
     fit(session, session->fitted.rows);
     return status ? status : make_samples(session);
 }
@@ -140,13 +140,13 @@ hsae_status hsae_session_create(hsae_device *device, const hsae_model *model, ui
     session->model = model;
     session->rule = hsae_row_rule(&model->config);
     uint32_t rows = max_rows ? max_rows : DEFAULT_ROWS;
-    struct stack_params params = {rows, false, false, (double)rows * model->config.level_count * FIRST_PAIRS};
-    hsae_status status = hsae_stack_create(&session->stack, device, &model->config, model->dim, &params);
+    struct device_model_params params = {rows, false, false, (double)rows * model->config.level_count * FIRST_PAIRS};
+    hsae_status status = hsae_device_model_create(&session->device_model, device, &model->config, model->dim, &params);
     fit(session, rows);
     if (!status)
-        status = hsae_stack_upload(&session->stack, model, 0, NULL);
+        status = hsae_device_model_upload(&session->device_model, model, 0, NULL);
     if (!status)
-        status = hsae_stack_upload_tree(&session->stack, NULL, NULL);
+        status = hsae_device_model_upload_tree(&session->device_model, NULL, NULL);
     uint64_t size = (uint64_t)rows * model->dim * sizeof(float);
     if (!status)
         status = hsae_buffer_create(device, "raw batch", size, HSAE_BUFFER_STAGING, &session->raw);
@@ -173,7 +173,7 @@ void hsae_session_destroy(hsae_session **pointer)
         return;
     release_sequences(session);
     hsae_buffer_destroy(&session->raw);
-    hsae_stack_destroy(&session->stack);
+    hsae_device_model_destroy(&session->device_model);
     free(session->batch);
     free(session->verdicts);
     free(session->keep);
@@ -186,15 +186,16 @@ void hsae_session_destroy(hsae_session **pointer)
 /* What a device that computes wrong may have made of the lists must not lead the host astray. */
 static hsae_status check_lists(const struct hsae_session *session)
 {
-    const struct stack *stack = &session->fitted;
-    const uint64_t lists = (uint64_t)stack->levels * stack->rows;
-    bool good = session->starts[0] == 0 && session->starts[lists] <= stack->capacity;
+    const struct device_model *device_model = &session->fitted;
+    const uint64_t lists = (uint64_t)device_model->levels * device_model->rows;
+    bool good = session->starts[0] == 0 && session->starts[lists] <= device_model->capacity;
     for (uint64_t list = 0; list < lists && good; list++)
         good = session->starts[list] <= session->starts[list + 1];
-    for (uint32_t l = 0; l < stack->levels && good; l++)
-        for (u32 k = session->starts[l * stack->rows]; k < session->starts[(l + 1) * stack->rows] && good; k++)
-            good = session->samples[2 * (size_t)k] >= stack->first[l] && session->samples[2 * (size_t)k] < stack->first[l + 1];
-    return good ? HSAE_OK : hsae_fail_wrong(stack->device, "its lists of active features are not in order");
+    for (uint32_t l = 0; l < device_model->levels && good; l++)
+        for (u32 k = session->starts[l * device_model->rows]; k < session->starts[(l + 1) * device_model->rows] && good; k++)
+            good =
+                session->samples[2 * (size_t)k] >= device_model->first[l] && session->samples[2 * (size_t)k] < device_model->first[l + 1];
+    return good ? HSAE_OK : hsae_fail_wrong(device_model->device, "its lists of active features are not in order");
 }
 
 void hsae_session_leave_out(hsae_session *session, double norm_limit, bool skip_bad_rows)
@@ -223,7 +224,7 @@ hsae_left_out hsae_session_left_out(const hsae_session *session)
  * mean, as they could be anything. */
 static void leave_out(struct hsae_session *session, uint64_t first, uint32_t rows, hsae_left_out *left_out)
 {
-    uint32_t dim = session->stack.dim;
+    uint32_t dim = session->device_model.dim;
     session->keeps_all = true;
     for (uint32_t r = 0; r < rows; r++) {
         hsae_left_out_add(left_out, session->verdicts[r], first + r);
@@ -237,10 +238,10 @@ static void leave_out(struct hsae_session *session, uint64_t first, uint32_t row
 /* Empties the lists of the rows that are left out. */
 static void empty_lists(struct hsae_session *session, uint32_t rows)
 {
-    const struct stack *stack = &session->fitted;
+    const struct device_model *device_model = &session->fitted;
     u32 begin = 0, used = 0;
-    for (uint64_t list = 0; list < (uint64_t)stack->levels * stack->rows && !session->keeps_all; list++) {
-        uint32_t r = (uint32_t)(list % stack->rows);
+    for (uint64_t list = 0; list < (uint64_t)device_model->levels * device_model->rows && !session->keeps_all; list++) {
+        uint32_t r = (uint32_t)(list % device_model->rows);
         u32 end = session->starts[list + 1];
         session->starts[list] = used;
         if (r >= rows || session->keep[r]) {
@@ -273,29 +274,30 @@ static hsae_status check_batch(const struct hsae_session *session, uint64_t firs
 /* The batch (`rows` of it count, the rest is filled with the first) through encode; lists to session->starts and ->samples. */
 static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool reconstruct)
 {
-    const struct stack *stack = &session->fitted;
+    const struct device_model *device_model = &session->fitted;
     u32 step_state[STATE_LEVELS];
-    fit(session, reconstruct ? session->stack.rows : rows);
-    for (uint32_t r = rows; r < stack->rows; r++)
-        memcpy(session->batch + (size_t)r * stack->dim, session->batch, stack->dim * sizeof(float));
-    hsae_status status = hsae_buffer_write(session->raw, 0, (uint64_t)stack->rows * stack->dim * sizeof(float), session->batch);
+    fit(session, reconstruct ? session->device_model.rows : rows);
+    for (uint32_t r = rows; r < device_model->rows; r++)
+        memcpy(session->batch + (size_t)r * device_model->dim, session->batch, device_model->dim * sizeof(float));
+    hsae_status status =
+        hsae_buffer_write(session->raw, 0, (uint64_t)device_model->rows * device_model->dim * sizeof(float), session->batch);
     for (;;) {
         if (!status)
             status = reconstruct ? run(session, &session->reconstruct, STAGE_LISTS | STAGE_DECODE_ALL, 0)
                                  : run(session, &session->encode[session->size], STAGE_LISTS, 0);
         if (!status)
-            status = hsae_buffer_read(stack->step_state, 0, sizeof step_state, step_state);
+            status = hsae_buffer_read(device_model->step_state, 0, sizeof step_state, step_state);
         if (status || !step_state[STATE_HALT])
             break;
         status = grow(session, step_state[STATE_PAIRS]); /* the lists were too short: longer ones, and again */
         if (!status)
-            status = hsae_stack_clear_halt(&session->stack);
+            status = hsae_device_model_clear_halt(&session->device_model);
     }
-    uint64_t lists = (uint64_t)stack->levels * stack->rows;
+    uint64_t lists = (uint64_t)device_model->levels * device_model->rows;
     if (!status)
-        status = hsae_buffer_read(stack->sample_starts, 0, (lists + 1) * sizeof(u32), session->starts);
-    if (!status && session->starts[lists] && session->starts[lists] <= stack->capacity)
-        status = hsae_buffer_read(stack->samples, 0, 2 * (uint64_t)session->starts[lists] * sizeof(u32), session->samples);
+        status = hsae_buffer_read(device_model->sample_starts, 0, (lists + 1) * sizeof(u32), session->starts);
+    if (!status && session->starts[lists] && session->starts[lists] <= device_model->capacity)
+        status = hsae_buffer_read(device_model->samples, 0, 2 * (uint64_t)session->starts[lists] * sizeof(u32), session->samples);
     if (!status)
         status = check_lists(session);
     if (!status)
@@ -306,8 +308,8 @@ static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool r
 /* Appends the batch's lists of one level, samples first .. first + rows - 1 of the result. */
 static hsae_status append_level(const struct hsae_session *session, uint32_t level, uint64_t first, uint32_t rows, hsae_features *out)
 {
-    const struct stack *stack = &session->fitted;
-    const u32 *starts = session->starts + (size_t)level * stack->rows;
+    const struct device_model *device_model = &session->fitted;
+    const u32 *starts = session->starts + (size_t)level * device_model->rows;
     uint64_t have = out->indptr[first], more = starts[rows] - starts[0];
     uint32_t *indices = realloc(out->indices, (size_t)(have + more + 1) * sizeof *indices);
     out->indices = indices ? indices : out->indices;
@@ -318,7 +320,7 @@ static hsae_status append_level(const struct hsae_session *session, uint32_t lev
                                 "the features of %" PRIu64 " rows", first + rows);
     for (uint64_t k = 0; k < more; k++) {
         const u32 *pair = session->samples + 2 * (starts[0] + k);
-        indices[have + k] = pair[0] - stack->first[level];
+        indices[have + k] = pair[0] - device_model->first[level];
         values[have + k] = bits_f32(pair[1]);
         if (!isfinite(values[have + k]))
             return hsae_fail(session->context, HSAE_ERROR_DATA,
@@ -334,10 +336,10 @@ static hsae_status append_level(const struct hsae_session *session, uint32_t lev
 hsae_status hsae_session_encode(hsae_session *session, const float *raw, uint64_t rows, hsae_features *levels)
 {
     HSAE_REQUIRE(session ? session->context : NULL, session, raw, levels);
-    const struct stack *stack = &session->stack;
+    const struct device_model *device_model = &session->device_model;
     hsae_status status = HSAE_OK;
-    memset(levels, 0, stack->levels * sizeof *levels);
-    for (uint32_t l = 0; l < stack->levels && !status; l++) {
+    memset(levels, 0, device_model->levels * sizeof *levels);
+    for (uint32_t l = 0; l < device_model->levels && !status; l++) {
         levels[l].rows = rows;
         levels[l].indptr = calloc((size_t)rows + 1, sizeof *levels[l].indptr);
         levels[l].indices = malloc(sizeof *levels[l].indices);
@@ -346,10 +348,10 @@ hsae_status hsae_session_encode(hsae_session *session, const float *raw, uint64_
             status = hsae_fail_memory(session->context, (rows + 1) * sizeof *levels[l].indptr, "fewer rows at a time",
                                       "the features of %" PRIu64 " rows", rows);
     }
-    for (uint64_t first = 0; first < rows && !status; first += stack->rows) {
-        uint32_t count = rows - first < stack->rows ? (uint32_t)(rows - first) : stack->rows;
-        memcpy(session->batch, raw + first * stack->dim, (size_t)count * stack->dim * sizeof *raw);
-        hsae_rows_judge(&session->rule, session->batch, count, stack->dim, session->verdicts);
+    for (uint64_t first = 0; first < rows && !status; first += device_model->rows) {
+        uint32_t count = rows - first < device_model->rows ? (uint32_t)(rows - first) : device_model->rows;
+        memcpy(session->batch, raw + first * device_model->dim, (size_t)count * device_model->dim * sizeof *raw);
+        hsae_rows_judge(&session->rule, session->batch, count, device_model->dim, session->verdicts);
         for (uint32_t r = 0; r < count && !status; r++)
             if (session->verdicts[r] == ROW_BAD)
                 status = hsae_fail(session->context, HSAE_ERROR_DATA, "row %" PRIu64 " has a value that is not finite", first + r);
@@ -359,19 +361,19 @@ hsae_status hsae_session_encode(hsae_session *session, const float *raw, uint64_
             status = check_batch(session, first, count);
         if (!status)
             status = run_batch(session, count, false);
-        for (uint32_t l = 0; l < stack->levels && !status; l++)
+        for (uint32_t l = 0; l < device_model->levels && !status; l++)
             status = append_level(session, l, first, count, &levels[l]);
     }
-    for (uint32_t l = 0; l < stack->levels && status; l++)
+    for (uint32_t l = 0; l < device_model->levels && status; l++)
         hsae_features_free(&levels[l]);
     return status;
 }
 
 static hsae_status check_features(const hsae_session *session, uint32_t level, const hsae_features *features)
 {
-    if (level >= session->stack.levels)
+    if (level >= session->device_model.levels)
         return hsae_fail(session->context, HSAE_ERROR_ARGUMENT, "level %" PRIu32 " of a model of %" PRIu32 " levels", level,
-                         session->stack.levels);
+                         session->device_model.levels);
     for (uint64_t r = 0; r < features->rows; r++)
         if (features->indptr[0] != 0 || features->indptr[r + 1] < features->indptr[r])
             return hsae_fail(session->context, HSAE_ERROR_ARGUMENT, "indptr of level %" PRIu32 " is not ascending from 0 at row %" PRIu64,
@@ -388,34 +390,35 @@ static hsae_status check_features(const hsae_session *session, uint32_t level, c
 /* Writes the lists of one level's samples in place of those that encode makes; the other levels' are empty. */
 static hsae_status write_lists(struct hsae_session *session, uint32_t level, const hsae_features *features, uint64_t first, uint32_t rows)
 {
-    const struct stack *stack = &session->fitted;
+    const struct device_model *device_model = &session->fitted;
     uint64_t begin = features->indptr[first], pairs = features->indptr[first + rows] - begin;
     hsae_status status = HSAE_OK;
-    if (pairs > stack->capacity && (status = grow(session, pairs)))
+    if (pairs > device_model->capacity && (status = grow(session, pairs)))
         return status;
-    for (uint32_t list = 0; list <= stack->levels * stack->rows; list++) {
-        uint32_t from = level * stack->rows, r = list <= from ? 0 : list - from;
+    for (uint32_t list = 0; list <= device_model->levels * device_model->rows; list++) {
+        uint32_t from = level * device_model->rows, r = list <= from ? 0 : list - from;
         session->starts[list] = (u32)(features->indptr[first + (r < rows ? r : rows)] - begin);
     }
     for (uint64_t k = 0; k < pairs; k++) {
-        session->samples[2 * k] = stack->first[level] + features->indices[begin + k];
+        session->samples[2 * k] = device_model->first[level] + features->indices[begin + k];
         session->samples[2 * k + 1] = bits_u32(features->values[begin + k]);
     }
-    status = hsae_buffer_write(stack->sample_starts, 0, (stack->levels * (uint64_t)stack->rows + 1) * sizeof(u32), session->starts);
-    return status || !pairs ? status : hsae_buffer_write(stack->samples, 0, 2 * pairs * sizeof(u32), session->samples);
+    status = hsae_buffer_write(device_model->sample_starts, 0, (device_model->levels * (uint64_t)device_model->rows + 1) * sizeof(u32),
+                               session->starts);
+    return status || !pairs ? status : hsae_buffer_write(device_model->samples, 0, 2 * pairs * sizeof(u32), session->samples);
 }
 
 hsae_status hsae_session_decode(hsae_session *session, uint32_t level, const hsae_features *features, float *out)
 {
     HSAE_REQUIRE(session ? session->context : NULL, session, features, out);
-    const struct stack *stack = &session->fitted;
-    const uint32_t most = session->stack.rows;
+    const struct device_model *device_model = &session->fitted;
+    const uint32_t most = session->device_model.rows;
     hsae_status status = check_features(session, level, features);
     fit(session, features->rows < most ? (uint32_t)features->rows : most);
-    for (uint32_t r = 0; r < stack->rows; r++) /* raw = mean: x = 0, so that the residual is the reconstruction */
-        memcpy(session->batch + (size_t)r * stack->dim, session->model->mean, stack->dim * sizeof(float));
+    for (uint32_t r = 0; r < device_model->rows; r++) /* raw = mean: x = 0, so that the residual is the reconstruction */
+        memcpy(session->batch + (size_t)r * device_model->dim, session->model->mean, device_model->dim * sizeof(float));
     if (!status)
-        status = hsae_buffer_write(session->raw, 0, (uint64_t)stack->rows * stack->dim * sizeof(float), session->batch);
+        status = hsae_buffer_write(session->raw, 0, (uint64_t)device_model->rows * device_model->dim * sizeof(float), session->batch);
     for (uint64_t first = 0; first < features->rows && !status; first += most) {
         uint32_t count = features->rows - first < most ? (uint32_t)(features->rows - first) : most;
         fit(session, count);
@@ -423,11 +426,12 @@ hsae_status hsae_session_decode(hsae_session *session, uint32_t level, const hsa
         if (!status)
             status = run(session, &session->decode[level][session->size], STAGE_DECODE_ONE, level);
         if (!status)
-            status = hsae_rows_read(stack, hsae_residual(stack, level), hsae_residual_row(stack, level), count, out + first * stack->dim);
+            status = hsae_rows_read(device_model, hsae_residual(device_model, level), hsae_residual_row(device_model, level), count,
+                                    out + first * device_model->dim);
     }
     for (uint64_t r = 0; r < features->rows && !status; r++)
-        for (uint32_t k = 0; k < stack->dim && !status; k++) {
-            float *value = &out[r * stack->dim + k];
+        for (uint32_t k = 0; k < device_model->dim && !status; k++) {
+            float *value = &out[r * device_model->dim + k];
             *value = (float)((double)*value / session->model->scale + session->model->mean[k]);
             if (!isfinite(*value))
                 status = hsae_fail(session->context, HSAE_ERROR_DATA,
@@ -464,37 +468,38 @@ static hsae_status read_batch(struct hsae_session *session, const hsae_dataset *
 
 static hsae_status check_width(const struct hsae_session *session, const hsae_dataset *dataset)
 {
-    return hsae_dataset_dim(dataset) == session->stack.dim
+    return hsae_dataset_dim(dataset) == session->device_model.dim
                ? HSAE_OK
                : hsae_fail(session->context, HSAE_ERROR_DATA, "the data has vectors of width %" PRIu32 ", the model of width %" PRIu32,
-                           hsae_dataset_dim(dataset), session->stack.dim);
+                           hsae_dataset_dim(dataset), session->device_model.dim);
 }
 
 /* Shows the lists of the batch that was run last. */
 static hsae_status show_batch(const struct hsae_session *session, uint64_t first, uint32_t rows, hsae_visit_fn visit, void *user)
 {
-    const struct stack *stack = &session->fitted;
-    struct hsae_batch batch = {first, rows, stack->levels, {NULL}, stack->first, session->samples, session->batch, stack->dim};
-    for (uint32_t l = 0; l < stack->levels; l++)
-        batch.starts[l] = session->starts + (size_t)l * stack->rows;
+    const struct device_model *device_model = &session->fitted;
+    struct hsae_batch batch = {
+        first, rows, device_model->levels, {NULL}, device_model->first, session->samples, session->batch, device_model->dim};
+    for (uint32_t l = 0; l < device_model->levels; l++)
+        batch.starts[l] = session->starts + (size_t)l * device_model->rows;
     return visit(user, &batch);
 }
 
 static hsae_status mean_of_set(struct hsae_session *session, const hsae_dataset *dataset, struct evaluation *evaluation)
 {
-    const struct stack *stack = &session->stack;
+    const struct device_model *device_model = &session->device_model;
     uint64_t total = hsae_dataset_rows(dataset);
     hsae_status status = HSAE_OK;
-    for (uint64_t first = 0; first < total && !status; first += stack->rows) {
-        uint32_t count = total - first < stack->rows ? (uint32_t)(total - first) : stack->rows;
+    for (uint64_t first = 0; first < total && !status; first += device_model->rows) {
+        uint32_t count = total - first < device_model->rows ? (uint32_t)(total - first) : device_model->rows;
         status = read_batch(session, dataset, first, count, &evaluation->left_out);
-        for (size_t k = 0; k < (size_t)count * stack->dim && !status; k++)
-            if (session->keep[k / stack->dim])
-                evaluation->mean[k % stack->dim] += session->batch[k];
+        for (size_t k = 0; k < (size_t)count * device_model->dim && !status; k++)
+            if (session->keep[k / device_model->dim])
+                evaluation->mean[k % device_model->dim] += session->batch[k];
     }
     const hsae_left_out *left_out = &evaluation->left_out;
     uint64_t kept = left_out->rows - left_out->norm - left_out->bad;
-    for (uint32_t k = 0; k < stack->dim; k++)
+    for (uint32_t k = 0; k < device_model->dim; k++)
         evaluation->mean[k] /= (double)kept;
     if (!status && kept == 0)
         status = hsae_fail(session->context, HSAE_ERROR_DATA,
@@ -507,7 +512,7 @@ static hsae_status mean_of_set(struct hsae_session *session, const hsae_dataset 
 /* Squared deviations in normalised units, from the batch on the host. */
 static void deviations(const struct hsae_session *session, struct evaluation *evaluation, uint32_t count)
 {
-    uint32_t dim = session->stack.dim;
+    uint32_t dim = session->device_model.dim;
     double scale = session->model->scale;
     for (uint32_t r = 0; r < count; r++) {
         double sum = 0;
@@ -521,34 +526,34 @@ static void deviations(const struct hsae_session *session, struct evaluation *ev
 
 static hsae_status evaluate_batch(struct hsae_session *session, struct evaluation *evaluation, uint64_t first, uint32_t count)
 {
-    const struct stack *stack = &session->stack;
+    const struct device_model *device_model = &session->device_model;
     const double *residual[HSAE_MAX_LEVELS];
     struct hsae_active lists[HSAE_MAX_LEVELS];
     deviations(session, evaluation, count);
     hsae_status status = run_batch(session, count, true);
-    uint64_t losses = (uint64_t)stack->levels * stack->slices * stack->padded;
+    uint64_t losses = (uint64_t)device_model->levels * device_model->slices * device_model->padded;
     if (!status)
-        status = hsae_buffer_read(stack->loss, 0, losses * sizeof(float), evaluation->loss);
-    uint32_t *indices = status ? NULL : realloc(evaluation->indices, ((size_t)stack->capacity + 1) * sizeof *indices);
+        status = hsae_buffer_read(device_model->loss, 0, losses * sizeof(float), evaluation->loss);
+    uint32_t *indices = status ? NULL : realloc(evaluation->indices, ((size_t)device_model->capacity + 1) * sizeof *indices);
     if (status || !indices)
         return status ? status
-                      : hsae_fail_memory(session->context, ((uint64_t)stack->capacity + 1) * sizeof *indices, FEWER_ROWS,
-                                         "lists of %" PRIu32 " active features", stack->capacity);
+                      : hsae_fail_memory(session->context, ((uint64_t)device_model->capacity + 1) * sizeof *indices, FEWER_ROWS,
+                                         "lists of %" PRIu32 " active features", device_model->capacity);
     evaluation->indices = indices;
-    for (uint32_t l = 0; l < stack->levels; l++) {
-        const u32 *starts = session->starts + (size_t)l * stack->rows;
-        double *squares = evaluation->residual + (size_t)l * stack->rows;
+    for (uint32_t l = 0; l < device_model->levels; l++) {
+        const u32 *starts = session->starts + (size_t)l * device_model->rows;
+        double *squares = evaluation->residual + (size_t)l * device_model->rows;
         for (uint32_t r = 0; r < count; r++) {
             squares[r] = 0;
-            for (uint32_t s = 0; s < stack->slices; s++)
-                squares[r] += evaluation->loss[((size_t)l * stack->slices + s) * stack->padded + r];
+            for (uint32_t s = 0; s < device_model->slices; s++)
+                squares[r] += evaluation->loss[((size_t)l * device_model->slices + s) * device_model->padded + r];
             if (!isfinite(squares[r]))
                 return hsae_fail(session->context, HSAE_ERROR_DATA,
                                  "row %" PRIu64 ": its reconstruction at level %" PRIu32 " overflows float32: leave the row out", first + r,
                                  l);
         }
         for (u32 k = starts[0]; k < starts[count]; k++)
-            indices[k] = session->samples[2 * (size_t)k] - stack->first[l];
+            indices[k] = session->samples[2 * (size_t)k] - device_model->first[l];
         lists[l] = (struct hsae_active){starts, indices};
         residual[l] = squares;
     }
@@ -559,26 +564,27 @@ static hsae_status evaluate_batch(struct hsae_session *session, struct evaluatio
 hsae_status hsae_session_evaluate_visit(hsae_session *session, const hsae_dataset *dataset, hsae_progress_fn progress, void *user,
                                         hsae_visit_fn visit, void *visit_user, hsae_evaluation *out)
 {
-    const struct stack *stack = &session->stack;
+    const struct device_model *device_model = &session->device_model;
     struct evaluation evaluation = {0};
     hsae_left_out again = {0};
-    uint64_t total = hsae_dataset_rows(dataset), losses = (uint64_t)stack->levels * stack->slices * stack->padded;
+    uint64_t total = hsae_dataset_rows(dataset), losses = (uint64_t)device_model->levels * device_model->slices * device_model->padded;
     hsae_status status = check_width(session, dataset);
     if (status)
         return status;
     status = hsae_metrics_create(session->context, session->model, &evaluation.metrics);
-    evaluation.mean = calloc(stack->dim, sizeof *evaluation.mean);
-    evaluation.deviation = calloc(stack->rows, sizeof *evaluation.deviation);
-    evaluation.residual = calloc((size_t)stack->levels * stack->rows, sizeof *evaluation.residual);
+    evaluation.mean = calloc(device_model->dim, sizeof *evaluation.mean);
+    evaluation.deviation = calloc(device_model->rows, sizeof *evaluation.deviation);
+    evaluation.residual = calloc((size_t)device_model->levels * device_model->rows, sizeof *evaluation.residual);
     evaluation.loss = malloc(losses * sizeof *evaluation.loss);
     if (!status && (!evaluation.mean || !evaluation.deviation || !evaluation.residual || !evaluation.loss))
         status = hsae_fail_memory(session->context,
-                                  losses * sizeof(float) + (stack->dim + (stack->levels + 1) * (uint64_t)stack->rows) * sizeof(double),
-                                  FEWER_ROWS, "the figures of %" PRIu32 " samples", stack->rows);
+                                  losses * sizeof(float) +
+                                      (device_model->dim + (device_model->levels + 1) * (uint64_t)device_model->rows) * sizeof(double),
+                                  FEWER_ROWS, "the figures of %" PRIu32 " samples", device_model->rows);
     if (!status)
         status = mean_of_set(session, dataset, &evaluation);
-    for (uint64_t first = 0; first < total && !status; first += stack->rows) {
-        uint32_t count = total - first < stack->rows ? (uint32_t)(total - first) : stack->rows;
+    for (uint64_t first = 0; first < total && !status; first += device_model->rows) {
+        uint32_t count = total - first < device_model->rows ? (uint32_t)(total - first) : device_model->rows;
         status = read_batch(session, dataset, first, count, &again);
         if (!status)
             status = evaluate_batch(session, &evaluation, first, count);
@@ -610,12 +616,12 @@ hsae_status hsae_session_evaluate(hsae_session *session, const hsae_dataset *dat
 hsae_status hsae_session_visit(hsae_session *session, const hsae_dataset *dataset, hsae_progress_fn progress, void *user,
                                hsae_visit_fn visit, void *visit_user)
 {
-    const struct stack *stack = &session->stack;
+    const struct device_model *device_model = &session->device_model;
     uint64_t total = hsae_dataset_rows(dataset);
     hsae_left_out left_out = {0};
     hsae_status status = check_width(session, dataset);
-    for (uint64_t first = 0; first < total && !status; first += stack->rows) {
-        uint32_t count = total - first < stack->rows ? (uint32_t)(total - first) : stack->rows;
+    for (uint64_t first = 0; first < total && !status; first += device_model->rows) {
+        uint32_t count = total - first < device_model->rows ? (uint32_t)(total - first) : device_model->rows;
         status = read_batch(session, dataset, first, count, &left_out);
         if (!status)
             status = run_batch(session, count, false);

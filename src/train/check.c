@@ -103,19 +103,19 @@ hsae_status hsae_check_part(struct check *check, struct check_words *list, uint6
 
 void hsae_check_open_lists(struct check *check)
 {
-    const struct stack *stack = &check->trainer->stack;
-    const uint64_t pairs = check->starts[stack->features];
-    check->pairs = (struct check_words){stack->pairs, 2 * pairs, NULL};
-    check->samples = (struct check_words){stack->samples, 2 * pairs, NULL};
-    check->positions = (struct check_words){stack->positions, pairs, NULL};
+    const struct device_model *device_model = &check->trainer->device_model;
+    const uint64_t pairs = check->starts[device_model->features];
+    check->pairs = (struct check_words){device_model->pairs, 2 * pairs, NULL};
+    check->samples = (struct check_words){device_model->samples, 2 * pairs, NULL};
+    check->positions = (struct check_words){device_model->positions, pairs, NULL};
 }
 
 /* From a tensor or, where that is NULL, a plain buffer. */
 static hsae_status gather(struct check *check, const struct ranged *tensor, struct hsae_buffer *plain, const u32 *rows, u32 count, f32 *out)
 {
-    const struct stack *stack = &check->trainer->stack;
-    const size_t line = stack->dim;
-    uint64_t span = SPAN_BYTES / (stack->stride * sizeof(f32));
+    const struct device_model *device_model = &check->trainer->device_model;
+    const size_t line = device_model->dim;
+    uint64_t span = SPAN_BYTES / (device_model->stride * sizeof(f32));
     span = span ? span : 1;
     f32 *buffer = malloc(span * line * sizeof *buffer);
     hsae_status status =
@@ -124,7 +124,8 @@ static hsae_status gather(struct check *check, const struct ranged *tensor, stru
         for (end = k + 1; end < count && rows[end] - rows[k] < span;)
             end++;
         const u32 length = rows[end - 1] - rows[k] + 1;
-        status = tensor ? hsae_ranged_read(stack, tensor, rows[k], length, buffer) : hsae_rows_read(stack, plain, rows[k], length, buffer);
+        status = tensor ? hsae_ranged_read(device_model, tensor, rows[k], length, buffer)
+                        : hsae_rows_read(device_model, plain, rows[k], length, buffer);
         for (u32 r = k; r < end && !status; r++)
             memcpy(out + r * line, buffer + (rows[r] - rows[k]) * line, line * sizeof *out);
     }
@@ -145,7 +146,7 @@ hsae_status hsae_check_buffer_rows(struct check *check, struct hsae_buffer *buff
 hsae_status hsae_check_tensor(struct check *check, const struct ranged *tensor, const u32 *decoder_rows, f32 **out)
 {
     const u32 count = check->feature_count;
-    const size_t dim = check->trainer->stack.dim;
+    const size_t dim = check->trainer->device_model.dim;
     u32 *rows = hsae_check_alloc(check, count, sizeof *rows);
     *out = hsae_check_alloc(check, count * dim, sizeof **out);
     if (!rows || !*out)

@@ -19,7 +19,7 @@ bool hsae_check_has_ghosts(const struct check *check, u32 level)
 /* exp(min(p, 10)), and how far it may be off. */
 static struct estimate ghost_activation(const struct check *check, u32 feature, const f32 *encoder, const f32 *x, double sizes, double *pre)
 {
-    const u32 dim = check->trainer->stack.dim;
+    const u32 dim = check->trainer->device_model.dim;
     const double bias = bits_f32(check->feature_scalars[(size_t)feature * SCALAR_WORDS + SCALAR_BIAS]);
     *pre = hsae_check_dot(encoder, x, dim) + bias;
     double clamped = fmin(*pre, 10), g = exp(clamped);
@@ -38,7 +38,7 @@ struct ghosts {
 /* The dead features of a block of the list, sorted by where their rows of D are. */
 static void add_dead(const struct check *check, const struct ghosts *ghosts, const u32 *list, u32 count)
 {
-    const u32 dim = check->trainer->stack.dim;
+    const u32 dim = check->trainer->device_model.dim;
     for (u32 k = 0; k < count; k++) {
         const f32 *encoder = ghosts->encoder + (size_t)k * dim, *decoder = ghosts->decoder + (size_t)k * dim;
         const double norm = sqrt(hsae_check_dot(encoder, encoder, dim));
@@ -59,15 +59,16 @@ static void add_dead(const struct check *check, const struct ghosts *ghosts, con
 
 static hsae_status add_all_dead(struct check *check, const struct ghosts *ghosts)
 {
-    const struct stack *stack = &check->trainer->stack;
-    const u32 dead = ref_dead(check->step_state, ghosts->level), *list = check->step_state + STATE_DEAD_LIST + stack->first[ghosts->level];
+    const struct device_model *device_model = &check->trainer->device_model;
+    const u32 dead = ref_dead(check->step_state, ghosts->level),
+              *list = check->step_state + STATE_DEAD_LIST + device_model->first[ghosts->level];
     hsae_status status = HSAE_OK;
     for (u32 first = 0, count; first < dead && !status; first += count) {
         count = dead - first < DEAD_BLOCK ? dead - first : DEAD_BLOCK;
-        status = hsae_check_rows(check, &stack->encoder, list + first, count, ghosts->encoder);
+        status = hsae_check_rows(check, &device_model->encoder, list + first, count, ghosts->encoder);
         for (u32 k = 0; k < count && !status; k++)
-            status =
-                hsae_check_rows(check, &stack->decoder, &check->decoder_rows[list[first + k]], 1, ghosts->decoder + (size_t)k * stack->dim);
+            status = hsae_check_rows(check, &device_model->decoder, &check->decoder_rows[list[first + k]], 1,
+                                     ghosts->decoder + (size_t)k * device_model->dim);
         if (!status)
             add_dead(check, ghosts, list + first, count);
     }
@@ -77,7 +78,7 @@ static hsae_status add_all_dead(struct check *check, const struct ghosts *ghosts
 /* alpha y + R of a row; alpha = |R| / (2 |y|). */
 static void scale_row(const struct check *check, const struct ghosts *ghosts, u32 row, struct estimate *out)
 {
-    const u32 dim = check->trainer->stack.dim, dead = ref_dead(check->step_state, ghosts->level);
+    const u32 dim = check->trainer->device_model.dim, dead = ref_dead(check->step_state, ghosts->level);
     const size_t at = (size_t)row * dim;
     const f32 *residual = check->residuals + ((size_t)ghosts->level * check->row_count + row) * dim;
     double squares = 0, off = 0;
@@ -98,8 +99,8 @@ static void scale_row(const struct check *check, const struct ghosts *ghosts, u3
 
 static hsae_status expect_level(struct check *check, u32 level)
 {
-    const struct stack *stack = &check->trainer->stack;
-    const u32 dim = stack->dim;
+    const struct device_model *device_model = &check->trainer->device_model;
+    const u32 dim = device_model->dim;
     const double rows = GHOST_WORK / (2.0 * ref_dead(check->step_state, level) * dim);
     struct ghosts ghosts = {.level = level, .rows = rows < 1 ? 1 : rows < check->row_count ? (u32)rows : check->row_count};
     const uint64_t size = (uint64_t)ghosts.rows * dim;
@@ -113,7 +114,7 @@ static hsae_status expect_level(struct check *check, u32 level)
     ghosts.value = sums;
     ghosts.scale = sums + size;
     ghosts.carried = sums + 2 * size;
-    hsae_status status = hsae_check_buffer_rows(check, stack->x, check->rows, ghosts.rows, ghosts.x);
+    hsae_status status = hsae_check_buffer_rows(check, device_model->x, check->rows, ghosts.rows, ghosts.x);
     if (!status)
         status = add_all_dead(check, &ghosts);
     for (u32 row = 0; row < ghosts.rows && !status; row++)
@@ -126,7 +127,7 @@ static hsae_status expect_level(struct check *check, u32 level)
 hsae_status hsae_check_expect_ghosts(struct check *check)
 {
     hsae_status status = HSAE_OK;
-    for (u32 l = 0; l < check->trainer->stack.levels && !status; l++)
+    for (u32 l = 0; l < check->trainer->device_model.levels && !status; l++)
         if (hsae_check_has_ghosts(check, l))
             status = expect_level(check, l);
     return status;
@@ -136,7 +137,7 @@ hsae_status hsae_check_expect_ghosts(struct check *check)
 
 static hsae_status check_rows(struct check *check, u32 level)
 {
-    const u32 dim = check->trainer->stack.dim, rows = check->ghost_rows[level];
+    const u32 dim = check->trainer->device_model.dim, rows = check->ghost_rows[level];
     f32 *found = hsae_check_alloc(check, (uint64_t)rows * dim, sizeof *found);
     hsae_status status = found ? hsae_check_buffer_rows(check, check->trainer->ghost[level], check->rows, rows, found) : HSAE_ERROR_MEMORY;
     for (size_t at = 0; at < (size_t)rows * dim && !status; at++)
@@ -150,20 +151,21 @@ static hsae_status check_rows(struct check *check, u32 level)
 static hsae_status check_weights(struct check *check, u32 level, f32 *loss)
 {
     const hsae_trainer *trainer = check->trainer;
-    const struct stack *stack = &trainer->stack;
-    const struct ghost_scale_args args = {level, stack->rows, stack->padded, stack->slices};
-    f32 *losses, *wanted = hsae_check_alloc(check, stack->padded, sizeof *wanted);
+    const struct device_model *device_model = &trainer->device_model;
+    const struct ghost_scale_args args = {level, device_model->rows, device_model->padded, device_model->slices};
+    f32 *losses, *wanted = hsae_check_alloc(check, device_model->padded, sizeof *wanted);
     hsae_status status =
-        wanted ? hsae_check_words(check, trainer->ghost_losses[level], 0, 2 * (uint64_t)stack->padded, &losses) : HSAE_ERROR_MEMORY;
+        wanted ? hsae_check_words(check, trainer->ghost_losses[level], 0, 2 * (uint64_t)device_model->padded, &losses) : HSAE_ERROR_MEMORY;
     if (!status)
-        status = hsae_check_words(check, trainer->ghost_weights[level], 0, stack->padded, &check->ghost_weights[level]);
+        status = hsae_check_words(check, trainer->ghost_weights[level], 0, device_model->padded, &check->ghost_weights[level]);
     if (status)
         return status;
     const struct hsae_ghost_scale_memory memory = {
         .step_state = check->step_state, .ghost_losses = losses, .loss = loss, .weights = wanted};
     hsae_ref_ghost_scale(&memory, &args);
-    for (u32 s = 0; s < stack->rows; s++) {
-        struct estimate weight = {wanted[s], 2 * bound_sum((double)stack->rows * stack->slices, wanted[s]) + bound_ulps(8, wanted[s])};
+    for (u32 s = 0; s < device_model->rows; s++) {
+        struct estimate weight = {wanted[s],
+                                  2 * bound_sum((double)device_model->rows * device_model->slices, wanted[s]) + bound_ulps(8, wanted[s])};
         if (!hsae_check_near(check->ghost_weights[level][s], weight))
             return hsae_check_off(check, "kernel ghost_scale", "a row's weight", check->ghost_weights[level][s], weight);
     }
@@ -173,7 +175,7 @@ static hsae_status check_weights(struct check *check, u32 level, f32 *loss)
 hsae_status hsae_check_ghosts(struct check *check, f32 *loss)
 {
     hsae_status status = HSAE_OK;
-    for (u32 l = 0; l < check->trainer->stack.levels && !status; l++) {
+    for (u32 l = 0; l < check->trainer->device_model.levels && !status; l++) {
         if (!check->ghosts[l])
             continue;
         status = check_rows(check, l);
@@ -185,7 +187,7 @@ hsae_status hsae_check_ghosts(struct check *check, f32 *loss)
 
 void hsae_check_add_ghost(const struct check *check, struct check_feature *f, u32 row, const f32 *x, const f32 *ghost)
 {
-    const u32 dim = check->trainer->stack.dim;
+    const u32 dim = check->trainer->device_model.dim;
     struct check_ghost *sums = f->ghost;
     const double weight = check->ghost_weights[f->level][row];
     double pre, size = f->encoder_norm * sqrt(hsae_check_dot(x, x, dim));

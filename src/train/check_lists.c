@@ -18,8 +18,8 @@ enum { PAIR_BLOCK = 1 << 18 };
 /* The host's own words, come back. */
 static hsae_status check_tree(const struct check *check)
 {
-    const struct stack *stack = &check->trainer->stack;
-    const u32 n = stack->features, rows = n + stack->free_rows;
+    const struct device_model *device_model = &check->trainer->device_model;
+    const u32 n = device_model->features, rows = n + device_model->free_rows;
     bool good = true;
     for (u32 i = 0; i < n && good; i++) {
         const u32 *node = check->tree + (size_t)i * TREE_WORDS;
@@ -35,13 +35,13 @@ static hsae_status check_tree(const struct check *check)
 /* Dead lists: the features whose flags say so, ascending. */
 static hsae_status check_dead(const struct check *check)
 {
-    const struct stack *stack = &check->trainer->stack;
-    for (u32 l = 0; l < stack->levels; l++) {
+    const struct device_model *device_model = &check->trainer->device_model;
+    for (u32 l = 0; l < device_model->levels; l++) {
         u32 dead = 0, told = check->step_state[STATE_LEVELS + l * STATE_LEVEL_WORDS + STATE_DEAD];
         bool good = true;
-        for (u32 i = stack->first[l]; i < stack->first[l + 1]; i++)
+        for (u32 i = device_model->first[l]; i < device_model->first[l + 1]; i++)
             if (check->flags[i] & FLAG_DEAD)
-                good &= check->step_state[STATE_DEAD_LIST + stack->first[l] + dead++] == i;
+                good &= check->step_state[STATE_DEAD_LIST + device_model->first[l] + dead++] == i;
         if (!good || dead != told)
             return hsae_check_fail(check, "kernel prepare", "level %u has %u dead features, it lists %u", l, dead, told);
     }
@@ -55,9 +55,9 @@ static hsae_status check_dead(const struct check *check)
 
 hsae_status hsae_check_flags(struct check *check)
 {
-    const struct stack *stack = &check->trainer->stack;
-    u32 *flags = hsae_check_alloc(check, stack->features, sizeof *flags);
-    const struct feature_flags_args args = {stack->features, stack->levels};
+    const struct device_model *device_model = &check->trainer->device_model;
+    u32 *flags = hsae_check_alloc(check, device_model->features, sizeof *flags);
+    const struct feature_flags_args args = {device_model->features, device_model->levels};
     hsae_status status = flags ? check_tree(check) : HSAE_ERROR_MEMORY;
     if (status)
         return status;
@@ -68,7 +68,7 @@ hsae_status hsae_check_flags(struct check *check)
                                                      .decoder_rows = check->decoder_rows,
                                                      .flags = flags};
     hsae_ref_feature_flags(&memory, &args);
-    for (u32 i = 0; i < stack->features; i++)
+    for (u32 i = 0; i < device_model->features; i++)
         if (flags[i] != check->flags[i])
             return hsae_check_fail(check, "kernel feature_flags", "feature %u of all has flags %#x, not %#x", i, check->flags[i], flags[i]);
     return check_dead(check);
@@ -77,7 +77,7 @@ hsae_status hsae_check_flags(struct check *check)
 /* Starts of `count` lists. */
 static hsae_status check_starts(const struct check *check, const char *kernel, const u32 *starts, uint64_t count, u32 longest)
 {
-    bool good = starts[0] == 0 && starts[count] <= check->trainer->stack.capacity;
+    bool good = starts[0] == 0 && starts[count] <= check->trainer->device_model.capacity;
     for (uint64_t k = 0; k < count && good; k++)
         good = starts[k] <= starts[k + 1] && starts[k + 1] - starts[k] <= longest;
     return good ? HSAE_OK : hsae_check_fail(check, kernel, "the starts of its lists are not in order");
@@ -112,15 +112,15 @@ struct walk {
 static hsae_status finish_features(struct walk *walk, uint64_t position)
 {
     const struct check *check = walk->check;
-    const struct stack *stack = &check->trainer->stack;
-    while (walk->feature < stack->features && check->starts[walk->feature + 1] <= position) {
+    const struct device_model *device_model = &check->trainer->device_model;
+    while (walk->feature < device_model->features && check->starts[walk->feature + 1] <= position) {
         if (check->active_count[walk->feature] != walk->active)
             return hsae_check_fail(check, "kernel lists_fill", "feature %u of level %u is active on %u rows, it counts %u",
-                                   walk->feature - stack->first[walk->level], walk->level, walk->active,
+                                   walk->feature - device_model->first[walk->level], walk->level, walk->active,
                                    check->active_count[walk->feature]);
         walk->feature++;
         walk->active = walk->last = 0;
-        while (walk->level + 1 < stack->levels && walk->feature >= stack->first[walk->level + 1])
+        while (walk->level + 1 < device_model->levels && walk->feature >= device_model->first[walk->level + 1])
             walk->level++;
     }
     return HSAE_OK;
@@ -129,16 +129,16 @@ static hsae_status finish_features(struct walk *walk, uint64_t position)
 static hsae_status walk_pair(struct walk *walk, uint64_t position, const u32 *pair)
 {
     const struct check *check = walk->check;
-    const struct stack *stack = &check->trainer->stack;
+    const struct device_model *device_model = &check->trainer->device_model;
     hsae_status status = finish_features(walk, position);
     if (status)
         return status;
     const u32 *scalars = check->feature_scalars + (size_t)walk->feature * SCALAR_WORDS, sample = pair[0];
     const f32 value = bits_f32(pair[1]);
-    if (sample >= stack->rows || sample < walk->last || !(value > bits_f32(scalars[SCALAR_CUT])))
+    if (sample >= device_model->rows || sample < walk->last || !(value > bits_f32(scalars[SCALAR_CUT])))
         return hsae_check_fail(check, "kernel lists_fill", "pair %u of feature %u of level %u is row %u with pre-activation %g",
-                               (u32)(position - check->starts[walk->feature]), walk->feature - stack->first[walk->level], walk->level,
-                               sample, value);
+                               (u32)(position - check->starts[walk->feature]), walk->feature - device_model->first[walk->level],
+                               walk->level, sample, value);
     walk->last = sample + 1;
     bool active = value > bits_f32(scalars[SCALAR_THRESHOLD]);
     walk->active += active;
@@ -146,7 +146,7 @@ static hsae_status walk_pair(struct walk *walk, uint64_t position, const u32 *pa
         return HSAE_OK;
     if (walk->count == walk->room)
         return hsae_check_fail(check, "kernel samples_count", "its lists by row are shorter than those by feature");
-    walk->entries[walk->count++] = (struct entry){.list = (walk->slots[sample] - 1) * stack->levels + walk->level,
+    walk->entries[walk->count++] = (struct entry){.list = (walk->slots[sample] - 1) * device_model->levels + walk->level,
                                                   .rank = check->tree[(size_t)walk->feature * TREE_WORDS + TREE_RANK],
                                                   .feature = walk->feature,
                                                   .act = active ? pair[1] : 0,
@@ -157,13 +157,13 @@ static hsae_status walk_pair(struct walk *walk, uint64_t position, const u32 *pa
 static hsae_status walk_pairs(struct walk *walk)
 {
     const struct check *check = walk->check;
-    const struct stack *stack = &check->trainer->stack;
-    const uint64_t total = check->starts[stack->features];
+    const struct device_model *device_model = &check->trainer->device_model;
+    const uint64_t total = check->starts[device_model->features];
     u32 *pairs = malloc(PAIR_BLOCK * 2 * sizeof *pairs);
     hsae_status status = pairs ? HSAE_OK : hsae_fail_memory(check->trainer->context, PAIR_BLOCK * 2 * sizeof *pairs, NULL, "pairs");
     for (uint64_t first = 0, count; first < total && !status; first += count) {
         count = total - first < PAIR_BLOCK ? total - first : PAIR_BLOCK;
-        status = hsae_buffer_read(stack->pairs, first * 2 * sizeof *pairs, count * 2 * sizeof *pairs, pairs);
+        status = hsae_buffer_read(device_model->pairs, first * 2 * sizeof *pairs, count * 2 * sizeof *pairs, pairs);
         for (uint64_t k = 0; k < count && !status; k++)
             status = walk_pair(walk, first + k, pairs + 2 * k);
     }
@@ -174,9 +174,9 @@ static hsae_status walk_pairs(struct walk *walk)
 /* A sampled row's list of a level against the entries found, from *at on. */
 static hsae_status compare_list(struct check *check, const struct walk *walk, u32 list, uint64_t *at)
 {
-    const struct stack *stack = &check->trainer->stack;
-    const u32 row = check->rows[list / stack->levels], level = list % stack->levels;
-    const u32 *starts = check->sample_starts + (size_t)level * stack->rows + row;
+    const struct device_model *device_model = &check->trainer->device_model;
+    const u32 row = check->rows[list / device_model->levels], level = list % device_model->levels;
+    const u32 *starts = check->sample_starts + (size_t)level * device_model->rows + row;
     struct check_list *own = &check->lists[list];
     u32 *positions;
     own->count = starts[1] - starts[0];
@@ -195,14 +195,15 @@ static hsae_status compare_list(struct check *check, const struct walk *walk, u3
 
 hsae_status hsae_check_lists(struct check *check)
 {
-    const struct stack *stack = &check->trainer->stack;
-    const u32 lists = check->row_count * stack->levels;
+    const struct device_model *device_model = &check->trainer->device_model;
+    const u32 lists = check->row_count * device_model->levels;
     struct walk walk = {.check = check};
     for (u32 list = 0; list < lists; list++) {
-        const u32 *starts = check->sample_starts + (size_t)(list % stack->levels) * stack->rows + check->rows[list / stack->levels];
+        const u32 *starts =
+            check->sample_starts + (size_t)(list % device_model->levels) * device_model->rows + check->rows[list / device_model->levels];
         walk.room += starts[1] - starts[0];
     }
-    walk.slots = hsae_check_alloc(check, stack->rows, sizeof *walk.slots);
+    walk.slots = hsae_check_alloc(check, device_model->rows, sizeof *walk.slots);
     walk.entries = hsae_check_alloc(check, walk.room, sizeof *walk.entries);
     check->lists = hsae_check_alloc(check, lists, sizeof *check->lists);
     if (!walk.slots || !walk.entries || !check->lists)
@@ -221,15 +222,16 @@ hsae_status hsae_check_lists(struct check *check)
 
 hsae_status hsae_check_starts(struct check *check)
 {
-    const struct stack *stack = &check->trainer->stack;
-    const uint64_t lists = (uint64_t)stack->levels * stack->rows;
-    hsae_status status = check_starts(check, "kernel scan of the lists by feature", check->starts, stack->features, stack->rows);
+    const struct device_model *device_model = &check->trainer->device_model;
+    const uint64_t lists = (uint64_t)device_model->levels * device_model->rows;
+    hsae_status status =
+        check_starts(check, "kernel scan of the lists by feature", check->starts, device_model->features, device_model->rows);
     if (!status)
-        status = check_starts(check, "kernel scan of the lists by row", check->sample_starts, lists, stack->features);
-    for (u32 l = 0; l < stack->levels && !status; l++)
-        if (check->sample_starts[(size_t)(l + 1) * stack->rows] != check->starts[stack->first[l + 1]])
+        status = check_starts(check, "kernel scan of the lists by row", check->sample_starts, lists, device_model->features);
+    for (u32 l = 0; l < device_model->levels && !status; l++)
+        if (check->sample_starts[(size_t)(l + 1) * device_model->rows] != check->starts[device_model->first[l + 1]])
             status = hsae_check_fail(check, "kernel samples_count", "level %u has %u pairs in all by row, %u by feature up to it", l,
-                                     check->sample_starts[(size_t)(l + 1) * stack->rows], check->starts[stack->first[l + 1]]);
+                                     check->sample_starts[(size_t)(l + 1) * device_model->rows], check->starts[device_model->first[l + 1]]);
     return status;
 }
 
@@ -248,12 +250,12 @@ struct block {
 static hsae_status read_block(const struct check *check, struct block *block, u32 format, u32 item)
 {
     const hsae_trainer *trainer = check->trainer;
-    const struct stack *stack = &trainer->stack;
-    uint64_t line = (uint64_t)stack->dim * item;
+    const struct device_model *device_model = &trainer->device_model;
+    uint64_t line = (uint64_t)device_model->dim * item;
     hsae_status status = hsae_buffer_read(check->flight->raw, block->first * line, (block->rows * line + 3) / 4 * 4, block->raw);
     if (!status)
-        status = hsae_rows_read(stack, stack->x, block->first, block->rows, block->x);
-    const struct load_args args = {block->rows, block->padded, stack->dim, stack->stride, format, trainer->scale, 0};
+        status = hsae_rows_read(device_model, device_model->x, block->first, block->rows, block->x);
+    const struct load_args args = {block->rows, block->padded, device_model->dim, device_model->stride, format, trainer->scale, 0};
     const struct hsae_load_memory memory = {.raw = block->raw, .mean = block->mean, .x = block->wanted, .norms = block->norms};
     if (!status)
         hsae_ref_load(&memory, &args);
@@ -262,14 +264,14 @@ static hsae_status read_block(const struct check *check, struct block *block, u3
 
 static hsae_status check_load(const struct check *check, struct block *block)
 {
-    const struct stack *stack = &check->trainer->stack;
+    const struct device_model *device_model = &check->trainer->device_model;
     for (u32 r = 0; r < block->rows; r++) {
-        const f32 *found = block->x + (size_t)r * stack->dim, *wanted = block->wanted + (size_t)r * stack->stride;
-        for (u32 c = 0; c < stack->dim; c++)
+        const f32 *found = block->x + (size_t)r * device_model->dim, *wanted = block->wanted + (size_t)r * device_model->stride;
+        for (u32 c = 0; c < device_model->dim; c++)
             if (!hsae_check_near(found[c], (struct estimate){wanted[c], bound_ulps(2, wanted[c])}))
                 return hsae_check_fail(check, "kernel load", "column %u of row %u of the batch is %.7g, not %.7g", c, block->first + r,
                                        found[c], wanted[c]);
-        block->sizes[r] = sqrt(hsae_check_dot(found, found, stack->dim));
+        block->sizes[r] = sqrt(hsae_check_dot(found, found, device_model->dim));
     }
     return HSAE_OK;
 }
@@ -283,8 +285,8 @@ static bool looked_at(u32 row, u32 rows, double share)
 static hsae_status check_pair(const struct check *check, const struct check_feature *feature, u32 row, const u32 *pair, struct estimate p)
 {
     const u32 *scalars = check->feature_scalars + (size_t)feature->index * SCALAR_WORDS;
-    const char *kernel = check->trainer->stack.screens ? "kernel screen" : "kernel encode";
-    const u32 index = feature->index - check->trainer->stack.first[feature->level];
+    const char *kernel = check->trainer->device_model.screens ? "kernel screen" : "kernel encode";
+    const u32 index = feature->index - check->trainer->device_model.first[feature->level];
     if (pair && !hsae_check_near(bits_f32(pair[1]), p))
         return hsae_check_fail(check, kernel, "the pre-activation of feature %u of level %u on row %u is %.7g, not %.7g", index,
                                feature->level, row, bits_f32(pair[1]), p.value);
@@ -297,7 +299,7 @@ static hsae_status check_pair(const struct check *check, const struct check_feat
 /* The sampled features on the block's rows. */
 static hsae_status check_encoded(struct check *check, const struct block *block, double share)
 {
-    const struct stack *stack = &check->trainer->stack;
+    const struct device_model *device_model = &check->trainer->device_model;
     hsae_status status = HSAE_OK;
     for (u32 k = 0; k < check->feature_count && !status; k++) {
         struct check_feature *feature = &check->features[k];
@@ -306,10 +308,10 @@ static hsae_status check_encoded(struct check *check, const struct block *block,
             const u32 row = block->first + r, *pair = feature->pairs + 2 * (size_t)feature->next;
             bool listed = feature->next < feature->end - feature->begin && pair[0] == row;
             feature->next += listed;
-            if (!looked_at(row, stack->rows, share))
+            if (!looked_at(row, device_model->rows, share))
                 continue;
-            double p = bias + hsae_check_dot(feature->encoder, block->x + (size_t)r * stack->dim, stack->dim);
-            double off = bound_sum(stack->dim + 1, feature->encoder_norm * block->sizes[r] + fabs(bias));
+            double p = bias + hsae_check_dot(feature->encoder, block->x + (size_t)r * device_model->dim, device_model->dim);
+            double off = bound_sum(device_model->dim + 1, feature->encoder_norm * block->sizes[r] + fabs(bias));
             status = check_pair(check, feature, row, listed ? pair : NULL, (struct estimate){p, off});
         }
     }
@@ -319,11 +321,11 @@ static hsae_status check_encoded(struct check *check, const struct block *block,
 /* The norms' sum is what the first lambda comes from. */
 static hsae_status check_norms(struct check *check, double wanted)
 {
-    const struct stack *stack = &check->trainer->stack;
-    const uint64_t count = (uint64_t)stack->words * LOAD_BLOCKS(stack->stride);
+    const struct device_model *device_model = &check->trainer->device_model;
+    const uint64_t count = (uint64_t)device_model->words * LOAD_BLOCKS(device_model->stride);
     f32 *norms;
     double found = 0;
-    hsae_status status = hsae_check_words(check, stack->norms, 0, count, &norms);
+    hsae_status status = hsae_check_words(check, device_model->norms, 0, count, &norms);
     for (uint64_t k = 0; k < count && !status; k++)
         found += norms[k];
     struct estimate sum = {wanted, 2 * bound_sum(32 * LOAD_COLUMNS, wanted)};
@@ -335,18 +337,18 @@ static hsae_status check_norms(struct check *check, double wanted)
 hsae_status hsae_check_looks(struct check *check)
 {
     hsae_trainer *trainer = check->trainer;
-    const struct stack *stack = &trainer->stack;
+    const struct device_model *device_model = &trainer->device_model;
     const struct first_looks *looks = trainer->looks;
     if (!looks || check->step_params[PARAM_STEP] != 1)
         return HSAE_OK;
-    f32 *row = hsae_check_alloc(check, stack->dim, sizeof *row);
+    f32 *row = hsae_check_alloc(check, device_model->dim, sizeof *row);
     hsae_status status = row ? HSAE_OK : HSAE_ERROR_MEMORY;
     for (u32 k = 0; k < MAX_LOOKS && k < looks->count && !status; k++) {
-        status = hsae_check_rows(check, &stack->encoder, &looks->features[k], 1, row);
+        status = hsae_check_rows(check, &device_model->encoder, &looks->features[k], 1, row);
         for (u32 end = 0; end < 2 && !status; end++) {
-            const f32 *x = looks->x + (size_t)end * stack->dim;
-            double scale = sqrt(hsae_check_dot(row, row, stack->dim) * hsae_check_dot(x, x, stack->dim));
-            struct estimate p = {hsae_check_dot(row, x, stack->dim), bound_sum(stack->dim, scale)};
+            const f32 *x = looks->x + (size_t)end * device_model->dim;
+            double scale = sqrt(hsae_check_dot(row, row, device_model->dim) * hsae_check_dot(x, x, device_model->dim));
+            struct estimate p = {hsae_check_dot(row, x, device_model->dim), bound_sum(device_model->dim, scale)};
             if (!hsae_check_near(looks->values[k][end], p))
                 status = hsae_check_off(check, "kernel encode, of the first thresholds,", "a pre-activation", looks->values[k][end], p);
         }
@@ -359,22 +361,22 @@ hsae_status hsae_check_looks(struct check *check)
 hsae_status hsae_check_encode(struct check *check)
 {
     const hsae_trainer *trainer = check->trainer;
-    const struct stack *stack = &trainer->stack;
+    const struct device_model *device_model = &trainer->device_model;
     const u32 most = check->block_rows, item = trainer->dtype == HSAE_DTYPE_F32 ? 4 : 2;
     const u32 format = trainer->dtype == HSAE_DTYPE_F16 ? FORMAT_F16 : trainer->dtype == HSAE_DTYPE_BF16 ? FORMAT_BF16 : FORMAT_F32;
-    struct block block = {.raw = hsae_check_alloc(check, (uint64_t)most * stack->dim, sizeof(f32)),
-                          .x = hsae_check_alloc(check, (uint64_t)most * stack->dim, sizeof(f32)),
-                          .wanted = hsae_check_alloc(check, (uint64_t)most * stack->stride, sizeof(f32)),
-                          .norms = hsae_check_alloc(check, (uint64_t)most / 32 * LOAD_BLOCKS(stack->stride), sizeof(f32)),
-                          .mean = hsae_check_alloc(check, stack->stride, sizeof(f32)),
+    struct block block = {.raw = hsae_check_alloc(check, (uint64_t)most * device_model->dim, sizeof(f32)),
+                          .x = hsae_check_alloc(check, (uint64_t)most * device_model->dim, sizeof(f32)),
+                          .wanted = hsae_check_alloc(check, (uint64_t)most * device_model->stride, sizeof(f32)),
+                          .norms = hsae_check_alloc(check, (uint64_t)most / 32 * LOAD_BLOCKS(device_model->stride), sizeof(f32)),
+                          .mean = hsae_check_alloc(check, device_model->stride, sizeof(f32)),
                           .sizes = hsae_check_alloc(check, most, sizeof(double))};
     if (!block.raw || !block.x || !block.wanted || !block.norms || !block.mean || !block.sizes)
         return HSAE_ERROR_MEMORY;
-    memcpy(block.mean, trainer->mean, stack->dim * sizeof *block.mean);
-    double squares = 0, share = ENCODE_WORK / ((double)check->feature_count * stack->rows * stack->dim);
+    memcpy(block.mean, trainer->mean, device_model->dim * sizeof *block.mean);
+    double squares = 0, share = ENCODE_WORK / ((double)check->feature_count * device_model->rows * device_model->dim);
     hsae_status status = HSAE_OK;
-    for (block.first = 0; block.first < stack->rows && !status; block.first += most) {
-        block.rows = stack->rows - block.first < most ? stack->rows - block.first : most;
+    for (block.first = 0; block.first < device_model->rows && !status; block.first += most) {
+        block.rows = device_model->rows - block.first < most ? device_model->rows - block.first : most;
         block.padded = (block.rows + 31) / 32 * 32;
         status = read_block(check, &block, format, item);
         if (!status)

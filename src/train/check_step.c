@@ -33,33 +33,34 @@ static hsae_status blame(struct check *check, bool before)
         if (!status)
             status = hsae_scalars_check(trainer, check->flight->step);
     }
-    return status ? status : hsae_fail_wrong(trainer->stack.device, "%s", check->failure);
+    return status ? status : hsae_fail_wrong(trainer->device_model.device, "%s", check->failure);
 }
 
 /* Everything that has a word or some for each feature or list. */
 static hsae_status read_arrays(struct check *check)
 {
     const hsae_trainer *trainer = check->trainer;
-    const struct stack *stack = &trainer->stack;
-    const uint64_t n = stack->features;
+    const struct device_model *device_model = &trainer->device_model;
+    const uint64_t n = device_model->features;
     const struct {
         struct hsae_buffer *buffer;
         uint64_t words;
         void *out;
     } wanted[] = {
-        {stack->feature_scalars, n * SCALAR_WORDS, &check->feature_scalars},
-        {stack->tree, n * TREE_WORDS, &check->tree},
-        {stack->flags, n, &check->flags},
-        {stack->decoder_rows, n + stack->free_rows, &check->decoder_rows},
+        {device_model->feature_scalars, n * SCALAR_WORDS, &check->feature_scalars},
+        {device_model->tree, n * TREE_WORDS, &check->tree},
+        {device_model->flags, n, &check->flags},
+        {device_model->decoder_rows, n + device_model->free_rows, &check->decoder_rows},
         {trainer->last_fired, n, &check->last_fired},
-        {stack->step_state, STATE_WORDS(n), &check->step_state},
-        {stack->starts, n + 1, &check->starts},
-        {stack->sample_starts, (uint64_t)stack->levels * stack->rows + 1, &check->sample_starts},
-        {stack->active_count, n, &check->active_count},
-        {stack->bias, (uint64_t)stack->levels * stack->stride, &check->bias},
-        {trainer->bias_v, (uint64_t)stack->levels * stack->stride, &check->bias_v},
+        {device_model->step_state, STATE_WORDS(n), &check->step_state},
+        {device_model->starts, n + 1, &check->starts},
+        {device_model->sample_starts, (uint64_t)device_model->levels * device_model->rows + 1, &check->sample_starts},
+        {device_model->active_count, n, &check->active_count},
+        {device_model->bias, (uint64_t)device_model->levels * device_model->stride, &check->bias},
+        {trainer->bias_v, (uint64_t)device_model->levels * device_model->stride, &check->bias_v},
     };
-    hsae_status status = hsae_buffer_read(stack->level_info, 0, (stack->levels + 1) * LEVEL_WORDS * sizeof(u32), check->level_info);
+    hsae_status status =
+        hsae_buffer_read(device_model->level_info, 0, (device_model->levels + 1) * LEVEL_WORDS * sizeof(u32), check->level_info);
     if (!status)
         status = hsae_buffer_read(check->flight->step_params, 0, sizeof check->step_params, check->step_params);
     for (size_t k = 0; k < sizeof wanted / sizeof *wanted && !status; k++)
@@ -103,9 +104,9 @@ static u32 sort_unique(u32 *list, u32 count)
 /* Both ends, both sides of a bitmap word's end, and others; fewer where lists are long. */
 static void sample_rows(struct check *check, struct draw *from)
 {
-    const struct stack *stack = &check->trainer->stack;
-    const u32 rows = stack->rows, fixed[] = {0, rows - 1, 31 < rows ? 31 : 0, 32 < rows ? 32 : 0};
-    const double work = ((double)check->starts[stack->features] / rows + stack->levels) * stack->dim;
+    const struct device_model *device_model = &check->trainer->device_model;
+    const u32 rows = device_model->rows, fixed[] = {0, rows - 1, 31 < rows ? 31 : 0, 32 < rows ? 32 : 0};
+    const double work = ((double)check->starts[device_model->features] / rows + device_model->levels) * device_model->dim;
     u32 count = 0, most = work * CHECK_ROWS <= DECODE_WORK ? CHECK_ROWS : work * 3 <= DECODE_WORK ? (u32)(DECODE_WORK / work) : 3;
     for (; count < most; count++)
         check->rows[count] = count < sizeof fixed / sizeof *fixed ? fixed[count] : draw(from, rows);
@@ -125,9 +126,9 @@ static u32 owner(const u32 *starts, u32 first, u32 end, u32 pair)
     return first;
 }
 
-static u32 features_of_level(const struct stack *stack)
+static u32 features_of_level(const struct device_model *device_model)
 {
-    uint64_t fit = SUM_BYTES / (stack->levels * (uint64_t)stack->dim * (9 * sizeof(double)));
+    uint64_t fit = SUM_BYTES / (device_model->levels * (uint64_t)device_model->dim * (9 * sizeof(double)));
     return fit > MAX_FEATURES ? MAX_FEATURES : fit < MIN_FEATURES ? MIN_FEATURES : (u32)fit;
 }
 
@@ -135,8 +136,8 @@ static u32 features_of_level(const struct stack *stack)
  * others: up to `most`, sorted. */
 static u32 sample_level(const struct check *check, struct draw *from, u32 level, u32 most, u32 *list)
 {
-    const struct stack *stack = &check->trainer->stack;
-    const u32 first = stack->first[level], end = stack->first[level + 1], *starts = check->starts;
+    const struct device_model *device_model = &check->trainer->device_model;
+    const u32 first = device_model->first[level], end = device_model->first[level + 1], *starts = check->starts;
     u32 count = 0, longest = first, shortest = NONE, idle = NONE;
     for (u32 i = first; i < end; i++) {
         u32 pairs = starts[i + 1] - starts[i];
@@ -155,9 +156,9 @@ static u32 sample_level(const struct check *check, struct draw *from, u32 level,
                           idle,
                           dead ? dead_list[0] : NONE,
                           dead ? dead_list[dead - 1] : NONE,
-                          first / stack->range_rows * stack->range_rows + stack->range_rows,
-                          (end - 1) / stack->chunk * stack->chunk,
-                          (end - 1) / stack->chunk * stack->chunk - 1};
+                          first / device_model->range_rows * device_model->range_rows + device_model->range_rows,
+                          (end - 1) / device_model->chunk * device_model->chunk,
+                          (end - 1) / device_model->chunk * device_model->chunk - 1};
     for (size_t k = 0; k < sizeof wanted / sizeof *wanted && count < most; k++)
         if (wanted[k] != NONE && wanted[k] >= first && wanted[k] < end)
             list[count++] = wanted[k];
@@ -199,7 +200,7 @@ static hsae_status list_relatives(struct check *check, struct check_feature *fea
 /* The rows of D of all sampled features' relatives. */
 static hsae_status read_relatives(struct check *check)
 {
-    const size_t dim = check->trainer->stack.dim;
+    const size_t dim = check->trainer->device_model.dim;
     uint64_t count = 0;
     hsae_status status = HSAE_OK;
     for (u32 k = 0; k < check->feature_count && !status; k++) {
@@ -214,7 +215,7 @@ static hsae_status read_relatives(struct check *check)
             rows[at++] = FLAG_ROW(check->flags[check->features[k].relatives[r].index]);
     at = sort_unique(rows, at);
     f32 *decoder = hsae_check_alloc(check, at * dim, sizeof *decoder);
-    status = decoder ? hsae_check_rows(check, &check->trainer->stack.decoder, rows, at, decoder) : HSAE_ERROR_MEMORY;
+    status = decoder ? hsae_check_rows(check, &check->trainer->device_model.decoder, rows, at, decoder) : HSAE_ERROR_MEMORY;
     for (u32 k = 0; k < check->feature_count && !status; k++)
         for (u32 r = 0; r < check->features[k].relative_count; r++) {
             struct check_relative *relative = &check->features[k].relatives[r];
@@ -228,7 +229,7 @@ static hsae_status read_relatives(struct check *check)
 /* Sums for the ghost gradients of a level's first few dead features. */
 static hsae_status make_ghost(struct check *check, struct check_feature *feature, u32 *ghosts)
 {
-    const u32 dim = check->trainer->stack.dim;
+    const u32 dim = check->trainer->device_model.dim;
     if (!hsae_check_has_ghosts(check, feature->level) || !(feature->flag & FLAG_DEAD) || ghosts[feature->level]++ >= MAX_GHOSTS)
         return HSAE_OK;
     struct check_ghost *ghost = hsae_check_alloc(check, 1, sizeof *ghost);
@@ -243,8 +244,8 @@ static hsae_status make_ghost(struct check *check, struct check_feature *feature
 
 static hsae_status read_feature(struct check *check, struct check_feature *feature)
 {
-    const struct stack *stack = &check->trainer->stack;
-    const u32 dim = stack->dim;
+    const struct device_model *device_model = &check->trainer->device_model;
+    const u32 dim = device_model->dim;
     feature->flag = check->flags[feature->index];
     feature->begin = check->starts[feature->index];
     feature->end = check->starts[feature->index + 1];
@@ -266,28 +267,28 @@ static hsae_status read_feature(struct check *check, struct check_feature *featu
 static hsae_status sample_features(struct check *check, struct draw *from)
 {
     const hsae_trainer *trainer = check->trainer;
-    const struct stack *stack = &trainer->stack;
-    const u32 most = features_of_level(stack);
-    check->features = hsae_check_alloc(check, (uint64_t)most * stack->levels, sizeof *check->features);
+    const struct device_model *device_model = &trainer->device_model;
+    const u32 most = features_of_level(device_model);
+    check->features = hsae_check_alloc(check, (uint64_t)most * device_model->levels, sizeof *check->features);
     if (!check->features)
         return HSAE_ERROR_MEMORY;
-    for (u32 l = 0; l < stack->levels; l++) {
+    for (u32 l = 0; l < device_model->levels; l++) {
         u32 list[MAX_FEATURES], count = sample_level(check, from, l, most, list);
         for (u32 k = 0; k < count; k++)
             check->features[check->feature_count++] = (struct check_feature){.index = list[k], .level = l};
     }
     f32 *encoder, *encoder_v, *decoder, *decoder_v;
-    hsae_status status = hsae_check_tensor(check, &stack->encoder, NULL, &encoder);
+    hsae_status status = hsae_check_tensor(check, &device_model->encoder, NULL, &encoder);
     if (!status)
         status = hsae_check_tensor(check, &trainer->encoder_v, NULL, &encoder_v);
     if (!status)
-        status = hsae_check_tensor(check, &stack->decoder, check->decoder_rows, &decoder);
+        status = hsae_check_tensor(check, &device_model->decoder, check->decoder_rows, &decoder);
     if (!status)
         status = hsae_check_tensor(check, &trainer->decoder_v, NULL, &decoder_v);
     u32 ghosts[HSAE_MAX_LEVELS] = {0};
     for (u32 k = 0; k < check->feature_count && !status; k++) {
         struct check_feature *feature = &check->features[k];
-        const size_t at = (size_t)k * stack->dim;
+        const size_t at = (size_t)k * device_model->dim;
         feature->encoder = encoder + at;
         feature->encoder_v = encoder_v + at;
         feature->decoder = decoder + at;
@@ -304,43 +305,43 @@ static hsae_status sample_features(struct check *check, struct draw *from)
 /* The forward pass up to its lists, for the step that comes; what it is halted for is mended. */
 static hsae_status make_lists(hsae_trainer *trainer, struct flight *flight)
 {
-    const struct stack *stack = &trainer->stack;
+    const struct device_model *device_model = &trainer->device_model;
     for (int mends = 0; mends < MAX_MENDS; mends++) {
         struct hsae_sequence *sequence = NULL;
         u32 step_state[STATE_DEAD_LIST];
         hsae_status status = hsae_write_step_params(trainer, flight);
         if (!status)
-            status = hsae_sequence_create(stack->device, "check of a step", false, &sequence);
+            status = hsae_sequence_create(device_model->device, "check of a step", false, &sequence);
         if (!status) {
             hsae_record_step_lists(trainer, sequence, flight);
-            status = hsae_stack_run_once(stack, &sequence);
+            status = hsae_device_model_run_once(device_model, &sequence);
         }
         if (!status)
-            status = hsae_buffer_read(stack->step_state, 0, sizeof step_state, step_state);
+            status = hsae_buffer_read(device_model->step_state, 0, sizeof step_state, step_state);
         if (status || !step_state[STATE_HALT])
             return status;
         u32 words[REPORT_WORDS] = {0};
         words[REPORT_STEP] = (u32)flight->step;
         words[REPORT_HALT] = step_state[STATE_HALT];
         words[REPORT_PAIRS] = step_state[STATE_PAIRS];
-        for (u32 l = 0; l < stack->levels; l++)
+        for (u32 l = 0; l < device_model->levels; l++)
             words[REPORT_LEVELS + l * REPORT_LEVEL_WORDS + REPORT_DEAD] = step_state[STATE_LEVELS + l * STATE_LEVEL_WORDS + STATE_DEAD];
         status = hsae_step_grow(trainer, words);
         if (status)
             return status;
     }
-    return hsae_fail_wrong(stack->device, "its lists are too short however long they are made");
+    return hsae_fail_wrong(device_model->device, "its lists are too short however long they are made");
 }
 
 static hsae_status make_residuals(const hsae_trainer *trainer)
 {
-    const struct stack *stack = &trainer->stack;
+    const struct device_model *device_model = &trainer->device_model;
     struct hsae_sequence *sequence = NULL;
-    hsae_status status = hsae_sequence_create(stack->device, "check of a step", false, &sequence);
+    hsae_status status = hsae_sequence_create(device_model->device, "check of a step", false, &sequence);
     if (status)
         return status;
-    hsae_record_decode(stack, sequence, 0, stack->levels);
-    return hsae_stack_run_once(stack, &sequence);
+    hsae_record_decode(device_model, sequence, 0, device_model->levels);
+    return hsae_device_model_run_once(device_model, &sequence);
 }
 
 static hsae_status check_forward(struct check *check)
@@ -378,15 +379,15 @@ bool hsae_check_due(const hsae_trainer *trainer)
 
 hsae_status hsae_check_before(hsae_trainer *trainer, struct flight *flight, struct check **out)
 {
-    const struct stack *stack = &trainer->stack;
+    const struct device_model *device_model = &trainer->device_model;
     struct check *check = *out = calloc(1, sizeof *check);
     if (!check)
         return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for the check of a step");
     check->seconds = -hsae_os_seconds();
     check->trainer = trainer;
     check->flight = flight;
-    uint64_t rows = CHECK_BLOCK_BYTES / (stack->stride * sizeof(f32)) / 32 * 32;
-    check->block_rows = rows < 32 ? 32 : rows < stack->padded ? (u32)rows : stack->padded;
+    uint64_t rows = CHECK_BLOCK_BYTES / (device_model->stride * sizeof(f32)) / 32 * 32;
+    check->block_rows = rows < 32 ? 32 : rows < device_model->padded ? (u32)rows : device_model->padded;
     check->failure = hsae_check_alloc(check, CHECK_FAILURE_BYTES, 1);
     hsae_status status = check->failure ? make_lists(trainer, flight) : HSAE_ERROR_MEMORY;
     if (!status)

@@ -38,12 +38,13 @@ static hsae_status differs(const struct check *check, const char *what)
 
 static hsae_status check_same(struct check *check)
 {
-    const struct stack *stack = &check->trainer->stack;
-    const uint64_t size = (uint64_t)stack->levels * check->row_count * stack->dim;
+    const struct device_model *device_model = &check->trainer->device_model;
+    const uint64_t size = (uint64_t)device_model->levels * check->row_count * device_model->dim;
     u32 *starts, *pairs;
     f32 *residuals = hsae_check_alloc(check, size, sizeof *residuals);
-    hsae_status status = residuals ? hsae_check_words(check, stack->starts, 0, stack->features + 1, &starts) : HSAE_ERROR_MEMORY;
-    if (!status && memcmp(starts, check->starts, (stack->features + 1) * sizeof *starts) != 0)
+    hsae_status status =
+        residuals ? hsae_check_words(check, device_model->starts, 0, device_model->features + 1, &starts) : HSAE_ERROR_MEMORY;
+    if (!status && memcmp(starts, check->starts, (device_model->features + 1) * sizeof *starts) != 0)
         status = differs(check, "numbers of pairs");
     hsae_check_open_lists(check);
     for (u32 k = 0; k < check->feature_count && !status; k++) {
@@ -65,19 +66,19 @@ static hsae_status check_same(struct check *check)
 
 static hsae_status block_create(struct check *check, struct block *block)
 {
-    const struct stack *stack = &check->trainer->stack;
-    const uint64_t dim = stack->dim, size = check->block_rows * dim;
+    const struct device_model *device_model = &check->trainer->device_model;
+    const uint64_t dim = device_model->dim, size = check->block_rows * dim;
     bool good = (block->x = hsae_check_alloc(check, size, sizeof(f32))) &&
                 (block->x_sum = hsae_check_alloc(check, 2 * dim, sizeof(double))) &&
-                (block->bias_sum = hsae_check_alloc(check, 2 * stack->levels * dim, sizeof(double))) &&
-                (block->sizes = hsae_check_alloc(check, (uint64_t)stack->levels * check->block_rows, sizeof(double)));
-    for (u32 l = 0; l < stack->levels && good; l++)
+                (block->bias_sum = hsae_check_alloc(check, 2 * device_model->levels * dim, sizeof(double))) &&
+                (block->sizes = hsae_check_alloc(check, (uint64_t)device_model->levels * check->block_rows, sizeof(double)));
+    for (u32 l = 0; l < device_model->levels && good; l++)
         good = (block->residual[l] = hsae_check_alloc(check, size, sizeof(f32))) != NULL &&
                (!check->ghosts[l] || (block->ghost[l] = hsae_check_alloc(check, size, sizeof(f32))) != NULL);
     if (!good)
         return HSAE_ERROR_MEMORY;
     block->x_squares = block->x_sum + dim;
-    block->bias_scale = block->bias_sum + stack->levels * dim;
+    block->bias_scale = block->bias_sum + device_model->levels * dim;
     return HSAE_OK;
 }
 
@@ -92,18 +93,18 @@ static void block_free_samples(struct block *block)
 /* Where a row's list of a level is, in all lists. */
 static const u32 *list_starts(const struct check *check, u32 level, u32 row)
 {
-    return check->sample_starts + (size_t)level * check->trainer->stack.rows + row;
+    return check->sample_starts + (size_t)level * check->trainer->device_model.rows + row;
 }
 
 static hsae_status block_read(const struct check *check, struct block *block)
 {
-    const struct stack *stack = &check->trainer->stack;
-    hsae_status status = hsae_rows_read(stack, stack->x, block->first, block->rows, block->x);
-    for (u32 l = 0; l < stack->levels && !status; l++) {
-        status =
-            hsae_rows_read(stack, hsae_residual(stack, l), hsae_residual_row(stack, l) + block->first, block->rows, block->residual[l]);
+    const struct device_model *device_model = &check->trainer->device_model;
+    hsae_status status = hsae_rows_read(device_model, device_model->x, block->first, block->rows, block->x);
+    for (u32 l = 0; l < device_model->levels && !status; l++) {
+        status = hsae_rows_read(device_model, hsae_residual(device_model, l), hsae_residual_row(device_model, l) + block->first,
+                                block->rows, block->residual[l]);
         if (!status && block->ghost[l])
-            status = hsae_rows_read(stack, check->trainer->ghost[l], block->first, block->rows, block->ghost[l]);
+            status = hsae_rows_read(device_model, check->trainer->ghost[l], block->first, block->rows, block->ghost[l]);
         if (status || !hsae_check_constrained(check))
             continue;
         const u32 begin = *list_starts(check, l, block->first), end = *list_starts(check, l, block->first + block->rows);
@@ -112,7 +113,7 @@ static hsae_status block_read(const struct check *check, struct block *block)
         if (!block->samples[l])
             status = hsae_fail_memory(check->trainer->context, bytes, "a smaller batch", "the check of a step");
         else if (bytes)
-            status = hsae_buffer_read(stack->samples, 2 * sizeof(u32) * (uint64_t)begin, bytes, block->samples[l]);
+            status = hsae_buffer_read(device_model->samples, 2 * sizeof(u32) * (uint64_t)begin, bytes, block->samples[l]);
     }
     return status;
 }
@@ -120,26 +121,26 @@ static hsae_status block_read(const struct check *check, struct block *block)
 /* The sums of columns, and each row's loss against its residual. */
 static hsae_status add_columns(const struct check *check, const struct after *after, struct block *block)
 {
-    const struct stack *stack = &check->trainer->stack;
+    const struct device_model *device_model = &check->trainer->device_model;
     for (u32 r = 0; r < block->rows; r++) {
-        const f32 *x = block->x + (size_t)r * stack->dim;
-        for (u32 c = 0; c < stack->dim; c++) {
+        const f32 *x = block->x + (size_t)r * device_model->dim;
+        for (u32 c = 0; c < device_model->dim; c++) {
             block->x_sum[c] += x[c];
             block->x_squares[c] += (double)x[c] * x[c];
         }
-        for (u32 l = 0; l < stack->levels; l++) {
-            const f32 *row = block->residual[l] + (size_t)r * stack->dim;
-            double squares = 0, found = 0, *sum = block->bias_sum + (size_t)l * stack->dim,
-                   *scale = block->bias_scale + (size_t)l * stack->dim;
-            for (u32 c = 0; c < stack->dim; c++) {
+        for (u32 l = 0; l < device_model->levels; l++) {
+            const f32 *row = block->residual[l] + (size_t)r * device_model->dim;
+            double squares = 0, found = 0, *sum = block->bias_sum + (size_t)l * device_model->dim,
+                   *scale = block->bias_scale + (size_t)l * device_model->dim;
+            for (u32 c = 0; c < device_model->dim; c++) {
                 sum[c] += row[c];
                 scale[c] += fabs(row[c]);
                 squares += (double)row[c] * row[c];
             }
-            for (u32 slice = 0; slice < stack->slices; slice++)
-                found += after->loss[((size_t)l * stack->slices + slice) * stack->padded + block->first + r];
+            for (u32 slice = 0; slice < device_model->slices; slice++)
+                found += after->loss[((size_t)l * device_model->slices + slice) * device_model->padded + block->first + r];
             block->sizes[(size_t)l * check->block_rows + r] = sqrt(squares);
-            struct estimate loss = {squares, 2 * bound_sum(stack->dim, squares)};
+            struct estimate loss = {squares, 2 * bound_sum(device_model->dim, squares)};
             if (!hsae_check_near(found, loss))
                 return hsae_check_off(check, "kernel decode", "a row's loss", found, loss);
         }
@@ -160,7 +161,7 @@ static f32 activation(const struct check *check, const struct block *block, u32 
 /* The constraint's part of q, 2 rho D_i . (u_i - u_parent), and the products with relatives' activations. */
 static struct estimate add_family(const struct check *check, const struct block *block, struct check_feature *f, u32 r, double a)
 {
-    const u32 dim = check->trainer->stack.dim;
+    const u32 dim = check->trainer->device_model.dim;
     const bool has_parent = f->children && check->tree[(size_t)f->index * TREE_WORDS + TREE_PARENT] != NONE;
     const double rho = (f32)check->trainer->config.rho;
     struct sum side = {0};
@@ -183,8 +184,8 @@ static struct estimate add_family(const struct check *check, const struct block 
 /* One pair: q, the sums of scalars, and those of columns. */
 static void add_pair(const struct check *check, const struct block *block, struct check_feature *f, u32 r, f32 value)
 {
-    const struct stack *stack = &check->trainer->stack;
-    const u32 dim = stack->dim, *scalars = check->feature_scalars + (size_t)f->index * SCALAR_WORDS;
+    const struct device_model *device_model = &check->trainer->device_model;
+    const u32 dim = device_model->dim, *scalars = check->feature_scalars + (size_t)f->index * SCALAR_WORDS;
     const f32 threshold = bits_f32(scalars[SCALAR_THRESHOLD]), bandwidth = (f32)check->trainer->config.bandwidth;
     const double lambda = bits_f32(check->step_state[STATE_LEVELS + f->level * STATE_LEVEL_WORDS + STATE_LAMBDA]);
     const double a = value > threshold ? value : 0;
@@ -238,7 +239,7 @@ static hsae_status add_block(const struct check *check, const struct after *afte
             if (!f->crowded)
                 add_pair(check, block, f, f->pairs[2 * (size_t)f->next] - block->first, bits_f32(f->pairs[2 * (size_t)f->next + 1]));
         for (u32 r = 0; r < block->rows && f->ghost && !status; r++) {
-            const size_t line = (size_t)r * check->trainer->stack.dim;
+            const size_t line = (size_t)r * check->trainer->device_model.dim;
             hsae_check_add_ghost(check, f, block->first + r, block->x + line, block->ghost[f->level] + line);
         }
     }
@@ -264,14 +265,14 @@ static hsae_status compare(const struct update *update, const char *what, double
     char name[96];
     if (hsae_check_near(found, wanted))
         return HSAE_OK;
-    snprintf(name, sizeof name, "%s of feature %u of level %u", what, update->f->index - check->trainer->stack.first[update->f->level],
-             update->f->level);
+    snprintf(name, sizeof name, "%s of feature %u of level %u", what,
+             update->f->index - check->trainer->device_model.first[update->f->level], update->f->level);
     return hsae_check_off(check, "kernel update", name, found, wanted);
 }
 
 static struct estimate gradient(const struct check *check, struct estimate sum, double factor)
 {
-    const double share = factor / check->trainer->stack.rows;
+    const double share = factor / check->trainer->device_model.rows;
     return (struct estimate){share * sum.value, share * sum.off + bound_ulps(6, share * sum.value)};
 }
 
@@ -313,7 +314,7 @@ static hsae_status check_rows(const struct update *update)
 {
     const struct check *check = update->check;
     const struct check_feature *f = update->f;
-    const u32 dim = check->trainer->stack.dim;
+    const u32 dim = check->trainer->device_model.dim;
     struct estimate radial = with_ghost(check, gradient(check, sum_estimate(&f->radial), 1), f->ghost ? &f->ghost->radial : NULL);
     if (!check->trainer->config.project_gradient)
         radial = (struct estimate){0, 0};
@@ -408,7 +409,7 @@ static hsae_status check_scalars(const struct update *update)
 static hsae_status check_untouched(const struct update *update, const struct after *after)
 {
     const struct check_feature *f = update->f;
-    const size_t bytes = update->check->trainer->stack.dim * sizeof(f32);
+    const size_t bytes = update->check->trainer->device_model.dim * sizeof(f32);
     u32 scalars[SCALAR_WORDS];
     memcpy(scalars, update->new_scalars, sizeof scalars);
     if (update->shift != 0)
@@ -418,7 +419,7 @@ static hsae_status check_untouched(const struct update *update, const struct aft
                 memcmp(update->scalars, scalars, sizeof scalars) == 0 && after->decoder_rows[f->index] == FLAG_ROW(f->flag);
     if (!same)
         return hsae_check_fail(update->check, "kernel update", "feature %u of level %u changed, which is active on no row",
-                               f->index - update->check->trainer->stack.first[f->level], f->level);
+                               f->index - update->check->trainer->device_model.first[f->level], f->level);
     const struct estimate before = {bits_f32(update->scalars[SCALAR_LOG_THRESHOLD]), 0};
     return update->shift != 0 ? check_threshold(update, shifted(update->check, before, update->shift)) : HSAE_OK;
 }
@@ -428,7 +429,7 @@ static hsae_status check_feature(struct check *check, const struct after *after,
     const hsae_config *config = &check->trainer->config;
     struct check_feature *f = &check->features[k];
     const u32 *scalars = check->feature_scalars + (size_t)f->index * SCALAR_WORDS;
-    const size_t at = (size_t)k * check->trainer->stack.dim;
+    const size_t at = (size_t)k * check->trainer->device_model.dim;
     const f32 log2_beta2 = config->beta2 > 0 ? (f32)log2(config->beta2) : -1e30f;
     const u32 pause = check->step_params[PARAM_STEP] - scalars[SCALAR_ROW_STEP], most = hsae_decay_steps(config);
     const double exponent = (double)log2_beta2 * (pause < most ? pause : most), decay = exp2(exponent);
@@ -460,8 +461,8 @@ static hsae_status check_feature(struct check *check, const struct after *after,
 /* Every row of D is a feature's or free. */
 static hsae_status check_decoder_rows(struct check *check, const u32 *decoder_rows)
 {
-    const struct stack *stack = &check->trainer->stack;
-    const u32 rows = stack->features + stack->free_rows;
+    const struct device_model *device_model = &check->trainer->device_model;
+    const u32 rows = device_model->features + device_model->free_rows;
     unsigned char *taken = hsae_check_alloc(check, rows, 1);
     if (!taken)
         return HSAE_ERROR_MEMORY;
@@ -473,7 +474,7 @@ static hsae_status check_decoder_rows(struct check *check, const u32 *decoder_ro
 
 static hsae_status check_features(struct check *check, const struct after *after)
 {
-    struct estimate *moved = hsae_check_alloc(check, check->trainer->stack.dim, sizeof *moved);
+    struct estimate *moved = hsae_check_alloc(check, check->trainer->device_model.dim, sizeof *moved);
     hsae_status status = moved ? HSAE_OK : HSAE_ERROR_MEMORY;
     for (u32 k = 0; k < check->feature_count && !status; k++)
         status = check_feature(check, after, k, moved);
@@ -484,17 +485,18 @@ static hsae_status check_features(struct check *check, const struct after *after
 
 static hsae_status check_bias(const struct check *check, const struct after *after, const struct block *block)
 {
-    const struct stack *stack = &check->trainer->stack;
+    const struct device_model *device_model = &check->trainer->device_model;
     const hsae_config *config = &check->trainer->config;
     const struct adam_bounds adam = {.rate = bits_f32(check->step_params[PARAM_RATE]),
                                      .correction = bits_f32(check->step_params[PARAM_CORRECTION]),
                                      .decay = (f32)config->beta2,
                                      .one_minus_beta2 = (f32)(1 - config->beta2),
                                      .epsilon = (f32)config->adam_eps};
-    for (u32 l = 0; l < stack->levels; l++)
-        for (u32 c = 0; c < stack->dim; c++) {
-            const size_t sum = (size_t)l * stack->dim + c, at = (size_t)l * stack->stride + c;
-            struct estimate g = gradient(check, (struct estimate){block->bias_sum[sum], bound_sum(stack->rows, block->bias_scale[sum])}, 2);
+    for (u32 l = 0; l < device_model->levels; l++)
+        for (u32 c = 0; c < device_model->dim; c++) {
+            const size_t sum = (size_t)l * device_model->dim + c, at = (size_t)l * device_model->stride + c;
+            struct estimate g =
+                gradient(check, (struct estimate){block->bias_sum[sum], bound_sum(device_model->rows, block->bias_scale[sum])}, 2);
             struct adam_estimate step = bound_adam(&adam, g, check->bias[at], check->bias_v[at]);
             if (!hsae_check_near(after->bias[at], step.w) || !hsae_check_near(after->bias_v[at], step.v))
                 return hsae_check_fail(check, "kernel bias", "column %u of level %u's decoder bias is %.7g, not %.7g", c, l,
@@ -505,11 +507,11 @@ static hsae_status check_bias(const struct check *check, const struct after *aft
 
 static hsae_status check_variance(struct check *check, const struct block *block, f32 **squares)
 {
-    const struct stack *stack = &check->trainer->stack;
-    hsae_status status = hsae_check_words(check, check->trainer->squares, 0, stack->stride, squares);
-    for (u32 c = 0; c < stack->dim && !status; c++) {
-        double wanted = block->x_squares[c] - block->x_sum[c] * block->x_sum[c] / stack->rows;
-        if (!hsae_check_near((*squares)[c], (struct estimate){wanted, 4 * bound_sum(stack->rows, block->x_squares[c])}))
+    const struct device_model *device_model = &check->trainer->device_model;
+    hsae_status status = hsae_check_words(check, check->trainer->squares, 0, device_model->stride, squares);
+    for (u32 c = 0; c < device_model->dim && !status; c++) {
+        double wanted = block->x_squares[c] - block->x_sum[c] * block->x_sum[c] / device_model->rows;
+        if (!hsae_check_near((*squares)[c], (struct estimate){wanted, 4 * bound_sum(device_model->rows, block->x_squares[c])}))
             status = hsae_check_fail(check, "kernel variance", "column %u of the batch varies by %.7g, not %.7g", c, (*squares)[c], wanted);
     }
     return status;
@@ -535,13 +537,14 @@ static bool controlled(const struct check *check, const u32 *before, const u32 *
 
 static hsae_status compare_figures(const struct check *check, const struct after *after, const u32 *step_state, const u32 *status)
 {
-    const struct stack *stack = &check->trainer->stack;
+    const struct device_model *device_model = &check->trainer->device_model;
     const u32 *found = check->trainer->status;
-    for (u32 l = 0; l < stack->levels; l++) {
+    for (u32 l = 0; l < device_model->levels; l++) {
         const u32 at = REPORT_LEVELS + l * REPORT_LEVEL_WORDS, own = STATE_LEVELS + l * STATE_LEVEL_WORDS;
         const double loss = bits_f32(status[at + REPORT_RECONSTRUCTION]), l0 = bits_f32(status[at + REPORT_L0]);
-        if (!hsae_check_near(bits_f32(found[at + REPORT_RECONSTRUCTION]),
-                             (struct estimate){loss, bound_sum((double)stack->rows * stack->slices, loss) + bound_ulps(4, loss)}) ||
+        if (!hsae_check_near(
+                bits_f32(found[at + REPORT_RECONSTRUCTION]),
+                (struct estimate){loss, bound_sum((double)device_model->rows * device_model->slices, loss) + bound_ulps(4, loss)}) ||
             !hsae_check_near(bits_f32(found[at + REPORT_L0]), (struct estimate){l0, bound_ulps(4, l0)}) ||
             !controlled(check, check->step_state + own, after->step_state + own, step_state + own, l0))
             return hsae_check_fail(check, "kernel finish_step", "level %u has loss %.7g and L0 %.7g, it says %.7g and %.7g", l, loss, l0,
@@ -554,23 +557,23 @@ static hsae_status compare_figures(const struct check *check, const struct after
 static hsae_status check_control(struct check *check, const struct after *after, f32 *squares)
 {
     const hsae_trainer *trainer = check->trainer;
-    const struct stack *stack = &trainer->stack;
+    const struct device_model *device_model = &trainer->device_model;
     const hsae_config *config = &trainer->config;
-    const struct finish_step_args args = {stack->levels,
-                                          stack->rows,
-                                          stack->padded,
-                                          stack->slices,
-                                          stack->features,
-                                          stack->stride,
+    const struct finish_step_args args = {device_model->levels,
+                                          device_model->rows,
+                                          device_model->padded,
+                                          device_model->slices,
+                                          device_model->features,
+                                          device_model->stride,
                                           hsae_check_constrained(check) ? (f32)config->rho : 0,
                                           (f32)(1 - config->sparsity_momentum),
                                           (f32)config->sparsity_eta,
                                           (f32)config->sparsity_kappa,
                                           hsae_shifts_thresholds(config) ? (f32)config->sparsity_gain : 0,
-                                          (f32)(config->lambda_init * stack->dim)};
+                                          (f32)(config->lambda_init * device_model->dim)};
     f32 *terms;
     u32 step_state[STATE_DEAD_LIST], status_words[REPORT_WORDS] = {0};
-    hsae_status status = hsae_check_words(check, trainer->feature_sums, 0, (uint64_t)stack->features * FEATURE_SUM_WORDS, &terms);
+    hsae_status status = hsae_check_words(check, trainer->feature_sums, 0, (uint64_t)device_model->features * FEATURE_SUM_WORDS, &terms);
     if (status)
         return status;
     memcpy(step_state, check->step_state, sizeof step_state);
@@ -584,7 +587,7 @@ static hsae_status check_control(struct check *check, const struct after *after,
                                                    .step_state = step_state,
                                                    .step_report = status_words};
     hsae_ref_finish_step(&memory, &args);
-    for (u32 i = 0; i < stack->features; i++)
+    for (u32 i = 0; i < device_model->features; i++)
         if (check->last_fired[i] != after->last_fired[i])
             return hsae_check_fail(check, "kernel finish_step", "feature %u of all was last active in step %u, not %u", i,
                                    after->last_fired[i], check->last_fired[i]);
@@ -596,35 +599,36 @@ static hsae_status check_control(struct check *check, const struct after *after,
 static hsae_status read_after(struct check *check, struct after *after)
 {
     const hsae_trainer *trainer = check->trainer;
-    const struct stack *stack = &trainer->stack;
-    const uint64_t n = stack->features, line = (uint64_t)stack->levels * stack->stride;
-    hsae_status status = hsae_check_words(check, stack->feature_scalars, 0, n * SCALAR_WORDS, &after->feature_scalars);
+    const struct device_model *device_model = &trainer->device_model;
+    const uint64_t n = device_model->features, line = (uint64_t)device_model->levels * device_model->stride;
+    hsae_status status = hsae_check_words(check, device_model->feature_scalars, 0, n * SCALAR_WORDS, &after->feature_scalars);
     if (!status)
-        status = hsae_check_words(check, stack->decoder_rows, 0, n + stack->free_rows, &after->decoder_rows);
+        status = hsae_check_words(check, device_model->decoder_rows, 0, n + device_model->free_rows, &after->decoder_rows);
     if (!status)
         status = hsae_check_words(check, trainer->last_fired, 0, n, &after->last_fired);
     if (!status)
-        status = hsae_check_words(check, stack->step_state, 0, STATE_DEAD_LIST, &after->step_state);
+        status = hsae_check_words(check, device_model->step_state, 0, STATE_DEAD_LIST, &after->step_state);
     if (!status)
-        status = hsae_check_words(check, stack->bias, 0, line, &after->bias);
+        status = hsae_check_words(check, device_model->bias, 0, line, &after->bias);
     if (!status)
         status = hsae_check_words(check, trainer->bias_v, 0, line, &after->bias_v);
     if (!status)
-        status = hsae_check_words(check, stack->loss, 0, (uint64_t)stack->levels * stack->slices * stack->padded, &after->loss);
+        status = hsae_check_words(check, device_model->loss, 0,
+                                  (uint64_t)device_model->levels * device_model->slices * device_model->padded, &after->loss);
     if (!status)
         status = check_decoder_rows(check, after->decoder_rows);
     if (!status)
-        status = hsae_check_tensor(check, &stack->encoder, NULL, &after->encoder);
+        status = hsae_check_tensor(check, &device_model->encoder, NULL, &after->encoder);
     if (!status)
         status = hsae_check_tensor(check, &trainer->encoder_v, NULL, &after->encoder_v);
     if (!status)
-        status = hsae_check_tensor(check, &stack->decoder, after->decoder_rows, &after->decoder);
+        status = hsae_check_tensor(check, &device_model->decoder, after->decoder_rows, &after->decoder);
     return status ? status : hsae_check_tensor(check, &trainer->decoder_v, NULL, &after->decoder_v);
 }
 
 hsae_status hsae_check_update(struct check *check)
 {
-    const struct stack *stack = &check->trainer->stack;
+    const struct device_model *device_model = &check->trainer->device_model;
     struct after after = {0};
     struct block block = {0};
     f32 *squares = NULL;
@@ -635,8 +639,8 @@ hsae_status hsae_check_update(struct check *check)
         status = block_create(check, &block);
     if (!status)
         status = hsae_check_ghosts(check, after.loss);
-    for (; block.first < stack->rows && !status; block.first += check->block_rows) {
-        block.rows = stack->rows - block.first < check->block_rows ? stack->rows - block.first : check->block_rows;
+    for (; block.first < device_model->rows && !status; block.first += check->block_rows) {
+        block.rows = device_model->rows - block.first < check->block_rows ? device_model->rows - block.first : check->block_rows;
         status = add_block(check, &after, &block);
         block_free_samples(&block);
     }

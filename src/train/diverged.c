@@ -34,22 +34,22 @@ static int compare_doubles(const void *a, const void *b)
  * rows. */
 static hsae_status batch_norms(const hsae_trainer *trainer, uint64_t step, float *block, uint64_t *rows, double *norms)
 {
-    const struct stack *stack = &trainer->stack;
-    const uint64_t first = (step - 1) * stack->rows, all = hsae_dataset_rows(trainer->data);
+    const struct device_model *device_model = &trainer->device_model;
+    const uint64_t first = (step - 1) * device_model->rows, all = hsae_dataset_rows(trainer->data);
     const struct row_rule rule = hsae_row_rule(&trainer->config);
     enum row_verdict verdicts[BLOCK_ROWS];
     hsae_status status = HSAE_OK;
-    for (uint32_t k = 0; k < stack->rows; k++)
+    for (uint32_t k = 0; k < device_model->rows; k++)
         rows[k] = hsae_order_row(trainer->config.order, trainer->config.seed, first + k, all);
-    for (uint32_t at = 0, count; at < stack->rows && !status; at += count) {
-        count = stack->rows - at < BLOCK_ROWS ? stack->rows - at : BLOCK_ROWS;
+    for (uint32_t at = 0, count; at < device_model->rows && !status; at += count) {
+        count = device_model->rows - at < BLOCK_ROWS ? device_model->rows - at : BLOCK_ROWS;
         status = hsae_dataset_read_any(trainer->data, rows + at, count, block);
         if (!status)
-            hsae_rows_judge(&rule, block, count, stack->dim, verdicts);
+            hsae_rows_judge(&rule, block, count, device_model->dim, verdicts);
         for (uint32_t r = 0; r < count && !status; r++) {
             double squares = 0;
-            for (uint32_t k = 0; k < stack->dim; k++) {
-                double off = (double)block[(size_t)r * stack->dim + k] - trainer->mean[k];
+            for (uint32_t k = 0; k < device_model->dim; k++) {
+                double off = (double)block[(size_t)r * device_model->dim + k] - trainer->mean[k];
                 squares += off * off;
             }
             norms[at + r] = hsae_row_left_out(verdicts[r]) ? 0 : trainer->scale * sqrt(squares);
@@ -60,7 +60,7 @@ static hsae_status batch_norms(const hsae_trainer *trainer, uint64_t step, float
 
 static void look_at_batch(const hsae_trainer *trainer, uint64_t step, float *block, uint64_t *rows, double *norms, struct suspect *suspect)
 {
-    const uint32_t count = trainer->stack.rows;
+    const uint32_t count = trainer->device_model.rows;
     uint32_t largest = 0;
     if (batch_norms(trainer, step, block, rows, norms))
         return;
@@ -80,9 +80,9 @@ static struct suspect find_suspect(const hsae_trainer *trainer, uint64_t step)
 {
     const uint64_t steps[] = {step, step - 1, trainer->worst.step};
     struct suspect suspect = {0};
-    float *block = malloc((size_t)BLOCK_ROWS * trainer->stack.dim * sizeof *block);
-    uint64_t *rows = malloc(trainer->stack.rows * sizeof *rows);
-    double *norms = malloc(trainer->stack.rows * sizeof *norms);
+    float *block = malloc((size_t)BLOCK_ROWS * trainer->device_model.dim * sizeof *block);
+    uint64_t *rows = malloc(trainer->device_model.rows * sizeof *rows);
+    double *norms = malloc(trainer->device_model.rows * sizeof *norms);
     for (size_t i = 0; i < sizeof steps / sizeof *steps && block && rows && norms; i++)
         if (steps[i] >= 1)
             look_at_batch(trainer, steps[i], block, rows, norms, &suspect);
@@ -122,7 +122,7 @@ hsae_status hsae_diverge(hsae_trainer *trainer, uint64_t step, uint32_t level, c
     hsae_divergence *divergence = &trainer->divergence;
     struct suspect suspect = {0};
     char where[48] = "";
-    hsae_device_wait(trainer->stack.device, 0);
+    hsae_device_wait(trainer->device_model.device, 0);
     for (int f = 0; f < HSAE_IN_FLIGHT; f++)
         trainer->flight[f].ticket = 0;
     trainer->step = step;
@@ -173,7 +173,7 @@ hsae_status hsae_step_check(hsae_trainer *trainer, const u32 words[REPORT_WORDS]
     char what[96];
     if (trainer->unchecked)
         return HSAE_OK;
-    for (uint32_t l = 0; l < trainer->stack.levels; l++)
+    for (uint32_t l = 0; l < trainer->device_model.levels; l++)
         for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) {
             double value = bits_f32(words[REPORT_LEVELS + l * REPORT_LEVEL_WORDS + figures[i].word]);
             loss += figures[i].word == REPORT_RECONSTRUCTION ? value : 0;
@@ -208,20 +208,20 @@ static const struct {
 
 hsae_status hsae_scalars_check(hsae_trainer *trainer, uint64_t step)
 {
-    const struct stack *stack = &trainer->stack;
-    const uint64_t bytes = (uint64_t)stack->features * SCALAR_WORDS * sizeof(u32);
+    const struct device_model *device_model = &trainer->device_model;
+    const uint64_t bytes = (uint64_t)device_model->features * SCALAR_WORDS * sizeof(u32);
     u32 *feature_scalars = malloc(bytes);
     char what[96];
-    hsae_status status = feature_scalars ? hsae_buffer_read(stack->feature_scalars, 0, bytes, feature_scalars)
+    hsae_status status = feature_scalars ? hsae_buffer_read(device_model->feature_scalars, 0, bytes, feature_scalars)
                                          : hsae_fail_memory(trainer->context, bytes, "smaller levels",
-                                                            "the scalars of %" PRIu32 " features", stack->features);
-    for (uint32_t l = 0, at = 0; l < stack->levels && !status; l++)
-        for (; at < stack->first[l + 1] && !status; at++)
+                                                            "the scalars of %" PRIu32 " features", device_model->features);
+    for (uint32_t l = 0, at = 0; l < device_model->levels && !status; l++)
+        for (; at < device_model->first[l + 1] && !status; at++)
             for (size_t i = 0; i < sizeof scalars / sizeof *scalars && !status; i++) {
                 double value = bits_f32(feature_scalars[(size_t)at * SCALAR_WORDS + scalars[i].word]);
                 if (isfinite(value) && (value > 0 || scalars[i].word != SCALAR_THRESHOLD))
                     continue;
-                snprintf(what, sizeof what, "the %s of feature %" PRIu32 " is %g", scalars[i].name, at - stack->first[l],
+                snprintf(what, sizeof what, "the %s of feature %" PRIu32 " is %g", scalars[i].name, at - device_model->first[l],
                          isnan(value) ? fabs(value) : value);
                 status = hsae_diverge(trainer, step, l, what, NULL);
             }

@@ -4,99 +4,118 @@
 #include "launch.h"
 #include <math.h>
 
-void hsae_forward_fit(const struct stack *stack)
+void hsae_forward_fit(const struct device_model *device_model)
 {
-    FIT(stack, 1, HSAE_KERNEL_load, HSAE_KERNEL_encode, HSAE_KERNEL_lists_count, HSAE_KERNEL_scan, HSAE_KERNEL_lists_fill,
+    FIT(device_model, 1, HSAE_KERNEL_load, HSAE_KERNEL_encode, HSAE_KERNEL_lists_count, HSAE_KERNEL_scan, HSAE_KERNEL_lists_fill,
         HSAE_KERNEL_samples_count, HSAE_KERNEL_samples_base, HSAE_KERNEL_samples_fill);
-    FIT(stack, stack->ranges, HSAE_KERNEL_decode);
-    if (stack->screens)
-        FIT(stack, 1, HSAE_KERNEL_quantize, HSAE_KERNEL_screen);
+    FIT(device_model, device_model->ranges, HSAE_KERNEL_decode);
+    if (device_model->screens)
+        FIT(device_model, 1, HSAE_KERNEL_quantize, HSAE_KERNEL_screen);
 }
 
-void hsae_record_load(const struct stack *stack, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format, float scale,
-                      bool floats)
+void hsae_record_load(const struct device_model *device_model, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format,
+                      float scale, bool floats)
 {
-    floats = floats || !stack->screens;
-    struct load_args args = {stack->rows, stack->padded, stack->dim, stack->stride, format, scale, floats};
-    LAUNCH(stack, sequence, load, 1, (uint64_t)stack->words * LOAD_BLOCKS(stack->stride), args, .raw = raw, .mean = stack->mean,
-           .x = stack->x, .panels = floats ? stack->panels : stack->nil[0], .norms = stack->norms);
-    struct quantize_args quantize = {stack->padded, stack->stride};
+    floats = floats || !device_model->screens;
+    struct load_args args = {device_model->rows, device_model->padded, device_model->dim, device_model->stride, format, scale, floats};
+    LAUNCH(device_model, sequence, load, 1, (uint64_t)device_model->words * LOAD_BLOCKS(device_model->stride), args, .raw = raw,
+           .mean = device_model->mean, .x = device_model->x, .panels = floats ? device_model->panels : device_model->unused_binding[0],
+           .norms = device_model->norms);
+    struct quantize_args quantize = {device_model->padded, device_model->stride};
     if (!floats)
-        LAUNCH(stack, sequence, quantize, 1, stack->words, quantize, .x = stack->x, .words = stack->panels, .units = stack->units);
+        LAUNCH(device_model, sequence, quantize, 1, device_model->words, quantize, .x = device_model->x, .words = device_model->panels,
+               .units = device_model->units);
 }
 
-void hsae_record_encode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
+void hsae_record_encode(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
 {
-    struct encode_args args = {first, first % stack->range_rows, count, stack->rows, stack->words, stack->dim, stack->stride};
-    LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, count), args, .panels = stack->panels,
-           .encoder = stack->encoder.range[first / stack->range_rows], .feature_scalars = stack->feature_scalars, .bits = stack->bits,
-           .scratch = stack->scratch);
+    struct encode_args args = {
+        first, first % device_model->range_rows, count, device_model->rows, device_model->words, device_model->dim, device_model->stride};
+    LAUNCH(device_model, sequence, encode, 1, hsae_encode_groups(device_model, count), args, .panels = device_model->panels,
+           .encoder = device_model->encoder.range[first / device_model->range_rows], .feature_scalars = device_model->feature_scalars,
+           .bits = device_model->bits, .scratch = device_model->scratch);
 }
 
-static void record_screen(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
+static void record_screen(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
 {
-    uint32_t tile = hsae_screen_tile(stack);
-    struct screen_args args = {first,         first % stack->range_rows, count, stack->rows, stack->words,
-                               stack->stride, SCREEN_MARGIN(stack->dim)};
-    LAUNCH(stack, sequence, screen, 1, ((uint64_t)count + tile - 1) / tile, args, .panels = stack->panels, .units = stack->units,
-           .x = stack->x, .encoder = stack->encoder.range[first / stack->range_rows], .feature_scalars = stack->feature_scalars,
-           .rounded = stack->rounded, .bits = stack->bits, .scratch = stack->scratch);
+    uint32_t tile = hsae_screen_tile(device_model);
+    struct screen_args args = {first,
+                               first % device_model->range_rows,
+                               count,
+                               device_model->rows,
+                               device_model->words,
+                               device_model->stride,
+                               SCREEN_MARGIN(device_model->dim)};
+    LAUNCH(device_model, sequence, screen, 1, ((uint64_t)count + tile - 1) / tile, args, .panels = device_model->panels,
+           .units = device_model->units, .x = device_model->x, .encoder = device_model->encoder.range[first / device_model->range_rows],
+           .feature_scalars = device_model->feature_scalars, .rounded = device_model->rounded, .bits = device_model->bits,
+           .scratch = device_model->scratch);
 }
 
 /* A chunk of features: all of one range of E. */
-static void record_chunk(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
+static void record_chunk(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
 {
-    struct lists_count_args lists_count = {first, count, stack->words};
-    struct scan_args scan = {first, count, stack->capacity};
-    struct lists_fill_args fill = {
-        first, count, stack->words, stack->features, stack->capacity, hsae_buffer_size(stack->history) > 64, stack->screens};
-    (stack->screens ? record_screen : hsae_record_encode)(stack, sequence, first, count);
-    LAUNCH(stack, sequence, lists_count, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_count, count), lists_count, .bits = stack->bits,
-           .counts = stack->counts);
-    LAUNCH(stack, sequence, scan, 1, 1, scan, .counts = stack->counts, .starts = stack->starts, .step_state = stack->step_state);
-    LAUNCH(stack, sequence, lists_fill, 1, hsae_groups_for(stack, HSAE_KERNEL_lists_fill, count), fill, .step_state = stack->step_state,
-           .bits = stack->bits, .starts = stack->starts, .feature_scalars = stack->feature_scalars, .scratch = stack->scratch,
-           .pairs = stack->pairs, .active_count = stack->active_count, .word_starts = stack->word_starts, .history = stack->history);
+    struct lists_count_args lists_count = {first, count, device_model->words};
+    struct scan_args scan = {first, count, device_model->capacity};
+    struct lists_fill_args fill = {first,
+                                   count,
+                                   device_model->words,
+                                   device_model->features,
+                                   device_model->capacity,
+                                   hsae_buffer_size(device_model->history) > 64,
+                                   device_model->screens};
+    (device_model->screens ? record_screen : hsae_record_encode)(device_model, sequence, first, count);
+    LAUNCH(device_model, sequence, lists_count, 1, hsae_groups_for(device_model, HSAE_KERNEL_lists_count, count), lists_count,
+           .bits = device_model->bits, .counts = device_model->counts);
+    LAUNCH(device_model, sequence, scan, 1, 1, scan, .counts = device_model->counts, .starts = device_model->starts,
+           .step_state = device_model->step_state);
+    LAUNCH(device_model, sequence, lists_fill, 1, hsae_groups_for(device_model, HSAE_KERNEL_lists_fill, count), fill,
+           .step_state = device_model->step_state, .bits = device_model->bits, .starts = device_model->starts,
+           .feature_scalars = device_model->feature_scalars, .scratch = device_model->scratch, .pairs = device_model->pairs,
+           .active_count = device_model->active_count, .word_starts = device_model->word_starts, .history = device_model->history);
 }
 
-void hsae_record_lists(const struct stack *stack, struct hsae_sequence *sequence)
+void hsae_record_lists(const struct device_model *device_model, struct hsae_sequence *sequence)
 {
-    for (uint32_t first = 0, count; first < stack->features; first += count) {
-        uint32_t range_left = stack->range_rows - first % stack->range_rows, left = stack->features - first;
-        count = stack->chunk < left ? stack->chunk : left;
+    for (uint32_t first = 0, count; first < device_model->features; first += count) {
+        uint32_t range_left = device_model->range_rows - first % device_model->range_rows, left = device_model->features - first;
+        count = device_model->chunk < left ? device_model->chunk : left;
         count = count < range_left ? count : range_left;
-        record_chunk(stack, sequence, first, count);
+        record_chunk(device_model, sequence, first, count);
     }
-    uint64_t items = (uint64_t)stack->blocks * stack->words, lists = (uint64_t)stack->levels * stack->rows;
-    struct samples_count_args samples_count = {stack->levels, stack->words, stack->block};
-    struct samples_base_args base = {stack->levels, stack->rows, stack->words, stack->block};
+    uint64_t items = (uint64_t)device_model->blocks * device_model->words, lists = (uint64_t)device_model->levels * device_model->rows;
+    struct samples_count_args samples_count = {device_model->levels, device_model->words, device_model->block};
+    struct samples_base_args base = {device_model->levels, device_model->rows, device_model->words, device_model->block};
     struct scan_args scan = {0, (u32)lists, 0};
-    struct samples_fill_args fill = {stack->levels, stack->rows, stack->words, stack->block};
-    LAUNCH(stack, sequence, samples_count, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_count, items), samples_count, .bits = stack->bits,
-           .tree = stack->tree, .level_info = stack->level_info, .tally = stack->tally);
-    LAUNCH(stack, sequence, samples_base, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_base, lists), base, .level_info = stack->level_info,
-           .tally = stack->tally, .totals = stack->totals);
-    LAUNCH(stack, sequence, scan, 1, 1, scan, .counts = stack->totals, .starts = stack->sample_starts, .step_state = stack->step_state);
-    LAUNCH(stack, sequence, samples_fill, 1, hsae_groups_for(stack, HSAE_KERNEL_samples_fill, items), fill, .bits = stack->bits,
-           .tree = stack->tree, .level_info = stack->level_info, .feature_scalars = stack->feature_scalars, .step_state = stack->step_state,
-           .word_starts = stack->word_starts, .pairs = stack->pairs, .sample_starts = stack->sample_starts, .tally = stack->tally,
-           .samples = stack->samples, .positions = stack->positions);
+    struct samples_fill_args fill = {device_model->levels, device_model->rows, device_model->words, device_model->block};
+    LAUNCH(device_model, sequence, samples_count, 1, hsae_groups_for(device_model, HSAE_KERNEL_samples_count, items), samples_count,
+           .bits = device_model->bits, .tree = device_model->tree, .level_info = device_model->level_info, .tally = device_model->tally);
+    LAUNCH(device_model, sequence, samples_base, 1, hsae_groups_for(device_model, HSAE_KERNEL_samples_base, lists), base,
+           .level_info = device_model->level_info, .tally = device_model->tally, .totals = device_model->totals);
+    LAUNCH(device_model, sequence, scan, 1, 1, scan, .counts = device_model->totals, .starts = device_model->sample_starts,
+           .step_state = device_model->step_state);
+    LAUNCH(device_model, sequence, samples_fill, 1, hsae_groups_for(device_model, HSAE_KERNEL_samples_fill, items), fill,
+           .bits = device_model->bits, .tree = device_model->tree, .level_info = device_model->level_info,
+           .feature_scalars = device_model->feature_scalars, .step_state = device_model->step_state,
+           .word_starts = device_model->word_starts, .pairs = device_model->pairs, .sample_starts = device_model->sample_starts,
+           .tally = device_model->tally, .samples = device_model->samples, .positions = device_model->positions);
 }
 
-void hsae_record_decode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
+void hsae_record_decode(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
 {
-    struct decode_args args = {.levels = stack->levels,
-                               .rows = stack->rows,
-                               .padded = stack->padded,
-                               .stride = stack->stride,
-                               .range_rows = stack->range_rows,
-                               .slices = stack->slices};
+    struct decode_args args = {.levels = device_model->levels,
+                               .rows = device_model->rows,
+                               .padded = device_model->padded,
+                               .stride = device_model->stride,
+                               .range_rows = device_model->range_rows,
+                               .slices = device_model->slices};
     for (uint32_t l = first; l < first + count; l += args.count) {
         args.level = l;
-        args.count = hsae_residual_levels(stack, l, first + count);
-        args.row = hsae_residual_row(stack, l);
-        LAUNCH(stack, sequence, decode, stack->ranges, (uint64_t)args.count * stack->slices * stack->rows, args, .x = stack->x,
-               .bias = stack->bias, .D = RANGES4(stack, stack->decoder), .flags = stack->flags, .sample_starts = stack->sample_starts,
-               .samples = stack->samples, .step_state = stack->step_state, .residual = hsae_residual(stack, l), .loss = stack->loss);
+        args.count = hsae_residual_levels(device_model, l, first + count);
+        args.row = hsae_residual_row(device_model, l);
+        LAUNCH(device_model, sequence, decode, device_model->ranges, (uint64_t)args.count * device_model->slices * device_model->rows, args,
+               .x = device_model->x, .bias = device_model->bias, .D = RANGES4(device_model, device_model->decoder),
+               .flags = device_model->flags, .sample_starts = device_model->sample_starts, .samples = device_model->samples,
+               .step_state = device_model->step_state, .residual = hsae_residual(device_model, l), .loss = device_model->loss);
     }
 }

@@ -3,18 +3,18 @@
 #ifndef HSAE_SRC_FORWARD_H
 #define HSAE_SRC_FORWARD_H
 
-#include "stack.h"
+#include "device_model.h"
 
-/* hsae_shape_fit for its kernels; stack->ranges and ->screens are set. */
-void hsae_forward_fit(const struct stack *stack);
+/* hsae_shape_fit for its kernels; device_model->ranges and ->screens are set. */
+void hsae_forward_fit(const struct device_model *device_model);
 /* `raw` holds a batch in `format` (FORMAT_F32 ..). `floats`: it is made ready for hsae_record_encode, else for hsae_record_lists. */
-void hsae_record_load(const struct stack *stack, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format, float scale,
-                      bool floats);
-/* encode alone, for features of one range, at most stack->chunk of them: their bits, and p in the scratch. */
-void hsae_record_encode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count);
+void hsae_record_load(const struct device_model *device_model, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format,
+                      float scale, bool floats);
+/* encode alone, for features of one range, at most device_model->chunk of them: their bits, and p in the scratch. */
+void hsae_record_encode(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count);
 /* encode or screen, and all lists. */
-void hsae_record_lists(const struct stack *stack, struct hsae_sequence *sequence);
+void hsae_record_lists(const struct device_model *device_model, struct hsae_sequence *sequence);
 /* decode of `count` levels from `first` on. */
-void hsae_record_decode(const struct stack *stack, struct hsae_sequence *sequence, uint32_t first, uint32_t count);
+void hsae_record_decode(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count);
 
 #endif

@@ -260,35 +260,35 @@ static void look(const hsae_trainer *trainer, uint32_t feature, const float *val
     uint32_t at = (uint32_t)(looks->count++ % MAX_LOOKS);
     looks->features[at] = feature;
     looks->values[at][0] = values[0];
-    looks->values[at][1] = values[trainer->stack.rows - 1];
+    looks->values[at][1] = values[trainer->device_model.rows - 1];
 }
 
 /* Pre-activations of one level on the loaded batch. `block` holds BLOCK_BYTES, or what one feature needs. */
 static hsae_status pre_activations(const hsae_trainer *trainer, uint32_t level, float *block, struct largest *largest)
 {
-    const struct stack *stack = &trainer->stack;
+    const struct device_model *device_model = &trainer->device_model;
     hsae_status status = HSAE_OK;
-    uint32_t step = block_rows(stack->padded);
-    for (uint32_t at = stack->first[level], end = stack->first[level + 1], count; at < end && !status; at += count) {
-        uint32_t range_left = stack->range_rows - at % stack->range_rows;
+    uint32_t step = block_rows(device_model->padded);
+    for (uint32_t at = device_model->first[level], end = device_model->first[level + 1], count; at < end && !status; at += count) {
+        uint32_t range_left = device_model->range_rows - at % device_model->range_rows;
         struct hsae_sequence *sequence = NULL;
-        count = stack->chunk < end - at ? stack->chunk : end - at;
+        count = device_model->chunk < end - at ? device_model->chunk : end - at;
         count = count < range_left ? count : range_left;
-        status = hsae_sequence_create(stack->device, "first pre-activations", false, &sequence);
+        status = hsae_sequence_create(device_model->device, "first pre-activations", false, &sequence);
         if (!status) {
-            hsae_record_encode(stack, sequence, at, count);
-            status = hsae_stack_run_once(stack, &sequence);
+            hsae_record_encode(device_model, sequence, at, count);
+            status = hsae_device_model_run_once(device_model, &sequence);
         }
         for (uint32_t first = 0, rows; first < count && !status; first += rows) {
-            uint64_t line = stack->padded * sizeof *block;
+            uint64_t line = device_model->padded * sizeof *block;
             rows = count - first < step ? count - first : step;
-            status = hsae_buffer_read(stack->scratch, first * line, rows * line, block);
+            status = hsae_buffer_read(device_model->scratch, first * line, rows * line, block);
             if (!status && first == 0)
                 look(trainer, at, block);
             if (!status && first + rows == count)
-                look(trainer, at + count - 1, block + (size_t)(rows - 1) * stack->padded);
+                look(trainer, at + count - 1, block + (size_t)(rows - 1) * device_model->padded);
             for (uint32_t r = 0; r < rows && !status; r++)
-                largest_add(largest, block + (size_t)r * stack->padded, stack->rows);
+                largest_add(largest, block + (size_t)r * device_model->padded, device_model->rows);
         }
     }
     return status;
@@ -299,7 +299,7 @@ static hsae_status first_rows(const hsae_trainer *trainer, const struct calibrat
 {
     enum row_verdict verdicts[READ_ROWS];
     const struct row_rule rule = hsae_row_rule(&trainer->config);
-    uint32_t rows = trainer->stack.rows, kept = 0;
+    uint32_t rows = trainer->device_model.rows, kept = 0;
     hsae_status status = HSAE_OK;
     for (uint64_t first = 0, count; kept < rows && first < from->rows && !status; first += count) {
         float *block = out + (size_t)kept * from->dim;
@@ -321,23 +321,23 @@ static hsae_status first_rows(const hsae_trainer *trainer, const struct calibrat
 /* The first batch of the calibration data in place of a raw batch. */
 static hsae_status load_batch(hsae_trainer *trainer, const struct calibration *from)
 {
-    const struct stack *stack = &trainer->stack;
+    const struct device_model *device_model = &trainer->device_model;
     struct hsae_sequence *sequence = NULL;
     struct hsae_buffer *raw = NULL;
-    uint64_t size = (uint64_t)stack->rows * from->dim * sizeof(float);
+    uint64_t size = (uint64_t)device_model->rows * from->dim * sizeof(float);
     float *block = malloc(size);
     if (!block)
-        return hsae_fail_memory(trainer->context, size, "a smaller batch", "a batch of %" PRIu32 " rows", stack->rows);
+        return hsae_fail_memory(trainer->context, size, "a smaller batch", "a batch of %" PRIu32 " rows", device_model->rows);
     hsae_status status = first_rows(trainer, from, block);
     if (!status)
-        status = hsae_buffer_create(stack->device, "first batch", size, HSAE_BUFFER_STAGING, &raw);
+        status = hsae_buffer_create(device_model->device, "first batch", size, HSAE_BUFFER_STAGING, &raw);
     if (!status)
         status = hsae_buffer_write(raw, 0, size, block);
     if (!status)
-        status = hsae_sequence_create(stack->device, "first batch", false, &sequence);
+        status = hsae_sequence_create(device_model->device, "first batch", false, &sequence);
     if (!status) {
-        hsae_record_load(stack, sequence, raw, FORMAT_F32, trainer->scale, true);
-        status = hsae_stack_run_once(stack, &sequence);
+        hsae_record_load(device_model, sequence, raw, FORMAT_F32, trainer->scale, true);
+        status = hsae_device_model_run_once(device_model, &sequence);
     }
     hsae_buffer_destroy(&raw);
     free(block);
@@ -348,7 +348,7 @@ static hsae_status load_batch(hsae_trainer *trainer, const struct calibration *f
 static hsae_status first_threshold(const hsae_trainer *trainer, uint32_t level, float *block, float *threshold)
 {
     double features = trainer->config.levels[level], l0 = trainer->config.init_l0[level];
-    size_t k = (size_t)floor(trainer->stack.rows * (l0 < features / 4 ? l0 : features / 4));
+    size_t k = (size_t)floor(trainer->device_model.rows * (l0 < features / 4 ? l0 : features / 4));
     struct largest largest;
     hsae_status status = largest_create(trainer, k ? k : 1, &largest);
     if (!status)
@@ -364,21 +364,21 @@ static hsae_status first_threshold(const hsae_trainer *trainer, uint32_t level, 
 
 static hsae_status first_thresholds(hsae_trainer *trainer, const struct calibration *from, hsae_model *model, struct train_state *state)
 {
-    struct stack *stack = &trainer->stack;
-    size_t size = (size_t)block_rows(stack->padded) * stack->padded * sizeof(float);
+    struct device_model *device_model = &trainer->device_model;
+    size_t size = (size_t)block_rows(device_model->padded) * device_model->padded * sizeof(float);
     float *block = malloc(size);
     hsae_status status = HSAE_OK;
     if (!block)
-        status = hsae_fail_memory(trainer->context, size, "a smaller batch", "pre-activations of %" PRIu32 " rows", stack->rows);
+        status = hsae_fail_memory(trainer->context, size, "a smaller batch", "pre-activations of %" PRIu32 " rows", device_model->rows);
     if (!status) /* thresholds of -infinity: every pre-activation is kept */
-        status = hsae_stack_upload(stack, model, 0, NULL);
+        status = hsae_device_model_upload(device_model, model, 0, NULL);
     if (!status)
         status = load_batch(trainer, from);
     if (!status)
-        status = hsae_rows_read(stack, stack->x, 0, 1, trainer->looks->x);
+        status = hsae_rows_read(device_model, device_model->x, 0, 1, trainer->looks->x);
     if (!status)
-        status = hsae_rows_read(stack, stack->x, stack->rows - 1, 1, trainer->looks->x + stack->dim);
-    for (uint32_t l = 0; l < stack->levels && !status; l++) {
+        status = hsae_rows_read(device_model, device_model->x, device_model->rows - 1, 1, trainer->looks->x + device_model->dim);
+    for (uint32_t l = 0; l < device_model->levels && !status; l++) {
         float threshold = 0;
         status = first_threshold(trainer, l, block, &threshold);
         float log_threshold = status ? 0 : logf(threshold);
@@ -394,21 +394,22 @@ static hsae_status first_thresholds(hsae_trainer *trainer, const struct calibrat
 /* E and D of all levels to the device, some rows at a time; both start the same. */
 static hsae_status first_matrices(const hsae_trainer *trainer)
 {
-    const struct stack *stack = &trainer->stack;
-    uint32_t step = block_rows(stack->dim);
-    size_t size = (size_t)step * stack->dim * sizeof(float);
+    const struct device_model *device_model = &trainer->device_model;
+    uint32_t step = block_rows(device_model->dim);
+    size_t size = (size_t)step * device_model->dim * sizeof(float);
     float *block = malloc(size);
     hsae_status status = HSAE_OK;
     if (!block)
-        return hsae_fail_memory(trainer->context, size, NULL, "%" PRIu32 " rows of width %" PRIu32, step, stack->dim);
-    for (uint32_t l = 0; l < stack->levels; l++)
-        for (uint32_t first = stack->first[l], end = stack->first[l + 1], count; first < end && !status; first += count) {
+        return hsae_fail_memory(trainer->context, size, NULL, "%" PRIu32 " rows of width %" PRIu32, step, device_model->dim);
+    for (uint32_t l = 0; l < device_model->levels; l++)
+        for (uint32_t first = device_model->first[l], end = device_model->first[l + 1], count; first < end && !status; first += count) {
             count = end - first < step ? end - first : step;
             for (uint32_t i = 0; i < count; i++)
-                random_row(block + (size_t)i * stack->dim, stack->dim, trainer->config.seed, l, first - stack->first[l] + i);
-            status = hsae_ranged_write(stack, &stack->encoder, first, count, block);
+                random_row(block + (size_t)i * device_model->dim, device_model->dim, trainer->config.seed, l,
+                           first - device_model->first[l] + i);
+            status = hsae_ranged_write(device_model, &device_model->encoder, first, count, block);
             if (!status)
-                status = hsae_ranged_write(stack, &stack->decoder, first, count, block);
+                status = hsae_ranged_write(device_model, &device_model->decoder, first, count, block);
         }
     free(block);
     return status;

@@ -39,7 +39,7 @@ hsae_status hsae_lesson_end(hsae_trainer *trainer, const struct flight *flight)
     hsae_status status = hsae_step_settle(trainer, 0);
     double settled = hsae_os_seconds();
     if (!status)
-        status = hsae_speed_learn(trainer->stack.device, flight->sequence, &news);
+        status = hsae_speed_learn(trainer->device_model.device, flight->sequence, &news);
     lessons->row++;
     lessons->next = news == HSAE_NEWS_FASTER;
     lessons->doublings = news != HSAE_NEWS_NONE ? 0 : lessons->doublings < MAX_DOUBLINGS ? lessons->doublings + 1 : MAX_DOUBLINGS;

@@ -4,25 +4,25 @@
 #include "base/context.h"
 #include <stdlib.h>
 
-static hsae_status append(const struct stack *stack, struct parts *parts, const uint32_t *rank)
+static hsae_status append(const struct device_model *device_model, struct parts *parts, const uint32_t *rank)
 {
     struct part *grown = realloc(parts->part, (parts->count + 1) * sizeof *grown);
     if (!grown)
-        return hsae_fail(stack->context, HSAE_ERROR_MEMORY, "out of memory for %u parts of the forest", parts->count + 1);
+        return hsae_fail(device_model->context, HSAE_ERROR_MEMORY, "out of memory for %u parts of the forest", parts->count + 1);
     parts->part = grown;
     grown[parts->count] = (struct part){.features = 0};
-    for (uint32_t l = 0; l < stack->levels; l++)
+    for (uint32_t l = 0; l < device_model->levels; l++)
         grown[parts->count].rank[l] = rank[l];
     parts->count++;
     return HSAE_OK;
 }
 
 /* The features of each level in the tree whose root has rank rank[level]; at every level below, the tree's ranks begin at rank[]. */
-static uint32_t span_tree(const struct stack *stack, const u32 *tree, uint32_t level, const uint32_t *rank, uint32_t *span)
+static uint32_t span_tree(const struct device_model *device_model, const u32 *tree, uint32_t level, const uint32_t *rank, uint32_t *span)
 {
     uint32_t features = 1;
     span[level] = 1;
-    for (uint32_t l = level + 1; l < stack->levels; l++) {
+    for (uint32_t l = level + 1; l < device_model->levels; l++) {
         span[l] = 0;
         for (uint32_t r = rank[l - 1]; r < rank[l - 1] + span[l - 1]; r++)
             span[l] += tree[(size_t)tree[(size_t)r * TREE_WORDS + TREE_AT_RANK] * TREE_WORDS + TREE_CHILD_COUNT];
@@ -31,24 +31,24 @@ static uint32_t span_tree(const struct stack *stack, const u32 *tree, uint32_t l
     return features;
 }
 
-hsae_status hsae_parts_cut(const struct stack *stack, const u32 *tree, uint32_t most, struct parts *parts)
+hsae_status hsae_parts_cut(const struct device_model *device_model, const u32 *tree, uint32_t most, struct parts *parts)
 {
     uint32_t rank[HSAE_MAX_LEVELS], span[HSAE_MAX_LEVELS];
     hsae_parts_free(parts);
-    for (uint32_t l = 0; l < stack->levels; l++)
-        rank[l] = stack->first[l];
-    hsae_status status = append(stack, parts, rank);
-    for (uint32_t level = 0; level < stack->levels; level++) /* what is left of a level has no parents */
-        while (!status && rank[level] < stack->first[level + 1]) {
-            uint32_t features = span_tree(stack, tree, level, rank, span);
+    for (uint32_t l = 0; l < device_model->levels; l++)
+        rank[l] = device_model->first[l];
+    hsae_status status = append(device_model, parts, rank);
+    for (uint32_t level = 0; level < device_model->levels; level++) /* what is left of a level has no parents */
+        while (!status && rank[level] < device_model->first[level + 1]) {
+            uint32_t features = span_tree(device_model, tree, level, rank, span);
             struct part *part = &parts->part[parts->count - 1];
             if (part->features && part->features + features > most) {
-                status = append(stack, parts, rank);
+                status = append(device_model, parts, rank);
                 if (status)
                     break;
                 part = &parts->part[parts->count - 1];
             }
-            for (uint32_t l = level; l < stack->levels; l++) {
+            for (uint32_t l = level; l < device_model->levels; l++) {
                 part->ranks[l] += span[l];
                 rank[l] += span[l];
             }

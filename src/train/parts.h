@@ -4,7 +4,7 @@
 #ifndef HSAE_SRC_PARTS_H
 #define HSAE_SRC_PARTS_H
 
-#include "stack.h"
+#include "device_model.h"
 
 struct part {
     uint32_t rank[HSAE_MAX_LEVELS];  /* first of each level */
@@ -19,7 +19,7 @@ struct parts {
 };
 
 /* Cuts the forest of `tree` (kernels/args.h) into parts of at most `most` features, or of one tree. Replaces *parts. ERROR_MEMORY. */
-hsae_status hsae_parts_cut(const struct stack *stack, const u32 *tree, uint32_t most, struct parts *parts);
+hsae_status hsae_parts_cut(const struct device_model *device_model, const u32 *tree, uint32_t most, struct parts *parts);
 void hsae_parts_free(struct parts *parts);
 
 #endif

@@ -201,10 +201,12 @@ static struct plan_device stand_in(const hsae_device *device, hsae_memory_plan *
 /* What the host needs for itself: rows read ahead, vectors, trees. */
 static uint64_t host_bytes(const hsae_trainer *trainer)
 {
-    const struct stack *stack = &trainer->stack;
-    uint64_t sum = hsae_reader_bytes(stack->rows, (uint64_t)stack->dim * hsae_dtype_size(trainer->dtype), hsae_trainer_ring(stack->device));
-    sum += HSAE_COPY_BYTES + stack->dim * sizeof *trainer->mean + (uint64_t)stack->features * (sizeof **trainer->parents + 8 * sizeof(u32));
-    return sum + stack->device->staging_bytes;
+    const struct device_model *device_model = &trainer->device_model;
+    uint64_t sum = hsae_reader_bytes(device_model->rows, (uint64_t)device_model->dim * hsae_dtype_size(trainer->dtype),
+                                     hsae_trainer_ring(device_model->device));
+    sum += HSAE_COPY_BYTES + device_model->dim * sizeof *trainer->mean +
+           (uint64_t)device_model->features * (sizeof **trainer->parents + 8 * sizeof(u32));
+    return sum + device_model->device->staging_bytes;
 }
 
 static hsae_status fail_memory(const struct plan_device *own)

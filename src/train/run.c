@@ -147,24 +147,24 @@ hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight)
 
 void hsae_step_figures(hsae_trainer *trainer, hsae_step_metrics *metrics)
 {
-    const struct stack *stack = &trainer->stack;
+    const struct device_model *device_model = &trainer->device_model;
     double time = hsae_os_seconds(), variance = bits_f32(trainer->status[REPORT_VARIANCE]);
     memset(metrics, 0, sizeof *metrics);
     metrics->step = trainer->step;
-    metrics->tokens = trainer->step * stack->rows;
+    metrics->tokens = trainer->step * device_model->rows;
     metrics->lr = hsae_step_rate(&trainer->config, trainer->step);
     metrics->seconds = time - trainer->started;
     if (time > trainer->metrics_time) {
-        metrics->tokens_per_second = (double)(trainer->step - trainer->metrics_step) * stack->rows / (time - trainer->metrics_time);
+        metrics->tokens_per_second = (double)(trainer->step - trainer->metrics_step) * device_model->rows / (time - trainer->metrics_time);
         metrics->data_wait = trainer->reading.waited / (time - trainer->metrics_time);
     }
     metrics->left_out = trainer->left_out.norm + trainer->left_out.bad;
-    metrics->level_count = stack->levels;
-    for (uint32_t l = 0; l < stack->levels; l++) {
+    metrics->level_count = device_model->levels;
+    for (uint32_t l = 0; l < device_model->levels; l++) {
         uint32_t at = REPORT_LEVELS + l * REPORT_LEVEL_WORDS;
         hsae_step_level *level = &metrics->levels[l];
         level->reconstruction = bits_f32(trainer->status[at + REPORT_RECONSTRUCTION]);
-        level->variance_explained = variance > 0 ? 1 - level->reconstruction * stack->rows / variance : 0;
+        level->variance_explained = variance > 0 ? 1 - level->reconstruction * device_model->rows / variance : 0;
         level->l0 = bits_f32(trainer->status[at + REPORT_L0]);
         level->lambda = bits_f32(trainer->status[at + REPORT_LAMBDA]);
         level->constraint = bits_f32(trainer->status[at + REPORT_CONSTRAINT]);
@@ -245,7 +245,7 @@ static hsae_status run_step(hsae_trainer *trainer, struct hsae_reader *reader)
     if (full) {
         trainer->reading.seconds += trainer->reading.last;
         /* The reference works while it is submitted to, so it has nothing to wait for, however long the host takes to see that. */
-        bool waited = trainer->stack.device->info.backend != HSAE_BACKEND_REF && found - wanted > REAL_WAIT;
+        bool waited = trainer->device_model.device->info.backend != HSAE_BACKEND_REF && found - wanted > REAL_WAIT;
         trainer->reading.hidden += waited ? trainer->reading.last : 0;
     }
     if (!status)
@@ -271,13 +271,13 @@ static hsae_status remember_data(hsae_trainer *trainer, const hsae_dataset *data
 hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset, const hsae_run_params *params)
 {
     HSAE_REQUIRE(trainer ? trainer->context : NULL, trainer, dataset, params);
-    const struct stack *stack = &trainer->stack;
+    const struct device_model *device_model = &trainer->device_model;
     uint64_t until = params->until && params->until < trainer->config.steps ? params->until : trainer->config.steps;
     bool go_on = true;
-    if (hsae_dataset_dim(dataset) != stack->dim)
+    if (hsae_dataset_dim(dataset) != device_model->dim)
         return hsae_fail(trainer->context, HSAE_ERROR_DATA, "%s: vectors of width %" PRIu32 ", the model has width %" PRIu32,
-                         hsae_dataset_path(dataset), hsae_dataset_dim(dataset), stack->dim);
-    hsae_status status = check_rows(trainer->context, dataset, hsae_dataset_rows(dataset), stack->rows);
+                         hsae_dataset_path(dataset), hsae_dataset_dim(dataset), device_model->dim);
+    hsae_status status = check_rows(trainer->context, dataset, hsae_dataset_rows(dataset), device_model->rows);
     if (!status)
         status = hsae_step_feed(trainer, hsae_dataset_dtype(dataset));
     trainer->bad_row = false;
@@ -288,12 +288,13 @@ hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset,
         return status;
     struct hsae_reader *reader;
     uint64_t batches = until > trainer->step ? until - trainer->step : 0;
-    const struct stream stream = {trainer->config.order, trainer->config.seed, trainer->step * stack->rows, hsae_dataset_rows(dataset)};
+    const struct stream stream = {trainer->config.order, trainer->config.seed, trainer->step * device_model->rows,
+                                  hsae_dataset_rows(dataset)};
     const struct hsae_reader_params reading = {
         .dataset = dataset,
-        .batch = stack->rows,
+        .batch = device_model->rows,
         .batches = batches,
-        .max_bytes = hsae_trainer_ring(stack->device),
+        .max_bytes = hsae_trainer_ring(device_model->device),
         .row = row_of,
         .user = &stream,
         .rule = hsae_row_rule(&trainer->config),

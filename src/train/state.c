@@ -10,20 +10,21 @@
 
 static hsae_status no_memory(const hsae_trainer *trainer)
 {
-    return hsae_fail_memory(trainer->context, (uint64_t)trainer->stack.features * (SCALAR_WORDS + 1) * sizeof(u32), "smaller levels",
-                            "the scalars of %" PRIu32 " features", trainer->stack.features);
+    return hsae_fail_memory(trainer->context, (uint64_t)trainer->device_model.features * (SCALAR_WORDS + 1) * sizeof(u32), "smaller levels",
+                            "the scalars of %" PRIu32 " features", trainer->device_model.features);
 }
 
 /* What feature_scalars and last_fired hold of a level beyond the model's own scalars. Slots stay 0, as they are made. */
 static hsae_status upload_scalars(hsae_trainer *trainer, const struct train_state *state)
 {
-    struct stack *stack = &trainer->stack;
-    uint64_t bytes = (uint64_t)stack->features * sizeof(u32);
-    u32 *feature_scalars = malloc(bytes * SCALAR_WORDS), *fired = calloc(stack->features, sizeof *fired);
-    hsae_status status =
-        feature_scalars && fired ? hsae_buffer_read(stack->feature_scalars, 0, bytes * SCALAR_WORDS, feature_scalars) : no_memory(trainer);
-    for (uint32_t l = 0; l < stack->levels && !status; l++)
-        for (uint32_t i = 0, at = stack->first[l]; at < stack->first[l + 1]; i++, at++) {
+    struct device_model *device_model = &trainer->device_model;
+    uint64_t bytes = (uint64_t)device_model->features * sizeof(u32);
+    u32 *feature_scalars = malloc(bytes * SCALAR_WORDS), *fired = calloc(device_model->features, sizeof *fired);
+    hsae_status status = feature_scalars && fired
+                             ? hsae_buffer_read(device_model->feature_scalars, 0, bytes * SCALAR_WORDS, feature_scalars)
+                             : no_memory(trainer);
+    for (uint32_t l = 0; l < device_model->levels && !status; l++)
+        for (uint32_t i = 0, at = device_model->first[l]; at < device_model->first[l + 1]; i++, at++) {
             u32 *scalars = feature_scalars + (size_t)at * SCALAR_WORDS;
             scalars[SCALAR_BIAS_V] = bits_u32(state->levels[l].encoder_bias_v[i]);
             scalars[SCALAR_LOG_THRESHOLD_V] = bits_u32(state->levels[l].log_threshold_v[i]);
@@ -31,7 +32,7 @@ static hsae_status upload_scalars(hsae_trainer *trainer, const struct train_stat
             fired[at] = (u32)state->levels[l].last_fired[i];
         }
     if (!status)
-        status = hsae_buffer_write(stack->feature_scalars, 0, bytes * SCALAR_WORDS, feature_scalars);
+        status = hsae_buffer_write(device_model->feature_scalars, 0, bytes * SCALAR_WORDS, feature_scalars);
     if (!status)
         status = hsae_buffer_write(trainer->last_fired, 0, bytes, fired);
     free(feature_scalars);
@@ -42,31 +43,31 @@ static hsae_status upload_scalars(hsae_trainer *trainer, const struct train_stat
 static hsae_status upload_control(hsae_trainer *trainer, const struct train_state *state)
 {
     u32 step_state[STATE_DEAD_LIST] = {0};
-    for (uint32_t l = 0; l < trainer->stack.levels; l++) {
+    for (uint32_t l = 0; l < trainer->device_model.levels; l++) {
         step_state[STATE_LEVELS + l * STATE_LEVEL_WORDS + STATE_LAMBDA] = bits_u32(state->lambda[l]);
         step_state[STATE_LEVELS + l * STATE_LEVEL_WORDS + STATE_AVERAGE] = bits_u32(state->l0_average[l]);
     }
-    return hsae_buffer_write(trainer->stack.step_state, 0, sizeof step_state, step_state);
+    return hsae_buffer_write(trainer->device_model.step_state, 0, sizeof step_state, step_state);
 }
 
 hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer)
 {
-    struct stack *stack = &trainer->stack;
+    struct device_model *device_model = &trainer->device_model;
     u32 *tree = NULL;
     bool had_tree = trainer->has_tree;
     trainer->has_tree = false;
-    for (uint32_t l = 1; l < stack->levels; l++)
+    for (uint32_t l = 1; l < device_model->levels; l++)
         for (uint32_t i = 0; i < trainer->config.levels[l]; i++)
             trainer->has_tree |= trainer->parents[l][i] >= 0;
-    hsae_status status = hsae_stack_upload_tree(stack, trainer->parents, &tree);
-    trainer->recorded &= trainer->has_tree == had_tree && stack->free_rows == stack->features;
+    hsae_status status = hsae_device_model_upload_tree(device_model, trainer->parents, &tree);
+    trainer->recorded &= trainer->has_tree == had_tree && device_model->free_rows == device_model->features;
     if (!status)
-        status = hsae_parts_cut(stack, tree, stack->free_rows, &trainer->parts);
-    if (!status && trainer->parts.largest > stack->free_rows) {
+        status = hsae_parts_cut(device_model, tree, device_model->free_rows, &trainer->parts);
+    if (!status && trainer->parts.largest > device_model->free_rows) {
         hsae_step_forget(trainer);
-        status = hsae_stack_grow_spare(stack, trainer->parts.largest);
+        status = hsae_device_model_grow_spare(device_model, trainer->parts.largest);
         if (!status)
-            status = hsae_parts_cut(stack, tree, stack->free_rows, &trainer->parts);
+            status = hsae_parts_cut(device_model, tree, device_model->free_rows, &trainer->parts);
     }
     free(tree);
     return status;
@@ -74,20 +75,20 @@ hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer)
 
 hsae_status hsae_trainer_upload_vectors(hsae_trainer *trainer, const hsae_model *model, const struct train_state *state)
 {
-    struct stack *stack = &trainer->stack;
+    struct device_model *device_model = &trainer->device_model;
     float *log_thresholds[HSAE_MAX_LEVELS] = {NULL};
     trainer->step = (uint64_t)state->step;
     trainer->left_out =
         (hsae_left_out){.norm = (uint64_t)state->left_out[0], .bad = (uint64_t)state->left_out[1], .first = (uint64_t)state->left_out[2]};
-    for (uint32_t l = 0; l < stack->levels; l++) {
+    for (uint32_t l = 0; l < device_model->levels; l++) {
         const struct level_tensors *level = &model->levels[l];
         log_thresholds[l] = state->levels[l].log_threshold;
         if (level->parent)
             memcpy(trainer->parents[l], level->parent, level->features * sizeof *level->parent);
     }
-    hsae_status status = hsae_stack_upload(stack, model, trainer->config.bandwidth, log_thresholds);
-    for (uint32_t l = 0; l < stack->levels && !status; l++)
-        status = hsae_rows_write(stack, trainer->bias_v, l, 1, state->levels[l].decoder_bias_v);
+    hsae_status status = hsae_device_model_upload(device_model, model, trainer->config.bandwidth, log_thresholds);
+    for (uint32_t l = 0; l < device_model->levels && !status; l++)
+        status = hsae_rows_write(device_model, trainer->bias_v, l, 1, state->levels[l].decoder_bias_v);
     if (!status)
         status = hsae_trainer_upload_tree(trainer);
     if (!status)
@@ -97,18 +98,19 @@ hsae_status hsae_trainer_upload_vectors(hsae_trainer *trainer, const hsae_model 
 
 static hsae_status download_scalars(hsae_trainer *trainer, hsae_model *model, struct train_state *state)
 {
-    struct stack *stack = &trainer->stack;
-    uint64_t bytes = (uint64_t)stack->features * sizeof(u32);
+    struct device_model *device_model = &trainer->device_model;
+    uint64_t bytes = (uint64_t)device_model->features * sizeof(u32);
     u32 *feature_scalars = malloc(bytes * SCALAR_WORDS), *fired = malloc(bytes), step_state[STATE_DEAD_LIST];
-    hsae_status status =
-        feature_scalars && fired ? hsae_buffer_read(stack->feature_scalars, 0, bytes * SCALAR_WORDS, feature_scalars) : no_memory(trainer);
+    hsae_status status = feature_scalars && fired
+                             ? hsae_buffer_read(device_model->feature_scalars, 0, bytes * SCALAR_WORDS, feature_scalars)
+                             : no_memory(trainer);
     if (!status)
         status = hsae_buffer_read(trainer->last_fired, 0, bytes, fired);
     if (!status)
-        status = hsae_buffer_read(stack->step_state, 0, sizeof step_state, step_state);
-    for (uint32_t l = 0; l < stack->levels && !status; l++) {
+        status = hsae_buffer_read(device_model->step_state, 0, sizeof step_state, step_state);
+    for (uint32_t l = 0; l < device_model->levels && !status; l++) {
         struct level_train_tensors *level = &state->levels[l];
-        for (uint32_t i = 0, at = stack->first[l]; at < stack->first[l + 1]; i++, at++) {
+        for (uint32_t i = 0, at = device_model->first[l]; at < device_model->first[l + 1]; i++, at++) {
             const u32 *scalars = feature_scalars + (size_t)at * SCALAR_WORDS;
             model->levels[l].encoder_bias[i] = bits_f32(scalars[SCALAR_BIAS]);
             model->levels[l].threshold[i] = bits_f32(scalars[SCALAR_THRESHOLD]);
@@ -128,21 +130,21 @@ static hsae_status download_scalars(hsae_trainer *trainer, hsae_model *model, st
 
 static hsae_status download_vectors(hsae_trainer *trainer, hsae_model *model, struct train_state *state)
 {
-    struct stack *stack = &trainer->stack;
+    struct device_model *device_model = &trainer->device_model;
     hsae_status status = HSAE_OK;
-    memcpy(model->mean, trainer->mean, stack->dim * sizeof *model->mean);
+    memcpy(model->mean, trainer->mean, device_model->dim * sizeof *model->mean);
     model->scale = trainer->scale;
     const hsae_left_out *left_out = &trainer->left_out;
     const uint64_t counts[] = {left_out->norm, left_out->bad, left_out->first};
     state->step = (int64_t)trainer->step;
     memcpy(state->left_out, counts, sizeof counts);
-    for (uint32_t l = 0; l < stack->levels && !status; l++) {
+    for (uint32_t l = 0; l < device_model->levels && !status; l++) {
         struct level_tensors *level = &model->levels[l];
         if (level->parent)
             memcpy(level->parent, trainer->parents[l], level->features * sizeof *level->parent);
-        status = hsae_rows_read(stack, stack->bias, l, 1, level->decoder_bias);
+        status = hsae_rows_read(device_model, device_model->bias, l, 1, level->decoder_bias);
         if (!status)
-            status = hsae_rows_read(stack, trainer->bias_v, l, 1, state->levels[l].decoder_bias_v);
+            status = hsae_rows_read(device_model, trainer->bias_v, l, 1, state->levels[l].decoder_bias_v);
     }
     return status ? status : download_scalars(trainer, model, state);
 }
@@ -156,20 +158,21 @@ struct device_rows {
 
 static hsae_status copy_ranged(const struct device_rows *rows, const struct ranged *tensor, uint32_t row, uint32_t count, float *values)
 {
-    const struct stack *stack = &rows->trainer->stack;
-    return rows->write ? hsae_ranged_write(stack, tensor, row, count, values) : hsae_ranged_read(stack, tensor, row, count, values);
+    const struct device_model *device_model = &rows->trainer->device_model;
+    return rows->write ? hsae_ranged_write(device_model, tensor, row, count, values)
+                       : hsae_ranged_read(device_model, tensor, row, count, values);
 }
 
 /* Rows of D are where `decoder_rows` says; neighbours often side by side. */
 static hsae_status copy_decoder(const struct device_rows *rows, uint32_t first, uint32_t count, float *values)
 {
-    const struct stack *stack = &rows->trainer->stack;
+    const struct device_model *device_model = &rows->trainer->device_model;
     const u32 *decoder_rows = rows->decoder_rows;
     hsae_status status = HSAE_OK;
     for (uint32_t at = first, end = first + count, run; at < end && !status; at += run) {
         for (run = 1; at + run < end && decoder_rows[at + run] == decoder_rows[at] + run; run++)
             ;
-        status = copy_ranged(rows, &stack->decoder, decoder_rows[at], run, values + (size_t)(at - first) * stack->dim);
+        status = copy_ranged(rows, &device_model->decoder, decoder_rows[at], run, values + (size_t)(at - first) * device_model->dim);
     }
     return status;
 }
@@ -177,14 +180,15 @@ static hsae_status copy_decoder(const struct device_rows *rows, uint32_t first, 
 /* The record of co-activation: [64][n][W] a level in the file, [64][N][W] on the device. */
 static hsae_status copy_history(const struct device_rows *rows, uint32_t level, uint64_t row, uint64_t count, u32 *bits)
 {
-    const struct stack *stack = &rows->trainer->stack;
-    uint64_t line = (uint64_t)stack->words * sizeof(u32), features = stack->first[level + 1] - stack->first[level];
+    const struct device_model *device_model = &rows->trainer->device_model;
+    uint64_t line = (uint64_t)device_model->words * sizeof(u32), features = device_model->first[level + 1] - device_model->first[level];
     hsae_status status = HSAE_OK;
-    for (uint64_t end = row + count, run; row < end && !status; row += run, bits += run * stack->words) {
-        uint64_t step = row / features, feature = row % features, offset = (step * stack->features + stack->first[level] + feature) * line;
+    for (uint64_t end = row + count, run; row < end && !status; row += run, bits += run * device_model->words) {
+        uint64_t step = row / features, feature = row % features,
+                 offset = (step * device_model->features + device_model->first[level] + feature) * line;
         run = features - feature < end - row ? features - feature : end - row;
-        status = rows->write ? hsae_buffer_write(stack->history, offset, run * line, bits)
-                             : hsae_buffer_read(stack->history, offset, run * line, bits);
+        status = rows->write ? hsae_buffer_write(device_model->history, offset, run * line, bits)
+                             : hsae_buffer_read(device_model->history, offset, run * line, bits);
     }
     return status;
 }
@@ -193,11 +197,11 @@ static hsae_status copy_matrix(void *user, const struct slot *slot, uint64_t row
 {
     const struct device_rows *rows = user;
     const hsae_trainer *trainer = rows->trainer;
-    const struct stack *stack = &trainer->stack;
-    uint32_t first = stack->first[slot->level] + (uint32_t)row, features = (uint32_t)count;
+    const struct device_model *device_model = &trainer->device_model;
+    uint32_t first = device_model->first[slot->level] + (uint32_t)row, features = (uint32_t)count;
     switch (slot->matrix) {
     case MATRIX_ENCODER:
-        return copy_ranged(rows, &stack->encoder, first, features, values);
+        return copy_ranged(rows, &device_model->encoder, first, features, values);
     case MATRIX_DECODER:
         return copy_decoder(rows, first, features, values);
     case MATRIX_ENCODER_V:
@@ -215,16 +219,16 @@ static hsae_status copy_matrix(void *user, const struct slot *slot, uint64_t row
 /* Waits for all steps in flight. Free rows->decoder_rows, also after a failure. */
 static hsae_status open_rows(hsae_trainer *trainer, bool write, struct device_rows *rows)
 {
-    uint64_t bytes = trainer->stack.features * sizeof *rows->decoder_rows;
+    uint64_t bytes = trainer->device_model.features * sizeof *rows->decoder_rows;
     *rows = (struct device_rows){trainer, write, NULL};
     if (trainer->wrong)
         return hsae_fail(trainer->context, HSAE_ERROR_DRIVER, "%s computed a step wrong: the trainer has no model to give",
-                         trainer->stack.device->info.id);
+                         trainer->device_model.device->info.id);
     hsae_status status = hsae_step_settle(trainer, 0);
     if (status)
         return status;
     rows->decoder_rows = malloc(bytes);
-    return rows->decoder_rows ? hsae_buffer_read(trainer->stack.decoder_rows, 0, bytes, rows->decoder_rows) : no_memory(trainer);
+    return rows->decoder_rows ? hsae_buffer_read(trainer->device_model.decoder_rows, 0, bytes, rows->decoder_rows) : no_memory(trainer);
 }
 
 hsae_status hsae_trainer_load(hsae_trainer *trainer, const struct checkpoint *checkpoint)
@@ -262,7 +266,7 @@ static hsae_status save(hsae_trainer *trainer, bool checkpoint, const char *path
     struct train_state *state = NULL;
     hsae_status status = open_rows(trainer, false, &rows);
     if (!status)
-        status = hsae_model_alloc_vectors(trainer->context, &trainer->config, trainer->stack.dim, &model);
+        status = hsae_model_alloc_vectors(trainer->context, &trainer->config, trainer->device_model.dim, &model);
     if (!status)
         status = hsae_train_state_alloc_vectors(trainer->context, model, &state);
     if (!status)
@@ -309,7 +313,7 @@ static hsae_status download(hsae_trainer *trainer, bool state_matrices, hsae_mod
     *state = NULL;
     hsae_status status = open_rows(trainer, false, &rows);
     if (!status)
-        status = hsae_model_alloc(trainer->context, &trainer->config, trainer->stack.dim, model);
+        status = hsae_model_alloc(trainer->context, &trainer->config, trainer->device_model.dim, model);
     if (!status)
         status = state_matrices ? hsae_train_state_alloc(trainer->context, *model, state)
                                 : hsae_train_state_alloc_vectors(trainer->context, *model, state);

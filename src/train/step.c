@@ -36,23 +36,23 @@ hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight)
 
 hsae_status hsae_step_grow(hsae_trainer *trainer, const u32 status_words[REPORT_WORDS])
 {
-    struct stack *stack = &trainer->stack;
+    struct device_model *device_model = &trainer->device_model;
     hsae_status status = HSAE_OK;
     if (status_words[REPORT_HALT] & HALT_PAIRS) {
         hsae_log(trainer->context, HSAE_LOG_DEBUG, "step %u lists %u pairs: making room", (unsigned)status_words[REPORT_STEP],
                  (unsigned)status_words[REPORT_PAIRS]);
         hsae_step_forget(trainer);
-        status = hsae_stack_grow(stack, status_words[REPORT_PAIRS]);
+        status = hsae_device_model_grow(device_model, status_words[REPORT_PAIRS]);
     }
     if (status_words[REPORT_HALT] & HALT_GHOSTS)
-        for (uint32_t l = 0; l < stack->levels; l++) {
+        for (uint32_t l = 0; l < device_model->levels; l++) {
             u32 dead = status_words[REPORT_LEVELS + l * REPORT_LEVEL_WORDS + REPORT_DEAD];
             while (trainer->ghost_capacity[l] < dead)
-                trainer->ghost_capacity[l] += hsae_ghost_chunk(stack);
+                trainer->ghost_capacity[l] += hsae_ghost_chunk(device_model);
         }
     if (!status)
         status = hsae_step_record(trainer);
-    return status ? status : hsae_stack_clear_halt(stack);
+    return status ? status : hsae_device_model_clear_halt(device_model);
 }
 
 /* The flight with the oldest step, or NULL. */
@@ -76,7 +76,7 @@ static int flying(const hsae_trainer *trainer)
 /* A step that was halted changed nothing, nor did those after it: makes room for it and submits them again. */
 static hsae_status redo(hsae_trainer *trainer, uint64_t halted, const u32 words[REPORT_WORDS])
 {
-    hsae_status status = hsae_device_wait(trainer->stack.device, 0);
+    hsae_status status = hsae_device_wait(trainer->device_model.device, 0);
     if (!status)
         status = hsae_step_grow(trainer, words);
     for (uint64_t step = halted; step < halted + HSAE_IN_FLIGHT && !status; step++)
@@ -99,7 +99,7 @@ hsae_status hsae_step_settle(hsae_trainer *trainer, int leave)
     hsae_status status = trainer->divergence.step ? hsae_refuse_diverged(trainer) : HSAE_OK;
     for (struct flight *flight; !status && flying(trainer) > leave && (flight = oldest(trainer));) {
         u32 words[REPORT_WORDS];
-        status = hsae_device_wait(trainer->stack.device, flight->ticket);
+        status = hsae_device_wait(trainer->device_model.device, flight->ticket);
         if (!status)
             status = hsae_buffer_read(flight->step_report, 0, sizeof words, words);
         if (!status)
@@ -115,7 +115,7 @@ hsae_status hsae_step_feed(hsae_trainer *trainer, hsae_dtype dtype)
     struct hsae_buffer *raw[HSAE_IN_FLIGHT] = {NULL};
     hsae_status status = hsae_step_settle(trainer, 0);
     for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++)
-        status = hsae_raw_buffer(&trainer->stack, dtype, &raw[f]);
+        status = hsae_raw_buffer(&trainer->device_model, dtype, &raw[f]);
     if (!status) {
         hsae_step_forget(trainer);
         trainer->dtype = dtype;

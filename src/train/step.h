@@ -7,23 +7,23 @@
 
 /* ---- step_buffers.c ---- */
 
-/* What every step needs beyond the stack. */
+/* What every step needs beyond the device model. */
 hsae_status hsae_step_buffers(hsae_trainer *trainer);
 /* What the step that is recorded next needs, too. */
 hsae_status hsae_record_buffers(hsae_trainer *trainer);
 /* Buffers for as many dead features as ghost_capacity says. */
 hsae_status hsae_ghost_buffers(hsae_trainer *trainer);
 /* A staging buffer for a batch of `dtype`. */
-hsae_status hsae_raw_buffer(const struct stack *stack, hsae_dtype dtype, struct hsae_buffer **out);
+hsae_status hsae_raw_buffer(const struct device_model *device_model, hsae_dtype dtype, struct hsae_buffer **out);
 /* Drops what was recorded; no step may be in flight. */
 void hsae_step_forget(hsae_trainer *trainer);
 void hsae_step_release(hsae_trainer *trainer);
 /* Dead features served by one ghost_rows launch. */
-uint32_t hsae_ghost_chunk(const struct stack *stack);
+uint32_t hsae_ghost_chunk(const struct device_model *device_model);
 /* Segments that there is room for. */
-uint32_t hsae_segment_room(const struct stack *stack);
+uint32_t hsae_segment_room(const struct device_model *device_model);
 /* Which launches the step has: of segments, of the constraint, of ghost gradients. */
-bool hsae_uses_segments(const struct stack *stack);
+bool hsae_uses_segments(const struct device_model *device_model);
 bool hsae_uses_constraint(const hsae_trainer *trainer);
 bool hsae_uses_ghosts(const hsae_trainer *trainer);
 /* Whether sparsity control shifts thresholds. */

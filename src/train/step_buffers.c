@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The buffers of a training step beyond those of the stack. */
+/* The buffers of a training step beyond those of the device model. */
 #include "step.h"
 
 #include "base/context.h"
@@ -11,25 +11,26 @@ enum { MAX_GHOSTS = 1024 };
 enum { MIN_SEGMENTS = 64, MAX_SEGMENTS = 1024 };
 
 /* Fewer where a buffer of their rows would be larger than a kernel may see. */
-uint32_t hsae_ghost_chunk(const struct stack *stack)
+uint32_t hsae_ghost_chunk(const struct device_model *device_model)
 {
-    uint64_t fit = hsae_binding_limit(stack->device) / (2 * (uint64_t)(stack->stride + 16) * sizeof(f32));
+    uint64_t fit = hsae_binding_limit(device_model->device) / (2 * (uint64_t)(device_model->stride + 16) * sizeof(f32));
     return fit >= MAX_GHOSTS ? MAX_GHOSTS : fit ? (uint32_t)fit : 1;
 }
 
 /* Whatever the lists hold, since a resumed run, whose lists may be longer, has the same segments. */
-uint32_t hsae_segment_room(const struct stack *stack)
+uint32_t hsae_segment_room(const struct device_model *device_model)
 {
-    uint64_t fit = hsae_binding_limit(stack->device) / (2 * (uint64_t)stack->stride * sizeof(f32)), room = stack->features / 8;
+    uint64_t fit = hsae_binding_limit(device_model->device) / (2 * (uint64_t)device_model->stride * sizeof(f32)),
+             room = device_model->features / 8;
     room = room > MAX_SEGMENTS ? MAX_SEGMENTS : room > MIN_SEGMENTS ? room : MIN_SEGMENTS;
     return (uint32_t)(room < fit ? room : fit);
 }
 
 /* Segments only help where a work-group has several work-items, and only in batches large enough for a feature to exceed one segment. */
-bool hsae_uses_segments(const struct stack *stack)
+bool hsae_uses_segments(const struct device_model *device_model)
 {
-    bool shared = hsae_shape(stack->device, HSAE_KERNEL_update, stack->ranges).group_size > 1;
-    return shared && SEGMENTS_OF(stack->rows, SEGMENT_PAIRS(stack->rows)) && hsae_segment_room(stack);
+    bool shared = hsae_shape(device_model->device, HSAE_KERNEL_update, device_model->ranges).group_size > 1;
+    return shared && SEGMENTS_OF(device_model->rows, SEGMENT_PAIRS(device_model->rows)) && hsae_segment_room(device_model);
 }
 
 bool hsae_shifts_thresholds(const hsae_config *config)
@@ -49,40 +50,42 @@ bool hsae_uses_constraint(const hsae_trainer *trainer)
 
 bool hsae_uses_ghosts(const hsae_trainer *trainer)
 {
-    for (uint32_t l = 0; l < trainer->stack.levels; l++)
+    for (uint32_t l = 0; l < trainer->device_model.levels; l++)
         if (trainer->ghost_capacity[l])
             return true;
     return false;
 }
 
-hsae_status hsae_raw_buffer(const struct stack *stack, hsae_dtype dtype, struct hsae_buffer **out)
+hsae_status hsae_raw_buffer(const struct device_model *device_model, hsae_dtype dtype, struct hsae_buffer **out)
 {
-    uint64_t bytes = ((uint64_t)stack->rows * stack->dim * hsae_dtype_size(dtype) + 3) / 4 * 4;
-    return hsae_buffer_create(stack->device, "raw batch", bytes, HSAE_BUFFER_STAGING, out);
+    uint64_t bytes = ((uint64_t)device_model->rows * device_model->dim * hsae_dtype_size(dtype) + 3) / 4 * 4;
+    return hsae_buffer_create(device_model->device, "raw batch", bytes, HSAE_BUFFER_STAGING, out);
 }
 
 hsae_status hsae_step_buffers(hsae_trainer *trainer)
 {
-    struct stack *stack = &trainer->stack;
-    struct hsae_device *device = stack->device;
-    uint64_t n = stack->features, line = stack->stride, word = sizeof(u32);
-    hsae_status status = hsae_ranged_create(stack, "encoder second moments", stack->features, &trainer->encoder_v);
+    struct device_model *device_model = &trainer->device_model;
+    struct hsae_device *device = device_model->device;
+    uint64_t n = device_model->features, line = device_model->stride, word = sizeof(u32);
+    hsae_status status = hsae_ranged_create(device_model, "encoder second moments", device_model->features, &trainer->encoder_v);
     if (!status)
-        status = hsae_ranged_create(stack, "decoder second moments", stack->features, &trainer->decoder_v);
+        status = hsae_ranged_create(device_model, "decoder second moments", device_model->features, &trainer->decoder_v);
     if (!status)
-        status = hsae_stack_buffer(stack, "decoder bias second moments", stack->levels * line, GROWS_NOT, &trainer->bias_v);
+        status =
+            hsae_device_model_buffer(device_model, "decoder bias second moments", device_model->levels * line, GROWS_NOT, &trainer->bias_v);
     if (!status)
-        status = hsae_stack_buffer(stack, "last fired", n, GROWS_WITH_FEATURES, &trainer->last_fired);
+        status = hsae_device_model_buffer(device_model, "last fired", n, GROWS_WITH_FEATURES, &trainer->last_fired);
     if (!status)
-        status = hsae_stack_buffer(stack, "constraint terms", n * FEATURE_SUM_WORDS + hsae_segment_room(stack) * SEGMENT_WORDS,
-                                   GROWS_WITH_FEATURES, &trainer->feature_sums);
+        status = hsae_device_model_buffer(device_model, "constraint terms",
+                                          n * FEATURE_SUM_WORDS + hsae_segment_room(device_model) * SEGMENT_WORDS, GROWS_WITH_FEATURES,
+                                          &trainer->feature_sums);
     if (!status)
-        status = hsae_stack_buffer(stack, "parent-child products", n, GROWS_WITH_FEATURES, &trainer->dots);
+        status = hsae_device_model_buffer(device_model, "parent-child products", n, GROWS_WITH_FEATURES, &trainer->dots);
     if (!status)
-        status = hsae_stack_buffer(stack, "column squares", line, GROWS_NOT, &trainer->squares);
+        status = hsae_device_model_buffer(device_model, "column squares", line, GROWS_NOT, &trainer->squares);
     for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++) {
         struct flight *flight = &trainer->flight[f];
-        status = hsae_raw_buffer(stack, trainer->dtype, &flight->raw);
+        status = hsae_raw_buffer(device_model, trainer->dtype, &flight->raw);
         if (!status)
             status = hsae_buffer_create(device, "step parameters", PARAM_WORDS * word, HSAE_BUFFER_STAGING, &flight->step_params);
         if (!status)
@@ -122,48 +125,53 @@ void hsae_step_release(hsae_trainer *trainer)
 /* Ghost buffers and the capacities that the device compares its dead lists with. */
 hsae_status hsae_ghost_buffers(hsae_trainer *trainer)
 {
-    const struct stack *stack = &trainer->stack;
-    uint64_t line = stack->stride, word = sizeof(u32);
+    const struct device_model *device_model = &trainer->device_model;
+    uint64_t line = device_model->stride, word = sizeof(u32);
     hsae_status status = HSAE_OK;
-    for (uint32_t l = 0; l < stack->levels && !status; l++) {
+    for (uint32_t l = 0; l < device_model->levels && !status; l++) {
         u32 capacity = trainer->ghost_capacity[l];
-        status = hsae_buffer_write(stack->level_info, (l * LEVEL_WORDS + LEVEL_GHOSTS) * word, word, &capacity);
+        status = hsae_buffer_write(device_model->level_info, (l * LEVEL_WORDS + LEVEL_GHOSTS) * word, word, &capacity);
     }
     /* One more vector a row; 16 floats is the widest. */
     if (!status && hsae_uses_ghosts(trainer) && !trainer->ghost_rows)
-        status =
-            hsae_stack_buffer(stack, "ghost gradient rows", 2 * hsae_ghost_chunk(stack) * (line + 16), GROWS_NOT, &trainer->ghost_rows);
-    for (uint32_t l = 0; l < stack->levels && !status; l++) {
+        status = hsae_device_model_buffer(device_model, "ghost gradient rows", 2 * hsae_ghost_chunk(device_model) * (line + 16), GROWS_NOT,
+                                          &trainer->ghost_rows);
+    for (uint32_t l = 0; l < device_model->levels && !status; l++) {
         if (!trainer->ghost_capacity[l] || trainer->ghost[l])
             continue;
-        status = hsae_stack_buffer(stack, "ghost losses", 2 * (uint64_t)stack->padded, GROWS_WITH_BATCH, &trainer->ghost_losses[l]);
+        status = hsae_device_model_buffer(device_model, "ghost losses", 2 * (uint64_t)device_model->padded, GROWS_WITH_BATCH,
+                                          &trainer->ghost_losses[l]);
         if (!status)
-            status = hsae_stack_buffer(stack, "ghost weights", stack->padded, GROWS_WITH_BATCH, &trainer->ghost_weights[l]);
+            status =
+                hsae_device_model_buffer(device_model, "ghost weights", device_model->padded, GROWS_WITH_BATCH, &trainer->ghost_weights[l]);
         if (!status)
-            status = hsae_stack_buffer(stack, "ghost residual", stack->padded * line, GROWS_WITH_BATCH, &trainer->ghost[l]);
+            status =
+                hsae_device_model_buffer(device_model, "ghost residual", device_model->padded * line, GROWS_WITH_BATCH, &trainer->ghost[l]);
     }
     return status;
 }
 
 static hsae_status segment_buffers(hsae_trainer *trainer)
 {
-    const struct stack *stack = &trainer->stack;
-    const uint64_t room = hsae_segment_room(stack);
-    if (trainer->sums || !hsae_uses_segments(stack))
+    const struct device_model *device_model = &trainer->device_model;
+    const uint64_t room = hsae_segment_room(device_model);
+    if (trainer->sums || !hsae_uses_segments(device_model))
         return HSAE_OK;
     hsae_buffer_destroy(&trainer->owners);
-    hsae_status status = hsae_stack_buffer(stack, "owners of segments", room, GROWS_NOT, &trainer->owners);
-    return status ? status : hsae_stack_buffer(stack, "sums of segments", 2 * room * stack->stride, GROWS_NOT, &trainer->sums);
+    hsae_status status = hsae_device_model_buffer(device_model, "owners of segments", room, GROWS_NOT, &trainer->owners);
+    return status ? status
+                  : hsae_device_model_buffer(device_model, "sums of segments", 2 * room * device_model->stride, GROWS_NOT, &trainer->sums);
 }
 
 hsae_status hsae_record_buffers(hsae_trainer *trainer)
 {
-    const struct stack *stack = &trainer->stack;
+    const struct device_model *device_model = &trainer->device_model;
     hsae_status status = hsae_ghost_buffers(trainer);
     if (!status)
         status = segment_buffers(trainer);
     if (status)
         return status;
     hsae_buffer_destroy(&trainer->pair_terms);
-    return hsae_stack_buffer(stack, "constraint scalars", (uint64_t)stack->capacity * PAIR_WORDS, GROWS_WITH_BATCH, &trainer->pair_terms);
+    return hsae_device_model_buffer(device_model, "constraint scalars", (uint64_t)device_model->capacity * PAIR_WORDS, GROWS_WITH_BATCH,
+                                    &trainer->pair_terms);
 }

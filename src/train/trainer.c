@@ -33,8 +33,8 @@ hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, u
     if (config->steps >= UINT32_MAX)
         return hsae_fail(device->context, HSAE_ERROR_CONFIG, "steps = %" PRIu64 ": at most %" PRIu32 " are possible", config->steps,
                          UINT32_MAX - 1);
-    struct stack_params params = {config->batch, true, hsae_similarity_counts(config->similarity), first_pairs(config)};
-    status = hsae_stack_create(&trainer->stack, device, config, dim, &params);
+    struct device_model_params params = {config->batch, true, hsae_similarity_counts(config->similarity), first_pairs(config)};
+    status = hsae_device_model_create(&trainer->device_model, device, config, dim, &params);
     if (status)
         return status;
     trainer->mean = calloc(dim, sizeof *trainer->mean);
@@ -59,7 +59,7 @@ hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, u
 void hsae_trainer_check(hsae_trainer *trainer, bool on)
 {
     if (trainer)
-        trainer->checks = on && trainer->stack.device->info.backend != HSAE_BACKEND_REF;
+        trainer->checks = on && trainer->device_model.device->info.backend != HSAE_BACKEND_REF;
 }
 
 void hsae_trainer_destroy(hsae_trainer **trainer_pointer)
@@ -67,10 +67,10 @@ void hsae_trainer_destroy(hsae_trainer **trainer_pointer)
     hsae_trainer *trainer = trainer_pointer ? *trainer_pointer : NULL;
     if (!trainer)
         return;
-    if (trainer->stack.device)
-        hsae_device_wait(trainer->stack.device, 0);
+    if (trainer->device_model.device)
+        hsae_device_wait(trainer->device_model.device, 0);
     hsae_step_release(trainer);
-    hsae_stack_destroy(&trainer->stack);
+    hsae_device_model_destroy(&trainer->device_model);
     hsae_dataset_close(&trainer->data);
     hsae_parts_free(&trainer->parts);
     for (int l = 0; l < HSAE_MAX_LEVELS; l++)
@@ -94,7 +94,7 @@ uint64_t hsae_trainer_step_count(const hsae_trainer *trainer)
 
 uint32_t hsae_trainer_dim(const hsae_trainer *trainer)
 {
-    return trainer ? trainer->stack.dim : 0;
+    return trainer ? trainer->device_model.dim : 0;
 }
 
 hsae_left_out hsae_trainer_left_out(const hsae_trainer *trainer)
@@ -102,7 +102,7 @@ hsae_left_out hsae_trainer_left_out(const hsae_trainer *trainer)
     if (!trainer)
         return (hsae_left_out){0};
     hsae_left_out left_out = trainer->left_out;
-    uint64_t drawn = trainer->step * trainer->stack.rows;
+    uint64_t drawn = trainer->step * trainer->device_model.rows;
     left_out.rows = drawn < trainer->data_rows ? drawn : trainer->data_rows;
     return left_out;
 }

@@ -21,7 +21,7 @@ struct flight {
 struct hsae_trainer {
     hsae_context *context;
     hsae_config config; /* resolved */
-    struct stack stack;
+    struct device_model device_model;
     struct ranged encoder_v, decoder_v;
     struct hsae_buffer *bias_v, *last_fired, *feature_sums, *dots, *pair_terms, *squares;
     struct hsae_buffer *owners, *sums; /* of segments (kernels/args.h); exist once a step with such is recorded */
@@ -152,7 +152,7 @@ struct calibration {
     uint64_t rows;
     uint32_t dim;
 };
-/* Fills everything of a new trainer: mean, scale, all parameters; uses its stack (not its sequences) for pre-activations. */
+/* Fills everything of a new trainer: mean, scale, all parameters; uses its device model (not its sequences) for pre-activations. */
 hsae_status hsae_trainer_init(hsae_trainer *trainer, const struct calibration *calibration);
 
 /* tree_update.c: new parents of every level from the parameters on the device (all steps settled), into parents[]. */

@@ -24,14 +24,14 @@ enum { CHECKED_CHILDREN = 6 };
 
 /* An update, one pair of levels after the other; room is for the largest. */
 struct relink {
-    const struct stack *stack;
+    const struct device_model *device_model;
     const hsae_config *config;
     uint64_t samples; /* that the history of activity holds */
     uint32_t level;   /* of the children */
     uint32_t children, parents, candidates;
     uint32_t rows_room; /* parents at a time */
     struct hsae_buffer *rows, *feature_scalars, *best, *cursor;
-    struct hsae_buffer *columns; /* unit rows of a block of children, for a vendor's product; else they go to the stack's panels */
+    struct hsae_buffer *columns; /* unit rows of a block of children, for a vendor's product; else they go to the device model's panels */
     struct candidate *list;      /* [children][candidates] */
     struct candidate *last;      /* [children]: cursor */
     bool check;                  /* the level's next search is compared with the reference */
@@ -41,63 +41,68 @@ struct relink {
 static void record_rows(const struct relink *relink, struct hsae_sequence *sequence, uint32_t first, uint32_t count, uint32_t padded,
                         struct hsae_buffer *out)
 {
-    const struct stack *stack = relink->stack;
+    const struct device_model *device_model = relink->device_model;
     bool decoder = relink->config->similarity == HSAE_SIMILARITY_DECODER;
-    const struct ranged *source = decoder ? &stack->decoder : &stack->encoder;
-    struct relink_rows_args args = {first, count, padded, stack->stride, stack->range_rows, decoder, out == stack->panels};
-    LAUNCH(stack, sequence, relink_rows, stack->ranges, padded, args, .S = RANGES4(stack, *source), .flags = stack->flags, .unit = out);
+    const struct ranged *source = decoder ? &device_model->decoder : &device_model->encoder;
+    struct relink_rows_args args = {
+        first, count, padded, device_model->stride, device_model->range_rows, decoder, out == device_model->panels};
+    LAUNCH(device_model, sequence, relink_rows, device_model->ranges, padded, args, .S = RANGES4(device_model, *source),
+           .flags = device_model->flags, .unit = out);
 }
 
 /* Groups of relink_count: tiles of parents and children. */
-static uint64_t count_groups(const struct stack *stack, uint32_t parents)
+static uint64_t count_groups(const struct device_model *device_model, uint32_t parents)
 {
-    struct hsae_kernel_shape shape = hsae_shape(stack->device, HSAE_KERNEL_relink_count, 1);
+    struct hsae_kernel_shape shape = hsae_shape(device_model->device, HSAE_KERNEL_relink_count, 1);
     uint32_t team = TEAM_SIZE(shape.group_size, shape.columns), teams = shape.group_size / team;
-    return (uint64_t)((parents + team - 1) / team) * ((stack->padded + teams - 1) / teams);
+    return (uint64_t)((parents + team - 1) / team) * ((device_model->padded + teams - 1) / teams);
 }
 
 static void record_similarity(struct relink *relink, struct hsae_sequence *sequence, uint32_t child, uint32_t children, uint32_t parent,
                               uint32_t parents)
 {
-    const struct stack *stack = relink->stack;
-    uint32_t above = stack->first[relink->level - 1] + parent;
+    const struct device_model *device_model = relink->device_model;
+    uint32_t above = device_model->first[relink->level - 1] + parent;
     if (hsae_similarity_counts(relink->config->similarity)) {
-        struct relink_count_args count = {stack->first[relink->level] + child,
+        struct relink_count_args count = {device_model->first[relink->level] + child,
                                           children,
-                                          stack->padded,
+                                          device_model->padded,
                                           above,
                                           parents,
-                                          stack->features,
-                                          stack->words,
+                                          device_model->features,
+                                          device_model->words,
                                           relink->config->similarity == HSAE_SIMILARITY_INCLUSION ? (f32)relink->samples : 0};
-        LAUNCH(stack, sequence, relink_count, 1, count_groups(stack, parents), count, .history = stack->history, .counts = stack->scratch);
+        LAUNCH(device_model, sequence, relink_count, 1, count_groups(device_model, parents), count, .history = device_model->history,
+               .counts = device_model->scratch);
         return;
     }
     record_rows(relink, sequence, above, parents, parents, relink->rows);
     if (relink->columns) {
-        struct hsae_gemm product = {relink->rows,  relink->columns, stack->scratch, parents,      children,
-                                    stack->stride, stack->stride,   stack->stride,  stack->padded};
+        struct hsae_gemm product = {
+            relink->rows,         relink->columns,      device_model->scratch, parents, children, device_model->stride,
+            device_model->stride, device_model->stride, device_model->padded};
         hsae_sequence_gemm(sequence, &product);
         return;
     }
-    struct encode_args encode = {0, 0, parents, children, stack->words, stack->dim, stack->stride};
-    LAUNCH(stack, sequence, encode, 1, hsae_encode_groups(stack, parents), encode, .panels = stack->panels, .encoder = relink->rows,
-           .feature_scalars = relink->feature_scalars, .bits = stack->bits, .scratch = stack->scratch);
+    struct encode_args encode = {0, 0, parents, children, device_model->words, device_model->dim, device_model->stride};
+    LAUNCH(device_model, sequence, encode, 1, hsae_encode_groups(device_model, parents), encode, .panels = device_model->panels,
+           .encoder = relink->rows, .feature_scalars = relink->feature_scalars, .bits = device_model->bits,
+           .scratch = device_model->scratch);
 }
 
 /* All parents against one block of children. */
 static void record_block(struct relink *relink, struct hsae_sequence *sequence, uint32_t child, uint32_t children)
 {
-    const struct stack *stack = relink->stack;
+    const struct device_model *device_model = relink->device_model;
     if (!hsae_similarity_counts(relink->config->similarity))
-        record_rows(relink, sequence, stack->first[relink->level] + child, children, stack->padded,
-                    relink->columns ? relink->columns : stack->panels);
+        record_rows(relink, sequence, device_model->first[relink->level] + child, children, device_model->padded,
+                    relink->columns ? relink->columns : device_model->panels);
     for (uint32_t parent = 0, count; parent < relink->parents; parent += count) {
         count = relink->rows_room < relink->parents - parent ? relink->rows_room : relink->parents - parent;
-        struct relink_best_args best = {child, children, stack->padded, parent, count, relink->candidates};
+        struct relink_best_args best = {child, children, device_model->padded, parent, count, relink->candidates};
         record_similarity(relink, sequence, child, children, parent, count);
-        LAUNCH(stack, sequence, relink_best, 1, hsae_groups_for(stack, HSAE_KERNEL_relink_best, children), best,
-               .similarity = stack->scratch, .cursor = relink->cursor, .best = relink->best);
+        LAUNCH(device_model, sequence, relink_best, 1, hsae_groups_for(device_model, HSAE_KERNEL_relink_best, children), best,
+               .similarity = device_model->scratch, .cursor = relink->cursor, .best = relink->best);
     }
 }
 
@@ -111,7 +116,7 @@ struct checked_child {
 /* One parent against all sampled children. */
 static void compare_parent(const struct relink *relink, struct checked_child *children, uint32_t parent, const float *row, bool *diverged)
 {
-    const uint32_t dim = relink->stack->dim;
+    const uint32_t dim = relink->device_model->dim;
     double norm = sqrt(hsae_check_dot(row, row, dim));
     *diverged |= !(norm < CHECK_MOST);
     for (int k = 0; k < CHECKED_CHILDREN; k++) {
@@ -125,26 +130,26 @@ static void compare_parent(const struct relink *relink, struct checked_child *ch
 /* Rows of E or D from feature `first` on. */
 static hsae_status read_rows(const struct relink *relink, const u32 *flags, uint32_t first, uint32_t count, float *out)
 {
-    const struct stack *stack = relink->stack;
+    const struct device_model *device_model = relink->device_model;
     if (relink->config->similarity != HSAE_SIMILARITY_DECODER)
-        return hsae_ranged_read(stack, &stack->encoder, first, count, out);
+        return hsae_ranged_read(device_model, &device_model->encoder, first, count, out);
     hsae_status status = HSAE_OK;
     for (uint32_t at = 0, run; at < count && !status; at += run) {
         const u32 *flag = flags + first + at;
         for (run = 1; at + run < count && FLAG_ROW(flag[run]) == FLAG_ROW(flag[0]) + run; run++)
             ;
-        status = hsae_ranged_read(stack, &stack->decoder, FLAG_ROW(flag[0]), run, out + (size_t)at * stack->dim);
+        status = hsae_ranged_read(device_model, &device_model->decoder, FLAG_ROW(flag[0]), run, out + (size_t)at * device_model->dim);
     }
     return status;
 }
 
 static hsae_status compare_children(const struct relink *relink, const struct checked_child *children)
 {
-    const double off = 4 * bound_sum(relink->stack->dim, 1) + bound_ulps(8, 1);
+    const double off = 4 * bound_sum(relink->device_model->dim, 1) + bound_ulps(8, 1);
     for (int k = 0; k < CHECKED_CHILDREN; k++) {
         const struct candidate *best = &relink->list[(size_t)children[k].child * relink->candidates];
         if (!(fabs(best->similarity - children[k].found) <= off) || !(children[k].best <= children[k].found + 2 * off))
-            return hsae_fail_wrong(relink->stack->device,
+            return hsae_fail_wrong(relink->device_model->device,
                                    "in a hierarchy update feature %" PRIu32 " of level %" PRIu32
                                    " gets a parent of similarity %.7g, which is "
                                    "%.7g; the best has %.7g",
@@ -157,31 +162,32 @@ static hsae_status compare_children(const struct relink *relink, const struct ch
 static hsae_status check_best(const struct relink *relink)
 {
     enum { BLOCK = 1 << 20 };
-    const struct stack *stack = relink->stack;
-    const uint32_t above = stack->first[relink->level - 1], own = stack->first[relink->level], most = BLOCK / stack->dim + 1;
+    const struct device_model *device_model = relink->device_model;
+    const uint32_t above = device_model->first[relink->level - 1], own = device_model->first[relink->level],
+                   most = BLOCK / device_model->dim + 1;
     struct checked_child children[CHECKED_CHILDREN];
     bool diverged = false; /* norms are beyond floats, or close to that: not the device's fault */
-    float *rows = malloc(((size_t)most + CHECKED_CHILDREN) * stack->dim * sizeof *rows);
-    u32 *flags = malloc(stack->features * sizeof *flags);
-    hsae_status status = rows && flags ? hsae_buffer_read(stack->flags, 0, stack->features * sizeof *flags, flags)
-                                       : hsae_fail_memory(stack->context, (uint64_t)most * stack->dim * sizeof *rows, NULL,
+    float *rows = malloc(((size_t)most + CHECKED_CHILDREN) * device_model->dim * sizeof *rows);
+    u32 *flags = malloc(device_model->features * sizeof *flags);
+    hsae_status status = rows && flags ? hsae_buffer_read(device_model->flags, 0, device_model->features * sizeof *flags, flags)
+                                       : hsae_fail_memory(device_model->context, (uint64_t)most * device_model->dim * sizeof *rows, NULL,
                                                           "the check of a hierarchy update");
     for (uint32_t k = 0; k < CHECKED_CHILDREN && !status; k++) { /* both ends, and between them */
         struct checked_child *child = &children[k];
         *child = (struct checked_child){.child = (uint32_t)((uint64_t)(relink->children - 1) * k / (CHECKED_CHILDREN - 1)),
-                                        .row = rows + ((size_t)most + k) * stack->dim,
+                                        .row = rows + ((size_t)most + k) * device_model->dim,
                                         .best = -INFINITY,
                                         .found = NAN};
         status = read_rows(relink, flags, own + child->child, 1, child->row);
         if (!status)
-            child->norm = sqrt(hsae_check_dot(child->row, child->row, stack->dim));
+            child->norm = sqrt(hsae_check_dot(child->row, child->row, device_model->dim));
         diverged |= !status && !(child->norm < CHECK_MOST);
     }
     for (uint32_t parent = 0, count; parent < relink->parents && !status; parent += count) {
         count = relink->parents - parent < most ? relink->parents - parent : most;
         status = read_rows(relink, flags, above + parent, count, rows);
         for (uint32_t r = 0; r < count && !status; r++)
-            compare_parent(relink, children, parent + r, rows + (size_t)r * stack->dim, &diverged);
+            compare_parent(relink, children, parent + r, rows + (size_t)r * device_model->dim, &diverged);
     }
     if (!status && !diverged)
         status = compare_children(relink, children);
@@ -193,7 +199,7 @@ static hsae_status check_best(const struct relink *relink)
 /* Every child's best candidates behind its cursor, to relink->list. */
 static hsae_status search(struct relink *relink)
 {
-    const struct stack *stack = relink->stack;
+    const struct device_model *device_model = relink->device_model;
     size_t entries = (size_t)relink->children * relink->candidates;
     hsae_status status = HSAE_OK;
     for (size_t k = 0; k < entries; k++)
@@ -203,18 +209,18 @@ static hsae_status search(struct relink *relink)
         status = hsae_buffer_write(relink->cursor, 0, relink->children * sizeof *relink->last, relink->last);
     for (uint32_t child = 0, count; child < relink->children && !status; child += count) {
         struct hsae_sequence *sequence = NULL;
-        count = stack->rows < relink->children - child ? stack->rows : relink->children - child;
-        status = hsae_sequence_create(stack->device, "hierarchy update", false, &sequence);
+        count = device_model->rows < relink->children - child ? device_model->rows : relink->children - child;
+        status = hsae_sequence_create(device_model->device, "hierarchy update", false, &sequence);
         if (!status) {
             record_block(relink, sequence, child, count);
-            status = hsae_stack_run_once(stack, &sequence);
+            status = hsae_device_model_run_once(device_model, &sequence);
         }
     }
     if (!status)
         status = hsae_buffer_read(relink->best, 0, entries * sizeof *relink->list, relink->list);
     for (size_t k = 0; k < entries && !status; k++)
         if (relink->list[k].parent >= relink->parents && relink->list[k].parent != NONE)
-            status = hsae_fail_wrong(stack->device, "the best parents that it found are no features");
+            status = hsae_fail_wrong(device_model->device, "the best parents that it found are no features");
     if (!status && relink->check && !hsae_similarity_counts(relink->config->similarity))
         status = check_best(relink);
     relink->check = false;
@@ -245,7 +251,7 @@ static hsae_status link_best(struct relink *relink, uint32_t excluded, int32_t *
 {
     struct ranked *ranked = malloc(relink->children * sizeof *ranked);
     hsae_status status = ranked ? search(relink)
-                                : hsae_fail_memory(relink->stack->context, relink->children * sizeof *ranked, "smaller levels",
+                                : hsae_fail_memory(relink->device_model->context, relink->children * sizeof *ranked, "smaller levels",
                                                    "the similarities of %" PRIu32 " features", relink->children);
     for (uint32_t j = 0; j < relink->children && !status; j++) {
         parent[j] = is_parent(relink, &relink->list[j]) ? (int32_t)relink->list[j].parent : -1;
@@ -320,7 +326,7 @@ static hsae_status link_binary(struct relink *relink, uint32_t excluded, int32_t
     queue.next = calloc(relink->children, sizeof *queue.next);
     hsae_status status = HSAE_OK;
     if (!taken || !queue.heap || !queue.next)
-        status = hsae_fail_memory(relink->stack->context,
+        status = hsae_fail_memory(relink->device_model->context,
                                   relink->children * (sizeof *queue.heap + sizeof *queue.next) + relink->parents * sizeof *taken,
                                   "smaller levels", "a queue of %" PRIu32 " features", relink->children);
     for (uint32_t j = 0; j < relink->children && !status; j++) {
@@ -358,12 +364,12 @@ static hsae_status link_binary(struct relink *relink, uint32_t excluded, int32_t
 /* encode's scalars for plain dot products: no bias, everything above the cut. */
 static hsae_status plain_table(struct relink *relink)
 {
-    const struct stack *stack = relink->stack;
+    const struct device_model *device_model = relink->device_model;
     uint64_t bytes = (uint64_t)relink->rows_room * SCALAR_WORDS * sizeof(u32);
     u32 *feature_scalars = calloc(1, bytes);
-    hsae_status status = hsae_buffer_create(stack->device, "plain scalars", bytes, HSAE_BUFFER_DEVICE, &relink->feature_scalars);
+    hsae_status status = hsae_buffer_create(device_model->device, "plain scalars", bytes, HSAE_BUFFER_DEVICE, &relink->feature_scalars);
     if (!status && !feature_scalars)
-        status = hsae_fail_memory(stack->context, bytes, NULL, "the plain scalars of %" PRIu32 " features", relink->rows_room);
+        status = hsae_fail_memory(device_model->context, bytes, NULL, "the plain scalars of %" PRIu32 " features", relink->rows_room);
     for (uint32_t r = 0; r < relink->rows_room && !status; r++)
         feature_scalars[(size_t)r * SCALAR_WORDS + SCALAR_CUT] = bits_u32(-INFINITY);
     if (!status)
@@ -374,41 +380,42 @@ static hsae_status plain_table(struct relink *relink)
 
 static void fit_kernels(const struct relink *relink)
 {
-    const struct stack *stack = relink->stack;
-    FIT(stack, 1, HSAE_KERNEL_relink_best);
+    const struct device_model *device_model = relink->device_model;
+    FIT(device_model, 1, HSAE_KERNEL_relink_best);
     if (hsae_similarity_counts(relink->config->similarity))
-        FIT(stack, 1, HSAE_KERNEL_relink_count);
+        FIT(device_model, 1, HSAE_KERNEL_relink_count);
     else
-        FIT(stack, stack->ranges, HSAE_KERNEL_relink_rows);
+        FIT(device_model, device_model->ranges, HSAE_KERNEL_relink_rows);
 }
 
 static hsae_status create(struct relink *relink)
 {
-    const struct stack *stack = relink->stack;
+    const struct device_model *device_model = relink->device_model;
     const hsae_config *config = relink->config;
     uint32_t children = 0, parents = 0;
-    for (uint32_t l = 1; l < stack->levels; l++) {
+    for (uint32_t l = 1; l < device_model->levels; l++) {
         children = config->levels[l] > children ? config->levels[l] : children;
         parents = config->levels[l - 1] > parents ? config->levels[l - 1] : parents;
     }
     size_t entries = (size_t)children * relink->candidates;
     fit_kernels(relink);
-    relink->rows_room = stack->chunk < parents ? stack->chunk : parents;
+    relink->rows_room = device_model->chunk < parents ? device_model->chunk : parents;
     hsae_status status = plain_table(relink);
     if (!status)
-        status = hsae_buffer_create(stack->device, "unit rows", (uint64_t)relink->rows_room * stack->stride * sizeof(float),
+        status = hsae_buffer_create(device_model->device, "unit rows", (uint64_t)relink->rows_room * device_model->stride * sizeof(float),
                                     HSAE_BUFFER_DEVICE, &relink->rows);
     if (!status)
-        status = hsae_stack_buffer(stack, "best parents", 2 * (uint64_t)entries, GROWS_WITH_FEATURES, &relink->best);
+        status = hsae_device_model_buffer(device_model, "best parents", 2 * (uint64_t)entries, GROWS_WITH_FEATURES, &relink->best);
     if (!status)
-        status = hsae_buffer_create(stack->device, "cursors", children * sizeof *relink->last, HSAE_BUFFER_DEVICE, &relink->cursor);
-    if (!status && hsae_device_has_gemm(stack->device))
-        status = hsae_buffer_create(stack->device, "unit columns", (uint64_t)stack->padded * stack->stride * sizeof(float),
-                                    HSAE_BUFFER_DEVICE, &relink->columns);
+        status = hsae_buffer_create(device_model->device, "cursors", children * sizeof *relink->last, HSAE_BUFFER_DEVICE, &relink->cursor);
+    if (!status && hsae_device_has_gemm(device_model->device))
+        status =
+            hsae_buffer_create(device_model->device, "unit columns", (uint64_t)device_model->padded * device_model->stride * sizeof(float),
+                               HSAE_BUFFER_DEVICE, &relink->columns);
     relink->list = malloc(entries * sizeof *relink->list);
     relink->last = malloc(children * sizeof *relink->last);
     if (!status && (!relink->list || !relink->last))
-        status = hsae_fail_memory(stack->context, entries * sizeof *relink->list + children * sizeof *relink->last, "smaller levels",
+        status = hsae_fail_memory(device_model->context, entries * sizeof *relink->list + children * sizeof *relink->last, "smaller levels",
                                   "the candidates of %" PRIu32 " features", children);
     return status;
 }
@@ -424,12 +431,14 @@ static void destroy(struct relink *relink)
     free(relink->last);
 }
 
-hsae_status hsae_hierarchy_link(const struct stack *stack, const hsae_config *config, uint64_t samples, bool check, int32_t *const *parents)
+hsae_status hsae_hierarchy_link(const struct device_model *device_model, const hsae_config *config, uint64_t samples, bool check,
+                                int32_t *const *parents)
 {
     bool binary = config->tree == HSAE_TREE_BINARY;
-    struct relink relink = {.stack = stack, .config = config, .samples = samples, .candidates = binary ? BINARY_CANDIDATES : 1};
-    hsae_status status = stack->levels > 1 ? create(&relink) : HSAE_OK;
-    for (uint32_t l = 1; l < stack->levels && !status; l++) {
+    struct relink relink = {
+        .device_model = device_model, .config = config, .samples = samples, .candidates = binary ? BINARY_CANDIDATES : 1};
+    hsae_status status = device_model->levels > 1 ? create(&relink) : HSAE_OK;
+    for (uint32_t l = 1; l < device_model->levels && !status; l++) {
         relink.level = l;
         relink.check = check;
         relink.children = config->levels[l];

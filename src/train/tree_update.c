@@ -16,16 +16,16 @@
 /* The flags tell where each decoder row lies; those of the last step are from before its update. */
 static hsae_status refresh_flags(hsae_trainer *trainer)
 {
-    const struct stack *stack = &trainer->stack;
-    struct feature_flags_args args = {stack->features, stack->levels};
+    const struct device_model *device_model = &trainer->device_model;
+    struct feature_flags_args args = {device_model->features, device_model->levels};
     struct hsae_sequence *sequence = NULL;
-    hsae_status status = hsae_sequence_create(stack->device, "flags", false, &sequence);
+    hsae_status status = hsae_sequence_create(device_model->device, "flags", false, &sequence);
     if (status)
         return status;
-    LAUNCH(stack, sequence, feature_flags, 1, hsae_groups_for(stack, HSAE_KERNEL_feature_flags, stack->features), args,
-           .step_params = trainer->flight[0].step_params, .level_info = stack->level_info, .tree = stack->tree,
-           .last_fired = trainer->last_fired, .decoder_rows = stack->decoder_rows, .flags = stack->flags);
-    return hsae_stack_run_once(stack, &sequence);
+    LAUNCH(device_model, sequence, feature_flags, 1, hsae_groups_for(device_model, HSAE_KERNEL_feature_flags, device_model->features), args,
+           .step_params = trainer->flight[0].step_params, .level_info = device_model->level_info, .tree = device_model->tree,
+           .last_fired = trainer->last_fired, .decoder_rows = device_model->decoder_rows, .flags = device_model->flags);
+    return hsae_device_model_run_once(device_model, &sequence);
 }
 
 hsae_status hsae_hierarchy_update(hsae_trainer *trainer)
@@ -33,7 +33,7 @@ hsae_status hsae_hierarchy_update(hsae_trainer *trainer)
     const uint64_t history = trainer->step < HSAE_ACTIVITY_STEPS ? trainer->step : HSAE_ACTIVITY_STEPS;
     hsae_status status = refresh_flags(trainer);
     if (!status)
-        status = hsae_hierarchy_link(&trainer->stack, &trainer->config, history * trainer->config.batch,
+        status = hsae_hierarchy_link(&trainer->device_model, &trainer->config, history * trainer->config.batch,
                                      trainer->checks && !trainer->checked.links, trainer->parents);
     trainer->wrong |= status == HSAE_ERROR_DRIVER;
     trainer->checked.links = !status;
@@ -61,67 +61,69 @@ static hsae_status copy_model(hsae_context *context, const hsae_model *model, co
     return HSAE_OK;
 }
 
-static hsae_status record_activity(const struct stack *stack, struct hsae_buffer *raw, float scale, struct hsae_sequence **out)
+static hsae_status record_activity(const struct device_model *device_model, struct hsae_buffer *raw, float scale,
+                                   struct hsae_sequence **out)
 {
-    hsae_status status = hsae_sequence_create(stack->device, "activity", false, out);
+    hsae_status status = hsae_sequence_create(device_model->device, "activity", false, out);
     if (status)
         return status;
-    hsae_record_load(stack, *out, raw, FORMAT_F32, scale, false);
-    hsae_record_lists(stack, *out);
+    hsae_record_load(device_model, *out, raw, FORMAT_F32, scale, false);
+    hsae_record_lists(device_model, *out);
     return hsae_sequence_end(*out);
 }
 
 /* One batch's activity to the history, where that of step `step` belongs. Lists that are too short are made longer. */
-static hsae_status run_activity(struct stack *stack, struct hsae_buffer *raw, float scale, struct hsae_sequence **sequence, u32 step)
+static hsae_status run_activity(struct device_model *device_model, struct hsae_buffer *raw, float scale, struct hsae_sequence **sequence,
+                                u32 step)
 {
     u32 step_state[STATE_LEVELS];
-    hsae_status status = hsae_buffer_write(stack->step_state, STATE_STEP * sizeof step, sizeof step, &step);
+    hsae_status status = hsae_buffer_write(device_model->step_state, STATE_STEP * sizeof step, sizeof step, &step);
     while (!status) {
-        if (!*sequence && (status = record_activity(stack, raw, scale, sequence)))
+        if (!*sequence && (status = record_activity(device_model, raw, scale, sequence)))
             break;
-        if ((status = hsae_sequence_submit(*sequence, NULL)) || (status = hsae_device_wait(stack->device, 0)) ||
-            (status = hsae_buffer_read(stack->step_state, 0, sizeof step_state, step_state)) || !step_state[STATE_HALT])
+        if ((status = hsae_sequence_submit(*sequence, NULL)) || (status = hsae_device_wait(device_model->device, 0)) ||
+            (status = hsae_buffer_read(device_model->step_state, 0, sizeof step_state, step_state)) || !step_state[STATE_HALT])
             break;
         hsae_sequence_destroy(sequence);
-        status = hsae_stack_grow(stack, step_state[STATE_PAIRS]);
+        status = hsae_device_model_grow(device_model, step_state[STATE_PAIRS]);
         if (!status)
-            status = hsae_stack_clear_halt(stack);
+            status = hsae_device_model_clear_halt(device_model);
     }
     return status;
 }
 
 /* A batch from row `first` on; rows that are left out are replaced as in hsae_trainer_step. */
-static hsae_status read_kept(const struct stack *stack, const hsae_model *model, const hsae_dataset *data, uint64_t first,
+static hsae_status read_kept(const struct device_model *device_model, const hsae_model *model, const hsae_dataset *data, uint64_t first,
                              enum row_verdict *verdicts, float *batch)
 {
     const struct row_rule rule = hsae_row_rule(&model->config);
-    hsae_status status = hsae_judged_read(data, &rule, first, stack->rows, batch, verdicts);
-    if (status || hsae_rows_replace(batch, stack->rows, stack->dim, verdicts))
+    hsae_status status = hsae_judged_read(data, &rule, first, device_model->rows, batch, verdicts);
+    if (status || hsae_rows_replace(batch, device_model->rows, device_model->dim, verdicts))
         return status;
-    return hsae_fail(stack->context, HSAE_ERROR_DATA,
+    return hsae_fail(device_model->context, HSAE_ERROR_DATA,
                      "%s: the %" PRIu32 " rows from row %" PRIu64
                      " on are all left out (norm_limit %g): not what the model was trained on?",
-                     hsae_dataset_path(data), stack->rows, first, rule.norm_limit);
+                     hsae_dataset_path(data), device_model->rows, first, rule.norm_limit);
 }
 
 /* Who is active on the first batches of the data, as after that many steps of training. */
-static hsae_status fill_history(struct stack *stack, const hsae_model *model, const hsae_dataset *data)
+static hsae_status fill_history(struct device_model *device_model, const hsae_model *model, const hsae_dataset *data)
 {
-    uint64_t values = (uint64_t)stack->rows * stack->dim, batches = hsae_dataset_rows(data) / stack->rows;
+    uint64_t values = (uint64_t)device_model->rows * device_model->dim, batches = hsae_dataset_rows(data) / device_model->rows;
     struct hsae_buffer *raw = NULL;
     struct hsae_sequence *sequence = NULL;
     float *batch = malloc(values * sizeof *batch);
-    enum row_verdict *verdicts = malloc(stack->rows * sizeof *verdicts);
-    hsae_status status = hsae_buffer_create(stack->device, "raw batch", values * sizeof *batch, HSAE_BUFFER_STAGING, &raw);
+    enum row_verdict *verdicts = malloc(device_model->rows * sizeof *verdicts);
+    hsae_status status = hsae_buffer_create(device_model->device, "raw batch", values * sizeof *batch, HSAE_BUFFER_STAGING, &raw);
     if (!status && (!batch || !verdicts))
-        status = hsae_fail_memory(stack->context, values * sizeof *batch + stack->rows * sizeof *verdicts, NULL,
-                                  "a batch of %" PRIu32 " rows", stack->rows);
+        status = hsae_fail_memory(device_model->context, values * sizeof *batch + device_model->rows * sizeof *verdicts, NULL,
+                                  "a batch of %" PRIu32 " rows", device_model->rows);
     for (uint32_t k = 0; k < HSAE_ACTIVITY_STEPS && k < batches && !status; k++) {
-        status = read_kept(stack, model, data, (uint64_t)k * stack->rows, verdicts, batch);
+        status = read_kept(device_model, model, data, (uint64_t)k * device_model->rows, verdicts, batch);
         if (!status)
             status = hsae_buffer_write(raw, 0, values * sizeof *batch, batch);
         if (!status)
-            status = run_activity(stack, raw, model->scale, &sequence, k + 1);
+            status = run_activity(device_model, raw, model->scale, &sequence, k + 1);
     }
     hsae_sequence_destroy(&sequence);
     hsae_buffer_destroy(&raw);
@@ -148,7 +150,7 @@ static hsae_status check_link(hsae_context *context, const hsae_model *model, co
 hsae_status hsae_model_link(hsae_device *device, const hsae_model *model, const hsae_link_params *params, hsae_model **out)
 {
     HSAE_REQUIRE(device ? device->context : NULL, device, model, params, out);
-    struct stack stack = {0};
+    struct device_model device_model = {0};
     int32_t *parents[HSAE_MAX_LEVELS];
     hsae_config config = model->config;
     bool counts = hsae_similarity_counts(params->similarity);
@@ -162,23 +164,24 @@ hsae_status hsae_model_link(hsae_device *device, const hsae_model *model, const 
     uint32_t rows = config.batch;
     if (counts && hsae_dataset_rows(params->data) < rows)
         rows = (uint32_t)hsae_dataset_rows(params->data);
-    struct stack_params sizes = {.rows = rows, .history = counts, .pairs = counts ? (double)rows * config.level_count * FIRST_PAIRS : 1024};
+    struct device_model_params sizes = {
+        .rows = rows, .history = counts, .pairs = counts ? (double)rows * config.level_count * FIRST_PAIRS : 1024};
     status = copy_model(device->context, model, &config, out);
     if (!status)
-        status = hsae_stack_create(&stack, device, &config, model->dim, &sizes);
+        status = hsae_device_model_create(&device_model, device, &config, model->dim, &sizes);
     if (!status)
-        status = hsae_stack_upload(&stack, model, 0, NULL);
+        status = hsae_device_model_upload(&device_model, model, 0, NULL);
     if (!status)
-        status = hsae_stack_upload_tree(&stack, NULL, NULL);
+        status = hsae_device_model_upload_tree(&device_model, NULL, NULL);
     if (!status && counts)
-        status = fill_history(&stack, model, params->data);
+        status = fill_history(&device_model, model, params->data);
     for (uint32_t l = 0; l < config.level_count && !status; l++)
         parents[l] = (*out)->levels[l].parent;
     uint64_t batches = counts ? hsae_dataset_rows(params->data) / rows : 0;
     batches = batches < HSAE_ACTIVITY_STEPS ? batches : HSAE_ACTIVITY_STEPS;
     if (!status)
-        status = hsae_hierarchy_link(&stack, &config, batches * rows, device->info.backend != HSAE_BACKEND_REF, parents);
-    hsae_stack_destroy(&stack);
+        status = hsae_hierarchy_link(&device_model, &config, batches * rows, device->info.backend != HSAE_BACKEND_REF, parents);
+    hsae_device_model_destroy(&device_model);
     if (status)
         hsae_model_free(out);
     return status;

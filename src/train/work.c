@@ -2,109 +2,109 @@
 #include "work.h"
 #include "device/shape.h"
 
-static double level_features(const struct stack *stack, uint32_t level)
+static double level_features(const struct device_model *device_model, uint32_t level)
 {
-    return level < stack->levels ? stack->first[level + 1] - stack->first[level] : stack->features;
+    return level < device_model->levels ? device_model->first[level + 1] - device_model->first[level] : device_model->features;
 }
 
-static double encode_work(const struct stack *stack, uint64_t groups, const void *args)
+static double encode_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
     (void)args;
-    struct hsae_kernel_shape shape = hsae_shape(stack->device, HSAE_KERNEL_encode, 1);
+    struct hsae_kernel_shape shape = hsae_shape(device_model->device, HSAE_KERNEL_encode, 1);
     struct hsae_tile tile;
     hsae_shape_tile(&shape, &tile);
-    return (double)groups * tile.features * tile.words * 32 * stack->stride;
+    return (double)groups * tile.features * tile.words * 32 * device_model->stride;
 }
 
-static double screen_work(const struct stack *stack, uint64_t groups, const void *args)
+static double screen_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
     const struct screen_args *screen = args;
     (void)groups;
-    return (double)screen->count * stack->padded * stack->stride;
+    return (double)screen->count * device_model->padded * device_model->stride;
 }
 
 /* All of the batch, in and out. */
-static double batch_work(const struct stack *stack, uint64_t groups, const void *args)
+static double batch_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
     (void)groups, (void)args;
-    return 2.0 * stack->rows * stack->stride;
+    return 2.0 * device_model->rows * device_model->stride;
 }
 
-static double bias_work(const struct stack *stack, uint64_t groups, const void *args)
+static double bias_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
     const struct bias_args *bias = args;
-    return batch_work(stack, groups, args) * bias->count;
+    return batch_work(device_model, groups, args) * bias->count;
 }
 
 /* Of each level its pairs, and those of its children. */
-static double decode_work(const struct stack *stack, uint64_t groups, const void *args)
+static double decode_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
     const struct decode_args *decode = args;
     (void)groups;
-    return stack->stride * (2.0 * stack->capacity / stack->levels + 3.0 * stack->rows) * decode->count;
+    return device_model->stride * (2.0 * device_model->capacity / device_model->levels + 3.0 * device_model->rows) * decode->count;
 }
 
 /* All pairs of its levels, were they in segments. */
-static double segment_rows_work(const struct stack *stack, uint64_t groups, const void *args)
+static double segment_rows_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
     const struct segment_rows_args *segments = args;
     (void)groups;
-    return 3.0 * stack->stride * stack->capacity / stack->levels * segments->count;
+    return 3.0 * device_model->stride * device_model->capacity / device_model->levels * segments->count;
 }
 
 /* Each pair reads three rows, of the sample and of relatives; each feature has four rows that are read and written. */
-static double update_work(const struct stack *stack, uint64_t groups, const void *args)
+static double update_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
     const struct update_args *update = args;
     double rows = update->dead && update->dead < update->ranks ? update->dead : update->ranks,
-           share = rows / level_features(stack, update->level);
+           share = rows / level_features(device_model, update->level);
     (void)groups;
-    return stack->stride * (3.0 * share * stack->capacity / stack->levels + 12.0 * rows);
+    return device_model->stride * (3.0 * share * device_model->capacity / device_model->levels + 12.0 * rows);
 }
 
 /* A row or two for each group. */
-static double rows_work(const struct stack *stack, uint64_t groups, const void *args)
+static double rows_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
     (void)args;
-    return 2 * (double)groups * stack->stride;
+    return 2 * (double)groups * device_model->stride;
 }
 
 /* All features of the level, were they dead. */
-static double ghost_work(const struct stack *stack, uint64_t groups, const void *args)
+static double ghost_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
     const struct ghost_args *ghost = args;
-    return batch_work(stack, groups, args) * level_features(stack, ghost->level);
+    return batch_work(device_model, groups, args) * level_features(device_model, ghost->level);
 }
 
-static double ghost_rows_work(const struct stack *stack, uint64_t groups, const void *args)
+static double ghost_rows_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
-    return batch_work(stack, groups, args) * (double)groups;
+    return batch_work(device_model, groups, args) * (double)groups;
 }
 
-static double relink_count_work(const struct stack *stack, uint64_t groups, const void *args)
+static double relink_count_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
     const struct relink_count_args *count = args;
-    (void)stack, (void)groups;
+    (void)device_model, (void)groups;
     return (double)count->children * count->parents * count->words;
 }
 
-static double relink_best_work(const struct stack *stack, uint64_t groups, const void *args)
+static double relink_best_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
     const struct relink_best_args *best = args;
-    (void)stack, (void)groups;
+    (void)device_model, (void)groups;
     return (double)best->children * best->parents;
 }
 
 /* The bitmap, and what is set in it. */
-static double lists_work(const struct stack *stack, uint64_t groups, const void *args)
+static double lists_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
     (void)groups, (void)args;
-    return (double)stack->features * stack->words + 4.0 * stack->capacity;
+    return (double)device_model->features * device_model->words + 4.0 * device_model->capacity;
 }
 
-double hsae_launch_work(const struct stack *stack, enum hsae_kernel kernel, uint64_t groups, const void *args)
+double hsae_launch_work(const struct device_model *device_model, enum hsae_kernel kernel, uint64_t groups, const void *args)
 {
-    static double (*const works[HSAE_KERNEL_COUNT])(const struct stack *, uint64_t, const void *) = {
+    static double (*const works[HSAE_KERNEL_COUNT])(const struct device_model *, uint64_t, const void *) = {
         [HSAE_KERNEL_encode] = encode_work,           [HSAE_KERNEL_screen] = screen_work,
         [HSAE_KERNEL_quantize] = batch_work,          [HSAE_KERNEL_load] = batch_work,
         [HSAE_KERNEL_variance] = batch_work,          [HSAE_KERNEL_bias] = bias_work,
@@ -116,5 +116,5 @@ double hsae_launch_work(const struct stack *stack, enum hsae_kernel kernel, uint
     };
     if (hsae_kernels[kernel].work == HSAE_WORK_SINGLE)
         return 0; /* one group, or one a level: never cut */
-    return (works[kernel] ? works[kernel] : lists_work)(stack, groups, args);
+    return (works[kernel] ? works[kernel] : lists_work)(device_model, groups, args);
 }

@@ -186,7 +186,7 @@ static bool disturb(void *user, const char *what)
     assert_ok(hsae_step_settle(trainer, 0));
     hsae_step_forget(trainer);
     if (disturbance->event == LISTS_GROW)
-        assert_ok(hsae_stack_grow(&trainer->stack, 1));
+        assert_ok(hsae_device_model_grow(&trainer->device_model, 1));
     else
         trainer->config.rho = trainer->config.perturb = 0;
     assert_ok(hsae_step_record(trainer));

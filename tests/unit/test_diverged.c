@@ -83,25 +83,25 @@ static void test_matrices(void **unused)
     (void)unused;
     static const float bad[DIM] = {1, NAN, 0, 0, 0, 0}, infinite[DIM] = {INFINITY}, negative[DIM] = {0, 0, -1}, zeros[DIM] = {0};
     hsae_trainer *trainer = make_trainer();
-    assert_ok(hsae_ranged_write(&trainer->stack, &trainer->stack.encoder, 5 + 7, 1, bad));
+    assert_ok(hsae_ranged_write(&trainer->device_model, &trainer->device_model.encoder, 5 + 7, 1, bad));
     ASSERT_NOT_SAVED(trainer, "level 1", "\"levels.1.encoder.weight\", feature 7, column 1 is nan; expected a finite number", "lower lr");
     trainer = make_trainer();
-    assert_ok(hsae_ranged_write(&trainer->stack, &trainer->encoder_v, 2, 1, infinite));
+    assert_ok(hsae_ranged_write(&trainer->device_model, &trainer->encoder_v, 2, 1, infinite));
     ASSERT_NOT_SAVED(trainer, "level 0", "\"optimizer.levels.0.encoder.weight.v\", feature 2, column 0 is inf", "at least 0");
     trainer = make_trainer();
-    assert_ok(hsae_ranged_write(&trainer->stack, &trainer->decoder_v, 2, 1, negative));
+    assert_ok(hsae_ranged_write(&trainer->device_model, &trainer->decoder_v, 2, 1, negative));
     ASSERT_NOT_SAVED(trainer, "\"optimizer.levels.0.decoder.weight.v\", feature 2, column 2 is -1");
     trainer = make_trainer();
     u32 place;
-    assert_ok(hsae_buffer_read(trainer->stack.decoder_rows, 3 * sizeof place, sizeof place, &place));
-    assert_ok(hsae_ranged_write(&trainer->stack, &trainer->stack.decoder, place, 1, zeros));
+    assert_ok(hsae_buffer_read(trainer->device_model.decoder_rows, 3 * sizeof place, sizeof place, &place));
+    assert_ok(hsae_ranged_write(&trainer->device_model, &trainer->device_model.decoder, place, 1, zeros));
     ASSERT_NOT_SAVED(trainer, "\"levels.0.decoder.weight\", feature 3 has norm 0; expected 1");
 }
 
 static void spoil_scalar(hsae_trainer *trainer, uint32_t feature, uint32_t word, float value)
 {
     u32 bits = bits_u32(value);
-    assert_ok(hsae_buffer_write(trainer->stack.feature_scalars, (feature * SCALAR_WORDS + word) * sizeof bits, sizeof bits, &bits));
+    assert_ok(hsae_buffer_write(trainer->device_model.feature_scalars, (feature * SCALAR_WORDS + word) * sizeof bits, sizeof bits, &bits));
 }
 
 static void test_scalars(void **unused)
@@ -115,12 +115,12 @@ static void test_scalars(void **unused)
     ASSERT_NOT_SAVED(trainer, "level 0", "\"optimizer.levels.0.log_threshold.v\", element 1 is inf");
     trainer = make_trainer();
     u32 penalty = bits_u32(INFINITY);
-    assert_ok(hsae_buffer_write(trainer->stack.step_state, (STATE_LEVELS + STATE_LEVEL_WORDS + STATE_LAMBDA) * sizeof penalty,
+    assert_ok(hsae_buffer_write(trainer->device_model.step_state, (STATE_LEVELS + STATE_LEVEL_WORDS + STATE_LAMBDA) * sizeof penalty,
                                 sizeof penalty, &penalty));
     ASSERT_NOT_SAVED(trainer, "\"sparsity.lambda\", element 1 is inf");
     trainer = make_trainer();
     float bias[DIM] = {0, NAN};
-    assert_ok(hsae_rows_write(&trainer->stack, trainer->stack.bias, 1, 1, bias));
+    assert_ok(hsae_rows_write(&trainer->device_model, trainer->device_model.bias, 1, 1, bias));
     ASSERT_NOT_SAVED(trainer, "\"levels.1.decoder.bias\", element 1 is nan");
 }
 
@@ -145,7 +145,7 @@ static void test_figures(void **unused)
     float bias[DIM] = {0, INFINITY};
     hsae_trainer *trainer = make_trainer();
     assert_false(hsae_trainer_divergence(trainer, &divergence));
-    assert_ok(hsae_rows_write(&trainer->stack, trainer->stack.bias, 1, 1, bias));
+    assert_ok(hsae_rows_write(&trainer->device_model, trainer->device_model.bias, 1, 1, bias));
     assert_fails(hsae_trainer_step(trainer, rows[0], &metrics), HSAE_ERROR_DIVERGED,
                  "diverged at step 5, level 1: the reconstruction loss is inf; lower lr", NULL);
     assert_true(hsae_trainer_divergence(trainer, &divergence));
@@ -157,7 +157,7 @@ static void test_figures(void **unused)
     hsae_trainer_destroy(&trainer);
     /* Without metrics, a few steps later. */
     trainer = make_trainer();
-    assert_ok(hsae_rows_write(&trainer->stack, trainer->stack.bias, 0, 1, bias));
+    assert_ok(hsae_rows_write(&trainer->device_model, trainer->device_model.bias, 0, 1, bias));
     hsae_status status = HSAE_OK;
     for (int step = 0; step <= HSAE_IN_FLIGHT && !status; step++)
         status = hsae_trainer_step(trainer, rows[0], NULL);

@@ -161,8 +161,8 @@ static void check_pieces(const char *id, const struct pieces *pieces)
         if (limited)
             device->info.limits.max_binding_bytes = pieces->binding_bytes;
         assert_ok(hsae_trainer_create_from_memory(device, &config, data, BATCH, dim, &trainer));
-        assert_int_equal(trainer->stack.ranges, limited ? pieces->ranges : 1);
-        assert_int_equal(trainer->stack.residual_levels, limited ? pieces->residual_levels : level_count);
+        assert_int_equal(trainer->device_model.ranges, limited ? pieces->ranges : 1);
+        assert_int_equal(trainer->device_model.residual_levels, limited ? pieces->residual_levels : level_count);
         for (int step = 0; step < STEPS; step++)
             assert_ok(hsae_trainer_step(trainer, data + (size_t)step * BATCH * dim, NULL));
         assert_ok(hsae_trainer_model(trainer, &models[limited]));

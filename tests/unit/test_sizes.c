@@ -18,7 +18,7 @@ static void configure(hsae_config *config, uint32_t batch, uint32_t features)
         config->target_l0[l] = 1;
 }
 
-/* What kernels can index (stack.c), in 64 bits. */
+/* What kernels can index (device_model.c), in 64 bits. */
 static bool is_too_large(uint32_t batch, uint32_t dim, uint32_t features)
 {
     uint64_t padded = ((uint64_t)batch + 31) / 32 * 32, line = (uint64_t)dim + 16;

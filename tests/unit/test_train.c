@@ -216,10 +216,10 @@ static void test_short_lists(void **unused)
         hsae_dataset *data = data_of(variant);
         struct bytes expected = undisturbed(&config, data);
         hsae_trainer *trainer = new_trainer(device, &config, data);
-        assert_ok(hsae_stack_grow(&trainer->stack, 1));
+        assert_ok(hsae_device_model_grow(&trainer->device_model, 1));
         assert_ok(hsae_step_record(trainer));
         run(trainer, data, 0);
-        assert_true(trainer->stack.capacity > 1);
+        assert_true(trainer->device_model.capacity > 1);
         assert_same(finish(trainer), expected, "configuration", variant);
         free(expected.data);
         hsae_dataset_close(&data);
@@ -237,11 +237,11 @@ static void test_parts(void **unused)
         uint64_t memory = device->info.limits.memory_bytes;
         device->info.limits.memory_bytes = 1 << 20;
         hsae_trainer *trainer = new_trainer(device, &config, data);
-        uint32_t spare = trainer->stack.free_rows, features = trainer->stack.features;
+        uint32_t spare = trainer->device_model.free_rows, features = trainer->device_model.features;
         assert_true(spare < features / 4 && trainer->parts.count > 4);
         run(trainer, data, 0);
-        assert_true(variant != COACTIVATION || (trainer->stack.free_rows > spare && trainer->stack.free_rows < features));
-        assert_true(trainer->parts.count > 1 && trainer->parts.largest <= trainer->stack.free_rows);
+        assert_true(variant != COACTIVATION || (trainer->device_model.free_rows > spare && trainer->device_model.free_rows < features));
+        assert_true(trainer->parts.count > 1 && trainer->parts.largest <= trainer->device_model.free_rows);
         assert_same(finish(trainer), expected, "parts, configuration", variant);
         device->info.limits.memory_bytes = memory;
         free(expected.data);
@@ -261,7 +261,7 @@ static void test_segments(void **unused)
     device->tuning.shape[HSAE_KERNEL_update] = (struct hsae_kernel_shape){.group_size = 8, .columns = 1, .vector_width = 4};
     bool shared = hsae_shape(device, HSAE_KERNEL_update, 1).group_size > 1;
     hsae_trainer *trainer = new_trainer(device, &config, data);
-    assert_ok(hsae_stack_grow(&trainer->stack, 1));
+    assert_ok(hsae_device_model_grow(&trainer->device_model, 1));
     assert_ok(hsae_step_record(trainer));
     run(trainer, data, STEPS / 2);
     assert_true(shared == (trainer->sums != NULL));
@@ -479,7 +479,7 @@ static hsae_status wide_run(hsae_similarity similarity, uint64_t limit, uint32_t
     for (int step = 0; step < STEPS && !status; step++)
         status = hsae_trainer_step(trainer, wide[step], NULL);
     if (!status) {
-        *ranges = trainer->stack.ranges;
+        *ranges = trainer->device_model.ranges;
         assert_true(trainer->has_tree);
         *bytes = finish(trainer);
     } else {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* The stack: all levels' parameters and the forward pass on a device, shared by the trainer and by sessions over a finished model.
+/* The device model: all levels' parameters and the forward pass on a device, shared by the trainer and by sessions over a finished model.
  *
  * Features of all levels are numbered through ("global feature", kernels/args.h), so one E, one D and one bitmap serve them all, and a
  * launch covers all levels. Large tensors are cut into up to four buffers of `range_rows` rows. */
-#ifndef HSAE_SRC_STACK_H
-#define HSAE_SRC_STACK_H
+#ifndef HSAE_SRC_DEVICE_MODEL_H
+#define HSAE_SRC_DEVICE_MODEL_H
 
 #include "device/shape.h"
 #include "model/model.h"
@@ -15,7 +15,7 @@ struct ranged {
     struct hsae_buffer *range[HSAE_MAX_RANGES];
 };
 
-struct stack {
+struct device_model {
     struct hsae_device *device;
     hsae_context *context;
     uint32_t levels;                     /* L */
@@ -42,44 +42,49 @@ struct stack {
     struct hsae_buffer *bias;                      /* c: [L][stride] */
     struct hsae_buffer *residual[HSAE_MAX_LEVELS]; /* [levels][padded][stride], of `residual_levels` levels each */
     struct hsae_buffer *loss;                      /* [L][slices][padded] */
-    struct hsae_buffer *nil[HSAE_MAX_RANGES];      /* bound where a range or a binding is not used; no written buffer may be bound twice */
+    struct hsae_buffer
+        *unused_binding[HSAE_MAX_RANGES]; /* bound where a range or a binding is not used; no written buffer may be bound twice */
 };
 
-struct stack_params {
+struct device_model_params {
     uint32_t rows; /* B */
     bool training; /* rows of D will be updated */
     bool history;  /* keep who was active, for co-activation */
     double pairs;  /* first size of the lists; at most HSAE_MAX_PAIRS are made */
 };
 
-/* Allocates everything for config.levels and dim, after checking that kernels can index it all (ERROR_LIMIT). *stack is zeroed by the
- * caller; destroy it also after a failure. */
-hsae_status hsae_stack_create(struct stack *stack, struct hsae_device *device, const hsae_config *config, uint32_t dim,
-                              const struct stack_params *params);
-void hsae_stack_destroy(struct stack *stack);
+/* Allocates everything for config.levels and dim, after checking that kernels can index it all (ERROR_LIMIT). *device_model is zeroed by
+ * the caller; destroy it also after a failure. */
+hsae_status hsae_device_model_create(struct device_model *device_model, struct hsae_device *device, const hsae_config *config, uint32_t dim,
+                                     const struct device_model_params *params);
+void hsae_device_model_destroy(struct device_model *device_model);
 /* New pair lists that hold `pairs` and a quarter more; their content is lost. Sequences that use the old ones must be gone. ERROR_LIMIT
  * above HSAE_MAX_PAIRS. */
-hsae_status hsae_stack_grow(struct stack *stack, uint64_t pairs);
+hsae_status hsae_device_model_grow(struct device_model *device_model, uint64_t pairs);
 /* More free rows of D: `spare` in all. Rows stay where they are. Sequences that use D must be gone. ERROR_LIMIT where they do not fit. */
-hsae_status hsae_stack_grow_spare(struct stack *stack, uint32_t spare);
+hsae_status hsae_device_model_grow_spare(struct device_model *device_model, uint32_t spare);
 /* Lets steps go on after a halt that was mended. */
-hsae_status hsae_stack_clear_halt(struct stack *stack);
+hsae_status hsae_device_model_clear_halt(struct device_model *device_model);
 
 /* Rows of `stride` floats, zero-padded, between host ([count, dim]) and a tensor. */
-hsae_status hsae_ranged_create(const struct stack *stack, const char *label, uint32_t rows, struct ranged *tensor);
+hsae_status hsae_ranged_create(const struct device_model *device_model, const char *label, uint32_t rows, struct ranged *tensor);
 void hsae_ranged_destroy(struct ranged *tensor);
-hsae_status hsae_ranged_write(const struct stack *stack, const struct ranged *tensor, uint32_t row, uint32_t count, const float *data);
-hsae_status hsae_ranged_read(const struct stack *stack, const struct ranged *tensor, uint32_t row, uint32_t count, float *data);
+hsae_status hsae_ranged_write(const struct device_model *device_model, const struct ranged *tensor, uint32_t row, uint32_t count,
+                              const float *data);
+hsae_status hsae_ranged_read(const struct device_model *device_model, const struct ranged *tensor, uint32_t row, uint32_t count,
+                             float *data);
 /* The same for a plain buffer of rows. */
-hsae_status hsae_rows_write(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, const float *data);
-hsae_status hsae_rows_read(const struct stack *stack, struct hsae_buffer *buffer, uint32_t row, uint32_t count, float *data);
+hsae_status hsae_rows_write(const struct device_model *device_model, struct hsae_buffer *buffer, uint32_t row, uint32_t count,
+                            const float *data);
+hsae_status hsae_rows_read(const struct device_model *device_model, struct hsae_buffer *buffer, uint32_t row, uint32_t count, float *data);
 
 /* Uploads the model's parameters (not the matrices that it is without) and normalisation, not its tree. `bandwidth` widens the cut (0: list
  * active features only). log_thresholds: per level, or NULL: from the thresholds. */
-hsae_status hsae_stack_upload(struct stack *stack, const hsae_model *model, double bandwidth, float *const *log_thresholds);
+hsae_status hsae_device_model_upload(struct device_model *device_model, const hsae_model *model, double bandwidth,
+                                     float *const *log_thresholds);
 /* The tree (kernels/args.h) of parents (per level, as in a model; [0] is NULL), or, with NULL, in index order without families, is uploaded
  * and, unless `out` is NULL, left in *out to be freed. */
-hsae_status hsae_stack_upload_tree(struct stack *stack, int32_t *const *parents, u32 **out);
+hsae_status hsae_device_model_upload_tree(struct device_model *device_model, int32_t *const *parents, u32 **out);
 
 /* Rows go between host and device through a padded copy of at most so many bytes. */
 enum { HSAE_COPY_BYTES = 1 << 22 };
@@ -88,20 +93,21 @@ uint64_t hsae_binding_limit(const struct hsae_device *device);
 /* What a buffer's size is proportional to. */
 enum growth { GROWS_NOT, GROWS_WITH_BATCH, GROWS_WITH_FEATURES };
 /* A DEVICE buffer that kernels see whole; ERROR_LIMIT says what would fit. */
-hsae_status hsae_stack_buffer(const struct stack *stack, const char *label, uint64_t words, enum growth growth, struct hsae_buffer **out);
+hsae_status hsae_device_model_buffer(const struct device_model *device_model, const char *label, uint64_t words, enum growth growth,
+                                     struct hsae_buffer **out);
 /* Where a level's residual is: its buffer, and the row of its first sample in it. */
-static inline struct hsae_buffer *hsae_residual(const struct stack *stack, uint32_t level)
+static inline struct hsae_buffer *hsae_residual(const struct device_model *device_model, uint32_t level)
 {
-    return stack->residual[level / stack->residual_levels];
+    return device_model->residual[level / device_model->residual_levels];
 }
-static inline uint32_t hsae_residual_row(const struct stack *stack, uint32_t level)
+static inline uint32_t hsae_residual_row(const struct device_model *device_model, uint32_t level)
 {
-    return level % stack->residual_levels * stack->padded;
+    return level % device_model->residual_levels * device_model->padded;
 }
 /* How many of the levels from `level` on, up to and without `end`, are in its buffer. */
-static inline uint32_t hsae_residual_levels(const struct stack *stack, uint32_t level, uint32_t end)
+static inline uint32_t hsae_residual_levels(const struct device_model *device_model, uint32_t level, uint32_t end)
 {
-    uint32_t left = stack->residual_levels - level % stack->residual_levels;
+    uint32_t left = device_model->residual_levels - level % device_model->residual_levels;
     return left < end - level ? left : end - level;
 }
 
