@@ -3,7 +3,7 @@
 #include "bench.h"
 
 #include "base/context.h"
-#include "train/lesson.h"
+#include "train/calibration.h"
 #include "train/order.h"
 #include "train/step.h"
 #include <inttypes.h>
@@ -455,7 +455,7 @@ static hsae_status sustain(struct bench *bench)
     struct sustained run = {bench, started, started, bench->trainer->step};
     const hsae_run_params params = {.progress = on_sustained_step, .user = &run};
     bench->trainer->config.hierarchy_period = bench->out->hierarchy_period;
-    hsae_lessons_stop(bench->trainer, false);
+    hsae_calibration_stop(bench->trainer, false);
     hsae_status status = hsae_trainer_run(bench->trainer, bench->data, &params);
     return status == HSAE_CANCELLED && bench->out->sustained_seconds >= bench->params->sustain_seconds ? HSAE_OK : status;
 }
@@ -477,7 +477,7 @@ static hsae_status make_trainer(struct bench *bench, const hsae_config *config)
     bench->out->tree_seconds = hsae_os_seconds() - started;
     if (!status)
         status = fed_steps(bench, WARM_STEPS, &seconds);
-    return status ? status : hsae_lessons_stop(bench->trainer, true);
+    return status ? status : hsae_calibration_stop(bench->trainer, true);
 }
 
 hsae_status hsae_bench_prepare(struct bench *bench, const hsae_config *config)

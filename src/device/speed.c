@@ -46,13 +46,13 @@ void hsae_speed_load(struct hsae_device *device)
 
 /* A shorter launch spends its time on starting: it tells only how slow the kernel is at most. */
 static const double SHORTEST = 1e-4;
-/* In one lesson (speed.h). */
+/* In one calibration (speed.h). */
 static const double MAX_FALL = 2, MAX_RISE = 8;
 /* Times as fast, or as slow, that are worth a word. */
 static const double NEWS = 1.25;
 
 /* One timed launch, used for calibration. */
-struct lesson {
+struct timed_launch {
     enum hsae_kernel kernel;
     double work, seconds; /* 0: a short one */
 };
@@ -60,7 +60,7 @@ struct lesson {
 /* By kernel, long ones first, the slowest of them first. */
 static int slowest_first(const void *a, const void *b)
 {
-    const struct lesson *x = a, *y = b;
+    const struct timed_launch *x = a, *y = b;
     if (x->kernel != y->kernel)
         return x->kernel < y->kernel ? -1 : 1;
     if ((x->seconds > 0) != (y->seconds > 0))
@@ -79,19 +79,19 @@ struct found {
 
 /* The work of a launch is an estimate that may be too low for some, as for update's of large levels: the slowest ones that took a quarter
  * of the time tell the speed, so that those do not get too long either. */
-static struct found find(const struct lesson *lessons, size_t count)
+static struct found find(const struct timed_launch *timed, size_t count)
 {
     struct found found = {0};
     double all = 0, seconds = 0, work = 0, most = 0;
     for (size_t k = 0; k < count; k++) {
-        all += lessons[k].seconds;
-        found.work += lessons[k].work;
-        found.longest = fmax(found.longest, lessons[k].seconds);
-        most = fmax(most, lessons[k].work);
+        all += timed[k].seconds;
+        found.work += timed[k].work;
+        found.longest = fmax(found.longest, timed[k].seconds);
+        most = fmax(most, timed[k].work);
     }
     for (size_t k = 0; k < count && seconds < all / 4; k++) {
-        seconds += lessons[k].seconds;
-        work += lessons[k].work;
+        seconds += timed[k].seconds;
+        work += timed[k].work;
     }
     if (seconds > 0)
         found.speed = work / seconds;
@@ -115,10 +115,10 @@ static void learn(const struct hsae_device *device, struct hsae_speed *speed, co
 }
 
 /* Of one kernel's launches. True: it is worth keeping. */
-static bool learn_kernel(struct hsae_device *device, const struct lesson *lessons, size_t count, enum hsae_news *news)
+static bool learn_kernel(struct hsae_device *device, const struct timed_launch *timed, size_t count, enum hsae_news *news)
 {
-    const struct found found = find(lessons, count);
-    const struct hsae_launch all = {.kernel = lessons->kernel, .work = found.work};
+    const struct found found = find(timed, count);
+    const struct hsae_launch all = {.kernel = timed->kernel, .work = found.work};
     struct hsae_speed *speed = &device->speed[all.kernel], old = *speed;
     const double before = hsae_launch_seconds(device, &all);
     learn(device, speed, &found);
@@ -143,11 +143,11 @@ hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *s
 {
     const struct hsae_sequence_base *base = (const struct hsae_sequence_base *)sequence;
     double *ns = calloc(base->launch_count + 1u, sizeof *ns);
-    struct lesson *lessons = malloc((base->launch_count + 1u) * sizeof *lessons);
+    struct timed_launch *timed = malloc((base->launch_count + 1u) * sizeof *timed);
     size_t count = 0;
     hsae_status status = HSAE_ERROR_MEMORY;
     *news = HSAE_NEWS_NONE;
-    if (ns && lessons)
+    if (ns && timed)
         status = hsae_sequence_times(sequence, ns);
     else
         hsae_fail(device->context, status, "%s: out of memory for the times of %s", device->info.id, base->label);
@@ -159,22 +159,22 @@ hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *s
         longest = fmax(longest, seconds);
         longest_submission = fmax(longest_submission, submission);
         if (launch->kernel < HSAE_KERNEL_COUNT && hsae_kernel_is_steady(launch->kernel) && launch->work > 0 && seconds > 0)
-            lessons[count++] = (struct lesson){launch->kernel, launch->work, seconds >= SHORTEST ? seconds : 0};
+            timed[count++] = (struct timed_launch){launch->kernel, launch->work, seconds >= SHORTEST ? seconds : 0};
     }
     if (!status) {
         hsae_log(device->context, HSAE_LOG_DEBUG, "%s: %s in %u dispatches and %u submissions, the longest %.1f and %.1f ms",
                  device->info.id, base->label, base->launch_count, base->submissions + 1, 1e3 * longest, 1e3 * longest_submission);
-        qsort(lessons, count, sizeof *lessons, slowest_first);
+        qsort(timed, count, sizeof *timed, slowest_first);
         bool worth = false;
         for (size_t first = 0, end = 0; first < count; first = end) {
-            while (end < count && lessons[end].kernel == lessons[first].kernel)
+            while (end < count && timed[end].kernel == timed[first].kernel)
                 end++;
-            worth |= learn_kernel(device, lessons + first, end - first, news);
+            worth |= learn_kernel(device, timed + first, end - first, news);
         }
         if (worth)
             keep(device);
     }
     free(ns);
-    free(lessons);
+    free(timed);
     return status;
 }

@@ -3,8 +3,8 @@
  * work at 2 s, Linux's drivers at 2 to 10 s. Launches are cut where they would take longer; a cut changes no result, since work-groups do
  * not depend on each other.
  *
- * Speeds are learnt from sequences that are timed launch by launch: the first step of every run, a step now and then (train/lesson.h), and
- * the first batch that goes through a finished model. They are kept for the next run. What was learnt on a busy machine is unlearnt:
+ * Speeds are learnt from sequences that are timed launch by launch: the first step of every run, a step now and then (train/calibration.h),
+ * and the first batch that goes through a finished model. They are kept for the next run. What was learnt on a busy machine is unlearnt:
  * - A kernel that proves faster than it was known to be is that fast at once. Launches that are too short to be timed prove only that it is
  *   faster than some bound: it is taken to be as fast as that, but at most 8 times as fast as before.
  * - A kernel that seems slower keeps half of its speed at least. Each sequence that shows the same takes another half.
@@ -19,8 +19,8 @@
 /* Takes the speeds that were measured in earlier runs with this device, driver and shapes. */
 void hsae_speed_load(struct hsae_device *device);
 /* Timed sequences in a row, as long as a kernel proves faster: each makes launches up to many times as long, so that it ends soon. */
-enum { HSAE_MAX_LESSONS = 4 };
-/* What a timed sequence has taught: of the kernels whose time matters, whether one is faster by a quarter, or else slower, than was known.
+enum { HSAE_MAX_CALIBRATIONS = 4 };
+/* Result of a calibration: of the kernels whose time matters, whether one is faster by a quarter, or else slower, than was known.
  */
 enum hsae_news { HSAE_NEWS_NONE, HSAE_NEWS_FASTER, HSAE_NEWS_SLOWER };
 /* Measures speeds from a timed sequence that was run and waited for, and keeps them. */

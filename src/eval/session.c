@@ -36,8 +36,8 @@ struct hsae_session {
     u32 *samples;                                         /* [capacity][2] */
     struct row_rule rule;
     hsae_left_out left_out; /* by encode */
-    int lessons;            /* runs from which the device's speed was learnt (speed.h) */
-    bool taught;            /* there are no more */
+    int calibrations;       /* runs from which the device's speed was learnt (speed.h) */
+    bool calibrated;        /* no more follow */
 };
 
 static void release_sequences(struct hsae_session *session)
@@ -79,12 +79,12 @@ static void record(const struct hsae_session *session, struct hsae_sequence *seq
         hsae_record_decode(device_model, sequence, level, 1);
 }
 
-/* From a timed sequence, which is recorded anew when it is needed again: in longer parts. */
-static hsae_status learn(struct hsae_session *session, struct hsae_sequence **sequence)
+/* Measures speeds from a timed sequence, which is recorded anew, in longer launches, when it is needed again. */
+static hsae_status calibrate(struct hsae_session *session, struct hsae_sequence **sequence)
 {
     enum hsae_news news;
     hsae_status status = hsae_speed_learn(session->device_model.device, *sequence, &news);
-    session->taught = ++session->lessons == HSAE_MAX_LESSONS || news != HSAE_NEWS_FASTER;
+    session->calibrated = ++session->calibrations == HSAE_MAX_CALIBRATIONS || news != HSAE_NEWS_FASTER;
     hsae_sequence_destroy(sequence);
     return status;
 }
@@ -93,10 +93,10 @@ static hsae_status learn(struct hsae_session *session, struct hsae_sequence **se
 static hsae_status run(struct hsae_session *session, struct hsae_sequence **sequence, int stages, uint32_t level)
 {
     struct hsae_device *device = session->device_model.device;
-    const bool lesson = !*sequence && device->can_time && !session->taught && session->size == SIZES - 1;
+    const bool timed = !*sequence && device->can_time && !session->calibrated && session->size == SIZES - 1;
     hsae_status status = HSAE_OK;
     if (!*sequence) {
-        status = hsae_sequence_create(device, "session", lesson, sequence);
+        status = hsae_sequence_create(device, "session", timed, sequence);
         if (!status) {
             record(session, *sequence, stages, level);
             status = hsae_sequence_end(*sequence);
@@ -108,7 +108,7 @@ static hsae_status run(struct hsae_session *session, struct hsae_sequence **sequ
         status = hsae_sequence_submit(*sequence, NULL);
     if (!status)
         status = hsae_device_wait(device, 0);
-    return !status && lesson ? learn(session, sequence) : status;
+    return !status && timed ? calibrate(session, sequence) : status;
 }
 
 /* The host's side of the lists. */

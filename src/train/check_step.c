@@ -373,8 +373,8 @@ static hsae_status check_forward(struct check *check)
 bool hsae_check_due(const hsae_trainer *trainer)
 {
     const struct checked *last = &trainer->checked;
-    return trainer->checks && (!last->steps || (!last->taught && trainer->lessons.taught) || (!last->tree && trainer->has_tree) ||
-                               (!last->ghosts && trainer->ghost_rows));
+    return trainer->checks && (!last->steps || (!last->calibrated && trainer->calibration.calibrated) ||
+                               (!last->tree && trainer->has_tree) || (!last->ghosts && trainer->ghost_rows));
 }
 
 hsae_status hsae_check_before(hsae_trainer *trainer, struct flight *flight, struct check **out)
@@ -413,8 +413,8 @@ hsae_status hsae_check_after(struct check *check)
     if (status)
         return status;
     struct checked *last = &trainer->checked;
-    *last = (struct checked){last->steps + 1, trainer->lessons.taught, last->tree || trainer->has_tree, last->ghosts || trainer->ghost_rows,
-                             last->links};
+    *last = (struct checked){last->steps + 1, trainer->calibration.calibrated, last->tree || trainer->has_tree,
+                             last->ghosts || trainer->ghost_rows, last->links};
     hsae_log(trainer->context, HSAE_LOG_INFO, "step %" PRIu64 " is as the reference device makes it (checked in %.3f s)",
              check->flight->step, check->seconds);
     return HSAE_OK;

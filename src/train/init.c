@@ -26,7 +26,7 @@ static uint32_t block_rows(uint32_t length)
 }
 
 /* Rows first .. first + count - 1 as floats, and the verdict on each. */
-static hsae_status read_rows(hsae_context *context, const struct calibration *from, const struct row_rule *rule, uint64_t first,
+static hsae_status read_rows(hsae_context *context, const struct init_source *from, const struct row_rule *rule, uint64_t first,
                              size_t count, float *out, enum row_verdict *verdicts)
 {
     if (!from->raw)
@@ -48,7 +48,7 @@ struct sums {
     hsae_left_out left_out;
 };
 
-static hsae_status add_up(const hsae_trainer *trainer, const struct calibration *from, const struct row_rule *rule, uint64_t rows,
+static hsae_status add_up(const hsae_trainer *trainer, const struct init_source *from, const struct row_rule *rule, uint64_t rows,
                           struct sums *sums)
 {
     enum row_verdict verdicts[READ_ROWS];
@@ -98,7 +98,7 @@ static void find_limit(hsae_trainer *trainer, double *norms, uint64_t count)
 }
 
 /* The rows that calibration leaves out, where there are some. */
-static void say_left_out(const hsae_trainer *trainer, const struct calibration *from, const hsae_left_out *left_out)
+static void say_left_out(const hsae_trainer *trainer, const struct init_source *from, const hsae_left_out *left_out)
 {
     char text[1024];
     if (left_out->norm + left_out->bad == 0)
@@ -110,7 +110,7 @@ static void say_left_out(const hsae_trainer *trainer, const struct calibration *
 
 /* The sums over the kept rows of the sample, and norm_limit. The first pass keeps all rows that are finite; only where some of these are
  * beyond the limit there is a second. */
-static hsae_status calibrate(hsae_trainer *trainer, const struct calibration *from, uint64_t rows, struct sums *sums)
+static hsae_status calibrate(hsae_trainer *trainer, const struct init_source *from, uint64_t rows, struct sums *sums)
 {
     struct row_rule finite = {0, trainer->config.skip_bad_rows};
     sums->norms = malloc((size_t)rows * sizeof *sums->norms);
@@ -133,7 +133,7 @@ static hsae_status calibrate(hsae_trainer *trainer, const struct calibration *fr
 }
 
 /* Mean of the calibration sample to `mean`, and s so that the mean of |s (raw - mu)|^2 is d (paper, appendix A.1). */
-static hsae_status normalise(hsae_trainer *trainer, const struct calibration *from, double *mean)
+static hsae_status normalise(hsae_trainer *trainer, const struct init_source *from, double *mean)
 {
     uint32_t dim = from->dim;
     uint64_t rows = from->rows < HSAE_CALIBRATION_ROWS ? from->rows : HSAE_CALIBRATION_ROWS;
@@ -295,7 +295,7 @@ static hsae_status pre_activations(const hsae_trainer *trainer, uint32_t level, 
 }
 
 /* The first kept rows of the calibration data, as many as a batch has, to `out`. */
-static hsae_status first_rows(const hsae_trainer *trainer, const struct calibration *from, float *out)
+static hsae_status first_rows(const hsae_trainer *trainer, const struct init_source *from, float *out)
 {
     enum row_verdict verdicts[READ_ROWS];
     const struct row_rule rule = hsae_row_rule(&trainer->config);
@@ -319,7 +319,7 @@ static hsae_status first_rows(const hsae_trainer *trainer, const struct calibrat
 }
 
 /* The first batch of the calibration data in place of a raw batch. */
-static hsae_status load_batch(hsae_trainer *trainer, const struct calibration *from)
+static hsae_status load_batch(hsae_trainer *trainer, const struct init_source *from)
 {
     const struct device_model *device_model = &trainer->device_model;
     struct hsae_sequence *sequence = NULL;
@@ -362,7 +362,7 @@ static hsae_status first_threshold(const hsae_trainer *trainer, uint32_t level, 
     return status;
 }
 
-static hsae_status first_thresholds(hsae_trainer *trainer, const struct calibration *from, hsae_model *model, struct train_state *state)
+static hsae_status first_thresholds(hsae_trainer *trainer, const struct init_source *from, hsae_model *model, struct train_state *state)
 {
     struct device_model *device_model = &trainer->device_model;
     size_t size = (size_t)block_rows(device_model->padded) * device_model->padded * sizeof(float);
@@ -435,26 +435,26 @@ static void first_vectors(const hsae_trainer *trainer, const double *mean, hsae_
     }
 }
 
-hsae_status hsae_trainer_init(hsae_trainer *trainer, const struct calibration *calibration)
+hsae_status hsae_trainer_init(hsae_trainer *trainer, const struct init_source *source)
 {
     hsae_model *model = NULL;
     struct train_state *state = NULL;
-    double *mean = malloc(calibration->dim * sizeof *mean);
-    trainer->looks = calloc(1, sizeof *trainer->looks + 2 * (size_t)calibration->dim * sizeof(f32));
+    double *mean = malloc(source->dim * sizeof *mean);
+    trainer->looks = calloc(1, sizeof *trainer->looks + 2 * (size_t)source->dim * sizeof(f32));
     if (!mean || !trainer->looks) {
         free(mean);
-        return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for a mean of width %" PRIu32, calibration->dim);
+        return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for a mean of width %" PRIu32, source->dim);
     }
-    hsae_status status = normalise(trainer, calibration, mean);
+    hsae_status status = normalise(trainer, source, mean);
     if (!status)
-        status = hsae_model_alloc_vectors(trainer->context, &trainer->config, calibration->dim, &model);
+        status = hsae_model_alloc_vectors(trainer->context, &trainer->config, source->dim, &model);
     if (!status)
         status = hsae_train_state_alloc_vectors(trainer->context, model, &state);
     if (!status)
         status = first_matrices(trainer);
     if (!status) {
         first_vectors(trainer, mean, model, state);
-        status = first_thresholds(trainer, calibration, model, state);
+        status = first_thresholds(trainer, source, model, state);
     }
     if (!status)
         status = hsae_trainer_upload_vectors(trainer, model, state);

@@ -3,7 +3,7 @@
 #include "step.h"
 
 #include "base/context.h"
-#include "lesson.h"
+#include "calibration.h"
 #include "order.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -19,20 +19,20 @@ static hsae_status check_rows(const hsae_context *context, const hsae_dataset *d
                      dataset ? hsae_dataset_path(dataset) : "activations", rows, batch);
 }
 
-static hsae_status create(hsae_device *device, const hsae_config *given, const struct calibration *calibration, hsae_dtype dtype,
+static hsae_status create(hsae_device *device, const hsae_config *given, const struct init_source *source, hsae_dtype dtype,
                           hsae_trainer **out)
 {
     hsae_config config = *given;
     *out = NULL;
-    hsae_status status = hsae_config_resolve(device->context, &config, calibration->dim);
+    hsae_status status = hsae_config_resolve(device->context, &config, source->dim);
     if (!status)
-        status = check_rows(device->context, calibration->dataset, calibration->rows, config.batch);
+        status = check_rows(device->context, source->dataset, source->rows, config.batch);
     if (!status)
-        status = hsae_plan_check(device, &config, calibration->dim, dtype);
+        status = hsae_plan_check(device, &config, source->dim, dtype);
     if (!status)
-        status = hsae_trainer_alloc(device, &config, calibration->dim, dtype, out);
+        status = hsae_trainer_alloc(device, &config, source->dim, dtype, out);
     if (!status)
-        status = hsae_trainer_init(*out, calibration);
+        status = hsae_trainer_init(*out, source);
     if (!status)
         status = hsae_step_record(*out);
     if (status)
@@ -43,7 +43,7 @@ static hsae_status create(hsae_device *device, const hsae_config *given, const s
 hsae_status hsae_trainer_create(hsae_device *device, const hsae_config *config, const hsae_dataset *calibration, hsae_trainer **out)
 {
     HSAE_REQUIRE(device ? device->context : NULL, device, config, calibration, out);
-    struct calibration from = {calibration, NULL, hsae_dataset_rows(calibration), hsae_dataset_dim(calibration)};
+    struct init_source from = {calibration, NULL, hsae_dataset_rows(calibration), hsae_dataset_dim(calibration)};
     return create(device, config, &from, hsae_dataset_dtype(calibration), out);
 }
 
@@ -51,7 +51,7 @@ hsae_status hsae_trainer_create_from_memory(hsae_device *device, const hsae_conf
                                             hsae_trainer **out)
 {
     HSAE_REQUIRE(device ? device->context : NULL, device, config, raw, out);
-    struct calibration from = {NULL, raw, rows, dim};
+    struct init_source from = {NULL, raw, rows, dim};
     *out = NULL;
     if (!dim)
         return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "hsae_trainer_create_from_memory: the width is 0");
@@ -128,7 +128,7 @@ static hsae_status launch_checked(hsae_trainer *trainer, struct flight *flight)
 
 hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight)
 {
-    hsae_status status = hsae_lesson_begin(trainer);
+    hsae_status status = hsae_calibration_begin(trainer);
     if (status)
         return status;
     flight->step = trainer->step + 1;
@@ -136,7 +136,7 @@ hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight)
     if (status)
         return status;
     trainer->step++;
-    status = hsae_lesson_end(trainer, flight);
+    status = hsae_calibration_end(trainer, flight);
     if (status)
         return status;
     if (!relinks_after(&trainer->config, trainer->step))

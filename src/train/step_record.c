@@ -288,7 +288,7 @@ static void fit_kernels(const hsae_trainer *trainer)
 
 static hsae_status record_flight(const hsae_trainer *trainer, struct flight *flight)
 {
-    bool timed = trainer->timed || trainer->learning;
+    bool timed = trainer->timed || trainer->calibrating;
     hsae_status status = hsae_sequence_create(trainer->device_model.device, "training step", timed, &flight->sequence);
     if (status)
         return status;
@@ -309,10 +309,11 @@ static hsae_status record_flights(hsae_trainer *trainer)
 
 /* Whether the step that is recorded next should be timed. `guessed`: when it was recorded, a launch was long and its kernel was never
  * timed. */
-static bool wants_lesson(const hsae_trainer *trainer, bool guessed)
+static bool wants_calibration(const hsae_trainer *trainer, bool guessed)
 {
-    const struct lessons *lessons = &trainer->lessons;
-    return trainer->device_model.device->can_time && !lessons->stopped && lessons->row < HSAE_MAX_LESSONS && (lessons->next || guessed);
+    const struct calibration *calibration = &trainer->calibration;
+    return trainer->device_model.device->can_time && !calibration->stopped && calibration->row < HSAE_MAX_CALIBRATIONS &&
+           (calibration->next || guessed);
 }
 
 hsae_status hsae_step_record(hsae_trainer *trainer)
@@ -323,10 +324,10 @@ hsae_status hsae_step_record(hsae_trainer *trainer)
     hsae_status status = hsae_record_buffers(trainer);
     if (status)
         return status;
-    trainer->learning = wants_lesson(trainer, false);
+    trainer->calibrating = wants_calibration(trainer, false);
     status = record_flights(trainer);
-    if (!status && !trainer->learning && wants_lesson(trainer, trainer->device_model.device->speed_guessed)) {
-        trainer->learning = true;
+    if (!status && !trainer->calibrating && wants_calibration(trainer, trainer->device_model.device->speed_guessed)) {
+        trainer->calibrating = true;
         status = record_flights(trainer);
     }
     return status;

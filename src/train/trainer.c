@@ -29,7 +29,7 @@ hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, u
     trainer->config = *config;
     trainer->dtype = dtype;
     trainer->data_rows = UINT64_MAX;
-    trainer->lessons.next = true;
+    trainer->calibration.next = true;
     if (config->steps >= UINT32_MAX)
         return hsae_fail(device->context, HSAE_ERROR_CONFIG, "steps = %" PRIu64 ": at most %" PRIu32 " are possible", config->steps,
                          UINT32_MAX - 1);

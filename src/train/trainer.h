@@ -31,7 +31,7 @@ struct hsae_trainer {
     struct first_looks *looks;         /* at the pre-activations from which the thresholds start; NULL once they are checked, or resumed */
     struct checked {
         uint64_t steps; /* that were; what recordings of them had: */
-        bool taught, tree, ghosts;
+        bool calibrated, tree, ghosts;
         bool links; /* a hierarchy update was checked */
     } checked;
     /* Exist while ghost launches are recorded: of each level that has some, and the gradients of a chunk of dead features. */
@@ -44,15 +44,15 @@ struct hsae_trainer {
     bool recorded;       /* the recorded step fits the tree */
     uint64_t recordings; /* how often steps were recorded */
     bool timed;          /* steps are recorded as timed sequences */
-    bool learning;       /* the next step is timed, to calibrate kernel speeds (lesson.h) */
-    struct lessons {
-        int row, doublings; /* lessons in a row; how often the time to the next was doubled */
-        bool next, stopped; /* there is to be one more in the row; there are none */
-        bool taught;        /* the first row has ended: steps are recorded in longer parts */
+    bool calibrating;    /* the next step is timed, to calibrate kernel speeds (calibration.h) */
+    struct calibration {
+        int row, doublings; /* calibration steps in a row; how often the time to the next was doubled */
+        bool next, stopped; /* one more follows in the row; calibration is off */
+        bool calibrated;    /* the first row has ended: steps are recorded in longer launches */
         double due;         /* clock seconds of the next; 0: not set */
         double began;       /* clock seconds of the last step's submission */
         double recording;   /* seconds that recording took in this row */
-    } lessons;
+    } calibration;
     float *mean; /* [d] */
     float scale;
     hsae_left_out left_out; /* of the rows drawn up to and with `step` */
@@ -146,14 +146,14 @@ struct first_looks {
 };
 
 /* init.c: where the first statistics come from. */
-struct calibration {
+struct init_source {
     const hsae_dataset *dataset; /* or: */
     const float *raw;            /* [rows, dim] */
     uint64_t rows;
     uint32_t dim;
 };
 /* Fills everything of a new trainer: mean, scale, all parameters; uses its device model (not its sequences) for pre-activations. */
-hsae_status hsae_trainer_init(hsae_trainer *trainer, const struct calibration *calibration);
+hsae_status hsae_trainer_init(hsae_trainer *trainer, const struct init_source *source);
 
 /* tree_update.c: new parents of every level from the parameters on the device (all steps settled), into parents[]. */
 hsae_status hsae_hierarchy_update(hsae_trainer *trainer);

@@ -3,7 +3,7 @@
 #include "support.h"
 
 #include "bench/bench.h"
-#include "train/lesson.h"
+#include "train/calibration.h"
 #include "train/step.h"
 #include <math.h>
 
@@ -166,7 +166,7 @@ static void test_result(void **state)
 }
 
 /* What happens within a block of timed steps, after so many of them. */
-enum event { LESSON_DUE, LISTS_GROW, OTHER_LAUNCHES, EVENTS };
+enum event { CALIBRATION_DUE, LISTS_GROW, OTHER_LAUNCHES, EVENTS };
 struct disturbance {
     struct bench *bench;
     enum event event;
@@ -179,8 +179,8 @@ static bool disturb(void *user, const char *what)
     if (strcmp(what, "steps") != 0 || disturbance->countdown-- != 0)
         return true;
     hsae_trainer *trainer = disturbance->bench->trainer;
-    if (disturbance->event == LESSON_DUE) {
-        trainer->lessons.due = 1e-9;
+    if (disturbance->event == CALIBRATION_DUE) {
+        trainer->calibration.due = 1e-9;
         return true;
     }
     assert_ok(hsae_step_settle(trainer, 0));
@@ -220,7 +220,7 @@ static void test_new_recordings(void **state)
         assert_ok(hsae_bench_timed_steps(&bench, &times));
         recordings = bench.trainer->recordings - recordings;
         step = bench.trainer->step - step;
-        if (disturbance.event == LESSON_DUE) /* none comes: they are stopped */
+        if (disturbance.event == CALIBRATION_DUE) /* none comes: they are stopped */
             assert_true(recordings == 2 && step == STEPS);
         else
             assert_true(recordings > 2 && step > STEPS);

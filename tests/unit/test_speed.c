@@ -34,8 +34,8 @@ static void stage(struct staged *staged)
     staged->device.speed_loaded = true;
     staged->device.info.limits.max_group_size = 64;
     staged->device.info.limits.max_local_bytes = 32768;
-    staged->sequence =
-        (struct hsae_sequence_base){.device = &staged->device, .timed = true, .ticket = 1, .recorded = staged->recorded, .label = "lesson"};
+    staged->sequence = (struct hsae_sequence_base){
+        .device = &staged->device, .timed = true, .ticket = 1, .recorded = staged->recorded, .label = "calibration"};
 }
 
 static void add(struct staged *staged, enum hsae_kernel kernel, double work, double seconds)
@@ -278,7 +278,7 @@ static void test_runs(void **state)
     new_run(&rig);
     const uint32_t fresh = steps(&rig, 5);
     assert_in_range(fresh, 20, 200);
-    assert_false(rig.trainer->learning);
+    assert_false(rig.trainer->calibrating);
     forget_speed(&rig);
     new_run(&rig);
     const uint32_t busy = hsae_sequence_launches(rig.trainer->flight[0].sequence);
@@ -295,17 +295,17 @@ static void test_one_run(void **state)
     set_up(&rig);
     new_run(&rig);
     const uint32_t fresh = steps(&rig, 5);
-    assert_true(rig.trainer->lessons.due > 0);
+    assert_true(rig.trainer->calibration.due > 0);
     work_a_second /= 30;
     for (int k = 0; k < 5; k++) {
-        rig.trainer->lessons.due = 1e-9;
+        rig.trainer->calibration.due = 1e-9;
         steps(&rig, 1);
     }
     assert_true(steps(&rig, 1) > 3 * fresh);
     work_a_second *= 30;
-    rig.trainer->lessons.due = INFINITY;
+    rig.trainer->calibration.due = INFINITY;
     assert_true(steps(&rig, 3) > 3 * fresh); /* no step was timed meanwhile */
-    rig.trainer->lessons.due = 1e-9;
+    rig.trainer->calibration.due = 1e-9;
     assert_int_equal(steps(&rig, 5), fresh);
     tear_down(&rig);
 }
@@ -339,13 +339,13 @@ static void test_session(void **state)
 }
 
 /* A model so small that nothing can be timed leaves a guess; a large one is cut by it, times its pieces and is cut no more. */
-static void test_lessons(void **state)
+static void test_calibrations(void **state)
 {
     struct rig rig;
     (void)state;
     set_up(&rig);
     const enum hsae_kernel product = hsae_screens(rig.device) ? HSAE_KERNEL_screen : HSAE_KERNEL_encode;
-    rig.device->speed[product].work = 1; /* as after a lesson of short launches */
+    rig.device->speed[product].work = 1; /* as after a calibration with short launches */
     new_run(&rig);
     steps(&rig, 4);
     assert_true(rig.device->speed[product].measured);
@@ -359,7 +359,7 @@ int main(void)
         cmocka_unit_test(test_long),       cmocka_unit_test(test_uneven),       cmocka_unit_test(test_short),
         cmocka_unit_test(test_no_time),    cmocka_unit_test(test_busy_machine), cmocka_unit_test(test_late),
         cmocka_unit_test(test_small_news), cmocka_unit_test(test_runs),         cmocka_unit_test(test_one_run),
-        cmocka_unit_test(test_session),    cmocka_unit_test(test_lessons),
+        cmocka_unit_test(test_session),    cmocka_unit_test(test_calibrations),
     };
     return cmocka_run_group_tests(tests, support_setup, support_teardown);
 }
