@@ -64,7 +64,7 @@ static inline u32 bits_u32(f32 value)
 #define FLAG_ROW(flag)      ((flag) >> FLAG_ROW_SHIFT)
 
 /* decoder_rows: u32 [N + S]: the row of D of each feature, then the free rows. An update writes a feature's new row to a free one and frees
- * the old one. Relatives read the old row until a later part of the forest needs it. */
+ * the old one. Relatives read the old row until a later slice of the forest needs it. */
 
 /* feature_scalars: u32 [N][SCALAR_WORDS] (bits of f32 but for the last two). */
 #define SCALAR_BIAS            0u

@@ -62,12 +62,12 @@ hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer)
     hsae_status status = hsae_device_model_upload_tree(device_model, trainer->parents, &tree);
     trainer->recorded &= trainer->has_tree == had_tree && device_model->free_rows == device_model->features;
     if (!status)
-        status = hsae_parts_cut(device_model, tree, device_model->free_rows, &trainer->parts);
-    if (!status && trainer->parts.largest > device_model->free_rows) {
+        status = hsae_forest_slices_cut(device_model, tree, device_model->free_rows, &trainer->forest_slices);
+    if (!status && trainer->forest_slices.largest > device_model->free_rows) {
         hsae_step_forget(trainer);
-        status = hsae_device_model_grow_spare(device_model, trainer->parts.largest);
+        status = hsae_device_model_grow_spare(device_model, trainer->forest_slices.largest);
         if (!status)
-            status = hsae_parts_cut(device_model, tree, device_model->free_rows, &trainer->parts);
+            status = hsae_forest_slices_cut(device_model, tree, device_model->free_rows, &trainer->forest_slices);
     }
     free(tree);
     return status;

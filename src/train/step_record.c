@@ -46,7 +46,7 @@ static void record_family(const hsae_trainer *trainer, struct hsae_sequence *seq
            .pair_terms = trainer->pair_terms);
 }
 
-/* The sums of the segments of all levels: from D before any part of the forest is updated. */
+/* The sums of the segments of all levels: from D before any slice of the forest is updated. */
 static void record_segments(const hsae_trainer *trainer, struct hsae_sequence *sequence)
 {
     const struct device_model *device_model = &trainer->device_model;
@@ -81,17 +81,18 @@ static void record_segments(const hsae_trainer *trainer, struct hsae_sequence *s
     }
 }
 
-/* The level's features of a part of the forest: one update launch for each range of E that the level touches. `chunk` < 0: live features;
+/* The level's features of a slice of the forest: one update launch for each range of E that the level touches. `chunk` < 0: live features;
  * else the dead list from that place on. */
-static void record_update(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct part *part, uint32_t l, int64_t chunk)
+static void record_update(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct forest_slice *slice, uint32_t l,
+                          int64_t chunk)
 {
     const struct device_model *device_model = &trainer->device_model;
     const hsae_config *config = &trainer->config;
     struct update_args args = {
         .level = l,
         .level_first = device_model->first[l],
-        .rank = part->rank[l],
-        .ranks = part->ranks[l],
+        .rank = slice->rank[l],
+        .ranks = slice->ranks[l],
         .free_row = device_model->features,
         .ghosts = config->ghost,
         .dead = chunk >= 0 ? hsae_ghost_chunk(device_model) : 0,
@@ -112,9 +113,9 @@ static void record_update(const hsae_trainer *trainer, struct hsae_sequence *seq
     };
     struct hsae_buffer *ready = chunk >= 0 ? trainer->ghost_rows : args.segments ? trainer->sums : device_model->unused_binding[0];
     for (uint32_t above = 0; above < l; above++)
-        args.free_row += part->ranks[above];
+        args.free_row += slice->ranks[above];
     uint32_t last = (device_model->first[l + 1] - 1) / device_model->range_rows;
-    for (uint32_t range = device_model->first[l] / device_model->range_rows; range <= last && part->ranks[l]; range++) {
+    for (uint32_t range = device_model->first[l] / device_model->range_rows; range <= last && slice->ranks[l]; range++) {
         args.base = range * device_model->range_rows;
         LAUNCH(device_model, sequence, update, device_model->ranges, chunk >= 0 ? hsae_ghost_chunk(device_model) : args.ranks, args,
                .step_state = device_model->step_state, .tree = device_model->tree, .flags = device_model->flags,
@@ -144,8 +145,8 @@ static void record_ghosts(const hsae_trainer *trainer, struct hsae_sequence *seq
            .ghost_losses = trainer->ghost_losses[l], .loss = device_model->loss, .weights = trainer->ghost_weights[l]);
 }
 
-/* The update of a part of the forest, levels from the last to the first: a parent's update needs its children's products. */
-static void record_part(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct part *part)
+/* The update of a slice of the forest, levels from the last to the first: a parent's update needs its children's products. */
+static void record_slice(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct forest_slice *slice)
 {
     const struct device_model *device_model = &trainer->device_model;
     const uint32_t ghosts = hsae_ghost_chunk(device_model);
@@ -155,8 +156,8 @@ static void record_part(const hsae_trainer *trainer, struct hsae_sequence *seque
                                            device_model->first[l],
                                            chunk,
                                            ghosts,
-                                           part->rank[l],
-                                           part->ranks[l],
+                                           slice->rank[l],
+                                           slice->ranks[l],
                                            device_model->rows,
                                            device_model->stride,
                                            device_model->range_rows};
@@ -165,9 +166,9 @@ static void record_part(const hsae_trainer *trainer, struct hsae_sequence *seque
                    .flags = device_model->flags, .step_state = device_model->step_state, .feature_scalars = device_model->feature_scalars,
                    .ghost = trainer->ghost[l], .weights = trainer->ghost_weights[l], .tree = device_model->tree,
                    .rows = trainer->ghost_rows);
-            record_update(trainer, sequence, part, l, chunk);
+            record_update(trainer, sequence, slice, l, chunk);
         }
-        record_update(trainer, sequence, part, l, -1);
+        record_update(trainer, sequence, slice, l, -1);
     }
 }
 
@@ -256,8 +257,8 @@ static void record_step(const hsae_trainer *trainer, struct hsae_sequence *seque
     record_segments(trainer, sequence);
     for (uint32_t l = 0; l < device_model->levels; l++)
         record_ghosts(trainer, sequence, l);
-    for (uint32_t k = 0; k < trainer->parts.count; k++)
-        record_part(trainer, sequence, &trainer->parts.part[k]);
+    for (uint32_t k = 0; k < trainer->forest_slices.count; k++)
+        record_slice(trainer, sequence, &trainer->forest_slices.slice[k]);
     record_bias(trainer, sequence);
     record_variance(trainer, sequence);
     record_finish_step(trainer, sequence, flight);

@@ -72,7 +72,7 @@ void hsae_trainer_destroy(hsae_trainer **trainer_pointer)
     hsae_step_release(trainer);
     hsae_device_model_destroy(&trainer->device_model);
     hsae_dataset_close(&trainer->data);
-    hsae_parts_free(&trainer->parts);
+    hsae_forest_slices_free(&trainer->forest_slices);
     for (int l = 0; l < HSAE_MAX_LEVELS; l++)
         free(trainer->parents[l]);
     free(trainer->mean);

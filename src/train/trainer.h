@@ -6,7 +6,7 @@
 #include <hsae/trainer.h>
 
 #include "data/reader.h"
-#include "parts.h"
+#include "forest_slices.h"
 
 enum { HSAE_IN_FLIGHT = 3 }; /* steps submitted before the host waits for the first of them */
 
@@ -24,11 +24,11 @@ struct hsae_trainer {
     struct device_model device_model;
     struct ranged encoder_v, decoder_v;
     struct hsae_buffer *bias_v, *last_fired, *feature_sums, *dots, *pair_terms, *squares;
-    struct hsae_buffer *owners, *sums; /* of segments (kernels/args.h); exist once a step with such is recorded */
-    struct parts parts;                /* of the forest as it is */
-    bool checks;                       /* steps are checked (check.h): not on the reference device, nor where the caller wants none */
-    bool wrong;                        /* a check failed: what the trainer holds is not to be saved */
-    struct first_looks *looks;         /* at the pre-activations from which the thresholds start; NULL once they are checked, or resumed */
+    struct hsae_buffer *owners, *sums;  /* of segments (kernels/args.h); exist once a step with such is recorded */
+    struct forest_slices forest_slices; /* of the forest as it is */
+    bool checks;                        /* steps are checked (check.h): not on the reference device, nor where the caller wants none */
+    bool wrong;                         /* a check failed: what the trainer holds is not to be saved */
+    struct first_looks *looks;          /* at the pre-activations from which the thresholds start; NULL once they are checked, or resumed */
     struct checked {
         uint64_t steps; /* that were; what recordings of them had: */
         bool calibrated, tree, ghosts;
@@ -85,7 +85,7 @@ struct hsae_trainer {
 /* state.c: between host or file and device. Matrices go to and fro a few rows at a time and are never as a whole in host memory (except in
  * hsae_trainer_model and hsae_trainer_snapshot). All but the matrices of the model and the state: */
 hsae_status hsae_trainer_upload_vectors(hsae_trainer *trainer, const hsae_model *model, const struct train_state *state);
-/* parents[] to the device, and what follows from them: whether there is a tree, and its parts. */
+/* parents[] to the device, and what follows from them: whether there is a tree, and its slices. */
 hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer);
 /* What a checkpoint holds, in host memory, whatever the numbers are. */
 hsae_status hsae_trainer_snapshot(hsae_trainer *trainer, hsae_model **model, struct train_state **state);

@@ -238,10 +238,10 @@ static void test_parts(void **unused)
         device->info.limits.memory_bytes = 1 << 20;
         hsae_trainer *trainer = new_trainer(device, &config, data);
         uint32_t spare = trainer->device_model.free_rows, features = trainer->device_model.features;
-        assert_true(spare < features / 4 && trainer->parts.count > 4);
+        assert_true(spare < features / 4 && trainer->forest_slices.count > 4);
         run(trainer, data, 0);
         assert_true(variant != COACTIVATION || (trainer->device_model.free_rows > spare && trainer->device_model.free_rows < features));
-        assert_true(trainer->parts.count > 1 && trainer->parts.largest <= trainer->device_model.free_rows);
+        assert_true(trainer->forest_slices.count > 1 && trainer->forest_slices.largest <= trainer->device_model.free_rows);
         assert_same(finish(trainer), expected, "parts, configuration", variant);
         device->info.limits.memory_bytes = memory;
         free(expected.data);

@@ -1,19 +1,19 @@
 /* SPDX-License-Identifier: MIT */
-#include "parts.h"
+#include "forest_slices.h"
 
 #include "base/context.h"
 #include <stdlib.h>
 
-static hsae_status append(const struct device_model *device_model, struct parts *parts, const uint32_t *rank)
+static hsae_status append(const struct device_model *device_model, struct forest_slices *slices, const uint32_t *rank)
 {
-    struct part *grown = realloc(parts->part, (parts->count + 1) * sizeof *grown);
+    struct forest_slice *grown = realloc(slices->slice, (slices->count + 1) * sizeof *grown);
     if (!grown)
-        return hsae_fail(device_model->context, HSAE_ERROR_MEMORY, "out of memory for %u parts of the forest", parts->count + 1);
-    parts->part = grown;
-    grown[parts->count] = (struct part){.features = 0};
+        return hsae_fail(device_model->context, HSAE_ERROR_MEMORY, "out of memory for %u slices of the forest", slices->count + 1);
+    slices->slice = grown;
+    grown[slices->count] = (struct forest_slice){.features = 0};
     for (uint32_t l = 0; l < device_model->levels; l++)
-        grown[parts->count].rank[l] = rank[l];
-    parts->count++;
+        grown[slices->count].rank[l] = rank[l];
+    slices->count++;
     return HSAE_OK;
 }
 
@@ -31,37 +31,37 @@ static uint32_t span_tree(const struct device_model *device_model, const u32 *tr
     return features;
 }
 
-hsae_status hsae_parts_cut(const struct device_model *device_model, const u32 *tree, uint32_t most, struct parts *parts)
+hsae_status hsae_forest_slices_cut(const struct device_model *device_model, const u32 *tree, uint32_t most, struct forest_slices *slices)
 {
     uint32_t rank[HSAE_MAX_LEVELS], span[HSAE_MAX_LEVELS];
-    hsae_parts_free(parts);
+    hsae_forest_slices_free(slices);
     for (uint32_t l = 0; l < device_model->levels; l++)
         rank[l] = device_model->first[l];
-    hsae_status status = append(device_model, parts, rank);
+    hsae_status status = append(device_model, slices, rank);
     for (uint32_t level = 0; level < device_model->levels; level++) /* what is left of a level has no parents */
         while (!status && rank[level] < device_model->first[level + 1]) {
             uint32_t features = span_tree(device_model, tree, level, rank, span);
-            struct part *part = &parts->part[parts->count - 1];
-            if (part->features && part->features + features > most) {
-                status = append(device_model, parts, rank);
+            struct forest_slice *slice = &slices->slice[slices->count - 1];
+            if (slice->features && slice->features + features > most) {
+                status = append(device_model, slices, rank);
                 if (status)
                     break;
-                part = &parts->part[parts->count - 1];
+                slice = &slices->slice[slices->count - 1];
             }
             for (uint32_t l = level; l < device_model->levels; l++) {
-                part->ranks[l] += span[l];
+                slice->ranks[l] += span[l];
                 rank[l] += span[l];
             }
-            part->features += features;
-            parts->largest = part->features > parts->largest ? part->features : parts->largest;
+            slice->features += features;
+            slices->largest = slice->features > slices->largest ? slice->features : slices->largest;
         }
     if (status)
-        hsae_parts_free(parts);
+        hsae_forest_slices_free(slices);
     return status;
 }
 
-void hsae_parts_free(struct parts *parts)
+void hsae_forest_slices_free(struct forest_slices *slices)
 {
-    free(parts->part);
-    *parts = (struct parts){0};
+    free(slices->slice);
+    *slices = (struct forest_slices){0};
 }
