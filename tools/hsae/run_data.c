@@ -187,7 +187,7 @@ static void compare_files(const char *what, const json_t *before, const json_t *
 }
 
 /* A record without a fingerprint has the paths as they were given in its directory. */
-static void compare_paths(const char *what, const json_t *part, const json_t *before, const json_t *now, json_t *differences)
+static void compare_paths(const char *what, const json_t *session, const json_t *before, const json_t *now, json_t *differences)
 {
     const json_t *old = json_object_get(before, "paths"), *new = json_object_get(now, "paths");
     size_t count = json_array_size(old);
@@ -195,7 +195,7 @@ static void compare_paths(const char *what, const json_t *part, const json_t *be
     for (size_t i = 0; i < count && !differ; i++) {
         char path[4096];
         const char *given = json_string_value(json_array_get(old, i));
-        snprintf(path, sizeof path, "%s/%s", string(part, "directory"), given ? given : "");
+        snprintf(path, sizeof path, "%s/%s", string(session, "directory"), given ? given : "");
         json_t *was = full_path(given && hsae_os_is_separator(*given) ? given : path);
         json_t *is = full_path(json_string_value(json_array_get(new, i)));
         differ = !json_equal(was, is);
@@ -206,7 +206,7 @@ static void compare_paths(const char *what, const json_t *part, const json_t *be
         add(differences, "%s: other paths than in the run, whose record says no more", what);
 }
 
-static void compare_dataset(const char *what, const json_t *part, const json_t *before, const json_t *now, json_t *differences)
+static void compare_dataset(const char *what, const json_t *session, const json_t *before, const json_t *now, json_t *differences)
 {
     char old[128], new[128];
     bool known = json_is_string(json_object_get(before, "fingerprint"));
@@ -223,7 +223,7 @@ static void compare_dataset(const char *what, const json_t *part, const json_t *
         add(differences, "%s: the rows hold other values (fingerprint %s in the run, %s now)", what, string(before, "fingerprint"),
             string(now, "fingerprint"));
     if (!known)
-        compare_paths(what, part, before, now, differences);
+        compare_paths(what, session, before, now, differences);
     else
         compare_files(what, json_object_get(before, "files"), json_object_get(now, "files"), other_rows || other_dim || other_values,
                       differences);

@@ -18,7 +18,7 @@ struct report {
     const char *folder;
     hsae_config config;
     json_t *record, *evaluation; /* run.json, evaluation.json, or NULL */
-    const json_t *part;          /* the newest of run.json, or NULL */
+    const json_t *session;       /* the newest of run.json, or NULL */
     json_t *newest;              /* the last whole line of metrics.jsonl, or NULL */
     struct chart *charts;
 };
@@ -256,8 +256,8 @@ static void state_text(const struct report *report, char text[160])
     static const char *const ends[][2] = {{"finished", "Finished"},       {"stopped", "Stopped as asked, to be gone on with,"},
                                           {"interrupted", "Interrupted"}, {"failed", "Failed"},
                                           {"diverged", "Diverged"},       {"running", "Still running, or killed, after the last figures"}};
-    const char *end = string(report->part, "end"), *sentence = "No record of its end; last figures";
-    double step = number(report->part, "step");
+    const char *end = string(report->session, "end"), *sentence = "No record of its end; last figures";
+    double step = number(report->session, "step");
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (strcmp(end, ends[i][0]) == 0)
             sentence = ends[i][1];
@@ -268,10 +268,10 @@ static void state_text(const struct report *report, char text[160])
 
 static double total_seconds(const struct report *report)
 {
-    const json_t *parts = json_object_get(report->record, "parts");
-    double sum = json_array_size(parts) ? 0 : NAN;
-    for (size_t i = 0; i < json_array_size(parts); i++)
-        sum += number(json_array_get(parts, i), "seconds");
+    const json_t *sessions = json_object_get(report->record, "parts");
+    double sum = json_array_size(sessions) ? 0 : NAN;
+    for (size_t i = 0; i < json_array_size(sessions); i++)
+        sum += number(json_array_get(sessions, i), "seconds");
     return sum;
 }
 
@@ -322,7 +322,7 @@ static void write_head(const struct report *report)
 /* What was wrong with how it came out. */
 static void write_warnings(const struct report *report)
 {
-    const json_t *warnings = json_object_get(report->part, "warnings");
+    const json_t *warnings = json_object_get(report->session, "warnings");
     FILE *file = report->file;
     if (!json_array_size(warnings))
         return;
@@ -474,7 +474,7 @@ static void write_data(FILE *file, const char *name, const json_t *data)
     fputs("</dd>\n", file);
 }
 
-/* In which the data of a part were not those of the parts before. */
+/* How the data of a session differ from those of earlier sessions. */
 static void write_other_data(FILE *file, const json_t *differences)
 {
     for (size_t i = 0; i < json_array_size(differences); i++) {
@@ -483,18 +483,18 @@ static void write_other_data(FILE *file, const json_t *differences)
     }
 }
 
-static void write_part(FILE *file, const json_t *part)
+static void write_session(FILE *file, const json_t *session)
 {
-    const json_t *device = json_object_get(part, "device"), *evaluation = json_object_get(part, "evaluation_data");
+    const json_t *device = json_object_get(session, "device"), *evaluation = json_object_get(session, "evaluation_data");
     char text[48];
-    double first = number(part, "first_step"), last = number(part, "step");
+    double first = number(session, "first_step"), last = number(session, "step");
     if (last > first)
         fprintf(file, "<h3>Steps %.0f to %.0f</h3>\n", first + 1, last);
     else if (isfinite(first))
         fprintf(file, "<h3>From step %.0f on</h3>\n", first + 1);
     fputs("<dl class=\"facts\">\n", file);
-    write_fact(file, "Began (UTC)", string(part, "began"));
-    duration(number(part, "seconds"), text);
+    write_fact(file, "Began (UTC)", string(session, "began"));
+    duration(number(session, "seconds"), text);
     write_fact(file, "Took", text);
     fputs("<dt>Device</dt><dd><code>", file);
     text_html(file, string(device, "id"));
@@ -502,33 +502,33 @@ static void write_part(FILE *file, const json_t *part)
     text_html(file, string(device, "name"));
     fputs("</dd>\n", file);
     write_fact(file, "Driver", string(device, "driver"));
-    write_fact(file, "Library", string(part, "library_version"));
-    write_data(file, "Trained on", json_object_get(part, "data"));
+    write_fact(file, "Library", string(session, "library_version"));
+    write_data(file, "Trained on", json_object_get(session, "data"));
     if (json_is_object(evaluation))
         write_data(file, "Evaluated on", evaluation);
-    write_other_data(file, json_object_get(part, "other_data"));
-    if (*string(part, "from"))
-        write_fact(file, "Went on from", string(part, "from"));
+    write_other_data(file, json_object_get(session, "other_data"));
+    if (*string(session, "from"))
+        write_fact(file, "Went on from", string(session, "from"));
     fputs("<dt>Working directory</dt><dd><code>", file);
-    text_html(file, string(part, "directory"));
+    text_html(file, string(session, "directory"));
     fputs("</code></dd>\n</dl>\n<pre>", file);
-    text_html(file, string(part, "command"));
+    text_html(file, string(session, "command"));
     fputs("</pre>\n", file);
 }
 
 static void write_repeat(const struct report *report)
 {
     FILE *file = report->file;
-    const json_t *parts = json_object_get(report->record, "parts");
+    const json_t *sessions = json_object_get(report->record, "parts");
     fputs("<h2>How to repeat it</h2>\n", file);
-    if (json_array_size(parts) == 0)
+    if (json_array_size(sessions) == 0)
         fputs("<p class=\"none\">Device, data and command were not recorded: there is no <code>run.json</code>.</p>\n", file);
     else
         fputs(
             "<p>The same library, device, driver, tuning, data and configuration give the same bytes, whatever the number of parts.</p>\n",
             file);
-    for (size_t i = 0; i < json_array_size(parts); i++)
-        write_part(file, json_array_get(parts, i));
+    for (size_t i = 0; i < json_array_size(sessions); i++)
+        write_session(file, json_array_get(sessions, i));
 }
 
 /* A value of the configuration; numbers with as many digits as they need. */
@@ -604,9 +604,9 @@ static int load(hsae_context *context, struct report *report)
     }
     report->evaluation = run_read_json(report->folder, "evaluation.json");
     report->record = run_read_json(report->folder, "run.json");
-    const json_t *parts = json_object_get(report->record, "parts");
-    if (json_array_size(parts))
-        report->part = json_array_get(parts, json_array_size(parts) - 1);
+    const json_t *sessions = json_object_get(report->record, "parts");
+    if (json_array_size(sessions))
+        report->session = json_array_get(sessions, json_array_size(sessions) - 1);
     int status = read_metrics(report, keep_newest);
     return status == CLI_DONE ? make_charts(report) : status;
 }

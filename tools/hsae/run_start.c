@@ -75,17 +75,17 @@ static int newest_checkpoint(hsae_context *context, const char *folder, char pat
     return CLI_DONE;
 }
 
-/* The checkpoint outside the folder from which its newest part began, to start->checkpoint; "" where that began elsewhere. */
+/* The checkpoint outside the folder from which its newest session began, to start->checkpoint; "" where that began elsewhere. */
 static void checkpoint_outside(const char *folder, struct run_start *start)
 {
-    json_t *part = run_record_part(folder, 0);
-    const char *from = json_string_value(json_object_get(part, "from"));
+    json_t *session = run_record_session(folder, 0);
+    const char *from = json_string_value(json_object_get(session, "from"));
     if (from) {
         snprintf(start->checkpoint, RUN_PATH, "%s", from);
         parent_of(from, start->earlier);
         start->outside = true;
     }
-    json_decref(part);
+    json_decref(session);
 }
 
 static int choose_auto(hsae_context *context, const char *folder, bool force, struct run_start *start)
@@ -202,11 +202,11 @@ int run_start_check_again(hsae_context *context, const char *folder, const hsae_
     hsae_config before;
     if (run_start_config(context, folder, dim, &before) != HSAE_OK)
         return CLI_FAILED;
-    json_t *differences = json_array(), *part = run_record_part(folder, 0);
+    json_t *differences = json_array(), *session = run_record_session(folder, 0);
     compare_configs(&before, config, differences);
-    if (part)
-        run_data_compare(part, data, differences);
-    json_decref(part);
+    if (session)
+        run_data_compare(session, data, differences);
+    json_decref(session);
     int status = json_array_size(differences) ? CLI_FAILED : CLI_DONE;
     char *text = lines_text(differences);
     if (status == CLI_DONE)
@@ -224,12 +224,12 @@ int run_start_compare(const struct run_start *start, const char *folder, uint64_
                       json_t **differences)
 {
     *differences = NULL;
-    json_t *part = *start->earlier ? run_record_part(start->earlier, step) : NULL;
-    if (!part)
+    json_t *session = *start->earlier ? run_record_session(start->earlier, step) : NULL;
+    if (!session)
         return CLI_DONE;
     json_t *lines = json_array();
-    run_data_compare(part, data, lines);
-    json_decref(part);
+    run_data_compare(session, data, lines);
+    json_decref(session);
     char *text = lines_text(lines);
     int status = CLI_DONE;
     if (json_array_size(lines) && other_data) {

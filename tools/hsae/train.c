@@ -93,7 +93,7 @@ static int prepare_folder(struct train *train)
     status = run_write_text(path, config);
     hsae_free(config);
     char *from = *start->checkpoint && start->outside ? hsae_os_resolve(start->checkpoint) : NULL;
-    const struct run_part part = {
+    const struct run_session session = {
         .argc = train->argc,
         .argv = train->argv,
         .device = hsae_device_get_info(train->device),
@@ -104,7 +104,7 @@ static int prepare_folder(struct train *train)
         .first_step = train->first_step,
     };
     if (status == CLI_DONE)
-        status = run_record_begin(train->folder, &part);
+        status = run_record_begin(train->folder, &session);
     free(from);
     if (status != CLI_DONE)
         return status;
