@@ -52,14 +52,14 @@ static bool same_gpu(const hsae_device_info *list, size_t count, const hsae_devi
 /* Of two drivers for one GPU, lower is better: the maker's own; OpenCL has a vendor's library for dense products. */
 static int driver_rank(const hsae_device_info *info)
 {
-    return 2 * ((hsae_quirks(NULL, info) & HSAE_QUIRK_SECOND_CHOICE) != 0) + (info->backend != HSAE_BACKEND_OPENCL);
+    return 2 * ((hsae_quirks(NULL, info) & HSAE_QUIRK_LOW_PREFERENCE) != 0) + (info->backend != HSAE_BACKEND_OPENCL);
 }
 
 /* Why one driver is not the first choice beside the other. */
 static const char *why_second(const hsae_device_info *info, const hsae_device_info *first)
 {
     int difference = driver_rank(info) - driver_rank(first);
-    const char *reason = difference > 1 ? hsae_quirk_reason(info, HSAE_QUIRK_SECOND_CHOICE) : NULL;
+    const char *reason = difference > 1 ? hsae_quirk_reason(info, HSAE_QUIRK_LOW_PREFERENCE) : NULL;
     return reason           ? reason
            : difference > 0 ? "OpenCL comes first, since it has libraries for dense products"
                             : "it is the later one of the list";
@@ -88,16 +88,16 @@ void hsae_devices_pair(hsae_device_info *list, size_t count)
 
 /* ---- the default ---- */
 
-enum rank { DISCRETE, GPU, OPENCL_CPU, REFERENCE, ON_REQUEST };
+enum rank { DISCRETE, GPU, OPENCL_CPU, REFERENCE, HIDDEN };
 
 static enum rank rank(const hsae_device_info *info)
 {
     if (info->backend == HSAE_BACKEND_REF)
         return REFERENCE;
-    if (hsae_quirks(NULL, info) & HSAE_QUIRK_ON_REQUEST || *info->same_as)
-        return ON_REQUEST;
+    if (hsae_quirks(NULL, info) & HSAE_QUIRK_HIDDEN || *info->same_as)
+        return HIDDEN;
     if (info->type == HSAE_DEVICE_CPU)
-        return info->backend == HSAE_BACKEND_OPENCL ? OPENCL_CPU : ON_REQUEST;
+        return info->backend == HSAE_BACKEND_OPENCL ? OPENCL_CPU : HIDDEN;
     return info->type == HSAE_DEVICE_DISCRETE ? DISCRETE : GPU;
 }
 

@@ -10,10 +10,10 @@ enum {
     HSAE_QUIRK_HOST_TIMERS = 1,     /* launches of timed sequences run one by one and are timed on the host */
     HSAE_QUIRK_NO_BINARIES = 2,     /* compiled kernels are not kept */
     HSAE_QUIRK_ONE_ITEM_UPDATE = 4, /* `update` and `segment_rows` have one work-item a group */
-    HSAE_QUIRK_ON_REQUEST = 8,      /* never the default device */
-    HSAE_QUIRK_SECOND_CHOICE = 16,  /* of a GPU's drivers, not the first to be taken */
-    HSAE_QUIRK_ONE_BY_ONE = 32,     /* Vulkan: a launch is submitted once the one before it has ended */
-    HSAE_QUIRK_HOST_WORKS = 64,     /* waits are the driver's own, and are not given up */
+    HSAE_QUIRK_HIDDEN = 8,          /* never the default device */
+    HSAE_QUIRK_LOW_PREFERENCE = 16, /* of a GPU's drivers, not the first to be taken */
+    HSAE_QUIRK_SERIALIZE = 32,      /* Vulkan: a launch is submitted once the one before it has ended */
+    HSAE_QUIRK_WAIT_IN_DRIVER = 64, /* waits are the driver's own, and are not given up */
 };
 
 /* The effects of all quirks that apply to a device, of which backend, name, driver and type are filled; 0 with HSAE_QUIRKS=off. Each is

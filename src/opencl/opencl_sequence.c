@@ -253,7 +253,7 @@ hsae_status hsae_opencl_wait(struct hsae_device *base, uint64_t ticket, double s
     for (size_t i = 0; i < device->pending_count; i++)
         if (device->pending[i].ticket == ticket) {
             cl_int state = CL_COMPLETE;
-            bool reached = base->quirks & HSAE_QUIRK_HOST_WORKS;
+            bool reached = base->quirks & HSAE_QUIRK_WAIT_IN_DRIVER;
             if (!reached)
                 error = poll_pending(device, i, seconds, &reached, &state);
             if (!error && !reached)

@@ -199,7 +199,7 @@ hsae_status hsae_vulkan_sequence_create(struct hsae_device *base, bool timed, st
         return hsae_fail(base->context, HSAE_ERROR_MEMORY, "out of memory for a sequence");
     sequence->base = (struct hsae_sequence_base){.device = base, .timed = timed};
     sequence->stamped = timed && device->timestamp_mask && !(base->quirks & HSAE_QUIRK_HOST_TIMERS);
-    sequence->single = base->quirks & HSAE_QUIRK_ONE_BY_ONE || (timed && !sequence->stamped);
+    sequence->single = base->quirks & HSAE_QUIRK_SERIALIZE || (timed && !sequence->stamped);
     hsae_status status = add_submission(sequence);
     if (status) {
         hsae_vulkan_sequence_destroy(sequence);

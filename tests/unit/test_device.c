@@ -294,7 +294,7 @@ static void test_timers(void **state)
 /* The same on a device whose launches run one by one, and are timed on the host. */
 static void test_one_by_one(void **state)
 {
-    const uint32_t own = device->quirks, quirks[] = {HSAE_QUIRK_HOST_TIMERS, HSAE_QUIRK_ONE_BY_ONE};
+    const uint32_t own = device->quirks, quirks[] = {HSAE_QUIRK_HOST_TIMERS, HSAE_QUIRK_SERIALIZE};
     for (int k = 0; k < 2; k++) {
         device->quirks = quirks[k];
         test_timers(state);

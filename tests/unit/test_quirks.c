@@ -23,10 +23,10 @@ enum {
     HOST_TIMERS = HSAE_QUIRK_HOST_TIMERS,
     NO_BINARIES = HSAE_QUIRK_NO_BINARIES,
     ONE_ITEM_UPDATE = HSAE_QUIRK_ONE_ITEM_UPDATE,
-    ON_REQUEST = HSAE_QUIRK_ON_REQUEST,
-    SECOND_CHOICE = HSAE_QUIRK_SECOND_CHOICE,
-    ONE_BY_ONE = HSAE_QUIRK_ONE_BY_ONE,
-    HOST_WORKS = HSAE_QUIRK_HOST_WORKS,
+    HIDDEN = HSAE_QUIRK_HIDDEN,
+    LOW_PREFERENCE = HSAE_QUIRK_LOW_PREFERENCE,
+    SERIALIZE = HSAE_QUIRK_SERIALIZE,
+    WAIT_IN_DRIVER = HSAE_QUIRK_WAIT_IN_DRIVER,
 };
 
 /* Names and drivers as devices and the reports of others give them, or in their form. */
@@ -35,30 +35,30 @@ static const struct {
     const char *name, *driver;
     uint32_t effects;
 } devices[] = {
-    {CL, CPU, "llvmpipe (LLVM 15.0.6, 256 bits)", "rusticl, OpenCL 3.0 , driver 22.3.6", HOST_TIMERS | ON_REQUEST | SECOND_CHOICE},
+    {CL, CPU, "llvmpipe (LLVM 15.0.6, 256 bits)", "rusticl, OpenCL 3.0 , driver 22.3.6", HOST_TIMERS | HIDDEN | LOW_PREFERENCE},
     {CL, IGPU, "AMD Radeon 780M (radeonsi, phoenix, LLVM 17.0.6, DRM 3.57, 6.8.0)", "rusticl, OpenCL 3.0 , driver 24.0.5",
-     HOST_TIMERS | SECOND_CHOICE},
+     HOST_TIMERS | LOW_PREFERENCE},
     {VK, CPU, "llvmpipe (LLVM 15.0.6, 256 bits)", "llvmpipe Mesa 22.3.6 (LLVM 15.0.6)", 0},
-    {CL, VIRTUAL, "Oclgrind Simulator", "Oclgrind, OpenCL 1.2 (Oclgrind 21.10), driver Oclgrind 21.10", HOST_TIMERS | ON_REQUEST},
-    {CL, CPU, "AMD EPYC", "Intel(R) OpenCL, OpenCL 3.1 (Build 0), driver 2026.22.10.0.01_160000", HOST_TIMERS | HOST_WORKS},
+    {CL, VIRTUAL, "Oclgrind Simulator", "Oclgrind, OpenCL 1.2 (Oclgrind 21.10), driver Oclgrind 21.10", HOST_TIMERS | HIDDEN},
+    {CL, CPU, "AMD EPYC", "Intel(R) OpenCL, OpenCL 3.1 (Build 0), driver 2026.22.10.0.01_160000", HOST_TIMERS | WAIT_IN_DRIVER},
     {CL, IGPU, "Intel(R) Gen9 HD Graphics NEO", "Intel(R) OpenCL, OpenCL 2.1 NEO , driver 18.45.11804", 0},
     {CL, GPU, "Intel(R) Arc(TM) A770 Graphics", "Intel(R) OpenCL Graphics, OpenCL 3.0 NEO , driver 26.05.37020.3", 0},
     {CL, GPU, "AMD BONAIRE (DRM 2.49.0 / 4.11.0-0.rc7.git0.1.fc26.x86_64, LLVM 3.9.1)", "Clover, OpenCL 1.1 Mesa 17.0.2, driver 17.0.2",
-     SECOND_CHOICE},
+     LOW_PREFERENCE},
     {CL, GPU, "gfx1030", "AMD Accelerated Parallel Processing, OpenCL 2.0 , driver 3581.0 (HSA1.1,LC)", 0},
-    {CL, GPU, "AMD Radeon RX 6900 XT (RADV NAVI21)", "clvk, OpenCL 3.0 clvk, driver 3.0 CLVK", SECOND_CHOICE},
+    {CL, GPU, "AMD Radeon RX 6900 XT (RADV NAVI21)", "clvk, OpenCL 3.0 clvk, driver 3.0 CLVK", LOW_PREFERENCE},
     {CL, CPU, "Intel(R) Core(TM) i7-7700HQ CPU @ 2.80GHz", "Apple, OpenCL 1.2 , driver 1.1", NO_BINARIES},
     {CL, IGPU, "Apple M1", "Apple, OpenCL 1.2 , driver 1.2 1.0", 0},
     {CL, CPU, "pthread-skylake-avx512-AMD EPYC",
      "Portable Computing Language, OpenCL 3.0 PoCL HSTR: pthread-x86_64-pc-linux-gnu-skylake-avx512, driver 3.1+debian", ONE_ITEM_UPDATE},
     {CL, GPU, "NVIDIA GeForce RTX 3090", "Portable Computing Language, OpenCL 3.0 PoCL HSTR: CUDA-sm_86, driver 3.1+debian", 0},
     {CL, GPU, "NVIDIA GeForce RTX 3090", "NVIDIA CUDA, OpenCL 3.0 CUDA, driver 535.183.01", 0},
-    {CL, GPU, "NVIDIA GeForce RTX 3090", "OpenCLOn12, OpenCL 3.0 D3D12 Implementation, driver 1.1.0", SECOND_CHOICE},
-    {VK, GPU, "Microsoft Direct3D12 (NVIDIA GeForce RTX 3070 Ti)", "Dozen Mesa 26.1.4 - kisak-mesa PPA", ON_REQUEST},
+    {CL, GPU, "NVIDIA GeForce RTX 3090", "OpenCLOn12, OpenCL 3.0 D3D12 Implementation, driver 1.1.0", LOW_PREFERENCE},
+    {VK, GPU, "Microsoft Direct3D12 (NVIDIA GeForce RTX 3070 Ti)", "Dozen Mesa 26.1.4 - kisak-mesa PPA", HIDDEN},
     {VK, GPU, "NVIDIA GeForce RTX 3070 Ti", "NVIDIA 535.183.01", 0},
     {VK, IGPU, "Apple M3 Max", "MoltenVK 1.2.11", HOST_TIMERS},
     {VK, IGPU, "Apple M1 (G13G B1)", "Honeykrisp Mesa 24.2.0", 0},
-    {VK, IGPU, "AMD Radeon 890M Graphics (RADV STRIX1)", "radv Mesa 25.0.7", ONE_BY_ONE},
+    {VK, IGPU, "AMD Radeon 890M Graphics (RADV STRIX1)", "radv Mesa 25.0.7", SERIALIZE},
     {VK, IGPU, "AMD Radeon 780M Graphics (RADV PHOENIX)", "radv Mesa 25.0.7", 0},
     {VK, IGPU, "AMD Radeon 8060S Graphics (RADV STRIX_HALO)", "radv Mesa 25.3.6", 0},
     {VK, IGPU, "AMD Radeon 890M Graphics (STRIX1)", "AMD open-source driver 2025.Q1.1 (LLPC)", 0},
@@ -106,7 +106,7 @@ static void test_reasons(void **state)
     assert_null(hsae_device_quirk(&info, 3, &source));
     assert_null(source);
     assert_null(hsae_device_quirk(NULL, 0, NULL));
-    assert_string_equal(hsae_quirk_reason(&info, SECOND_CHOICE), hsae_device_quirk(&info, 2, NULL));
+    assert_string_equal(hsae_quirk_reason(&info, LOW_PREFERENCE), hsae_device_quirk(&info, 2, NULL));
     assert_null(hsae_quirk_reason(&info, NO_BINARIES));
     info.without_quirks = true;
     assert_int_equal(hsae_quirks(context, &info), 0);

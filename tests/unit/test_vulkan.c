@@ -478,7 +478,7 @@ static void test_one_by_one(void **state)
     (void)state;
     struct hsae_device *device = open_device("vulkan:0");
     struct vulkan_device *vulkan = (struct vulkan_device *)device;
-    device->quirks = HSAE_QUIRK_ONE_BY_ONE;
+    device->quirks = HSAE_QUIRK_SERIALIZE;
     struct swap_case c = new_case(device);
     struct hsae_sequence *sequence = new_chain(&c, false);
     const uint64_t before = vulkan->submitted;
