@@ -90,9 +90,9 @@ class Case:
                               % (name, count, len(expected[1]), at, found[1][at], expected[1][at], atol, rtol))
 
 
-def current_moments(tensors, beta2):
-    """Second moments as of train.step: every row times beta2^(train.step - row_step)."""
-    step = tensors["train.step"][1][0]
+def current_moments(tensors, config):
+    """Second moments as of train.step: every row times beta2^min(train.step - row_step, decay_steps); decay_steps 0: no bound."""
+    step, beta2, decay_steps = tensors["train.step"][1][0], config["beta2"], config.get("decay_steps", 0) or math.inf
     for name in list(tensors):
         if not (name.startswith("optimizer.") and name.endswith(".v")) or name.endswith("decoder.bias.v"):
             continue
@@ -100,15 +100,15 @@ def current_moments(tensors, beta2):
         shape, values = tensors[name]
         rows = tensors[level + ".row_step"][1]
         width = len(values) // len(rows)
-        tensors[name] = (shape, [value * beta2 ** (step - rows[i // width]) for i, value in enumerate(values)])
+        tensors[name] = (shape, [value * beta2 ** min(step - rows[i // width], decay_steps) for i, value in enumerate(values)])
 
 
 def compare_checkpoints(case, path, tolerances):
     found, found_metadata = read_safetensors(path)
     expected, metadata = read_safetensors(case.path("after.safetensors"))
     config, expected_config = json.loads(found_metadata["config"]), json.loads(metadata["config"])
-    current_moments(found, config["beta2"])
-    current_moments(expected, expected_config["beta2"])
+    current_moments(found, config)
+    current_moments(expected, expected_config)
     for name, value in expected_config.items():
         if value != 0 and config.get(name) != value and config.get(name) != [value] * len(config["levels"]):
             case.wrong.append("configuration: %s is %s, expected %s" % (name, config.get(name), value))
