@@ -93,22 +93,33 @@ static hsae_status run_activity(struct device_model *device_model, struct hsae_b
 }
 
 /* A batch from row `first` on; rows that are left out are replaced as in hsae_trainer_step. */
-static hsae_status read_kept(const struct device_model *device_model, const hsae_model *model, const hsae_dataset *data, uint64_t first,
+static hsae_status read_kept(const struct device_model *device_model, const struct row_rule *rule, const hsae_dataset *data, uint64_t first,
                              enum row_verdict *verdicts, float *batch)
 {
-    const struct row_rule rule = hsae_row_rule(&model->config);
-    hsae_status status = hsae_judged_read(data, &rule, first, device_model->rows, batch, verdicts);
+    hsae_status status = hsae_judged_read(data, rule, first, device_model->rows, batch, verdicts);
     if (status || hsae_rows_replace(batch, device_model->rows, device_model->dim, verdicts))
         return status;
     return hsae_fail(device_model->context, HSAE_ERROR_DATA,
                      "%s: the %" PRIu32 " rows from row %" PRIu64
                      " on are all left out (norm_limit %g): not what the model was trained on?",
-                     hsae_dataset_path(data), device_model->rows, first, rule.norm_limit);
+                     hsae_dataset_path(data), device_model->rows, first, rule->norm_limit);
+}
+
+/* Which rows of the data count: as the model has it, where the parameters do not say. */
+static struct row_rule link_rule(const hsae_model *model, const hsae_link_params *params)
+{
+    struct row_rule rule = hsae_row_rule(&model->config);
+    if (params->norm_limit != 0)
+        rule.norm_limit = params->norm_limit;
+    rule.skip_bad |= params->skip_bad_rows;
+    return rule;
 }
 
 /* Who is active on the first batches of the data, as after that many steps of training. */
-static hsae_status fill_history(struct device_model *device_model, const hsae_model *model, const hsae_dataset *data)
+static hsae_status fill_history(struct device_model *device_model, const hsae_model *model, const hsae_link_params *params)
 {
+    const hsae_dataset *data = params->data;
+    const struct row_rule rule = link_rule(model, params);
     uint64_t values = (uint64_t)device_model->rows * device_model->dim, batches = hsae_dataset_rows(data) / device_model->rows;
     struct hsae_buffer *raw = NULL;
     struct hsae_sequence *sequence = NULL;
@@ -119,7 +130,7 @@ static hsae_status fill_history(struct device_model *device_model, const hsae_mo
         status = hsae_fail_memory(device_model->context, values * sizeof *batch + device_model->rows * sizeof *verdicts, NULL,
                                   "a batch of %" PRIu32 " rows", device_model->rows);
     for (uint32_t k = 0; k < HSAE_ACTIVITY_STEPS && k < batches && !status; k++) {
-        status = read_kept(device_model, model, data, (uint64_t)k * device_model->rows, verdicts, batch);
+        status = read_kept(device_model, &rule, data, (uint64_t)k * device_model->rows, verdicts, batch);
         if (!status)
             status = hsae_buffer_write(raw, 0, values * sizeof *batch, batch);
         if (!status)
@@ -139,6 +150,8 @@ static hsae_status check_link(hsae_context *context, const hsae_model *model, co
         return hsae_fail(context, HSAE_ERROR_ARGUMENT, "a model of one level has no tree; import several SAEs into one model");
     if (!(params->exclude >= 0 && params->exclude < 1))
         return hsae_fail(context, HSAE_ERROR_ARGUMENT, "exclude is %g; expected at least 0 and below 1", params->exclude);
+    if (!(params->norm_limit >= 0))
+        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "norm_limit is %g; expected at least 0", params->norm_limit);
     if (counts && !params->data)
         return hsae_fail(context, HSAE_ERROR_ARGUMENT, "co-activation and inclusion are counted on data: give some");
     if (counts && hsae_dataset_dim(params->data) != model->dim)
@@ -174,7 +187,7 @@ hsae_status hsae_model_link(hsae_device *device, const hsae_model *model, const 
     if (!status)
         status = hsae_device_model_upload_tree(&device_model, NULL, NULL);
     if (!status && counts)
-        status = fill_history(&device_model, model, params->data);
+        status = fill_history(&device_model, model, params);
     for (uint32_t l = 0; l < config.level_count && !status; l++)
         parents[l] = (*out)->levels[l].parent;
     uint64_t batches = counts ? hsae_dataset_rows(params->data) / rows : 0;

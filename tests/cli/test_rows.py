@@ -126,6 +126,37 @@ class Rows(Case):
         messages = hsae("eval", "--model", self.model(), "--data", self.data, "--max-norm", -1, status=2)[1]
         self.assertIn("--max-norm takes a number of at least 0", messages)
 
+    def test_tree(self):
+        """Parents that are counted on rows with a limit are those counted with the next kept row in the place of one that is left out."""
+        self.run_train("--max-norm", 0, "--tree", "posthoc")
+        linked, kept = self.folder / "linked.safetensors", self.folder / "kept.safetensors"
+        left_out = set(range(0, COUNT, 3))
+        rows = [[value * 100 for value in row] if r in left_out else row for r, row in enumerate(random_rows(COUNT))]
+        write_safetensors(self.data, "activations", rows)
+        following = lambda r: r // 16 * 16 + (r + 1) % 16  # in its batch of 16
+        next_kept = lambda r: next_kept(following(r)) if r in left_out else r
+        write_safetensors(kept, "activations", [rows[next_kept(r)] if r < COUNT // 16 * 16 else rows[1] for r in range(COUNT)])
+
+        def parents(data, *more):
+            evaluation = json.loads(hsae("tree", "--model", self.model(), "--data", data, "--out", linked, "--device", "ref", "--similarity",
+                                         "coactivation", "--json", *more)[0])["evaluation"]
+            return tensors(linked)[1]["levels.1.parent"], evaluation["left_out"]
+
+        for more in ["--max-norm", 10], ["--max-norm", 10, "--skip-bad-rows"]:
+            self.assertEqual(parents(self.data, *more), (parents(kept)[0], len(left_out)))
+        self.assertEqual(parents(self.data), parents(self.data, "--max-norm", 0))
+        self.assertNotEqual(parents(self.data)[0], parents(kept)[0])
+        with_config(self.model(), self.folder / "limited.safetensors", lambda config: config.update(max_norm=10, norm_limit=50))
+        (self.folder / "limited.safetensors").rename(self.model())
+        self.assertEqual(parents(self.data), (parents(kept)[0], len(left_out)))
+        self.assertNotEqual(parents(self.data, "--max-norm", 0)[0], parents(kept)[0])
+        rows[1][2] = math.nan
+        write_safetensors(self.data, "activations", rows)
+        self.assertIn("row 1, column 2", hsae("tree", "--model", self.model(), "--data", self.data, "--out", linked, "--device", "ref", status=1)[1])
+        self.assertEqual(parents(self.data, "--max-norm", 10, "--skip-bad-rows")[1], len(left_out) + 1)
+        messages = hsae("tree", "--model", self.model(), "--out", linked, "--max-norm", 10, status=2)[1]
+        self.assertIn("--data is needed", messages)
+
     def test_old_files(self):
         """A model and a checkpoint from before the keys: nothing is left out, and a resumed run has the bits that it had."""
         self.run_train("--max-norm", 0, "--stop-after", 30)

@@ -158,6 +158,7 @@ static void refused_links(void **state)
     assert_fails(hsae_model_link(device, one, &(hsae_link_params){0}, &out), HSAE_ERROR_ARGUMENT, "one level", NULL);
     assert_fails(hsae_model_link(device, two, &(hsae_link_params){.exclude = 1}, &out), HSAE_ERROR_ARGUMENT, "exclude is 1", NULL);
     assert_fails(hsae_model_link(device, two, &(hsae_link_params){.exclude = NAN}, &out), HSAE_ERROR_ARGUMENT, "exclude", NULL);
+    assert_fails(hsae_model_link(device, two, &(hsae_link_params){.norm_limit = -1}, &out), HSAE_ERROR_ARGUMENT, "norm_limit is -1", NULL);
     assert_fails(hsae_model_link(device, two, &(hsae_link_params){.similarity = HSAE_SIMILARITY_COACTIVATION}, &out), HSAE_ERROR_ARGUMENT,
                  "data", NULL);
     assert_null(out);

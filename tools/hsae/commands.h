@@ -132,6 +132,7 @@ enum cli_kind {
     O("tree", CLI_TEXT, keys[2], "forest|full|binary", "forest (default), full (all have a parent) or binary (two children at most)")     \
     O("data", CLI_PATHS, request.data, "PATH...", "activations: for co-activation, and to evaluate the tree")                             \
     INPUT_OPTIONS(O, request.input)                                                                                                       \
+    ROW_OPTIONS(O, request.rows)                                                                                                          \
     DEVICE_OPTION(O, request.device)                                                                                                      \
     JSON_OPTION(O, request.json)
 

@@ -3,12 +3,14 @@
 #include "cli.h"
 #include "text.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct request {
     struct cli_paths models, data;
     struct cli_input input;
+    struct cli_rows rows;
     const char *out, *device;
     bool json;
     hsae_link_params link;
@@ -24,6 +26,19 @@ static hsae_status load(hsae_context *context, const struct cli_paths *paths, hs
     return hsae_model_import(context, paths->items, paths->count, out);
 }
 
+/* Rows that are left out do not count, nor are they evaluated. */
+static hsae_status leave_out(struct request *request, const hsae_model *model, const hsae_dataset *dataset)
+{
+    hsae_link_params *link = &request->link;
+    link->skip_bad_rows = request->rows.skip_bad || hsae_model_config(model)->skip_bad_rows;
+    if (request->rows.max_norm < 0)
+        return HSAE_OK;
+    hsae_status status = hsae_dataset_norm_limit(dataset, request->rows.max_norm, link->skip_bad_rows, &link->norm_limit);
+    if (link->norm_limit == 0)
+        link->norm_limit = INFINITY;
+    return status;
+}
+
 static hsae_status link_model(hsae_context *context, struct request *request, hsae_model **linked, hsae_evaluation *evaluation)
 {
     hsae_device *device = NULL;
@@ -35,12 +50,14 @@ static hsae_status link_model(hsae_context *context, struct request *request, hs
     if (status == HSAE_OK)
         status = cli_open_device(context, request->device, &device);
     request->link.data = dataset;
+    if (status == HSAE_OK && dataset)
+        status = leave_out(request, model, dataset);
     if (status == HSAE_OK)
         status = hsae_model_link(device, model, &request->link, linked);
     if (status == HSAE_OK)
         status = hsae_model_save(context, *linked, request->out);
     if (status == HSAE_OK && dataset)
-        status = cli_evaluate(device, *linked, dataset, NULL, evaluation);
+        status = cli_evaluate(device, *linked, dataset, &request->rows, evaluation);
     hsae_model_free(&model);
     hsae_dataset_close(&dataset);
     hsae_device_close(&device);
@@ -89,7 +106,7 @@ static int read_keys(hsae_context *context, const struct cli_command *command, c
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    struct request request = {0};
+    struct request request = {.rows = CLI_ROWS_DEFAULT};
     const char *keys[3] = {NULL, NULL, NULL};
     const struct cli_option options[] = {OPTIONS_tree(CLI_OPTION){0}};
     hsae_context *context = NULL;
@@ -109,6 +126,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
     exit_status = read_keys(context, command, keys, &request.link);
     if (exit_status == CLI_CONTINUE && hsae_similarity_counts(request.link.similarity) && !request.data.count)
         exit_status = cli_usage(command->name, "--similarity coactivation: --data is needed, on which it is counted");
+    if (exit_status == CLI_CONTINUE && (request.rows.max_norm >= 0 || request.rows.skip_bad) && !request.data.count)
+        exit_status = cli_usage(command->name, "--max-norm, --skip-bad-rows: --data is needed, whose rows they leave out");
     if (exit_status != CLI_CONTINUE)
         goto end;
     exit_status = cli_exit_status(link_model(context, &request, &linked, &evaluation));
