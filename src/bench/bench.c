@@ -172,7 +172,7 @@ static hsae_status read_batch(struct bench *bench, uint64_t *rows)
 {
     const hsae_trainer *trainer = bench->trainer;
     const hsae_config *config = &trainer->config;
-    struct hsae_buffer *raw = trainer->flight[0].raw;
+    struct hsae_buffer *raw = trainer->frame[0].raw;
     void *batch;
     for (uint32_t k = 0; k < config->batch; k++)
         rows[k] = hsae_order_row(config->order, config->seed, trainer->step * config->batch + k, hsae_dataset_rows(bench->data));
@@ -249,7 +249,7 @@ static hsae_status times_fit(const struct bench *bench, struct times *times, con
     return HSAE_OK;
 }
 
-/* Takes over the times of a flight's last step, which is done, and adds them to busy (ns). */
+/* Takes over the times of a frame's last step, which is done, and adds them to busy (ns). */
 static hsae_status take_times(const struct bench *bench, struct times *times, struct hsae_sequence *sequence, double *busy)
 {
     hsae_status status = times_fit(bench, times, sequence);
@@ -271,12 +271,12 @@ static hsae_status resident_steps(struct bench *bench, uint64_t steps, struct ti
     double started = hsae_os_seconds(), busy = 0;
     hsae_status status = HSAE_OK;
     for (uint64_t k = 0; k < steps && !status; k++) {
-        struct flight *flight = NULL;
-        status = hsae_flight_next(trainer, &flight);
+        struct frame *frame = NULL;
+        status = hsae_frame_next(trainer, &frame);
         if (!status && times && k >= HSAE_IN_FLIGHT && trainer->recordings == recordings)
-            status = take_times(bench, times, flight->sequence, &busy);
+            status = take_times(bench, times, frame->sequence, &busy);
         if (!status)
-            status = hsae_flight_launch(trainer, flight);
+            status = hsae_frame_launch(trainer, frame);
         if (!status)
             status = say(bench, "steps");
     }
@@ -286,7 +286,7 @@ static hsae_status resident_steps(struct bench *bench, uint64_t steps, struct ti
     if (!times || trainer->recordings != recordings)
         return status;
     for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++)
-        status = take_times(bench, times, trainer->flight[f].sequence, &busy);
+        status = take_times(bench, times, trainer->frame[f].sequence, &busy);
     if (!status)
         times->idle = fmin(times->idle, *seconds - 1e-9 * busy / (double)steps);
     return status;

@@ -21,7 +21,7 @@ hsae_status hsae_bench_config(const struct bench *bench, hsae_config *config);
 /* Makes data and trainer and warms it up. */
 hsae_status hsae_bench_prepare(struct bench *bench, const hsae_config *config);
 void hsae_bench_release(struct bench *bench);
-/* A block of steps on the batches that the flights hold already; wall clock seconds a step. */
+/* A block of steps on the batches that the frames hold already; wall clock seconds a step. */
 hsae_status hsae_bench_resident_steps(struct bench *bench, uint64_t steps, double *seconds);
 /* The launches of timed steps. */
 struct times {

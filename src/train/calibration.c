@@ -30,7 +30,7 @@ hsae_status hsae_calibration_begin(hsae_trainer *trainer)
     return HSAE_OK;
 }
 
-hsae_status hsae_calibration_end(hsae_trainer *trainer, const struct flight *flight)
+hsae_status hsae_calibration_end(hsae_trainer *trainer, const struct frame *frame)
 {
     struct calibration *calibration = &trainer->calibration;
     enum hsae_news news = HSAE_NEWS_NONE;
@@ -39,7 +39,7 @@ hsae_status hsae_calibration_end(hsae_trainer *trainer, const struct flight *fli
     hsae_status status = hsae_step_settle(trainer, 0);
     double settled = hsae_os_seconds();
     if (!status)
-        status = hsae_speed_learn(trainer->device_model.device, flight->sequence, &news);
+        status = hsae_speed_learn(trainer->device_model.device, frame->sequence, &news);
     calibration->row++;
     calibration->next = news == HSAE_NEWS_FASTER;
     calibration->doublings = news != HSAE_NEWS_NONE                   ? 0

@@ -11,7 +11,7 @@
 hsae_status hsae_calibration_begin(hsae_trainer *trainer);
 /* After a step was submitted: if it is a calibration step, waits for it, measures speeds and records the next steps anew, in launches as
  * long as the speeds allow. */
-hsae_status hsae_calibration_end(hsae_trainer *trainer, const struct flight *flight);
+hsae_status hsae_calibration_end(hsae_trainer *trainer, const struct frame *frame);
 /* No calibration from now on, or again: a benchmark's steps must have the same launches. */
 hsae_status hsae_calibration_stop(hsae_trainer *trainer, bool stop);
 

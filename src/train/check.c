@@ -49,7 +49,7 @@ hsae_status hsae_check_fail(const struct check *check, const char *kernel, const
     va_start(arguments, format);
     vsnprintf(what, sizeof what, format, arguments);
     va_end(arguments);
-    snprintf(check->failure, CHECK_FAILURE_BYTES, "in step %" PRIu64 " of this run %s is wrong: %s", check->flight->step, kernel, what);
+    snprintf(check->failure, CHECK_FAILURE_BYTES, "in step %" PRIu64 " of this run %s is wrong: %s", check->frame->step, kernel, what);
     return HSAE_ERROR_DRIVER;
 }
 

@@ -73,7 +73,7 @@ struct check_words {
 struct check_block;
 struct check {
     hsae_trainer *trainer;
-    struct flight *flight;
+    struct frame *frame;
     char *failure;              /* what is wrong; "": nothing */
     struct check_block *blocks; /* all memory */
     /* Whole arrays of the step, as before the update. */

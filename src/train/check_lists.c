@@ -252,7 +252,7 @@ static hsae_status read_block(const struct check *check, struct block *block, u3
     const hsae_trainer *trainer = check->trainer;
     const struct device_model *device_model = &trainer->device_model;
     uint64_t line = (uint64_t)device_model->dim * item;
-    hsae_status status = hsae_buffer_read(check->flight->raw, block->first * line, (block->rows * line + 3) / 4 * 4, block->raw);
+    hsae_status status = hsae_buffer_read(check->frame->raw, block->first * line, (block->rows * line + 3) / 4 * 4, block->raw);
     if (!status)
         status = hsae_rows_read(device_model, device_model->x, block->first, block->rows, block->x);
     const struct load_args args = {block->rows, block->padded, device_model->dim, device_model->stride, format, trainer->scale, 0};

@@ -25,13 +25,13 @@ static hsae_status blame(struct check *check, bool before)
 {
     hsae_trainer *trainer = check->trainer;
     hsae_status status = HSAE_OK;
-    if (hsae_may_overflow(trainer, check->flight->step)) {
+    if (hsae_may_overflow(trainer, check->frame->step)) {
         if (before)
-            status = hsae_step_submit(trainer, check->flight);
+            status = hsae_step_submit(trainer, check->frame);
         if (!status)
             status = hsae_step_settle(trainer, 0);
         if (!status)
-            status = hsae_scalars_check(trainer, check->flight->step);
+            status = hsae_scalars_check(trainer, check->frame->step);
     }
     return status ? status : hsae_fail_wrong(trainer->device_model.device, "%s", check->failure);
 }
@@ -62,7 +62,7 @@ static hsae_status read_arrays(struct check *check)
     hsae_status status =
         hsae_buffer_read(device_model->level_info, 0, (device_model->levels + 1) * LEVEL_WORDS * sizeof(u32), check->level_info);
     if (!status)
-        status = hsae_buffer_read(check->flight->step_params, 0, sizeof check->step_params, check->step_params);
+        status = hsae_buffer_read(check->frame->step_params, 0, sizeof check->step_params, check->step_params);
     for (size_t k = 0; k < sizeof wanted / sizeof *wanted && !status; k++)
         status = hsae_check_words(check, wanted[k].buffer, 0, wanted[k].words, wanted[k].out);
     return status;
@@ -303,17 +303,17 @@ static hsae_status sample_features(struct check *check, struct draw *from)
 /* ---- the check ---- */
 
 /* The forward pass up to its lists, for the step that comes; what it is halted for is mended. */
-static hsae_status make_lists(hsae_trainer *trainer, struct flight *flight)
+static hsae_status make_lists(hsae_trainer *trainer, struct frame *frame)
 {
     const struct device_model *device_model = &trainer->device_model;
     for (int mends = 0; mends < MAX_MENDS; mends++) {
         struct hsae_sequence *sequence = NULL;
         u32 step_state[STATE_DEAD_LIST];
-        hsae_status status = hsae_write_step_params(trainer, flight);
+        hsae_status status = hsae_write_step_params(trainer, frame);
         if (!status)
             status = hsae_sequence_create(device_model->device, "check of a step", false, &sequence);
         if (!status) {
-            hsae_record_step_lists(trainer, sequence, flight);
+            hsae_record_step_lists(trainer, sequence, frame);
             status = hsae_device_model_run_once(device_model, &sequence);
         }
         if (!status)
@@ -321,7 +321,7 @@ static hsae_status make_lists(hsae_trainer *trainer, struct flight *flight)
         if (status || !step_state[STATE_HALT])
             return status;
         u32 words[REPORT_WORDS] = {0};
-        words[REPORT_STEP] = (u32)flight->step;
+        words[REPORT_STEP] = (u32)frame->step;
         words[REPORT_HALT] = step_state[STATE_HALT];
         words[REPORT_PAIRS] = step_state[STATE_PAIRS];
         for (u32 l = 0; l < device_model->levels; l++)
@@ -346,7 +346,7 @@ static hsae_status make_residuals(const hsae_trainer *trainer)
 
 static hsae_status check_forward(struct check *check)
 {
-    struct draw from = {check->trainer->config.seed, {0, (u32)check->flight->step, 0, UINT32_C(0xc4ec)}};
+    struct draw from = {check->trainer->config.seed, {0, (u32)check->frame->step, 0, UINT32_C(0xc4ec)}};
     hsae_status status = read_arrays(check);
     if (!status)
         status = hsae_check_flags(check);
@@ -377,7 +377,7 @@ bool hsae_check_due(const hsae_trainer *trainer)
                                (!last->tree && trainer->has_tree) || (!last->ghosts && trainer->ghost_rows));
 }
 
-hsae_status hsae_check_before(hsae_trainer *trainer, struct flight *flight, struct check **out)
+hsae_status hsae_check_before(hsae_trainer *trainer, struct frame *frame, struct check **out)
 {
     const struct device_model *device_model = &trainer->device_model;
     struct check *check = *out = calloc(1, sizeof *check);
@@ -385,11 +385,11 @@ hsae_status hsae_check_before(hsae_trainer *trainer, struct flight *flight, stru
         return hsae_fail(trainer->context, HSAE_ERROR_MEMORY, "out of memory for the check of a step");
     check->seconds = -hsae_os_seconds();
     check->trainer = trainer;
-    check->flight = flight;
+    check->frame = frame;
     uint64_t rows = CHECK_BLOCK_BYTES / (device_model->stride * sizeof(f32)) / 32 * 32;
     check->block_rows = rows < 32 ? 32 : rows < device_model->padded ? (u32)rows : device_model->padded;
     check->failure = hsae_check_alloc(check, CHECK_FAILURE_BYTES, 1);
-    hsae_status status = check->failure ? make_lists(trainer, flight) : HSAE_ERROR_MEMORY;
+    hsae_status status = check->failure ? make_lists(trainer, frame) : HSAE_ERROR_MEMORY;
     if (!status)
         status = check_forward(check);
     if (status == HSAE_ERROR_DRIVER && *check->failure)
@@ -416,6 +416,6 @@ hsae_status hsae_check_after(struct check *check)
     *last = (struct checked){last->steps + 1, trainer->calibration.calibrated, last->tree || trainer->has_tree,
                              last->ghosts || trainer->ghost_rows, last->links};
     hsae_log(trainer->context, HSAE_LOG_INFO, "step %" PRIu64 " is as the reference device makes it (checked in %.3f s)",
-             check->flight->step, check->seconds);
+             check->frame->step, check->seconds);
     return HSAE_OK;
 }

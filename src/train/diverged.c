@@ -124,7 +124,7 @@ hsae_status hsae_diverge(hsae_trainer *trainer, uint64_t step, uint32_t level, c
     char where[48] = "";
     hsae_device_wait(trainer->device_model.device, 0);
     for (int f = 0; f < HSAE_IN_FLIGHT; f++)
-        trainer->flight[f].ticket = 0;
+        trainer->frame[f].ticket = 0;
     trainer->step = step;
     *divergence = (hsae_divergence){.step = step, .level = level, .key = key};
     if (level != HSAE_NO_LEVEL)

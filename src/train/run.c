@@ -100,24 +100,24 @@ static bool relinks_after(const hsae_config *config, uint64_t step)
     }
 }
 
-hsae_status hsae_flight_next(hsae_trainer *trainer, struct flight **out)
+hsae_status hsae_frame_next(hsae_trainer *trainer, struct frame **out)
 {
     hsae_status status = hsae_step_settle(trainer, HSAE_IN_FLIGHT - 1);
     for (int f = 0; f < HSAE_IN_FLIGHT; f++)
-        if (!trainer->flight[f].ticket)
-            *out = &trainer->flight[f];
+        if (!trainer->frame[f].ticket)
+            *out = &trainer->frame[f];
     return status;
 }
 
 /* A step that is compared with the reference, and waited for. */
-static hsae_status launch_checked(hsae_trainer *trainer, struct flight *flight)
+static hsae_status launch_checked(hsae_trainer *trainer, struct frame *frame)
 {
     struct check *check = NULL;
     hsae_status status = hsae_step_settle(trainer, 0);
     if (!status)
-        status = hsae_check_before(trainer, flight, &check);
+        status = hsae_check_before(trainer, frame, &check);
     if (!status)
-        status = hsae_step_submit(trainer, flight);
+        status = hsae_step_submit(trainer, frame);
     if (!status)
         status = hsae_step_settle(trainer, 0);
     if (!status)
@@ -126,17 +126,17 @@ static hsae_status launch_checked(hsae_trainer *trainer, struct flight *flight)
     return status;
 }
 
-hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight)
+hsae_status hsae_frame_launch(hsae_trainer *trainer, struct frame *frame)
 {
     hsae_status status = hsae_calibration_begin(trainer);
     if (status)
         return status;
-    flight->step = trainer->step + 1;
-    status = hsae_check_due(trainer) ? launch_checked(trainer, flight) : hsae_step_submit(trainer, flight);
+    frame->step = trainer->step + 1;
+    status = hsae_check_due(trainer) ? launch_checked(trainer, frame) : hsae_step_submit(trainer, frame);
     if (status)
         return status;
     trainer->step++;
-    status = hsae_calibration_end(trainer, flight);
+    status = hsae_calibration_end(trainer, frame);
     if (status)
         return status;
     if (!relinks_after(&trainer->config, trainer->step))
@@ -187,18 +187,18 @@ static uint64_t row_of(const void *user, uint64_t sample)
     return hsae_order_row(stream->order, stream->seed, stream->first + sample, stream->rows);
 }
 
-/* The next batch to the flight's staging buffer. */
-static hsae_status stage(hsae_trainer *trainer, struct hsae_reader *reader, struct flight *flight)
+/* The next batch to the frame's staging buffer. */
+static hsae_status stage(hsae_trainer *trainer, struct hsae_reader *reader, struct frame *frame)
 {
     void *batch;
     double waited = 0;
-    hsae_status status = hsae_buffer_map(flight->raw, &batch);
+    hsae_status status = hsae_buffer_map(frame->raw, &batch);
     if (status)
         return status;
     status = hsae_reader_next(reader, trainer->dtype, batch, &waited);
     trainer->bad_row = hsae_reader_met_bad_row(reader);
     trainer->reading.waited += waited;
-    hsae_status unmapped = hsae_buffer_unmap(flight->raw);
+    hsae_status unmapped = hsae_buffer_unmap(frame->raw);
     return status ? status : unmapped;
 }
 
@@ -235,12 +235,12 @@ static const double REAL_WAIT = 2e-5;
 /* One step of a run. Reading counts as hidden if the oldest step was still running when the host next needed a slot. */
 static hsae_status run_step(hsae_trainer *trainer, struct hsae_reader *reader)
 {
-    struct flight *flight = NULL;
+    struct frame *frame = NULL;
     bool full = true;
     for (int f = 0; f < HSAE_IN_FLIGHT; f++)
-        full &= trainer->flight[f].ticket != 0;
+        full &= trainer->frame[f].ticket != 0;
     double wanted = hsae_os_seconds();
-    hsae_status status = hsae_flight_next(trainer, &flight);
+    hsae_status status = hsae_frame_next(trainer, &frame);
     double found = hsae_os_seconds();
     if (full) {
         trainer->reading.seconds += trainer->reading.last;
@@ -249,10 +249,10 @@ static hsae_status run_step(hsae_trainer *trainer, struct hsae_reader *reader)
         trainer->reading.hidden += waited ? trainer->reading.last : 0;
     }
     if (!status)
-        status = stage(trainer, reader, flight);
+        status = stage(trainer, reader, frame);
     trainer->reading.last = hsae_os_seconds() - found;
     if (!status)
-        status = hsae_flight_launch(trainer, flight);
+        status = hsae_frame_launch(trainer, frame);
     if (!status) {
         const hsae_left_out more = hsae_reader_left_out(reader);
         hsae_left_out_join(&trainer->left_out, &more);

@@ -14,24 +14,24 @@ double hsae_step_rate(const hsae_config *config, uint64_t step)
     return config->lr * 0.5 * (1 + cos(3.14159265358979323846 * (t - warm) / ((double)config->steps - warm)));
 }
 
-hsae_status hsae_write_step_params(hsae_trainer *trainer, struct flight *flight)
+hsae_status hsae_write_step_params(hsae_trainer *trainer, struct frame *frame)
 {
     const hsae_config *config = &trainer->config;
     u32 params[PARAM_WORDS] = {0};
-    params[PARAM_STEP] = (u32)flight->step;
+    params[PARAM_STEP] = (u32)frame->step;
     params[PARAM_SEED_LO] = (u32)config->seed;
     params[PARAM_SEED_HI] = (u32)(config->seed >> 32);
     params[PARAM_PERTURB_BOUND] = (u32)ceil(config->perturb * 16777216.0);
     params[PARAM_DEAD_STEPS] = config->dead_steps < UINT32_MAX ? (u32)config->dead_steps : UINT32_MAX;
-    params[PARAM_RATE] = bits_u32((f32)hsae_step_rate(config, flight->step));
-    params[PARAM_CORRECTION] = bits_u32((f32)(1 / (1 - pow(config->beta2, (double)flight->step))));
-    return hsae_buffer_write(flight->step_params, 0, sizeof params, params);
+    params[PARAM_RATE] = bits_u32((f32)hsae_step_rate(config, frame->step));
+    params[PARAM_CORRECTION] = bits_u32((f32)(1 / (1 - pow(config->beta2, (double)frame->step))));
+    return hsae_buffer_write(frame->step_params, 0, sizeof params, params);
 }
 
-hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight)
+hsae_status hsae_step_submit(hsae_trainer *trainer, struct frame *frame)
 {
-    hsae_status status = hsae_write_step_params(trainer, flight);
-    return status ? status : hsae_sequence_submit(flight->sequence, &flight->ticket);
+    hsae_status status = hsae_write_step_params(trainer, frame);
+    return status ? status : hsae_sequence_submit(frame->sequence, &frame->ticket);
 }
 
 hsae_status hsae_step_grow(hsae_trainer *trainer, const u32 status_words[REPORT_WORDS])
@@ -55,13 +55,13 @@ hsae_status hsae_step_grow(hsae_trainer *trainer, const u32 status_words[REPORT_
     return status ? status : hsae_device_model_clear_halt(device_model);
 }
 
-/* The flight with the oldest step, or NULL. */
-static struct flight *oldest(hsae_trainer *trainer)
+/* The frame with the oldest step, or NULL. */
+static struct frame *oldest(hsae_trainer *trainer)
 {
-    struct flight *found = NULL;
+    struct frame *found = NULL;
     for (int f = 0; f < HSAE_IN_FLIGHT; f++)
-        if (trainer->flight[f].ticket && (!found || trainer->flight[f].step < found->step))
-            found = &trainer->flight[f];
+        if (trainer->frame[f].ticket && (!found || trainer->frame[f].step < found->step))
+            found = &trainer->frame[f];
     return found;
 }
 
@@ -69,7 +69,7 @@ static int flying(const hsae_trainer *trainer)
 {
     int count = 0;
     for (int f = 0; f < HSAE_IN_FLIGHT; f++)
-        count += trainer->flight[f].ticket != 0;
+        count += trainer->frame[f].ticket != 0;
     return count;
 }
 
@@ -81,29 +81,29 @@ static hsae_status redo(hsae_trainer *trainer, uint64_t halted, const u32 words[
         status = hsae_step_grow(trainer, words);
     for (uint64_t step = halted; step < halted + HSAE_IN_FLIGHT && !status; step++)
         for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++)
-            if (trainer->flight[f].ticket && trainer->flight[f].step == step)
-                status = hsae_step_submit(trainer, &trainer->flight[f]);
+            if (trainer->frame[f].ticket && trainer->frame[f].step == step)
+                status = hsae_step_submit(trainer, &trainer->frame[f]);
     return status;
 }
 
 /* Takes the figures of a step that is done. */
-static hsae_status finish(hsae_trainer *trainer, struct flight *flight, const u32 words[REPORT_WORDS])
+static hsae_status finish(hsae_trainer *trainer, struct frame *frame, const u32 words[REPORT_WORDS])
 {
     memcpy(trainer->status, words, sizeof trainer->status);
-    flight->ticket = 0;
+    frame->ticket = 0;
     return hsae_step_check(trainer, words);
 }
 
 hsae_status hsae_step_settle(hsae_trainer *trainer, int leave)
 {
     hsae_status status = trainer->divergence.step ? hsae_refuse_diverged(trainer) : HSAE_OK;
-    for (struct flight *flight; !status && flying(trainer) > leave && (flight = oldest(trainer));) {
+    for (struct frame *frame; !status && flying(trainer) > leave && (frame = oldest(trainer));) {
         u32 words[REPORT_WORDS];
-        status = hsae_device_wait(trainer->device_model.device, flight->ticket);
+        status = hsae_device_wait(trainer->device_model.device, frame->ticket);
         if (!status)
-            status = hsae_buffer_read(flight->step_report, 0, sizeof words, words);
+            status = hsae_buffer_read(frame->step_report, 0, sizeof words, words);
         if (!status)
-            status = words[REPORT_HALT] ? redo(trainer, flight->step, words) : finish(trainer, flight, words);
+            status = words[REPORT_HALT] ? redo(trainer, frame->step, words) : finish(trainer, frame, words);
     }
     return status;
 }
@@ -122,8 +122,8 @@ hsae_status hsae_step_feed(hsae_trainer *trainer, hsae_dtype dtype)
     }
     for (int f = 0; f < HSAE_IN_FLIGHT; f++) {
         if (!status) {
-            struct hsae_buffer *swap = trainer->flight[f].raw;
-            trainer->flight[f].raw = raw[f];
+            struct hsae_buffer *swap = trainer->frame[f].raw;
+            trainer->frame[f].raw = raw[f];
             raw[f] = swap;
         }
         hsae_buffer_destroy(&raw[f]);

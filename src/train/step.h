@@ -33,21 +33,21 @@ uint32_t hsae_decay_steps(const hsae_config *config);
 
 /* ---- step_record.c ---- */
 
-/* Records all flights anew. */
+/* Records all frames anew. */
 hsae_status hsae_step_record(hsae_trainer *trainer);
 /* Does so only if the tree asks for other launches than were recorded. */
 hsae_status hsae_step_refresh(hsae_trainer *trainer);
 /* The start of a step alone: the forward pass up to its lists. */
-void hsae_record_step_lists(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight);
+void hsae_record_step_lists(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct frame *frame);
 
 /* ---- step.c ---- */
 
 /* Learning rate of step t (from 1). */
 double hsae_step_rate(const hsae_config *config, uint64_t step);
-/* Writes the parameters of the flight's step. */
-hsae_status hsae_write_step_params(hsae_trainer *trainer, struct flight *flight);
-/* Writes the parameters of the flight's step and submits it. */
-hsae_status hsae_step_submit(hsae_trainer *trainer, struct flight *flight);
+/* Writes the parameters of the frame's step. */
+hsae_status hsae_write_step_params(hsae_trainer *trainer, struct frame *frame);
+/* Writes the parameters of the frame's step and submits it. */
+hsae_status hsae_step_submit(hsae_trainer *trainer, struct frame *frame);
 /* Makes room for what a halted step needed, as its status says, records the step anew and clears the halt. */
 hsae_status hsae_step_grow(hsae_trainer *trainer, const u32 status_words[REPORT_WORDS]);
 /* Waits until at most `leave` steps are in flight. Steps that were halted are done again with more room (longer lists, ghost launches). */

@@ -84,12 +84,12 @@ hsae_status hsae_step_buffers(hsae_trainer *trainer)
     if (!status)
         status = hsae_device_model_buffer(device_model, "column squares", line, GROWS_NOT, &trainer->squares);
     for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++) {
-        struct flight *flight = &trainer->flight[f];
-        status = hsae_raw_buffer(device_model, trainer->dtype, &flight->raw);
+        struct frame *frame = &trainer->frame[f];
+        status = hsae_raw_buffer(device_model, trainer->dtype, &frame->raw);
         if (!status)
-            status = hsae_buffer_create(device, "step parameters", PARAM_WORDS * word, HSAE_BUFFER_STAGING, &flight->step_params);
+            status = hsae_buffer_create(device, "step parameters", PARAM_WORDS * word, HSAE_BUFFER_STAGING, &frame->step_params);
         if (!status)
-            status = hsae_buffer_create(device, "status", REPORT_WORDS * word, HSAE_BUFFER_STAGING, &flight->step_report);
+            status = hsae_buffer_create(device, "status", REPORT_WORDS * word, HSAE_BUFFER_STAGING, &frame->step_report);
     }
     return status;
 }
@@ -97,7 +97,7 @@ hsae_status hsae_step_buffers(hsae_trainer *trainer)
 void hsae_step_forget(hsae_trainer *trainer)
 {
     for (int f = 0; f < HSAE_IN_FLIGHT; f++)
-        hsae_sequence_destroy(&trainer->flight[f].sequence);
+        hsae_sequence_destroy(&trainer->frame[f].sequence);
     trainer->recorded = false;
 }
 
@@ -105,9 +105,9 @@ void hsae_step_release(hsae_trainer *trainer)
 {
     hsae_step_forget(trainer);
     for (int f = 0; f < HSAE_IN_FLIGHT; f++) {
-        hsae_buffer_destroy(&trainer->flight[f].raw);
-        hsae_buffer_destroy(&trainer->flight[f].step_params);
-        hsae_buffer_destroy(&trainer->flight[f].step_report);
+        hsae_buffer_destroy(&trainer->frame[f].raw);
+        hsae_buffer_destroy(&trainer->frame[f].step_params);
+        hsae_buffer_destroy(&trainer->frame[f].step_report);
     }
     struct hsae_buffer **buffers[] = {&trainer->bias_v,  &trainer->last_fired, &trainer->feature_sums, &trainer->dots, &trainer->pair_terms,
                                       &trainer->squares, &trainer->ghost_rows, &trainer->owners,       &trainer->sums};

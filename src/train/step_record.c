@@ -13,17 +13,17 @@ static uint32_t format_of(hsae_dtype dtype)
 }
 
 /* The start of a step: the batch, the flags of every feature, dead lists, lambda; then the lists. */
-void hsae_record_step_lists(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight)
+void hsae_record_step_lists(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct frame *frame)
 {
     const struct device_model *device_model = &trainer->device_model;
     struct feature_flags_args flags = {device_model->features, device_model->levels};
     struct prepare_args prepare = {device_model->levels, device_model->rows, device_model->words * LOAD_BLOCKS(device_model->stride),
                                    trainer->config.ghost, (f32)trainer->config.lambda_init};
-    hsae_record_load(device_model, sequence, flight->raw, format_of(trainer->dtype), trainer->scale, false);
+    hsae_record_load(device_model, sequence, frame->raw, format_of(trainer->dtype), trainer->scale, false);
     LAUNCH(device_model, sequence, feature_flags, 1, hsae_groups_for(device_model, HSAE_KERNEL_feature_flags, device_model->features),
-           flags, .step_params = flight->step_params, .level_info = device_model->level_info, .tree = device_model->tree,
+           flags, .step_params = frame->step_params, .level_info = device_model->level_info, .tree = device_model->tree,
            .last_fired = trainer->last_fired, .decoder_rows = device_model->decoder_rows, .flags = device_model->flags);
-    LAUNCH(device_model, sequence, prepare, 1, 1, prepare, .step_params = flight->step_params, .level_info = device_model->level_info,
+    LAUNCH(device_model, sequence, prepare, 1, 1, prepare, .step_params = frame->step_params, .level_info = device_model->level_info,
            .flags = device_model->flags, .norms = device_model->norms, .step_state = device_model->step_state);
     hsae_record_lists(device_model, sequence);
 }
@@ -211,7 +211,7 @@ static void record_variance(const hsae_trainer *trainer, struct hsae_sequence *s
 }
 
 /* The end of a step: the sparsity controller, metrics, when each feature was last active. */
-static void record_finish_step(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight)
+static void record_finish_step(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct frame *frame)
 {
     const struct device_model *device_model = &trainer->device_model;
     const hsae_config *config = &trainer->config;
@@ -232,7 +232,7 @@ static void record_finish_step(const hsae_trainer *trainer, struct hsae_sequence
     LAUNCH(device_model, sequence, finish_step, 1, device_model->levels, args, .level_info = device_model->level_info,
            .loss = device_model->loss, .feature_sums = trainer->feature_sums, .active_count = device_model->active_count,
            .squares = trainer->squares, .starts = device_model->starts, .last_fired = trainer->last_fired,
-           .step_state = device_model->step_state, .step_report = flight->step_report);
+           .step_state = device_model->step_state, .step_report = frame->step_report);
 }
 
 /* Sparsity control beyond the penalty. */
@@ -248,10 +248,10 @@ static void record_shift(const hsae_trainer *trainer, struct hsae_sequence *sequ
 }
 
 /* All launches of a step, in their order. */
-static void record_step(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct flight *flight)
+static void record_step(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct frame *frame)
 {
     const struct device_model *device_model = &trainer->device_model;
-    hsae_record_step_lists(trainer, sequence, flight);
+    hsae_record_step_lists(trainer, sequence, frame);
     hsae_record_decode(device_model, sequence, 0, device_model->levels);
     record_family(trainer, sequence);
     record_segments(trainer, sequence);
@@ -261,7 +261,7 @@ static void record_step(const hsae_trainer *trainer, struct hsae_sequence *seque
         record_slice(trainer, sequence, &trainer->forest_slices.slice[k]);
     record_bias(trainer, sequence);
     record_variance(trainer, sequence);
-    record_finish_step(trainer, sequence, flight);
+    record_finish_step(trainer, sequence, frame);
     record_shift(trainer, sequence);
 }
 
@@ -287,23 +287,23 @@ static void fit_kernels(const hsae_trainer *trainer)
     }
 }
 
-static hsae_status record_flight(const hsae_trainer *trainer, struct flight *flight)
+static hsae_status record_frame(const hsae_trainer *trainer, struct frame *frame)
 {
     bool timed = trainer->timed || trainer->calibrating;
-    hsae_status status = hsae_sequence_create(trainer->device_model.device, "training step", timed, &flight->sequence);
+    hsae_status status = hsae_sequence_create(trainer->device_model.device, "training step", timed, &frame->sequence);
     if (status)
         return status;
-    record_step(trainer, flight->sequence, flight);
-    return hsae_sequence_end(flight->sequence);
+    record_step(trainer, frame->sequence, frame);
+    return hsae_sequence_end(frame->sequence);
 }
 
-static hsae_status record_flights(hsae_trainer *trainer)
+static hsae_status record_frames(hsae_trainer *trainer)
 {
     hsae_status status = HSAE_OK;
     hsae_step_forget(trainer);
     trainer->device_model.device->speed_guessed = false;
     for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++)
-        status = record_flight(trainer, &trainer->flight[f]);
+        status = record_frame(trainer, &trainer->frame[f]);
     trainer->recorded = !status;
     return status;
 }
@@ -326,10 +326,10 @@ hsae_status hsae_step_record(hsae_trainer *trainer)
     if (status)
         return status;
     trainer->calibrating = wants_calibration(trainer, false);
-    status = record_flights(trainer);
+    status = record_frames(trainer);
     if (!status && !trainer->calibrating && wants_calibration(trainer, trainer->device_model.device->speed_guessed)) {
         trainer->calibrating = true;
-        status = record_flights(trainer);
+        status = record_frames(trainer);
     }
     return status;
 }

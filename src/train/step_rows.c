@@ -34,13 +34,13 @@ static hsae_status judge(const hsae_trainer *trainer, const unsigned char *raw, 
                             rows, rule.norm_limit);
 }
 
-/* The batch to the flight's staging buffer; for each row that is left out the next kept one, after the last row the first kept one. */
-static hsae_status stage(const hsae_trainer *trainer, struct flight *flight, const unsigned char *raw, hsae_dtype dtype,
+/* The batch to the frame's staging buffer; for each row that is left out the next kept one, after the last row the first kept one. */
+static hsae_status stage(const hsae_trainer *trainer, struct frame *frame, const unsigned char *raw, hsae_dtype dtype,
                          const enum row_verdict *verdicts)
 {
     size_t bytes = row_bytes(trainer, dtype), next = 0;
     void *staged;
-    hsae_status status = hsae_buffer_map(flight->raw, &staged);
+    hsae_status status = hsae_buffer_map(frame->raw, &staged);
     if (status)
         return status;
     while (hsae_row_left_out(verdicts[next]))
@@ -49,12 +49,12 @@ static hsae_status stage(const hsae_trainer *trainer, struct flight *flight, con
         next = hsae_row_left_out(verdicts[r - 1]) ? next : r - 1;
         memcpy((unsigned char *)staged + (r - 1) * bytes, raw + next * bytes, bytes);
     }
-    return hsae_buffer_unmap(flight->raw);
+    return hsae_buffer_unmap(frame->raw);
 }
 
 static hsae_status step(hsae_trainer *trainer, const unsigned char *raw, hsae_dtype dtype, hsae_step_metrics *metrics)
 {
-    struct flight *flight = NULL;
+    struct frame *frame = NULL;
     hsae_left_out left_out = trainer->left_out;
     size_t size = trainer->device_model.rows * sizeof(enum row_verdict);
     enum row_verdict *verdicts = malloc(size);
@@ -64,13 +64,13 @@ static hsae_status step(hsae_trainer *trainer, const unsigned char *raw, hsae_dt
     if (!status)
         status = hsae_step_feed(trainer, dtype);
     if (!status)
-        status = hsae_flight_next(trainer, &flight);
+        status = hsae_frame_next(trainer, &frame);
     hsae_dataset_close(&trainer->data);
     if (!status)
-        status = stage(trainer, flight, raw, dtype, verdicts);
+        status = stage(trainer, frame, raw, dtype, verdicts);
     free(verdicts);
     if (!status)
-        status = hsae_flight_launch(trainer, flight);
+        status = hsae_frame_launch(trainer, frame);
     if (!status)
         trainer->left_out = left_out;
     if (!status && metrics) {

@@ -10,8 +10,8 @@
 
 enum { HSAE_IN_FLIGHT = 3 }; /* steps submitted before the host waits for the first of them */
 
-/* One of the steps in flight: what the host writes for it and reads from it. */
-struct flight {
+/* A frame: one of the steps in flight, and what the host writes for it and reads from it. */
+struct frame {
     struct hsae_buffer *raw, *step_params, *step_report; /* staging */
     struct hsae_sequence *sequence;                      /* recorded for these buffers */
     uint64_t ticket;                                     /* 0: idle */
@@ -38,7 +38,7 @@ struct hsae_trainer {
     struct hsae_buffer *ghost[HSAE_MAX_LEVELS], *ghost_losses[HSAE_MAX_LEVELS], *ghost_weights[HSAE_MAX_LEVELS], *ghost_rows;
     uint32_t ghost_capacity[HSAE_MAX_LEVELS]; /* dead features that the recorded step serves */
     hsae_dtype dtype;                         /* of raw batches */
-    struct flight flight[HSAE_IN_FLIGHT];
+    struct frame frame[HSAE_IN_FLIGHT];
     uint64_t step;       /* steps submitted and, once settled, done */
     bool has_tree;       /* some feature has a parent */
     bool recorded;       /* the recorded step fits the tree */
@@ -74,7 +74,7 @@ struct hsae_trainer {
     } worst; /* the settled step with the largest loss since the last file was saved; step 0: none */
     struct {
         double last;            /* seconds to stage the last batch */
-        double seconds, hidden; /* for all that a run staged with all flights taken; for those of them while the device had work */
+        double seconds, hidden; /* for all that a run staged with all frames taken; for those of them while the device had work */
         double waited;          /* for rows that were not read yet, since the last metrics */
     } reading;
     double started; /* clock seconds */
@@ -115,10 +115,10 @@ hsae_status hsae_plan_check(const hsae_device *device, const hsae_config *config
  * large batches are long. */
 uint64_t hsae_trainer_ring(const struct hsae_device *device);
 
-/* run.c: a step in two halves, for runs and benchmarks. An idle flight, waiting for one if need be. */
-hsae_status hsae_flight_next(hsae_trainer *trainer, struct flight **out);
-/* Submits the next step on the batch that the flight holds, and updates the tree where one is due after it. */
-hsae_status hsae_flight_launch(hsae_trainer *trainer, struct flight *flight);
+/* run.c: a step in two halves, for runs and benchmarks. An idle frame, waiting for one if need be. */
+hsae_status hsae_frame_next(hsae_trainer *trainer, struct frame **out);
+/* Submits the next step on the batch that the frame holds, and updates the tree where one is due after it. */
+hsae_status hsae_frame_launch(hsae_trainer *trainer, struct frame *frame);
 
 /* run.c: figures of the last settled step. */
 void hsae_step_figures(hsae_trainer *trainer, hsae_step_metrics *metrics);
@@ -126,10 +126,10 @@ void hsae_step_figures(hsae_trainer *trainer, hsae_step_metrics *metrics);
 /* check_step.c: whether the next step is to be checked: the first one, and the first with a tree, with ghost gradients, or in larger
  * pieces. */
 bool hsae_check_due(const hsae_trainer *trainer);
-/* Before the flight's step is submitted, with no step in flight. ERROR_DRIVER: the device computes wrong. Free *out, also after a failure.
+/* Before the frame's step is submitted, with no step in flight. ERROR_DRIVER: the device computes wrong. Free *out, also after a failure.
  */
 struct check;
-hsae_status hsae_check_before(hsae_trainer *trainer, struct flight *flight, struct check **out);
+hsae_status hsae_check_before(hsae_trainer *trainer, struct frame *frame, struct check **out);
 /* After that step was waited for. ERROR_DRIVER. */
 hsae_status hsae_check_after(struct check *check);
 /* Takes NULL in *check. */

@@ -23,7 +23,7 @@ static hsae_status refresh_flags(hsae_trainer *trainer)
     if (status)
         return status;
     LAUNCH(device_model, sequence, feature_flags, 1, hsae_groups_for(device_model, HSAE_KERNEL_feature_flags, device_model->features), args,
-           .step_params = trainer->flight[0].step_params, .level_info = device_model->level_info, .tree = device_model->tree,
+           .step_params = trainer->frame[0].step_params, .level_info = device_model->level_info, .tree = device_model->tree,
            .last_fired = trainer->last_fired, .decoder_rows = device_model->decoder_rows, .flags = device_model->flags);
     return hsae_device_model_run_once(device_model, &sequence);
 }

@@ -254,7 +254,7 @@ static uint32_t steps(struct rig *rig, int count)
 {
     while (count--)
         assert_int_equal(hsae_trainer_step(rig->trainer, data, NULL), HSAE_OK);
-    return hsae_sequence_launches(rig->trainer->flight[0].sequence);
+    return hsae_sequence_launches(rig->trainer->frame[0].sequence);
 }
 
 static void new_run(struct rig *rig)
@@ -281,7 +281,7 @@ static void test_runs(void **state)
     assert_false(rig.trainer->calibrating);
     forget_speed(&rig);
     new_run(&rig);
-    const uint32_t busy = hsae_sequence_launches(rig.trainer->flight[0].sequence);
+    const uint32_t busy = hsae_sequence_launches(rig.trainer->frame[0].sequence);
     assert_true(busy > 3 * fresh);
     assert_int_equal(steps(&rig, 5), fresh);
     tear_down(&rig);
