@@ -190,7 +190,7 @@ static hsae_status time_reading(struct bench *bench)
     enum { READS = 7 };
     const struct device_model *device_model = &bench->trainer->device_model;
     double seconds[READS];
-    uint64_t *rows = malloc(device_model->rows * sizeof *rows);
+    uint64_t *rows = malloc(device_model->batch * sizeof *rows);
     hsae_status status = rows ? HSAE_OK : hsae_fail(bench->context, HSAE_ERROR_MEMORY, "out of memory for a batch");
     for (int k = 0; k < READS && !status; k++) {
         double started = hsae_os_seconds();
@@ -435,7 +435,7 @@ static bool on_sustained_step(void *user, uint64_t step, uint64_t until)
     double time = hsae_os_seconds(), interval = params->sustain_interval > 0 ? params->sustain_interval : 10;
     (void)until;
     if (time - run->last >= interval || time - run->started >= params->sustain_seconds) {
-        double speed = (double)((step - run->step) * run->bench->trainer->device_model.rows) / (time - run->last);
+        double speed = (double)((step - run->step) * run->bench->trainer->device_model.batch) / (time - run->last);
         if (out->tokens_first == 0)
             out->tokens_first = out->tokens_lowest = speed;
         out->tokens_lowest = speed < out->tokens_lowest ? speed : out->tokens_lowest;

@@ -203,8 +203,8 @@ static double active_parents(const hsae_trainer *trainer, uint32_t level, const 
 {
     const struct device_model *device_model = &trainer->device_model;
     uint64_t children = 0, both = 0;
-    for (uint32_t b = 0; b < device_model->rows; b++) {
-        uint32_t up = (level - 1) * device_model->rows + b, own = level * device_model->rows + b;
+    for (uint32_t b = 0; b < device_model->batch; b++) {
+        uint32_t up = (level - 1) * device_model->batch + b, own = level * device_model->batch + b;
         for (u32 q = starts[up]; q < starts[up + 1]; q++)
             is_active[samples[2 * q]] = bits_f32(samples[2 * q + 1]) != 0;
         for (u32 q = starts[own]; q < starts[own + 1]; q++) {
@@ -223,7 +223,7 @@ static double active_parents(const hsae_trainer *trainer, uint32_t level, const 
 static hsae_status count_parents(const hsae_trainer *trainer, uint64_t listed, hsae_bench_level *levels)
 {
     const struct device_model *device_model = &trainer->device_model;
-    size_t lists = (size_t)device_model->levels * device_model->rows;
+    size_t lists = (size_t)device_model->levels * device_model->batch;
     u32 *starts = malloc((lists + 1) * sizeof *starts), *samples = malloc((2 * listed + 1) * sizeof *samples);
     uint8_t *is_active = calloc(device_model->features, 1);
     hsae_status status = starts && samples && is_active
@@ -272,7 +272,7 @@ hsae_status hsae_bench_work(hsae_trainer *trainer, struct work *work, hsae_bench
     const struct device_model *device_model = &trainer->device_model;
     size_t n = device_model->features;
     u32 *starts = malloc((n + 1) * sizeof *starts), *fired = malloc(n * sizeof *fired);
-    *work = (struct work){.rows = device_model->rows,
+    *work = (struct work){.rows = device_model->batch,
                           .padded = device_model->padded,
                           .words = device_model->words,
                           .dim = device_model->dim,

@@ -189,7 +189,7 @@ static hsae_status write_and_open(const struct maker *maker, hsae_dataset **out)
 hsae_status hsae_bench_data(hsae_trainer *trainer, hsae_dataset **out)
 {
     const struct device_model *device_model = &trainer->device_model;
-    struct maker maker = {.trainer = trainer, .random = trainer->config.seed, .samples = BATCHES * device_model->rows};
+    struct maker maker = {.trainer = trainer, .random = trainer->config.seed, .samples = BATCHES * device_model->batch};
     maker.popular = malloc(device_model->features * sizeof *maker.popular);
     maker.child = malloc(device_model->features * sizeof *maker.child);
     maker.end = calloc(device_model->features, sizeof *maker.end);

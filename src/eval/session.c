@@ -57,11 +57,11 @@ static void fit(struct hsae_session *session, uint32_t rows)
     session->fitted = session->device_model;
     for (session->size = 0; fitting < rows && session->size < SIZES - 1; session->size++)
         fitting *= 2;
-    if (session->size == SIZES - 1 || fitting >= session->device_model.rows) {
+    if (session->size == SIZES - 1 || fitting >= session->device_model.batch) {
         session->size = SIZES - 1;
         return;
     }
-    session->fitted.rows = session->fitted.padded = (uint32_t)fitting;
+    session->fitted.batch = session->fitted.padded = (uint32_t)fitting;
     session->fitted.words = (uint32_t)fitting / 32;
 }
 
@@ -125,7 +125,7 @@ static hsae_status grow(struct hsae_session *session, uint64_t pairs)
 {
     release_sequences(session);
     hsae_status status = hsae_device_model_grow(&session->device_model, pairs);
-    fit(session, session->fitted.rows);
+    fit(session, session->fitted.batch);
     return status ? status : make_samples(session);
 }
 
@@ -187,12 +187,12 @@ void hsae_session_destroy(hsae_session **pointer)
 static hsae_status check_lists(const struct hsae_session *session)
 {
     const struct device_model *device_model = &session->fitted;
-    const uint64_t lists = (uint64_t)device_model->levels * device_model->rows;
+    const uint64_t lists = (uint64_t)device_model->levels * device_model->batch;
     bool good = session->starts[0] == 0 && session->starts[lists] <= device_model->capacity;
     for (uint64_t list = 0; list < lists && good; list++)
         good = session->starts[list] <= session->starts[list + 1];
     for (uint32_t l = 0; l < device_model->levels && good; l++)
-        for (u32 k = session->starts[l * device_model->rows]; k < session->starts[(l + 1) * device_model->rows] && good; k++)
+        for (u32 k = session->starts[l * device_model->batch]; k < session->starts[(l + 1) * device_model->batch] && good; k++)
             good =
                 session->samples[2 * (size_t)k] >= device_model->first[l] && session->samples[2 * (size_t)k] < device_model->first[l + 1];
     return good ? HSAE_OK : hsae_fail_wrong(device_model->device, "its lists of active features are not in order");
@@ -240,8 +240,8 @@ static void empty_lists(struct hsae_session *session, uint32_t rows)
 {
     const struct device_model *device_model = &session->fitted;
     u32 begin = 0, used = 0;
-    for (uint64_t list = 0; list < (uint64_t)device_model->levels * device_model->rows && !session->keeps_all; list++) {
-        uint32_t r = (uint32_t)(list % device_model->rows);
+    for (uint64_t list = 0; list < (uint64_t)device_model->levels * device_model->batch && !session->keeps_all; list++) {
+        uint32_t r = (uint32_t)(list % device_model->batch);
         u32 end = session->starts[list + 1];
         session->starts[list] = used;
         if (r >= rows || session->keep[r]) {
@@ -276,11 +276,11 @@ static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool r
 {
     const struct device_model *device_model = &session->fitted;
     u32 step_state[STATE_LEVELS];
-    fit(session, reconstruct ? session->device_model.rows : rows);
-    for (uint32_t r = rows; r < device_model->rows; r++)
+    fit(session, reconstruct ? session->device_model.batch : rows);
+    for (uint32_t r = rows; r < device_model->batch; r++)
         memcpy(session->batch + (size_t)r * device_model->dim, session->batch, device_model->dim * sizeof(float));
     hsae_status status =
-        hsae_buffer_write(session->raw, 0, (uint64_t)device_model->rows * device_model->dim * sizeof(float), session->batch);
+        hsae_buffer_write(session->raw, 0, (uint64_t)device_model->batch * device_model->dim * sizeof(float), session->batch);
     for (;;) {
         if (!status)
             status = reconstruct ? run(session, &session->reconstruct, STAGE_LISTS | STAGE_DECODE_ALL, 0)
@@ -293,7 +293,7 @@ static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool r
         if (!status)
             status = hsae_device_model_clear_halt(&session->device_model);
     }
-    uint64_t lists = (uint64_t)device_model->levels * device_model->rows;
+    uint64_t lists = (uint64_t)device_model->levels * device_model->batch;
     if (!status)
         status = hsae_buffer_read(device_model->sample_starts, 0, (lists + 1) * sizeof(u32), session->starts);
     if (!status && session->starts[lists] && session->starts[lists] <= device_model->capacity)
@@ -309,7 +309,7 @@ static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool r
 static hsae_status append_level(const struct hsae_session *session, uint32_t level, uint64_t first, uint32_t rows, hsae_features *out)
 {
     const struct device_model *device_model = &session->fitted;
-    const u32 *starts = session->starts + (size_t)level * device_model->rows;
+    const u32 *starts = session->starts + (size_t)level * device_model->batch;
     uint64_t have = out->indptr[first], more = starts[rows] - starts[0];
     uint32_t *indices = realloc(out->indices, (size_t)(have + more + 1) * sizeof *indices);
     out->indices = indices ? indices : out->indices;
@@ -348,8 +348,8 @@ hsae_status hsae_session_encode(hsae_session *session, const float *raw, uint64_
             status = hsae_fail_memory(session->context, (rows + 1) * sizeof *levels[l].indptr, "fewer rows at a time",
                                       "the features of %" PRIu64 " rows", rows);
     }
-    for (uint64_t first = 0; first < rows && !status; first += device_model->rows) {
-        uint32_t count = rows - first < device_model->rows ? (uint32_t)(rows - first) : device_model->rows;
+    for (uint64_t first = 0; first < rows && !status; first += device_model->batch) {
+        uint32_t count = rows - first < device_model->batch ? (uint32_t)(rows - first) : device_model->batch;
         memcpy(session->batch, raw + first * device_model->dim, (size_t)count * device_model->dim * sizeof *raw);
         hsae_rows_judge(&session->rule, session->batch, count, device_model->dim, session->verdicts);
         for (uint32_t r = 0; r < count && !status; r++)
@@ -395,15 +395,15 @@ static hsae_status write_lists(struct hsae_session *session, uint32_t level, con
     hsae_status status = HSAE_OK;
     if (pairs > device_model->capacity && (status = grow(session, pairs)))
         return status;
-    for (uint32_t list = 0; list <= device_model->levels * device_model->rows; list++) {
-        uint32_t from = level * device_model->rows, r = list <= from ? 0 : list - from;
+    for (uint32_t list = 0; list <= device_model->levels * device_model->batch; list++) {
+        uint32_t from = level * device_model->batch, r = list <= from ? 0 : list - from;
         session->starts[list] = (u32)(features->indptr[first + (r < rows ? r : rows)] - begin);
     }
     for (uint64_t k = 0; k < pairs; k++) {
         session->samples[2 * k] = device_model->first[level] + features->indices[begin + k];
         session->samples[2 * k + 1] = bits_u32(features->values[begin + k]);
     }
-    status = hsae_buffer_write(device_model->sample_starts, 0, (device_model->levels * (uint64_t)device_model->rows + 1) * sizeof(u32),
+    status = hsae_buffer_write(device_model->sample_starts, 0, (device_model->levels * (uint64_t)device_model->batch + 1) * sizeof(u32),
                                session->starts);
     return status || !pairs ? status : hsae_buffer_write(device_model->samples, 0, 2 * pairs * sizeof(u32), session->samples);
 }
@@ -412,13 +412,13 @@ hsae_status hsae_session_decode(hsae_session *session, uint32_t level, const hsa
 {
     HSAE_REQUIRE(session ? session->context : NULL, session, features, out);
     const struct device_model *device_model = &session->fitted;
-    const uint32_t most = session->device_model.rows;
+    const uint32_t most = session->device_model.batch;
     hsae_status status = check_features(session, level, features);
     fit(session, features->rows < most ? (uint32_t)features->rows : most);
-    for (uint32_t r = 0; r < device_model->rows; r++) /* raw = mean: x = 0, so that the residual is the reconstruction */
+    for (uint32_t r = 0; r < device_model->batch; r++) /* raw = mean: x = 0, so that the residual is the reconstruction */
         memcpy(session->batch + (size_t)r * device_model->dim, session->model->mean, device_model->dim * sizeof(float));
     if (!status)
-        status = hsae_buffer_write(session->raw, 0, (uint64_t)device_model->rows * device_model->dim * sizeof(float), session->batch);
+        status = hsae_buffer_write(session->raw, 0, (uint64_t)device_model->batch * device_model->dim * sizeof(float), session->batch);
     for (uint64_t first = 0; first < features->rows && !status; first += most) {
         uint32_t count = features->rows - first < most ? (uint32_t)(features->rows - first) : most;
         fit(session, count);
@@ -481,7 +481,7 @@ static hsae_status show_batch(const struct hsae_session *session, uint64_t first
     struct hsae_batch batch = {
         first, rows, device_model->levels, {NULL}, device_model->first, session->samples, session->batch, device_model->dim};
     for (uint32_t l = 0; l < device_model->levels; l++)
-        batch.starts[l] = session->starts + (size_t)l * device_model->rows;
+        batch.starts[l] = session->starts + (size_t)l * device_model->batch;
     return visit(user, &batch);
 }
 
@@ -490,8 +490,8 @@ static hsae_status mean_of_set(struct hsae_session *session, const hsae_dataset 
     const struct device_model *device_model = &session->device_model;
     uint64_t total = hsae_dataset_rows(dataset);
     hsae_status status = HSAE_OK;
-    for (uint64_t first = 0; first < total && !status; first += device_model->rows) {
-        uint32_t count = total - first < device_model->rows ? (uint32_t)(total - first) : device_model->rows;
+    for (uint64_t first = 0; first < total && !status; first += device_model->batch) {
+        uint32_t count = total - first < device_model->batch ? (uint32_t)(total - first) : device_model->batch;
         status = read_batch(session, dataset, first, count, &evaluation->left_out);
         for (size_t k = 0; k < (size_t)count * device_model->dim && !status; k++)
             if (session->keep[k / device_model->dim])
@@ -541,8 +541,8 @@ static hsae_status evaluate_batch(struct hsae_session *session, struct evaluatio
                                          "lists of %" PRIu32 " active features", device_model->capacity);
     evaluation->indices = indices;
     for (uint32_t l = 0; l < device_model->levels; l++) {
-        const u32 *starts = session->starts + (size_t)l * device_model->rows;
-        double *squares = evaluation->residual + (size_t)l * device_model->rows;
+        const u32 *starts = session->starts + (size_t)l * device_model->batch;
+        double *squares = evaluation->residual + (size_t)l * device_model->batch;
         for (uint32_t r = 0; r < count; r++) {
             squares[r] = 0;
             for (uint32_t s = 0; s < device_model->slices; s++)
@@ -573,18 +573,18 @@ hsae_status hsae_session_evaluate_visit(hsae_session *session, const hsae_datase
         return status;
     status = hsae_metrics_create(session->context, session->model, &evaluation.metrics);
     evaluation.mean = calloc(device_model->dim, sizeof *evaluation.mean);
-    evaluation.deviation = calloc(device_model->rows, sizeof *evaluation.deviation);
-    evaluation.residual = calloc((size_t)device_model->levels * device_model->rows, sizeof *evaluation.residual);
+    evaluation.deviation = calloc(device_model->batch, sizeof *evaluation.deviation);
+    evaluation.residual = calloc((size_t)device_model->levels * device_model->batch, sizeof *evaluation.residual);
     evaluation.loss = malloc(losses * sizeof *evaluation.loss);
     if (!status && (!evaluation.mean || !evaluation.deviation || !evaluation.residual || !evaluation.loss))
         status = hsae_fail_memory(session->context,
                                   losses * sizeof(float) +
-                                      (device_model->dim + (device_model->levels + 1) * (uint64_t)device_model->rows) * sizeof(double),
-                                  FEWER_ROWS, "the figures of %" PRIu32 " samples", device_model->rows);
+                                      (device_model->dim + (device_model->levels + 1) * (uint64_t)device_model->batch) * sizeof(double),
+                                  FEWER_ROWS, "the figures of %" PRIu32 " samples", device_model->batch);
     if (!status)
         status = mean_of_set(session, dataset, &evaluation);
-    for (uint64_t first = 0; first < total && !status; first += device_model->rows) {
-        uint32_t count = total - first < device_model->rows ? (uint32_t)(total - first) : device_model->rows;
+    for (uint64_t first = 0; first < total && !status; first += device_model->batch) {
+        uint32_t count = total - first < device_model->batch ? (uint32_t)(total - first) : device_model->batch;
         status = read_batch(session, dataset, first, count, &again);
         if (!status)
             status = evaluate_batch(session, &evaluation, first, count);
@@ -620,8 +620,8 @@ hsae_status hsae_session_visit(hsae_session *session, const hsae_dataset *datase
     uint64_t total = hsae_dataset_rows(dataset);
     hsae_left_out left_out = {0};
     hsae_status status = check_width(session, dataset);
-    for (uint64_t first = 0; first < total && !status; first += device_model->rows) {
-        uint32_t count = total - first < device_model->rows ? (uint32_t)(total - first) : device_model->rows;
+    for (uint64_t first = 0; first < total && !status; first += device_model->batch) {
+        uint32_t count = total - first < device_model->batch ? (uint32_t)(total - first) : device_model->batch;
         status = read_batch(session, dataset, first, count, &left_out);
         if (!status)
             status = run_batch(session, count, false);

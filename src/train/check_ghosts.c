@@ -152,7 +152,7 @@ static hsae_status check_weights(struct check *check, u32 level, f32 *loss)
 {
     const hsae_trainer *trainer = check->trainer;
     const struct device_model *device_model = &trainer->device_model;
-    const struct ghost_scale_args args = {level, device_model->rows, device_model->padded, device_model->slices};
+    const struct ghost_scale_args args = {level, device_model->batch, device_model->padded, device_model->slices};
     f32 *losses, *wanted = hsae_check_alloc(check, device_model->padded, sizeof *wanted);
     hsae_status status =
         wanted ? hsae_check_words(check, trainer->ghost_losses[level], 0, 2 * (uint64_t)device_model->padded, &losses) : HSAE_ERROR_MEMORY;
@@ -163,9 +163,9 @@ static hsae_status check_weights(struct check *check, u32 level, f32 *loss)
     const struct hsae_ghost_scale_memory memory = {
         .step_state = check->step_state, .ghost_losses = losses, .loss = loss, .weights = wanted};
     hsae_ref_ghost_scale(&memory, &args);
-    for (u32 s = 0; s < device_model->rows; s++) {
+    for (u32 s = 0; s < device_model->batch; s++) {
         struct estimate weight = {wanted[s],
-                                  2 * bound_sum((double)device_model->rows * device_model->slices, wanted[s]) + bound_ulps(8, wanted[s])};
+                                  2 * bound_sum((double)device_model->batch * device_model->slices, wanted[s]) + bound_ulps(8, wanted[s])};
         if (!hsae_check_near(check->ghost_weights[level][s], weight))
             return hsae_check_off(check, "kernel ghost_scale", "a row's weight", check->ghost_weights[level][s], weight);
     }

@@ -135,7 +135,7 @@ static hsae_status walk_pair(struct walk *walk, uint64_t position, const u32 *pa
         return status;
     const u32 *scalars = check->feature_scalars + (size_t)walk->feature * SCALAR_WORDS, sample = pair[0];
     const f32 value = bits_f32(pair[1]);
-    if (sample >= device_model->rows || sample < walk->last || !(value > bits_f32(scalars[SCALAR_CUT])))
+    if (sample >= device_model->batch || sample < walk->last || !(value > bits_f32(scalars[SCALAR_CUT])))
         return hsae_check_fail(check, "kernel lists_fill", "pair %u of feature %u of level %u is row %u with pre-activation %g",
                                (u32)(position - check->starts[walk->feature]), walk->feature - device_model->first[walk->level],
                                walk->level, sample, value);
@@ -176,7 +176,7 @@ static hsae_status compare_list(struct check *check, const struct walk *walk, u3
 {
     const struct device_model *device_model = &check->trainer->device_model;
     const u32 row = check->rows[list / device_model->levels], level = list % device_model->levels;
-    const u32 *starts = check->sample_starts + (size_t)level * device_model->rows + row;
+    const u32 *starts = check->sample_starts + (size_t)level * device_model->batch + row;
     struct check_list *own = &check->lists[list];
     u32 *positions;
     own->count = starts[1] - starts[0];
@@ -200,10 +200,10 @@ hsae_status hsae_check_lists(struct check *check)
     struct walk walk = {.check = check};
     for (u32 list = 0; list < lists; list++) {
         const u32 *starts =
-            check->sample_starts + (size_t)(list % device_model->levels) * device_model->rows + check->rows[list / device_model->levels];
+            check->sample_starts + (size_t)(list % device_model->levels) * device_model->batch + check->rows[list / device_model->levels];
         walk.room += starts[1] - starts[0];
     }
-    walk.slots = hsae_check_alloc(check, device_model->rows, sizeof *walk.slots);
+    walk.slots = hsae_check_alloc(check, device_model->batch, sizeof *walk.slots);
     walk.entries = hsae_check_alloc(check, walk.room, sizeof *walk.entries);
     check->lists = hsae_check_alloc(check, lists, sizeof *check->lists);
     if (!walk.slots || !walk.entries || !check->lists)
@@ -223,15 +223,16 @@ hsae_status hsae_check_lists(struct check *check)
 hsae_status hsae_check_starts(struct check *check)
 {
     const struct device_model *device_model = &check->trainer->device_model;
-    const uint64_t lists = (uint64_t)device_model->levels * device_model->rows;
+    const uint64_t lists = (uint64_t)device_model->levels * device_model->batch;
     hsae_status status =
-        check_starts(check, "kernel scan of the lists by feature", check->starts, device_model->features, device_model->rows);
+        check_starts(check, "kernel scan of the lists by feature", check->starts, device_model->features, device_model->batch);
     if (!status)
         status = check_starts(check, "kernel scan of the lists by row", check->sample_starts, lists, device_model->features);
     for (u32 l = 0; l < device_model->levels && !status; l++)
-        if (check->sample_starts[(size_t)(l + 1) * device_model->rows] != check->starts[device_model->first[l + 1]])
-            status = hsae_check_fail(check, "kernel samples_count", "level %u has %u pairs in all by row, %u by feature up to it", l,
-                                     check->sample_starts[(size_t)(l + 1) * device_model->rows], check->starts[device_model->first[l + 1]]);
+        if (check->sample_starts[(size_t)(l + 1) * device_model->batch] != check->starts[device_model->first[l + 1]])
+            status =
+                hsae_check_fail(check, "kernel samples_count", "level %u has %u pairs in all by row, %u by feature up to it", l,
+                                check->sample_starts[(size_t)(l + 1) * device_model->batch], check->starts[device_model->first[l + 1]]);
     return status;
 }
 
@@ -308,7 +309,7 @@ static hsae_status check_encoded(struct check *check, const struct block *block,
             const u32 row = block->first + r, *pair = feature->pairs + 2 * (size_t)feature->next;
             bool listed = feature->next < feature->end - feature->begin && pair[0] == row;
             feature->next += listed;
-            if (!looked_at(row, device_model->rows, share))
+            if (!looked_at(row, device_model->batch, share))
                 continue;
             double p = bias + hsae_check_dot(feature->encoder, block->x + (size_t)r * device_model->dim, device_model->dim);
             double off = bound_sum(device_model->dim + 1, feature->encoder_norm * block->sizes[r] + fabs(bias));
@@ -373,10 +374,10 @@ hsae_status hsae_check_encode(struct check *check)
     if (!block.raw || !block.x || !block.wanted || !block.norms || !block.mean || !block.sizes)
         return HSAE_ERROR_MEMORY;
     memcpy(block.mean, trainer->mean, device_model->dim * sizeof *block.mean);
-    double squares = 0, share = ENCODE_WORK / ((double)check->feature_count * device_model->rows * device_model->dim);
+    double squares = 0, share = ENCODE_WORK / ((double)check->feature_count * device_model->batch * device_model->dim);
     hsae_status status = HSAE_OK;
-    for (block.first = 0; block.first < device_model->rows && !status; block.first += most) {
-        block.rows = device_model->rows - block.first < most ? device_model->rows - block.first : most;
+    for (block.first = 0; block.first < device_model->batch && !status; block.first += most) {
+        block.rows = device_model->batch - block.first < most ? device_model->batch - block.first : most;
         block.padded = (block.rows + 31) / 32 * 32;
         status = read_block(check, &block, format, item);
         if (!status)

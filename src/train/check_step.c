@@ -54,7 +54,7 @@ static hsae_status read_arrays(struct check *check)
         {trainer->last_fired, n, &check->last_fired},
         {device_model->step_state, STATE_WORDS(n), &check->step_state},
         {device_model->starts, n + 1, &check->starts},
-        {device_model->sample_starts, (uint64_t)device_model->levels * device_model->rows + 1, &check->sample_starts},
+        {device_model->sample_starts, (uint64_t)device_model->levels * device_model->batch + 1, &check->sample_starts},
         {device_model->active_count, n, &check->active_count},
         {device_model->bias, (uint64_t)device_model->levels * device_model->stride, &check->bias},
         {trainer->bias_v, (uint64_t)device_model->levels * device_model->stride, &check->bias_v},
@@ -105,7 +105,7 @@ static u32 sort_unique(u32 *list, u32 count)
 static void sample_rows(struct check *check, struct draw *from)
 {
     const struct device_model *device_model = &check->trainer->device_model;
-    const u32 rows = device_model->rows, fixed[] = {0, rows - 1, 31 < rows ? 31 : 0, 32 < rows ? 32 : 0};
+    const u32 rows = device_model->batch, fixed[] = {0, rows - 1, 31 < rows ? 31 : 0, 32 < rows ? 32 : 0};
     const double work = ((double)check->starts[device_model->features] / rows + device_model->levels) * device_model->dim;
     u32 count = 0, most = work * CHECK_ROWS <= DECODE_WORK ? CHECK_ROWS : work * 3 <= DECODE_WORK ? (u32)(DECODE_WORK / work) : 3;
     for (; count < most; count++)

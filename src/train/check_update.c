@@ -93,7 +93,7 @@ static void block_free_samples(struct block *block)
 /* Where a row's list of a level is, in all lists. */
 static const u32 *list_starts(const struct check *check, u32 level, u32 row)
 {
-    return check->sample_starts + (size_t)level * check->trainer->device_model.rows + row;
+    return check->sample_starts + (size_t)level * check->trainer->device_model.batch + row;
 }
 
 static hsae_status block_read(const struct check *check, struct block *block)
@@ -272,7 +272,7 @@ static hsae_status compare(const struct update *update, const char *what, double
 
 static struct estimate gradient(const struct check *check, struct estimate sum, double factor)
 {
-    const double share = factor / check->trainer->device_model.rows;
+    const double share = factor / check->trainer->device_model.batch;
     return (struct estimate){share * sum.value, share * sum.off + bound_ulps(6, share * sum.value)};
 }
 
@@ -496,7 +496,7 @@ static hsae_status check_bias(const struct check *check, const struct after *aft
         for (u32 c = 0; c < device_model->dim; c++) {
             const size_t sum = (size_t)l * device_model->dim + c, at = (size_t)l * device_model->stride + c;
             struct estimate g =
-                gradient(check, (struct estimate){block->bias_sum[sum], bound_sum(device_model->rows, block->bias_scale[sum])}, 2);
+                gradient(check, (struct estimate){block->bias_sum[sum], bound_sum(device_model->batch, block->bias_scale[sum])}, 2);
             struct adam_estimate step = bound_adam(&adam, g, check->bias[at], check->bias_v[at]);
             if (!hsae_check_near(after->bias[at], step.w) || !hsae_check_near(after->bias_v[at], step.v))
                 return hsae_check_fail(check, "kernel bias", "column %u of level %u's decoder bias is %.7g, not %.7g", c, l,
@@ -510,8 +510,8 @@ static hsae_status check_variance(struct check *check, const struct block *block
     const struct device_model *device_model = &check->trainer->device_model;
     hsae_status status = hsae_check_words(check, check->trainer->squares, 0, device_model->stride, squares);
     for (u32 c = 0; c < device_model->dim && !status; c++) {
-        double wanted = block->x_squares[c] - block->x_sum[c] * block->x_sum[c] / device_model->rows;
-        if (!hsae_check_near((*squares)[c], (struct estimate){wanted, 4 * bound_sum(device_model->rows, block->x_squares[c])}))
+        double wanted = block->x_squares[c] - block->x_sum[c] * block->x_sum[c] / device_model->batch;
+        if (!hsae_check_near((*squares)[c], (struct estimate){wanted, 4 * bound_sum(device_model->batch, block->x_squares[c])}))
             status = hsae_check_fail(check, "kernel variance", "column %u of the batch varies by %.7g, not %.7g", c, (*squares)[c], wanted);
     }
     return status;
@@ -544,7 +544,7 @@ static hsae_status compare_figures(const struct check *check, const struct after
         const double loss = bits_f32(status[at + REPORT_RECONSTRUCTION]), l0 = bits_f32(status[at + REPORT_L0]);
         if (!hsae_check_near(
                 bits_f32(found[at + REPORT_RECONSTRUCTION]),
-                (struct estimate){loss, bound_sum((double)device_model->rows * device_model->slices, loss) + bound_ulps(4, loss)}) ||
+                (struct estimate){loss, bound_sum((double)device_model->batch * device_model->slices, loss) + bound_ulps(4, loss)}) ||
             !hsae_check_near(bits_f32(found[at + REPORT_L0]), (struct estimate){l0, bound_ulps(4, l0)}) ||
             !controlled(check, check->step_state + own, after->step_state + own, step_state + own, l0))
             return hsae_check_fail(check, "kernel finish_step", "level %u has loss %.7g and L0 %.7g, it says %.7g and %.7g", l, loss, l0,
@@ -560,7 +560,7 @@ static hsae_status check_control(struct check *check, const struct after *after,
     const struct device_model *device_model = &trainer->device_model;
     const hsae_config *config = &trainer->config;
     const struct finish_step_args args = {device_model->levels,
-                                          device_model->rows,
+                                          device_model->batch,
                                           device_model->padded,
                                           device_model->slices,
                                           device_model->features,
@@ -639,8 +639,8 @@ hsae_status hsae_check_update(struct check *check)
         status = block_create(check, &block);
     if (!status)
         status = hsae_check_ghosts(check, after.loss);
-    for (; block.first < device_model->rows && !status; block.first += check->block_rows) {
-        block.rows = device_model->rows - block.first < check->block_rows ? device_model->rows - block.first : check->block_rows;
+    for (; block.first < device_model->batch && !status; block.first += check->block_rows) {
+        block.rows = device_model->batch - block.first < check->block_rows ? device_model->batch - block.first : check->block_rows;
         status = add_block(check, &after, &block);
         block_free_samples(&block);
     }

@@ -256,7 +256,7 @@ hsae_status hsae_device_model_grow(struct device_model *device_model, uint64_t p
         return hsae_fail(device_model->context, HSAE_ERROR_LIMIT,
                          "%s: a batch of %" PRIu32 " has %" PRIu64 " active features, at most %" PRIu32
                          " can be listed; use a smaller batch",
-                         device_model->device->info.id, device_model->rows, pairs, (uint32_t)HSAE_MAX_PAIRS);
+                         device_model->device->info.id, device_model->batch, pairs, (uint32_t)HSAE_MAX_PAIRS);
     hsae_buffer_destroy(&device_model->pairs);
     hsae_buffer_destroy(&device_model->samples);
     hsae_buffer_destroy(&device_model->positions);
@@ -299,8 +299,8 @@ static hsae_status create_buffers(struct device_model *device_model, bool histor
         {&device_model->word_starts, "starts by bitmap word", n * w, GROWS_WITH_BATCH},
         {&device_model->history, "activity history", history ? HSAE_ACTIVITY_STEPS * n * w : 16, GROWS_WITH_BATCH},
         {&device_model->tally, "block tallies", device_model->blocks * padded, GROWS_WITH_BATCH},
-        {&device_model->totals, "pairs of each sample", levels * device_model->rows, GROWS_WITH_BATCH},
-        {&device_model->sample_starts, "starts by sample", levels * device_model->rows + 1, GROWS_WITH_BATCH},
+        {&device_model->totals, "pairs of each sample", levels * device_model->batch, GROWS_WITH_BATCH},
+        {&device_model->sample_starts, "starts by sample", levels * device_model->batch + 1, GROWS_WITH_BATCH},
         {&device_model->bias, "decoder bias", levels * line, GROWS_NOT},
         {&device_model->loss, "loss", levels * device_model->slices * padded, GROWS_WITH_BATCH},
     };
@@ -403,7 +403,7 @@ hsae_status hsae_device_model_create(struct device_model *device_model, struct h
                                      const struct device_model_params *params)
 {
     uint64_t features = 0;
-    hsae_status status = check_indices(device->context, config, dim, params->rows);
+    hsae_status status = check_indices(device->context, config, dim, params->batch);
     if (status)
         return status;
     hsae_tuning_load(device);
@@ -416,8 +416,8 @@ hsae_status hsae_device_model_create(struct device_model *device_model, struct h
         features += config->levels[l];
     }
     device_model->dim = dim;
-    device_model->rows = params->rows;
-    device_model->words = (params->rows + 31) / 32;
+    device_model->batch = params->batch;
+    device_model->words = (params->batch + 31) / 32;
     device_model->padded = device_model->words * 32;
     device_model->stride = (dim + 15) / 16 * 16;
     device_model->features = device_model->first[device_model->levels] = (uint32_t)features;

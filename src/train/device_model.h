@@ -22,15 +22,15 @@ struct device_model {
     uint32_t first[HSAE_MAX_LEVELS + 1]; /* first global feature of each level; [L] = N */
     uint32_t features;                   /* N */
     uint32_t dim, stride;
-    uint32_t rows, words, padded; /* B, ceil(B / 32), 32 words */
-    uint32_t free_rows;           /* S: of D, for training */
-    uint32_t ranges, range_rows;  /* how E, D and their second moments are cut */
-    uint32_t chunk;               /* features encoded at a time */
-    uint32_t block, blocks;       /* features in a block of the sample lists, number of blocks */
-    uint32_t slices;              /* column slices of decode */
-    bool screens;                 /* the lists come by screen, not encode */
-    uint32_t residual_levels;     /* levels in one buffer, and so in one launch of decode or bias */
-    uint32_t capacity;            /* pairs that the lists hold */
+    uint32_t batch, words, padded; /* B, ceil(B / 32), 32 words */
+    uint32_t free_rows;            /* S: of D, for training */
+    uint32_t ranges, range_rows;   /* how E, D and their second moments are cut */
+    uint32_t chunk;                /* features encoded at a time */
+    uint32_t block, blocks;        /* features in a block of the sample lists, number of blocks */
+    uint32_t slices;               /* column slices of decode */
+    bool screens;                  /* the lists come by screen, not encode */
+    uint32_t residual_levels;      /* levels in one buffer, and so in one launch of decode or bias */
+    uint32_t capacity;             /* pairs that the lists hold */
 
     struct ranged encoder, decoder; /* [N], [N + S] rows of stride floats */
     struct hsae_buffer *mean, *x, *panels, *norms;
@@ -47,10 +47,10 @@ struct device_model {
 };
 
 struct device_model_params {
-    uint32_t rows; /* B */
-    bool training; /* rows of D will be updated */
-    bool history;  /* keep who was active, for co-activation */
-    double pairs;  /* first size of the lists; at most HSAE_MAX_PAIRS are made */
+    uint32_t batch; /* B */
+    bool training;  /* rows of D will be updated */
+    bool history;   /* keep who was active, for co-activation */
+    double pairs;   /* first size of the lists; at most HSAE_MAX_PAIRS are made */
 };
 
 /* Allocates everything for config.levels and dim, after checking that kernels can index it all (ERROR_LIMIT). *device_model is zeroed by

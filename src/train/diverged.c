@@ -35,14 +35,14 @@ static int compare_doubles(const void *a, const void *b)
 static hsae_status batch_norms(const hsae_trainer *trainer, uint64_t step, float *block, uint64_t *rows, double *norms)
 {
     const struct device_model *device_model = &trainer->device_model;
-    const uint64_t first = (step - 1) * device_model->rows, all = hsae_dataset_rows(trainer->data);
+    const uint64_t first = (step - 1) * device_model->batch, all = hsae_dataset_rows(trainer->data);
     const struct row_rule rule = hsae_row_rule(&trainer->config);
     enum row_verdict verdicts[BLOCK_ROWS];
     hsae_status status = HSAE_OK;
-    for (uint32_t k = 0; k < device_model->rows; k++)
+    for (uint32_t k = 0; k < device_model->batch; k++)
         rows[k] = hsae_order_row(trainer->config.order, trainer->config.seed, first + k, all);
-    for (uint32_t at = 0, count; at < device_model->rows && !status; at += count) {
-        count = device_model->rows - at < BLOCK_ROWS ? device_model->rows - at : BLOCK_ROWS;
+    for (uint32_t at = 0, count; at < device_model->batch && !status; at += count) {
+        count = device_model->batch - at < BLOCK_ROWS ? device_model->batch - at : BLOCK_ROWS;
         status = hsae_dataset_read_any(trainer->data, rows + at, count, block);
         if (!status)
             hsae_rows_judge(&rule, block, count, device_model->dim, verdicts);
@@ -60,7 +60,7 @@ static hsae_status batch_norms(const hsae_trainer *trainer, uint64_t step, float
 
 static void look_at_batch(const hsae_trainer *trainer, uint64_t step, float *block, uint64_t *rows, double *norms, struct suspect *suspect)
 {
-    const uint32_t count = trainer->device_model.rows;
+    const uint32_t count = trainer->device_model.batch;
     uint32_t largest = 0;
     if (batch_norms(trainer, step, block, rows, norms))
         return;
@@ -81,8 +81,8 @@ static struct suspect find_suspect(const hsae_trainer *trainer, uint64_t step)
     const uint64_t steps[] = {step, step - 1, trainer->worst.step};
     struct suspect suspect = {0};
     float *block = malloc((size_t)BLOCK_ROWS * trainer->device_model.dim * sizeof *block);
-    uint64_t *rows = malloc(trainer->device_model.rows * sizeof *rows);
-    double *norms = malloc(trainer->device_model.rows * sizeof *norms);
+    uint64_t *rows = malloc(trainer->device_model.batch * sizeof *rows);
+    double *norms = malloc(trainer->device_model.batch * sizeof *norms);
     for (size_t i = 0; i < sizeof steps / sizeof *steps && block && rows && norms; i++)
         if (steps[i] >= 1)
             look_at_batch(trainer, steps[i], block, rows, norms, &suspect);

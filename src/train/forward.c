@@ -17,7 +17,7 @@ void hsae_record_load(const struct device_model *device_model, struct hsae_seque
                       float scale, bool floats)
 {
     floats = floats || !device_model->screens;
-    struct load_args args = {device_model->rows, device_model->padded, device_model->dim, device_model->stride, format, scale, floats};
+    struct load_args args = {device_model->batch, device_model->padded, device_model->dim, device_model->stride, format, scale, floats};
     LAUNCH(device_model, sequence, load, 1, (uint64_t)device_model->words * LOAD_BLOCKS(device_model->stride), args, .raw = raw,
            .mean = device_model->mean, .x = device_model->x, .panels = floats ? device_model->panels : device_model->unused_binding[0],
            .norms = device_model->norms);
@@ -30,7 +30,7 @@ void hsae_record_load(const struct device_model *device_model, struct hsae_seque
 void hsae_record_encode(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
 {
     struct encode_args args = {
-        first, first % device_model->range_rows, count, device_model->rows, device_model->words, device_model->dim, device_model->stride};
+        first, first % device_model->range_rows, count, device_model->batch, device_model->words, device_model->dim, device_model->stride};
     LAUNCH(device_model, sequence, encode, 1, hsae_encode_groups(device_model, count), args, .panels = device_model->panels,
            .encoder = device_model->encoder.range[first / device_model->range_rows], .feature_scalars = device_model->feature_scalars,
            .bits = device_model->bits, .scratch = device_model->scratch);
@@ -42,7 +42,7 @@ static void record_screen(const struct device_model *device_model, struct hsae_s
     struct screen_args args = {first,
                                first % device_model->range_rows,
                                count,
-                               device_model->rows,
+                               device_model->batch,
                                device_model->words,
                                device_model->stride,
                                SCREEN_MARGIN(device_model->dim)};
@@ -83,11 +83,11 @@ void hsae_record_lists(const struct device_model *device_model, struct hsae_sequ
         count = count < range_left ? count : range_left;
         record_chunk(device_model, sequence, first, count);
     }
-    uint64_t items = (uint64_t)device_model->blocks * device_model->words, lists = (uint64_t)device_model->levels * device_model->rows;
+    uint64_t items = (uint64_t)device_model->blocks * device_model->words, lists = (uint64_t)device_model->levels * device_model->batch;
     struct samples_count_args samples_count = {device_model->levels, device_model->words, device_model->block};
-    struct samples_base_args base = {device_model->levels, device_model->rows, device_model->words, device_model->block};
+    struct samples_base_args base = {device_model->levels, device_model->batch, device_model->words, device_model->block};
     struct scan_args scan = {0, (u32)lists, 0};
-    struct samples_fill_args fill = {device_model->levels, device_model->rows, device_model->words, device_model->block};
+    struct samples_fill_args fill = {device_model->levels, device_model->batch, device_model->words, device_model->block};
     LAUNCH(device_model, sequence, samples_count, 1, hsae_groups_for(device_model, HSAE_KERNEL_samples_count, items), samples_count,
            .bits = device_model->bits, .tree = device_model->tree, .level_info = device_model->level_info, .tally = device_model->tally);
     LAUNCH(device_model, sequence, samples_base, 1, hsae_groups_for(device_model, HSAE_KERNEL_samples_base, lists), base,
@@ -104,7 +104,7 @@ void hsae_record_lists(const struct device_model *device_model, struct hsae_sequ
 void hsae_record_decode(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
 {
     struct decode_args args = {.levels = device_model->levels,
-                               .rows = device_model->rows,
+                               .rows = device_model->batch,
                                .padded = device_model->padded,
                                .stride = device_model->stride,
                                .range_rows = device_model->range_rows,
@@ -113,8 +113,8 @@ void hsae_record_decode(const struct device_model *device_model, struct hsae_seq
         args.level = l;
         args.count = hsae_residual_levels(device_model, l, first + count);
         args.row = hsae_residual_row(device_model, l);
-        LAUNCH(device_model, sequence, decode, device_model->ranges, (uint64_t)args.count * device_model->slices * device_model->rows, args,
-               .x = device_model->x, .bias = device_model->bias, .D = RANGES4(device_model, device_model->decoder),
+        LAUNCH(device_model, sequence, decode, device_model->ranges, (uint64_t)args.count * device_model->slices * device_model->batch,
+               args, .x = device_model->x, .bias = device_model->bias, .D = RANGES4(device_model, device_model->decoder),
                .flags = device_model->flags, .sample_starts = device_model->sample_starts, .samples = device_model->samples,
                .step_state = device_model->step_state, .residual = hsae_residual(device_model, l), .loss = device_model->loss);
     }

@@ -260,7 +260,7 @@ static void look(const hsae_trainer *trainer, uint32_t feature, const float *val
     uint32_t at = (uint32_t)(looks->count++ % MAX_LOOKS);
     looks->features[at] = feature;
     looks->values[at][0] = values[0];
-    looks->values[at][1] = values[trainer->device_model.rows - 1];
+    looks->values[at][1] = values[trainer->device_model.batch - 1];
 }
 
 /* Pre-activations of one level on the loaded batch. `block` holds BLOCK_BYTES, or what one feature needs. */
@@ -288,7 +288,7 @@ static hsae_status pre_activations(const hsae_trainer *trainer, uint32_t level, 
             if (!status && first + rows == count)
                 look(trainer, at + count - 1, block + (size_t)(rows - 1) * device_model->padded);
             for (uint32_t r = 0; r < rows && !status; r++)
-                largest_add(largest, block + (size_t)r * device_model->padded, device_model->rows);
+                largest_add(largest, block + (size_t)r * device_model->padded, device_model->batch);
         }
     }
     return status;
@@ -299,7 +299,7 @@ static hsae_status first_rows(const hsae_trainer *trainer, const struct init_sou
 {
     enum row_verdict verdicts[READ_ROWS];
     const struct row_rule rule = hsae_row_rule(&trainer->config);
-    uint32_t rows = trainer->device_model.rows, kept = 0;
+    uint32_t rows = trainer->device_model.batch, kept = 0;
     hsae_status status = HSAE_OK;
     for (uint64_t first = 0, count; kept < rows && first < from->rows && !status; first += count) {
         float *block = out + (size_t)kept * from->dim;
@@ -324,10 +324,10 @@ static hsae_status load_batch(hsae_trainer *trainer, const struct init_source *f
     const struct device_model *device_model = &trainer->device_model;
     struct hsae_sequence *sequence = NULL;
     struct hsae_buffer *raw = NULL;
-    uint64_t size = (uint64_t)device_model->rows * from->dim * sizeof(float);
+    uint64_t size = (uint64_t)device_model->batch * from->dim * sizeof(float);
     float *block = malloc(size);
     if (!block)
-        return hsae_fail_memory(trainer->context, size, "a smaller batch", "a batch of %" PRIu32 " rows", device_model->rows);
+        return hsae_fail_memory(trainer->context, size, "a smaller batch", "a batch of %" PRIu32 " rows", device_model->batch);
     hsae_status status = first_rows(trainer, from, block);
     if (!status)
         status = hsae_buffer_create(device_model->device, "first batch", size, HSAE_BUFFER_STAGING, &raw);
@@ -348,7 +348,7 @@ static hsae_status load_batch(hsae_trainer *trainer, const struct init_source *f
 static hsae_status first_threshold(const hsae_trainer *trainer, uint32_t level, float *block, float *threshold)
 {
     double features = trainer->config.levels[level], l0 = trainer->config.init_l0[level];
-    size_t k = (size_t)floor(trainer->device_model.rows * (l0 < features / 4 ? l0 : features / 4));
+    size_t k = (size_t)floor(trainer->device_model.batch * (l0 < features / 4 ? l0 : features / 4));
     struct largest largest;
     hsae_status status = largest_create(trainer, k ? k : 1, &largest);
     if (!status)
@@ -369,7 +369,7 @@ static hsae_status first_thresholds(hsae_trainer *trainer, const struct init_sou
     float *block = malloc(size);
     hsae_status status = HSAE_OK;
     if (!block)
-        status = hsae_fail_memory(trainer->context, size, "a smaller batch", "pre-activations of %" PRIu32 " rows", device_model->rows);
+        status = hsae_fail_memory(trainer->context, size, "a smaller batch", "pre-activations of %" PRIu32 " rows", device_model->batch);
     if (!status) /* thresholds of -infinity: every pre-activation is kept */
         status = hsae_device_model_upload(device_model, model, 0, NULL);
     if (!status)
@@ -377,7 +377,7 @@ static hsae_status first_thresholds(hsae_trainer *trainer, const struct init_sou
     if (!status)
         status = hsae_rows_read(device_model, device_model->x, 0, 1, trainer->looks->x);
     if (!status)
-        status = hsae_rows_read(device_model, device_model->x, device_model->rows - 1, 1, trainer->looks->x + device_model->dim);
+        status = hsae_rows_read(device_model, device_model->x, device_model->batch - 1, 1, trainer->looks->x + device_model->dim);
     for (uint32_t l = 0; l < device_model->levels && !status; l++) {
         float threshold = 0;
         status = first_threshold(trainer, l, block, &threshold);

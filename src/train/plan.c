@@ -202,7 +202,7 @@ static struct plan_device stand_in(const hsae_device *device, hsae_memory_plan *
 static uint64_t host_bytes(const hsae_trainer *trainer)
 {
     const struct device_model *device_model = &trainer->device_model;
-    uint64_t sum = hsae_reader_bytes(device_model->rows, (uint64_t)device_model->dim * hsae_dtype_size(trainer->dtype),
+    uint64_t sum = hsae_reader_bytes(device_model->batch, (uint64_t)device_model->dim * hsae_dtype_size(trainer->dtype),
                                      hsae_trainer_ring(device_model->device));
     sum += HSAE_COPY_BYTES + device_model->dim * sizeof *trainer->mean +
            (uint64_t)device_model->features * (sizeof **trainer->parents + 8 * sizeof(u32));

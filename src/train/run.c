@@ -151,11 +151,11 @@ void hsae_step_figures(hsae_trainer *trainer, hsae_step_metrics *metrics)
     double time = hsae_os_seconds(), variance = bits_f32(trainer->status[REPORT_VARIANCE]);
     memset(metrics, 0, sizeof *metrics);
     metrics->step = trainer->step;
-    metrics->tokens = trainer->step * device_model->rows;
+    metrics->tokens = trainer->step * device_model->batch;
     metrics->lr = hsae_step_rate(&trainer->config, trainer->step);
     metrics->seconds = time - trainer->started;
     if (time > trainer->metrics_time) {
-        metrics->tokens_per_second = (double)(trainer->step - trainer->metrics_step) * device_model->rows / (time - trainer->metrics_time);
+        metrics->tokens_per_second = (double)(trainer->step - trainer->metrics_step) * device_model->batch / (time - trainer->metrics_time);
         metrics->data_wait = trainer->reading.waited / (time - trainer->metrics_time);
     }
     metrics->left_out = trainer->left_out.norm + trainer->left_out.bad;
@@ -164,7 +164,7 @@ void hsae_step_figures(hsae_trainer *trainer, hsae_step_metrics *metrics)
         uint32_t at = REPORT_LEVELS + l * REPORT_LEVEL_WORDS;
         hsae_step_level *level = &metrics->levels[l];
         level->reconstruction = bits_f32(trainer->status[at + REPORT_RECONSTRUCTION]);
-        level->variance_explained = variance > 0 ? 1 - level->reconstruction * device_model->rows / variance : 0;
+        level->variance_explained = variance > 0 ? 1 - level->reconstruction * device_model->batch / variance : 0;
         level->l0 = bits_f32(trainer->status[at + REPORT_L0]);
         level->lambda = bits_f32(trainer->status[at + REPORT_LAMBDA]);
         level->constraint = bits_f32(trainer->status[at + REPORT_CONSTRAINT]);
@@ -277,7 +277,7 @@ hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset,
     if (hsae_dataset_dim(dataset) != device_model->dim)
         return hsae_fail(trainer->context, HSAE_ERROR_DATA, "%s: vectors of width %" PRIu32 ", the model has width %" PRIu32,
                          hsae_dataset_path(dataset), hsae_dataset_dim(dataset), device_model->dim);
-    hsae_status status = check_rows(trainer->context, dataset, hsae_dataset_rows(dataset), device_model->rows);
+    hsae_status status = check_rows(trainer->context, dataset, hsae_dataset_rows(dataset), device_model->batch);
     if (!status)
         status = hsae_step_feed(trainer, hsae_dataset_dtype(dataset));
     trainer->bad_row = false;
@@ -288,11 +288,11 @@ hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset,
         return status;
     struct hsae_reader *reader;
     uint64_t batches = until > trainer->step ? until - trainer->step : 0;
-    const struct stream stream = {trainer->config.order, trainer->config.seed, trainer->step * device_model->rows,
+    const struct stream stream = {trainer->config.order, trainer->config.seed, trainer->step * device_model->batch,
                                   hsae_dataset_rows(dataset)};
     const struct hsae_reader_params reading = {
         .dataset = dataset,
-        .batch = device_model->rows,
+        .batch = device_model->batch,
         .batches = batches,
         .max_bytes = hsae_trainer_ring(device_model->device),
         .row = row_of,

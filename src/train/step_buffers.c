@@ -30,7 +30,7 @@ uint32_t hsae_segment_room(const struct device_model *device_model)
 bool hsae_uses_segments(const struct device_model *device_model)
 {
     bool shared = hsae_shape(device_model->device, HSAE_KERNEL_update, device_model->ranges).group_size > 1;
-    return shared && SEGMENTS_OF(device_model->rows, SEGMENT_PAIRS(device_model->rows)) && hsae_segment_room(device_model);
+    return shared && SEGMENTS_OF(device_model->batch, SEGMENT_PAIRS(device_model->batch)) && hsae_segment_room(device_model);
 }
 
 bool hsae_shifts_thresholds(const hsae_config *config)
@@ -58,7 +58,7 @@ bool hsae_uses_ghosts(const hsae_trainer *trainer)
 
 hsae_status hsae_raw_buffer(const struct device_model *device_model, hsae_dtype dtype, struct hsae_buffer **out)
 {
-    uint64_t bytes = ((uint64_t)device_model->rows * device_model->dim * hsae_dtype_size(dtype) + 3) / 4 * 4;
+    uint64_t bytes = ((uint64_t)device_model->batch * device_model->dim * hsae_dtype_size(dtype) + 3) / 4 * 4;
     return hsae_buffer_create(device_model->device, "raw batch", bytes, HSAE_BUFFER_STAGING, out);
 }
 

@@ -17,7 +17,7 @@ void hsae_record_step_lists(const hsae_trainer *trainer, struct hsae_sequence *s
 {
     const struct device_model *device_model = &trainer->device_model;
     struct feature_flags_args flags = {device_model->features, device_model->levels};
-    struct prepare_args prepare = {device_model->levels, device_model->rows, device_model->words * LOAD_BLOCKS(device_model->stride),
+    struct prepare_args prepare = {device_model->levels, device_model->batch, device_model->words * LOAD_BLOCKS(device_model->stride),
                                    trainer->config.ghost, (f32)trainer->config.lambda_init};
     hsae_record_load(device_model, sequence, frame->raw, format_of(trainer->dtype), trainer->scale, false);
     LAUNCH(device_model, sequence, feature_flags, 1, hsae_groups_for(device_model, HSAE_KERNEL_feature_flags, device_model->features),
@@ -36,11 +36,11 @@ static void record_family(const hsae_trainer *trainer, struct hsae_sequence *seq
         return;
     uint32_t below = device_model->features - device_model->first[1];
     struct family_dot_args dot = {device_model->first[1], below, device_model->stride, device_model->range_rows};
-    struct family_args family = {device_model->levels, device_model->rows};
+    struct family_args family = {device_model->levels, device_model->batch};
     LAUNCH(device_model, sequence, family_dot, device_model->ranges, below, dot, .D = RANGES4(device_model, device_model->decoder),
            .tree = device_model->tree, .flags = device_model->flags, .dots = trainer->dots);
     LAUNCH(device_model, sequence, family, 1,
-           hsae_groups_for(device_model, HSAE_KERNEL_family, (uint64_t)device_model->levels * device_model->rows), family,
+           hsae_groups_for(device_model, HSAE_KERNEL_family, (uint64_t)device_model->levels * device_model->batch), family,
            .step_state = device_model->step_state, .tree = device_model->tree, .sample_starts = device_model->sample_starts,
            .samples = device_model->samples, .positions = device_model->positions, .dots = trainer->dots,
            .pair_terms = trainer->pair_terms);
@@ -53,7 +53,7 @@ static void record_segments(const hsae_trainer *trainer, struct hsae_sequence *s
     const uint32_t room = hsae_segment_room(device_model);
     if (!hsae_uses_segments(device_model))
         return;
-    struct segments_args segments = {device_model->features, SEGMENT_PAIRS(device_model->rows), room};
+    struct segments_args segments = {device_model->features, SEGMENT_PAIRS(device_model->batch), room};
     LAUNCH(device_model, sequence, segments, 1, 1, segments, .starts = device_model->starts, .step_state = device_model->step_state,
            .feature_scalars = device_model->feature_scalars, .owners = trainer->owners);
     struct segment_rows_args rows = {
@@ -100,7 +100,7 @@ static void record_update(const hsae_trainer *trainer, struct hsae_sequence *seq
         .residual_row = hsae_residual_row(device_model, l),
         .above_row = hsae_residual_row(device_model, l ? l - 1 : 0),
         .segments = hsae_uses_segments(device_model) ? device_model->features * FEATURE_SUM_WORDS : 0,
-        .rows = device_model->rows,
+        .rows = device_model->batch,
         .stride = device_model->stride,
         .range_rows = device_model->range_rows,
         .project = config->project_gradient,
@@ -135,9 +135,9 @@ static void record_ghosts(const hsae_trainer *trainer, struct hsae_sequence *seq
     if (!trainer->ghost_capacity[l])
         return;
     struct ghost_args ghost = {
-        l, device_model->first[l], hsae_residual_row(device_model, l), device_model->rows, device_model->stride, device_model->range_rows};
-    struct ghost_scale_args scale = {l, device_model->rows, device_model->padded, device_model->slices};
-    LAUNCH(device_model, sequence, ghost, device_model->ranges, device_model->rows, ghost, .x = device_model->x,
+        l, device_model->first[l], hsae_residual_row(device_model, l), device_model->batch, device_model->stride, device_model->range_rows};
+    struct ghost_scale_args scale = {l, device_model->batch, device_model->padded, device_model->slices};
+    LAUNCH(device_model, sequence, ghost, device_model->ranges, device_model->batch, ghost, .x = device_model->x,
            .E = RANGES4(device_model, device_model->encoder), .D = RANGES4(device_model, device_model->decoder),
            .flags = device_model->flags, .step_state = device_model->step_state, .feature_scalars = device_model->feature_scalars,
            .residual = hsae_residual(device_model, l), .ghost = trainer->ghost[l], .ghost_losses = trainer->ghost_losses[l]);
@@ -158,7 +158,7 @@ static void record_slice(const hsae_trainer *trainer, struct hsae_sequence *sequ
                                            ghosts,
                                            slice->rank[l],
                                            slice->ranks[l],
-                                           device_model->rows,
+                                           device_model->batch,
                                            device_model->stride,
                                            device_model->range_rows};
             LAUNCH(device_model, sequence, ghost_rows, device_model->ranges, ghosts, rows, .x = device_model->x,
@@ -185,7 +185,7 @@ static void record_bias(const hsae_trainer *trainer, struct hsae_sequence *seque
 {
     const struct device_model *device_model = &trainer->device_model;
     const hsae_config *config = &trainer->config;
-    struct bias_args args = {.rows = device_model->rows,
+    struct bias_args args = {.rows = device_model->batch,
                              .padded = device_model->padded,
                              .stride = device_model->stride,
                              .beta2 = (f32)config->beta2,
@@ -205,7 +205,7 @@ static void record_bias(const hsae_trainer *trainer, struct hsae_sequence *seque
 static void record_variance(const hsae_trainer *trainer, struct hsae_sequence *sequence)
 {
     const struct device_model *device_model = &trainer->device_model;
-    struct variance_args args = {device_model->rows, device_model->stride};
+    struct variance_args args = {device_model->batch, device_model->stride};
     LAUNCH(device_model, sequence, variance, 1, column_groups(device_model, HSAE_KERNEL_variance), args, .x = device_model->x,
            .squares = trainer->squares);
 }
@@ -217,7 +217,7 @@ static void record_finish_step(const hsae_trainer *trainer, struct hsae_sequence
     const hsae_config *config = &trainer->config;
     struct finish_step_args args = {
         device_model->levels,
-        device_model->rows,
+        device_model->batch,
         device_model->padded,
         device_model->slices,
         device_model->features,

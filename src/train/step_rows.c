@@ -20,7 +20,7 @@ static hsae_status judge(const hsae_trainer *trainer, const unsigned char *raw, 
                          hsae_left_out *left_out)
 {
     const struct row_rule rule = hsae_row_rule(&trainer->config);
-    uint32_t rows = trainer->device_model.rows, kept = 0;
+    uint32_t rows = trainer->device_model.batch, kept = 0;
     for (uint32_t r = 0; r < rows; r++) {
         verdicts[r] = hsae_row_judge(&rule, hsae_row_squares_raw(raw + r * row_bytes(trainer, dtype), dtype, trainer->device_model.dim));
         hsae_left_out_add(left_out, verdicts[r], trainer->step * rows + r);
@@ -45,7 +45,7 @@ static hsae_status stage(const hsae_trainer *trainer, struct frame *frame, const
         return status;
     while (hsae_row_left_out(verdicts[next]))
         next++;
-    for (size_t r = trainer->device_model.rows; r > 0; r--) {
+    for (size_t r = trainer->device_model.batch; r > 0; r--) {
         next = hsae_row_left_out(verdicts[r - 1]) ? next : r - 1;
         memcpy((unsigned char *)staged + (r - 1) * bytes, raw + next * bytes, bytes);
     }
@@ -56,10 +56,10 @@ static hsae_status step(hsae_trainer *trainer, const unsigned char *raw, hsae_dt
 {
     struct frame *frame = NULL;
     hsae_left_out left_out = trainer->left_out;
-    size_t size = trainer->device_model.rows * sizeof(enum row_verdict);
+    size_t size = trainer->device_model.batch * sizeof(enum row_verdict);
     enum row_verdict *verdicts = malloc(size);
     if (!verdicts)
-        return hsae_fail_memory(trainer->context, size, NULL, "the verdicts on %" PRIu32 " rows", trainer->device_model.rows);
+        return hsae_fail_memory(trainer->context, size, NULL, "the verdicts on %" PRIu32 " rows", trainer->device_model.batch);
     hsae_status status = judge(trainer, raw, dtype, verdicts, &left_out);
     if (!status)
         status = hsae_step_feed(trainer, dtype);
@@ -105,20 +105,20 @@ static hsae_status gather_as(hsae_trainer *trainer, hsae_dtype dtype)
                          names[trainer->gathered.dtype]);
     if (trainer->gathered.rows && trainer->gathered.dtype == dtype)
         return HSAE_OK;
-    size_t bytes = trainer->device_model.rows * row_bytes(trainer, dtype);
+    size_t bytes = trainer->device_model.batch * row_bytes(trainer, dtype);
     free(trainer->gathered.rows);
     trainer->gathered.rows = malloc(bytes);
     trainer->gathered.dtype = dtype;
     return trainer->gathered.rows
                ? HSAE_OK
-               : hsae_fail_memory(trainer->context, bytes, "a smaller batch", "a batch of %" PRIu32 " rows", trainer->device_model.rows);
+               : hsae_fail_memory(trainer->context, bytes, "a smaller batch", "a batch of %" PRIu32 " rows", trainer->device_model.batch);
 }
 
 /* Takes the rows of the next batch from `raw`, as far as there are `left`: *taken, and a step if they fill it. */
 static hsae_status take(hsae_trainer *trainer, const unsigned char *raw, hsae_dtype dtype, uint64_t left, uint64_t *taken,
                         hsae_step_metrics *metrics)
 {
-    uint32_t batch = trainer->device_model.rows, have = trainer->gathered.count;
+    uint32_t batch = trainer->device_model.batch, have = trainer->gathered.count;
     size_t bytes = row_bytes(trainer, dtype);
     *taken = left < batch - have ? left : batch - have;
     if (*taken == batch)
@@ -138,7 +138,7 @@ hsae_status hsae_trainer_step_rows(hsae_trainer *trainer, const void *raw, hsae_
                                    hsae_step_metrics *metrics)
 {
     HSAE_REQUIRE(trainer ? trainer->context : NULL, trainer, raw);
-    const uint32_t batch = trainer->device_model.rows;
+    const uint32_t batch = trainer->device_model.batch;
     uint64_t done = 0, taken;
     if (used)
         *used = 0;

@@ -102,7 +102,7 @@ hsae_left_out hsae_trainer_left_out(const hsae_trainer *trainer)
     if (!trainer)
         return (hsae_left_out){0};
     hsae_left_out left_out = trainer->left_out;
-    uint64_t drawn = trainer->step * trainer->device_model.rows;
+    uint64_t drawn = trainer->step * trainer->device_model.batch;
     left_out.rows = drawn < trainer->data_rows ? drawn : trainer->data_rows;
     return left_out;
 }

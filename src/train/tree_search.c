@@ -203,7 +203,7 @@ static hsae_status search(struct relink *relink)
     size_t entries = (size_t)relink->children * relink->candidates;
     /* A memory plan's device computes nothing, and one block has the buffers of all. */
     const uint32_t searched =
-        device_model->device->unlimited_memory && device_model->rows < relink->children ? device_model->rows : relink->children;
+        device_model->device->unlimited_memory && device_model->batch < relink->children ? device_model->batch : relink->children;
     hsae_status status = HSAE_OK;
     for (size_t k = 0; k < entries; k++)
         relink->list[k] = (struct candidate){-INFINITY, NONE};
@@ -212,7 +212,7 @@ static hsae_status search(struct relink *relink)
         status = hsae_buffer_write(relink->cursor, 0, relink->children * sizeof *relink->last, relink->last);
     for (uint32_t child = 0, count; child < searched && !status; child += count) {
         struct hsae_sequence *sequence = NULL;
-        count = device_model->rows < searched - child ? device_model->rows : searched - child;
+        count = device_model->batch < searched - child ? device_model->batch : searched - child;
         status = hsae_sequence_create(device_model->device, "hierarchy update", false, &sequence);
         if (!status) {
             record_block(relink, sequence, child, count);

@@ -96,13 +96,13 @@ static hsae_status run_activity(struct device_model *device_model, struct hsae_b
 static hsae_status read_kept(const struct device_model *device_model, const struct row_rule *rule, const hsae_dataset *data, uint64_t first,
                              enum row_verdict *verdicts, float *batch)
 {
-    hsae_status status = hsae_judged_read(data, rule, first, device_model->rows, batch, verdicts);
-    if (status || hsae_rows_replace(batch, device_model->rows, device_model->dim, verdicts))
+    hsae_status status = hsae_judged_read(data, rule, first, device_model->batch, batch, verdicts);
+    if (status || hsae_rows_replace(batch, device_model->batch, device_model->dim, verdicts))
         return status;
     return hsae_fail(device_model->context, HSAE_ERROR_DATA,
                      "%s: the %" PRIu32 " rows from row %" PRIu64
                      " on are all left out (norm_limit %g): not what the model was trained on?",
-                     hsae_dataset_path(data), device_model->rows, first, rule->norm_limit);
+                     hsae_dataset_path(data), device_model->batch, first, rule->norm_limit);
 }
 
 /* Which rows of the data count: as the model has it, where the parameters do not say. */
@@ -120,17 +120,17 @@ static hsae_status fill_history(struct device_model *device_model, const hsae_mo
 {
     const hsae_dataset *data = params->data;
     const struct row_rule rule = link_rule(model, params);
-    uint64_t values = (uint64_t)device_model->rows * device_model->dim, batches = hsae_dataset_rows(data) / device_model->rows;
+    uint64_t values = (uint64_t)device_model->batch * device_model->dim, batches = hsae_dataset_rows(data) / device_model->batch;
     struct hsae_buffer *raw = NULL;
     struct hsae_sequence *sequence = NULL;
     float *batch = malloc(values * sizeof *batch);
-    enum row_verdict *verdicts = malloc(device_model->rows * sizeof *verdicts);
+    enum row_verdict *verdicts = malloc(device_model->batch * sizeof *verdicts);
     hsae_status status = hsae_buffer_create(device_model->device, "raw batch", values * sizeof *batch, HSAE_BUFFER_STAGING, &raw);
     if (!status && (!batch || !verdicts))
-        status = hsae_fail_memory(device_model->context, values * sizeof *batch + device_model->rows * sizeof *verdicts, NULL,
-                                  "a batch of %" PRIu32 " rows", device_model->rows);
+        status = hsae_fail_memory(device_model->context, values * sizeof *batch + device_model->batch * sizeof *verdicts, NULL,
+                                  "a batch of %" PRIu32 " rows", device_model->batch);
     for (uint32_t k = 0; k < HSAE_ACTIVITY_STEPS && k < batches && !status; k++) {
-        status = read_kept(device_model, &rule, data, (uint64_t)k * device_model->rows, verdicts, batch);
+        status = read_kept(device_model, &rule, data, (uint64_t)k * device_model->batch, verdicts, batch);
         if (!status)
             status = hsae_buffer_write(raw, 0, values * sizeof *batch, batch);
         if (!status)
@@ -178,7 +178,7 @@ hsae_status hsae_model_link(hsae_device *device, const hsae_model *model, const 
     if (counts && hsae_dataset_rows(params->data) < rows)
         rows = (uint32_t)hsae_dataset_rows(params->data);
     struct device_model_params sizes = {
-        .rows = rows, .history = counts, .pairs = counts ? (double)rows * config.level_count * FIRST_PAIRS : 1024};
+        .batch = rows, .history = counts, .pairs = counts ? (double)rows * config.level_count * FIRST_PAIRS : 1024};
     status = copy_model(device->context, model, &config, out);
     if (!status)
         status = hsae_device_model_create(&device_model, device, &config, model->dim, &sizes);

@@ -27,7 +27,7 @@ static double screen_work(const struct device_model *device_model, uint64_t grou
 static double batch_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
     (void)groups, (void)args;
-    return 2.0 * device_model->rows * device_model->stride;
+    return 2.0 * device_model->batch * device_model->stride;
 }
 
 static double bias_work(const struct device_model *device_model, uint64_t groups, const void *args)
@@ -41,7 +41,7 @@ static double decode_work(const struct device_model *device_model, uint64_t grou
 {
     const struct decode_args *decode = args;
     (void)groups;
-    return device_model->stride * (2.0 * device_model->capacity / device_model->levels + 3.0 * device_model->rows) * decode->count;
+    return device_model->stride * (2.0 * device_model->capacity / device_model->levels + 3.0 * device_model->batch) * decode->count;
 }
 
 /* All pairs of its levels, were they in segments. */
