@@ -281,7 +281,7 @@ static hsae_status resident_steps(struct bench *bench, uint64_t steps, struct ti
             status = say(bench, "steps");
     }
     if (!status)
-        status = hsae_step_settle(trainer, 0);
+        status = hsae_step_drain(trainer, 0);
     *seconds = (hsae_os_seconds() - started) / (double)steps;
     if (!times || trainer->recordings != recordings)
         return status;

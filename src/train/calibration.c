@@ -18,7 +18,7 @@ hsae_status hsae_calibration_begin(hsae_trainer *trainer)
         calibration->next = true;
         calibration->due = 0;
         calibration->recording = 0;
-        hsae_status status = hsae_step_settle(trainer, 0);
+        hsae_status status = hsae_step_drain(trainer, 0);
         double settled = hsae_os_seconds();
         if (!status && !trainer->calibrating)
             status = hsae_step_record(trainer);
@@ -36,7 +36,7 @@ hsae_status hsae_calibration_end(hsae_trainer *trainer, const struct frame *fram
     enum hsae_news news = HSAE_NEWS_NONE;
     if (!trainer->calibrating)
         return HSAE_OK;
-    hsae_status status = hsae_step_settle(trainer, 0);
+    hsae_status status = hsae_step_drain(trainer, 0);
     double settled = hsae_os_seconds();
     if (!status)
         status = hsae_speed_learn(trainer->device_model.device, frame->sequence, &news);
@@ -58,6 +58,6 @@ hsae_status hsae_calibration_end(hsae_trainer *trainer, const struct frame *fram
 hsae_status hsae_calibration_stop(hsae_trainer *trainer, bool stop)
 {
     trainer->calibration.stopped = stop;
-    hsae_status status = stop && trainer->calibrating ? hsae_step_settle(trainer, 0) : HSAE_OK;
+    hsae_status status = stop && trainer->calibrating ? hsae_step_drain(trainer, 0) : HSAE_OK;
     return !status && stop && trainer->calibrating ? hsae_step_record(trainer) : status;
 }

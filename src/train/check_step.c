@@ -29,7 +29,7 @@ static hsae_status blame(struct check *check, bool before)
         if (before)
             status = hsae_step_submit(trainer, check->frame);
         if (!status)
-            status = hsae_step_settle(trainer, 0);
+            status = hsae_step_drain(trainer, 0);
         if (!status)
             status = hsae_scalars_check(trainer, check->frame->step);
     }
@@ -302,7 +302,7 @@ static hsae_status sample_features(struct check *check, struct draw *from)
 
 /* ---- the check ---- */
 
-/* The forward pass up to its lists, for the step that comes; what it is halted for is mended. */
+/* The forward pass up to its lists, for the step that comes; it is repeated with more room where it halts. */
 static hsae_status make_lists(hsae_trainer *trainer, struct frame *frame)
 {
     const struct device_model *device_model = &trainer->device_model;

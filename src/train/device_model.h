@@ -63,7 +63,7 @@ void hsae_device_model_destroy(struct device_model *device_model);
 hsae_status hsae_device_model_grow(struct device_model *device_model, uint64_t pairs);
 /* More free rows of D: `spare` in all. Rows stay where they are. Sequences that use D must be gone. ERROR_LIMIT where they do not fit. */
 hsae_status hsae_device_model_grow_spare(struct device_model *device_model, uint32_t spare);
-/* Lets steps go on after a halt that was mended. */
+/* Lets steps go on after a halt whose cause is removed. */
 hsae_status hsae_device_model_clear_halt(struct device_model *device_model);
 
 /* Rows of `stride` floats, zero-padded, between host ([count, dim]) and a tensor. */

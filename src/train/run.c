@@ -102,7 +102,7 @@ static bool relinks_after(const hsae_config *config, uint64_t step)
 
 hsae_status hsae_frame_next(hsae_trainer *trainer, struct frame **out)
 {
-    hsae_status status = hsae_step_settle(trainer, HSAE_IN_FLIGHT - 1);
+    hsae_status status = hsae_step_drain(trainer, HSAE_IN_FLIGHT - 1);
     for (int f = 0; f < HSAE_IN_FLIGHT; f++)
         if (!trainer->frame[f].ticket)
             *out = &trainer->frame[f];
@@ -113,13 +113,13 @@ hsae_status hsae_frame_next(hsae_trainer *trainer, struct frame **out)
 static hsae_status launch_checked(hsae_trainer *trainer, struct frame *frame)
 {
     struct check *check = NULL;
-    hsae_status status = hsae_step_settle(trainer, 0);
+    hsae_status status = hsae_step_drain(trainer, 0);
     if (!status)
         status = hsae_check_before(trainer, frame, &check);
     if (!status)
         status = hsae_step_submit(trainer, frame);
     if (!status)
-        status = hsae_step_settle(trainer, 0);
+        status = hsae_step_drain(trainer, 0);
     if (!status)
         status = hsae_check_after(check);
     hsae_check_free(&check);
@@ -141,7 +141,7 @@ hsae_status hsae_frame_launch(hsae_trainer *trainer, struct frame *frame)
         return status;
     if (!relinks_after(&trainer->config, trainer->step))
         return HSAE_OK;
-    status = hsae_step_settle(trainer, 0);
+    status = hsae_step_drain(trainer, 0);
     return status ? status : hsae_hierarchy_update(trainer);
 }
 
@@ -212,7 +212,7 @@ static hsae_status report(hsae_trainer *trainer, const hsae_run_params *params, 
 {
     bool metrics = params->metrics && params->metrics_every && (due(params->metrics_every, trainer->step) || trainer->step == until);
     bool checkpoint = params->checkpoint && due(params->checkpoint_every, trainer->step);
-    hsae_status status = metrics || checkpoint ? hsae_step_settle(trainer, 0) : HSAE_OK;
+    hsae_status status = metrics || checkpoint ? hsae_step_drain(trainer, 0) : HSAE_OK;
     if (!status && metrics)
         status = hsae_scalars_check(trainer, trainer->step);
     if (!status && metrics) {
@@ -279,7 +279,7 @@ hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset,
                          hsae_dataset_path(dataset), hsae_dataset_dim(dataset), device_model->dim);
     hsae_status status = check_rows(trainer->context, dataset, hsae_dataset_rows(dataset), device_model->batch);
     if (!status)
-        status = hsae_step_feed(trainer, hsae_dataset_dtype(dataset));
+        status = hsae_step_set_dtype(trainer, hsae_dataset_dtype(dataset));
     trainer->bad_row = false;
     trainer->data_rows = hsae_dataset_rows(dataset);
     if (!status)
@@ -309,6 +309,6 @@ hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset,
     hsae_reader_destroy(&reader);
     if (status)
         return status;
-    status = hsae_step_settle(trainer, 0);
+    status = hsae_step_drain(trainer, 0);
     return status || go_on ? status : HSAE_CANCELLED;
 }

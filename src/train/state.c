@@ -64,7 +64,7 @@ hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer)
     if (!status)
         status = hsae_forest_slices_cut(device_model, tree, device_model->free_rows, &trainer->forest_slices);
     if (!status && trainer->forest_slices.largest > device_model->free_rows) {
-        hsae_step_forget(trainer);
+        hsae_step_drop_recording(trainer);
         status = hsae_device_model_grow_spare(device_model, trainer->forest_slices.largest);
         if (!status)
             status = hsae_forest_slices_cut(device_model, tree, device_model->free_rows, &trainer->forest_slices);
@@ -224,7 +224,7 @@ static hsae_status open_rows(hsae_trainer *trainer, bool write, struct device_ro
     if (trainer->wrong)
         return hsae_fail(trainer->context, HSAE_ERROR_DRIVER, "%s computed a step wrong: the trainer has no model to give",
                          trainer->device_model.device->info.id);
-    hsae_status status = hsae_step_settle(trainer, 0);
+    hsae_status status = hsae_step_drain(trainer, 0);
     if (status)
         return status;
     rows->decoder_rows = malloc(bytes);

@@ -41,7 +41,7 @@ hsae_status hsae_step_grow(hsae_trainer *trainer, const u32 status_words[REPORT_
     if (status_words[REPORT_HALT] & HALT_PAIRS) {
         hsae_log(trainer->context, HSAE_LOG_DEBUG, "step %u lists %u pairs: making room", (unsigned)status_words[REPORT_STEP],
                  (unsigned)status_words[REPORT_PAIRS]);
-        hsae_step_forget(trainer);
+        hsae_step_drop_recording(trainer);
         status = hsae_device_model_grow(device_model, status_words[REPORT_PAIRS]);
     }
     if (status_words[REPORT_HALT] & HALT_GHOSTS)
@@ -94,7 +94,7 @@ static hsae_status finish(hsae_trainer *trainer, struct frame *frame, const u32 
     return hsae_step_check(trainer, words);
 }
 
-hsae_status hsae_step_settle(hsae_trainer *trainer, int leave)
+hsae_status hsae_step_drain(hsae_trainer *trainer, int leave)
 {
     hsae_status status = trainer->divergence.step ? hsae_refuse_diverged(trainer) : HSAE_OK;
     for (struct frame *frame; !status && flying(trainer) > leave && (frame = oldest(trainer));) {
@@ -108,16 +108,16 @@ hsae_status hsae_step_settle(hsae_trainer *trainer, int leave)
     return status;
 }
 
-hsae_status hsae_step_feed(hsae_trainer *trainer, hsae_dtype dtype)
+hsae_status hsae_step_set_dtype(hsae_trainer *trainer, hsae_dtype dtype)
 {
     if (dtype == trainer->dtype)
-        return hsae_step_refresh(trainer);
+        return hsae_step_rerecord(trainer);
     struct hsae_buffer *raw[HSAE_IN_FLIGHT] = {NULL};
-    hsae_status status = hsae_step_settle(trainer, 0);
+    hsae_status status = hsae_step_drain(trainer, 0);
     for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++)
         status = hsae_raw_buffer(&trainer->device_model, dtype, &raw[f]);
     if (!status) {
-        hsae_step_forget(trainer);
+        hsae_step_drop_recording(trainer);
         trainer->dtype = dtype;
     }
     for (int f = 0; f < HSAE_IN_FLIGHT; f++) {

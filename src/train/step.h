@@ -16,7 +16,7 @@ hsae_status hsae_ghost_buffers(hsae_trainer *trainer);
 /* A staging buffer for a batch of `dtype`. */
 hsae_status hsae_raw_buffer(const struct device_model *device_model, hsae_dtype dtype, struct hsae_buffer **out);
 /* Drops what was recorded; no step may be in flight. */
-void hsae_step_forget(hsae_trainer *trainer);
+void hsae_step_drop_recording(hsae_trainer *trainer);
 void hsae_step_release(hsae_trainer *trainer);
 /* Dead features served by one ghost_rows launch. */
 uint32_t hsae_ghost_chunk(const struct device_model *device_model);
@@ -35,8 +35,8 @@ uint32_t hsae_decay_steps(const hsae_config *config);
 
 /* Records all frames anew. */
 hsae_status hsae_step_record(hsae_trainer *trainer);
-/* Does so only if the tree asks for other launches than were recorded. */
-hsae_status hsae_step_refresh(hsae_trainer *trainer);
+/* The same, but only if the tree needs other launches than those recorded. */
+hsae_status hsae_step_rerecord(hsae_trainer *trainer);
 /* The start of a step alone: the forward pass up to its lists. */
 void hsae_record_step_lists(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct frame *frame);
 
@@ -51,8 +51,8 @@ hsae_status hsae_step_submit(hsae_trainer *trainer, struct frame *frame);
 /* Makes room for what a halted step needed, as its status says, records the step anew and clears the halt. */
 hsae_status hsae_step_grow(hsae_trainer *trainer, const u32 status_words[REPORT_WORDS]);
 /* Waits until at most `leave` steps are in flight. Steps that were halted are done again with more room (longer lists, ghost launches). */
-hsae_status hsae_step_settle(hsae_trainer *trainer, int leave);
+hsae_status hsae_step_drain(hsae_trainer *trainer, int leave);
 /* Before batches of `dtype` are staged: the step is recorded for them, unless it was. */
-hsae_status hsae_step_feed(hsae_trainer *trainer, hsae_dtype dtype);
+hsae_status hsae_step_set_dtype(hsae_trainer *trainer, hsae_dtype dtype);
 
 #endif

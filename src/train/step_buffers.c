@@ -94,7 +94,7 @@ hsae_status hsae_step_buffers(hsae_trainer *trainer)
     return status;
 }
 
-void hsae_step_forget(hsae_trainer *trainer)
+void hsae_step_drop_recording(hsae_trainer *trainer)
 {
     for (int f = 0; f < HSAE_IN_FLIGHT; f++)
         hsae_sequence_destroy(&trainer->frame[f].sequence);
@@ -103,7 +103,7 @@ void hsae_step_forget(hsae_trainer *trainer)
 
 void hsae_step_release(hsae_trainer *trainer)
 {
-    hsae_step_forget(trainer);
+    hsae_step_drop_recording(trainer);
     for (int f = 0; f < HSAE_IN_FLIGHT; f++) {
         hsae_buffer_destroy(&trainer->frame[f].raw);
         hsae_buffer_destroy(&trainer->frame[f].step_params);

@@ -300,7 +300,7 @@ static hsae_status record_frame(const hsae_trainer *trainer, struct frame *frame
 static hsae_status record_frames(hsae_trainer *trainer)
 {
     hsae_status status = HSAE_OK;
-    hsae_step_forget(trainer);
+    hsae_step_drop_recording(trainer);
     trainer->device_model.device->speed_guessed = false;
     for (int f = 0; f < HSAE_IN_FLIGHT && !status; f++)
         status = record_frame(trainer, &trainer->frame[f]);
@@ -319,7 +319,7 @@ static bool wants_calibration(const hsae_trainer *trainer, bool guessed)
 
 hsae_status hsae_step_record(hsae_trainer *trainer)
 {
-    hsae_step_forget(trainer);
+    hsae_step_drop_recording(trainer);
     trainer->recordings++;
     fit_kernels(trainer);
     hsae_status status = hsae_record_buffers(trainer);
@@ -334,7 +334,7 @@ hsae_status hsae_step_record(hsae_trainer *trainer)
     return status;
 }
 
-hsae_status hsae_step_refresh(hsae_trainer *trainer)
+hsae_status hsae_step_rerecord(hsae_trainer *trainer)
 {
     return trainer->recorded ? HSAE_OK : hsae_step_record(trainer);
 }

@@ -62,7 +62,7 @@ static hsae_status step(hsae_trainer *trainer, const unsigned char *raw, hsae_dt
         return hsae_fail_memory(trainer->context, size, NULL, "the verdicts on %" PRIu32 " rows", trainer->device_model.batch);
     hsae_status status = judge(trainer, raw, dtype, verdicts, &left_out);
     if (!status)
-        status = hsae_step_feed(trainer, dtype);
+        status = hsae_step_set_dtype(trainer, dtype);
     if (!status)
         status = hsae_frame_next(trainer, &frame);
     hsae_dataset_close(&trainer->data);
@@ -74,7 +74,7 @@ static hsae_status step(hsae_trainer *trainer, const unsigned char *raw, hsae_dt
     if (!status)
         trainer->left_out = left_out;
     if (!status && metrics) {
-        status = hsae_step_settle(trainer, 0);
+        status = hsae_step_drain(trainer, 0);
         if (!status)
             hsae_step_figures(trainer, metrics);
     }

@@ -39,7 +39,7 @@ hsae_status hsae_hierarchy_update(hsae_trainer *trainer)
     trainer->checked.links = !status;
     if (!status)
         status = hsae_trainer_upload_tree(trainer);
-    return status ? status : hsae_step_refresh(trainer);
+    return status ? status : hsae_step_rerecord(trainer);
 }
 
 /* ---- finished models ---- */

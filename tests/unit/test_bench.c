@@ -183,8 +183,8 @@ static bool disturb(void *user, const char *what)
         trainer->calibration.due = 1e-9;
         return true;
     }
-    assert_ok(hsae_step_settle(trainer, 0));
-    hsae_step_forget(trainer);
+    assert_ok(hsae_step_drain(trainer, 0));
+    hsae_step_drop_recording(trainer);
     if (disturbance->event == LISTS_GROW)
         assert_ok(hsae_device_model_grow(&trainer->device_model, 1));
     else
