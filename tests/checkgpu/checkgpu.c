@@ -10,8 +10,8 @@
 
 #include "device/shape.h"
 #include "device/speed.h"
+#include "fixture.h"
 #include "options.h"
-#include "world.h"
 
 #define CHECK_ENTRY(name, ...) &hsae_check_##name,
 const struct check_kernel *const check_kernels[HSAE_KERNEL_COUNT] = {HSAE_KERNEL_LIST(CHECK_ENTRY)};
@@ -153,7 +153,7 @@ static hsae_status expect(hsae_device *reference, struct check_job *job)
     return status;
 }
 
-/* The expected results become the world's. */
+/* The expected results become the fixture's. */
 static void commit(struct check_job *job)
 {
     for (u32 slot = 0; slot < job_bindings(job); slot++)
@@ -248,7 +248,7 @@ static void compare(const struct check_job *job, u32 *const results[HSAE_MAX_BIN
 /* ---- cases ---- */
 
 /* Sizes around the vector widths and bitmap words, primes, single features, a large family, several chunks. */
-static const struct world_size sizes[] = {
+static const struct fixture_size sizes[] = {
     {.levels = 1, .features = {1}, .rows = 1, .dim = 1, .chunk = 64, .slices = 1},
     {.levels = 2, .features = {1, 2}, .rows = 31, .dim = 15, .chunk = 64, .slices = 1},
     {.levels = 2, .features = {1, 90}, .rows = 9, .dim = 20, .chunk = 64, .slices = 1},
@@ -256,10 +256,10 @@ static const struct world_size sizes[] = {
     {.levels = 4, .features = {9, 15, 32, 61}, .rows = 32, .dim = 16, .chunk = 29, .slices = 1},
     {.levels = 2, .features = {17, 53}, .rows = 67, .dim = 61, .chunk = 64, .slices = 2},
     {.levels = 2, .features = {5, 31}, .rows = 5, .dim = 131, .chunk = 17, .slices = 4},
-    {.levels = 3, .features = {3, 10, 23}, .rows = 40, .dim = 12, .chunk = 64, .slices = 1, .kind = WORLD_HALTED},
-    {.levels = 3, .features = {3, 10, 23}, .rows = 40, .dim = 12, .chunk = 64, .slices = 1, .kind = WORLD_SHORT},
+    {.levels = 3, .features = {3, 10, 23}, .rows = 40, .dim = 12, .chunk = 64, .slices = 1, .kind = FIXTURE_HALTED},
+    {.levels = 3, .features = {3, 10, 23}, .rows = 40, .dim = 12, .chunk = 64, .slices = 1, .kind = FIXTURE_SHORT},
 };
-static const struct world_size bench_size = {.levels = 2, .features = {256, 512}, .rows = 128, .dim = 256, .chunk = 512, .slices = 1};
+static const struct fixture_size bench_size = {.levels = 2, .features = {256, 512}, .rows = 128, .dim = 256, .chunk = 512, .slices = 1};
 
 enum { SIZES = sizeof sizes / sizeof *sizes, SHAPES = 3, SAMPLES = 3 };
 
@@ -312,13 +312,13 @@ static bool fits(const hsae_device *device, enum hsae_kernel kernel, const struc
 }
 
 /* One launch on both devices. */
-static hsae_status check_launch(hsae_device *reference, hsae_device *device, const struct world *world, struct check_job *job,
+static hsae_status check_launch(hsae_device *reference, hsae_device *device, const struct fixture *fixture, struct check_job *job,
                                 struct verdict *verdict)
 {
     u32 *results[HSAE_MAX_BINDINGS] = {0};
     hsae_status status = expect(reference, job);
     if (!status && check_kernels[job->kernel]->bounds)
-        check_kernels[job->kernel]->bounds(world, job);
+        check_kernels[job->kernel]->bounds(fixture, job);
     if (!status && !results_create(job, results))
         status = HSAE_ERROR_MEMORY;
     if (!status)
@@ -333,17 +333,17 @@ static hsae_status check_launch(hsae_device *reference, hsae_device *device, con
     return status;
 }
 
-/* All launches of a kernel in one world. */
-static hsae_status check_case(hsae_device *reference, hsae_device *device, enum hsae_kernel kernel, const struct world_size *size,
+/* All launches of a kernel in one fixture. */
+static hsae_status check_case(hsae_device *reference, hsae_device *device, enum hsae_kernel kernel, const struct fixture_size *size,
                               const struct hsae_kernel_shape *shape, uint64_t seed, struct verdict *verdict)
 {
-    struct world *world = world_create(size, shape, seed);
-    hsae_status status = world_advance(world, reference, kernel) ? HSAE_OK : HSAE_ERROR_ARGUMENT;
-    u32 launches = status ? 0 : check_kernels[kernel]->launches(world);
+    struct fixture *fixture = fixture_create(size, shape, seed);
+    hsae_status status = fixture_advance(fixture, reference, kernel) ? HSAE_OK : HSAE_ERROR_ARGUMENT;
+    u32 launches = status ? 0 : check_kernels[kernel]->launches(fixture);
     for (u32 index = 0; index < launches && !status && !verdict->failed; index++) {
         struct check_job job = {.kernel = kernel, .shape = *shape, .cut = seed % 2 != 0};
-        check_kernels[kernel]->launch(world, index, &job);
-        status = check_launch(reference, device, world, &job, verdict);
+        check_kernels[kernel]->launch(fixture, index, &job);
+        status = check_launch(reference, device, fixture, &job, verdict);
         if (verdict->failed)
             printf(
                 "\n    launch %u of %u, group size %u, columns %u, ranges %u, vector width %u, tile %u %u %u %u %u, levels %u, batch %u, "
@@ -351,11 +351,11 @@ static hsae_status check_case(hsae_device *reference, hsae_device *device, enum 
                 index + 1, launches, shape->group_size, shape->columns, shape->ranges, shape->vector_width, shape->tile_vectors,
                 shape->tile_words, shape->tile_step, shape->tile_pad, shape->tile_prefetch, size->levels, size->rows, size->dim);
     }
-    world_destroy(world);
+    fixture_destroy(fixture);
     return status;
 }
 
-/* All launches of a kernel in one step of the bench world. */
+/* All launches of a kernel in one step of the bench fixture. */
 struct figures {
     double ns, reference_ns;
     double flops; /* 0: not counted */
@@ -373,14 +373,14 @@ static double job_bytes(const struct check_job *job)
 static hsae_status bench(hsae_device *reference, hsae_device *device, enum hsae_kernel kernel, uint64_t seed, struct figures *figures)
 {
     struct hsae_kernel_shape shape = device_shape(device, kernel, 0);
-    struct world *world = world_create(&bench_size, &shape, seed);
-    hsae_status status = world_advance(world, reference, kernel) ? HSAE_OK : HSAE_ERROR_ARGUMENT;
-    u32 launches = status ? 0 : check_kernels[kernel]->launches(world);
+    struct fixture *fixture = fixture_create(&bench_size, &shape, seed);
+    hsae_status status = fixture_advance(fixture, reference, kernel) ? HSAE_OK : HSAE_ERROR_ARGUMENT;
+    u32 launches = status ? 0 : check_kernels[kernel]->launches(fixture);
     for (u32 index = 0; index < launches && !status; index++) {
         struct check_job job = {.kernel = kernel, .shape = shape};
         u32 *const nothing[HSAE_MAX_BINDINGS] = {0};
         double ns = 0, reference_ns = 0;
-        check_kernels[kernel]->launch(world, index, &job);
+        check_kernels[kernel]->launch(fixture, index, &job);
         status = check_run(device, &job, nothing, &ns);
         if (!status)
             status = check_run(reference, &job, nothing, &reference_ns);
@@ -391,7 +391,7 @@ static hsae_status bench(hsae_device *reference, hsae_device *device, enum hsae_
         if (!status && !check_advance(reference, &job))
             status = HSAE_ERROR_ARGUMENT;
     }
-    world_destroy(world);
+    fixture_destroy(fixture);
     return status;
 }
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* checkgpu: every kernel on every device against the reference device.
  *
- * A kernel's test (tests/kernels/NAME.c) says how to launch it on a world, a random training state on the host, and how far each float may
- * be off. The harness poisons what the kernel writes, puts guard words after every buffer, runs both devices and compares whole buffers.
+ * A kernel's test (tests/kernels/NAME.c) says how to launch it on a fixture, a random training state on the host, and how far each float
+ * may be off. The harness poisons what the kernel writes, puts guard words after every buffer, runs both devices and compares whole
+ * buffers.
  */
 #ifndef HSAE_TESTS_CHECKGPU_H
 #define HSAE_TESTS_CHECKGPU_H
@@ -55,15 +56,15 @@ struct check_job {
 HSAE_KERNEL_LIST(CHECK_WORDS)
 #define SLOT(kernel, name) ((u32)(offsetof(struct check_##kernel##_words, name) / sizeof(struct check_words *)))
 
-struct world;
+struct fixture;
 
 struct check_kernel {
-    /* Launches of one training step in this world, whose upstream kernels have run. */
-    u32 (*launches)(const struct world *world);
+    /* Launches of one training step in this fixture, whose upstream kernels have run. */
+    u32 (*launches)(const struct fixture *fixture);
     /* Fills groups, args and bindings of one of them; may prepare what the kernel modifies. */
-    void (*launch)(struct world *world, u32 index, struct check_job *job);
+    void (*launch)(struct fixture *fixture, u32 index, struct check_job *job);
     /* Sets the tolerance of floats from the inputs and the expected result. NULL: all is exact. */
-    void (*bounds)(const struct world *world, const struct check_job *job);
+    void (*bounds)(const struct fixture *fixture, const struct check_job *job);
     /* Operations of a launch, of kernels that are bound by them. NULL: not counted. */
     double (*flops)(const struct check_job *job);
     /* Shapes that only this kernel is tested at, besides those of all kernels; devices that cannot run one leave it out. */
@@ -85,7 +86,7 @@ extern const struct hsae_kernel_shape check_teams[CHECK_TEAMS];
 enum { CHECK_GUARD = 64 };
 hsae_status check_run(hsae_device *device, const struct check_job *job, u32 *const results[HSAE_MAX_BINDINGS], double *ns);
 
-/* Runs a job on the reference device and takes its results over into the world. False: it failed, which was printed. */
+/* Runs a job on the reference device and takes its results over into the fixture. False: it failed, which was printed. */
 bool check_advance(hsae_device *reference, struct check_job *job);
 
 #endif

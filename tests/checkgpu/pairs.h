@@ -3,11 +3,11 @@
 #ifndef HSAE_TESTS_PAIRS_H
 #define HSAE_TESTS_PAIRS_H
 
+#include "fixture.h"
 #include "ref/bounds.h"
-#include "world.h"
 
 struct pair_sums {
-    const struct world *w;
+    const struct fixture *w;
     const u32 *scores; /* pair_terms as the reference leaves it */
     f32 *tolerance;    /* of pair_terms */
     u32 i, level, flag, begin, end;
@@ -17,7 +17,7 @@ struct pair_sums {
 };
 
 /* All but the pairs: begin, end. pair_terms is bound at `slot`. */
-static inline struct pair_sums pair_sums_of(const struct world *w, const struct check_job *job, u32 slot, u32 level, u32 i, f32 rho)
+static inline struct pair_sums pair_sums_of(const struct fixture *w, const struct check_job *job, u32 slot, u32 level, u32 i, f32 rho)
 {
     return (struct pair_sums){.w = w,
                               .scores = job->expected[slot],
@@ -27,20 +27,20 @@ static inline struct pair_sums pair_sums_of(const struct world *w, const struct 
                               .flag = w->flags.at[i],
                               .rho = rho,
                               .bandwidth = w->bandwidth,
-                              .threshold = world_table(w, i, SCALAR_THRESHOLD),
+                              .threshold = fixture_table(w, i, SCALAR_THRESHOLD),
                               .lambda = words_f32(&w->step_state, STATE_LEVELS + level * STATE_LEVEL_WORDS + STATE_LAMBDA)};
 }
 
 /* Element c of G, the residual that the feature answers to. */
 static inline double pair_answer(const struct pair_sums *f, u32 sample, u32 c, double *scale)
 {
-    double own = f->flag & FLAG_SWAPPED ? 0 : world_residual(f->w, f->level, sample, c);
-    double above = f->flag & FLAG_PARENT_SWAPPED ? world_residual(f->w, f->level - 1, sample, c) : 0;
+    double own = f->flag & FLAG_SWAPPED ? 0 : fixture_residual(f->w, f->level, sample, c);
+    double above = f->flag & FLAG_PARENT_SWAPPED ? fixture_residual(f->w, f->level - 1, sample, c) : 0;
     *scale = fabs(own) + fabs(above);
     return own + above;
 }
 
-static inline f32 pair_kin(const struct world *w, u32 pair, u32 word)
+static inline f32 pair_kin(const struct fixture *w, u32 pair, u32 word)
 {
     return words_f32(&w->pair_terms, (size_t)pair * PAIR_WORDS + word);
 }
@@ -54,10 +54,10 @@ static inline double pair_sibling(const struct pair_sums *f, u32 s)
 /* q of a pair; side: D_i . u_parent. */
 static inline struct estimate pair_score(const struct pair_sums *f, u32 pair, struct estimate *side)
 {
-    const struct world *w = f->w;
+    const struct fixture *w = f->w;
     struct sum dot = {0}, siblings = {0};
     for (u32 c = 0; c < w->size.dim; c++) {
-        double scale, g = pair_answer(f, w->pairs.at[2 * pair], c, &scale), d = world_decoder(w, f->i, c);
+        double scale, g = pair_answer(f, w->pairs.at[2 * pair], c, &scale), d = fixture_decoder(w, f->i, c);
         sum_add(&dot, d * g, bound_ulps(1, d * scale));
     }
     struct estimate q = sum_estimate(&dot);
@@ -68,7 +68,7 @@ static inline struct estimate pair_score(const struct pair_sums *f, u32 pair, st
     sum_add(&siblings, pair_kin(w, pair, PAIR_PARENT), 0);
     for (u32 s = w->pair_terms.at[pair * PAIR_WORDS + PAIR_FIRST]; s < w->pair_terms.at[pair * PAIR_WORDS + PAIR_END]; s++)
         for (u32 c = 0; c < w->size.dim && pair_sibling(f, s) != 0; c++) {
-            double term = world_decoder(w, f->i, c) * pair_sibling(f, s) * world_decoder(w, w->samples.at[2 * s], c);
+            double term = fixture_decoder(w, f->i, c) * pair_sibling(f, s) * fixture_decoder(w, w->samples.at[2 * s], c);
             sum_add(&siblings, -term, bound_ulps(1, term));
         }
     *side = sum_estimate(&siblings);
@@ -80,7 +80,7 @@ static inline struct estimate pair_score(const struct pair_sums *f, u32 pair, st
 
 static inline void pairs_score(struct pair_sums *f)
 {
-    const struct world *w = f->w;
+    const struct fixture *w = f->w;
     for (u32 pair = f->begin; pair < f->end; pair++) {
         f32 value = words_f32(&w->pairs, 2 * (size_t)pair + 1);
         double a = value > (f32)f->threshold ? value : 0;
@@ -105,7 +105,7 @@ static inline void pairs_score(struct pair_sums *f)
 /* The batch sums of column c: of a (G - rho u_parent), and of q x. */
 static inline void pairs_add(const struct pair_sums *f, u32 c, struct sum *decoder, struct sum *encoder)
 {
-    const struct world *w = f->w;
+    const struct fixture *w = f->w;
     for (u32 pair = f->begin; pair < f->end; pair++) {
         f32 a = words_f32(&w->pairs, 2 * (size_t)pair + 1);
         if (a <= (f32)f->threshold)
@@ -119,7 +119,7 @@ static inline void pairs_add(const struct pair_sums *f, u32 c, struct sum *decod
             continue;
         for (u32 s = w->pair_terms.at[pair * PAIR_WORDS + PAIR_FIRST]; s < w->pair_terms.at[pair * PAIR_WORDS + PAIR_END]; s++)
             if (pair_sibling(f, s) != 0) {
-                double term = (double)f->rho * a * pair_sibling(f, s) * world_decoder(w, w->samples.at[2 * s], c);
+                double term = (double)f->rho * a * pair_sibling(f, s) * fixture_decoder(w, w->samples.at[2 * s], c);
                 sum_add(decoder, term, bound_ulps(2, term));
             }
     }

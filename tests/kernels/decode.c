@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "fixture.h"
 #include "ref/bounds.h"
-#include "world.h"
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
-    struct world_levels levels = world_levels(w, index);
+    struct fixture_levels levels = fixture_levels(w, index);
     JOB_ARGS(job, decode, .level = levels.first, .count = levels.count, .levels = w->size.levels, .row = levels.row, .rows = w->size.rows,
              .padded = w->padded, .stride = w->stride, .range_rows = w->range_rows, .slices = w->size.slices);
     JOB_BIND(job, decode, .x = &w->x, .bias = &w->bias, .D = WORDS4(w->D), .flags = &w->flags, .sample_starts = &w->sample_starts,
@@ -13,7 +13,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 }
 
 /* |c| + |x| + sum |a D| of one element, and the number of terms. */
-static double magnitude(const struct world *w, u32 level, u32 b, u32 c, u32 *terms)
+static double magnitude(const struct fixture *w, u32 level, u32 b, u32 c, u32 *terms)
 {
     double sum = fabs(words_f32(&w->bias, (size_t)level * w->stride + c)) + fabs(words_f32(&w->x, (size_t)b * w->stride + c));
     *terms = 2;
@@ -22,7 +22,7 @@ static double magnitude(const struct world *w, u32 level, u32 b, u32 c, u32 *ter
         for (u32 q = w->sample_starts.at[list]; q < w->sample_starts.at[list + 1]; q++) {
             u32 feature = w->samples.at[2 * q], flag = w->flags.at[feature];
             if (l == level ? !(flag & FLAG_SWAPPED) : (flag & FLAG_PARENT_SWAPPED) != 0) {
-                sum += fabs((double)words_f32(&w->samples, 2 * (size_t)q + 1) * world_decoder(w, feature, c));
+                sum += fabs((double)words_f32(&w->samples, 2 * (size_t)q + 1) * fixture_decoder(w, feature, c));
                 *terms += 1;
             }
         }
@@ -30,7 +30,7 @@ static double magnitude(const struct world *w, u32 level, u32 b, u32 c, u32 *ter
     return sum;
 }
 
-static void bound_level(const struct world *w, const struct check_job *job, const struct decode_args *p, u32 level)
+static void bound_level(const struct fixture *w, const struct check_job *job, const struct decode_args *p, u32 level)
 {
     u32 share = (w->stride / 16 + p->slices - 1) / p->slices * 16;
     for (u32 b = 0; b < p->rows; b++)
@@ -38,7 +38,7 @@ static void bound_level(const struct world *w, const struct check_job *job, cons
             double carried = 0;
             u32 loss = (level * p->slices + slice) * p->padded + b, terms;
             for (u32 c = slice * share; c < (slice + 1) * share && c < w->stride; c++) {
-                u32 at = (world_residual_row(w, level) + b) * w->stride + c;
+                u32 at = (fixture_residual_row(w, level) + b) * w->stride + c;
                 double scale = magnitude(w, level, b, c, &terms), off = bound_sum(terms, scale);
                 job->tolerance[SLOT(decode, residual)][at] = (f32)off;
                 carried += 2 * fabs(bits_f32(job->expected[SLOT(decode, residual)][at])) * off;
@@ -47,11 +47,11 @@ static void bound_level(const struct world *w, const struct check_job *job, cons
         }
 }
 
-static void bounds(const struct world *w, const struct check_job *job)
+static void bounds(const struct fixture *w, const struct check_job *job)
 {
     struct decode_args p;
     memcpy(&p, job->args, sizeof p);
-    for (u32 l = p.level; l < p.level + p.count && !world_halted(w); l++)
+    for (u32 l = p.level; l < p.level + p.count && !fixture_halted(w); l++)
         bound_level(w, job, &p, l);
 }
 

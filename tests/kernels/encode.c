@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "fixture.h"
 #include "ref/bounds.h"
-#include "world.h"
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
-    const struct world_chunk *chunk = &w->chunks[index];
+    const struct fixture_chunk *chunk = &w->chunks[index];
     struct hsae_tile tile;
     hsae_shape_tile(&job->shape, &tile);
     JOB_ARGS(job, encode, .first = chunk->first, .row = chunk->row, .count = chunk->count, .rows = w->size.rows, .words = w->words,
@@ -14,16 +14,16 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     job_groups(job, (chunk->count + tile.features - 1) / tile.features * ((w->words + tile.words - 1) / tile.words));
 }
 
-/* The bitmap is exact: the world keeps pre-activations away from the cut. */
-static void bounds(const struct world *w, const struct check_job *job)
+/* The bitmap is exact: the fixture keeps pre-activations away from the cut. */
+static void bounds(const struct fixture *w, const struct check_job *job)
 {
     struct encode_args p;
     memcpy(&p, job->args, sizeof p);
     for (u32 r = 0; r < p.count; r++)
         for (u32 b = 0; b < w->padded; b++) {
-            double scale = fabs(world_table(w, p.first + r, SCALAR_BIAS));
+            double scale = fabs(fixture_table(w, p.first + r, SCALAR_BIAS));
             for (u32 k = 0; k < p.dim; k++)
-                scale += fabs((double)world_row(w, w->E, p.first + r, k) * words_f32(&w->x, (size_t)b * w->stride + k));
+                scale += fabs((double)fixture_row(w, w->E, p.first + r, k) * words_f32(&w->x, (size_t)b * w->stride + k));
             job->tolerance[SLOT(encode, scratch)][r * w->padded + b] = (f32)bound_sum(p.dim + 1, scale);
         }
 }

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+#include "fixture.h"
 #include "ref/bounds.h"
-#include "world.h"
 
 /* Which of both controllers a case tests. */
-static bool by_thresholds(const struct world *w)
+static bool by_thresholds(const struct fixture *w)
 {
     return w->size.rows % 2 == 0;
 }
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     (void)index;
     JOB_ARGS(job, finish_step, .levels = w->size.levels, .rows = w->size.rows, .padded = w->padded, .slices = w->size.slices,
@@ -21,7 +21,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 }
 
 /* rho / B (sum of FEATURE_SUM_OWN over the level - sum of FEATURE_SUM_PARENT over the next). */
-static double bound_constraint(const struct world *w, u32 level)
+static double bound_constraint(const struct fixture *w, u32 level)
 {
     struct sum sum = {0};
     for (u32 i = w->first[level]; i < w->first[level + 1]; i++)
@@ -32,9 +32,9 @@ static double bound_constraint(const struct world *w, u32 level)
     return share * sum_estimate(&sum).off + bound_ulps(4, share * sum.value);
 }
 
-static void bounds(const struct world *w, const struct check_job *job)
+static void bounds(const struct fixture *w, const struct check_job *job)
 {
-    if (world_halted(w))
+    if (fixture_halted(w))
         return;
     f32 *step_state = job->tolerance[SLOT(finish_step, step_state)], *status = job->tolerance[SLOT(finish_step, step_report)];
     status[REPORT_VARIANCE] = (f32)bound_sum(w->stride, bits_f32(job->expected[SLOT(finish_step, step_report)][REPORT_VARIANCE]));

@@ -2,14 +2,14 @@
 #include "ghosts.h"
 
 /* For each level and chunk of its dead features: the lower half of the ranks, then the upper. */
-static u32 launches(const struct world *world)
+static u32 launches(const struct fixture *fixture)
 {
-    return world->ghosts ? world->size.levels * WORLD_GHOST_CHUNKS * 2 : 0;
+    return fixture->ghosts ? fixture->size.levels * FIXTURE_GHOST_CHUNKS * 2 : 0;
 }
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
-    u32 level = index / 2 / WORLD_GHOST_CHUNKS, chunk = index / 2 % WORLD_GHOST_CHUNKS, count = world_ghost_chunk(w, level);
+    u32 level = index / 2 / FIXTURE_GHOST_CHUNKS, chunk = index / 2 % FIXTURE_GHOST_CHUNKS, count = fixture_ghost_chunk(w, level);
     u32 half = w->size.features[level] / 2, upper = index % 2;
     JOB_ARGS(job, ghost_rows, .level = level, .first = w->first[level], .chunk = chunk * count, .count = count,
              .rank = w->first[level] + (upper ? half : 0), .ranks = upper ? w->size.features[level] - half : half, .rows = w->size.rows,
@@ -25,13 +25,13 @@ struct sums {
     struct sum *decoder, *encoder, radial, bias;
 };
 
-static void add_sample(const struct world *w, u32 level, u32 feature, u32 b, struct sums *sums)
+static void add_sample(const struct fixture *w, u32 level, u32 feature, u32 b, struct sums *sums)
 {
     double p, weight = words_f32(&w->weights[level], b);
     struct estimate g = ghost_activation(w, feature, b, &p);
     struct sum dot = {0};
     for (u32 c = 0; c < w->stride; c++)
-        sum_add(&dot, (double)world_decoder(w, feature, c) * words_f32(&w->ghost[level], (size_t)b * w->stride + c), 0);
+        sum_add(&dot, (double)fixture_decoder(w, feature, c) * words_f32(&w->ghost[level], (size_t)b * w->stride + c), 0);
     struct estimate score = sum_estimate(&dot);
     double gq = g.value * weight * score.value;
     double gq_off = fabs(weight) * (g.off * fabs(score.value) + g.value * score.off) + bound_ulps(2, gq);
@@ -46,13 +46,13 @@ static void add_sample(const struct world *w, u32 level, u32 feature, u32 b, str
     }
 }
 
-static void bounds(const struct world *w, const struct check_job *job)
+static void bounds(const struct fixture *w, const struct check_job *job)
 {
     struct ghost_rows_args p;
     memcpy(&p, job->args, sizeof p);
     struct sums sums = {.decoder = malloc(w->stride * sizeof *sums.decoder), .encoder = malloc(w->stride * sizeof *sums.encoder)};
-    u32 dead = world_dead(w, p.level), length = w->stride + 16;
-    bool idle = !sums.decoder || !sums.encoder || world_halted(w);
+    u32 dead = fixture_dead(w, p.level), length = w->stride + 16;
+    bool idle = !sums.decoder || !sums.encoder || fixture_halted(w);
     for (u32 k = 0; k < p.count && p.chunk + k < dead && !idle; k++) {
         u32 feature = ghost_feature(w, p.level, p.chunk + k);
         if (w->tree.at[feature * TREE_WORDS + TREE_RANK] - p.rank >= p.ranks)

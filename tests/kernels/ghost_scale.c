@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+#include "fixture.h"
 #include "ref/bounds.h"
-#include "world.h"
 
-static u32 launches(const struct world *world)
+static u32 launches(const struct fixture *fixture)
 {
-    return world->ghosts ? world->size.levels : 0;
+    return fixture->ghosts ? fixture->size.levels : 0;
 }
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     JOB_ARGS(job, ghost_scale, .level = index, .rows = w->size.rows, .padded = w->padded, .slices = w->size.slices);
     JOB_BIND(job, ghost_scale, .step_state = &w->step_state, .ghost_losses = &w->ghost_losses[index], .loss = &w->loss,
@@ -16,10 +16,10 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 }
 
 /* A quotient of two sums of positive terms, and three products. */
-static void bounds(const struct world *w, const struct check_job *job)
+static void bounds(const struct fixture *w, const struct check_job *job)
 {
     double relative = bound_sum(w->size.rows, 1) + bound_sum(w->size.rows * w->size.slices, 1) + bound_ulps(6, 1);
-    for (u32 b = 0; b < w->size.rows && !world_halted(w); b++)
+    for (u32 b = 0; b < w->size.rows && !fixture_halted(w); b++)
         if (job->expected[SLOT(ghost_scale, weights)][b] != CHECK_POISON)
             job->tolerance[SLOT(ghost_scale, weights)][b] = (f32)(relative * fabs(bits_f32(job->expected[SLOT(ghost_scale, weights)][b])));
 }

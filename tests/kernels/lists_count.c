@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-#include "world.h"
+#include "fixture.h"
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
-    const struct world_chunk *chunk = &w->chunks[index];
+    const struct fixture_chunk *chunk = &w->chunks[index];
     JOB_ARGS(job, lists_count, .first = chunk->first, .count = chunk->count, .words = w->words);
     JOB_BIND(job, lists_count, .bits = &w->bits, .counts = &w->counts);
     job_items(job, chunk->count);

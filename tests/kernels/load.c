@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: MIT */
+#include "fixture.h"
 #include "ref/bounds.h"
-#include "world.h"
 
 /* All formats, the first without panels; the step goes on with the last launch's F32. */
-static const u32 formats[WORLD_FORMATS] = {FORMAT_F16, FORMAT_BF16, FORMAT_F32};
+static const u32 formats[FIXTURE_FORMATS] = {FORMAT_F16, FORMAT_BF16, FORMAT_F32};
 
-static u32 launches(const struct world *world)
+static u32 launches(const struct fixture *fixture)
 {
-    (void)world;
-    return WORLD_FORMATS;
+    (void)fixture;
+    return FIXTURE_FORMATS;
 }
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     JOB_ARGS(job, load, .rows = w->size.rows, .padded = w->padded, .dim = w->size.dim, .stride = w->stride, .format = formats[index],
              .scale = w->scale, .panels = index > 0);
@@ -19,7 +19,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     job_groups(job, w->words * LOAD_BLOCKS(w->stride));
 }
 
-static void bounds(const struct world *w, const struct check_job *job)
+static void bounds(const struct fixture *w, const struct check_job *job)
 {
     for (u32 slot = 2; slot <= 3; slot++)
         for (u32 k = 0; k < job->bindings[slot]->count; k++)

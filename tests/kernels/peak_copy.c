@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "world.h"
+#include "fixture.h"
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     u32 tile = job->shape.columns * job->shape.group_size * job->shape.vector_width;
     (void)index;

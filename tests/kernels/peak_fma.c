@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "fixture.h"
 #include "ref/bounds.h"
-#include "world.h"
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     u32 tile = job->shape.columns * job->shape.group_size * job->shape.vector_width;
     (void)index;
@@ -12,7 +12,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 }
 
 /* Each of the steps adds a rounding error of half an ulp of what it yields, and shrinks those before it by the factor. */
-static void bounds(const struct world *w, const struct check_job *job)
+static void bounds(const struct fixture *w, const struct check_job *job)
 {
     for (u32 k = 0; k < w->x.count; k++) {
         double off = 0, x = words_f32(&w->x, k);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "fixture.h"
 #include "ref/bounds.h"
-#include "world.h"
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     (void)index;
     JOB_ARGS(job, prepare, .levels = w->size.levels, .rows = w->size.rows, .norms = w->norms.count, .ghosts = w->ghosts,
@@ -12,7 +12,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     job_groups_exact(job, 1);
 }
 
-static void bounds(const struct world *w, const struct check_job *job)
+static void bounds(const struct fixture *w, const struct check_job *job)
 {
     for (u32 l = 0; l < w->size.levels; l++) {
         u32 at = STATE_LEVELS + l * STATE_LEVEL_WORDS + STATE_LAMBDA;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "fixture.h"
 #include "ref/bounds.h"
-#include "world.h"
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     (void)index;
     JOB_ARGS(job, quantize, .padded = w->padded, .stride = w->stride);
@@ -11,7 +11,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 }
 
 /* Half the relative error of the sum under the root, root, quotient. Quotients of up to 32000 are then off by far less than one half. */
-static void bounds(const struct world *w, const struct check_job *job)
+static void bounds(const struct fixture *w, const struct check_job *job)
 {
     for (u32 k = 0; k < w->quantized.count; k++)
         job->tolerance[SLOT(quantize, words)][k] = CHECK_HALVES;

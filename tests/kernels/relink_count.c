@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+#include "fixture.h"
 #include "ref/bounds.h"
-#include "world.h"
 
 #include <math.h>
 
-static u32 launches(const struct world *world)
+static u32 launches(const struct fixture *fixture)
 {
-    return world->size.levels - 1;
+    return fixture->size.levels - 1;
 }
 
 /* All but the first parent and child, where there are several. */
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     u32 parents = w->size.features[index], children = w->size.features[index + 1];
     u32 skip_parents = parents > 1, skip_children = children > 1, padded = (children + 31) / 32 * 32;
@@ -24,7 +24,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 
 /* Counts are exact. Of phi, both shares are off by an ulp, their product and difference by some of the larger, the root by as much again.
  */
-static void bounds(const struct world *w, const struct check_job *job)
+static void bounds(const struct fixture *w, const struct check_job *job)
 {
     struct relink_count_args p;
     (void)w;

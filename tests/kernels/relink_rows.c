@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
+#include "fixture.h"
 #include "ref/bounds.h"
-#include "world.h"
 
 /* For each level: its rows of E as rows, and of D as panels. */
-static u32 launches(const struct world *world)
+static u32 launches(const struct fixture *fixture)
 {
-    return 2 * world->size.levels;
+    return 2 * fixture->size.levels;
 }
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     u32 level = index / 2, decoder = index % 2, count = w->size.features[level];
     JOB_ARGS(job, relink_rows, .first = w->first[level], .count = count, .padded = (count + 31) / 32 * 32, .stride = w->stride,
@@ -19,7 +19,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
 }
 
 /* Half the relative error of the sum under the root, root, quotient, product. */
-static void bounds(const struct world *w, const struct check_job *job)
+static void bounds(const struct fixture *w, const struct check_job *job)
 {
     for (u32 k = 0; k < job->bindings[SLOT(relink_rows, unit)]->count; k++)
         if (job->expected[SLOT(relink_rows, unit)][k] != CHECK_POISON) {

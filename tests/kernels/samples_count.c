@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "world.h"
+#include "fixture.h"
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     (void)index;
     JOB_ARGS(job, samples_count, .levels = w->size.levels, .words = w->words, .block = w->block);

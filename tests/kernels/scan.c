@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include "world.h"
+#include "fixture.h"
 
 /* The starts by feature, a launch a chunk, and those by sample, unchecked. */
-static u32 launches(const struct world *world)
+static u32 launches(const struct fixture *fixture)
 {
-    return world->chunk_count + 1;
+    return fixture->chunk_count + 1;
 }
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     bool by_feature = index < w->chunk_count;
     struct check_words *starts = by_feature ? &w->starts : &w->sample_starts;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
+#include "fixture.h"
 #include "ref/bounds.h"
-#include "world.h"
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
-    const struct world_chunk *chunk = &w->chunks[index];
+    const struct fixture_chunk *chunk = &w->chunks[index];
     u32 tile = job->shape.group_size * job->shape.columns;
     JOB_ARGS(job, screen, .first = chunk->first, .row = chunk->row, .count = chunk->count, .rows = w->size.rows, .words = w->words,
              .stride = w->stride, .margin = SCREEN_MARGIN(w->size.dim));
@@ -13,8 +13,8 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     job_groups(job, (chunk->count + tile - 1) / tile);
 }
 
-/* The bitmap is exact: the world keeps pre-activations away from the cut. */
-static void bounds(const struct world *w, const struct check_job *job)
+/* The bitmap is exact: the fixture keeps pre-activations away from the cut. */
+static void bounds(const struct fixture *w, const struct check_job *job)
 {
     struct screen_args p;
     memcpy(&p, job->args, sizeof p);
@@ -25,9 +25,9 @@ static void bounds(const struct world *w, const struct check_job *job)
             u32 feature = p.first + r;
             if (!(job->expected[SLOT(screen, bits)][feature * p.words + b / 32] >> b % 32 & 1))
                 continue;
-            double scale = fabs(world_table(w, feature, SCALAR_BIAS));
+            double scale = fabs(fixture_table(w, feature, SCALAR_BIAS));
             for (u32 k = 0; k < w->size.dim; k++)
-                scale += fabs((double)world_row(w, w->E, feature, k) * words_f32(&w->x, (size_t)b * w->stride + k));
+                scale += fabs((double)fixture_row(w, w->E, feature, k) * words_f32(&w->x, (size_t)b * w->stride + k));
             job->tolerance[SLOT(screen, scratch)][at++] = (f32)bound_sum(w->size.dim + 1, scale);
         }
 }

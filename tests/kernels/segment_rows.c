@@ -2,7 +2,7 @@
 #include "pairs.h"
 
 /* How many levels from `level` on have their residuals in one buffer, and the levels above them theirs. */
-static u32 run(const struct world *w, u32 level)
+static u32 run(const struct fixture *w, u32 level)
 {
     u32 left = w->residual_levels - level % w->residual_levels, most = w->size.levels - level;
     u32 above = level ? w->residual_levels - (level - 1) % w->residual_levels : left;
@@ -11,7 +11,7 @@ static u32 run(const struct world *w, u32 level)
     return most < w->launch_levels ? most : w->launch_levels;
 }
 
-static u32 launches(const struct world *w)
+static u32 launches(const struct fixture *w)
 {
     u32 count = 0;
     for (u32 level = 0; w->room && level < w->size.levels; level += run(w, level))
@@ -19,19 +19,19 @@ static u32 launches(const struct world *w)
     return count;
 }
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     u32 level = 0;
     while (index--)
         level += run(w, level);
     u32 above = level ? level - 1 : 0;
-    JOB_ARGS(job, segment_rows, .level = level, .count = run(w, level), .residual_row = world_residual_row(w, level),
-             .above_row = world_residual_row(w, above), .padded = w->padded, .room = w->room, .segments = w->features * FEATURE_SUM_WORDS,
+    JOB_ARGS(job, segment_rows, .level = level, .count = run(w, level), .residual_row = fixture_residual_row(w, level),
+             .above_row = fixture_residual_row(w, above), .padded = w->padded, .room = w->room, .segments = w->features * FEATURE_SUM_WORDS,
              .stride = w->stride, .range_rows = w->range_rows, .rho = w->rho, .bandwidth = w->bandwidth);
     JOB_BIND(job, segment_rows, .step_state = &w->step_state, .flags = &w->flags, .starts = &w->starts, .pairs = &w->pairs,
              .samples = &w->samples, .owners = &w->owners, .level_info = &w->level_info, .pair_terms = &w->pair_terms,
              .feature_sums = &w->feature_sums, .D = WORDS4(w->D), .feature_scalars = &w->feature_scalars, .x = &w->x,
-             .residual = world_residuals(w, level), .above = world_residuals(w, above), .sums = &w->sums);
+             .residual = fixture_residuals(w, level), .above = fixture_residuals(w, above), .sums = &w->sums);
     job_groups(job, w->room);
 }
 
@@ -54,11 +54,11 @@ static void bound_segment(struct pair_sums *f, f32 *rows, f32 *terms)
     terms[SEGMENT_PRODUCT] = (f32)sum_estimate(&f->product).off;
 }
 
-static void bounds(const struct world *w, const struct check_job *job)
+static void bounds(const struct fixture *w, const struct check_job *job)
 {
     struct segment_rows_args p;
     memcpy(&p, job->args, sizeof p);
-    for (u32 s = 0, inside = 0; s < p.room && !world_halted(w); s++) {
+    for (u32 s = 0, inside = 0; s < p.room && !fixture_halted(w); s++) {
         u32 i = w->owners.at[s], segment = w->step_state.at[STATE_SEGMENT];
         if (i == NONE)
             continue;

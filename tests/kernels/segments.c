@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-#include "world.h"
+#include "fixture.h"
 
-static u32 launches(const struct world *world)
+static u32 launches(const struct fixture *fixture)
 {
-    return world->room != 0;
+    return fixture->room != 0;
 }
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     (void)index;
     JOB_ARGS(job, segments, .features = w->features, .pairs = w->segment, .room = w->room);

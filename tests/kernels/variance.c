@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include "fixture.h"
 #include "ref/bounds.h"
-#include "world.h"
 
-static void launch(struct world *w, u32 index, struct check_job *job)
+static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     u32 tile = job->shape.columns * COLUMN_LANES(job->shape.group_size);
     (void)index;
@@ -11,7 +11,7 @@ static void launch(struct world *w, u32 index, struct check_job *job)
     job_groups(job, (w->width + tile - 1) / tile);
 }
 
-static void bounds(const struct world *w, const struct check_job *job)
+static void bounds(const struct fixture *w, const struct check_job *job)
 {
     u32 rows = w->size.rows;
     for (u32 c = 0; c < w->stride; c++) {

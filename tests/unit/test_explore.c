@@ -7,7 +7,7 @@
 
 enum { CONTEXTS = 2, SAMPLES = 2, LENGTH = 5 };
 
-struct world {
+struct fixture {
     hsae_device *device;
     hsae_model *model;
     hsae_dataset *dataset;
@@ -31,7 +31,7 @@ static void write_tokens(const char *path, uint64_t rows)
     fclose(file);
 }
 
-static void open_world(struct world *w, const char *name)
+static void open_fixture(struct fixture *w, const char *name)
 {
     char path[512];
     const char *paths = path;
@@ -56,7 +56,7 @@ static void open_world(struct world *w, const char *name)
     write_tokens(w->tokens, w->rows);
 }
 
-static void close_world(struct world *w)
+static void close_fixture(struct fixture *w)
 {
     for (uint32_t l = 0; l < w->levels; l++)
         hsae_features_free(&w->features[l]);
@@ -65,7 +65,7 @@ static void close_world(struct world *w)
     hsae_device_close(&w->device);
 }
 
-static hsae_explorer *explore(const struct world *w, uint32_t rows, uint64_t paths)
+static hsae_explorer *explore(const struct fixture *w, uint32_t rows, uint64_t paths)
 {
     const char *tokens = w->tokens;
     hsae_session *session;
@@ -82,7 +82,7 @@ static hsae_explorer *explore(const struct world *w, uint32_t rows, uint64_t pat
     return explorer;
 }
 
-static float activation(const struct world *w, uint32_t level, uint64_t row, uint32_t feature)
+static float activation(const struct fixture *w, uint32_t level, uint64_t row, uint32_t feature)
 {
     const hsae_features *features = &w->features[level];
     for (uint64_t k = features->indptr[row]; k < features->indptr[row + 1]; k++)
@@ -96,7 +96,7 @@ static void assert_near(double found, double expected)
     assert_true(isnan(found) == isnan(expected) && !(fabs(found - expected) > 1e-12 * fabs(expected)));
 }
 
-static void check_feature(const struct world *w, const hsae_explorer *explorer, uint32_t l, uint32_t i)
+static void check_feature(const struct fixture *w, const hsae_explorer *explorer, uint32_t l, uint32_t i)
 {
     hsae_feature_report report;
     hsae_level level = hsae_model_level(w->model, l);
@@ -144,22 +144,22 @@ static void test_counts(void **state)
     (void)state;
     static const char *const names[] = {"one-level", "two-levels", "four-levels"};
     for (int n = 0; n < 3; n++) {
-        struct world w;
-        open_world(&w, names[n]);
+        struct fixture w;
+        open_fixture(&w, names[n]);
         hsae_explorer *explorer = explore(&w, 0, 0);
         for (uint32_t l = 0; l < w.levels; l++)
             for (uint32_t i = 0; i < hsae_model_config(w.model)->levels[l]; i++)
                 check_feature(&w, explorer, l, i);
         hsae_explorer_free(&explorer);
-        close_world(&w);
+        close_fixture(&w);
     }
 }
 
 static void test_rows_of_a_batch(void **state)
 {
     (void)state;
-    struct world w;
-    open_world(&w, "four-levels");
+    struct fixture w;
+    open_fixture(&w, "four-levels");
     hsae_explorer *one = explore(&w, 3, 0), *other = explore(&w, 64, 0);
     for (uint32_t l = 0; l < w.levels; l++)
         for (uint32_t i = 0; i < hsae_model_config(w.model)->levels[l]; i++) {
@@ -177,14 +177,14 @@ static void test_rows_of_a_batch(void **state)
     assert_int_equal(hsae_explorer_token_features_count(one), hsae_explorer_token_features_count(other));
     hsae_explorer_free(&one);
     hsae_explorer_free(&other);
-    close_world(&w);
+    close_fixture(&w);
 }
 
 static void test_few_paths(void **state)
 {
     (void)state;
-    struct world w;
-    open_world(&w, "two-levels");
+    struct fixture w;
+    open_fixture(&w, "two-levels");
     hsae_explorer *explorer = explore(&w, 0, 5);
     assert_int_equal(hsae_explorer_token_features_count(explorer), 5);
     for (uint64_t k = 1; k < 5; k++) {
@@ -195,7 +195,7 @@ static void test_few_paths(void **state)
         assert_int_equal(path.count[0] + path.left_out[0], w.features[0].indptr[path.row + 1] - w.features[0].indptr[path.row]);
     }
     hsae_explorer_free(&explorer);
-    close_world(&w);
+    close_fixture(&w);
 }
 
 static bool stop(void *user, uint64_t done, uint64_t total)
@@ -209,16 +209,16 @@ static bool stop(void *user, uint64_t done, uint64_t total)
 static void test_cancelled(void **state)
 {
     (void)state;
-    struct world w;
+    struct fixture w;
     hsae_session *session;
     hsae_explorer *explorer;
     uint64_t calls = 0;
-    open_world(&w, "two-levels");
+    open_fixture(&w, "two-levels");
     assert_int_equal(hsae_session_create(w.device, w.model, 8, &session), HSAE_OK);
     assert_int_equal(hsae_explore(session, w.dataset, NULL, stop, &calls, &explorer), HSAE_CANCELLED);
     assert_null(explorer);
     hsae_session_destroy(&session);
-    close_world(&w);
+    close_fixture(&w);
 }
 
 int main(void)
