@@ -171,7 +171,7 @@ class Warnings(Case):
         return "\n".join(warnings)
 
     def test_l0_off_its_target(self):
-        warnings = self.warnings("--lambda-init", "0", "--steps", "120", "--init-l0", "4")
+        warnings = self.warnings("--sparsity-control", "penalty", "--lambda-init", "0", "--steps", "120", "--init-l0", "4")
         self.assertRegex(warnings, r"level 1 ends with L0 [\d.]+, its target is 2: the penalty is 0: give --lambda-init above 0")
         self.assertNotIn("level 1 ends with L0", self.warnings("--steps", "800"))
 

@@ -16,9 +16,10 @@ from proxies import Proxy
 
 DEVICE, FOLDER, KERNELS = sys.argv[2], sys.argv[3], sys.argv[4:]
 PROXY = Proxy(FOLDER, DEVICE)
-# A tree after step 3, ghost gradients from step 4 on.
+# A tree after step 3, ghost gradients of several features from step 4 on: a controller that shifts thresholds would leave too few dead.
 KEYS = ["--levels", "40,90", "--batch", "70", "--steps", "8", "--target-l0", "4", "--init-l0", "2", "--hierarchy-period", "3", "--dead-steps", "2",
-        "--perturb", "0.3", "--rho", "0.2", "--lr", "0.01", "--device", DEVICE, "--quiet", "--log-every", "1", "--checkpoint-every", "1"]
+        "--perturb", "0.3", "--sparsity-control", "penalty", "--decay-steps", "0", "--bandwidth", "0.05", "--rho", "0.2",
+        "--lr", "0.01", "--device", DEVICE, "--quiet", "--log-every", "1", "--checkpoint-every", "1"]
 
 
 class First(Case):

@@ -12,7 +12,7 @@ static const double L0_FACTOR = 1.5, DEAD_SHARE = 0.05;
 static const double MIN_STEPS = 100, MIN_CHANCES = 20;
 
 /* Times the default from which on a setting is the likely cause. */
-static const double HIGH_RATE = 2, HIGH_BANDWIDTH = 10, LOW_BANDWIDTH = 0.01, HIGH_KAPPA = 30;
+static const double HIGH_RATE = 2, HIGH_BANDWIDTH = 10, LOW_BANDWIDTH = 0.01, HIGH_KAPPA = 30, LOW_GAIN = 0.1;
 
 void run_newest_add(struct run_newest *newest, const hsae_step_metrics *figures)
 {
@@ -67,9 +67,13 @@ static void check_l0(json_t *list, const hsae_config *config, const hsae_config 
         return;
     if (figures->l0 <= L0_FACTOR * target && L0_FACTOR * figures->l0 >= target)
         return;
-    if (figures->lambda == 0)
+    const bool shifts = config->sparsity_control == HSAE_SPARSITY_CONTROL_THRESHOLD;
+    if (shifts && !cause)
+        cause = config->sparsity_gain < LOW_GAIN * defaults->sparsity_gain ? "raise --sparsity-gain"
+                                                                           : "give more --steps, or another --init-l0";
+    else if (!shifts && figures->lambda == 0)
         cause = "the penalty is 0: give --lambda-init above 0";
-    else if (config->sparsity_kappa == 0 || config->sparsity_eta == 0)
+    else if (!shifts && (config->sparsity_kappa == 0 || config->sparsity_eta == 0))
         cause = "the penalty does not follow the L0: give --sparsity-kappa and --sparsity-eta above 0";
     else if (!cause && config->sparsity_kappa > HIGH_KAPPA * defaults->sparsity_kappa)
         cause = "lower --sparsity-kappa";
