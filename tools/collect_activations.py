@@ -372,7 +372,7 @@ class Collector:
         self.record = recorder(torch, model, find_module(model, options.hook), options.hook)
 
     def outputs(self, batch):
-        """[tokens, width] of each sequence. Short ones are padded behind, which a causal model does not see."""
+        """[tokens, width] of each sequence. Short ones are padded at the end, which a causal model does not see."""
         longest = max(len(ids) for _, ids in batch)
         padded = self.torch.tensor([ids + ids[-1:] * (longest - len(ids)) for _, ids in batch], device=self.options.device)
         return [rows[:len(ids)] for rows, (_, ids) in zip(self.record(padded), batch)]

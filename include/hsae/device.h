@@ -67,7 +67,7 @@ HSAE_API const char *hsae_device_quirk(const hsae_device_info *info, size_t inde
  * "the only GPU". */
 HSAE_API hsae_status hsae_device_default(hsae_context *context, char id[32], char *reason);
 
-/* The index of the device that would be the default if `list` were all devices: for a program that goes on with the next best one. `list`
+/* The index of the device that would be the default if `list` were all devices: for a program that continues with the next best one. `list`
  * [count], count >= 1, is from hsae_device_list, some devices taken out; its `same_as` is filled anew. `reason` as above. */
 HSAE_API size_t hsae_device_best(hsae_device_info *list, size_t count, char *reason);
 

@@ -52,7 +52,7 @@ typedef hsae_status (*hsae_override_fn)(void *user, hsae_config *config);
  * ERROR_CONFIG: a key changed that may not, or hsae_config_resolve's reasons. Any thread. */
 HSAE_API hsae_status hsae_config_override(hsae_context *context, const hsae_config *run, uint32_t dim, hsae_override_fn overrides,
                                           void *user, hsae_config *out);
-/* A trainer that goes on from a checkpoint, with its configuration as hsae_config_override changes it. ERROR_FILE, ERROR_FORMAT,
+/* A trainer that continues from a checkpoint, with its configuration as hsae_config_override changes it. ERROR_FILE, ERROR_FORMAT,
  * ERROR_CONFIG, and those of hsae_trainer_create. */
 HSAE_API hsae_status hsae_trainer_resume(hsae_device *device, const char *path, hsae_override_fn overrides, void *user, hsae_trainer **out);
 /* Whether hsae_trainer_resume can read the file: checks all of it, with little memory. ERROR_FILE, ERROR_FORMAT. */
@@ -113,7 +113,8 @@ typedef struct hsae_run_params {
     uint64_t until;            /* absolute step to stop after; 0: config.steps */
     uint64_t metrics_every;    /* call `metrics` at multiples of this and at the last step; 0: never */
     uint64_t checkpoint_every; /* call `checkpoint` at multiples of this; 0: never */
-    /* Return false to stop after the current step: the run returns CANCELLED, and the trainer can be saved and go on. Each may be NULL. */
+    /* Return false to stop after the current step: the run returns CANCELLED, and the trainer can be saved and can continue. Each may be
+     * NULL. */
     bool (*progress)(void *user, uint64_t step, uint64_t until);
     bool (*metrics)(void *user, const hsae_step_metrics *metrics);
     bool (*checkpoint)(void *user, hsae_trainer *trainer);
@@ -128,7 +129,7 @@ typedef struct hsae_run_params {
  * kept.
  *
  * A row that cannot be read (ERROR_FILE) or is not finite (ERROR_DATA; unless skip_bad_rows) ends the run before the step that needs it.
- * The trainer is then as after the step before: it can be saved, and go on. ERROR_DIVERGED: see hsae_divergence.
+ * The trainer is then as after the step before: it can be saved, and can continue. ERROR_DIVERGED: see hsae_divergence.
  *
  * The data set may be closed afterwards; the trainer keeps its files open until the next run or its own end. */
 HSAE_API hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset, const hsae_run_params *params);

@@ -4,7 +4,7 @@
  * Versions are MAJOR.MINOR.PATCH. Until 1.0 the binary interface may change with every minor version: structures grow, fields get other
  * places. So a program is to be compiled against the headers of the library that it runs with. The soname counts incompatible releases:
  * libhsae.so.0 is that of 0.1; every release that breaks programs compiled before gets the next number. Patch versions change neither
- * structures nor functions. Structures of parameters are zero-initialised by name, so source code goes on compiling when fields are added.
+ * structures nor functions. Structures of parameters are zero-initialised by name, so source code still compiles when fields are added.
  */
 #ifndef HSAE_VERSION_H
 #define HSAE_VERSION_H

@@ -31,7 +31,7 @@ char *hsae_os_resolve(const char *path);
 bool hsae_os_is_separator(char c);
 /* Parts the paths in a variable that lists some: a colon, on Windows a semicolon. */
 char hsae_os_list_separator(void);
-/* What is behind the last separator: `path` where there is none. */
+/* What is after the last separator: `path` where there is none. */
 const char *hsae_os_file_name(const char *path);
 int hsae_os_make_folder(const char *path);
 /* The same, for this user alone. */
@@ -76,7 +76,7 @@ void hsae_os_sweep(const char *folder, void (*removed)(const char *path));
 const char *hsae_os_cache_folder(const char **tail);
 /* Makes a folder with a new name in $TMPDIR or where the system has such folders; `path` is that name, on a failure, too. */
 int hsae_os_temporary_folder(char *path, size_t size);
-/* A folder that this user has for files that can be made again, where temporary files lie; made if it is not there. -1: there is none that
+/* A folder that this user has for files that can be made again, where temporary files are; made if it is not there. -1: there is none that
  * is private. */
 int hsae_os_private_temporary(char *path, size_t size);
 char *hsae_os_working_folder(char *path, size_t size);
@@ -100,7 +100,7 @@ enum hsae_os_open {
 };
 /* A descriptor, for hsae_os_close and fdopen(). */
 int hsae_os_open(const char *path, enum hsae_os_open how);
-/* Another one of the same open file: locks go with the last. */
+/* Another one of the same open file: locks end with the last. */
 int hsae_os_duplicate(int file);
 void hsae_os_close(int file);
 /* A new file: six X at the end of `pattern` become its name. One that is not to be kept has no name any more, or loses it when it is
@@ -159,7 +159,7 @@ bool hsae_os_forbidden_device(size_t index, char *path, size_t size);
 
 /* ---- the machine ---- */
 
-/* Of a clock that only goes forward. */
+/* Of a clock that never steps back. */
 double hsae_os_seconds(void);
 /* At least that long, and with luck not much longer. */
 void hsae_os_sleep(double seconds);
@@ -214,8 +214,8 @@ int hsae_os_thread_start(pthread_t *thread, void *(*run)(void *), void *user);
 
 /* ---- the program: called by main's thread ---- */
 
-/* First thing in main: standard streams that are closed become the null device, as many open files as go, and on Windows arguments in UTF-8
- * and a standard output whose bytes arrive as they are. */
+/* First thing in main: standard streams that are closed become the null device, as many open files as the system allows, and on Windows
+ * arguments in UTF-8 and a standard output whose bytes arrive as they are. */
 void hsae_os_program_begin(int *argc, char ***argv);
 /* Before any other thread is made. `stop` is called by a thread of its own, once for each signal that asks the program to end: SIGINT,
  * SIGTERM, SIGHUP (unless it is ignored, as under nohup), SIGUSR1, SIGUSR2 and SIGXCPU; on Windows for Ctrl-C, and for the end of the

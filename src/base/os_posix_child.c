@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Child processes, and where drivers lie. */
+/* Child processes, and where drivers are. */
 #define _DEFAULT_SOURCE
 #ifdef __APPLE__
 #define _DARWIN_C_SOURCE
@@ -288,7 +288,7 @@ void hsae_os_child_begin(void)
         pthread_detach(thread);
 }
 
-/* ---- where drivers lie ---- */
+/* ---- where drivers are ---- */
 
 bool hsae_os_driver_folder(enum hsae_os_library loader, size_t index, char *path, size_t size)
 {

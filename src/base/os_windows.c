@@ -19,7 +19,7 @@
 
 /* WIDE: characters of a path, with the 0; TEXT: bytes of the same in UTF-8. */
 enum { WIDE = 4096, TEXT = 3 * WIDE };
-/* Locks forbid reading, so they lie where no file has bytes. */
+/* Locks forbid reading, so they are where no file has bytes. */
 enum { LOCK_HIGH = 0x40000000 };
 
 /* ---- errors and text ---- */

@@ -26,7 +26,7 @@ struct hsae_patience {
 
 enum hsae_patience_verdict {
     HSAE_PATIENCE_WAIT,
-    HSAE_PATIENCE_WARN,    /* go on; a twelfth of the patience is gone. Given once. */
+    HSAE_PATIENCE_WARN,    /* continue; a twelfth of the patience is gone. Given once. */
     HSAE_PATIENCE_STILL,   /* give up: nothing has advanced */
     HSAE_PATIENCE_CIRCLES, /* give up: the threads work and do not end */
 };

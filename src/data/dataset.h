@@ -15,7 +15,7 @@ size_t hsae_dtype_size(hsae_dtype dtype);
 /* Another handle on the same rows, to be closed like any; NULL: out of memory. */
 hsae_dataset *hsae_dataset_share(const hsae_dataset *dataset);
 
-/* The same in two parts, both with rows below hsae_dataset_rows. The first may wait for a disk and fails quietly: rows as they lie in their
+/* The same in two parts, both with rows below hsae_dataset_rows. The first may wait for a disk and fails quietly: rows as they are in their
  * files, hsae_dataset_row_bytes apart, to `raw`. Returns how many were read; where those are not all, *error is the errno, or 0 for a file
  * that ends too early. */
 size_t hsae_dataset_fetch(const hsae_dataset *dataset, const uint64_t *rows, size_t count, unsigned char *raw, int *error);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Reads FlatBuffers that may be hostile. A position outside of the buffer or an impossible count marks the buffer as broken, and from then
- * on everything reads as its default. So a reader can go on and ask once, at the end, whether the buffer is broken. */
+ * on everything reads as its default. So a reader can continue and ask once, at the end, whether the buffer is broken. */
 #ifndef HSAE_SRC_FLAT_H
 #define HSAE_SRC_FLAT_H
 

@@ -17,7 +17,7 @@ struct hsae_npy {
     uint64_t start; /* of the data, in the file */
 };
 
-/* The header alone: the first `size` bytes of a file that may go on. Rank 0 to 3; *bytes of data follow it. ERROR_FORMAT. */
+/* The header alone: the first `size` bytes of a file that may be longer. Rank 0 to 3; *bytes of data follow it. ERROR_FORMAT. */
 hsae_status hsae_npy_parse_header(const hsae_context *context, const char *path, const unsigned char *data, uint64_t size,
                                   struct hsae_npy *npy, uint64_t *bytes);
 

@@ -295,7 +295,7 @@ static hsae_status take(struct hsae_npz_stream *stream, unsigned char *out, uint
     return status;
 }
 
-/* The npy header is read byte by byte as far as it says that it goes. */
+/* The npy header is read byte by byte as long as it says that it is. */
 static hsae_status read_header(struct hsae_npz_stream *stream)
 {
     unsigned char header[MAX_NPY_HEADER];

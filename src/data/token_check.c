@@ -51,7 +51,7 @@ static hsae_status check_length(struct check *check, const struct hsae_sequence 
                      sequence->path, sequence->line, sequence->tokens, check->next, file->context, file->path);
 }
 
-/* Numbers as they would lie in a file, so that the fingerprint is the same on any machine. */
+/* Numbers as they would be in a file, so that the fingerprint is the same on any machine. */
 static void to_little_endian(float *values, size_t count)
 {
     for (size_t i = 0; i < count; i++) {

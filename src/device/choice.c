@@ -19,7 +19,7 @@ static bool same_driver(const hsae_device_info *a, const hsae_device_info *b)
     return a->backend == b->backend && strcmp(a->driver, b->driver) == 0;
 }
 
-/* Mesa's drivers put their own name, and what they run on, in brackets behind a GPU's name: one GPU is "AMD Radeon 780M (RADV PHOENIX)" and
+/* Mesa's drivers put their own name, and what they run on, in brackets after a GPU's name: one GPU is "AMD Radeon 780M (RADV PHOENIX)" and
  * "AMD Radeon 780M (radeonsi, phoenix, LLVM 17.0.6, DRM 3.57)". */
 static bool same_name(const char *a, const char *b)
 {

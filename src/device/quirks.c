@@ -3,7 +3,7 @@
  * the code has its effect.
  *
  * What needs no row, since it holds on every device: OpenCL kernels use no subgroups, which NVIDIA and AMD do not expose reliably; no
- * kernel needs half or 64-bit numbers; SPIR-V with cooperative matrices never goes through spirv-opt; a binary or a pipeline cache that a
+ * kernel needs half or 64-bit numbers; SPIR-V with cooperative matrices is never passed to spirv-opt; a binary or a pipeline cache that a
  * driver refuses is compiled again (as after an update of macOS: https://github.com/hashcat/hashcat/issues/4620; MoltenVK 1.2:
  * https://github.com/cemu-project/Cemu/issues/396); each kernel is a program of its own (Adreno A6x cannot compile several in one:
  * https://github.com/ggml-org/llama.cpp/pull/26436); profiling that ends before it starts says nothing (AMD's OpenCL:

@@ -16,7 +16,7 @@ bool hsae_shape_one_item(const struct hsae_device *device, enum hsae_kernel kern
  * gives it a smaller default. A kernel that does not compile fails when it is launched. */
 void hsae_shape_fit(struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges);
 
-/* Whether the forward pass goes through `screen` and not `encode`: on devices that are known to be faster so; HSAE_SCREEN=0: nowhere, 1:
+/* Whether the forward pass uses `screen` and not `encode`: on devices that are known to be faster so; HSAE_SCREEN=0: nowhere, 1:
  * everywhere. It sets the order of sums, as shapes do. */
 bool hsae_screens(const struct hsae_device *device);
 

@@ -230,7 +230,7 @@ struct encode_args {
 #define ENCODE_STEP_VECTORS (TILE_STEP / VW)
 #define ENCODE_LINE         (ENCODE_STEP_VECTORS + TILE_PAD)
 #define ENCODE_SAMPLES      (ENCODE_WORDS * VECTORS_PER_WORD)
-/* Words that marks of a work-item's features, VW bits each, go into. */
+/* Words that marks of a work-item's features, VW bits each, are stored in. */
 #define ENCODE_MARKS ((COLS + VECTORS_PER_WORD - 1u) / VECTORS_PER_WORD)
 #define LOCALS_encode(L) \
     L(vf, rows, AT_LEAST_1(ENCODE_FEATURES * ENCODE_LINE * (TILE_STEP == 0u ? 0u : 1u))) \

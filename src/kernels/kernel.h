@@ -61,7 +61,7 @@ struct hsae_kernel_shape {
     /* TILE_*, encode's work-group: a grid of work-items, each with `columns` features and some vectors of samples in registers. */
     uint32_t tile_vectors;  /* vectors of samples of a work-item; 0: a whole bitmap word */
     uint32_t tile_words;    /* bitmap words (32 samples each) of a work-group; 0: 1 */
-    uint32_t tile_step;     /* columns of d that go through local memory at a time, a divisor of 16; 0: none do */
+    uint32_t tile_step;     /* columns of d in local memory at a time, a divisor of 16; 0: none do */
     uint32_t tile_pad;      /* vectors of padding after a row in local memory, against bank conflicts */
     uint32_t tile_prefetch; /* 1: registers take the next step's operands while this step's are used */
 };

@@ -64,7 +64,7 @@ void hsae_slots_free(const struct slot *slots, size_t count);
 /* Presence, dtype and shape of every slot, before anything is allocated for them. ERROR_FORMAT. */
 hsae_status hsae_slots_check(const hsae_context *context, const char *path, const struct hsae_safetensors *file, const struct slot *slots,
                              size_t count);
-/* Reads checked slots, and checks every value; matrices that have no memory go to `rows`. ERROR_FORMAT. */
+/* Reads checked slots, and checks every value; matrices that have no memory are passed to `rows`. ERROR_FORMAT. */
 hsae_status hsae_slots_read(const hsae_context *context, const char *path, const struct hsae_safetensors *file, const struct slot *slots,
                             size_t count, const struct matrix_rows *rows);
 /* What hsae_slots_write checks first: the values in memory by the rules of reading. `path` (for messages), `rows`: as there. */

@@ -32,7 +32,7 @@ struct opencl_device {
     size_t program_count;
     struct opencl_pending *pending; /* ascending */
     size_t pending_count;
-    double last_waits[2]; /* seconds that the last two waits for one with others behind it took */
+    double last_waits[2]; /* seconds that the last two waits for a submission with others after it took */
     uint64_t ticket;
 };
 

@@ -207,7 +207,7 @@ static hsae_status submit_host_timed(struct opencl_device *device, struct hsae_s
 
 /* Whether a submission is done within `seconds`, or failed: *state is CL_COMPLETE or an error then. Asked for again and again, since
  * clWaitForEvents could not be given up, and callbacks come late on some drivers and not at all on others. Pauses grow with the time
- * waited. Each question takes time from a device that shares the host's cores: where there is more work behind the submission, so that the
+ * waited. Each question takes time from a device that shares the host's cores: where there is more work after the submission, so that the
  * device does not idle, the first pause is most of what the last such waits took, the shorter of two, since one may have been for a
  * compiler. */
 static cl_int poll_pending(struct opencl_device *device, size_t place, double seconds, bool *reached, cl_int *state)

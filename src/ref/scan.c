@@ -12,7 +12,7 @@ void hsae_ref_scan(const struct hsae_scan_memory *m, const struct scan_args *p)
     if (p->capacity == 0)
         return;
     u32 pairs = starts[p->first + p->count];
-    /* Behind a halt the largest total is kept: the host makes the lists long enough for it. */
+    /* After a halt the largest total is kept: the host makes the lists long enough for it. */
     if (!ref_halted(step_state) || pairs > step_state[STATE_PAIRS])
         step_state[STATE_PAIRS] = pairs;
     if (pairs > p->capacity)

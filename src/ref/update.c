@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Gradients (of loss, constraint and ghost loss), Adam and renormalisation, one feature after the other. Relatives are read from their rows
- * of D before the step, and the new row goes to a free row, so the order of features in a level doesn't matter. Sums are made from the
- * pairs, also where a feature is long. */
+ * of D before the step, and the new row is written to a free row, so the order of features in a level doesn't matter. Sums are made from
+ * the pairs, also where a feature is long. */
 #include "pairs.h"
 
 struct feature {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Rows of a tensor that lie so close together are read at once, with what is between them. */
+/* Rows of a tensor that are so close together are read at once, with what is between them. */
 static const uint64_t SPAN_BYTES = UINT64_C(256) << 10;
 
 struct check_block {

@@ -34,7 +34,7 @@ struct device_model {
 
     struct ranged encoder, decoder; /* [N], [N + S] rows of stride floats */
     struct hsae_buffer *mean, *x, *panels, *norms;
-    struct hsae_buffer *units, *rounded; /* of screen: of the samples, which then lie quantized in `panels`; its own room */
+    struct hsae_buffer *units, *rounded; /* of screen: of the samples, which are then quantized in `panels`; its own room */
     struct hsae_buffer *level_info, *tree, *feature_scalars, *flags, *decoder_rows, *step_state;
     struct hsae_buffer *bits, *scratch, *counts, *starts, *active_count, *word_starts, *history;
     struct hsae_buffer *pairs, *samples, *positions; /* as long as `capacity` */
@@ -63,7 +63,7 @@ void hsae_device_model_destroy(struct device_model *device_model);
 hsae_status hsae_device_model_grow(struct device_model *device_model, uint64_t pairs);
 /* More free rows of D: `spare` in all. Rows stay where they are. Sequences that use D must be gone. ERROR_LIMIT where they do not fit. */
 hsae_status hsae_device_model_grow_spare(struct device_model *device_model, uint32_t spare);
-/* Lets steps go on after a halt whose cause is removed. */
+/* Lets steps continue after a halt whose cause is removed. */
 hsae_status hsae_device_model_clear_halt(struct device_model *device_model);
 
 /* Rows of `stride` floats, zero-padded, between host ([count, dim]) and a tensor. */
@@ -86,7 +86,7 @@ hsae_status hsae_device_model_upload(struct device_model *device_model, const hs
  * and, unless `out` is NULL, left in *out to be freed. */
 hsae_status hsae_device_model_upload_tree(struct device_model *device_model, int32_t *const *parents, u32 **out);
 
-/* Rows go between host and device through a padded copy of at most so many bytes. */
+/* Rows are copied between host and device through a padded copy of at most so many bytes. */
 enum { HSAE_COPY_BYTES = 1 << 22 };
 /* Bytes of the largest buffer that kernels can see. */
 uint64_t hsae_binding_limit(const struct hsae_device *device);

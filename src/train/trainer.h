@@ -60,7 +60,7 @@ struct hsae_trainer {
     bool bad_row;           /* the last run ended at one that is not finite */
     int32_t *parents[HSAE_MAX_LEVELS];
     u32 status[REPORT_WORDS];   /* of the last step that was waited for */
-    bool unchecked;             /* figures that are not finite end nothing: for those who compare devices, wrong ones among them */
+    bool unchecked;             /* figures that are not finite end nothing: for comparisons of devices, some of which are wrong */
     hsae_divergence divergence; /* .step 0: none; else nothing more is computed or saved */
     struct {
         unsigned char *rows; /* [batch] of `dtype`; NULL: none ever waited */
@@ -82,7 +82,7 @@ struct hsae_trainer {
     uint64_t metrics_step;
 };
 
-/* state.c: between host or file and device. Matrices go to and fro a few rows at a time and are never as a whole in host memory (except in
+/* state.c: between host or file and device. Matrices are copied a few rows at a time and are never as a whole in host memory (except in
  * hsae_trainer_model and hsae_trainer_snapshot). All but the matrices of the model and the state: */
 hsae_status hsae_trainer_upload_vectors(hsae_trainer *trainer, const hsae_model *model, const struct train_state *state);
 /* parents[] to the device, and what follows from them: whether there is a tree, and its slices. */

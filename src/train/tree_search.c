@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BINARY_CANDIDATES = 16 }; /* kept for each child; when they run out they are searched for behind the last */
+enum { BINARY_CANDIDATES = 16 }; /* kept for each child; when they run out the search resumes after the last */
 
 struct candidate {
     float similarity;
@@ -37,7 +37,7 @@ struct relink {
     bool check;                  /* the level's next search is compared with the reference */
 };
 
-/* Unit rows of E or D, whichever is compared, from feature `first` on, zero behind `count`. */
+/* Unit rows of E or D, whichever is compared, from feature `first` on, zero after `count`. */
 static void record_rows(const struct relink *relink, struct hsae_sequence *sequence, uint32_t first, uint32_t count, uint32_t padded,
                         struct hsae_buffer *out)
 {
@@ -196,7 +196,7 @@ static hsae_status check_best(const struct relink *relink)
     return status;
 }
 
-/* Every child's best candidates behind its cursor, to relink->list. */
+/* Every child's best candidates after its cursor, to relink->list. */
 static hsae_status search(struct relink *relink)
 {
     const struct device_model *device_model = relink->device_model;
@@ -304,7 +304,7 @@ static void sift(struct queue *queue, uint32_t at)
     }
 }
 
-/* Searches again behind what every waiting child has used; children without candidates leave the queue. */
+/* Searches again after what every waiting child has used; children without candidates leave the queue. */
 static hsae_status refill(struct relink *relink, struct queue *queue)
 {
     hsae_status status = search(relink);

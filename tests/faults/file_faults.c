@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* To be preloaded: HSAE_FAULT="CALL N ERROR" lets the N-th call (from 1) of CALL (fwrite, fflush, fsync, fclose, rename, unlink; any: of
- * all of them together) fail with this errno, and those after it, too, if there is a plus behind it; ERROR 0 ends the process in its place,
+ * all of them together) fail with this errno, and those after it, too, if there is a plus after it; ERROR 0 ends the process in its place,
  * as kill -9 would, and ERROR -1 lets the call wait for ever, as on a disk that hangs. */
 #define _GNU_SOURCE
 #include <dlfcn.h>

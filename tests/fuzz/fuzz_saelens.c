@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Any bytes as cfg.json of an SAE of SAELens and, behind the first zero byte, as the tree.safetensors beside it. */
+/* Any bytes as cfg.json of an SAE of SAELens and, after the first zero byte, as the tree.safetensors beside it. */
 #include "fuzz.h"
 #include "model/model.h"
 

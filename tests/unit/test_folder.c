@@ -118,7 +118,7 @@ static void test_foreign(void **state)
     assert_non_null(strstr(kind("x", "\x1f\x8b\x08\x00", 4, false), "gzip"));
     assert_non_null(strstr(kind("x.pt", zip, 4, false), "PyTorch"));
     assert_non_null(strstr(kind("x.npz", zip, 30, false), "NumPy"));
-    zip[26] = zip[27] = '\xff'; /* a name that goes on behind the bytes */
+    zip[26] = zip[27] = '\xff'; /* a name that is longer than the bytes */
     assert_non_null(strstr(kind("x", zip, sizeof zip, false), "zip archive"));
 }
 

@@ -220,7 +220,7 @@ static void draw_feature(struct problem *p, int l, uint32_t i)
     p->parent[l][i] = l && uniform(0, 1) < 0.75 ? (int32_t)uniform(0, features[l - 1] - 1) : -1;
 }
 
-/* Every third feature dead; the first one's pre-activations lie on both sides of the clamp. */
+/* Every third feature dead; the first one's pre-activations are on both sides of the clamp. */
 static void kill_features(struct problem *p)
 {
     for (int l = 0; l < LEVELS; l++)

@@ -200,7 +200,7 @@ static void test_cut(void **state)
             write_file(path, bytes, length);
             if (hsae_dataset_open(context, &(hsae_dataset_params){.paths = &path, .path_count = 1, .tensor = tensors[i]}, &dataset))
                 continue;
-            assert_string_equal(names[i], "lists.arrow"); /* only a stream may end behind any batch, and says that it has no end mark */
+            assert_string_equal(names[i], "lists.arrow"); /* only a stream may end after any batch, and says that it has no end mark */
             assert_non_null(length < size - 8 ? strstr(messages[HSAE_LOG_WARNING], "end mark") : "");
             assert_values(dataset, 0, 0);
             hsae_dataset_close(&dataset);
@@ -209,7 +209,7 @@ static void test_cut(void **state)
     }
 }
 
-/* All offsets of a list (int64: 0, 3, 6 ...) moved by as much: the lists keep their length and lie outside the numbers. */
+/* All offsets of a list (int64: 0, 3, 6 ...) moved by as much: the lists keep their length and are outside the numbers. */
 static void test_offsets_outside(void **state)
 {
     (void)state;

@@ -127,7 +127,7 @@ static void test_order(void **state)
     }
 }
 
-/* Halves that stay halves come as they lie in the file. */
+/* Halves that stay halves come as they are in the file. */
 static void test_packed(void **state)
 {
     (void)state;
@@ -213,7 +213,7 @@ static void test_cut_file(void **state)
     hsae_dataset_close(&dataset);
 }
 
-/* Every row is asked for once; none behind the last batch. */
+/* Every row is asked for once; none after the last batch. */
 struct count {
     struct order order;
     pthread_mutex_t lock;

@@ -153,7 +153,7 @@ function labelButtons(g) {
   }}, label ? 'Rename' : 'Name it')];
 }
 
-/* Rows with notes; what else is known goes behind them. */
+/* Rows with notes; what else is known follows them. */
 function labelledList(features) {
   return longList(features, g => make('li', {className: 'labelled'}, make('div', {className: 'relative'}, featureLink(g, chips(g, 4)),
     labels.of(g).score === null ? null : make('span', {className: 'quiet', title: 'how well the label fits, as judged'}, number(labels.of(g).score)), labels.of(g).marked ? make('span', {'aria-label': 'bookmarked'}, '\u2605') : null),

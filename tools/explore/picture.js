@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The forest as a picture on canvas: rings from the middle out, or layers from left to right; a feature is as wide as it has leaves.
  *
- * Features lie side by side on the unit interval, children within their parent. What is seen is a part of it, [from, to], and the levels
+ * Features are side by side on the unit interval, children within their parent. What is seen is a part of it, [from, to], and the levels
  * from `top` down. */
 
 const picture = {

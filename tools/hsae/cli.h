@@ -12,7 +12,7 @@
 
 /* Exit statuses. An interrupted command exits with 128 + signal; CLI_PIPE: the reader of standard output has gone, as if by SIGPIPE. */
 enum { CLI_DONE = 0, CLI_FAILED = 1, CLI_USAGE = 2, CLI_PIPE = 141 };
-/* cli_parse: nothing to exit for, go on. */
+/* cli_parse: nothing to exit for, continue. */
 enum { CLI_CONTINUE = -1 };
 
 /* Everything below writes to standard error; a status line on the terminal is taken away first. */
@@ -38,7 +38,7 @@ void cli_clear_status_line(void);
 bool cli_progress(void *user, uint64_t done, uint64_t total);
 
 /* The first signal that asks for the end (hsae_os_program_catch) is remembered, and a second later the program ends, unless it has ended by
- * itself. While there is something to save it goes on until that is saved; another signal ends it at once, unless that one only warns. */
+ * itself. While there is something to save it continues until that is saved; another signal ends it at once, unless that one only warns. */
 void cli_catch_signals(void);
 void cli_must_save(bool on);
 /* 0: none yet. */

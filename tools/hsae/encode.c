@@ -10,8 +10,8 @@
 
 enum { BATCH = 1024 };
 
-/* How many features are active is known at the end only, and the file's header states it. So indices and values go to unnamed files beside
- * the output first. */
+/* How many features are active is known at the end only, and the file's header states it. So indices and values are written to unnamed
+ * files beside the output first. */
 struct spool {
     FILE *file;
     size_t size; /* of an element */

@@ -12,11 +12,11 @@ struct run_data {
 };
 
 /* {"data": ..., "evaluation_data": ... or null, "holdout": share or null}: of each data set the paths as given, rows, width, where the rows
- * lie among all rows of its files, the files in their order with their full paths, and a fingerprint. NULL after a message. */
+ * are among all rows of its files, the files in their order with their full paths, and a fingerprint. NULL after a message. */
 json_t *run_data_json(const struct run_data *data);
 
 /* Adds a line to the array `differences` for everything in which `now` (run_data_json) is not what `before` was, a session of run.json;
- * that may be of an older version and say less. Files that only lie elsewhere are told in a note. An evaluation where there was none is no
+ * that may be of an older version and say less. Files that are only elsewhere are told in a note. An evaluation where there was none is no
  * difference. */
 void run_data_compare(const json_t *before, const json_t *now, json_t *differences);
 

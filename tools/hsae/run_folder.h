@@ -19,7 +19,7 @@ struct run_lock {
 };
 /* Makes the folder and those above it, refuses one that another process holds, and removes what killed processes left half written. */
 int run_lock(const char *folder, struct run_lock *lock);
-/* A folder that run_lock made and nothing was put into goes, too. Takes one that holds nothing. */
+/* A folder that run_lock made and nothing was put into is removed, too. Takes one that holds nothing. */
 void run_unlock(const char *folder, struct run_lock *lock);
 /* Whether it holds a model or a checkpoint. */
 bool run_exists(const char *folder);
@@ -34,7 +34,7 @@ int run_remove_file(const char *folder, const char *name);
 /* The steps of the checkpoints, ascending; free(*steps). A folder that does not exist has none. */
 int run_checkpoints(const char *folder, uint64_t **steps, size_t *count);
 /* After checkpoint-{step} is whole, the first since step `before`: keeps it and those up to `before`, `keep` in all. Those of other steps,
- * between the two or later, are of a course now left, and go first. */
+ * between the two or later, are of a run that was continued from an earlier step, and are deleted first. */
 int run_prune(const char *folder, uint64_t before, uint64_t step, uint64_t keep);
 
 /* A new file that becomes `path` when it is committed: an hsae_output whose errors are messages of the program. */

@@ -87,7 +87,7 @@ static json_t *earlier_sessions(const char *folder, uint64_t step)
     return kept;
 }
 
-/* The list of files of a data set is written once; sessions that go on with the same files leave it out. The newest list before session
+/* The list of files of a data set is written once; sessions that use the same files leave it out. The newest list before session
  * `index`.
  */
 static json_t *files_before(const json_t *sessions, size_t index, const char *key)

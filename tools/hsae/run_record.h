@@ -12,13 +12,13 @@ struct run_session {
     char **argv;
     const hsae_device_info *device;
     json_t *data;        /* run_data_json's, which the record may change */
-    json_t *differences; /* of the data from those of the run, which go into the record; NULL: none */
+    json_t *differences; /* of the data from those of the run, which are recorded; NULL: none */
     const char *earlier; /* the folder whose run.json has the earlier sessions; NULL: there are none */
-    const char *from;    /* the full path of a checkpoint outside the folder from which it goes on; NULL: there is none */
+    const char *from;    /* the full path of a checkpoint outside the folder from which it continues; NULL: there is none */
     uint64_t first_step; /* 0: from the beginning */
 };
 
-/* Adds a session that has begun; removes sessions after the step from which it goes on. */
+/* Adds a session that has begun; removes sessions after the step from which it continues. */
 int run_record_begin(const char *folder, const struct run_session *session);
 /* The session of the folder's run.json with which the run came to `step` (0: the newest session), its lists of files complete; release it.
  * NULL: there is none. */

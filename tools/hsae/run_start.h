@@ -7,12 +7,12 @@
 #include "run_folder.h"
 
 struct run_start {
-    char checkpoint[RUN_PATH]; /* to go on from; "": from the beginning */
+    char checkpoint[RUN_PATH]; /* to continue from; "": from the beginning */
     char earlier[RUN_PATH];    /* the folder whose run.json says how the run came to the checkpoint; "": none does */
-    bool outside;              /* the checkpoint does not lie in the run's folder */
+    bool outside;              /* the checkpoint is not in the run's folder */
     bool own_config;           /* from the beginning, with the configuration that the folder's config.json has */
     bool again;                /* the folder holds a run without a checkpoint, which must have been the same: run_start_check_again */
-    bool replace;              /* all that the folder holds of a run goes first */
+    bool replace;              /* all that the folder holds of a run is deleted first */
 };
 
 /* Decides for a locked folder. `resume`: NULL, "auto" or a checkpoint. A folder that holds another run is refused without `force`. */

@@ -241,7 +241,7 @@ static void say_how_to_mend(const struct train *train, const hsae_divergence *di
                                             .value = value});
 }
 
-/* What is left of a run that broke off after its first step, and how to go on with it. */
+/* What is left of a run that broke off after its first step, and how to continue it. */
 static void say_how_to_go_on(struct train *train, hsae_status status)
 {
     uint64_t *steps;

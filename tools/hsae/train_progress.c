@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is seen of a run while it goes on: the status line, and metrics.jsonl. */
+/* What is seen of a run in progress: the status line, and metrics.jsonl. */
 #include "train.h"
 
 #include <inttypes.h>
