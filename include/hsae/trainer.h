@@ -23,6 +23,7 @@
 #define HSAE_TRAINER_H
 
 #include <hsae/model.h>
+#include <hsae/plan.h>
 #include <stdbool.h>
 
 #ifdef __cplusplus
@@ -41,7 +42,11 @@ typedef struct hsae_trainer hsae_trainer;
  * (config.h). Calibration names them in a warning. */
 HSAE_API hsae_status hsae_trainer_create(hsae_device *device, const hsae_config *config, const hsae_dataset *calibration,
                                          hsae_trainer **out);
-/* The same from rows in memory: raw [rows, dim], rows >= batch. */
+/* The same, and the plan that it made first: what the run takes at the start and, where that does not fit, what would. *plan is NULL where
+ * configuration or data were refused before. Free with hsae_memory_plan_free, also after a failure. */
+HSAE_API hsae_status hsae_trainer_create_planned(hsae_device *device, const hsae_config *config, const hsae_dataset *calibration,
+                                                 hsae_memory_plan **plan, hsae_trainer **out);
+/* hsae_trainer_create from rows in memory: raw [rows, dim], rows >= batch. */
 HSAE_API hsae_status hsae_trainer_create_from_memory(hsae_device *device, const hsae_config *config, const float *raw, uint64_t rows,
                                                      uint32_t dim, hsae_trainer **out);
 /* Changes keys of a run's configuration: only steps, lr, target_l0, rho, perturb and skip_bad_rows may change; norm_limit 0 stands for the

@@ -355,6 +355,25 @@ hsae_status hsae_plan_check(const hsae_device *device, const hsae_config *config
     return status;
 }
 
+hsae_status hsae_plan_start(const hsae_device *device, const hsae_config *given, const hsae_config *config, uint32_t dim, hsae_dtype dtype,
+                            hsae_memory_plan **out)
+{
+    hsae_trainer *trainer = NULL;
+    hsae_memory_plan *plan = *out = calloc(1, sizeof *plan);
+    if (!plan)
+        return hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for a memory plan");
+    struct plan_device own = stand_in(device, plan);
+    hsae_status status = make_trainer(&own, config, dim, dtype, &trainer);
+    plan->initial_bytes = plan->initial_bytes ? plan->initial_bytes : own.base.allocated_bytes;
+    plan->available_bytes = device->info.limits.memory_bytes;
+    plan->fits = !status;
+    hsae_trainer_destroy(&trainer);
+    free(own.alive);
+    if (is_too_large(&own, status))
+        say_what_fits(device, given, dim, dtype, plan);
+    return status;
+}
+
 void hsae_memory_plan_free(hsae_memory_plan **plan)
 {
     if (!plan || !*plan)

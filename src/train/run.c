@@ -20,7 +20,7 @@ static hsae_status check_rows(const hsae_context *context, const hsae_dataset *d
 }
 
 static hsae_status create(hsae_device *device, const hsae_config *given, const struct init_source *source, hsae_dtype dtype,
-                          hsae_trainer **out)
+                          hsae_memory_plan **plan, hsae_trainer **out)
 {
     hsae_config config = *given;
     *out = NULL;
@@ -28,7 +28,8 @@ static hsae_status create(hsae_device *device, const hsae_config *given, const s
     if (!status)
         status = check_rows(device->context, source->dataset, source->rows, config.batch);
     if (!status)
-        status = hsae_plan_check(device, &config, source->dim, dtype);
+        status =
+            plan ? hsae_plan_start(device, given, &config, source->dim, dtype, plan) : hsae_plan_check(device, &config, source->dim, dtype);
     if (!status)
         status = hsae_trainer_alloc(device, &config, source->dim, dtype, out);
     if (!status)
@@ -44,7 +45,16 @@ hsae_status hsae_trainer_create(hsae_device *device, const hsae_config *config, 
 {
     HSAE_REQUIRE(device ? device->context : NULL, device, config, calibration, out);
     struct init_source from = {calibration, NULL, hsae_dataset_rows(calibration), hsae_dataset_dim(calibration)};
-    return create(device, config, &from, hsae_dataset_dtype(calibration), out);
+    return create(device, config, &from, hsae_dataset_dtype(calibration), NULL, out);
+}
+
+hsae_status hsae_trainer_create_planned(hsae_device *device, const hsae_config *config, const hsae_dataset *calibration,
+                                        hsae_memory_plan **plan, hsae_trainer **out)
+{
+    HSAE_REQUIRE(device ? device->context : NULL, device, config, calibration, plan, out);
+    struct init_source from = {calibration, NULL, hsae_dataset_rows(calibration), hsae_dataset_dim(calibration)};
+    *plan = NULL;
+    return create(device, config, &from, hsae_dataset_dtype(calibration), plan, out);
 }
 
 hsae_status hsae_trainer_create_from_memory(hsae_device *device, const hsae_config *config, const float *raw, uint64_t rows, uint32_t dim,
@@ -55,7 +65,7 @@ hsae_status hsae_trainer_create_from_memory(hsae_device *device, const hsae_conf
     *out = NULL;
     if (!dim)
         return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "hsae_trainer_create_from_memory: the width is 0");
-    return create(device, config, &from, HSAE_DTYPE_F32, out);
+    return create(device, config, &from, HSAE_DTYPE_F32, NULL, out);
 }
 
 hsae_status hsae_trainer_resume(hsae_device *device, const char *path, hsae_override_fn overrides, void *user, hsae_trainer **out)

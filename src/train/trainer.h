@@ -110,6 +110,9 @@ hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, u
 /* plan.c: whether such a trainer fits the device and the machine, by its plan, before anything is allocated: ERROR_LIMIT,
  * ERROR_DEVICE_MEMORY or ERROR_MEMORY, with the message that hsae_memory_plan_make logs. `config` is resolved. */
 hsae_status hsae_plan_check(const hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype);
+/* The same, and the plan, as hsae_trainer_create_planned hands it out. `given`: the configuration before it was resolved. */
+hsae_status hsae_plan_start(const hsae_device *device, const hsae_config *given, const hsae_config *config, uint32_t dim, hsae_dtype dtype,
+                            hsae_memory_plan **out);
 
 /* trainer.c: bytes of the ring of batches that are read ahead; 0: the reader's default. A CPU shares the host's memory, and its steps on
  * large batches are long. */

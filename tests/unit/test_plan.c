@@ -195,6 +195,40 @@ static void test_lesser_devices(void **state)
 }
 
 /* Kernels of many devices are compiled: they are kept. */
+/* A trainer's own plan says at the start, and where it is refused, what the plan says that is made alone. */
+static void test_plan_of_trainer(void **state)
+{
+    hsae_device *device = NULL;
+    hsae_dataset *data = NULL;
+    hsae_trainer *trainer = NULL;
+    hsae_config config = make_config(0), wrong = config;
+    (void)state;
+    assert_ok(hsae_device_open(context, "ref", &device));
+    assert_ok(hsae_dataset_from_memory(context, rows, HSAE_DTYPE_F32, ROWS, DIM, &data));
+    const uint64_t memory[] = {device->info.limits.memory_bytes, 200000, 20000};
+    for (size_t i = 0; i < sizeof memory / sizeof *memory; i++) {
+        hsae_memory_plan *alone = NULL, *own = NULL;
+        device->info.limits.memory_bytes = memory[i];
+        assert_ok(hsae_memory_plan_make(device, &config, data, 0, &alone));
+        hsae_status status = hsae_trainer_create_planned(device, &config, data, &own, &trainer);
+        assert_int_equal(status, i ? HSAE_ERROR_DEVICE_MEMORY : HSAE_OK);
+        assert_true((trainer != NULL) == (i == 0) && own->fits == alone->fits && own->fits == (i == 0));
+        assert_true(own->initial_bytes == alone->initial_bytes && own->host_bytes == alone->host_bytes);
+        assert_true(own->available_bytes == memory[i] && own->needs_both == alone->needs_both);
+        assert_true((i == 1) == (own->fitting_batch || own->fitting_levels[0]) && own->fitting_batch == alone->fitting_batch);
+        assert_memory_equal(own->fitting_levels, alone->fitting_levels, sizeof own->fitting_levels);
+        hsae_trainer_destroy(&trainer);
+        hsae_memory_plan_free(&own);
+        hsae_memory_plan_free(&alone);
+    }
+    hsae_memory_plan *none = NULL;
+    wrong.batch = ROWS + 1;
+    assert_int_equal(hsae_trainer_create_planned(device, &wrong, data, &none, &trainer), HSAE_ERROR_DATA);
+    assert_null(none);
+    hsae_dataset_close(&data);
+    hsae_device_close(&device);
+}
+
 static int setup(void **state)
 {
     if (support_setup(state))
@@ -206,6 +240,6 @@ static int setup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_plans), cmocka_unit_test(test_what_would_fit),
-                                       cmocka_unit_test(test_lesser_devices)};
+                                       cmocka_unit_test(test_lesser_devices), cmocka_unit_test(test_plan_of_trainer)};
     return cmocka_run_group_tests(tests, setup, support_teardown);
 }

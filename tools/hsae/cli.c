@@ -162,8 +162,6 @@ int cli_signal(void)
 static void on_log(void *user, hsae_log_level level, const char *message)
 {
     (void)user;
-    if (level == HSAE_LOG_ERROR && atomic_load(&errors) == CLI_ERRORS_DROPPED)
-        return;
     if (level == HSAE_LOG_ERROR && atomic_load(&errors) == CLI_ERRORS_SHOWN)
         cli_error("%s", message);
     else if (level <= HSAE_LOG_WARNING)

@@ -93,8 +93,8 @@ bool cli_is_option(const char *word, const char *name);
 /* The library, with its messages on standard error. NULL after a message. */
 hsae_context *cli_context(void);
 hsae_context *cli_context_for(hsae_log_fn log, void *user);
-/* How the library's errors are shown from here on: as warnings where something is only tried, not at all where the reason is known. */
-enum cli_errors { CLI_ERRORS_SHOWN, CLI_ERRORS_SOFT, CLI_ERRORS_DROPPED };
+/* How the library's errors are shown from here on: as warnings where something is only tried. */
+enum cli_errors { CLI_ERRORS_SHOWN, CLI_ERRORS_SOFT };
 void cli_show_errors(enum cli_errors how);
 /* Whether devices are tested and steps checked (HSAE_SELF_TEST), and how to use a device that failed. */
 bool cli_checks_devices(const hsae_context *context);

@@ -60,6 +60,7 @@ static bool on_checkpoint(void *user, hsae_trainer *trainer)
 static hsae_status make_trainer(struct train *train)
 {
     const struct run_start *start = &train->start;
+    hsae_memory_plan *plan = NULL;
     hsae_config config;
     hsae_status status;
     uint32_t dim = hsae_dataset_dim(train->data);
@@ -74,9 +75,10 @@ static hsae_status make_trainer(struct train *train)
         status = train_apply_options(train, &config);
     }
     if (status == HSAE_OK)
-        status = hsae_trainer_create(train->device, &config, train->data, &train->trainer);
-    if (status == HSAE_ERROR_DEVICE_MEMORY || status == HSAE_ERROR_LIMIT)
-        train_say_what_fits(train, &config);
+        status = hsae_trainer_create_planned(train->device, &config, train->data, &plan, &train->trainer);
+    if (plan && (status == HSAE_ERROR_DEVICE_MEMORY || status == HSAE_ERROR_LIMIT))
+        train_say_what_fits(train, plan);
+    hsae_memory_plan_free(&plan);
     return status;
 }
 

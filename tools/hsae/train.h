@@ -53,8 +53,8 @@ hsae_status train_apply_options(void *user, hsae_config *config);
 bool train_on_progress(void *user, uint64_t step, uint64_t until);
 bool train_on_metrics(void *user, const hsae_step_metrics *metrics);
 
-/* After a run that did not fit: what would (train_plan.c). */
-void train_say_what_fits(const struct train *train, const hsae_config *config);
+/* After a run that did not fit, by its plan: what would (train_plan.c). */
+void train_say_what_fits(const struct train *train, const hsae_memory_plan *plan);
 /* --dry-run: the exit status. */
 int train_show_plan(struct train *train);
 

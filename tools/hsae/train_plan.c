@@ -27,23 +27,16 @@ static void describe_fit(const hsae_memory_plan *plan, const char *id, char text
         snprintf(text, 256, "it does not fit %s, whatever the batch or the levels; use another device", id);
 }
 
-void train_say_what_fits(const struct train *train, const hsae_config *config)
+void train_say_what_fits(const struct train *train, const hsae_memory_plan *plan)
 {
-    hsae_memory_plan *plan = NULL;
     const char *id = hsae_device_get_info(train->device)->id;
     char text[256];
-    cli_show_errors(CLI_ERRORS_DROPPED);
-    hsae_status status = hsae_memory_plan_make(train->device, config, train->data, 0, &plan);
-    cli_show_errors(CLI_ERRORS_SHOWN);
-    if (status != HSAE_OK)
-        return;
     describe_fit(plan, id, text);
     if (plan->fits)
         cli_warning("the run needs %.0f MiB of %s, which has %.0f MiB: other programs hold too much of it", mib(plan->initial_bytes), id,
                     mib(plan->available_bytes));
     else
         cli_warning("%s (--dry-run shows what is needed)", text);
-    hsae_memory_plan_free(&plan);
 }
 
 static json_t *plan_json(const hsae_memory_plan *plan)
