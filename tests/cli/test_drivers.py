@@ -68,7 +68,7 @@ class Drivers(Case):
         """Tensors in four buffers, the smallest lists and work-groups: the same bytes. What is larger is refused, with sizes that would fit."""
         found = self.devices(proxy, "0 small")[0][device]
         self.assertEqual({name: found[name] for name in limits}, limits)
-        work = ["train", "--data", self.data, "--steps", "9", "--target-l0", "2", "--device", device, "--quiet"]
+        work = ["train", "--data", self.data, "--steps", "9", "--target-l0", "2", "--init-l0", "3", "--device", device, "--quiet"]
         for name, given in (("without", None), ("with", "0 small")):
             self.run_one(proxy, given, *work, "--levels", "40,120", "--batch", "32", "--out", self.folder / name)
         self.assert_same_bytes(self.folder / "with" / "model.safetensors", self.folder / "without" / "model.safetensors")
