@@ -14,7 +14,7 @@ import subprocess
 from program import Case, PROGRAM, hsae, main
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
-PAGES = ["README.md", "CONTRIBUTING.md", "CHANGES.md", "src/README.md", "tests/README.md", "tools/explore/README.md", "tools/demo/README.md"]
+PAGES = ["README.md", "CONTRIBUTING", "CHANGES", "src/README.md", "tests/README.md", "tools/explore/README.md", "tools/demo/README.md"]
 TEXTS = {name: (ROOT / name).read_text(encoding="utf-8") for name in PAGES}
 README = TEXTS["README.md"]
 SEQUENCES = 12
