@@ -18,7 +18,7 @@ if (LANE == 0u) {
     feature_scalars[t + SCALAR_CUT] = bits_u32(threshold - 0.5f * p.bandwidth);
     feature_scalars[t + SCALAR_ROW_STEP] = step_state[STATE_STEP];
     decoder_rows[i] = next_row;
-    decoder_rows[free_row] = row;
+    decoder_rows[free_row] = FLAG_ROW(flags[i]); /* read again: `row` would take a register throughout */
     feature_sums[i * FEATURE_SUM_WORDS + FEATURE_SUM_OWN] = own_term;
     feature_sums[i * FEATURE_SUM_WORDS + FEATURE_SUM_PARENT] = parent_term;
     feature_sums[i * FEATURE_SUM_WORDS + FEATURE_SUM_PRODUCT] = product;
