@@ -3,6 +3,7 @@
 #include "run_compare.h"
 
 #include "chart.h"
+#include "run_figures.h"
 #include "run_record.h"
 #include "text.h"
 
@@ -21,59 +22,42 @@ struct comparison {
     struct chart *charts;
 };
 
-static double number(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-    return json_is_number(value) ? json_number_value(value) : (double)NAN;
-}
-
 /* ---- curves ---- */
 
-static void add_line(struct comparison *page, size_t run, const json_t *line)
+/* One run of the page, as its lines are read. */
+struct reading {
+    struct comparison *page;
+    size_t run;
+};
+
+static void note_step(void *user, json_t *line)
 {
+    const struct reading *reading = user;
+    reading->page->steps[reading->run] = run_number(line, "step");
+}
+
+static void add_line(void *user, json_t *line)
+{
+    const struct reading *reading = user;
+    struct comparison *page = reading->page;
+    const size_t run = reading->run;
     const json_t *levels = json_object_get(line, "levels"), *features = json_object_get(page->config[run], "levels"), *level;
-    double step = number(line, "step"), variance = 0, l0 = 0, dead = 0, loss = 0, count = (double)json_array_size(levels);
+    double step = run_number(line, "step"), variance = 0, l0 = 0, dead = 0, loss = 0, count = (double)json_array_size(levels);
     size_t l;
     if (!json_array_size(levels))
         return;
     json_array_foreach(levels, l, level)
     {
-        variance += number(level, "variance_explained") / count;
-        l0 += number(level, "l0") / count;
-        dead += 100 * number(level, "dead") / json_number_value(json_array_get(features, l)) / count;
-        loss += number(level, "reconstruction") + number(level, "lambda") * number(level, "l0") + number(level, "constraint");
+        variance += run_number(level, "variance_explained") / count;
+        l0 += run_number(level, "l0") / count;
+        dead += 100 * run_number(level, "dead") / json_number_value(json_array_get(features, l)) / count;
+        loss +=
+            run_number(level, "reconstruction") + run_number(level, "lambda") * run_number(level, "l0") + run_number(level, "constraint");
     }
     chart_add(&page->charts[VARIANCE], run, step, variance);
     chart_add(&page->charts[L0], run, step, l0);
     chart_add(&page->charts[DEAD], run, step, dead);
     chart_add(&page->charts[LOSS], run, step, loss);
-}
-
-/* Whole lines of metrics.jsonl in ascending order of steps; to the charts, or only to page->steps. */
-static int read_metrics(struct comparison *page, size_t run, bool draw)
-{
-    char path[RUN_PATH], *line = NULL;
-    size_t capacity = 0;
-    double last = 0;
-    run_path(path, page->folders[run], "metrics.jsonl");
-    FILE *file = hsae_os_fopen(path, "r");
-    if (!file)
-        return CLI_DONE;
-    while (text_read_line(file, &line, &capacity) > 0) {
-        json_t *object = json_loads(line, 0, NULL);
-        double step = number(object, "step");
-        if (step > last) {
-            last = step;
-            if (draw)
-                add_line(page, run, object);
-        }
-        json_decref(object);
-    }
-    int status = ferror(file) ? cli_file_error("read", path) : CLI_DONE;
-    page->steps[run] = last;
-    free(line);
-    fclose(file);
-    return status;
 }
 
 static int make_charts(struct comparison *page)
@@ -90,7 +74,7 @@ static int make_charts(struct comparison *page)
     if (!page->charts)
         return cli_out_of_memory();
     for (size_t run = 0; run < page->count && status == CLI_DONE; run++) {
-        status = read_metrics(page, run, false);
+        status = run_metrics_read(page->folders[run], note_step, &(struct reading){page, run});
         length = page->steps[run] > length ? page->steps[run] : length;
     }
     for (int k = 0; k < CHART_COUNT; k++) {
@@ -101,7 +85,7 @@ static int make_charts(struct comparison *page)
     }
     page->charts[VARIANCE].has_floor = true;
     for (size_t run = 0; run < page->count && status == CLI_DONE; run++)
-        status = read_metrics(page, run, true);
+        status = run_metrics_read(page->folders[run], add_line, &(struct reading){page, run});
     return status;
 }
 
@@ -145,14 +129,6 @@ static void write_name(const struct comparison *page, size_t run)
     fputs("</th>", page->file);
 }
 
-static void cell(FILE *file, double value, int digits)
-{
-    if (isfinite(value))
-        fprintf(file, "<td>%.*f</td>", digits, value);
-    else
-        fputs("<td>–</td>", file);
-}
-
 static void begin_table(FILE *file, const char *id, const char *title, const char *head)
 {
     fprintf(file, "<h2>%s</h2>\n<div class=\"wide\"><table id=\"%s\"><thead><tr>%s</tr></thead><tbody>\n", title, id, head);
@@ -161,9 +137,9 @@ static void begin_table(FILE *file, const char *id, const char *title, const cha
 /* The figures of one object of evaluation.json: a level, or the mean. */
 static void write_figures(FILE *file, const json_t *level)
 {
-    cell(file, number(level, "l0"), 2);
-    cell(file, number(level, "variance_explained"), 4);
-    cell(file, 100 * number(level, "dead_fraction"), 2);
+    run_cell(file, run_number(level, "l0"), 2);
+    run_cell(file, run_number(level, "variance_explained"), 4);
+    run_cell(file, 100 * run_number(level, "dead_fraction"), 2);
 }
 
 static void write_means(const struct comparison *page)
@@ -175,11 +151,11 @@ static void write_means(const struct comparison *page)
         const json_t *mean = json_object_get(page->evaluation[run], "mean");
         fputs("<tr>", page->file);
         write_name(page, run);
-        cell(page->file, page->steps[run] > 0 ? page->steps[run] : (double)NAN, 0);
+        run_cell(page->file, page->steps[run] > 0 ? page->steps[run] : (double)NAN, 0);
         write_figures(page->file, mean);
-        cell(page->file, number(mean, "hamming"), 2);
-        cell(page->file, number(mean, "p_parent_given_child"), 4);
-        cell(page->file, number(mean, "p_child_given_parent"), 4);
+        run_cell(page->file, run_number(mean, "hamming"), 2);
+        run_cell(page->file, run_number(mean, "p_parent_given_child"), 4);
+        run_cell(page->file, run_number(mean, "p_child_given_parent"), 4);
         fputs("</tr>\n", page->file);
     }
     fputs("</tbody></table></div>\n", page->file);
@@ -201,7 +177,7 @@ static void write_levels(const struct comparison *page)
             const json_t *level = json_array_get(json_object_get(page->evaluation[run], "levels"), l);
             fputs("<tr>", page->file);
             write_name(page, run);
-            cell(page->file, number(level, "features"), 0);
+            run_cell(page->file, run_number(level, "features"), 0);
             write_figures(page->file, level);
             fputs("</tr>\n", page->file);
         }

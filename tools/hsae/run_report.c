@@ -3,6 +3,7 @@
 #include "run_report.h"
 
 #include "chart.h"
+#include "run_figures.h"
 #include "run_record.h"
 #include "text.h"
 
@@ -25,13 +26,6 @@ struct report {
 
 /* --- what the files hold --- */
 
-/* NaN where there is no number. */
-static double number(const json_t *object, const char *key)
-{
-    const json_t *value = json_object_get(object, key);
-    return json_is_number(value) ? json_number_value(value) : NAN;
-}
-
 /* "" where there is no string. */
 static const char *string(const json_t *object, const char *key)
 {
@@ -44,56 +38,34 @@ static const json_t *level_of(const json_t *object, uint32_t l)
     return json_array_get(json_object_get(object, "levels"), l);
 }
 
-/* Calls `use` with every whole line of metrics.jsonl, in ascending order of steps; what is torn or out of order is left out. */
-static int read_metrics(struct report *report, void (*use)(struct report *report, json_t *line))
+static void keep_newest(void *user, json_t *line)
 {
-    char path[RUN_PATH], *line = NULL;
-    size_t capacity = 0;
-    double last = 0;
-    run_path(path, report->folder, "metrics.jsonl");
-    FILE *file = hsae_os_fopen(path, "r");
-    if (!file)
-        return CLI_DONE;
-    while (text_read_line(file, &line, &capacity) > 0) {
-        json_t *object = json_loads(line, 0, NULL);
-        double step = number(object, "step");
-        if (step > last) {
-            last = step;
-            use(report, object);
-        }
-        json_decref(object);
-    }
-    int status = ferror(file) ? cli_file_error("read", path) : CLI_DONE;
-    free(line);
-    fclose(file);
-    return status;
-}
-
-static void keep_newest(struct report *report, json_t *line)
-{
+    struct report *report = user;
     json_decref(report->newest);
     report->newest = json_incref(line);
 }
 
-static void add_to_charts(struct report *report, json_t *line)
+static void add_to_charts(void *user, json_t *line)
 {
     static const struct {
         enum chart_name chart;
         const char *key;
     } curves[] = {{RECONSTRUCTION, "reconstruction"}, {VARIANCE, "variance_explained"}, {L0, "l0"}, {LAMBDA, "lambda"}};
-    double step = number(line, "step"), loss = 0;
+    struct report *report = user;
+    double step = run_number(line, "step"), loss = 0;
     for (uint32_t l = 0; l < report->config.level_count; l++) {
         const json_t *level = level_of(line, l);
         for (size_t i = 0; i < sizeof curves / sizeof *curves; i++)
-            chart_add(&report->charts[curves[i].chart], l, step, number(level, curves[i].key));
-        chart_add(&report->charts[DEAD], l, step, 100 * number(level, "dead") / report->config.levels[l]);
+            chart_add(&report->charts[curves[i].chart], l, step, run_number(level, curves[i].key));
+        chart_add(&report->charts[DEAD], l, step, 100 * run_number(level, "dead") / report->config.levels[l]);
         if (l + 1 < report->config.level_count) /* the last has no children */
-            chart_add(&report->charts[CONSTRAINT], l, step, number(level, "constraint"));
-        loss += number(level, "reconstruction") + number(level, "lambda") * number(level, "l0") + number(level, "constraint");
+            chart_add(&report->charts[CONSTRAINT], l, step, run_number(level, "constraint"));
+        loss +=
+            run_number(level, "reconstruction") + run_number(level, "lambda") * run_number(level, "l0") + run_number(level, "constraint");
     }
     chart_add(&report->charts[LOSS], 0, step, loss);
-    chart_add(&report->charts[SPEED], 0, step, number(line, "tokens_per_second"));
-    chart_add(&report->charts[DATA_WAIT], 0, step, 100 * number(line, "data_wait"));
+    chart_add(&report->charts[SPEED], 0, step, run_number(line, "tokens_per_second"));
+    chart_add(&report->charts[DATA_WAIT], 0, step, 100 * run_number(line, "data_wait"));
 }
 
 static int make_charts(struct report *report)
@@ -120,24 +92,15 @@ static int make_charts(struct report *report)
         chart->title = kinds[k].title;
         chart->note = kinds[k].note;
         chart->line_count = kinds[k].by_level ? report->config.level_count : 1;
-        chart->length = report->newest ? number(report->newest, "step") : 1;
+        chart->length = report->newest ? run_number(report->newest, "step") : 1;
     }
     report->charts[VARIANCE].has_floor = true; /* the first steps explain less than nothing, by far */
     report->charts[L0].mark_count = report->config.level_count;
     memcpy(report->charts[L0].marks, report->config.target_l0, report->config.level_count * sizeof *report->config.target_l0);
-    return read_metrics(report, add_to_charts);
+    return run_metrics_read(report->folder, add_to_charts, report);
 }
 
 /* --- how figures are shown --- */
-
-/* A cell of a table; "–" for a figure that does not exist. */
-static void cell(FILE *file, double value, int digits)
-{
-    if (isfinite(value))
-        fprintf(file, "<td>%.*f</td>", digits, value);
-    else
-        fputs("<td>–</td>", file);
-}
 
 static void short_cell(FILE *file, double value)
 {
@@ -257,12 +220,12 @@ static void state_text(const struct report *report, char text[160])
                                           {"interrupted", "Interrupted"}, {"failed", "Failed"},
                                           {"diverged", "Diverged"},       {"running", "Still running, or killed, after the last figures"}};
     const char *end = string(report->session, "end"), *sentence = "No record of its end; last figures";
-    double step = number(report->session, "step");
+    double step = run_number(report->session, "step");
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (strcmp(end, ends[i][0]) == 0)
             sentence = ends[i][1];
     if (!isfinite(step))
-        step = report->newest ? number(report->newest, "step") : 0;
+        step = report->newest ? run_number(report->newest, "step") : 0;
     snprintf(text, 160, "%s at step %.0f of %" PRIu64, sentence, step, report->config.steps);
 }
 
@@ -271,7 +234,7 @@ static double total_seconds(const struct report *report)
     const json_t *sessions = json_object_get(report->record, "parts");
     double sum = json_array_size(sessions) ? 0 : NAN;
     for (size_t i = 0; i < json_array_size(sessions); i++)
-        sum += number(json_array_get(sessions, i), "seconds");
+        sum += run_number(json_array_get(sessions, i), "seconds");
     return sum;
 }
 
@@ -299,20 +262,20 @@ static void write_head(const struct report *report)
     text_html(file, name);
     state_text(report, text);
     fprintf(file, "</h1>\n<p class=\"soft\">Hierarchical sparse autoencoder. %s.</p>\n<dl class=\"tiles\">\n", text);
-    grouped(number(report->newest, "tokens"), tokens);
-    grouped(number(report->newest, "tokens_per_second"), speed);
-    grouped(number(report->newest, "left_out"), left_out);
+    grouped(run_number(report->newest, "tokens"), tokens);
+    grouped(run_number(report->newest, "tokens_per_second"), speed);
+    grouped(run_number(report->newest, "left_out"), left_out);
     duration(total_seconds(report), seconds);
-    if (isfinite(number(mean, "variance_explained")))
-        snprintf(explained, sizeof explained, "%.4f", number(mean, "variance_explained"));
-    if (isfinite(number(mean, "l0")))
-        snprintf(l0, sizeof l0, "%.2f", number(mean, "l0"));
+    if (isfinite(run_number(mean, "variance_explained")))
+        snprintf(explained, sizeof explained, "%.4f", run_number(mean, "variance_explained"));
+    if (isfinite(run_number(mean, "l0")))
+        snprintf(l0, sizeof l0, "%.2f", run_number(mean, "l0"));
     if (report->evaluation) {
         write_tile(file, "Variance explained, mean", explained);
         write_tile(file, "L0, mean", l0);
     }
     write_tile(file, "Tokens trained on", tokens);
-    if (number(report->newest, "left_out") > 0)
+    if (run_number(report->newest, "left_out") > 0)
         write_tile(file, "Rows left out", left_out);
     write_tile(file, "Time, evaluation included", seconds);
     write_tile(file, "Tokens per second, at last", speed);
@@ -361,18 +324,18 @@ static void write_curves(const struct report *report)
 
 static void write_level(FILE *file, const json_t *level)
 {
-    cell(file, number(level, "l0"), 2);
-    cell(file, number(level, "variance_explained"), 4);
-    cell(file, number(level, "variance_explained_legacy"), 4);
-    cell(file, 100 * number(level, "dead_fraction"), 2);
+    run_cell(file, run_number(level, "l0"), 2);
+    run_cell(file, run_number(level, "variance_explained"), 4);
+    run_cell(file, run_number(level, "variance_explained_legacy"), 4);
+    run_cell(file, 100 * run_number(level, "dead_fraction"), 2);
     fputs("</tr>\n", file);
 }
 
 static void write_pair(FILE *file, const json_t *pair)
 {
-    cell(file, number(pair, "hamming"), 2);
-    cell(file, number(pair, "p_parent_given_child"), 4);
-    cell(file, number(pair, "p_child_given_parent"), 4);
+    run_cell(file, run_number(pair, "hamming"), 2);
+    run_cell(file, run_number(pair, "p_parent_given_child"), 4);
+    run_cell(file, run_number(pair, "p_child_given_parent"), 4);
 }
 
 static void write_evaluation(const struct report *report)
@@ -386,9 +349,9 @@ static void write_evaluation(const struct report *report)
               file);
         return;
     }
-    grouped(number(report->evaluation, "tokens"), tokens);
-    grouped(number(report->evaluation, "left_out"), rows);
-    if (number(report->evaluation, "left_out") > 0)
+    grouped(run_number(report->evaluation, "tokens"), tokens);
+    grouped(run_number(report->evaluation, "left_out"), rows);
+    if (run_number(report->evaluation, "left_out") > 0)
         snprintf(left_out, sizeof left_out, "; %s rows left out", rows);
     fprintf(file,
             "<p>Of <code>model.safetensors</code>, on %s activation vectors%s.</p>\n<div class=\"tables\"><div class=\"wide\"><table "
@@ -397,7 +360,7 @@ static void write_evaluation(const struct report *report)
             tokens, left_out);
     for (uint32_t l = 0; l < report->config.level_count; l++) {
         fprintf(file, "<tr><th>%u</th>", l);
-        cell(file, number(level_of(report->evaluation, l), "features"), 0);
+        run_cell(file, run_number(level_of(report->evaluation, l), "features"), 0);
         write_level(file, level_of(report->evaluation, l));
     }
     fputs("<tr class=\"mean\"><th>mean</th><td></td>", file);
@@ -414,7 +377,7 @@ static void write_evaluation(const struct report *report)
         const json_t *pair = json_array_get(pairs, k);
         fprintf(file, "<tr><th>%zu–%zu</th>", k, k + 1);
         write_pair(file, pair);
-        cell(file, number(pair, "assigned"), 0);
+        run_cell(file, run_number(pair, "assigned"), 0);
         fputs("</tr>\n", file);
     }
     fputs("<tr class=\"mean\"><th>mean</th>", file);
@@ -437,13 +400,13 @@ static void write_newest(const struct report *report)
             "<h2>Last figures of training</h2>\n<p>Step %.0f.</p>\n<div class=\"wide\"><table id=\"newest\"><thead><tr>"
             "<th>level</th><th>reconstruction error</th><th>variance explained</th><th>L0</th><th>target</th><th>λ</th><th>dead</th>"
             "<th>constraint</th></tr></thead><tbody>\n",
-            number(report->newest, "step"));
+            run_number(report->newest, "step"));
     for (uint32_t l = 0; l < report->config.level_count; l++) {
         fprintf(file, "<tr><th>%u</th>", l);
         for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
             if (strcmp(keys[i], "lambda") == 0)
                 short_cell(file, report->config.target_l0[l]);
-            short_cell(file, number(level_of(report->newest, l), keys[i]));
+            short_cell(file, run_number(level_of(report->newest, l), keys[i]));
         }
         fputs("</tr>\n", file);
     }
@@ -462,8 +425,8 @@ static void write_data(FILE *file, const char *name, const json_t *data)
 {
     const json_t *paths = json_object_get(data, "paths");
     char rows[32], dim[32];
-    grouped(number(data, "rows"), rows);
-    grouped(number(data, "dim"), dim);
+    grouped(run_number(data, "rows"), rows);
+    grouped(run_number(data, "dim"), dim);
     fprintf(file, "<dt>%s</dt><dd>%s vectors of %s values", name, rows, dim);
     for (size_t i = 0; i < json_array_size(paths); i++) {
         const char *path = json_string_value(json_array_get(paths, i));
@@ -487,14 +450,14 @@ static void write_session(FILE *file, const json_t *session)
 {
     const json_t *device = json_object_get(session, "device"), *evaluation = json_object_get(session, "evaluation_data");
     char text[48];
-    double first = number(session, "first_step"), last = number(session, "step");
+    double first = run_number(session, "first_step"), last = run_number(session, "step");
     if (last > first)
         fprintf(file, "<h3>Steps %.0f to %.0f</h3>\n", first + 1, last);
     else if (isfinite(first))
         fprintf(file, "<h3>From step %.0f on</h3>\n", first + 1);
     fputs("<dl class=\"facts\">\n", file);
     write_fact(file, "Began (UTC)", string(session, "began"));
-    duration(number(session, "seconds"), text);
+    duration(run_number(session, "seconds"), text);
     write_fact(file, "Took", text);
     fputs("<dt>Device</dt><dd><code>", file);
     text_html(file, string(device, "id"));
@@ -607,7 +570,7 @@ static int load(hsae_context *context, struct report *report)
     const json_t *sessions = json_object_get(report->record, "parts");
     if (json_array_size(sessions))
         report->session = json_array_get(sessions, json_array_size(sessions) - 1);
-    int status = read_metrics(report, keep_newest);
+    int status = run_metrics_read(report->folder, keep_newest, report);
     return status == CLI_DONE ? make_charts(report) : status;
 }
 
