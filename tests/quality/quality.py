@@ -41,7 +41,7 @@ def train(program, data, held_out, out, options):
     seconds = time.monotonic() - started
     evaluate = [program, "eval", "--model", out / "model.safetensors", "--json", *held_out]
     report = json.loads(subprocess.run(list(map(str, evaluate)), check=True, stdout=subprocess.PIPE, text=True).stdout)
-    return {"seconds": seconds, "levels": report["levels"], "pairs": report["pairs"], "target": None}
+    return {"seconds": seconds, "levels": report["levels"]}
 
 
 def run(program, work, kind, setting, seed, real):
