@@ -62,6 +62,8 @@ class Chart:
         self.bands = {int(path.get("class")[3:]): self.points(path.get("d")) for path in bands}
         self.marks = [self.y(float(re.match(r"M\S+ (\S+)h", path.get("d"))[1])) for path in figure.iter(SVG + "path")
                       if path.get("class", "").split()[:1] == ["m"]]
+        self.zones = [(float(zone[0].get("x")), float(zone[0].get("width")), [float(word) for word in zone[2].text.split()[1:]])
+                      for zone in figure.iter(SVG + "g") if zone.get("class") == "h"]
 
     @staticmethod
     def scale(ticks, logarithmic):
@@ -135,8 +137,18 @@ class Report(Case):
                                              for level in line["levels"])) for line in lines])
         self.check_curve(self.chart("Speed").lines[0], [(line["step"], line["tokens_per_second"]) for line in lines])
         self.check_curve(self.chart("Waiting for data").lines[0], [(line["step"], 100 * line["data_wait"]) for line in lines])
+        self.check_curve(self.chart("Learning rate").lines[0], [(line["step"], line["lr"]) for line in lines])
+        self.check_zones(lines)
         mark, = self.chart("L0").marks
         self.assertAlmostEqual(mark, 2, delta=0.02)
+
+    def check_zones(self, lines):
+        """Each step has a strip of the plot that shows its values; the strips cover the plot."""
+        zones = self.chart("L0").zones
+        self.assertEqual([values for _, _, values in zones],
+                         [[line["step"], *(float("%.4g" % level["l0"]) for level in line["levels"])] for line in lines])
+        for (x, width, _), (after, _, _) in zip(zones, zones[1:]):
+            self.assertAlmostEqual(x + width, after, delta=0.2)
 
     def test_figures_are_those_of_the_run(self):
         self.train("--log-every", "1", "--holdout", "0.2", "--rho", "0.5", "--dead-steps", "3")

@@ -3,22 +3,23 @@
 #include "chart.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* The picture, in its own units: about pixels on a screen. */
 enum {
     WIDTH = 440,
-    HEIGHT = 236,
+    HEIGHT = 250,
     LEFT = 46,
-    TOP = 12,
+    TOP = 26, /* with room for the values under the pointer */
     RIGHT = 44,
     BOTTOM = 30,
     PLOT_WIDTH = CHART_COLUMNS,
     PLOT_HEIGHT = HEIGHT - TOP - BOTTOM
 };
 _Static_assert(LEFT + PLOT_WIDTH + RIGHT == WIDTH, "the columns fill the plot");
-enum { LABEL_DISTANCE = 14 };
+enum { LABEL_DISTANCE = 14, ZONES = 100 /* at most, each with its values */ };
 /* Paths count in tenths, so that whole numbers do. */
 enum { FINE = 10 };
 
@@ -271,6 +272,78 @@ static void label_lines(const struct frame *frame)
                 x[order[k]], ends[order[k]], LEFT + PLOT_WIDTH + 18, places[k], LEFT + PLOT_WIDTH + 22, places[k] + 4, order[k]);
 }
 
+/* What columns begin .. end - 1 hold of one line, or of all (l = SIZE_MAX): their mean and number of points. */
+static struct chart_point mean_between(const struct chart *chart, size_t l, size_t begin, size_t end, size_t *count)
+{
+    struct chart_point sum = {0};
+    *count = 0;
+    for (size_t k = l == SIZE_MAX ? 0 : l; k < (l == SIZE_MAX ? chart->line_count : l + 1); k++)
+        for (size_t c = begin; c < end; c++) {
+            sum.x += chart->lines[k].columns[c].sum.x;
+            sum.y += chart->lines[k].columns[c].sum.y;
+            *count += chart->lines[k].columns[c].count;
+        }
+    return (struct chart_point){sum.x / (double)*count, sum.y / (double)*count};
+}
+
+/* A strip of the plot that shows the values of its columns while the pointer is over it; means where there are several points. */
+static void write_zone(const struct frame *frame, size_t begin, size_t end, double left, double right)
+{
+    const struct chart *chart = frame->chart;
+    size_t count;
+    double x = mean_between(chart, SIZE_MAX, begin, end, &count).x;
+    fprintf(frame->file, "<g class=\"h\"><rect x=\"%.1f\" y=\"0\" width=\"%.1f\" height=\"%d\"/><path d=\"M%.1f %dv%d\"/>", left,
+            right - left, TOP + PLOT_HEIGHT, x_of(frame, x), TOP, PLOT_HEIGHT);
+    fprintf(frame->file, "<text x=\"%d\" y=\"13\">step %.0f", LEFT, x);
+    for (size_t l = 0; l < chart->line_count; l++) {
+        double y = mean_between(chart, l, begin, end, &count).y;
+        if (!count)
+            continue;
+        fprintf(frame->file, " %.*g", chart->line_count > 4 ? 3 : 4, y);
+    }
+    fputs("</text></g>\n", frame->file);
+}
+
+/* Zones that each hold as many columns, and reach to the middle between their points and the next. */
+static void write_zones(const struct frame *frame)
+{
+    size_t used[CHART_COLUMNS], count = 0, points;
+    for (size_t c = 0; c < CHART_COLUMNS; c++) {
+        mean_between(frame->chart, SIZE_MAX, c, c + 1, &points);
+        if (points)
+            used[count++] = c;
+    }
+    size_t each = (count + ZONES - 1) / ZONES;
+    double left = LEFT;
+    for (size_t k = 0; k < count; k += each) {
+        size_t next = k + each < count ? k + each : count, after = next + each < count ? next + each : count;
+        double right = LEFT + PLOT_WIDTH;
+        if (next < count)
+            right = (x_of(frame, mean_between(frame->chart, SIZE_MAX, used[k], used[next], &points).x) +
+                     x_of(frame, mean_between(frame->chart, SIZE_MAX, used[next], used[after - 1] + 1, &points).x)) /
+                    2;
+        write_zone(frame, used[k], used[next - 1] + 1, left, right);
+        left = right;
+    }
+}
+
+void chart_style(FILE *file)
+{
+    fputs(
+        ".charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr));gap:18px 26px}\n"
+        "figure{margin:0;min-width:0}figcaption{font-size:13.5px}figcaption b{color:var(--fore);font-size:15px}\n"
+        "figure>svg{display:block;width:100%;height:auto}\n"
+        "text{font:12.5px "
+        "system-ui,sans-serif;fill:var(--fore)}.y{text-anchor:end;fill:var(--soft)}.x{text-anchor:middle;fill:var(--soft)}\n"
+        ".g,.a,.m,.l,.b,.d,.h path{fill:none;background:none}.g{stroke:var(--rule);stroke-width:.7}.a{stroke:var(--soft);stroke-width:.8}\n"
+        ".l{stroke-width:1.8px;stroke-linejoin:round;stroke-linecap:round;vector-effect:non-scaling-stroke}\n"
+        ".b{opacity:.3;stroke-width:1.2px;stroke-linejoin:round;vector-effect:non-scaling-stroke}\n"
+        ".l.p{stroke-width:6px}.m{stroke-width:1.3;stroke-dasharray:5 4}.s{stroke:var(--soft)}.d{stroke-width:1}\n"
+        ".h rect{fill:transparent}.h path{stroke:var(--soft);stroke-width:.8}.h path,.h text{visibility:hidden;pointer-events:none;"
+        "font-variant-numeric:tabular-nums}.h:hover>*{visibility:visible}\n",
+        file);
+}
+
 void chart_write(FILE *file, const struct chart *chart)
 {
     struct frame frame = {.chart = chart, .file = file};
@@ -289,5 +362,6 @@ void chart_write(FILE *file, const struct chart *chart)
     draw_lines(&frame);
     if (chart->line_count > 1)
         label_lines(&frame);
+    write_zones(&frame);
     fputs("</svg></figure>\n", file);
 }

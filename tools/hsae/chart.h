@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Line charts as inline SVG. Memory and size of the picture are bounded whatever the number of points: each column of pixels keeps the mean
- * of its points, which the line goes through, and the lowest and the highest, which show as a paler band. The page styles the classes:
- * l0 .. l7 the colours of the lines, l line (l p: a single point), b band, d its end, m mark, g grid, a axis, x and y the axes' numbers. */
+ * of its points, which the line goes through, and the lowest and the highest, which show as a paler band. Under the pointer the values of
+ * all lines stand above the plot. The page sets the colours --fore, --soft and --rule, and .l0 .. .l7, the lines' (stroke and background).
+ */
 #ifndef HSAE_TOOLS_CHART_H
 #define HSAE_TOOLS_CHART_H
 
@@ -36,6 +37,8 @@ struct chart {
 
 /* Points come with ascending x. A y that is not finite interrupts the line. */
 void chart_add(struct chart *chart, size_t line, double x, double y);
+/* The rules of a style sheet for the figures and for .charts, which holds them. */
+void chart_style(FILE *file);
 /* A <figure>. */
 void chart_write(FILE *file, const struct chart *chart);
 

@@ -112,13 +112,10 @@ static void write_head(const struct comparison *page)
         "color:var(--soft)}\ni{display:inline-block;width:22px;height:4px;border-radius:2px;margin-right:7px;vertical-align:middle}"
         ".wide{overflow-x:auto}table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{text-align:right;padding:4px 14px "
         "4px 0;border-bottom:1px solid var(--rule);overflow-wrap:anywhere}th:first-child{text-align:left}thead th{color:var(--soft)}tbody "
-        "th{font-weight:400}\n.charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr));gap:18px 26px}"
-        "figure{margin:0}figcaption b{color:var(--fore)}figure>svg{display:block;width:100%;height:auto}text{font:12.5px "
-        "system-ui,sans-serif;fill:var(--fore)}.y{text-anchor:end;fill:var(--soft)}.x{text-anchor:middle;fill:var(--soft)}\n"
-        ".g,.a,.m,.l,.b,.d{fill:none;background:none}.g{stroke:var(--rule);stroke-width:.7}.a{stroke:var(--soft);stroke-width:.8}"
-        ".l{stroke-width:1.8px;stroke-linejoin:round;vector-effect:non-scaling-stroke}.b{opacity:.25;stroke-width:1.2px}.l.p{"
-        "stroke-width:6px}.d{stroke-width:1}\n</style>\n</head>\n<body>\n",
+        "th{font-weight:400}\n",
         file);
+    chart_style(file);
+    fputs("</style>\n</head>\n<body>\n", file);
     fprintf(file, "<h1>%zu runs</h1>\n", page->count);
 }
 
@@ -233,7 +230,7 @@ static int write_page(struct comparison *page)
     fputs("<h2>Curves</h2>\n<div class=\"charts\">\n", page->file);
     for (int k = 0; k < CHART_COUNT; k++)
         chart_write(page->file, &page->charts[k]);
-    fputs("</div>\n", page->file);
+    fputs("</div>\n<p class=\"soft\">Under the pointer: the values, in the order of the runs.</p>\n", page->file);
     write_levels(page);
     int status = write_differences(page);
     fputs("</body>\n</html>\n", page->file);

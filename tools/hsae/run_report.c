@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum chart_name { LOSS, RECONSTRUCTION, VARIANCE, L0, LAMBDA, DEAD, CONSTRAINT, SPEED, DATA_WAIT, CHART_COUNT };
+enum chart_name { LOSS, RECONSTRUCTION, VARIANCE, L0, LAMBDA, DEAD, CONSTRAINT, RATE, SPEED, DATA_WAIT, CHART_COUNT };
 
 struct report {
     FILE *file;
@@ -64,6 +64,7 @@ static void add_to_charts(void *user, json_t *line)
             run_number(level, "reconstruction") + run_number(level, "lambda") * run_number(level, "l0") + run_number(level, "constraint");
     }
     chart_add(&report->charts[LOSS], 0, step, loss);
+    chart_add(&report->charts[RATE], 0, step, run_number(line, "lr"));
     chart_add(&report->charts[SPEED], 0, step, run_number(line, "tokens_per_second"));
     chart_add(&report->charts[DATA_WAIT], 0, step, 100 * run_number(line, "data_wait"));
 }
@@ -81,6 +82,7 @@ static int make_charts(struct report *report)
         [LAMBDA] = {"λ", "penalty of an active feature", true},
         [DEAD] = {"Dead features", "% of the level", true},
         [CONSTRAINT] = {"Constraint", "with the children of the level, ρ included", true},
+        [RATE] = {"Learning rate", "of the step", false},
         [SPEED] = {"Speed", "tokens per second", false},
         [DATA_WAIT] = {"Waiting for data", "% of the time", false},
     };
@@ -187,16 +189,8 @@ static void write_style(const struct report *report)
           ".legend{display:flex;flex-wrap:wrap;gap:4px 18px;margin:0 0 10px;padding:0;list-style:none}\n"
           ".legend i{display:inline-block;width:22px;height:4px;border-radius:2px;margin-right:7px;vertical-align:middle}\n",
           file);
-    fputs(".charts{display:grid;grid-template-columns:repeat(auto-fill,minmax(min(100%,400px),1fr));gap:18px 26px}\n"
-          "figure{margin:0;min-width:0}figcaption{font-size:13.5px}figcaption b{color:var(--fore);font-size:15px}\n"
-          "figure>svg{display:block;width:100%;height:auto}\n"
-          "text{font:12.5px "
-          "system-ui,sans-serif;fill:var(--fore)}.y{text-anchor:end;fill:var(--soft)}.x{text-anchor:middle;fill:var(--soft)}\n"
-          ".g,.a,.m,.l,.b,.d{fill:none;background:none}.g{stroke:var(--rule);stroke-width:.7}.a{stroke:var(--soft);stroke-width:.8}\n"
-          ".l{stroke-width:1.8px;stroke-linejoin:round;stroke-linecap:round;vector-effect:non-scaling-stroke}\n"
-          ".b{opacity:.3;stroke-width:1.2px;stroke-linejoin:round;vector-effect:non-scaling-stroke}\n"
-          ".l.p{stroke-width:6px}.m{stroke-width:1.3;stroke-dasharray:5 4}.s{stroke:var(--soft)}.d{stroke-width:1}\n"
-          ".tables{display:flex;flex-wrap:wrap;gap:14px 48px;margin:12px 0}.wide{overflow-x:auto;min-width:0;max-width:100%}\n"
+    chart_style(file);
+    fputs(".tables{display:flex;flex-wrap:wrap;gap:14px 48px;margin:12px 0}.wide{overflow-x:auto;min-width:0;max-width:100%}\n"
           "table{border-collapse:collapse;font-variant-numeric:tabular-nums}\n"
           "th,td{text-align:right;padding:4px 14px 4px 0;border-bottom:1px solid var(--rule);white-space:nowrap}\n"
           "th:first-child{text-align:left}thead th{font-weight:600;color:var(--soft);white-space:normal;vertical-align:bottom}tbody "
@@ -318,7 +312,7 @@ static void write_curves(const struct report *report)
         chart_write(file, &report->charts[k]);
     fputs("</div>\n<p class=\"soft\">Over steps; as logged during training, each figure of one batch. Where a pixel holds several, the "
           "line is their mean and the "
-          "band reaches from the lowest to the highest.</p>\n",
+          "band reaches from the lowest to the highest. Under the pointer: the values, level by level.</p>\n",
           file);
 }
 
