@@ -182,6 +182,31 @@ class Report(Case):
             text = shown[key] if isinstance(value, str) else json.loads("[%s]" % shown[key] if isinstance(value, list) else shown[key])
             self.assertEqual(text, value)
 
+    def test_evaluations_during_training(self):
+        options = ["--holdout", "0.2", "--log-every", "5", "--checkpoint-every", "6"]
+        self.train(*options)
+        model, evaluation = ((self.out / name).read_bytes() for name in ("model.safetensors", "evaluation.json"))
+        self.train(*options, "--eval-every", "4", "--force")
+        self.assertEqual((self.out / "model.safetensors").read_bytes(), model)
+        lines = [line for line in self.lines() if "evaluation" in line]
+        self.assertEqual([line["step"] for line in lines], [4, 8, 12, 16, 20])
+        self.assertEqual(lines[-1]["evaluation"], json.loads(evaluation))
+        self.page()
+        for title, group, key in (("Variance explained, held out", "levels", "variance_explained"), ("L0, held out", "levels", "l0"),
+                                  ("P(p|c)", "pairs", "p_parent_given_child"), ("Hamming", "pairs", "hamming")):
+            chart = self.chart(title)
+            for k, curve in chart.lines.items():
+                self.check_curve([point for point in curve if point[1] >= 0 or "Variance" not in title],
+                                 [(line["step"], line["evaluation"][group][k][key]) for line in lines
+                                  if line["evaluation"][group][k][key] >= 0 or "Variance" not in title])
+        # A resumed run has the same lines, and a report of them after each part.
+        other = self.folder / "other"
+        self.train(*options, "--eval-every", "4", "--stop-after", "12", out=other)
+        hsae("train", "--data", self.data, "--out", other, "--resume", "auto", *options, "--eval-every", "4", "--device", "ref")
+        self.assertEqual([line for line in map(json.loads, (other / "metrics.jsonl").read_text().splitlines()) if "evaluation" in line], lines)
+        self.assertEqual((other / "model.safetensors").read_bytes(), model)
+        self.assertIn("--holdout", self.train("--eval-every", "4", "--force", status=2)[1])
+
     def test_made_again(self):
         self.train("--holdout", "0.2")
         first = (self.out / "report.html").read_bytes()

@@ -66,6 +66,7 @@ enum cli_kind {
     O("keep", CLI_COUNT, all.keep, "N", "checkpoints to keep (2)")                                                                        \
     O("eval-data", CLI_PATHS, all.eval_paths, "PATH...", "evaluate on these activations at the end")                                      \
     O("holdout", CLI_SHARE, all.holdout, "SHARE", "keep the last share of the vectors out and evaluate on it")                            \
+    O("eval-every", CLI_COUNT, all.eval_every, "N", "evaluate on them every N steps, too; default: at the end only")                      \
     O("dry-run", CLI_FLAG, all.dry_run, NULL, "print what the run would take of memory, and end")                                         \
     O("deterministic-check", CLI_FLAG, all.check, NULL, "run twice, into DIR/first and DIR/second, and compare")                          \
     JSON_OPTION(O, all.json)

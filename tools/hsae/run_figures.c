@@ -17,6 +17,7 @@ int run_metrics_read(const char *folder, void (*use)(void *user, json_t *line), 
     char path[RUN_PATH], *line = NULL;
     size_t capacity = 0;
     double last = 0;
+    bool evaluated = true;
     run_path(path, folder, "metrics.jsonl");
     FILE *file = hsae_os_fopen(path, "r");
     if (!file)
@@ -24,8 +25,10 @@ int run_metrics_read(const char *folder, void (*use)(void *user, json_t *line), 
     while (text_read_line(file, &line, &capacity) > 0) {
         json_t *object = json_loads(line, 0, NULL);
         double step = run_number(object, "step");
-        if (step > last) {
+        bool evaluation = json_object_get(object, "evaluation");
+        if (step > last || (step == last && evaluation && !evaluated)) {
             last = step;
+            evaluated = evaluation;
             use(user, object);
         }
         json_decref(object);

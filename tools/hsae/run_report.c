@@ -12,7 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum chart_name { LOSS, RECONSTRUCTION, VARIANCE, L0, LAMBDA, DEAD, CONSTRAINT, RATE, SPEED, DATA_WAIT, CHART_COUNT };
+enum chart_name { LOSS, RECONSTRUCTION, VARIANCE, L0, LAMBDA, DEAD, CONSTRAINT, RATE, SPEED, DATA_WAIT, TRAINING_COUNT };
+/* Of the held-out vectors; the last three of pairs of levels. */
+enum evaluation_chart { HELD_VARIANCE = TRAINING_COUNT, HELD_L0, HELD_DEAD, P_PARENT, P_CHILD, HAMMING, CHART_COUNT };
 
 struct report {
     FILE *file;
@@ -20,7 +22,8 @@ struct report {
     hsae_config config;
     json_t *record, *evaluation; /* run.json, evaluation.json, or NULL */
     const json_t *session;       /* the newest of run.json, or NULL */
-    json_t *newest;              /* the last whole line of metrics.jsonl, or NULL */
+    json_t *newest;              /* the last whole line of a step in metrics.jsonl, or NULL */
+    double evaluated;            /* step of the last evaluation in metrics.jsonl; 0: there is none */
     struct chart *charts;
 };
 
@@ -41,8 +44,28 @@ static const json_t *level_of(const json_t *object, uint32_t l)
 static void keep_newest(void *user, json_t *line)
 {
     struct report *report = user;
+    if (json_object_get(line, "evaluation")) {
+        report->evaluated = run_number(line, "step");
+        return;
+    }
     json_decref(report->newest);
     report->newest = json_incref(line);
+}
+
+static void add_evaluation(struct report *report, double step, const json_t *evaluation)
+{
+    const json_t *pairs = json_object_get(evaluation, "pairs");
+    for (uint32_t l = 0; l < report->config.level_count; l++) {
+        const json_t *level = level_of(evaluation, l), *pair = json_array_get(pairs, l);
+        chart_add(&report->charts[HELD_VARIANCE], l, step, run_number(level, "variance_explained"));
+        chart_add(&report->charts[HELD_L0], l, step, run_number(level, "l0"));
+        chart_add(&report->charts[HELD_DEAD], l, step, 100 * run_number(level, "dead_fraction"));
+        if (l + 1 == report->config.level_count)
+            return;
+        chart_add(&report->charts[P_PARENT], l, step, run_number(pair, "p_parent_given_child"));
+        chart_add(&report->charts[P_CHILD], l, step, run_number(pair, "p_child_given_parent"));
+        chart_add(&report->charts[HAMMING], l, step, run_number(pair, "hamming"));
+    }
 }
 
 static void add_to_charts(void *user, json_t *line)
@@ -52,7 +75,12 @@ static void add_to_charts(void *user, json_t *line)
         const char *key;
     } curves[] = {{RECONSTRUCTION, "reconstruction"}, {VARIANCE, "variance_explained"}, {L0, "l0"}, {LAMBDA, "lambda"}};
     struct report *report = user;
+    const json_t *evaluation = json_object_get(line, "evaluation");
     double step = run_number(line, "step"), loss = 0;
+    if (evaluation) {
+        add_evaluation(report, step, evaluation);
+        return;
+    }
     for (uint32_t l = 0; l < report->config.level_count; l++) {
         const json_t *level = level_of(line, l);
         for (size_t i = 0; i < sizeof curves / sizeof *curves; i++)
@@ -85,6 +113,12 @@ static int make_charts(struct report *report)
         [RATE] = {"Learning rate", "of the step", false},
         [SPEED] = {"Speed", "tokens per second", false},
         [DATA_WAIT] = {"Waiting for data", "% of the time", false},
+        [HELD_VARIANCE] = {"Variance explained, held out", "not perturbed", true},
+        [HELD_L0] = {"L0, held out", "active features per token; dashed: target", true},
+        [HELD_DEAD] = {"Dead features, held out", "% of the level, never active on these vectors", true},
+        [P_PARENT] = {"P(p|c)", "parent active where the child is; level of the parent", true},
+        [P_CHILD] = {"P(c|p)", "child active where the parent is", true},
+        [HAMMING] = {"Hamming", "parents that differ from the OR of their children, per token", true},
     };
     report->charts = calloc(CHART_COUNT, sizeof *report->charts);
     if (!report->charts)
@@ -94,11 +128,14 @@ static int make_charts(struct report *report)
         chart->title = kinds[k].title;
         chart->note = kinds[k].note;
         chart->line_count = kinds[k].by_level ? report->config.level_count : 1;
-        chart->length = report->newest ? run_number(report->newest, "step") : 1;
+        chart->length = fmax(report->newest ? run_number(report->newest, "step") : 1, report->evaluated);
     }
     report->charts[VARIANCE].has_floor = true; /* the first steps explain less than nothing, by far */
-    report->charts[L0].mark_count = report->config.level_count;
-    memcpy(report->charts[L0].marks, report->config.target_l0, report->config.level_count * sizeof *report->config.target_l0);
+    report->charts[HELD_VARIANCE].has_floor = true;
+    for (int k = L0; k <= HELD_L0; k += HELD_L0 - L0) {
+        report->charts[k].mark_count = report->config.level_count;
+        memcpy(report->charts[k].marks, report->config.target_l0, report->config.level_count * sizeof *report->config.target_l0);
+    }
     return run_metrics_read(report->folder, add_to_charts, report);
 }
 
@@ -308,12 +345,18 @@ static void write_curves(const struct report *report)
         fprintf(file, "<li><i class=\"l%u\"></i>level %u: %s features</li>\n", l, l, features);
     }
     fputs("</ul>\n<div class=\"charts\">\n", file);
-    for (int k = 0; k < CHART_COUNT; k++)
+    for (int k = 0; k < TRAINING_COUNT; k++)
         chart_write(file, &report->charts[k]);
     fputs("</div>\n<p class=\"soft\">Over steps; as logged during training, each figure of one batch. Where a pixel holds several, the "
           "line is their mean and the "
           "band reaches from the lowest to the highest. Under the pointer: the values, level by level.</p>\n",
           file);
+    if (report->evaluated <= 0)
+        return;
+    fputs("<h2>Held-out figures during training</h2>\n<div class=\"charts\">\n", file);
+    for (int k = TRAINING_COUNT; k < CHART_COUNT; k++)
+        chart_write(file, &report->charts[k]);
+    fputs("</div>\n", file);
 }
 
 static void write_level(FILE *file, const json_t *level)

@@ -50,10 +50,25 @@ static bool save_checkpoint(struct train *train)
     return true;
 }
 
-static bool on_checkpoint(void *user, hsae_trainer *trainer)
+static bool due(uint64_t every, uint64_t step)
 {
-    (void)trainer;
-    return save_checkpoint(user);
+    return every && step % every == 0;
+}
+
+/* Between two steps: the evaluation first, as a checkpoint is not to outlive the lines before it. */
+static bool on_pause(void *user, hsae_trainer *trainer)
+{
+    struct train *train = user;
+    uint64_t step = hsae_trainer_step_count(trainer);
+    if (due(train->eval_every, step) && !train_evaluate(train))
+        return false;
+    return !due(train->save_every, step) || save_checkpoint(train);
+}
+
+/* The largest number of steps after which both are due; 0 stands for never. */
+static uint64_t common_divisor(uint64_t a, uint64_t b)
+{
+    return b ? common_divisor(b, a % b) : a;
 }
 
 /* The trainer, fresh or from a checkpoint, as train->start says. */
@@ -119,13 +134,14 @@ static hsae_status run_steps(struct train *train)
 {
     uint64_t steps = hsae_trainer_config(train->trainer)->steps;
     train->until = train->stop_after < steps ? train->stop_after : steps;
+    train->save_every = or_default(train->checkpoint_every, steps / 10);
     const hsae_run_params params = {
         .until = train->until,
         .metrics_every = or_default(train->log_every, steps / 100),
-        .checkpoint_every = or_default(train->checkpoint_every, steps / 10),
+        .checkpoint_every = common_divisor(train->save_every, train->eval_every),
         .progress = train_on_progress,
         .metrics = train_on_metrics,
-        .checkpoint = on_checkpoint,
+        .checkpoint = on_pause,
         .user = train,
     };
     train->began = hsae_os_seconds();
@@ -464,6 +480,8 @@ static int train(struct train *train, const struct cli_command *command)
         return cli_usage(command->name, "--other-data goes with --resume");
     if (train->keep == 0)
         return cli_usage(command->name, "--keep takes 1 or more");
+    if (train->eval_every && !train->eval_paths.count && train->holdout == 0)
+        return cli_usage(command->name, "--eval-every needs vectors to evaluate on: --holdout SHARE or --eval-data PATH");
     train->context = cli_context();
     if (!train->context)
         return CLI_FAILED;

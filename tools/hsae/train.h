@@ -14,7 +14,7 @@ struct train {
     struct cli_paths data_paths, eval_paths;
     struct cli_input input;
     const char *out, *config_path, *resume, *device_id;
-    uint64_t stop_after, log_every, checkpoint_every, keep;
+    uint64_t stop_after, log_every, checkpoint_every, eval_every, keep;
     double holdout;
     bool json, force, check, dry_run, other_data;
     struct cli_keys keys;
@@ -37,6 +37,7 @@ struct train {
     struct run_newest newest;
     json_t *warnings;           /* about what came out */
     uint64_t first_step, until; /* where this run begins and ends */
+    uint64_t save_every;        /* steps between checkpoints; 0: none before the end */
     uint64_t saved_step;        /* of the newest checkpoint; UINT64_MAX: none yet */
     uint64_t last_step;         /* done in the end */
     uint64_t left_out;          /* rows, in the end */
@@ -52,6 +53,12 @@ hsae_status train_apply_options(void *user, hsae_config *config);
 /* The callbacks of hsae_run_params, with a struct train (train_progress.c): the status line; a line of metrics.jsonl. */
 bool train_on_progress(void *user, uint64_t step, uint64_t until);
 bool train_on_metrics(void *user, const hsae_step_metrics *metrics);
+/* Adds a line to metrics.jsonl and releases the object. False: it could not, and train->failed. */
+bool train_write_line(struct train *train, json_t *object);
+
+/* Evaluates on the held-out vectors between two steps, and writes the line {"step", "evaluation"} (train_evaluate.c). Without a bit's
+ * effect on training. Where it fails, the run goes on without further ones. False: stop. */
+bool train_evaluate(struct train *train);
 
 /* After a run that did not fit, by its plan: what would (train_plan.c). */
 void train_say_what_fits(const struct train *train, const hsae_memory_plan *plan);

@@ -71,15 +71,11 @@ static json_t *metrics_json(const hsae_step_metrics *metrics)
                      cli_json_number(metrics->data_wait), "levels", levels);
 }
 
-bool train_on_metrics(void *user, const hsae_step_metrics *metrics)
+bool train_write_line(struct train *train, json_t *object)
 {
-    struct train *train = user;
     char path[RUN_PATH];
-    json_t *object = metrics_json(metrics);
     char *line = json_dumps(object, JSON_COMPACT); /* json_dumpf passes over some errors of the file */
     json_decref(object);
-    train->figures = *metrics;
-    run_newest_add(&train->newest, metrics);
     if (!line) {
         cli_out_of_memory();
         train->failed = true;
@@ -89,7 +85,16 @@ bool train_on_metrics(void *user, const hsae_step_metrics *metrics)
         train->failed = true;
     }
     free(line);
+    return !train->failed;
+}
+
+bool train_on_metrics(void *user, const hsae_step_metrics *metrics)
+{
+    struct train *train = user;
+    train->figures = *metrics;
+    run_newest_add(&train->newest, metrics);
+    bool written = train_write_line(train, metrics_json(metrics));
     if (!cli_has_status_line())
         show_progress(train, metrics->step, true);
-    return !train->failed;
+    return written;
 }
