@@ -48,7 +48,7 @@ with torch.no_grad():
 
 
 def load_tool():
-    spec = importlib.util.spec_from_file_location("collect_activations", TOOL)
+    spec = importlib.util.spec_from_file_location("collect", TOOL.parent / "python/hsae/collect.py")
     tool = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(tool)
     return tool
@@ -91,7 +91,7 @@ class Pure(Case):
     def test_missing_package(self):
         (self.folder / "a.txt").write_text("word")
         told = run("--model", "m", "--hook", "h", "--text", self.folder, "--out", self.out, status=1, python=(sys.executable, "-I", "-S"))[1]
-        self.assertIn("torch is missing: pip install -r", told)
+        self.assertIn("torch is missing: pip install torch", told)
         self.assertFalse(self.out.exists())
 
     def test_documents(self):

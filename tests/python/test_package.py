@@ -1,55 +1,17 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The Python package: the bytes of the program, from every kind of data; resumed and interrupted runs; models; errors.
-
-    test_package.py HSAE [SOURCES MODULE CONFIG_KEYS]    the package that is installed, or that of a source and a build folder
-
-Exit status 77: numpy is missing.
-"""
+"""The Python package: the bytes of the program, from every kind of data; resumed and interrupted runs; models; errors: test_package.py HSAE ..."""
 import gc
-import importlib.util
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
 import unittest
-import warnings
 from pathlib import Path
 
-if importlib.util.find_spec("numpy") is None:
-    print("numpy is not installed: left out")
-    sys.exit(77)
-
-import numpy as np
-
-HSAE = sys.argv[1]
-FOLDER = tempfile.TemporaryDirectory()
-if len(sys.argv) > 2:
-    package = Path(FOLDER.name) / "package" / "hsae"
-    package.mkdir(parents=True)
-    for path in [*Path(sys.argv[2]).iterdir(), Path(sys.argv[3]), Path(sys.argv[4])]:
-        if path.is_file():
-            (package / path.name).symlink_to(path.resolve())
-    sys.path.insert(0, str(package.parent))
-
-import hsae
-
-DIM, ROWS, BATCH, STEPS = 19, 150, 33, 40
-KEYS = {"levels": [10, 33, 70], "batch": BATCH, "steps": STEPS, "lr": 0.02, "target_l0": 2, "hierarchy_period": 10, "seed": 7}
-HAVE_SCIPY = importlib.util.find_spec("scipy") is not None
-
-
-def made_rows():
-    random = np.random.default_rng(1)
-    directions = random.standard_normal((24, DIM))
-    return ((random.random((ROWS, 24)) < 0.15) @ directions + 0.1 * random.standard_normal((ROWS, DIM))).astype(np.float32)
-
-
-def trainer(data=None, **keys):
-    return hsae.Trainer(data=data, device="ref", **{**KEYS, **keys})
+from package import BATCH, DIM, FOLDER, HSAE, KEYS, ROWS, STEPS, hsae, installed, made_rows, main, np, trainer
 
 
 class Bytes(unittest.TestCase):
@@ -119,7 +81,7 @@ class Bytes(unittest.TestCase):
         with self.assertRaisesRegex(hsae.ArgumentError, "all 40 steps are done"):
             trained.step(self.f16)
 
-    @unittest.skipUnless(importlib.util.find_spec("torch"), "torch is not installed")
+    @unittest.skipUnless(installed("torch"), "torch is not installed")
     def test_torch(self):
         import torch
 
@@ -296,13 +258,19 @@ class Models(unittest.TestCase):
             self.assertAlmostEqual(figures["levels"][number]["dead_fraction"], (found == 0).all(0).mean())
 
     def test_tree(self):
+        tree = self.model.tree
         for number, level in enumerate(self.model.levels):
-            parents, children = self.model.parents(number), self.model.children(number)
+            parents, children = tree.parents[number], tree.children(number)
             self.assertEqual(len(children), level.features)
-            below = self.model.parents(number + 1) if number + 1 < len(self.model.levels) else np.zeros(0)
+            below = tree.parents[number + 1] if number + 1 < len(self.model.levels) else np.zeros(0)
             for feature in range(level.features):
                 self.assertEqual(list(children[feature]), list(np.flatnonzero(below == feature)))
             self.assertEqual((parents >= 0).any(), number > 0)
+        if installed("networkx"):
+            graph = tree.networkx()
+            self.assertEqual(len(graph), sum(level.features for level in self.model.levels))
+            for parent, child in graph.edges:
+                self.assertEqual((parent[0] + 1, tree.parents[child[0]][child[1]]), (child[0], parent[1]))
 
     def test_threads(self):
         expected, found = [self.dense(part) for part in self.model.encode(self.rows)], []
@@ -366,7 +334,4 @@ class Others(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    warnings.simplefilter("error")
-    good = unittest.main(argv=sys.argv[:1], exit=False).result.wasSuccessful()
-    FOLDER.cleanup()
-    sys.exit(not good)
+    main()

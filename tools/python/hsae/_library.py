@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: MIT
 """The library in this process: its context, its errors, its log, its devices."""
+from __future__ import annotations
+
 import logging
 import os
+import shutil
 import sysconfig
 import threading
 from dataclasses import dataclass
+from typing import Any, Callable, Dict, List, Optional
 
 from . import _native
 
@@ -62,19 +66,19 @@ _CLASSES = {
 _errors = threading.local()
 
 
-def text(pointer):
+def text(pointer: Any) -> str:
     return ffi.string(pointer).decode("utf-8", "replace") if pointer else ""
 
 
 @ffi.def_extern()
-def hsae_py_log(user, level, message):
+def hsae_py_log(user: Any, level: int, message: Any) -> None:
     if level == lib.HSAE_LOG_ERROR:
         _errors.last = text(message)
     else:
         _logger.log(_LEVELS.get(level, logging.DEBUG), "%s", text(message))
 
 
-def check(status):
+def check(status: int) -> None:
     """Raises the exception that a status stands for."""
     message, _errors.last = getattr(_errors, "last", None), None
     if status == lib.HSAE_OK:
@@ -85,12 +89,25 @@ def check(status):
     raise error
 
 
-def _make_context():
+def _installed() -> Optional[str]:
+    """The path of the program that was installed with the package."""
+    path = os.path.join(sysconfig.get_path("scripts"), "hsae" + (sysconfig.get_config_var("EXE") or ""))
+    return path if os.path.exists(path) else None
+
+
+def program() -> str:
+    """The path of the program `hsae`: the one that was installed with the package, or the first in $PATH."""
+    path = _installed() or shutil.which("hsae")
+    if not path:
+        raise Error("the program hsae is neither beside Python nor in $PATH; it is part of the package: install that anew, or add its folder to $PATH")
+    return path
+
+
+def _make_context() -> Any:
     params, out = ffi.new("hsae_context_params *"), ffi.new("hsae_context **")
-    program = os.path.join(sysconfig.get_path("scripts"), "hsae" + (sysconfig.get_config_var("EXE") or ""))
-    path = ffi.new("char[]", os.fsencode(program))
+    path = ffi.new("char[]", os.fsencode(_installed() or ""))
     params.log = lib.hsae_py_log
-    if os.path.exists(program):
+    if _installed():
         params.program = path
     check(lib.hsae_context_create(params, out))
     return out[0]
@@ -98,35 +115,36 @@ def _make_context():
 
 context = _make_context()
 _lock = threading.Lock()
-_open = {}
+_open: Dict[Optional[str], OpenDevice] = {}
 
 
 class OpenDevice:
     """A device that stays open until the process ends. One thread at a time may use it and what was made on it: `with device:`."""
 
-    def __init__(self, name):
+    def __init__(self, name: Optional[str]) -> None:
         out = ffi.new("hsae_device **")
         check(lib.hsae_device_open(context, name.encode() if name else ffi.NULL, out))
         self.pointer = out[0]
         self.id = text(lib.hsae_device_get_info(self.pointer).id)
-        self._lock, self._depth, self._dead = threading.RLock(), 0, []
+        self._lock, self._depth = threading.RLock(), 0
+        self._dead: List[Callable[[], None]] = []
 
-    def __enter__(self):
+    def __enter__(self) -> OpenDevice:
         self._lock.acquire()
         self._depth += 1
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         if self._depth == 1:
             self._bury()
         self._depth -= 1
         self._lock.release()
 
-    def _bury(self):
+    def _bury(self) -> None:
         while self._dead:
             self._dead.pop()()
 
-    def discard(self, destroy):
+    def discard(self, destroy: Callable[[], None]) -> None:
         """Calls `destroy` when nobody uses the device: Python may drop an object at any time, in a callback of the library, too."""
         self._dead.append(destroy)
         if self._lock.acquire(blocking=False):
@@ -135,7 +153,7 @@ class OpenDevice:
             self._lock.release()
 
 
-def open_device(name=None):
+def open_device(name: Optional[str] = None) -> OpenDevice:
     with _lock:
         if name not in _open:
             device = OpenDevice(name)
@@ -158,7 +176,7 @@ class Device:
     same_as: str
 
 
-def devices():
+def devices() -> List[Device]:
     """All devices that can be opened, the reference ("ref": plain C on the CPU) last."""
     out, count = ffi.new("hsae_device_info **"), ffi.new("size_t *")
     check(lib.hsae_device_list(context, out, count))
@@ -170,14 +188,14 @@ def devices():
     return found
 
 
-def default_device():
+def default_device() -> str:
     """The id of the device that is used where none is given."""
     out = ffi.new("char[32]")
     check(lib.hsae_device_default(context, out, ffi.NULL))
     return text(out)
 
 
-def test_device(device=None, again=False):
+def test_device(device: Optional[str] = None, again: bool = False) -> None:
     """Trains a small model on the device and on the reference and compares them: raises DeviceError where they differ.
 
     A success is remembered, so that the next call is quick, unless `again`.
@@ -186,6 +204,6 @@ def test_device(device=None, again=False):
         check(lib.hsae_device_test(opened.pointer, again))
 
 
-def version():
+def version() -> str:
     """The version of the library."""
     return text(lib.hsae_version())

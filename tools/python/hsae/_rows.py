@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """Rows of activations as the library takes them: from files, numpy arrays, tensors."""
+from __future__ import annotations
+
 import os
 import sys
+from typing import Any, Optional, Tuple
 
 import numpy as np
 
@@ -13,7 +16,7 @@ _TYPES = {"float32": lib.HSAE_DTYPE_F32, "float16": lib.HSAE_DTYPE_F16, "bfloat1
 class Rows:
     """[count, dim] numbers without gaps: `array` (bfloat16 as uint16) and the library's `dtype`. No copy where the source is laid out so."""
 
-    def __init__(self, source):
+    def __init__(self, source: Any) -> None:
         array, kind = _as_array(source)
         if array.ndim == 1:
             array = array[None, :]
@@ -24,24 +27,34 @@ class Rows:
         self.count, self.dim = self.array.shape
 
     @property
-    def pointer(self):
+    def bfloat16(self) -> bool:
+        return self.dtype == lib.HSAE_DTYPE_BF16
+
+    def floats(self) -> np.ndarray:
+        """The numbers as float32; a copy where they are not."""
+        if self.bfloat16:
+            return (self.array.astype(np.uint32) << 16).view(np.float32)
+        return self.array.astype(np.float32, copy=False)
+
+    @property
+    def pointer(self) -> Any:
         return ffi.from_buffer(self.array) if self.array.size else ffi.new("char[1]")
 
-    def part(self, first, count):
+    def part(self, first: int, count: int) -> Rows:
         other = object.__new__(Rows)
         other.array, other.dtype, other.dim = self.array[first:first + count], self.dtype, self.dim
         other.count = len(other.array)
         return other
 
-    def dataset(self):
+    def dataset(self) -> Any:
         out = ffi.new("hsae_dataset **")
         check(lib.hsae_dataset_from_memory(context, self.pointer, self.dtype, self.count, self.dim, out))
         return _own(out[0], self.array)
 
 
-def _own(pointer, *keep):
+def _own(pointer: Any, *keep: Any) -> Any:
     """A data set that is closed with its last reference; what it reads from lives as long."""
-    def close(dataset):
+    def close(dataset: Any) -> None:
         lib.hsae_dataset_close(ffi.new("hsae_dataset **", dataset))
         del keep_alive[:]
 
@@ -49,7 +62,7 @@ def _own(pointer, *keep):
     return ffi.gc(pointer, close)
 
 
-def _as_array(source):
+def _as_array(source: Any) -> Tuple[np.ndarray, str]:
     """(array, name of its type); bfloat16 comes as uint16."""
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(source, torch.Tensor):
@@ -68,15 +81,17 @@ def _as_array(source):
     return array.astype(np.float32), "float32"
 
 
-def is_path(data):
-    return isinstance(data, (str, os.PathLike)) or (isinstance(data, (list, tuple)) and data and all(is_path(item) for item in data))
+def is_path(data: Any) -> bool:
+    """A path, or a list of paths."""
+    paths = data if isinstance(data, (list, tuple)) and data else [data]
+    return all(isinstance(path, (str, os.PathLike)) for path in paths)
 
 
-def is_rows(data):
+def is_rows(data: Any) -> bool:
     return hasattr(data, "__array__") or hasattr(data, "__dlpack__") or hasattr(data, "__array_interface__")
 
 
-def open_dataset(data, tensor=None):
+def open_dataset(data: Any, tensor: Optional[str] = None) -> Any:
     """A data set of paths, of an array or of a tensor."""
     if not is_path(data):
         return Rows(data).dataset()

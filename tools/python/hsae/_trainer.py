@@ -1,26 +1,32 @@
 # SPDX-License-Identifier: MIT
 """Training from files, arrays and iterators."""
+from __future__ import annotations
+
+import contextlib
 import os
 import threading
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Union
 
 import numpy as np
 
-from ._config import as_dict, make_config
+from ._config import Config, as_dict, make_config
 from ._library import Error, check, context, ffi, lib, open_device
 from ._model import Model
 from ._rows import Rows, is_path, is_rows, open_dataset
 
 CALIBRATION_ROWS = 65536
+Metrics = Dict[str, Any]
+Path = Union[str, os.PathLike]
 
 
-def _metrics(native):
+def _metrics(native: Any) -> Metrics:
     levels = [{"reconstruction": level.reconstruction, "variance_explained": level.variance_explained, "l0": level.l0, "lambda": getattr(level, "lambda"),
                "constraint": level.constraint, "dead": level.dead} for level in (native.levels[k] for k in range(native.level_count))]
     return {"step": native.step, "tokens": native.tokens, "lr": native.lr, "seconds": native.seconds,
             "tokens_per_second": native.tokens_per_second, "data_wait": native.data_wait, "left_out": native.left_out, "levels": levels}
 
 
-def flat(metrics):
+def flat(metrics: Mapping[str, Any]) -> Dict[str, float]:
     """The figures of a step as one dict of numbers, for loggers: {"step": 10, "lr": ..., "level_0/l0": ...}."""
     numbers = {key: value for key, value in metrics.items() if key != "levels"}
     for number, level in enumerate(metrics["levels"]):
@@ -33,46 +39,47 @@ class _Run:
 
     current = threading.local()
 
-    def __init__(self, trainer, callbacks, checkpoint):
-        self.trainer, self.callbacks, self.checkpoint, self.raised = trainer, callbacks, checkpoint, None
+    def __init__(self, trainer: Trainer, callbacks: Sequence[Callable[[Metrics], Any]], checkpoint: Optional[Path]) -> None:
+        self.trainer, self.callbacks, self.checkpoint = trainer, callbacks, checkpoint
+        self.raised: Optional[BaseException] = None
 
-    def __enter__(self):
+    def __enter__(self) -> _Run:
         self.outer, _Run.current.run = getattr(_Run.current, "run", None), self
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: Any) -> None:
         _Run.current.run = self.outer
 
-    def report(self, metrics):
+    def report(self, metrics: Metrics) -> bool:
         self.trainer.metrics.append(metrics)
         answers = [callback(metrics) for callback in self.callbacks]
         return not any(answer is False for answer in answers)
 
 
-def _failed(kind, error, trace):
+def _failed(kind: Any, error: BaseException, trace: Any) -> None:
     run = _Run.current.run
     run.raised = run.raised or error
 
 
 @ffi.def_extern(error=False, onerror=_failed)
-def hsae_py_progress(user, step, until):
+def hsae_py_progress(user: Any, step: int, until: int) -> bool:
     return True
 
 
 @ffi.def_extern(error=False, onerror=_failed)
-def hsae_py_metrics(user, metrics):
+def hsae_py_metrics(user: Any, metrics: Any) -> bool:
     return _Run.current.run.report(_metrics(metrics))
 
 
 @ffi.def_extern(error=False, onerror=_failed)
-def hsae_py_checkpoint(user, trainer):
+def hsae_py_checkpoint(user: Any, trainer: Any) -> bool:
     run = _Run.current.run
     run.trainer.save_checkpoint(run.checkpoint)
     return True
 
 
 @ffi.def_extern(error=lib.HSAE_ERROR_CONFIG, onerror=_failed)
-def hsae_py_override(user, native):
+def hsae_py_override(user: Any, native: Any) -> int:
     _Run.current.run.trainer.config._apply(native)
     return lib.HSAE_OK
 
@@ -94,9 +101,10 @@ class Trainer:
     The library's trainer is made by the first call that needs it, from the first rows, or from a checkpoint by fit(resume=...).
     """
 
-    def __init__(self, config=None, data=None, *, device=None, tensor=None, calibration=CALIBRATION_ROWS, **keys):
+    def __init__(self, config: Union[Config, Mapping[str, Any], None] = None, data: Any = None, *, device: Optional[str] = None,
+                 tensor: Optional[str] = None, calibration: int = CALIBRATION_ROWS, **keys: Any) -> None:
         self.config = make_config(config, keys)
-        self.metrics = []
+        self.metrics: List[Metrics] = []
         self._device = open_device(device)
         self._native, self._dataset, self._rows, self._waiting = None, None, None, []
         self._calibration = calibration
@@ -107,21 +115,21 @@ class Trainer:
 
     # ---- the library's trainer
 
-    def _take(self, pointer):
+    def _take(self, pointer: Any) -> None:
         device = self._device
 
-        def discard(trainer):
+        def discard(trainer: Any) -> None:
             device.discard(lambda: lib.hsae_trainer_destroy(ffi.new("hsae_trainer **", trainer)))
 
         self._native = ffi.gc(pointer, discard)
 
-    def _create(self, dataset):
+    def _create(self, dataset: Any) -> None:
         out = ffi.new("hsae_trainer **")
         with self._device:
             check(lib.hsae_trainer_create(self._device.pointer, self.config._native(), dataset, out))
         self._take(out[0])
 
-    def _resume(self, path):
+    def _resume(self, path: Path) -> None:
         out = ffi.new("hsae_trainer **")
         with self._device, _Run(self, (), None) as run:
             status = lib.hsae_trainer_resume(self._device.pointer, os.fsencode(path), lib.hsae_py_override, ffi.NULL, out)
@@ -130,7 +138,7 @@ class Trainer:
         check(status)
         self._take(out[0])
 
-    def _need(self):
+    def _need(self) -> None:
         """Makes the trainer from the first rows, where it is not made yet."""
         if self._native is not None:
             return
@@ -141,7 +149,7 @@ class Trainer:
         else:
             raise Error("there are no rows yet: give data, or call step() first")
 
-    def _calibrate(self):
+    def _calibrate(self) -> None:
         held = 0
         while held < self._calibration:
             rows = next(self._rows, None)
@@ -162,18 +170,18 @@ class Trainer:
     # ---- state
 
     @property
-    def steps_done(self):
+    def steps_done(self) -> int:
         """Steps done, those of a resumed run included."""
         return lib.hsae_trainer_step_count(self._native) if self._native is not None else 0
 
     @property
-    def resolved(self):
+    def resolved(self) -> Dict[str, Any]:
         """The configuration in use, all keys, as a dict."""
         self._need()
         return as_dict(lib.hsae_trainer_config(self._native))
 
     @property
-    def model(self):
+    def model(self) -> Model:
         """A copy of the model as it is now."""
         self._need()
         out = ffi.new("hsae_model **")
@@ -181,13 +189,13 @@ class Trainer:
             check(lib.hsae_trainer_model(self._native, out))
         return Model(out[0], device=self._device.id)
 
-    def save_model(self, path):
+    def save_model(self, path: Path) -> None:
         """Writes model.safetensors, the bytes that `hsae train` writes."""
         self._need()
         with self._device:
             check(lib.hsae_trainer_save_model(self._native, os.fsencode(path)))
 
-    def save_checkpoint(self, path):
+    def save_checkpoint(self, path: Path) -> None:
         """Writes what a run goes on from. The old file stays until the new one is whole."""
         self._need()
         with self._device:
@@ -195,7 +203,7 @@ class Trainer:
 
     # ---- training
 
-    def step(self, rows, metrics=False):
+    def step(self, rows: Any, metrics: bool = False) -> Optional[Metrics]:
         """Trains on rows [any number, width]: they are gathered into batches, and each full batch is a step.
 
         The rows of the first call calibrate a trainer without data, so they must be a batch or more. Returns the figures of the last step,
@@ -210,7 +218,7 @@ class Trainer:
             self.metrics.append(figures)
         return figures
 
-    def _step(self, rows, metrics):
+    def _step(self, rows: Rows, metrics: bool) -> Optional[Metrics]:
         dim = lib.hsae_trainer_dim(self._native)
         if rows.dim != dim:
             raise ValueError(f"the rows have width {rows.dim}, the model has {dim}")
@@ -219,11 +227,13 @@ class Trainer:
             check(lib.hsae_trainer_step_rows(self._native, rows.pointer, rows.dtype, rows.count, ffi.NULL, native))
         return _metrics(native) if metrics and native.step else None
 
-    def fit(self, *, callbacks=(), metrics_every=100, checkpoint=None, checkpoint_every=0, resume=None, until=None):
+    def fit(self, *, callbacks: Iterable[Callable[[Metrics], Any]] = (), metrics_every: int = 100, checkpoint: Optional[Path] = None,
+            checkpoint_every: int = 0, resume: Union[Path, bool, None] = None, until: Optional[int] = None) -> Trainer:
         """Trains up to config.steps, or step `until`. Returns self.
 
         callbacks: functions of the figures of a step (a dict, as in `metrics`), called every `metrics_every` steps and after the last;
-            one that returns False ends the training after that step.
+            one that returns False ends the training after that step. hsae.callbacks has those of tqdm, TensorBoard, W&B and Trackio, and says
+            what else a callback may have.
         checkpoint: the path of a file that is written every `checkpoint_every` steps, and when the training ends early: by a callback, by
             Ctrl-C or by an exception of a callback. Without it nothing is written.
         resume: the path of a checkpoint to go on from, or True: `checkpoint`, if that file exists. Keys that are given in the configuration
@@ -243,16 +253,22 @@ class Trainer:
         run = _Run(self, tuple(callbacks), checkpoint)
         steps = lib.hsae_trainer_config(self._native).steps
         until = min(until or steps, steps)
-        whole = False
-        try:
-            whole = (self._fit_dataset if self._dataset is not None else self._fit_rows)(run, until, metrics_every, checkpoint_every)
-        finally:
-            if not whole and checkpoint and not self._diverged():
-                self.save_checkpoint(checkpoint)
+        with contextlib.ExitStack() as ends:
+            for callback in run.callbacks:
+                if hasattr(callback, "begin"):
+                    callback.begin(self)
+                if hasattr(callback, "end"):
+                    ends.callback(callback.end)
+            whole = False
+            try:
+                whole = (self._fit_dataset if self._dataset is not None else self._fit_rows)(run, until, metrics_every, checkpoint_every)
+            finally:
+                if not whole and checkpoint and not self._diverged():
+                    self.save_checkpoint(checkpoint)
         return self
 
-    def _diverged(self):
-        return lib.hsae_trainer_divergence(self._native, ffi.new("hsae_divergence *"))
+    def _diverged(self) -> bool:
+        return bool(lib.hsae_trainer_divergence(self._native, ffi.new("hsae_divergence *")))
 
     def _fit_dataset(self, run, until, metrics_every, checkpoint_every):
         params = ffi.new("hsae_run_params *")
