@@ -96,3 +96,19 @@ uint32_t hsae_quirks(const hsae_context *context, const hsae_device_info *info)
     }
     return effects;
 }
+
+bool hsae_compiles_for_x86(const hsae_device_info *info)
+{
+    return info->backend == HSAE_BACKEND_OPENCL && info->type == HSAE_DEVICE_CPU && strstr(info->driver, "PoCL") &&
+           strstr(info->driver, "x86_64");
+}
+
+bool hsae_has_vpdpwssd(const hsae_device_info *info)
+{
+#if defined(__x86_64__)
+    return hsae_compiles_for_x86(info) && __builtin_cpu_supports("avx512vnni");
+#else
+    (void)info;
+    return false;
+#endif
+}

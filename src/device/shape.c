@@ -174,9 +174,8 @@ bool hsae_screens(const struct hsae_device *device)
     const char *wish = hsae_setting_text(device->context, HSAE_SETTING_SCREEN);
     if (info->backend == HSAE_BACKEND_REF || *wish)
         return info->backend != HSAE_BACKEND_REF && *wish == '1';
-    /* PoCL compiles for the processor itself, and those of x86 multiply 16-bit numbers twice as fast as floats, additions included. */
-    return info->backend == HSAE_BACKEND_OPENCL && info->type == HSAE_DEVICE_CPU && strstr(info->driver, "PoCL") &&
-           strstr(info->driver, "x86_64");
+    /* x86 processors multiply 16-bit numbers twice as fast as floats, additions included; those with vpdpwssd four times. */
+    return hsae_compiles_for_x86(info);
 }
 
 /* ---- the search space ---- */

@@ -193,9 +193,16 @@ static inline uint above4(float4 v, float cut)
 #define splat_i(x) ((vi)(as_int(x)))
 #define to_vf(v) HSAE_PASTE(convert_float, VW)(v)
 #define low_16(v) (((v) << 16) >> 16)
-/* c + the products of the low and of the high 16 bits of a and b: one instruction of x86 and an addition, where the compiler's target is one. */
+/* c + the products of the low and of the high 16 bits of a and b: one instruction of x86 (VPDPWSSD: the processor has it, though the
+ * compiler may not know), or one and an addition, where the compiler's target is x86. */
 #define SHORTS __attribute__((vector_size(4 * VW))) short
-#if VW == 16 && defined(__AVX512BW__)
+#if VW == 16 && defined(__AVX512BW__) && defined(VPDPWSSD)
+static inline int16 madd_vi(int16 a, int16 b, int16 c)
+{
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
+    return c;
+}
+#elif VW == 16 && defined(__AVX512BW__)
 #define madd_vi(a, b, c) ((c) + __builtin_astype(__builtin_ia32_pmaddwd512(__builtin_astype(a, SHORTS), __builtin_astype(b, SHORTS)), vi))
 #elif VW == 8 && defined(__AVX2__)
 #define madd_vi(a, b, c) ((c) + __builtin_astype(__builtin_ia32_pmaddwd256(__builtin_astype(a, SHORTS), __builtin_astype(b, SHORTS)), vi))
