@@ -10,4 +10,4 @@ ninja -C "$folder" >/dev/null
 # ThreadSanitizer of clang 14 does not know the memory layout of kernels that randomise it with more than 28 bits.
 fixed=(setarch "$(uname -m)" -R)
 "${fixed[@]}" true 2>/dev/null || fixed=()
-exec "${fixed[@]}" meson test -C "$folder" --no-rebuild --print-errorlogs --timeout-multiplier 3 threads reader dataset tensor_file train
+exec "${fixed[@]}" meson test -C "$folder" --no-rebuild --print-errorlogs --timeout-multiplier 3 threads reader dataset source tensor_file train

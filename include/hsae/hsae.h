@@ -16,7 +16,8 @@
  *
  *     every program     status.h (errors, log, context), settings.h (its settings), device.h (what computes), version.h (what versions
  *                       promise)
- *     training          data.h (activations), config.h (hyper-parameters), trainer.h, plan.h (memory that a run would take)
+ *     training          data.h (activations), config.h (hyper-parameters), trainer.h, stream.h (rows that are made while it runs),
+ *                       plan.h (memory that a run would take)
  *     using a model     model.h (load, encode, decode, evaluate), explore.h (what features respond to), exchange.h (other tools' files)
  *     speed             bench.h (how fast a device trains), tune.h (faster kernel shapes)
  *     files             tensor_file.h (safetensors, outputs that appear whole)
@@ -43,6 +44,7 @@
 #include <hsae/model.h>
 #include <hsae/plan.h>
 #include <hsae/status.h>
+#include <hsae/stream.h>
 #include <hsae/tensor_file.h>
 #include <hsae/trainer.h>
 #include <hsae/tune.h>

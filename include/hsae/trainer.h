@@ -12,6 +12,9 @@
  *
  *     train.step I64 [1]                              steps done
  *     train.left_out I64 [3]                          counts of rows left out; missing where they are 0
+ *     train.source I64 [4]                            stream.h: samples drawn from the source, rows of the buffer, rows of the source
+ *                                                     (0: all samples are of its first epoch), a hash of its identity; missing where
+ *                                                     there was no source
  *     sparsity.lambda, sparsity.l0_average F32 [L]    penalty of the next step; running mean of L0, negative before the first step
  *     levels.{l}.log_threshold F32 [n]                the trained parameter: threshold = exp(log_threshold)
  *     levels.{l}.last_fired I64 [n]                   last step in which the feature was active, 0: never

@@ -70,6 +70,12 @@ hsae_status hsae_dataset_from_memory(hsae_context *context, const void *rows, hs
                                      hsae_dataset **out)
 {
     HSAE_REQUIRE(context, context, rows, out);
+    return hsae_dataset_named(context, "rows in memory", rows, dtype, count, dim, out);
+}
+
+hsae_status hsae_dataset_named(hsae_context *context, const char *name, const void *rows, hsae_dtype dtype, uint64_t count, uint32_t dim,
+                               hsae_dataset **out)
+{
     *out = NULL;
     if (dtype != HSAE_DTYPE_F32 && dtype != HSAE_DTYPE_F16 && dtype != HSAE_DTYPE_BF16)
         return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_dataset_from_memory: dtype %d is none of hsae_dtype", (int)dtype);
@@ -77,9 +83,9 @@ hsae_status hsae_dataset_from_memory(hsae_context *context, const void *rows, hs
         return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_dataset_from_memory: %" PRIu64 " rows of width %" PRIu32, count, dim);
     hsae_dataset *dataset = new_dataset(context);
     if (!dataset)
-        return hsae_fail(context, HSAE_ERROR_MEMORY, "rows in memory: out of memory for their data set");
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory for a data set", name);
     dataset->rows = count;
-    hsae_status status = hsae_shards_from_memory(context, rows, dtype, count, dim, &dataset->store->shards);
+    hsae_status status = hsae_shards_from_memory(context, name, rows, dtype, count, dim, &dataset->store->shards);
     if (status)
         hsae_dataset_close(&dataset);
     *out = dataset;

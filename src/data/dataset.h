@@ -11,6 +11,9 @@ hsae_dtype hsae_dataset_dtype(const hsae_dataset *dataset);
 hsae_status hsae_dataset_gather(const hsae_dataset *dataset, const uint64_t *rows, size_t count, hsae_dtype dtype, void *out);
 /* Path of its first file, for messages. */
 const char *hsae_dataset_path(const hsae_dataset *dataset);
+/* hsae_dataset_from_memory, whose one file has this name. */
+hsae_status hsae_dataset_named(hsae_context *context, const char *name, const void *rows, hsae_dtype dtype, uint64_t count, uint32_t dim,
+                               hsae_dataset **out);
 size_t hsae_dtype_size(hsae_dtype dtype);
 /* Another handle on the same rows, to be closed like any; NULL: out of memory. */
 hsae_dataset *hsae_dataset_share(const hsae_dataset *dataset);

@@ -538,17 +538,17 @@ hsae_status hsae_shards_open(const hsae_context *context, const hsae_dataset_par
     return status;
 }
 
-hsae_status hsae_shards_from_memory(const hsae_context *context, const void *rows, hsae_dtype dtype, uint64_t count, uint32_t dim,
-                                    struct shards *shards)
+hsae_status hsae_shards_from_memory(const hsae_context *context, const char *name, const void *rows, hsae_dtype dtype, uint64_t count,
+                                    uint32_t dim, struct shards *shards)
 {
     *shards = (struct shards){.context = context, .dim = dim, .dtype = dtype};
     struct source *source = shards->sources = calloc(1, sizeof *source);
     struct shard *shard = shards->items = calloc(1, sizeof *shard);
-    char *path = strdup("rows in memory");
+    char *path = strdup(name);
     if (!source || !shard || !path) {
         free(path);
         hsae_shards_close(shards);
-        return hsae_fail(context, HSAE_ERROR_MEMORY, "rows in memory: out of memory for their data set");
+        return hsae_fail(context, HSAE_ERROR_MEMORY, "%s: out of memory for a data set", name);
     }
     shards->source_count = shards->count = 1;
     *source = (struct source){.path = path, .about = {.path = path, .format = "memory", .dtype = dtype, .dim = dim, .rows = count}};

@@ -44,9 +44,9 @@ struct shards {
 
 /* What hsae_dataset_open says; `rows`: of all. Close it unless it fails. */
 hsae_status hsae_shards_open(const hsae_context *context, const hsae_dataset_params *params, struct shards *shards, uint64_t *rows);
-/* One shard of rows that are in the caller's memory, which is not copied. */
-hsae_status hsae_shards_from_memory(const hsae_context *context, const void *rows, hsae_dtype dtype, uint64_t count, uint32_t dim,
-                                    struct shards *shards);
+/* One shard of rows that are in the caller's memory, which is not copied. `name`: its path in messages. */
+hsae_status hsae_shards_from_memory(const hsae_context *context, const char *name, const void *rows, hsae_dtype dtype, uint64_t count,
+                                    uint32_t dim, struct shards *shards);
 void hsae_shards_close(struct shards *shards);
 
 #endif

@@ -152,9 +152,7 @@ hsae_status hsae_checkpoint_save_rows(hsae_context *context, const hsae_model *m
     struct train_state state_copy = *state;
     size_t count = hsae_model_slots(&model_copy, slots);
     count += hsae_train_slots(model, &state_copy, slots + count);
-    if (state->left_out[0] + state->left_out[1] == 0)
-        count--;
-    return hsae_slots_write(context, path, &model->config, slots, count, rows);
+    return hsae_slots_write(context, path, &model->config, slots, hsae_slots_drop_zeros(slots, count), rows);
 }
 
 hsae_status hsae_checkpoint_save(hsae_context *context, const hsae_model *model, const struct train_state *state, const char *path)

@@ -40,7 +40,9 @@ struct train_state {
     int64_t step;
     float lambda[HSAE_MAX_LEVELS];
     float l0_average[HSAE_MAX_LEVELS];
-    int64_t left_out[3]; /* norm, bad and first of hsae_left_out; train.left_out in the file, which lacks it where it is zero */
+    /* The file lacks these where they are zero. */
+    int64_t left_out[3]; /* train.left_out: norm, bad and first of hsae_left_out */
+    int64_t source[4];   /* train.source: samples drawn, rows of the buffer, rows of the source, hsae_source_hash */
     struct level_train_tensors levels[HSAE_MAX_LEVELS];
 };
 

@@ -111,12 +111,14 @@ size_t hsae_train_slots(const struct hsae_model *model, struct train_state *stat
         }
         set_level(first, s, l);
     }
-    /* Last: hsae_checkpoint_save leaves it out where it is zero. */
     shape(add(s++, HSAE_TENSOR_I64, state->left_out, "train.left_out"), 1, sizeof state->left_out / sizeof *state->left_out, 0);
-    s[-1].owned = false;
-    s[-1].rule = RULE_COUNT;
-    s[-1].limit = INT64_MAX;
-    s[-1].optional = true;
+    shape(add(s++, HSAE_TENSOR_I64, state->source, "train.source"), 1, sizeof state->source / sizeof *state->source, 0);
+    for (struct slot *counts = s - 2; counts < s; counts++) {
+        counts->owned = false;
+        counts->rule = RULE_COUNT;
+        counts->limit = INT64_MAX;
+        counts->optional = true;
+    }
     return (size_t)(s - slots);
 }
 
@@ -147,6 +149,20 @@ static bool element_count(const struct slot *slot, size_t *count)
         if (__builtin_mul_overflow(*count, slot->shape[i], count))
             return false;
     return true;
+}
+
+size_t hsae_slots_drop_zeros(struct slot *slots, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        static const unsigned char zeros[64];
+        size_t elements = 0;
+        bool zero = slots[i].optional && !slots[i].owned && element_count(&slots[i], &elements) &&
+                    memcmp(slots[i].place, zeros, elements * hsae_tensor_type_size(slots[i].type)) == 0;
+        if (!zero)
+            slots[kept++] = slots[i];
+    }
+    return kept;
 }
 
 uint64_t hsae_slot_row_length(const struct slot *slot)

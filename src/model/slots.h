@@ -43,13 +43,15 @@ struct slot {
     bool owned;
 };
 
-enum { HSAE_MODEL_SLOTS = 2 + 6 * HSAE_MAX_LEVELS, HSAE_TRAIN_SLOTS = 4 + 9 * HSAE_MAX_LEVELS };
+enum { HSAE_MODEL_SLOTS = 2 + 6 * HSAE_MAX_LEVELS, HSAE_TRAIN_SLOTS = 5 + 9 * HSAE_MAX_LEVELS };
 
 /* The slots of a model whose config and dim are set (tensors may be missing); returns how many there are. */
 size_t hsae_model_slots(struct hsae_model *model, struct slot slots[HSAE_MODEL_SLOTS]);
 /* The slots that a checkpoint has in addition. state->step is the limit of the other steps. */
 size_t hsae_train_slots(const struct hsae_model *model, struct train_state *state, struct slot slots[HSAE_TRAIN_SLOTS]);
 
+/* Drops the slots that a file may lack and which are zero; returns how many there are left. */
+size_t hsae_slots_drop_zeros(struct slot *slots, size_t count);
 /* The values, or NULL. */
 void *hsae_slot_data(const struct slot *slot);
 /* Rows of a matrix, and elements of each of them. */

@@ -185,28 +185,15 @@ void hsae_step_figures(hsae_trainer *trainer, hsae_step_metrics *metrics)
     trainer->metrics_step = trainer->step;
 }
 
-/* Where a run is in the stream of samples. */
-struct stream {
-    hsae_order order;
-    uint64_t seed, first, rows;
-};
-
-static uint64_t row_of(const void *user, uint64_t sample)
-{
-    const struct stream *stream = user;
-    return hsae_order_row(stream->order, stream->seed, stream->first + sample, stream->rows);
-}
-
 /* The next batch to the frame's staging buffer. */
-static hsae_status stage(hsae_trainer *trainer, struct hsae_reader *reader, struct frame *frame)
+static hsae_status stage(hsae_trainer *trainer, const struct feed *feed, struct frame *frame)
 {
     void *batch;
     double waited = 0;
     hsae_status status = hsae_buffer_map(frame->raw, &batch);
     if (status)
         return status;
-    status = hsae_reader_next(reader, trainer->dtype, batch, &waited);
-    trainer->bad_row = hsae_reader_met_bad_row(reader);
+    status = feed->next(feed->user, batch, &waited);
     trainer->reading.waited += waited;
     hsae_status unmapped = hsae_buffer_unmap(frame->raw);
     return status ? status : unmapped;
@@ -243,7 +230,7 @@ static hsae_status report(hsae_trainer *trainer, const hsae_run_params *params, 
 static const double REAL_WAIT = 2e-5;
 
 /* One step of a run. Reading counts as hidden if the oldest step was still running when the host next needed a slot. */
-static hsae_status run_step(hsae_trainer *trainer, struct hsae_reader *reader)
+static hsae_status run_step(hsae_trainer *trainer, const struct feed *feed)
 {
     struct frame *frame = NULL;
     bool full = true;
@@ -259,15 +246,66 @@ static hsae_status run_step(hsae_trainer *trainer, struct hsae_reader *reader)
         trainer->reading.hidden += waited ? trainer->reading.last : 0;
     }
     if (!status)
-        status = stage(trainer, reader, frame);
+        status = stage(trainer, feed, frame);
     trainer->reading.last = hsae_os_seconds() - found;
     if (!status)
         status = hsae_frame_launch(trainer, frame);
-    if (!status) {
-        const hsae_left_out more = hsae_reader_left_out(reader);
-        hsae_left_out_join(&trainer->left_out, &more);
-    }
+    if (!status)
+        feed->done(feed->user);
     return status;
+}
+
+uint64_t hsae_run_end(const hsae_trainer *trainer, const hsae_run_params *params)
+{
+    return params->until && params->until < trainer->config.steps ? params->until : trainer->config.steps;
+}
+
+hsae_status hsae_run_steps(hsae_trainer *trainer, const struct feed *feed, const hsae_run_params *params)
+{
+    const uint64_t until = hsae_run_end(trainer, params);
+    bool go_on = true;
+    hsae_status status = HSAE_OK;
+    while (!status && go_on && trainer->step < until) {
+        status = run_step(trainer, feed);
+        if (!status)
+            status = report(trainer, params, until, &go_on);
+    }
+    hsae_status drained = status ? status : hsae_step_drain(trainer, 0);
+    return drained || go_on ? drained : HSAE_CANCELLED;
+}
+
+/* ---- a run on a data set ---- */
+
+/* Where a run is in the stream of samples. */
+struct stream {
+    hsae_order order;
+    uint64_t seed, first, rows;
+};
+
+static uint64_t row_of(const void *user, uint64_t sample)
+{
+    const struct stream *stream = user;
+    return hsae_order_row(stream->order, stream->seed, stream->first + sample, stream->rows);
+}
+
+struct reading {
+    hsae_trainer *trainer;
+    struct hsae_reader *reader;
+};
+
+static hsae_status next_batch(void *user, void *batch, double *waited)
+{
+    const struct reading *reading = user;
+    hsae_status status = hsae_reader_next(reading->reader, reading->trainer->dtype, batch, waited);
+    reading->trainer->bad_row = hsae_reader_met_bad_row(reading->reader);
+    return status;
+}
+
+static void batch_done(void *user)
+{
+    const struct reading *reading = user;
+    const hsae_left_out more = hsae_reader_left_out(reading->reader);
+    hsae_left_out_join(&reading->trainer->left_out, &more);
 }
 
 /* For hsae_diverge. */
@@ -282,8 +320,7 @@ hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset,
 {
     HSAE_REQUIRE(trainer ? trainer->context : NULL, trainer, dataset, params);
     const struct device_model *device_model = &trainer->device_model;
-    uint64_t until = params->until && params->until < trainer->config.steps ? params->until : trainer->config.steps;
-    bool go_on = true;
+    const uint64_t until = hsae_run_end(trainer, params);
     if (hsae_dataset_dim(dataset) != device_model->dim)
         return hsae_fail(trainer->context, HSAE_ERROR_DATA, "%s: vectors of width %" PRIu32 ", the model has width %" PRIu32,
                          hsae_dataset_path(dataset), hsae_dataset_dim(dataset), device_model->dim);
@@ -296,7 +333,7 @@ hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset,
         status = remember_data(trainer, dataset);
     if (status)
         return status;
-    struct hsae_reader *reader;
+    struct reading user = {trainer, NULL};
     uint64_t batches = until > trainer->step ? until - trainer->step : 0;
     const struct stream stream = {trainer->config.order, trainer->config.seed, trainer->step * device_model->batch,
                                   hsae_dataset_rows(dataset)};
@@ -310,15 +347,9 @@ hsae_status hsae_trainer_run(hsae_trainer *trainer, const hsae_dataset *dataset,
         .rule = hsae_row_rule(&trainer->config),
         .counted = stream.rows > stream.first ? stream.rows - stream.first : 0,
     };
-    status = hsae_reader_create(trainer->context, &reading, &reader);
-    while (!status && go_on && trainer->step < until) {
-        status = run_step(trainer, reader);
-        if (!status)
-            status = report(trainer, params, until, &go_on);
-    }
-    hsae_reader_destroy(&reader);
-    if (status)
-        return status;
-    status = hsae_step_drain(trainer, 0);
-    return status || go_on ? status : HSAE_CANCELLED;
+    status = hsae_reader_create(trainer->context, &reading, &user.reader);
+    if (!status)
+        status = hsae_run_steps(trainer, &(struct feed){next_batch, batch_done, &user}, params);
+    hsae_reader_destroy(&user.reader);
+    return status;
 }

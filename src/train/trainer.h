@@ -58,6 +58,9 @@ struct hsae_trainer {
     hsae_left_out left_out; /* of the rows drawn up to and with `step` */
     uint64_t data_rows;     /* of the last run's data set; UINT64_MAX: none yet */
     bool bad_row;           /* the last run ended at one that is not finite */
+    struct {
+        uint64_t samples, buffer_rows, rows, hash; /* as in struct train_state; samples 0: there was no source yet */
+    } source;
     int32_t *parents[HSAE_MAX_LEVELS];
     u32 status[REPORT_WORDS];   /* of the last step that was waited for */
     bool unchecked;             /* figures that are not finite end nothing: for comparisons of devices, some of which are wrong */
@@ -122,6 +125,19 @@ uint64_t hsae_trainer_ring(const struct hsae_device *device);
 hsae_status hsae_frame_next(hsae_trainer *trainer, struct frame **out);
 /* Submits the next step on the batch that the frame holds, and updates the tree where one is due after it. */
 hsae_status hsae_frame_launch(hsae_trainer *trainer, struct frame *frame);
+
+/* run.c: where the batches of a run come from. */
+struct feed {
+    /* The next one to `batch`, in the trainer's dtype. *waited: seconds until it was there, added up. */
+    hsae_status (*next)(void *user, void *batch, double *waited);
+    /* Its step was submitted. */
+    void (*done)(void *user);
+    void *user;
+};
+/* The steps of a run, with its callbacks. */
+hsae_status hsae_run_steps(hsae_trainer *trainer, const struct feed *feed, const hsae_run_params *params);
+/* The step after which the run ends. */
+uint64_t hsae_run_end(const hsae_trainer *trainer, const hsae_run_params *params);
 
 /* run.c: figures of the last settled step. */
 void hsae_step_figures(hsae_trainer *trainer, hsae_step_metrics *metrics);
