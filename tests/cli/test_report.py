@@ -87,9 +87,10 @@ class Report(Case):
         balance.feed(text)
         self.assertEqual(balance.open, [])
         tags = {tag for tag, _ in balance.seen}
-        self.assertFalse(tags & {"script", "link", "img", "iframe", "object", "embed", "a", "base", "form"}, tags)
+        self.assertFalse(tags & {"script", "link", "img", "iframe", "object", "embed", "base", "form"}, tags)
         for tag, attributes in balance.seen:
-            self.assertFalse([name for name in attributes if name.startswith("on") or name in ("src", "href", "style")], (tag, attributes))
+            self.assertFalse([name for name in attributes if name.startswith("on") or name in ("src", "style")], (tag, attributes))
+            self.assertEqual(attributes.get("href", "forest.html"), "forest.html")
         policies = [attributes["content"] for tag, attributes in balance.seen if attributes.get("http-equiv") == "Content-Security-Policy"]
         self.assertEqual(policies, ["default-src 'none'; style-src 'unsafe-inline'"])
         self.assertNotIn("url(", text)
@@ -207,6 +208,19 @@ class Report(Case):
         self.assertEqual((other / "model.safetensors").read_bytes(), model)
         self.assertIn("--holdout", self.train("--eval-every", "4", "--force", status=2)[1])
 
+    def test_leads_to_the_features(self):
+        self.assertNotIn("hsae explore", self.train()[0])
+        (self.folder / "tokens.jsonl").write_text(json.dumps({"tokens": ["x"] * len(random_rows())}) + "\n")
+        text = self.train("--force", "--tensor", "activations")[0]
+        command = text.splitlines()[-1].removeprefix("Its features: ")
+        self.page()
+        self.assertEqual([pre.text for pre in self.root.iter(HTML + "pre") if pre.get("id") == "explore"], [command])
+        link, = self.root.iter(HTML + "a")
+        words = shlex.split(command)
+        self.assertEqual(words[:2] + words[-2:], ["hsae", "explore", "--out", str(self.out / link.get("href"))])
+        hsae(*words[1:], "--device", "ref")
+        self.assertTrue((self.out / link.get("href")).exists())
+
     def test_made_again(self):
         self.train("--holdout", "0.2")
         first = (self.out / "report.html").read_bytes()
@@ -260,16 +274,20 @@ class Report(Case):
         self.assertTrue((self.out / "evaluation.json").exists())
 
     def test_interrupted(self):
-        command = [PROGRAM, "train", "--data", self.data, "--out", self.out, *TINY, "--steps", "1000000", "--log-every", "1"]
+        command = [PROGRAM, "train", "--data", self.data, "--out", self.out, *TINY, "--steps", "1000000", "--log-every", "1", "--quiet"]
         process = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         until(lambda: has_content(self.out / "metrics.jsonl"), process)
         hsae("report", self.out, "--out", self.folder / "meanwhile.html")
         self.page(self.folder / "meanwhile.html")
         self.assertIn("Still running, or killed", self.words)
+        until(lambda: has_content(self.out / "report.html"), process)  # by itself, for a browser that waits
+        self.page()
+        self.assertIn('<meta http-equiv="refresh" content="10"/>', self.text)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=PATIENCE)
         self.assertEqual(process.returncode, 130)
         self.page()
+        self.assertNotIn("refresh", self.text)
         self.assertIn("Interrupted at step %d of 1000000" % self.steps()[-1], self.words)
         self.assert_no_litter()
 

@@ -215,6 +215,33 @@ const char *cli_dtype_name(hsae_dtype dtype)
     return dtype_names[dtype];
 }
 
+bool cli_find_tokens(const struct cli_paths *data, struct cli_paths *tokens)
+{
+    tokens->items = calloc(data->count, sizeof *tokens->items);
+    for (size_t i = 0; i < data->count && tokens->items; i++) {
+        const char *path = data->items[i], *name = hsae_os_file_name(path);
+        bool folder = hsae_os_kind(path) == HSAE_OS_FOLDER;
+        int length = folder ? (int)strlen(path) : name > path ? (int)(name - path) - 1 : 0;
+        size_t size = strlen(path) + sizeof "/tokens.jsonl";
+        char *found = malloc(size);
+        if (!found)
+            return false;
+        snprintf(found, size, "%.*s%stokens.jsonl", length, path, length || name > path ? "/" : "");
+        if (tokens->count && strcmp(tokens->items[tokens->count - 1], found) == 0)
+            free(found);
+        else
+            tokens->items[tokens->count++] = found;
+    }
+    return tokens->items;
+}
+
+void cli_free_tokens(struct cli_paths *tokens)
+{
+    for (size_t i = 0; i < tokens->count; i++)
+        free((char *)tokens->items[i]);
+    free(tokens->items);
+}
+
 hsae_status cli_open_data(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, hsae_dataset **out)
 {
     int dtype = 0;

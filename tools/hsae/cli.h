@@ -109,6 +109,9 @@ struct cli_input {
     uint64_t dim;
 };
 hsae_status cli_open_data(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, hsae_dataset **out);
+/* The tokens.jsonl that is or would be beside each path of the data, each once where it would follow itself. False: out of memory. */
+bool cli_find_tokens(const struct cli_paths *data, struct cli_paths *tokens);
+void cli_free_tokens(struct cli_paths *tokens);
 /* One line about the data of a run: files, tensor, types, rows, width. */
 void cli_note_data(const hsae_dataset *dataset);
 /* Which rows a session leaves out: ROW_OPTIONS of commands.h. */

@@ -23,27 +23,6 @@ struct request {
     bool json;
 };
 
-/* The tokens.jsonl beside each path of the data, each once where it would follow itself; their strings are the caller's to free. */
-static bool find_tokens(const struct cli_paths *data, struct cli_paths *tokens)
-{
-    tokens->items = calloc(data->count, sizeof *tokens->items);
-    for (size_t i = 0; i < data->count && tokens->items; i++) {
-        const char *path = data->items[i], *name = hsae_os_file_name(path);
-        bool folder = hsae_os_kind(path) == HSAE_OS_FOLDER;
-        int length = folder ? (int)strlen(path) : name > path ? (int)(name - path) - 1 : 0;
-        size_t size = strlen(path) + sizeof "/tokens.jsonl";
-        char *found = malloc(size);
-        if (!found)
-            return false;
-        snprintf(found, size, "%.*s%stokens.jsonl", length, path, length || name > path ? "/" : "");
-        if (tokens->count && strcmp(tokens->items[tokens->count - 1], found) == 0)
-            free(found);
-        else
-            tokens->items[tokens->count++] = found;
-    }
-    return tokens->items;
-}
-
 static hsae_status explore(const struct request *request, const struct cli_paths *tokens, hsae_context *context, hsae_device *device,
                            const hsae_model *model, hsae_explorer **explorer)
 {
@@ -268,13 +247,11 @@ static int run(const struct cli_command *command, int argc, char **argv)
     int status = cli_parse(command, argc, argv, options, NULL, NULL);
     if (status == CLI_CONTINUE)
         status = check_request(command, &request);
-    if (status == CLI_CONTINUE && !request.tokens.count && !find_tokens(&request.data, &beside))
+    if (status == CLI_CONTINUE && !request.tokens.count && !cli_find_tokens(&request.data, &beside))
         status = cli_out_of_memory();
     if (status == CLI_CONTINUE)
         status = run_request(&request, request.tokens.count ? &request.tokens : &beside);
-    for (size_t i = 0; i < beside.count; i++)
-        free((char *)beside.items[i]);
-    free(beside.items);
+    cli_free_tokens(&beside);
     free(request.data.items);
     free(request.tokens.items);
     free(request.labels.items);

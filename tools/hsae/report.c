@@ -41,6 +41,6 @@ const struct cli_command cli_report = {
     .examples = "  hsae report runs/first\n"
                 "  hsae report runs/first --out first.html\n"
                 "  hsae report runs/first runs/second --out both.html\n\n"
-                "`hsae train` writes the page by itself when it ends or is interrupted; this makes it again, or while the run goes on.\n",
+                "`hsae train` writes the page by itself, every few seconds and when it ends; this makes it again.\n",
     .run = run,
 };

@@ -4,6 +4,7 @@
 #include "run_folder.h"
 #include "text.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -32,6 +33,43 @@ char *run_command_text(int argc, char **argv)
         fputc(' ', file);
         text_shell(file, argv[i]);
     }
+    return hsae_os_text_close(&text);
+}
+
+static void print_option(FILE *file, const char *name, const char *value)
+{
+    if (!value)
+        return;
+    fprintf(file, " --%s ", name);
+    text_shell(file, value);
+}
+
+char *run_explore_text(const struct cli_paths *data, const struct cli_input *input, const char *folder)
+{
+    struct cli_paths tokens = {0};
+    struct hsae_os_text text;
+    char path[RUN_PATH];
+    FILE *file = NULL;
+    bool all = cli_find_tokens(data, &tokens);
+    for (size_t i = 0; i < tokens.count && all; i++)
+        all = hsae_os_kind(tokens.items[i]) == HSAE_OS_FILE;
+    cli_free_tokens(&tokens);
+    if (!all || !(file = hsae_os_text_open(&text)))
+        return NULL;
+    fputs("hsae explore", file);
+    run_path(path, folder, "model.safetensors");
+    print_option(file, "model", path);
+    fputs(" --data", file);
+    for (size_t i = 0; i < data->count; i++) {
+        fputc(' ', file);
+        text_shell(file, data->items[i]);
+    }
+    print_option(file, "tensor", input->tensor);
+    if (input->dim)
+        fprintf(file, " --dim %" PRIu64, input->dim);
+    print_option(file, "dtype", input->dtype);
+    run_path(path, folder, "forest.html");
+    print_option(file, "out", path);
     return hsae_os_text_close(&text);
 }
 

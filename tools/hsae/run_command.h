@@ -3,9 +3,15 @@
 #ifndef HSAE_TOOLS_RUN_COMMAND_H
 #define HSAE_TOOLS_RUN_COMMAND_H
 
+#include "cli.h"
+
 #include <hsae/status.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+/* `hsae explore` with the model of the run in `folder`, its page beside the report. NULL: there are not the tokens of the data, or out of
+ * memory. free() */
+char *run_explore_text(const struct cli_paths *data, const struct cli_input *input, const char *folder);
 
 /* What does the same again, the library's variables (HSAE_...) included; argv: the words after `hsae train`. free(). NULL: out of memory.
  */

@@ -64,6 +64,8 @@ static json_t *session_json(const struct run_session *session)
     json_object_update(object, session->data);
     if (json_array_size(session->differences))
         json_object_set(object, "other_data", session->differences);
+    if (session->explore)
+        json_object_set_new(object, "explore", json_string(session->explore));
     if (session->from)
         json_object_set_new(object, "from", text_json(session->from));
     return object;

@@ -15,6 +15,7 @@ struct run_session {
     json_t *differences; /* of the data from those of the run, which are recorded; NULL: none */
     const char *earlier; /* the folder whose run.json has the earlier sessions; NULL: there are none */
     const char *from;    /* the full path of a checkpoint outside the folder from which it continues; NULL: there is none */
+    const char *explore; /* the command that shows the model's features; NULL: there is none */
     uint64_t first_step; /* 0: from the beginning */
 };
 

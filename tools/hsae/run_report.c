@@ -260,6 +260,11 @@ static void state_text(const struct report *report, char text[160])
     snprintf(text, 160, "%s at step %.0f of %" PRIu64, sentence, step, report->config.steps);
 }
 
+static bool is_running(const struct report *report)
+{
+    return strcmp(string(report->session, "end"), "running") == 0;
+}
+
 static double total_seconds(const struct report *report)
 {
     const json_t *sessions = json_object_get(report->record, "parts");
@@ -284,15 +289,17 @@ static void write_head(const struct report *report)
         name = report->folder;
     fputs("<!DOCTYPE html>\n<html xmlns=\"http://www.w3.org/1999/xhtml\" lang=\"en\"><head><meta charset=\"utf-8\"/>\n"
           "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>\n"
-          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n<title>",
+          "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n",
           file);
+    fputs(is_running(report) ? "<meta http-equiv=\"refresh\" content=\"10\"/>\n<title>" : "<title>", file);
     text_html(file, name);
     fputs(" – HSAE run</title>\n", file);
     write_style(report);
     fputs("</head><body><header><h1>", file);
     text_html(file, name);
     state_text(report, text);
-    fprintf(file, "</h1>\n<p class=\"soft\">Hierarchical sparse autoencoder. %s.</p>\n<dl class=\"tiles\">\n", text);
+    fprintf(file, "</h1>\n<p class=\"soft\">Hierarchical sparse autoencoder. %s.%s</p>\n<dl class=\"tiles\">\n", text,
+            is_running(report) ? " A browser loads this page again every 10 seconds." : "");
     grouped(run_number(report->newest, "tokens"), tokens);
     grouped(run_number(report->newest, "tokens_per_second"), speed);
     grouped(run_number(report->newest, "left_out"), left_out);
@@ -357,6 +364,21 @@ static void write_curves(const struct report *report)
     for (int k = TRAINING_COUNT; k < CHART_COUNT; k++)
         chart_write(file, &report->charts[k]);
     fputs("</div>\n", file);
+}
+
+/* Where to see what the features respond to. */
+static void write_explore(const struct report *report)
+{
+    const char *command = string(report->session, "explore");
+    FILE *file = report->file;
+    if (!*command || is_running(report))
+        return;
+    fputs("<h2>Features</h2>\n<p>This command writes <a href=\"forest.html\">forest.html</a> beside this page: what each feature responds "
+          "to, as a "
+          "tree to browse.</p>\n<pre id=\"explore\">",
+          file);
+    text_html(file, command);
+    fputs("</pre>\n", file);
 }
 
 static void write_level(FILE *file, const json_t *level)
@@ -580,6 +602,7 @@ static int write_page(struct report *report)
 {
     write_head(report);
     write_warnings(report);
+    write_explore(report);
     write_curves(report);
     write_evaluation(report);
     write_newest(report);

@@ -110,6 +110,7 @@ static int prepare_folder(struct train *train)
     status = run_write_text(path, config);
     hsae_free(config);
     char *from = *start->checkpoint && start->outside ? hsae_os_resolve(start->checkpoint) : NULL;
+    train->explore = run_explore_text(&train->data_paths, &train->input, train->folder);
     const struct run_session session = {
         .argc = train->argc,
         .argv = train->argv,
@@ -118,6 +119,7 @@ static int prepare_folder(struct train *train)
         .differences = train->differences,
         .earlier = *start->earlier ? start->earlier : NULL,
         .from = from,
+        .explore = train->explore,
         .first_step = train->first_step,
     };
     if (status == CLI_DONE)
@@ -145,6 +147,7 @@ static hsae_status run_steps(struct train *train)
         .user = train,
     };
     train->began = hsae_os_seconds();
+    train->next_report = train->began + TRAIN_REPORT_SECONDS;
     if (cli_signal())
         return HSAE_CANCELLED;
     if (train->first_step >= train->until)
@@ -339,6 +342,8 @@ static int conclude(struct train *train, int exit_status)
         written = run_report_write(train->context, train->folder, NULL);
     if (written == CLI_DONE && exit_status == CLI_DONE && !train->json)
         printf("Report: %s/report.html\n", train->folder);
+    if (written == CLI_DONE && exit_status == CLI_DONE && !train->json && train->explore)
+        printf("Its features: %s\n", train->explore);
     return exit_status == CLI_DONE ? written : exit_status;
 }
 
@@ -397,6 +402,8 @@ static int close_run(struct train *train, int exit_status)
     hsae_trainer_destroy(&train->trainer);
     json_decref(train->warnings);
     train->warnings = NULL;
+    free(train->explore);
+    train->explore = NULL;
     json_decref(train->data_json);
     json_decref(train->differences);
     train->data_json = train->differences = NULL;

@@ -9,6 +9,8 @@
 #include "run_start.h"
 #include "run_warnings.h"
 
+enum { TRAIN_REPORT_SECONDS = 5 /* between two pages of a run in progress, at least */ };
+
 struct train {
     /* As given. */
     struct cli_paths data_paths, eval_paths;
@@ -35,6 +37,7 @@ struct train {
     FILE *metrics;
     hsae_step_metrics figures; /* the newest; step 0: none yet */
     struct run_newest newest;
+    char *explore;              /* the command that shows the features; NULL: the data have no tokens */
     json_t *warnings;           /* about what came out */
     uint64_t first_step, until; /* where this run begins and ends */
     uint64_t save_every;        /* steps between checkpoints; 0: none before the end */
@@ -42,6 +45,7 @@ struct train {
     uint64_t last_step;         /* done in the end */
     uint64_t left_out;          /* rows, in the end */
     double opened, began;       /* the run, its first step */
+    double next_report;         /* when the page is due again */
     bool complete;              /* all steps of the configuration are done */
     bool failed;                /* a file could not be written */
     bool diverged;

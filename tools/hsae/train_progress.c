@@ -3,6 +3,7 @@
 #include "train.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 
 /* "L0 20.1 20.4  variance explained 0.611 0.671" */
@@ -88,6 +89,19 @@ bool train_write_line(struct train *train, json_t *object)
     return !train->failed;
 }
 
+/* The page of the run so far, for a browser that loads it again; it takes a fiftieth of the time at most. */
+static void refresh_report(struct train *train)
+{
+    double now = hsae_os_seconds();
+    if (now < train->next_report)
+        return;
+    if (train->next_report == train->began + TRAIN_REPORT_SECONDS)
+        cli_note("to watch it: %s/report.html", train->folder);
+    bool written = run_report_write(train->context, train->folder, NULL) == CLI_DONE;
+    double end = hsae_os_seconds();
+    train->next_report = written ? end + fmax(TRAIN_REPORT_SECONDS, 50 * (end - now)) : INFINITY;
+}
+
 bool train_on_metrics(void *user, const hsae_step_metrics *metrics)
 {
     struct train *train = user;
@@ -96,5 +110,6 @@ bool train_on_metrics(void *user, const hsae_step_metrics *metrics)
     bool written = train_write_line(train, metrics_json(metrics));
     if (!cli_has_status_line())
         show_progress(train, metrics->step, true);
+    refresh_report(train);
     return written;
 }
