@@ -196,7 +196,7 @@ enum hsae_os_ending {
 struct hsae_os_child {
     const char *const *words; /* the program's path, then its arguments, up to a NULL */
     double still_seconds;     /* without progress of its processor time; 0: no limit */
-    double most_seconds;      /* 0: no limit */
+    double max_seconds;       /* 0: no limit */
     bool (*stop)(void *user); /* called some times a second; NULL: never */
     void *user;
     /* What comes back. */

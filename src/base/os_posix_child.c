@@ -6,7 +6,7 @@
 #include <libproc.h>
 #endif
 
-#include "os.h"
+#include "os_child.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -26,18 +26,10 @@ extern char **environ;
 /* ---- running one ---- */
 
 enum { INPUT, OUTPUT, ERRORS, PIPES };
-/* A process of little CPU time between two looks stands still: a thread that wakes up now and then is no progress. */
-#define PROGRESS_SECONDS 1e-3
-/* Time that counts of one look: a parent that was stopped, or got no processor itself, has lost no patience. */
-#define MAX_SECONDS 0.1
 
-struct run {
-    struct hsae_os_child *child;
-    pid_t process;
+struct hsae_os_process {
+    pid_t id;
     int ends[PIPES]; /* ours; -1: closed */
-    size_t size, capacity;
-    char line[256]; /* of standard error, so far */
-    size_t line_size;
 };
 
 static void close_end(int *end)
@@ -62,7 +54,7 @@ static int open_pipe(int pipe_ends[2])
     return error;
 }
 
-static int spawn(struct run *run, const int theirs[PIPES])
+static int spawn(struct hsae_os_process *process, const char *const *words, const int theirs[PIPES])
 {
     static const int defaults[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGXFSZ, SIGXCPU, SIGUSR1, SIGUSR2, SIGQUIT, SIGCHLD};
     posix_spawn_file_actions_t actions;
@@ -85,113 +77,94 @@ static int spawn(struct run *run, const int theirs[PIPES])
         posix_spawnattr_setsigdefault(&attributes, &reset);
         posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
         if (!error)
-            error = posix_spawn(&run->process, run->child->words[0], &actions, &attributes, (char *const *)run->child->words, environ);
+            error = posix_spawn(&process->id, words[0], &actions, &attributes, (char *const *)words, environ);
         posix_spawnattr_destroy(&attributes);
     }
     posix_spawn_file_actions_destroy(&actions);
     return error;
 }
 
-static int start(struct run *run)
+static int start(struct hsae_os_process *process, const char *const *words)
 {
     int theirs[PIPES] = {-1, -1, -1}, error = 0;
     for (int i = 0; i < PIPES && !error; i++) {
         int both[2] = {-1, -1};
         error = open_pipe(both);
         theirs[i] = both[i != INPUT];
-        run->ends[i] = both[i == INPUT];
+        process->ends[i] = both[i == INPUT];
     }
     if (!error)
-        error = spawn(run, theirs);
+        error = spawn(process, words, theirs);
     for (int i = 0; i < PIPES; i++) {
         close_end(&theirs[i]);
-        if (error)
-            close_end(&run->ends[i]);
-        else if (i != INPUT)
-            fcntl(run->ends[i], F_SETFL, O_NONBLOCK);
+        if (!error && i != INPUT)
+            fcntl(process->ends[i], F_SETFL, O_NONBLOCK);
     }
     return error;
 }
 
-/* Seconds of processor time so far; below 0: not known. */
-static double processor_seconds(pid_t process)
+struct hsae_os_process *hsae_os_process_start(const char *const *words)
+{
+    struct hsae_os_process *process = malloc(sizeof *process);
+    if (!process)
+        return NULL;
+    *process = (struct hsae_os_process){.ends = {-1, -1, -1}};
+    int error = start(process, words);
+    if (!error)
+        return process;
+    hsae_os_process_close(process);
+    errno = error;
+    return NULL;
+}
+
+void hsae_os_process_close(struct hsae_os_process *process)
+{
+    for (int i = 0; i < PIPES; i++)
+        close_end(&process->ends[i]);
+    free(process);
+}
+
+void hsae_os_process_wait(struct hsae_os_process *process, double seconds)
+{
+    struct pollfd polled[2] = {{.fd = process->ends[OUTPUT], .events = POLLIN}, {.fd = process->ends[ERRORS], .events = POLLIN}};
+    bool open = polled[0].fd >= 0 || polled[1].fd >= 0;
+    poll(polled, 2, (int)(1e3 * (open ? seconds : 0.002))); /* it ends soon after it has closed both */
+}
+
+size_t hsae_os_process_read(struct hsae_os_process *process, enum hsae_os_stream stream, char *bytes, size_t size)
+{
+    int *end = &process->ends[stream == HSAE_OS_OUTPUT ? OUTPUT : ERRORS];
+    ssize_t got = *end >= 0 ? read(*end, bytes, size) : 0;
+    if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR))
+        close_end(end);
+    return got > 0 ? (size_t)got : 0;
+}
+
+double hsae_os_process_seconds(const struct hsae_os_process *process)
 {
 #ifdef __APPLE__
     struct rusage_info_v2 info;
-    if (proc_pid_rusage(process, RUSAGE_INFO_V2, (rusage_info_t *)&info))
+    if (proc_pid_rusage(process->id, RUSAGE_INFO_V2, (rusage_info_t *)&info))
         return -1;
     return 1e-9 * (double)(info.ri_user_time + info.ri_system_time);
 #else
     clockid_t clock;
     struct timespec time;
-    if (clock_getcpuclockid(process, &clock) || clock_gettime(clock, &time))
+    if (clock_getcpuclockid(process->id, &clock) || clock_gettime(clock, &time))
         return -1;
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 #endif
 }
 
-static void keep_output(struct run *run, const char *bytes, size_t size)
+/* One that the system does not end, since its driver waits for hardware, is left alone after two seconds. */
+void hsae_os_process_kill(struct hsae_os_process *process)
 {
-    if (run->size + size >= run->capacity) {
-        size_t capacity = 2 * (run->size + size) + 4096;
-        char *grown = realloc(run->child->output, capacity);
-        if (!grown)
-            return;
-        run->child->output = grown;
-        run->capacity = capacity;
-    }
-    memcpy(run->child->output + run->size, bytes, size);
-    run->size += size;
-    run->child->output[run->size] = 0;
-}
-
-/* The last line that is not empty. */
-static void keep_errors(struct run *run, const char *bytes, size_t size)
-{
-    for (size_t i = 0; i < size; i++)
-        if (bytes[i] == '\n') {
-            run->line_size = 0;
-        } else if (run->line_size + 1 < sizeof run->line) {
-            run->line[run->line_size++] = bytes[i];
-            run->line[run->line_size] = 0;
-            memcpy(run->child->errors, run->line, run->line_size + 1);
-        }
-}
-
-/* Reads what is there; whether that was not the end. */
-static void read_end(struct run *run, int which)
-{
-    char bytes[4096];
-    ssize_t got = 0;
-    while (run->ends[which] >= 0 && (got = read(run->ends[which], bytes, sizeof bytes)) > 0) {
-        if (which == OUTPUT)
-            keep_output(run, bytes, (size_t)got);
-        else
-            keep_errors(run, bytes, (size_t)got);
-    }
-    if (got == 0 || (errno != EAGAIN && errno != EINTR))
-        close_end(&run->ends[which]);
-}
-
-static void read_ends(struct run *run, double seconds)
-{
-    struct pollfd polled[2] = {{.fd = run->ends[OUTPUT], .events = POLLIN}, {.fd = run->ends[ERRORS], .events = POLLIN}};
-    bool open = polled[0].fd >= 0 || polled[1].fd >= 0;
-    if (poll(polled, 2, (int)(1e3 * (open ? seconds : 0.002))) > 0)
-        for (int i = 0; i < 2; i++)
-            if (polled[i].revents)
-                read_end(run, OUTPUT + i);
-}
-
-/* Ends it and all that it started. One that the system does not let go of, for its driver waits for hardware, is left alone. */
-static void end_by_force(pid_t process)
-{
-    kill(-process, SIGKILL);
-    for (int i = 0; i < 100 && waitpid(process, NULL, WNOHANG) == 0; i++)
+    kill(-process->id, SIGKILL);
+    for (int i = 0; i < 100 && waitpid(process->id, NULL, WNOHANG) == 0; i++)
         hsae_os_sleep(0.02);
 }
 
-static void say_how(int status, char how[48])
+static void say_how(int status, char *how, size_t size)
 {
     static const struct {
         int number;
@@ -203,66 +176,22 @@ static void say_how(int status, char how[48])
         if (names[i].number == WTERMSIG(status))
             name = names[i].name;
     if (WIFSIGNALED(status))
-        snprintf(how, 48, "signal %d%s", WTERMSIG(status), name);
+        snprintf(how, size, "signal %d%s", WTERMSIG(status), name);
+    else if (WEXITSTATUS(status))
+        snprintf(how, size, "exit status %d", WEXITSTATUS(status));
+}
+
+bool hsae_os_process_ended(struct hsae_os_process *process, char *how, size_t size)
+{
+    int status;
+    pid_t ended = waitpid(process->id, &status, WNOHANG);
+    if (ended == process->id)
+        say_how(status, how, size);
+    else if (ended < 0 && errno != EINTR) /* the host program has waited for all its children */
+        snprintf(how, size, "an unknown end");
     else
-        snprintf(how, 48, "exit status %d", WEXITSTATUS(status));
-}
-
-static enum hsae_os_ending watch(struct run *run)
-{
-    const struct hsae_os_child *child = run->child;
-    double last = hsae_os_seconds(), all = 0, still = 0, used = 0;
-    for (;;) {
-        int status;
-        read_ends(run, 0.05);
-        pid_t ended = waitpid(run->process, &status, WNOHANG);
-        if (ended == run->process) {
-            read_end(run, OUTPUT);
-            read_end(run, ERRORS);
-            if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-                return HSAE_OS_ENDED;
-            say_how(status, run->child->how);
-            return HSAE_OS_DIED;
-        }
-        if (ended < 0 && errno != EINTR) { /* the host program reaps its children on its own */
-            snprintf(run->child->how, sizeof run->child->how, "an unknown end");
-            return HSAE_OS_DIED;
-        }
-        if (child->stop && child->stop(child->user)) {
-            end_by_force(run->process);
-            return HSAE_OS_STOPPED;
-        }
-        double now = hsae_os_seconds(), counts = now - last < MAX_SECONDS ? now - last : MAX_SECONDS;
-        double processor = processor_seconds(run->process);
-        last = now;
-        all += counts;
-        still += counts;
-        if (processor < 0 || processor > used + PROGRESS_SECONDS) {
-            used = processor;
-            still = 0;
-        }
-        bool hangs = child->still_seconds > 0 && still > child->still_seconds;
-        if (hangs || (child->most_seconds > 0 && all > child->most_seconds)) {
-            end_by_force(run->process);
-            return hangs ? HSAE_OS_STILL : HSAE_OS_TOO_LONG;
-        }
-    }
-}
-
-enum hsae_os_ending hsae_os_run(struct hsae_os_child *child)
-{
-    struct run run = {.child = child, .ends = {-1, -1, -1}};
-    child->output = NULL;
-    child->errors[0] = child->how[0] = 0;
-    int error = start(&run);
-    if (error) {
-        errno = error;
-        return HSAE_OS_NOT_STARTED;
-    }
-    enum hsae_os_ending ending = watch(&run);
-    for (int i = 0; i < PIPES; i++)
-        close_end(&run.ends[i]);
-    return ending;
+        return false;
+    return true;
 }
 
 /* ---- being one ---- */

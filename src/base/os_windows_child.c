@@ -3,7 +3,7 @@
 #define WIN32_LEAN_AND_MEAN
 #define _WIN32_WINNT 0x0A00
 
-#include "os.h"
+#include "os_child.h"
 
 #include <windows.h>
 
@@ -13,17 +13,10 @@
 
 enum { PIPE_INPUT, PIPE_OUTPUT, PIPE_ERRORS, PIPES };
 enum { COMMAND = 8192 }; /* characters of a command line */
-/* As in os_posix_child.c. */
-#define PROGRESS_SECONDS 1e-3
-#define MAX_SECONDS      0.1
 
-struct run {
-    struct hsae_os_child *child;
-    PROCESS_INFORMATION process;
-    HANDLE job, ends[PIPES]; /* NULL: closed */
-    size_t size, capacity;
-    char line[256];
-    size_t line_size;
+struct hsae_os_process {
+    PROCESS_INFORMATION info;
+    HANDLE job, ends[PIPES]; /* ours; NULL: closed */
 };
 
 static void close_handle(HANDLE *handle)
@@ -63,7 +56,7 @@ static bool add_word(wchar_t line[COMMAND], size_t *size, const char *word)
 }
 
 /* The process, with these handles and no others, suspended. */
-static bool create_process(struct run *run, wchar_t line[COMMAND], HANDLE theirs[PIPES])
+static bool create_process(struct hsae_os_process *process, wchar_t line[COMMAND], HANDLE theirs[PIPES])
 {
     SIZE_T size = 0;
     InitializeProcThreadAttributeList(NULL, 1, 0, &size);
@@ -81,13 +74,13 @@ static bool create_process(struct run *run, wchar_t line[COMMAND], HANDLE theirs
     bool good = UpdateProcThreadAttribute(attributes, 0, PROC_THREAD_ATTRIBUTE_HANDLE_LIST, theirs, PIPES * sizeof *theirs, NULL, NULL) &&
                 CreateProcessW(NULL, line, NULL, NULL, TRUE,
                                EXTENDED_STARTUPINFO_PRESENT | CREATE_SUSPENDED | CREATE_NEW_PROCESS_GROUP | CREATE_NO_WINDOW, NULL, NULL,
-                               &info.StartupInfo, &run->process);
+                               &info.StartupInfo, &process->info);
     DeleteProcThreadAttributeList(attributes);
     free(attributes);
     return good;
 }
 
-static bool start(struct run *run)
+static bool start(struct hsae_os_process *process, const char *const *words)
 {
     SECURITY_ATTRIBUTES inherited = {.nLength = sizeof inherited, .bInheritHandle = TRUE};
     JOBOBJECT_EXTENDED_LIMIT_INFORMATION limit = {.BasicLimitInformation = {.LimitFlags = JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE}};
@@ -95,126 +88,87 @@ static bool start(struct run *run)
     wchar_t line[COMMAND];
     size_t size = 0;
     bool good = true;
-    for (size_t i = 0; run->child->words[i] && good; i++)
-        good = add_word(line, &size, run->child->words[i]);
+    for (size_t i = 0; words[i] && good; i++)
+        good = add_word(line, &size, words[i]);
     for (int i = 0; i < PIPES && good; i++) {
-        good = CreatePipe(i == PIPE_INPUT ? &theirs[i] : &run->ends[i], i == PIPE_INPUT ? &run->ends[i] : &theirs[i], &inherited, 0);
-        good = good && SetHandleInformation(run->ends[i], HANDLE_FLAG_INHERIT, 0);
+        good =
+            CreatePipe(i == PIPE_INPUT ? &theirs[i] : &process->ends[i], i == PIPE_INPUT ? &process->ends[i] : &theirs[i], &inherited, 0);
+        good = good && SetHandleInformation(process->ends[i], HANDLE_FLAG_INHERIT, 0);
     }
-    good = good && create_process(run, line, theirs);
+    good = good && create_process(process, line, theirs);
     for (int i = 0; i < PIPES; i++)
         close_handle(&theirs[i]);
     if (!good)
         return false;
     /* What it starts ends with it. */
-    run->job = CreateJobObjectW(NULL, NULL);
-    if (run->job && SetInformationJobObject(run->job, JobObjectExtendedLimitInformation, &limit, sizeof limit))
-        AssignProcessToJobObject(run->job, run->process.hProcess);
-    ResumeThread(run->process.hThread);
+    process->job = CreateJobObjectW(NULL, NULL);
+    if (process->job && SetInformationJobObject(process->job, JobObjectExtendedLimitInformation, &limit, sizeof limit))
+        AssignProcessToJobObject(process->job, process->info.hProcess);
+    ResumeThread(process->info.hThread);
     return true;
 }
 
-static double processor_seconds(HANDLE process)
+struct hsae_os_process *hsae_os_process_start(const char *const *words)
+{
+    struct hsae_os_process *process = calloc(1, sizeof *process);
+    if (!process)
+        return NULL;
+    if (start(process, words))
+        return process;
+    hsae_os_process_close(process);
+    errno = EIO;
+    return NULL;
+}
+
+void hsae_os_process_close(struct hsae_os_process *process)
+{
+    close_handle(&process->job);
+    close_handle(&process->info.hProcess);
+    close_handle(&process->info.hThread);
+    for (int i = 0; i < PIPES; i++)
+        close_handle(&process->ends[i]);
+    free(process);
+}
+
+/* Pipes cannot be waited for together with the process, so they are looked at often. */
+void hsae_os_process_wait(struct hsae_os_process *process, double seconds)
+{
+    WaitForSingleObject(process->info.hProcess, seconds < 0.02 ? (DWORD)(1e3 * seconds) : 20);
+}
+
+size_t hsae_os_process_read(struct hsae_os_process *process, enum hsae_os_stream stream, char *bytes, size_t size)
+{
+    HANDLE end = process->ends[stream == HSAE_OS_OUTPUT ? PIPE_OUTPUT : PIPE_ERRORS];
+    DWORD there = 0, got = 0;
+    if (!PeekNamedPipe(end, NULL, 0, NULL, &there, NULL) || !there || !ReadFile(end, bytes, there < size ? there : (DWORD)size, &got, NULL))
+        return 0;
+    return got;
+}
+
+double hsae_os_process_seconds(const struct hsae_os_process *process)
 {
     FILETIME created, ended, kernel, user;
-    if (!GetProcessTimes(process, &created, &ended, &kernel, &user))
+    if (!GetProcessTimes(process->info.hProcess, &created, &ended, &kernel, &user))
         return -1;
     return 1e-7 * (double)(((uint64_t)kernel.dwHighDateTime << 32 | kernel.dwLowDateTime) +
                            ((uint64_t)user.dwHighDateTime << 32 | user.dwLowDateTime));
 }
 
-static void keep_output(struct run *run, const char *bytes, size_t size)
+/* What it has started ends when the job's handle is closed. */
+void hsae_os_process_kill(struct hsae_os_process *process)
 {
-    if (run->size + size >= run->capacity) {
-        size_t capacity = 2 * (run->size + size) + 4096;
-        char *grown = realloc(run->child->output, capacity);
-        if (!grown)
-            return;
-        run->child->output = grown;
-        run->capacity = capacity;
-    }
-    memcpy(run->child->output + run->size, bytes, size);
-    run->size += size;
-    run->child->output[run->size] = 0;
+    TerminateProcess(process->info.hProcess, 1);
 }
 
-static void keep_errors(struct run *run, const char *bytes, size_t size)
+bool hsae_os_process_ended(struct hsae_os_process *process, char *how, size_t size)
 {
-    for (size_t i = 0; i < size; i++)
-        if (bytes[i] == '\n') {
-            run->line_size = 0;
-        } else if (bytes[i] != '\r' && run->line_size + 1 < sizeof run->line) {
-            run->line[run->line_size++] = bytes[i];
-            run->line[run->line_size] = 0;
-            memcpy(run->child->errors, run->line, run->line_size + 1);
-        }
-}
-
-static void read_end(struct run *run, int which)
-{
-    char bytes[4096];
-    DWORD there = 0, got = 0;
-    while (run->ends[which] && PeekNamedPipe(run->ends[which], NULL, 0, NULL, &there, NULL) && there &&
-           ReadFile(run->ends[which], bytes, there < sizeof bytes ? there : sizeof bytes, &got, NULL) && got) {
-        if (which == PIPE_OUTPUT)
-            keep_output(run, bytes, got);
-        else
-            keep_errors(run, bytes, got);
-    }
-}
-
-static enum hsae_os_ending watch(struct run *run)
-{
-    const struct hsae_os_child *child = run->child;
-    double last = hsae_os_seconds(), all = 0, still = 0, used = 0;
-    for (;;) {
-        bool ended = WaitForSingleObject(run->process.hProcess, 20) == WAIT_OBJECT_0;
-        read_end(run, PIPE_OUTPUT);
-        read_end(run, PIPE_ERRORS);
-        if (ended) {
-            DWORD code = 1;
-            GetExitCodeProcess(run->process.hProcess, &code);
-            if (code == 0)
-                return HSAE_OS_ENDED;
-            snprintf(run->child->how, sizeof run->child->how, code < 0x80000000 ? "exit status %lu" : "exception 0x%lx", code);
-            return HSAE_OS_DIED;
-        }
-        if (child->stop && child->stop(child->user))
-            return HSAE_OS_STOPPED;
-        double now = hsae_os_seconds(), counts = now - last < MAX_SECONDS ? now - last : MAX_SECONDS;
-        double processor = processor_seconds(run->process.hProcess);
-        last = now;
-        all += counts;
-        still += counts;
-        if (processor < 0 || processor > used + PROGRESS_SECONDS) {
-            used = processor;
-            still = 0;
-        }
-        if (child->still_seconds > 0 && still > child->still_seconds)
-            return HSAE_OS_STILL;
-        if (child->most_seconds > 0 && all > child->most_seconds)
-            return HSAE_OS_TOO_LONG;
-    }
-}
-
-enum hsae_os_ending hsae_os_run(struct hsae_os_child *child)
-{
-    struct run run = {.child = child};
-    enum hsae_os_ending ending = HSAE_OS_NOT_STARTED;
-    child->output = NULL;
-    child->errors[0] = child->how[0] = 0;
-    if (start(&run))
-        ending = watch(&run);
-    else
-        errno = EIO;
-    if (ending != HSAE_OS_NOT_STARTED && ending != HSAE_OS_ENDED && ending != HSAE_OS_DIED)
-        TerminateProcess(run.process.hProcess, 1);
-    close_handle(&run.job);
-    close_handle(&run.process.hProcess);
-    close_handle(&run.process.hThread);
-    for (int i = 0; i < PIPES; i++)
-        close_handle(&run.ends[i]);
-    return ending;
+    DWORD code = 1;
+    if (WaitForSingleObject(process->info.hProcess, 0) != WAIT_OBJECT_0)
+        return false;
+    GetExitCodeProcess(process->info.hProcess, &code);
+    if (code)
+        snprintf(how, size, code < 0x80000000 ? "exit status %lu" : "exception 0x%lx", code);
+    return true;
 }
 
 /* Without a read that waits: until that ends, Windows lets nobody ask for the type of the handle, and the C runtime of a driver's library

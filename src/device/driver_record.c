@@ -186,7 +186,7 @@ static json_t *read_answer(const char *output)
     return NULL;
 }
 
-hsae_status hsae_trial_run(hsae_context *context, const char *const *words, double still_seconds, double most_seconds, json_t **answer,
+hsae_status hsae_trial_run(hsae_context *context, const char *const *words, double still_seconds, double max_seconds, json_t **answer,
                            char *how, size_t how_size)
 {
     const char *all[MAX_WORDS + HSAE_SETTING_COUNT + 3] = {context->program, "__probe"};
@@ -201,7 +201,7 @@ hsae_status hsae_trial_run(hsae_context *context, const char *const *words, doub
         all[count++] = settings[i].text;
     }
     struct hsae_os_child child = {
-        .words = all, .stop = context->stop, .user = context->stop_user, .still_seconds = still_seconds, .most_seconds = most_seconds};
+        .words = all, .stop = context->stop, .user = context->stop_user, .still_seconds = still_seconds, .max_seconds = max_seconds};
     enum hsae_os_ending ending = hsae_os_run(&child);
     free(settings);
     *answer = ending == HSAE_OS_ENDED ? read_answer(child.output) : NULL;
@@ -217,7 +217,7 @@ hsae_status hsae_trial_run(hsae_context *context, const char *const *words, doub
         snprintf(how, how_size, "it hangs: no progress in %.3g s%s%s", still_seconds, said, child.errors);
         break;
     case HSAE_OS_TOO_LONG:
-        snprintf(how, how_size, "it hangs: not done after %.3g s%s%s", most_seconds, said, child.errors);
+        snprintf(how, how_size, "it hangs: not done after %.3g s%s%s", max_seconds, said, child.errors);
         break;
     case HSAE_OS_DIED:
         snprintf(how, how_size, "it crashes: %s%s%s", child.how, said, child.errors);

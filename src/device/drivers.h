@@ -82,7 +82,7 @@ json_t *hsae_trial_remember(hsae_context *context, const struct hsae_trial_key *
 void hsae_trial_keep(hsae_context *context, const struct hsae_trial_key *key, const json_t *record);
 /* Runs `program` "__probe" with these words, and with the context's settings. *answer: its JSON object, or NULL; then `how` says what
  * happened: "it crashed: signal 11 (SIGSEGV)". ERROR_UNSUPPORTED: no process could be started. */
-hsae_status hsae_trial_run(hsae_context *context, const char *const *words, double still_seconds, double most_seconds, json_t **answer,
+hsae_status hsae_trial_run(hsae_context *context, const char *const *words, double still_seconds, double max_seconds, json_t **answer,
                            char *how, size_t how_size);
 /* Seconds that a driver has for what it is asked ($HSAE_WAIT_SECONDS); infinite: it is waited for. */
 double hsae_patience(const hsae_context *context);
