@@ -10,7 +10,7 @@ KERNEL(bias)
     vf sum[COLS];
     for (u32 k = 0u; k < COLS; k++)
         sum[k] = splat(0.0f);
-    for (u32 b = team; b < p.rows; b += WG / COLUMN_LANES(WG))
+    for (u32 b = team; b < p.batch; b += WG / COLUMN_LANES(WG))
         for (u32 k = 0u; k < COLS; k++)
             if (column + k < width)
                 sum[k] += residual[(first + b) * width + column + k];
@@ -19,7 +19,7 @@ KERNEL(bias)
     for (u32 k = 0u; k < COLS; k++)
         if (team == 0u && column + k < width) {
             u32 c = (p.level + nth) * width + column + k;
-            vf g = splat(2.0f / to_f32(p.rows)) * sum[k];
+            vf g = splat(2.0f / to_f32(p.batch)) * sum[k];
             vf v = splat(p.beta2) * bias_v[c] + splat(p.one_minus_beta2) * g * g;
             bias_v[c] = v;
             bias[c] = bias[c] - splat(rate) * g / (sqrt_vf(v * splat(correction)) + splat(p.epsilon));

@@ -4,7 +4,7 @@
 /* Residual R = c + sum a_i D_i - x of some levels, with perturbation: swapped features are left out and their children stand in. One work-group a
  * level, column slice and sample; the sample is fast, so that the slice of D stays in cache. loss: f32 [L][slices][padded], the slice's |R|^2. */
 KERNEL(decode)
-    u32 turn = GROUP / p.rows, b = GROUP - turn * p.rows, nth = turn / p.slices, slice = turn - nth * p.slices, level = p.level + nth;
+    u32 turn = GROUP / p.batch, b = GROUP - turn * p.batch, nth = turn / p.slices, slice = turn - nth * p.slices, level = p.level + nth;
     if (nth >= p.count || step_state[STATE_HALT] != 0u)
         return;
     u32 width = p.stride / VW, share = (p.stride / 16u + p.slices - 1u) / p.slices * (16u / VW);
@@ -15,7 +15,7 @@ KERNEL(decode)
         vf acc[COLS];
         EACH_COLUMN(column, end, acc[k] = bias[center + c] - x[line + c])
         for (u32 l = level; l < min(level + 2u, p.levels); l++) {
-            u32 list = l * p.rows + b, stop = sample_starts[list + 1u];
+            u32 list = l * p.batch + b, stop = sample_starts[list + 1u];
             for (u32 q = sample_starts[list]; q < stop; q += PAIRS_PER_PASS) {
                 u32 range[PAIRS_PER_PASS];
                 idx at[PAIRS_PER_PASS];

@@ -2,7 +2,7 @@
 /* decode.cl for CPU devices: one pair at a time. Out-of-order cores have many rows on their way by themselves, and pairs that do not count cost
  * nothing but the question. */
 CPU_KERNEL(decode)
-    u32 turn = GROUP / p.rows, b = GROUP - turn * p.rows, nth = turn / p.slices, slice = turn - nth * p.slices, level = p.level + nth;
+    u32 turn = GROUP / p.batch, b = GROUP - turn * p.batch, nth = turn / p.slices, slice = turn - nth * p.slices, level = p.level + nth;
     if (nth >= p.count || step_state[STATE_HALT] != 0u)
         return;
     u32 width = p.stride / VW, share = (p.stride / 16u + p.slices - 1u) / p.slices * (16u / VW);
@@ -13,7 +13,7 @@ CPU_KERNEL(decode)
         vf acc[COLS];
         EACH_COLUMN(column, end, acc[k] = bias[center + c] - x[line + c])
         for (u32 l = level; l < min(level + 2u, p.levels); l++) {
-            u32 list = l * p.rows + b, stop = sample_starts[list + 1u];
+            u32 list = l * p.batch + b, stop = sample_starts[list + 1u];
             for (u32 q = sample_starts[list]; q < stop; q++) {
                 u32 flag = flags[samples[2u * q]];
                 f32 a = bits_f32(samples[2u * q + 1u]);

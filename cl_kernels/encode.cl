@@ -12,14 +12,14 @@
 /* One column: EACH_ELEMENT of a vector of weights. */
 #define MEMORY_COLUMN(c, element) ACCUMULATE(element, panels[from[v] + (k * VW + c) * VECTORS_PER_WORD])
 #define STAGED_COLUMN(c, element) ACCUMULATE(element, columns[(part * VW + c) * ENCODE_SAMPLES + v * ENCODE_LANES_S + lane_s])
-#define ACCUMULATE(element, source)                                                                                       \
-    UNROLL for (u32 v = 0u; v < ENCODE_VECTORS; v++) value[v] = source;                                                          \
-    UNROLL for (u32 f = 0u; f < COLS; f++)                                                                                \
-        UNROLL for (u32 v = 0u; v < ENCODE_VECTORS; v++)                                                                         \
+#define ACCUMULATE(element, source)                                     \
+    UNROLL for (u32 v = 0u; v < ENCODE_VECTORS; v++) value[v] = source; \
+    UNROLL for (u32 f = 0u; f < COLS; f++)                              \
+        UNROLL for (u32 v = 0u; v < ENCODE_VECTORS; v++)                \
             acc[f * ENCODE_VECTORS + v] = fma_vf(splat(weight[f].element), value[v], acc[f * ENCODE_VECTORS + v]);
 
-#define LOAD_STEP(k)                                                                                                      \
-    UNROLL for (u32 i = 0u; i < ROW_LOADS; i++) next_row[i] = encoder[row_from[i] + (k) / VW];                            \
+#define LOAD_STEP(k)                                                                           \
+    UNROLL for (u32 i = 0u; i < ROW_LOADS; i++) next_row[i] = encoder[row_from[i] + (k) / VW]; \
     UNROLL for (u32 i = 0u; i < COLUMN_LOADS; i++) next_column[i] = panels[column_from[i] + (k) * VECTORS_PER_WORD];
 
 KERNEL(encode)
@@ -88,7 +88,7 @@ KERNEL(encode)
         vf bias = splat(bits_f32(feature_scalars[feature + SCALAR_BIAS]));
         f32 cut = bits_f32(feature_scalars[feature + SCALAR_CUT]);
         UNROLL for (u32 v = 0u; v < ENCODE_VECTORS; v++) {
-            u32 b = (word * VECTORS_PER_WORD + v * ENCODE_LANES_S + lane_s) * VW, left = p.rows - min(b, p.rows);
+            u32 b = (word * VECTORS_PER_WORD + v * ENCODE_LANES_S + lane_s) * VW, left = p.batch - min(b, p.batch);
             u32 valid = left >= VW ? (1u << VW) - 1u : (1u << left) - 1u;
             acc[f * ENCODE_VECTORS + v] = acc[f * ENCODE_VECTORS + v] + bias;
             mark[v * ENCODE_MARKS + f / VECTORS_PER_WORD] |= (above_vf(acc[f * ENCODE_VECTORS + v], cut) & valid) << (f % VECTORS_PER_WORD * VW);

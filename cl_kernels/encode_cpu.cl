@@ -28,7 +28,7 @@ CPU_KERNEL(encode)
                 acc[f * VECTORS_PER_WORD + v] = fma_vf(weight, value[v], acc[f * VECTORS_PER_WORD + v]);
         }
     }
-    u32 samples = p.rows - panel * 32u;
+    u32 samples = p.batch - panel * 32u;
     u32 valid = samples >= 32u ? 0xffffffffu : (1u << samples) - 1u;
 #pragma unroll
     for (u32 f = 0u; f < COLS; f++) {

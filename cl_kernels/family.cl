@@ -4,30 +4,30 @@
  * work-item walks along the lists, a team halves them. */
 #define RANK_OF(q) tree[samples[2u * (q)] * TREE_WORDS + TREE_RANK]
 /* Moves `at` on to the first pair before `stop` of that rank or a later one. */
-#define SEEK(at, stop, rank)                          \
-    if (TEAM > 1u) {                                  \
-        u32 seek_stop = stop;                         \
-        while (at < seek_stop) {                      \
-            u32 middle = at + (seek_stop - at) / 2u;  \
-            bool before = RANK_OF(middle) < (rank);   \
-            at = before ? middle + 1u : at;           \
-            seek_stop = before ? seek_stop : middle;  \
-        }                                             \
-    } else {                                          \
-        while (at < (stop) && RANK_OF(at) < (rank))   \
-            at += 1u;                                 \
+#define SEEK(at, stop, rank)                         \
+    if (TEAM > 1u) {                                 \
+        u32 seek_stop = stop;                        \
+        while (at < seek_stop) {                     \
+            u32 middle = at + (seek_stop - at) / 2u; \
+            bool before = RANK_OF(middle) < (rank);  \
+            at = before ? middle + 1u : at;          \
+            seek_stop = before ? seek_stop : middle; \
+        }                                            \
+    } else {                                         \
+        while (at < (stop) && RANK_OF(at) < (rank))  \
+            at += 1u;                                \
     }
 
 KERNEL(family)
     u32 team = LANE / TEAM, member = LANE - team * TEAM, list = GROUP * TEAMS + team;
-    if (team >= TEAMS || list >= p.levels * p.rows || step_state[STATE_HALT] != 0u)
+    if (team >= TEAMS || list >= p.levels * p.batch || step_state[STATE_HALT] != 0u)
         return;
     u32 begin = sample_starts[list], end = sample_starts[list + 1u];
-    u32 up = list >= p.rows ? sample_starts[list - p.rows] : 0u, up_end = list >= p.rows ? sample_starts[list - p.rows + 1u] : 0u;
+    u32 up = list >= p.batch ? sample_starts[list - p.batch] : 0u, up_end = list >= p.batch ? sample_starts[list - p.batch + 1u] : 0u;
     u32 down = 0u, down_end = 0u;
-    if (list + p.rows < p.levels * p.rows) {
-        down = sample_starts[list + p.rows];
-        down_end = sample_starts[list + p.rows + 1u];
+    if (list + p.batch < p.levels * p.batch) {
+        down = sample_starts[list + p.batch];
+        down_end = sample_starts[list + p.batch + 1u];
     }
     u32 family_parent = NONE, family_first = begin, family_end = begin;
     f32 parent_act = 0.0f;

@@ -23,7 +23,7 @@ KERNEL(finish_step)
             step_report[REPORT_VARIANCE] = bits_u32(partial[0]);
     }
     u32 step = step_state[STATE_STEP];
-    f32 share = 1.0f / to_f32(p.rows);
+    f32 share = 1.0f / to_f32(p.batch);
     u32 first = level_info[l * LEVEL_WORDS + LEVEL_FIRST], end = level_info[(l + 1u) * LEVEL_WORDS + LEVEL_FIRST], fired = 0u;
     u32 below = l + 1u < p.levels ? level_info[(l + 2u) * LEVEL_WORDS + LEVEL_FIRST] : end;
     f32 constraint = 0.0f, reconstruction = 0.0f;
@@ -36,7 +36,7 @@ KERNEL(finish_step)
     for (u32 i = end + LANE; i < below; i += WG)
         constraint -= feature_sums[i * FEATURE_SUM_WORDS + FEATURE_SUM_PARENT];
     for (u32 s = 0u; s < p.slices; s++)
-        for (u32 b = LANE; b < p.rows; b += WG)
+        for (u32 b = LANE; b < p.batch; b += WG)
             reconstruction += loss[(l * p.slices + s) * p.padded + b];
     WG_SUM(partial, constraint);
     constraint = partial[0];

@@ -4,7 +4,7 @@
  * work-group a sample. */
 KERNEL(ghost)
     u32 b = GROUP, dead = step_state[STATE_LEVELS + p.level * STATE_LEVEL_WORDS + STATE_DEAD];
-    if (b >= p.rows || step_state[STATE_HALT] != 0u || dead == 0u)
+    if (b >= p.batch || step_state[STATE_HALT] != 0u || dead == 0u)
         return;
     u32 width = p.stride / VW, line = b * width, own = (p.row + b) * width;
     for (u32 c = LANE; c < width; c += WG)

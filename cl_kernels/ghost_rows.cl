@@ -18,7 +18,7 @@ KERNEL(ghost_rows)
         rows[decoder_row + c] = splat(0.0f);
         rows[encoder_row + c] = splat(0.0f);
     }
-    for (u32 b = 0u; b < p.rows; b++) {
+    for (u32 b = 0u; b < p.batch; b++) {
         vf pre = splat(0.0f), score = splat(0.0f);
         for (u32 c = LANE; c < width; c += WG) {
             pre = fma_vf(FETCH(E, e_range, e_at + c), x[b * width + c], pre);

@@ -4,7 +4,7 @@ KERNEL(ghost_scale)
     if (step_state[STATE_HALT] != 0u || step_state[STATE_LEVELS + p.level * STATE_LEVEL_WORDS + STATE_DEAD] == 0u)
         return;
     f32 ghost = 0.0f, reconstruction = 0.0f;
-    for (u32 b = LANE; b < p.rows; b += WG) {
+    for (u32 b = LANE; b < p.batch; b += WG) {
         ghost += ghost_losses[2u * b];
         for (u32 s = 0u; s < p.slices; s++)
             reconstruction += loss[(p.level * p.slices + s) * p.padded + b];
@@ -13,6 +13,6 @@ KERNEL(ghost_scale)
     ghost = partial[0];
     WG_SUM(partial, reconstruction);
     f32 scale = ghost > 0.0f ? partial[0] / ghost : 0.0f;
-    for (u32 b = LANE; b < p.rows; b += WG)
+    for (u32 b = LANE; b < p.batch; b += WG)
         weights[b] = 2.0f * scale * ghost_losses[2u * b + 1u];
 END

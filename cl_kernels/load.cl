@@ -11,7 +11,7 @@ KERNEL(load)
         u32 b = panel * 32u + s;
         for (u32 k = first + LANE; k < end; k += WG) {
             f32 value = 0.0f;
-            if (b < p.rows && k < p.dim) {
+            if (b < p.batch && k < p.dim) {
                 u32 e = b * p.dim + k;
                 if (p.format == FORMAT_F32)
                     value = bits_f32(raw[e]);

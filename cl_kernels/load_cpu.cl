@@ -31,9 +31,9 @@ CPU_KERNEL(load)
             idx e = (idx)b * p.dim + k;
             f32 element[VW];
             vf value = splat(0.0f);
-            if (b < p.rows && k + VW <= p.dim) {
+            if (b < p.batch && k + VW <= p.dim) {
                 value = (raw_vector(raw, p.format, e) - HSAE_PASTE(vload, VW)(0, mean + k)) * splat(p.scale);
-            } else if (b < p.rows) {
+            } else if (b < p.batch) {
                 for (u32 c = 0u; c < VW; c++)
                     element[c] = k + c < p.dim ? (raw_element(raw, p.format, e + c) - mean[k + c]) * p.scale : 0.0f;
                 value = HSAE_PASTE(vload, VW)(0, element);

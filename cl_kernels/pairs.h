@@ -10,9 +10,9 @@
  *   feature    i; flag, its flags, and plain, true where perturbation plays no part; range and at, where its row of D is; threshold, lambda
  *   block      column; width of a row; begin, end
  *   sums       dd, de; radial, squares, bias_gradient, threshold_gradient, own_term, parent_term, product
- *   local      partial, partial1, partial2, part3 */
+ *   local      partial, partial1, partial2, partial3 */
 
-/* G, the residual that the feature answers to, where perturbation plays a part. */
+/* G, the residual that the feature is trained on, where perturbation plays a part. */
 #define TARGET_RESIDUAL(at)                                                                                   \
     ((flag & FLAG_SWAPPED) != 0u ? ((flag & FLAG_PARENT_SWAPPED) != 0u ? FROM_START(above, at) : splat(0.0f)) \
                                  : FROM_START(residual, at) + FROM_START(above, at))
@@ -29,15 +29,15 @@
     }
 /* q[j] = the work-item's part of D_i . the residual of the j-th pair; on the way, the first block's columns of it, times a, onto the
  * gradient. */
-#define ADD_PRODUCT(m, element) q[j] = fma_f32(old.element, answer.element, q[j]);
+#define ADD_PRODUCT(m, element) q[j] = fma_f32(old.element, target.element, q[j]);
 #define SCORE_PAIRS()                                                                                                \
     {                                                                                                                \
         EACH_COLUMN_CHECKED(0u, vf old = FETCH(D, range, at + c);                                                    \
-                            EACH_PAIR(vf answer = FROM_START(residual, line[j] + c);                                 \
-                                      EACH_ELEMENT(ADD_PRODUCT) dd[k] = fma_vf(splat(a[j]), answer, dd[k])))         \
+                            EACH_PAIR(vf target = FROM_START(residual, line[j] + c);                                 \
+                                      EACH_ELEMENT(ADD_PRODUCT) dd[k] = fma_vf(splat(a[j]), target, dd[k])))         \
         for (idx rest = WG * COLS; rest < width; rest += WG * COLS)                                                  \
             EACH_COLUMN_CHECKED(rest, vf old = FETCH(D, range, at + c);                                              \
-                                EACH_PAIR(vf answer = FROM_START(residual, line[j] + c); EACH_ELEMENT(ADD_PRODUCT))) \
+                                EACH_PAIR(vf target = FROM_START(residual, line[j] + c); EACH_ELEMENT(ADD_PRODUCT))) \
     }
 #define ADD_PAIRS(weight, term, to) EACH_COLUMN_CHECKED(column, EACH_PAIR(to[k] = fma_vf(splat(weight), term, to[k])))
 /* sum[j] over the work-group, to all work-items. */
@@ -67,22 +67,22 @@
     }
 #define ADD_ROW(term, weight) EACH_COLUMN_CHECKED(column, dd[k] = fma_vf(splat(weight), term, dd[k]))
 /* The constraint's part of a pair's score but for its siblings, and the scalars. */
-#define COUNT_PAIR(j, at_kin)                                                                                                 \
-    {                                                                                                                         \
-        if (p.rho != 0.0f) {                                                                                                  \
-            f32 own_side = bits_f32(pair_terms[at_kin + PAIR_OWN]), parent_side = bits_f32(pair_terms[at_kin + PAIR_PARENT]); \
-            q[j] += 2.0f * p.rho * (own_side - parent_side);                                                                  \
-            own_term = fma_f32(a[j], own_side, own_term);                                                                     \
-            parent_term = fma_f32(a[j], parent_side, parent_term);                                                            \
-            product = fma_f32(a[j], bits_f32(pair_terms[at_kin + PAIR_PARENT_ACT]), product);                                 \
-        }                                                                                                                     \
-        if (LANE == 0u)                                                                                                       \
-            pair_terms[at_kin + PAIR_SCORE] = bits_u32(q[j]);                                                                 \
-        radial = fma_f32(a[j], q[j], radial);                                                                                 \
-        squares = fma_f32(a[j], a[j], squares);                                                                               \
-        bias_gradient += a[j] > 0.0f ? q[j] : 0.0f;                                                                           \
-        if (abs_f32(bits_f32(pairs[2u * (pair + j) + 1u]) - threshold) < 0.5f * p.bandwidth)                                  \
-            threshold_gradient -= fma_f32(threshold, q[j], lambda);                                                           \
+#define COUNT_PAIR(j, at)                                                                                             \
+    {                                                                                                                 \
+        if (p.rho != 0.0f) {                                                                                          \
+            f32 own_side = bits_f32(pair_terms[at + PAIR_OWN]), parent_side = bits_f32(pair_terms[at + PAIR_PARENT]); \
+            q[j] += 2.0f * p.rho * (own_side - parent_side);                                                          \
+            own_term = fma_f32(a[j], own_side, own_term);                                                             \
+            parent_term = fma_f32(a[j], parent_side, parent_term);                                                    \
+            product = fma_f32(a[j], bits_f32(pair_terms[at + PAIR_PARENT_ACT]), product);                             \
+        }                                                                                                             \
+        if (LANE == 0u)                                                                                               \
+            pair_terms[at + PAIR_SCORE] = bits_u32(q[j]);                                                             \
+        radial = fma_f32(a[j], q[j], radial);                                                                         \
+        squares = fma_f32(a[j], a[j], squares);                                                                       \
+        bias_gradient += a[j] > 0.0f ? q[j] : 0.0f;                                                                   \
+        if (abs_f32(bits_f32(pairs[2u * (pair + j) + 1u]) - threshold) < 0.5f * p.bandwidth)                          \
+            threshold_gradient -= fma_f32(threshold, q[j], lambda);                                                   \
     }
 /* Where a relative's row of D is: other_range, other_at. */
 #define FIND_ROW(feature)                                                \

@@ -7,7 +7,7 @@ KERNEL(prepare)
     for (u32 k = LANE; k < p.norms; k += WG)
         sum += norms[k];
     WG_SUM(partial, sum);
-    f32 mean_norm = partial[0] / to_f32(p.rows);
+    f32 mean_norm = partial[0] / to_f32(p.batch);
     for (u32 l = 0u; l < p.levels; l++) {
         u32 first = level_info[l * LEVEL_WORDS + LEVEL_FIRST], end = level_info[(l + 1u) * LEVEL_WORDS + LEVEL_FIRST];
         u32 segment = (end - first + WG - 1u) / WG;

@@ -7,16 +7,16 @@
     (cursor_parent == NONE || (value) < cursor_value || ((value) == cursor_value && (parent) > cursor_parent))
 /* Whether `value` goes before the k-th candidate. */
 #define BEFORE(k, value) (best[list + 2u * (k) + 1u] == NONE || (value) > bits_f32(best[list + 2u * (k)]))
-#define INSERT(value, parent)                                            \
-    if (BEFORE(p.candidates - 1u, value)) {                              \
-        u32 k = p.candidates - 1u;                                       \
-        while (k > 0u && BEFORE(k - 1u, value)) {                        \
-            best[list + 2u * k] = best[list + 2u * (k - 1u)];            \
-            best[list + 2u * k + 1u] = best[list + 2u * (k - 1u) + 1u];  \
-            k -= 1u;                                                     \
-        }                                                                \
-        best[list + 2u * k] = bits_u32(value);                           \
-        best[list + 2u * k + 1u] = parent;                               \
+#define INSERT(value, parent)                                           \
+    if (BEFORE(p.candidates - 1u, value)) {                             \
+        u32 k = p.candidates - 1u;                                      \
+        while (k > 0u && BEFORE(k - 1u, value)) {                       \
+            best[list + 2u * k] = best[list + 2u * (k - 1u)];           \
+            best[list + 2u * k + 1u] = best[list + 2u * (k - 1u) + 1u]; \
+            k -= 1u;                                                    \
+        }                                                               \
+        best[list + 2u * k] = bits_u32(value);                          \
+        best[list + 2u * k + 1u] = parent;                              \
     }
 
 KERNEL(relink_best)

@@ -3,8 +3,8 @@
  * of the level's blocks; teams are side by side, as their samples are. */
 KERNEL(samples_base)
     u32 member = LANE / TEAMS, team = LANE - member * TEAMS, list = GROUP * TEAMS + team;
-    u32 level = list / p.rows, column = list - level * p.rows, block = 0u, stop = 0u, total = 0u;
-    bool inside = member < TEAM && list < p.levels * p.rows;
+    u32 level = list / p.batch, column = list - level * p.batch, block = 0u, stop = 0u, total = 0u;
+    bool inside = member < TEAM && list < p.levels * p.batch;
     if (inside) {
         for (u32 l = 0u; l < level; l++)
             block += (level_info[(l + 1u) * LEVEL_WORDS + LEVEL_FIRST] - level_info[l * LEVEL_WORDS + LEVEL_FIRST] + p.block - 1u) / p.block;

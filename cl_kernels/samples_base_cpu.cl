@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* samples_base.cl for CPU devices: VW lists of a level at a time, by the work-group of the first of them. */
 CPU_KERNEL(samples_base)
-    u32 level = GROUP / p.rows, column = GROUP - level * p.rows, block = 0u;
+    u32 level = GROUP / p.batch, column = GROUP - level * p.batch, block = 0u;
     if (level >= p.levels || column % VW != 0u)
         return;
     for (u32 l = 0u; l < level; l++)
@@ -16,8 +16,8 @@ CPU_KERNEL(samples_base)
         tallies[at] = total;
         total += count;
     }
-#define STORE_TOTAL(k, name)       \
-    if (column + k < p.rows)       \
+#define STORE_TOTAL(k, name)  \
+    if (column + k < p.batch) \
         totals[GROUP + k] = as_uint(total.name);
     EACH_ELEMENT(STORE_TOTAL)
 END

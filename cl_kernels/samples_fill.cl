@@ -8,7 +8,7 @@ KERNEL(samples_fill)
     u32 block = item / p.words, word = item - block * p.words, level = 0u, begin = 0u, end = 0u;
     FIND_BLOCK(block, level, begin, end)
     bool inside = team < TEAMS && level != p.levels;
-    u32 base = (block * p.words + word) * 32u, list = level * p.rows + word * 32u;
+    u32 base = (block * p.words + word) * 32u, list = level * p.batch + word * 32u;
     for (u32 first = 0u; first < p.block; first += TEAM) {
         u32 rank = begin + first + member, feature = 0u, set = 0u, position = 0u;
         f32 threshold = 0.0f;

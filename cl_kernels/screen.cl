@@ -40,7 +40,7 @@ KERNEL(screen)
                     UNROLL for (u32 v = 0u; v < VECTORS_PER_WORD; v++) acc[f * VECTORS_PER_WORD + v] = madd_vi(weight, value[v], acc[f * VECTORS_PER_WORD + v]);
                 }
             }
-        u32 left = p.rows - panel * 32u, valid = left >= 32u ? 0xffffffffu : (1u << left) - 1u;
+        u32 left = p.batch - panel * 32u, valid = left >= 32u ? 0xffffffffu : (1u << left) - 1u;
         UNROLL for (u32 f = 0u; f < COLS; f++) {
             u32 word = 0u;
             UNROLL for (u32 v = 0u; v < VECTORS_PER_WORD; v++)

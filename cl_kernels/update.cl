@@ -6,36 +6,36 @@
  * summed_rows: of dead features ghost_rows' rows, else segment_rows' sums. */
 
 /* Adam of element vector c, whose sums over the batch are in dd[k] and de[k]; D before its renormalisation. */
-#define STEP_COLUMN(k, c)                                                                                                             \
-    {                                                                                                                                 \
-        vf old = FETCH(D, range, at + c);                                                                                             \
-        vf gradient = splat(2.0f * share) * fma_vf(splat(self_weight), old, dd[k]);                                                   \
-        vf encoder_gradient = splat(share) * de[k];                                                                                   \
-        if (p.dead != 0u) {                                                                                                           \
-            gradient = fma_vf(splat(share), summed_rows[ghost_row + c], gradient);                                                         \
-            encoder_gradient = fma_vf(splat(share), summed_rows[ghost_row + width + tail + c], encoder_gradient);                          \
-        }                                                                                                                             \
-        gradient = fma_vf(splat(-radial), old, gradient);                                                                             \
-        vf v = splat(decay) * decoder_v[own + c] + splat(p.one_minus_beta2) * gradient * gradient;                                    \
-        decoder_v[own + c] = v;                                                                                                       \
-        vf moved = old - splat(rate) * gradient / (sqrt_vf(v * splat(correction)) + splat(p.epsilon));                                \
-        norm += sum_vf(moved * moved);                                                                                                \
-        dd[k] = moved;                                                                                                                \
-        v = splat(decay) * encoder_v[own + c] + splat(p.one_minus_beta2) * encoder_gradient * encoder_gradient;                       \
-        encoder_v[own + c] = v;                                                                                                       \
-        encoder[own + c] = encoder[own + c] - splat(rate) * encoder_gradient / (sqrt_vf(v * splat(correction)) + splat(p.epsilon));   \
+#define STEP_COLUMN(k, c)                                                                                                           \
+    {                                                                                                                               \
+        vf old = FETCH(D, range, at + c);                                                                                           \
+        vf gradient = splat(2.0f * share) * fma_vf(splat(self_weight), old, dd[k]);                                                 \
+        vf encoder_gradient = splat(share) * de[k];                                                                                 \
+        if (p.dead != 0u) {                                                                                                         \
+            gradient = fma_vf(splat(share), summed_rows[ghost_row + c], gradient);                                                  \
+            encoder_gradient = fma_vf(splat(share), summed_rows[ghost_row + width + tail + c], encoder_gradient);                   \
+        }                                                                                                                           \
+        gradient = fma_vf(splat(-radial), old, gradient);                                                                           \
+        vf v = splat(decay) * decoder_v[own + c] + splat(p.one_minus_beta2) * gradient * gradient;                                  \
+        decoder_v[own + c] = v;                                                                                                     \
+        vf moved = old - splat(rate) * gradient / (sqrt_vf(v * splat(correction)) + splat(p.epsilon));                              \
+        norm += sum_vf(moved * moved);                                                                                              \
+        dd[k] = moved;                                                                                                              \
+        v = splat(decay) * encoder_v[own + c] + splat(p.one_minus_beta2) * encoder_gradient * encoder_gradient;                     \
+        encoder_v[own + c] = v;                                                                                                     \
+        encoder[own + c] = encoder[own + c] - splat(rate) * encoder_gradient / (sqrt_vf(v * splat(correction)) + splat(p.epsilon)); \
     }
 
 /* The sums of scalars of a segment. */
-#define ADD_SEGMENT(t)                                                                                                                \
-    {                                                                                                                                 \
-        radial += feature_sums[(t) + SEGMENT_RADIAL];                                                                                        \
-        squares += feature_sums[(t) + SEGMENT_SQUARES];                                                                                      \
-        bias_gradient += feature_sums[(t) + SEGMENT_BIAS];                                                                                   \
-        threshold_gradient += feature_sums[(t) + SEGMENT_THRESHOLD];                                                                         \
-        own_term += feature_sums[(t) + SEGMENT_OWN];                                                                                         \
-        parent_term += feature_sums[(t) + SEGMENT_PARENT];                                                                                   \
-        product += feature_sums[(t) + SEGMENT_PRODUCT];                                                                                      \
+#define ADD_SEGMENT(t)                                               \
+    {                                                                \
+        radial += feature_sums[(t) + SEGMENT_RADIAL];                \
+        squares += feature_sums[(t) + SEGMENT_SQUARES];              \
+        bias_gradient += feature_sums[(t) + SEGMENT_BIAS];           \
+        threshold_gradient += feature_sums[(t) + SEGMENT_THRESHOLD]; \
+        own_term += feature_sums[(t) + SEGMENT_OWN];                 \
+        parent_term += feature_sums[(t) + SEGMENT_PARENT];           \
+        product += feature_sums[(t) + SEGMENT_PRODUCT];              \
     }
 
 KERNEL(update)

@@ -128,15 +128,15 @@ CPU_KERNEL(update)
         cache.occupied = 0u;
         for (idx c = 0u; c < count; c++)
             dd[c] = de[c] = splat(0.0f);
-        for (u32 pair = begin, batch; pair < end; pair += batch) {
-            global const vf *x_rows[PAIRS_PER_PASS], *answers[PAIRS_PER_PASS], *aboves[PAIRS_PER_PASS], *nexts[PAIRS_PER_PASS];
+        for (u32 pair = begin, pass; pair < end; pair += pass) {
+            global const vf *x_rows[PAIRS_PER_PASS], *targets[PAIRS_PER_PASS], *aboves[PAIRS_PER_PASS], *nexts[PAIRS_PER_PASS];
             f32 acts[PAIRS_PER_PASS], scores[PAIRS_PER_PASS], relevant[PAIRS_PER_PASS];
-            batch = min(PAIRS_PER_PASS, end - pair);
-            for (u32 k = 0u; k < batch; k++) {
-                idx sample = pairs[2u * (pair + k)], later = pairs[2u * min(pair + batch + k, end - 1u)];
+            pass = min(PAIRS_PER_PASS, end - pair);
+            for (u32 k = 0u; k < pass; k++) {
+                idx sample = pairs[2u * (pair + k)], later = pairs[2u * min(pair + pass + k, end - 1u)];
                 f32 value = bits_f32(pairs[2u * (pair + k) + 1u]);
                 x_rows[k] = x + sample * width;
-                answers[k] = home + sample * width;
+                targets[k] = home + sample * width;
                 aboves[k] = up + sample * width;
                 nexts[k] = home + later * width;
                 acts[k] = value > threshold ? value : 0.0f;
@@ -144,15 +144,15 @@ CPU_KERNEL(update)
             }
             if ((flag & FLAG_SWAPPED) == 0u) {
                 if (column == 0u)
-                    score_pass(batch, width, own, answers, x_rows, scores);
-                add_pass(batch, column, count, dd, answers, nexts, acts);
+                    score_pass(pass, width, own, targets, x_rows, scores);
+                add_pass(pass, column, count, dd, targets, nexts, acts);
             }
             if ((flag & FLAG_PARENT_SWAPPED) != 0u) {
                 if (column == 0u)
-                    score_pass(batch, width, own, aboves, x_rows, scores);
-                add_pass(batch, column, count, dd, aboves, nexts, acts);
+                    score_pass(pass, width, own, aboves, x_rows, scores);
+                add_pass(pass, column, count, dd, aboves, nexts, acts);
             }
-            for (u32 k = 0u; k < batch; k++) {
+            for (u32 k = 0u; k < pass; k++) {
                 u32 at = (pair + k) * PAIR_WORDS, s = p.rho != 0.0f ? pair_terms[at + PAIR_FIRST] : 0u, last = p.rho != 0.0f ? pair_terms[at + PAIR_END] : 0u;
                 f32 a = acts[k], q = 2.0f * scores[k], siblings = 0.0f;
                 if (last == s + 1u)
@@ -186,7 +186,7 @@ CPU_KERNEL(update)
                 }
                 relevant[k] = a > 0.0f ? q : 0.0f;
             }
-            add_pass(batch, column, count, de, x_rows, nexts, relevant);
+            add_pass(pass, column, count, de, x_rows, nexts, relevant);
         }
         for (; cache.occupied != 0u; cache.occupied &= cache.occupied - 1u)
             add_entry(&cache, low_bit(cache.occupied), column, count, dd);

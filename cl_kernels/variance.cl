@@ -7,16 +7,16 @@ KERNEL(variance)
     vf mean[COLS], sum[COLS];
     for (u32 k = 0u; k < COLS; k++)
         sum[k] = splat(0.0f);
-    for (u32 b = team; b < p.rows; b += WG / COLUMN_LANES(WG))
+    for (u32 b = team; b < p.batch; b += WG / COLUMN_LANES(WG))
         for (u32 k = 0u; k < COLS; k++)
             if (column + k < width)
                 sum[k] += x[b * width + column + k];
     FOLD_TEAMS()
     for (u32 k = 0u; k < COLS; k++) {
-        mean[k] = sum[k] / splat(to_f32(p.rows));
+        mean[k] = sum[k] / splat(to_f32(p.batch));
         sum[k] = splat(0.0f);
     }
-    for (u32 b = team; b < p.rows; b += WG / COLUMN_LANES(WG))
+    for (u32 b = team; b < p.batch; b += WG / COLUMN_LANES(WG))
         for (u32 k = 0u; k < COLS; k++)
             if (column + k < width) {
                 vf off = x[b * width + column + k] - mean[k];

@@ -37,12 +37,12 @@ void hsae_times_free(struct times *times);
 
 /* count.c: what a step has to work on. Sums over all levels unless said. */
 struct work {
-    uint32_t rows, padded, words, dim, stride, levels; /* B, padded B, bitmap words, d, padded d, L */
-    uint32_t raw_bytes;                                /* of a raw number */
-    uint64_t features;                                 /* N */
-    uint64_t tallies;                                  /* blocks of the sample lists times padded B */
-    uint64_t listed, active, touched;                  /* P, A, T */
-    uint64_t with_parent, with_children;               /* features */
+    uint32_t batch, padded, words, dim, stride, levels; /* B, padded B, bitmap words, d, padded d, L */
+    uint32_t raw_bytes;                                 /* of a raw number */
+    uint64_t features;                                  /* N */
+    uint64_t tallies;                                   /* blocks of the sample lists times padded B */
+    uint64_t listed, active, touched;                   /* P, A, T */
+    uint64_t with_parent, with_children;                /* features */
 };
 /* Operations and bytes of all launches of a kernel in one step (include/hsae/bench.h). */
 void hsae_bench_count(enum hsae_kernel kernel, const struct work *work, double *flops, double *bytes);

@@ -10,14 +10,14 @@ static const double F = sizeof(f32);
 
 static void encode(const struct work *w, double *flops, double *bytes)
 {
-    double rows = w->rows, d = w->dim, n = (double)w->features;
+    double rows = w->batch, d = w->dim, n = (double)w->features;
     *flops = 2 * rows * d * n;
     *bytes = F * (rows * d + n * d + 2 * n) + F * n * w->words + F * (double)w->listed; /* + bias and cut */
 }
 
 static void decode(const struct work *w, double *flops, double *bytes)
 {
-    double planes = (double)w->rows * w->dim * w->levels;
+    double planes = (double)w->batch * w->dim * w->levels;
     *flops = 2 * (double)w->active * w->dim + 3 * planes;
     *bytes = F * w->dim * (double)w->touched + 2 * F * planes + 2 * F * (double)w->listed;
 }
@@ -27,7 +27,7 @@ static void update(const struct work *w, double *flops, double *bytes)
 {
     double d = w->dim, listed = (double)w->listed, touched = (double)w->touched;
     *flops = 2 * listed * d + 4 * (double)w->active * d + 29 * d * touched;
-    *bytes = 8 * F * d * touched + 2 * F * (double)w->rows * d * w->levels + 4 * F * listed;
+    *bytes = 8 * F * d * touched + 2 * F * (double)w->batch * d * w->levels + 4 * F * listed;
 }
 
 /* Bytes of one word a feature. */
@@ -38,7 +38,7 @@ static double feature_words(const struct work *w)
 
 static double plane(const struct work *w)
 {
-    return (double)w->rows * w->dim;
+    return (double)w->batch * w->dim;
 }
 
 static void load(const struct work *w, double *flops, double *bytes) /* x twice: rows and panels */
@@ -68,7 +68,7 @@ static void prepare(const struct work *w, double *flops, double *bytes)
 static void quantize(const struct work *w, double *flops, double *bytes)
 {
     *flops = 3 * plane(w);
-    *bytes = 1.5 * F * plane(w) + F * w->rows;
+    *bytes = 1.5 * F * plane(w) + F * w->batch;
 }
 
 static double bits(const struct work *w)
@@ -81,7 +81,7 @@ static double tallies(const struct work *w)
 }
 static double lists(const struct work *w)
 {
-    return F * w->levels * (double)w->rows;
+    return F * w->levels * (double)w->batch;
 }
 static double pairs(const struct work *w)
 {
@@ -157,7 +157,7 @@ static void variance(const struct work *w, double *flops, double *bytes)
 static void finish_step(const struct work *w, double *flops, double *bytes) /* feature_sums, active samples, last_fired */
 {
     *flops = 2 * (double)w->features;
-    *bytes = (FEATURE_SUM_WORDS + 2) * feature_words(w) + F * w->levels * (double)w->rows;
+    *bytes = (FEATURE_SUM_WORDS + 2) * feature_words(w) + F * w->levels * (double)w->batch;
 }
 
 void hsae_bench_count(enum hsae_kernel kernel, const struct work *w, double *flops, double *bytes)
@@ -272,7 +272,7 @@ hsae_status hsae_bench_work(hsae_trainer *trainer, struct work *work, hsae_bench
     const struct device_model *device_model = &trainer->device_model;
     size_t n = device_model->features;
     u32 *starts = malloc((n + 1) * sizeof *starts), *fired = malloc(n * sizeof *fired);
-    *work = (struct work){.rows = device_model->batch,
+    *work = (struct work){.batch = device_model->batch,
                           .padded = device_model->padded,
                           .words = device_model->words,
                           .dim = device_model->dim,

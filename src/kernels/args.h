@@ -178,7 +178,7 @@ static inline u32 bits_u32(f32 value)
 /* clang-format off */
 
 struct load_args {
-    u32 rows;   /* B */
+    u32 batch; /* B */
     u32 padded; /* 32 ceil(B / 32) */
     u32 dim;    /* d */
     u32 stride;
@@ -199,7 +199,7 @@ struct feature_flags_args {
 
 struct prepare_args {
     u32 levels;
-    u32 rows;
+    u32 batch;
     u32 norms;  /* how many */
     u32 ghosts; /* 1: dead features get ghost gradients */
     f32 lambda_init;
@@ -212,7 +212,7 @@ struct encode_args {
     u32 first; /* global feature of the chunk's first row: indexes feature_scalars and bits */
     u32 row;   /* its row in `encoder` */
     u32 count; /* rows of the chunk */
-    u32 rows;  /* B */
+    u32 batch; /* B */
     u32 words; /* W */
     u32 dim;
     u32 stride;
@@ -248,7 +248,7 @@ struct screen_args {
     u32 first; /* as encode's */
     u32 row;
     u32 count;
-    u32 rows;
+    u32 batch;
     u32 words;
     u32 stride;
     f32 margin; /* SCREEN_MARGIN */
@@ -297,7 +297,7 @@ struct samples_count_args {
 
 struct samples_base_args {
     u32 levels;
-    u32 rows;
+    u32 batch;
     u32 words;
     u32 block;
 };
@@ -306,7 +306,7 @@ struct samples_base_args {
 
 struct samples_fill_args {
     u32 levels;
-    u32 rows;
+    u32 batch;
     u32 words;
     u32 block;
 };
@@ -320,7 +320,7 @@ struct decode_args {
     u32 count; /* levels of the launch */
     u32 levels;
     u32 row; /* in `residual`, of the first level's first sample */
-    u32 rows;
+    u32 batch;
     u32 padded;
     u32 stride;
     u32 range_rows;
@@ -341,7 +341,7 @@ struct family_dot_args {
 
 struct family_args {
     u32 levels;
-    u32 rows;
+    u32 batch;
 };
 #define BINDINGS_family(B) B(READ, 0, u32, step_state) B(READ, 1, u32, tree) B(READ, 2, u32, sample_starts) B(READ, 3, u32, samples) \
     B(READ, 4, u32, positions) B(READ, 5, f32, dots) B(WRITE, 6, u32, pair_terms)
@@ -351,7 +351,7 @@ struct ghost_args {
     u32 level;
     u32 first; /* first_l */
     u32 row;   /* in `residual`, of the level's first sample */
-    u32 rows;
+    u32 batch;
     u32 stride;
     u32 range_rows;
 };
@@ -361,7 +361,7 @@ struct ghost_args {
 
 struct ghost_scale_args {
     u32 level;
-    u32 rows;
+    u32 batch;
     u32 padded;
     u32 slices;
 };
@@ -375,7 +375,7 @@ struct ghost_rows_args {
     u32 count; /* places in the chunk */
     u32 rank;  /* features of these ranks only: rank .. rank + ranks - 1 */
     u32 ranks;
-    u32 rows;
+    u32 batch;
     u32 stride;
     u32 range_rows;
 };
@@ -423,7 +423,7 @@ struct update_args {
     u32 residual_row; /* in `residual`, of the level's first sample */
     u32 above_row;    /* in `above`, of that of the level above; of the first level: any */
     u32 segments;     /* word of `feature_sums` from which on the segments' sums are; 0: no feature is long */
-    u32 rows;
+    u32 batch;
     u32 stride;
     u32 range_rows;
     u32 project;
@@ -444,7 +444,7 @@ struct bias_args {
     u32 level; /* first of the launch */
     u32 count; /* levels of the launch */
     u32 row;   /* in `residual`, of the first level's first sample */
-    u32 rows;
+    u32 batch;
     u32 padded;
     u32 stride;
     f32 beta2;
@@ -455,7 +455,7 @@ struct bias_args {
 #define LOCALS_bias(L) L(f32, partial, WG)
 
 struct variance_args {
-    u32 rows;
+    u32 batch;
     u32 stride;
 };
 #define BINDINGS_variance(B) B(READ, 0, vf, x) B(WRITE, 1, vf, squares)
@@ -463,7 +463,7 @@ struct variance_args {
 
 struct finish_step_args {
     u32 levels;
-    u32 rows;
+    u32 batch;
     u32 padded;
     u32 slices;
     u32 features;

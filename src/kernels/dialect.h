@@ -57,10 +57,10 @@ layout(constant_id = 7) const uint TILE_PREFETCH = 0;
 #define START(name, place) idx name##_start = place;
 #define FROM_START(name, index) name[name##_start + (index)]
 #define LOCAL(type, name, count) shared type name[count];
-#define KERNEL(name)                                                                                         \
-    layout(push_constant) uniform push_block { name##_args p; };                                             \
-    BINDINGS_##name(BINDING)                                                                                 \
-    LOCALS_##name(LOCAL)                                                                                     \
+#define KERNEL(name)                                             \
+    layout(push_constant) uniform push_block { name##_args p; }; \
+    BINDINGS_##name(BINDING)                                     \
+    LOCALS_##name(LOCAL)                                         \
     void main() {
 #define FUNCTION
 
@@ -68,16 +68,16 @@ layout(constant_id = 7) const uint TILE_PREFETCH = 0;
 #define GROUP_Y gl_WorkGroupID.y
 #define GROUPS_X gl_NumWorkGroups.x
 #define LANE gl_LocalInvocationID.x
-#define BARRIER()                                                                                            \
-    if (WG > 1u) {                                                                                           \
-        memoryBarrierShared();                                                                               \
-        memoryBarrierBuffer();                                                                               \
-        barrier();                                                                                           \
+#define BARRIER()              \
+    if (WG > 1u) {             \
+        memoryBarrierShared(); \
+        memoryBarrierBuffer(); \
+        barrier();             \
     }
-#define LOCAL_BARRIER()                                                                                      \
-    if (WG > 1u) {                                                                                           \
-        memoryBarrierShared();                                                                               \
-        barrier();                                                                                           \
+#define LOCAL_BARRIER()        \
+    if (WG > 1u) {             \
+        memoryBarrierShared(); \
+        barrier();             \
     }
 #define UNROLL [[unroll]]
 
@@ -254,86 +254,86 @@ FUNCTION u32 pack_i16x2(f32 low, f32 high)
 
 /* Leaves in partial[k], k < lanes, the sum of `value` over the work-items k, k + lanes, .. (partial: LOCAL [WG]; lanes: a power of two), always in the
  * same order. */
-#define WG_FOLD(partial, value, lanes)                                                                          \
-    BARRIER();                                                                                               \
-    partial[LANE] = (value);                                                                                    \
-    BARRIER();                                                                                               \
-    for (u32 wg_stride = WG / 2u; wg_stride > (lanes) - 1u; wg_stride /= 2u) {                               \
-        if (LANE < wg_stride)                                                                                \
-            partial[LANE] += partial[LANE + wg_stride];                                                            \
-        BARRIER();                                                                                           \
+#define WG_FOLD(partial, value, lanes)                                         \
+    BARRIER();                                                                 \
+    partial[LANE] = (value);                                                   \
+    BARRIER();                                                                 \
+    for (u32 wg_stride = WG / 2u; wg_stride > (lanes) - 1u; wg_stride /= 2u) { \
+        if (LANE < wg_stride)                                                  \
+            partial[LANE] += partial[LANE + wg_stride];                        \
+        BARRIER();                                                             \
     }
 /* The sum over the work-group in partial[0]. */
 #define WG_SUM(partial, value) WG_FOLD(partial, value, 1u)
 
 /* Leaves in partial[LANE] the sum of `value` over the work-items up to and with this one (partial: LOCAL u32 [WG]). */
-#define WG_SCAN(partial, value)                                                                                 \
-    BARRIER();                                                                                               \
-    partial[LANE] = (value);                                                                                    \
-    BARRIER();                                                                                               \
-    for (u32 wg_step = 1u; wg_step < WG; wg_step *= 2u) {                                                    \
-        u32 wg_before = LANE >= wg_step ? partial[LANE - wg_step] : 0u;                                         \
-        BARRIER();                                                                                           \
-        partial[LANE] += wg_before;                                                                             \
-        BARRIER();                                                                                           \
+#define WG_SCAN(partial, value)                                         \
+    BARRIER();                                                          \
+    partial[LANE] = (value);                                            \
+    BARRIER();                                                          \
+    for (u32 wg_step = 1u; wg_step < WG; wg_step *= 2u) {               \
+        u32 wg_before = LANE >= wg_step ? partial[LANE - wg_step] : 0u; \
+        BARRIER();                                                      \
+        partial[LANE] += wg_before;                                     \
+        BARRIER();                                                      \
     }
 
 /* A work-item's COLS vectors of a row, from `column` on: c is each one's place in the row, k its number. Up to 16 of them are registers:
  * full blocks use a loop without the bounds check. More are memory that the first cache holds. */
-#define EACH_REGISTER(column, end, statement)                                                                \
-    {                                                                                                        \
-        if ((column) + WG * COLS <= (end)) {                                                                 \
-            UNROLL for (u32 k = 0u; k < COLS; k++) {                                                         \
-                idx c = (column) + k * WG + LANE;                                                            \
-                statement;                                                                                   \
-            }                                                                                                \
-        } else {                                                                                             \
-            UNROLL for (u32 k = 0u; k < COLS; k++) {                                                         \
-                idx c = (column) + k * WG + LANE;                                                            \
-                if (c < (end)) {                                                                             \
-                    statement;                                                                               \
-                }                                                                                            \
-            }                                                                                                \
-        }                                                                                                    \
+#define EACH_REGISTER(column, end, statement)        \
+    {                                                \
+        if ((column) + WG * COLS <= (end)) {         \
+            UNROLL for (u32 k = 0u; k < COLS; k++) { \
+                idx c = (column) + k * WG + LANE;    \
+                statement;                           \
+            }                                        \
+        } else {                                     \
+            UNROLL for (u32 k = 0u; k < COLS; k++) { \
+                idx c = (column) + k * WG + LANE;    \
+                if (c < (end)) {                     \
+                    statement;                       \
+                }                                    \
+            }                                        \
+        }                                            \
     }
 #define EACH_COLUMN(column, end, statement) EACH_REGISTER(column, end, statement)
-#define CLEAR_COLUMNS(array, column, end)                                                                    \
-    UNROLL for (u32 k = 0u; k < COLS; k++)                                                                   \
+#define CLEAR_COLUMNS(array, column, end)  \
+    UNROLL for (u32 k = 0u; k < COLS; k++) \
         array[k] = splat(0.0f);
 #ifndef HSAE_GLSL
 #if COLS > 16
 #undef EACH_COLUMN
 #undef CLEAR_COLUMNS
-#define CLEAR_COLUMNS(array, column, end)                                                                    \
-    for (idx k = 0u; k < COLS && (column) + k < (end); k++)                                                  \
+#define CLEAR_COLUMNS(array, column, end)                   \
+    for (idx k = 0u; k < COLS && (column) + k < (end); k++) \
         array[k] = splat(0.0f);
-#define EACH_COLUMN(column, end, statement)                                                                  \
-    {                                                                                                        \
-        idx each_count = min(to_idx(COLS), to_idx((end) - (column))), each_whole = each_count / 4u * 4u;             \
-        for (idx each = 0u; each < each_whole; each += 4u)                                                   \
-            UNROLL for (u32 each_k = 0u; each_k < 4u; each_k++) {                                            \
-                idx k = each + each_k, c = (column) + k;                                                     \
-                statement;                                                                                   \
-            }                                                                                                \
-        UNROLL for (u32 each_k = 0u; each_k < 3u; each_k++) {                                                \
-            idx k = each_whole + each_k, c = (column) + k;                                                   \
-            if (k < each_count) {                                                                            \
-                statement;                                                                                   \
-            }                                                                                                \
-        }                                                                                                    \
+#define EACH_COLUMN(column, end, statement)                                                              \
+    {                                                                                                    \
+        idx each_count = min(to_idx(COLS), to_idx((end) - (column))), each_whole = each_count / 4u * 4u; \
+        for (idx each = 0u; each < each_whole; each += 4u)                                               \
+            UNROLL for (u32 each_k = 0u; each_k < 4u; each_k++) {                                        \
+                idx k = each + each_k, c = (column) + k;                                                 \
+                statement;                                                                               \
+            }                                                                                            \
+        UNROLL for (u32 each_k = 0u; each_k < 3u; each_k++) {                                            \
+            idx k = each_whole + each_k, c = (column) + k;                                               \
+            if (k < each_count) {                                                                        \
+                statement;                                                                               \
+            }                                                                                            \
+        }                                                                                                \
     }
 #endif
 #endif
 
 /* sum = the work-item's part of the sum over c < width of a times b, two expressions in c; four independent accumulators hide the FMA
  * latency. */
-#define DOT(sum, width, a, b)                                                                                \
-    {                                                                                                        \
-        vf chain[4];                                                                                         \
-        chain[0] = chain[1] = chain[2] = chain[3] = splat(0.0f);                                             \
-        for (idx column = 0u; column < (width); column += WG * COLS)                                         \
-            EACH_COLUMN(column, width, chain[k & 3u] = fma_vf(a, b, chain[k & 3u]))                          \
-        sum = (chain[0] + chain[1]) + (chain[2] + chain[3]);                                                 \
+#define DOT(sum, width, a, b)                                                       \
+    {                                                                               \
+        vf chain[4];                                                                \
+        chain[0] = chain[1] = chain[2] = chain[3] = splat(0.0f);                    \
+        for (idx column = 0u; column < (width); column += WG * COLS)                \
+            EACH_COLUMN(column, width, chain[k & 3u] = fma_vf(a, b, chain[k & 3u])) \
+        sum = (chain[0] + chain[1]) + (chain[2] + chain[3]);                        \
     }
 
 /* Of kernels whose work-items are teams: how large one is, and how many a work-group has; work-items after the last team are idle. */
@@ -342,37 +342,37 @@ FUNCTION u32 pack_i16x2(f32 low, f32 high)
 
 /* Of kernels whose teams are adjacent, with `inside` and `member`. TEAM_SUM: a team's first member gets the sum of all members'
  * `total` (partial: LOCAL u32 [WG]). TALLY_TILE: to tally[at + b] of each of 32 samples, how many words of the team's `tile` have bit b. */
-#define TEAM_SUM(partial, total)                                                                                \
-    if (TEAM > 1u) {                                                                                         \
-        partial[LANE] = total;                                                                                  \
-        BARRIER();                                                                                           \
-        for (u32 k = 1u; inside && member == 0u && k < TEAM; k++)                                            \
-            total += partial[LANE + k];                                                                         \
+#define TEAM_SUM(partial, total)                                  \
+    if (TEAM > 1u) {                                              \
+        partial[LANE] = total;                                    \
+        BARRIER();                                                \
+        for (u32 k = 1u; inside && member == 0u && k < TEAM; k++) \
+            total += partial[LANE + k];                           \
     }
-#define TALLY_TILE(at)                                                                                       \
-    for (u32 b = member; inside && b < 32u; b += TEAM) {                                                     \
-        u32 count = 0u;                                                                                      \
-        for (u32 k = 0u; k < TEAM; k++)                                                                      \
-            count += (tile[LANE - member + k] >> b) & 1u;                                                    \
-        tally[(at) + b] += count;                                                                            \
+#define TALLY_TILE(at)                                    \
+    for (u32 b = member; inside && b < 32u; b += TEAM) {  \
+        u32 count = 0u;                                   \
+        for (u32 k = 0u; k < TEAM; k++)                   \
+            count += (tile[LANE - member + k] >> b) & 1u; \
+        tally[(at) + b] += count;                         \
     }
 
 /* bias, variance: sum[COLS] over the teams of rows, to the work-items `lane` of all (partial: LOCAL f32 [WG]). */
-#define FOLD_ELEMENT(index, name)                                                                            \
-    WG_FOLD(partial, sum[k].name, COLUMN_LANES(WG))                                                             \
+#define FOLD_ELEMENT(index, name)                   \
+    WG_FOLD(partial, sum[k].name, COLUMN_LANES(WG)) \
     sum[k].name = partial[lane];
-#define FOLD_TEAMS()                                                                                         \
-    if (WG > COLUMN_LANES(WG))                                                                               \
-        for (u32 k = 0u; k < COLS; k++) {                                                                    \
-            EACH_ELEMENT(FOLD_ELEMENT)                                                                       \
+#define FOLD_TEAMS()                      \
+    if (WG > COLUMN_LANES(WG))            \
+        for (u32 k = 0u; k < COLS; k++) { \
+            EACH_ELEMENT(FOLD_ELEMENT)    \
         }
 
 /* The loads of PAIRS_PER_PASS pairs are kept in flight; j indexes them. */
 #define PAIRS_PER_PASS 4u
-#define EACH_PAIR(statement)                                                                                 \
-    UNROLL for (u32 j = 0u; j < PAIRS_PER_PASS; j++)                                                                  \
-    {                                                                                                        \
-        statement;                                                                                           \
+#define EACH_PAIR(statement)                         \
+    UNROLL for (u32 j = 0u; j < PAIRS_PER_PASS; j++) \
+    {                                                \
+        statement;                                   \
     }
 
 /* The linear number of the work-group; a launch may have a few more than it needs. */
@@ -388,33 +388,33 @@ FUNCTION u32 pack_i16x2(f32 low, f32 high)
     MODIFY(slot, type, name##0) MODIFY(slot + 1, type, name##1) MODIFY(slot + 2, type, name##2) MODIFY(slot + 3, type, name##3)
 #define RANGE_OF(row) (RANGES == 1u ? 0u : (row) / p.range_rows)
 #define IN_RANGE(row, range) ((row) - (range)*p.range_rows)
-#define FETCH(name, range, index)                                                                            \
-    (RANGES == 1u || (range) == 0u ? name##0 [index]                                                         \
+#define FETCH(name, range, index)                    \
+    (RANGES == 1u || (range) == 0u ? name##0 [index] \
                                    : ((range) == 1u ? name##1 [index] : ((range) == 2u ? name##2 [index] : name##3 [index])))
-#define STORE(name, range, index, value)                                                                     \
-    if (RANGES == 1u || (range) == 0u)                                                                       \
-        name##0 [index] = value;                                                                             \
-    else if ((range) == 1u)                                                                                  \
-        name##1 [index] = value;                                                                             \
-    else if ((range) == 2u)                                                                                  \
-        name##2 [index] = value;                                                                             \
-    else                                                                                                     \
+#define STORE(name, range, index, value) \
+    if (RANGES == 1u || (range) == 0u)   \
+        name##0 [index] = value;         \
+    else if ((range) == 1u)              \
+        name##1 [index] = value;         \
+    else if ((range) == 2u)              \
+        name##2 [index] = value;         \
+    else                                 \
         name##3 [index] = value
 
 /* Of a kernel with `levels` and p.levels, p.block: the level of a block of features and its ranks begin .. end - 1. Blocks do not cross levels;
  * level = p.levels: there is no such block. Ask with == or !=: Mesa 22.3 takes the loop's own condition for false after it, in spite of the
  * break. */
-#define FIND_BLOCK(block, level, begin, end)                                                                 \
-    for (u32 blocks_before = 0u; level < p.levels; level += 1u) {                                            \
-        begin = level_info[level * LEVEL_WORDS + LEVEL_FIRST];                                                   \
-        end = level_info[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST];                                              \
-        u32 blocks_here = (end - begin + p.block - 1u) / p.block;                                            \
-        if (block < blocks_before + blocks_here) {                                                           \
-            begin += (block - blocks_before) * p.block;                                                      \
-            end = min(begin + p.block, end);                                                                 \
-            break;                                                                                           \
-        }                                                                                                    \
-        blocks_before += blocks_here;                                                                        \
+#define FIND_BLOCK(block, level, begin, end)                        \
+    for (u32 blocks_before = 0u; level < p.levels; level += 1u) {   \
+        begin = level_info[level * LEVEL_WORDS + LEVEL_FIRST];      \
+        end = level_info[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST]; \
+        u32 blocks_here = (end - begin + p.block - 1u) / p.block;   \
+        if (block < blocks_before + blocks_here) {                  \
+            begin += (block - blocks_before) * p.block;             \
+            end = min(begin + p.block, end);                        \
+            break;                                                  \
+        }                                                           \
+        blocks_before += blocks_here;                               \
     }
 
 #define END }

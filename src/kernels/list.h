@@ -12,7 +12,7 @@
 #define HSAE_KERNEL_LIST(KERNEL)                                                                                      \
     KERNEL(load,          ROW,    load,      CPU_BODY)       /* raw rows -> x, panels, norms */                       \
     KERNEL(feature_flags, ITEM,   hierarchy, ONE_BODY)       /* perturbation and dead flags */                        \
-    KERNEL(prepare,       SINGLE, control,   ONE_BODY)       /* step_params -> step_state, dead list */                     \
+    KERNEL(prepare,       SINGLE, control,   ONE_BODY)       /* step_params -> step_state, dead list */               \
     KERNEL(encode,        TILE,   encode,    CPU_BODY)       /* panels x E -> bits, scratch */                        \
     KERNEL(quantize,      ROW,    load,      ONE_BODY)       /* x -> panels of 16-bit numbers, units */               \
     KERNEL(screen,        TILE,   encode,    ONE_BODY)       /* encode by way of 16-bit products */                   \
@@ -33,8 +33,8 @@
     KERNEL(update,        ROW,    update,    CPU_BODY)       /* gradients, Adam, renormalisation of E, D, b, theta */ \
     KERNEL(bias,          COLUMN, control,   ONE_BODY)       /* gradient and Adam of c */                             \
     KERNEL(variance,      COLUMN, control,   ONE_BODY)       /* of the batch, by column */                            \
-    KERNEL(finish_step,   SINGLE, control,   ONE_BODY)       /* end: lambda, last_fired, report */                        \
-    KERNEL(shift_thresholds, ITEM, control, ONE_BODY)       /* sparsity control of a level's thresholds */           \
+    KERNEL(finish_step,   SINGLE, control,   ONE_BODY)       /* end: lambda, last_fired, report */                    \
+    KERNEL(shift_thresholds, ITEM, control, ONE_BODY)       /* sparsity control of a level's thresholds */            \
     KERNEL(relink_rows,   ROW,    tree,      ONE_BODY)       /* unit rows of E or D */                                \
     KERNEL(relink_count,  TEAM,   tree,      ONE_BODY)       /* co-activation counts */                               \
     KERNEL(relink_best,   TEAM,   tree,      ONE_BODY)       /* best parents of each child */                         \

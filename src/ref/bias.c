@@ -14,9 +14,9 @@ void hsae_ref_bias(const struct hsae_bias_memory *m, const struct bias_args *p)
         f32 *bias = m->bias + first, *bias_v = m->bias_v + first;
         for (u32 c = 0; c < p->stride; c++) {
             double sum = 0;
-            for (u32 s = 0; s < p->rows; s++)
+            for (u32 s = 0; s < p->batch; s++)
                 sum += residual[(size_t)s * p->stride + c];
-            bias[c] = ref_adam_step(&adam, bias[c], &bias_v[c], 2 * sum / p->rows);
+            bias[c] = ref_adam_step(&adam, bias[c], &bias_v[c], 2 * sum / p->batch);
         }
     }
 }

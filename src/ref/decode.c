@@ -6,7 +6,7 @@
 static void add_list(double *sum, const struct hsae_decode_memory *m, const struct decode_args *p, u32 level, bool below, u32 sample,
                      u32 first, u32 count)
 {
-    const u32 *flags = m->flags, *starts = m->sample_starts + (size_t)(level + below) * p->rows + sample, *samples = m->samples;
+    const u32 *flags = m->flags, *starts = m->sample_starts + (size_t)(level + below) * p->batch + sample, *samples = m->samples;
     for (size_t q = starts[0]; q < starts[1]; q++) {
         u32 feature = samples[2 * q];
         f32 a = bits_f32(samples[2 * q + 1]);
@@ -24,7 +24,7 @@ static void decode_level(const struct hsae_decode_memory *m, const struct decode
     u32 share = (p->stride / 16 + p->slices - 1) / p->slices * 16;
     for (u32 slice = 0; slice < p->slices; slice++) {
         u32 begin = ref_min(slice * share, p->stride), end = ref_min(begin + share, p->stride);
-        for (u32 s = 0; s < p->rows; s++) {
+        for (u32 s = 0; s < p->batch; s++) {
             size_t line = (size_t)s * p->stride;
             double squares = 0;
             for (u32 first = begin; first < end; first += REF_BLOCK) {

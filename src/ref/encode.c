@@ -30,7 +30,7 @@ void hsae_ref_encode(const struct hsae_encode_memory *m, const struct encode_arg
             f32 values[32];
             u32 word = encode_word(panels + (size_t)w * p->stride * 32, row, p->dim, bits_f32(scalars[SCALAR_BIAS]),
                                    bits_f32(scalars[SCALAR_CUT]), values);
-            u32 samples = p->rows - w * 32;
+            u32 samples = p->batch - w * 32;
             if (samples < 32)
                 word &= (1u << samples) - 1;
             bits[(size_t)(p->first + r) * p->words + w] = word;

@@ -50,13 +50,13 @@ void hsae_ref_family(const struct hsae_family_memory *m, const struct family_arg
     u32 *pair_terms = m->pair_terms;
     if (ref_halted(step_state))
         return;
-    size_t lists = (size_t)p->levels * p->rows;
+    size_t lists = (size_t)p->levels * p->batch;
     for (size_t l = 0; l < lists; l++) {
         struct list list = list_of(sample_starts, l), above = {0, 0}, below = {0, 0};
-        if (l >= p->rows)
-            above = list_of(sample_starts, l - p->rows);
-        if (l + p->rows < lists)
-            below = list_of(sample_starts, l + p->rows);
+        if (l >= p->batch)
+            above = list_of(sample_starts, l - p->batch);
+        if (l + p->batch < lists)
+            below = list_of(sample_starts, l + p->batch);
         for (size_t q = list.begin; q < list.end; q++) {
             u32 feature = samples[2 * q], parent = tree[(size_t)feature * TREE_WORDS + TREE_PARENT];
             f32 a = bits_f32(samples[2 * q + 1]), parent_act = 0.0f;

@@ -16,9 +16,9 @@ static double reconstruction(const struct finish_step_args *p, const f32 *loss, 
 {
     double sum = 0;
     for (u32 slice = 0; slice < p->slices; slice++)
-        for (u32 s = 0; s < p->rows; s++)
+        for (u32 s = 0; s < p->batch; s++)
             sum += loss[((size_t)level * p->slices + slice) * p->padded + s];
-    return sum / p->rows;
+    return sum / p->batch;
 }
 
 /* |f_i - sum f_j|^2 = f_i . u_i - sum f_j . u_parent(j), summed over the level's parents and the level below. */
@@ -30,7 +30,7 @@ static double constraint(const struct finish_step_args *p, const u32 *level_info
     if (level + 1 < p->levels)
         for (u32 i = ref_first(level_info, level + 1); i < ref_first(level_info, level + 2); i++)
             sum -= feature_sums[(size_t)i * FEATURE_SUM_WORDS + FEATURE_SUM_PARENT];
-    return p->rho * sum / p->rows;
+    return p->rho * sum / p->batch;
 }
 
 /* Thresholds take up what L0 is off by at once. The penalty follows the sum of their shifts, until the thresholds' own gradients do the
@@ -83,7 +83,7 @@ void hsae_ref_finish_step(const struct hsae_finish_step_memory *m, const struct 
             if (active_count[i])
                 last_fired[i] = step_state[STATE_STEP];
         }
-        f32 l0 = (f32)((double)fired / p->rows);
+        f32 l0 = (f32)((double)fired / p->batch);
         u32 *figures = step_report + REPORT_LEVELS + l * REPORT_LEVEL_WORDS;
         figures[REPORT_RECONSTRUCTION] = bits_u32((f32)reconstruction(p, loss, l));
         figures[REPORT_L0] = bits_u32(l0);

@@ -41,7 +41,7 @@ void hsae_ref_ghost(const struct hsae_ghost_memory *m, const struct ghost_args *
     f32 *ghost = m->ghost, *ghost_losses = m->ghost_losses;
     if (ref_halted(step_state) || ref_dead(step_state, p->level) == 0)
         return;
-    for (u32 s = 0; s < p->rows; s++) {
+    for (u32 s = 0; s < p->batch; s++) {
         const f32 *target = residual + (size_t)s * p->stride;
         f32 *v = ghost + (size_t)s * p->stride;
         dead_sum(m, p, x + (size_t)s * p->stride, v);

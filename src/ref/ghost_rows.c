@@ -26,9 +26,9 @@ static void feature_rows(const struct hsae_ghost_rows_memory *m, const struct gh
     double bias = bits_f32(feature_scalars[(size_t)feature * SCALAR_WORDS + SCALAR_BIAS]), radial = 0, bias_gradient = 0;
     memset(decoder_gradient, 0, p->stride * sizeof *decoder_gradient);
     memset(encoder_gradient, 0, p->stride * sizeof *encoder_gradient);
-    for (u32 begin = 0; begin < p->rows; begin += REF_BLOCK) {
+    for (u32 begin = 0; begin < p->batch; begin += REF_BLOCK) {
         double decoder_weights[REF_BLOCK], slopes[REF_BLOCK];
-        u32 count = ref_min(REF_BLOCK, p->rows - begin);
+        u32 count = ref_min(REF_BLOCK, p->batch - begin);
         const f32 *x_rows = x + (size_t)begin * p->stride, *ghost_rows = ghost + (size_t)begin * p->stride;
         for (u32 s = 0; s < count; s++) {
             double pre = ref_dot(encoder, x_rows + (size_t)s * p->stride, p->stride) + bias, g = exp(fmin(pre, 10));

@@ -9,12 +9,12 @@ void hsae_ref_ghost_scale(const struct hsae_ghost_scale_memory *m, const struct 
     if (ref_halted(step_state) || ref_dead(step_state, p->level) == 0)
         return;
     double ghost = 0, reconstruction = 0;
-    for (u32 s = 0; s < p->rows; s++) {
+    for (u32 s = 0; s < p->batch; s++) {
         ghost += ghost_losses[2 * (size_t)s];
         for (u32 slice = 0; slice < p->slices; slice++)
             reconstruction += loss[((size_t)p->level * p->slices + slice) * p->padded + s];
     }
     double scale = ghost > 0 ? reconstruction / ghost : 0;
-    for (u32 s = 0; s < p->rows; s++)
+    for (u32 s = 0; s < p->batch; s++)
         weights[s] = (f32)(2 * scale * ghost_losses[2 * (size_t)s + 1]);
 }

@@ -34,7 +34,7 @@ void hsae_ref_load(const struct hsae_load_memory *m, const struct load_args *p)
         f32 *panel = panels + (size_t)(sample / 32) * p->stride * 32 + sample % 32;
         f32 *norm = norms + (size_t)(sample / 32) * LOAD_BLOCKS(p->stride);
         for (u32 k = 0; k < p->stride; k++) {
-            bool inside = sample < p->rows && k < p->dim;
+            bool inside = sample < p->batch && k < p->dim;
             row[k] = inside ? (element(raw, (size_t)sample * p->dim + k, p->format) - mean[k]) * p->scale : 0.0f;
             if (p->panels)
                 panel[(size_t)k * 32] = row[k];

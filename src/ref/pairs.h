@@ -25,21 +25,21 @@ static inline const f32 *ref_pairs_row(const struct ref_pairs *f, u32 feature)
     return ref_row(f->ranges, ref_decoder_row(f->flags, feature), f->range_rows, f->stride);
 }
 
-/* The rows whose sum is G, the residual that a feature is answerable to; NULL where one doesn't count. */
-struct ref_answer {
+/* The rows whose sum is G, the residual that the feature is trained on; NULL where one doesn't count. */
+struct ref_target {
     const f32 *own, *above;
 };
 
-static inline struct ref_answer ref_pairs_answer(const struct ref_pairs *f, u32 sample)
+static inline struct ref_target ref_pairs_target(const struct ref_pairs *f, u32 sample)
 {
     size_t line = (size_t)sample * f->stride;
-    return (struct ref_answer){f->flag & FLAG_SWAPPED ? NULL : f->residual + line, f->flag & FLAG_PARENT_SWAPPED ? f->above + line : NULL};
+    return (struct ref_target){f->flag & FLAG_SWAPPED ? NULL : f->residual + line, f->flag & FLAG_PARENT_SWAPPED ? f->above + line : NULL};
 }
 
 /* q = 2 D_i . G + 2 rho D_i . (u_i - u_parent) of one pair, and the sums of the constraint. */
 static inline double ref_pair_score(struct ref_pairs *f, const u32 *pair_terms, u32 sample, double a)
 {
-    struct ref_answer g = ref_pairs_answer(f, sample);
+    struct ref_target g = ref_pairs_target(f, sample);
     double score = (g.own ? ref_dot(f->decoder, g.own, f->stride) : 0) + (g.above ? ref_dot(f->decoder, g.above, f->stride) : 0);
     if (f->rho == 0.0f)
         return 2 * score;
@@ -81,7 +81,7 @@ static inline void ref_pairs_add(const struct ref_pairs *f, double *decoder_sum,
         f32 value = bits_f32(f->pairs[2 * pair + 1]);
         if (value <= f->threshold)
             continue;
-        struct ref_answer g = ref_pairs_answer(f, sample);
+        struct ref_target g = ref_pairs_target(f, sample);
         if (g.own)
             ref_add(decoder_sum, value, g.own + first, count);
         if (g.above)

@@ -11,7 +11,7 @@ void hsae_ref_prepare(const struct hsae_prepare_memory *m, const struct prepare_
     double mean_norm = 0;
     for (u32 k = 0; k < p->norms; k++)
         mean_norm += norms[k];
-    mean_norm /= p->rows;
+    mean_norm /= p->batch;
     for (u32 l = 0; l < p->levels; l++) {
         u32 first = ref_first(level_info, l), end = ref_first(level_info, l + 1), dead = 0;
         for (u32 i = first; i < end; i++)

@@ -32,7 +32,7 @@ void hsae_ref_samples_fill(const struct hsae_samples_fill_memory *m, const struc
         u32 end = ref_first(level_info, l + 1);
         for (u32 begin = ref_first(level_info, l); begin < end; begin += ref_min(p->block, end - begin)) {
             for (u32 rank = begin; rank < begin + ref_min(p->block, end - begin); rank++)
-                append(m, tree[(size_t)rank * TREE_WORDS + TREE_AT_RANK], p->words, sample_starts + (size_t)l * p->rows, tally);
+                append(m, tree[(size_t)rank * TREE_WORDS + TREE_AT_RANK], p->words, sample_starts + (size_t)l * p->batch, tally);
             tally += 32 * p->words;
         }
     }

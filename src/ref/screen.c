@@ -14,7 +14,7 @@ void hsae_ref_screen(const struct hsae_screen_memory *m, const struct screen_arg
         u32 *word = bits + (size_t)(p->first + r) * p->words;
         f32 *listed = scratch + (size_t)r * p->words * 32;
         memset(word, 0, p->words * sizeof *word);
-        for (u32 s = 0; s < p->rows; s++) {
+        for (u32 s = 0; s < p->batch; s++) {
             f32 value = (f32)(ref_dot(row, x + (size_t)s * p->stride, p->stride) + bits_f32(scalars[SCALAR_BIAS]));
             if (value > bits_f32(scalars[SCALAR_CUT])) {
                 word[s / 32] |= 1u << s % 32;

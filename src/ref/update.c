@@ -40,9 +40,9 @@ static void step_rows(const struct feature *f, const struct ref_adam *adam)
     const struct update_args *p = f->p;
     size_t line = (size_t)(f->sums.index - p->base) * p->stride;
     f32 *encoder = f->m->encoder + line, *encoder_v = f->m->encoder_v + line, *decoder_v = f->m->decoder_v + line;
-    u32 *decoder_rows = f->m->decoder_rows, *spare = &decoder_rows[p->free_row + f->rank - p->rank];
-    f32 *next = ref_row(f->m->D, *spare, p->range_rows, p->stride);
-    double radial = p->project ? f->sums.radial / p->rows : 0, squares = 0;
+    u32 *decoder_rows = f->m->decoder_rows, *free_row = &decoder_rows[p->free_row + f->rank - p->rank];
+    f32 *next = ref_row(f->m->D, *free_row, p->range_rows, p->stride);
+    double radial = p->project ? f->sums.radial / p->batch : 0, squares = 0;
     for (u32 first = 0; first < p->stride; first += REF_BLOCK) {
         double decoder_sum[REF_BLOCK] = {0}, encoder_sum[REF_BLOCK] = {0};
         u32 count = ref_min(REF_BLOCK, p->stride - first);
@@ -54,23 +54,23 @@ static void step_rows(const struct feature *f, const struct ref_adam *adam)
                 decoder_gradient += f->ghosts[c];
                 encoder_gradient += f->ghosts[p->stride + 16 + c];
             }
-            next[c] = ref_adam_step(adam, f->sums.decoder[c], &decoder_v[c], decoder_gradient / p->rows - radial * f->sums.decoder[c]);
-            encoder[c] = ref_adam_step(adam, encoder[c], &encoder_v[c], encoder_gradient / p->rows);
+            next[c] = ref_adam_step(adam, f->sums.decoder[c], &decoder_v[c], decoder_gradient / p->batch - radial * f->sums.decoder[c]);
+            encoder[c] = ref_adam_step(adam, encoder[c], &encoder_v[c], encoder_gradient / p->batch);
             squares += (double)next[c] * next[c];
         }
     }
     double norm = sqrt(squares);
     for (u32 c = 0; c < p->stride; c++)
         next[c] = norm > 0 ? (f32)(next[c] / norm) : 0.0f;
-    decoder_rows[f->sums.index] = *spare;
-    *spare = FLAG_ROW(f->sums.flag);
+    decoder_rows[f->sums.index] = *free_row;
+    *free_row = FLAG_ROW(f->sums.flag);
 }
 
 static void step_scalars(const struct feature *f, const struct ref_adam *adam, u32 *scalars, u32 step)
 {
     f32 bias_v = bits_f32(scalars[SCALAR_BIAS_V]), log_threshold_v = bits_f32(scalars[SCALAR_LOG_THRESHOLD_V]);
-    f32 bias = ref_adam_step(adam, bits_f32(scalars[SCALAR_BIAS]), &bias_v, f->sums.bias_gradient / f->p->rows);
-    double gradient = f->sums.threshold * f->sums.threshold_gradient / f->p->bandwidth / f->p->rows; /* of log theta */
+    f32 bias = ref_adam_step(adam, bits_f32(scalars[SCALAR_BIAS]), &bias_v, f->sums.bias_gradient / f->p->batch);
+    double gradient = f->sums.threshold * f->sums.threshold_gradient / f->p->bandwidth / f->p->batch; /* of log theta */
     f32 log_threshold = ref_adam_step(adam, bits_f32(scalars[SCALAR_LOG_THRESHOLD]), &log_threshold_v, gradient);
     f32 threshold = (f32)exp(log_threshold);
     scalars[SCALAR_BIAS] = bits_u32(bias);

@@ -7,10 +7,10 @@ void hsae_ref_variance(const struct hsae_variance_memory *m, const struct varian
     f32 *squares = m->squares;
     for (u32 c = 0; c < p->stride; c++) {
         double mean = 0, sum = 0;
-        for (u32 s = 0; s < p->rows; s++)
+        for (u32 s = 0; s < p->batch; s++)
             mean += x[(size_t)s * p->stride + c];
-        mean /= p->rows;
-        for (u32 s = 0; s < p->rows; s++) {
+        mean /= p->batch;
+        for (u32 s = 0; s < p->batch; s++) {
             double off = x[(size_t)s * p->stride + c] - mean;
             sum += off * off;
         }

@@ -190,12 +190,12 @@ static void add_pair(const struct check *check, const struct block *block, struc
     const double lambda = bits_f32(check->step_state[STATE_LEVELS + f->level * STATE_LEVEL_WORDS + STATE_LAMBDA]);
     const double a = value > threshold ? value : 0;
     struct estimate q = {0, 0};
-    const f32 *answer[2] = {NULL, NULL}, *x = block->x + (size_t)r * dim;
+    const f32 *target[2] = {NULL, NULL}, *x = block->x + (size_t)r * dim;
     for (u32 up = 0; up < 2; up++) {
         if (up ? !(f->flag & FLAG_PARENT_SWAPPED) : f->flag & FLAG_SWAPPED)
             continue;
-        answer[up] = block->residual[f->level - up] + (size_t)r * dim;
-        q.value += 2 * hsae_check_dot(f->decoder, answer[up], dim);
+        target[up] = block->residual[f->level - up] + (size_t)r * dim;
+        q.value += 2 * hsae_check_dot(f->decoder, target[up], dim);
         q.off += 2 * bound_sum(dim, f->decoder_norm * block->sizes[(size_t)(f->level - up) * check->block_rows + r]);
     }
     if (f->relative_count) {
@@ -215,8 +215,8 @@ static void add_pair(const struct check *check, const struct block *block, struc
         return;
     f->active++;
     for (u32 up = 0; up < 2; up++)
-        for (u32 c = 0; answer[up] && c < dim; c++) {
-            double term = a * answer[up][c];
+        for (u32 c = 0; target[up] && c < dim; c++) {
+            double term = a * target[up][c];
             f->decoder_sum[c] += term;
             f->decoder_scale[c] += fabs(term);
         }

@@ -104,7 +104,7 @@ void hsae_record_lists(const struct device_model *device_model, struct hsae_sequ
 void hsae_record_decode(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
 {
     struct decode_args args = {.levels = device_model->levels,
-                               .rows = device_model->batch,
+                               .batch = device_model->batch,
                                .padded = device_model->padded,
                                .stride = device_model->stride,
                                .range_rows = device_model->range_rows,

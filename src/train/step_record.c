@@ -100,7 +100,7 @@ static void record_update(const hsae_trainer *trainer, struct hsae_sequence *seq
         .residual_row = hsae_residual_row(device_model, l),
         .above_row = hsae_residual_row(device_model, l ? l - 1 : 0),
         .segments = hsae_uses_segments(device_model) ? device_model->features * FEATURE_SUM_WORDS : 0,
-        .rows = device_model->batch,
+        .batch = device_model->batch,
         .stride = device_model->stride,
         .range_rows = device_model->range_rows,
         .project = config->project_gradient,
@@ -185,7 +185,7 @@ static void record_bias(const hsae_trainer *trainer, struct hsae_sequence *seque
 {
     const struct device_model *device_model = &trainer->device_model;
     const hsae_config *config = &trainer->config;
-    struct bias_args args = {.rows = device_model->batch,
+    struct bias_args args = {.batch = device_model->batch,
                              .padded = device_model->padded,
                              .stride = device_model->stride,
                              .beta2 = (f32)config->beta2,

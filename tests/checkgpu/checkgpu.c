@@ -249,17 +249,17 @@ static void compare(const struct check_job *job, u32 *const results[HSAE_MAX_BIN
 
 /* Sizes around the vector widths and bitmap words, primes, single features, a large family, several chunks. */
 static const struct fixture_size sizes[] = {
-    {.levels = 1, .features = {1}, .rows = 1, .dim = 1, .chunk = 64, .slices = 1},
-    {.levels = 2, .features = {1, 2}, .rows = 31, .dim = 15, .chunk = 64, .slices = 1},
-    {.levels = 2, .features = {1, 90}, .rows = 9, .dim = 20, .chunk = 64, .slices = 1},
-    {.levels = 3, .features = {7, 16, 37}, .rows = 33, .dim = 17, .chunk = 13, .slices = 2},
-    {.levels = 4, .features = {9, 15, 32, 61}, .rows = 32, .dim = 16, .chunk = 29, .slices = 1},
-    {.levels = 2, .features = {17, 53}, .rows = 67, .dim = 61, .chunk = 64, .slices = 2},
-    {.levels = 2, .features = {5, 31}, .rows = 5, .dim = 131, .chunk = 17, .slices = 4},
-    {.levels = 3, .features = {3, 10, 23}, .rows = 40, .dim = 12, .chunk = 64, .slices = 1, .kind = FIXTURE_HALTED},
-    {.levels = 3, .features = {3, 10, 23}, .rows = 40, .dim = 12, .chunk = 64, .slices = 1, .kind = FIXTURE_SHORT},
+    {.levels = 1, .features = {1}, .batch = 1, .dim = 1, .chunk = 64, .slices = 1},
+    {.levels = 2, .features = {1, 2}, .batch = 31, .dim = 15, .chunk = 64, .slices = 1},
+    {.levels = 2, .features = {1, 90}, .batch = 9, .dim = 20, .chunk = 64, .slices = 1},
+    {.levels = 3, .features = {7, 16, 37}, .batch = 33, .dim = 17, .chunk = 13, .slices = 2},
+    {.levels = 4, .features = {9, 15, 32, 61}, .batch = 32, .dim = 16, .chunk = 29, .slices = 1},
+    {.levels = 2, .features = {17, 53}, .batch = 67, .dim = 61, .chunk = 64, .slices = 2},
+    {.levels = 2, .features = {5, 31}, .batch = 5, .dim = 131, .chunk = 17, .slices = 4},
+    {.levels = 3, .features = {3, 10, 23}, .batch = 40, .dim = 12, .chunk = 64, .slices = 1, .kind = FIXTURE_HALTED},
+    {.levels = 3, .features = {3, 10, 23}, .batch = 40, .dim = 12, .chunk = 64, .slices = 1, .kind = FIXTURE_SHORT},
 };
-static const struct fixture_size bench_size = {.levels = 2, .features = {256, 512}, .rows = 128, .dim = 256, .chunk = 512, .slices = 1};
+static const struct fixture_size bench_size = {.levels = 2, .features = {256, 512}, .batch = 128, .dim = 256, .chunk = 512, .slices = 1};
 
 enum { SIZES = sizeof sizes / sizeof *sizes, SHAPES = 3, SAMPLES = 3 };
 
@@ -349,7 +349,7 @@ static hsae_status check_case(hsae_device *reference, hsae_device *device, enum 
                 "\n    launch %u of %u, group size %u, columns %u, ranges %u, vector width %u, tile %u %u %u %u %u, levels %u, batch %u, "
                 "dim %u\n   ",
                 index + 1, launches, shape->group_size, shape->columns, shape->ranges, shape->vector_width, shape->tile_vectors,
-                shape->tile_words, shape->tile_step, shape->tile_pad, shape->tile_prefetch, size->levels, size->rows, size->dim);
+                shape->tile_words, shape->tile_step, shape->tile_pad, shape->tile_prefetch, size->levels, size->batch, size->dim);
     }
     fixture_destroy(fixture);
     return status;

@@ -75,7 +75,7 @@ static void row_set(struct fixture *fixture, struct check_words *ranges, u32 row
 
 static void create_step_words(struct fixture *w)
 {
-    size_t features = w->features, rows = w->size.rows, levels = w->size.levels, batch = (size_t)w->padded * w->stride;
+    size_t features = w->features, rows = w->size.batch, levels = w->size.levels, batch = (size_t)w->padded * w->stride;
     words_create(w, &w->x, "x", batch);
     words_create(w, &w->peak, "peak", batch);
     words_create(w, &w->panels, "panels", batch);
@@ -135,7 +135,7 @@ static u32 random_brain(struct fixture *w)
 
 static void create_batch(struct fixture *w)
 {
-    u32 dim = w->size.dim, elements = w->size.rows * dim;
+    u32 dim = w->size.dim, elements = w->size.batch * dim;
     words_create(w, &w->mean, "mean", w->stride);
     for (u32 k = 0; k < dim; k++)
         words_set(&w->mean, k, fixture_uniform(w, -1, 1));
@@ -225,7 +225,7 @@ static bool on_edge(const struct fixture *w, u32 feature, double p, double margi
 /* Moves biases until no pre-activation is on an edge, and counts the pairs. */
 static u32 settle_pairs(struct fixture *w)
 {
-    u32 rows = w->size.rows, dim = w->size.dim, pairs = 0;
+    u32 rows = w->size.batch, dim = w->size.dim, pairs = 0;
     double *p = allocate(rows * sizeof *p), *scale = allocate(rows * sizeof *scale);
     for (u32 i = 0; i < w->features; i++) {
         for (u32 b = 0; b < rows; b++) {
@@ -406,7 +406,7 @@ struct fixture *fixture_create(const struct fixture_size *size, const struct hsa
         w->blocks += (size->features[l] + w->block - 1) / w->block;
     }
     w->features = w->first[size->levels];
-    w->words = (size->rows + 31) / 32;
+    w->words = (size->batch + 31) / 32;
     w->padded = 32 * w->words;
     w->stride = (size->dim + 15) / 16 * 16;
     w->width = w->stride / shape->vector_width;
@@ -418,7 +418,7 @@ struct fixture *fixture_create(const struct fixture_size *size, const struct hsa
     w->project = fixture_random(w, 4) != 0;
     w->residual_levels = 1 + fixture_random(w, size->levels);
     w->launch_levels = 1 + fixture_random(w, w->residual_levels);
-    w->segment = fixture_random(w, 4) ? 1 + fixture_random(w, 6) : SEGMENT_PAIRS(size->rows);
+    w->segment = fixture_random(w, 4) ? 1 + fixture_random(w, 6) : SEGMENT_PAIRS(size->batch);
     w->room = fixture_random(w, 4) ? 1 + fixture_random(w, 2 * w->features) : 0;
     cut_chunks(w);
     create_batch(w);

@@ -26,7 +26,7 @@ enum fixture_kind {
 };
 
 struct fixture_size {
-    u32 levels, features[FIXTURE_LEVELS], rows, dim;
+    u32 levels, features[FIXTURE_LEVELS], batch, dim;
     u32 chunk; /* most features in a chunk */
     u32 slices;
     enum fixture_kind kind;

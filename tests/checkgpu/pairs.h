@@ -31,7 +31,7 @@ static inline struct pair_sums pair_sums_of(const struct fixture *w, const struc
                               .lambda = words_f32(&w->step_state, STATE_LEVELS + level * STATE_LEVEL_WORDS + STATE_LAMBDA)};
 }
 
-/* Element c of G, the residual that the feature answers to. */
+/* Element c of G, the residual that the feature is trained on. */
 static inline double pair_answer(const struct pair_sums *f, u32 sample, u32 c, double *scale)
 {
     double own = f->flag & FLAG_SWAPPED ? 0 : fixture_residual(f->w, f->level, sample, c);

@@ -5,11 +5,11 @@
 static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     struct fixture_levels levels = fixture_levels(w, index);
-    JOB_ARGS(job, decode, .level = levels.first, .count = levels.count, .levels = w->size.levels, .row = levels.row, .rows = w->size.rows,
+    JOB_ARGS(job, decode, .level = levels.first, .count = levels.count, .levels = w->size.levels, .row = levels.row, .batch = w->size.batch,
              .padded = w->padded, .stride = w->stride, .range_rows = w->range_rows, .slices = w->size.slices);
     JOB_BIND(job, decode, .x = &w->x, .bias = &w->bias, .D = WORDS4(w->D), .flags = &w->flags, .sample_starts = &w->sample_starts,
              .samples = &w->samples, .step_state = &w->step_state, .residual = levels.residual, .loss = &w->loss);
-    job_groups(job, levels.count * w->size.slices * w->size.rows);
+    job_groups(job, levels.count * w->size.slices * w->size.batch);
 }
 
 /* |c| + |x| + sum |a D| of one element, and the number of terms. */
@@ -18,7 +18,7 @@ static double magnitude(const struct fixture *w, u32 level, u32 b, u32 c, u32 *t
     double sum = fabs(words_f32(&w->bias, (size_t)level * w->stride + c)) + fabs(words_f32(&w->x, (size_t)b * w->stride + c));
     *terms = 2;
     for (u32 l = level; l < level + 2 && l < w->size.levels; l++) {
-        u32 list = l * w->size.rows + b;
+        u32 list = l * w->size.batch + b;
         for (u32 q = w->sample_starts.at[list]; q < w->sample_starts.at[list + 1]; q++) {
             u32 feature = w->samples.at[2 * q], flag = w->flags.at[feature];
             if (l == level ? !(flag & FLAG_SWAPPED) : (flag & FLAG_PARENT_SWAPPED) != 0) {
@@ -33,7 +33,7 @@ static double magnitude(const struct fixture *w, u32 level, u32 b, u32 c, u32 *t
 static void bound_level(const struct fixture *w, const struct check_job *job, const struct decode_args *p, u32 level)
 {
     u32 share = (w->stride / 16 + p->slices - 1) / p->slices * 16;
-    for (u32 b = 0; b < p->rows; b++)
+    for (u32 b = 0; b < p->batch; b++)
         for (u32 slice = 0; slice < p->slices; slice++) {
             double carried = 0;
             u32 loss = (level * p->slices + slice) * p->padded + b, terms;

@@ -7,7 +7,7 @@ static void launch(struct fixture *w, u32 index, struct check_job *job)
     const struct fixture_chunk *chunk = &w->chunks[index];
     struct hsae_tile tile;
     hsae_shape_tile(&job->shape, &tile);
-    JOB_ARGS(job, encode, .first = chunk->first, .row = chunk->row, .count = chunk->count, .rows = w->size.rows, .words = w->words,
+    JOB_ARGS(job, encode, .first = chunk->first, .row = chunk->row, .count = chunk->count, .batch = w->size.batch, .words = w->words,
              .dim = w->size.dim, .stride = w->stride);
     JOB_BIND(job, encode, .panels = &w->panels, .encoder = &w->E[chunk->range], .feature_scalars = &w->feature_scalars, .bits = &w->bits,
              .scratch = &w->scratch[index]);
@@ -46,7 +46,7 @@ static double flops(const struct check_job *job)
 {
     struct encode_args p;
     memcpy(&p, job->args, sizeof p);
-    return 2.0 * p.count * p.rows * p.dim;
+    return 2.0 * p.count * p.batch * p.dim;
 }
 
 const struct check_kernel hsae_check_encode = {.launches = launches_chunks,

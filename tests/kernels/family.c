@@ -5,16 +5,16 @@
 static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     (void)index;
-    JOB_ARGS(job, family, .levels = w->size.levels, .rows = w->size.rows);
+    JOB_ARGS(job, family, .levels = w->size.levels, .batch = w->size.batch);
     JOB_BIND(job, family, .step_state = &w->step_state, .tree = &w->tree, .sample_starts = &w->sample_starts, .samples = &w->samples,
              .positions = &w->positions, .dots = &w->dots, .pair_terms = &w->pair_terms);
-    job_items(job, w->size.levels * w->size.rows);
+    job_items(job, w->size.levels * w->size.batch);
 }
 
 /* PAIR_OWN: a - sum a_j dot_j over the sample's children; PAIR_PARENT: a_parent dot - a. The rest is exact. */
 static void bound_pair(const struct fixture *w, u32 list, u32 q, f32 *tolerance)
 {
-    u32 feature = w->samples.at[2 * q], below = list + w->size.rows, terms = 1;
+    u32 feature = w->samples.at[2 * q], below = list + w->size.batch, terms = 1;
     double a = words_f32(&w->samples, 2 * (size_t)q + 1), own = a;
     for (u32 s = below < w->totals.count ? w->sample_starts.at[below] : 0; below < w->totals.count && s < w->sample_starts.at[below + 1];
          s++) {
@@ -28,7 +28,7 @@ static void bound_pair(const struct fixture *w, u32 list, u32 q, f32 *tolerance)
     tolerance[PAIR_PARENT] = 0.0f;
     if (fixture_tree(w, feature, TREE_PARENT) == NONE)
         return;
-    u32 above = list - w->size.rows;
+    u32 above = list - w->size.batch;
     for (u32 s = w->sample_starts.at[above]; s < w->sample_starts.at[above + 1]; s++)
         if (w->samples.at[2 * s] == fixture_tree(w, feature, TREE_PARENT))
             a += fabs((double)words_f32(&w->samples, 2 * (size_t)s + 1) * words_f32(&w->dots, feature));

@@ -5,13 +5,13 @@
 /* Which of both controllers a case tests. */
 static bool by_thresholds(const struct fixture *w)
 {
-    return w->size.rows % 2 == 0;
+    return w->size.batch % 2 == 0;
 }
 
 static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     (void)index;
-    JOB_ARGS(job, finish_step, .levels = w->size.levels, .rows = w->size.rows, .padded = w->padded, .slices = w->size.slices,
+    JOB_ARGS(job, finish_step, .levels = w->size.levels, .batch = w->size.batch, .padded = w->padded, .slices = w->size.slices,
              .features = w->features, .stride = w->stride, .rho = w->rho, .one_minus_momentum = 0.02f, .eta = 0.01f, .kappa = 0.003f,
              .gain = by_thresholds(w) ? 0.1f : 0, .penalty = 2);
     JOB_BIND(job, finish_step, .level_info = &w->level_info, .loss = &w->loss, .feature_sums = &w->feature_sums,
@@ -28,7 +28,7 @@ static double bound_constraint(const struct fixture *w, u32 level)
         sum_add(&sum, words_f32(&w->feature_sums, (size_t)i * FEATURE_SUM_WORDS + FEATURE_SUM_OWN), 0);
     for (u32 i = w->first[level + 1]; level + 1 < w->size.levels && i < w->first[level + 2]; i++)
         sum_add(&sum, -words_f32(&w->feature_sums, (size_t)i * FEATURE_SUM_WORDS + FEATURE_SUM_PARENT), 0);
-    double share = (double)w->rho / w->size.rows;
+    double share = (double)w->rho / w->size.batch;
     return share * sum_estimate(&sum).off + bound_ulps(4, share * sum.value);
 }
 
@@ -45,7 +45,7 @@ static void bounds(const struct fixture *w, const struct check_job *job)
         f32 average = words_f32(&w->step_state, at + STATE_AVERAGE),
             lambda = bits_f32(job->expected[SLOT(finish_step, step_state)][at + STATE_LAMBDA]);
         status[figures + REPORT_RECONSTRUCTION] =
-            (f32)(bound_sum(w->size.rows * w->size.slices, reconstruction) + bound_ulps(4, reconstruction));
+            (f32)(bound_sum(w->size.batch * w->size.slices, reconstruction) + bound_ulps(4, reconstruction));
         status[figures + REPORT_L0] = (f32)bound_ulps(4, l0);
         status[figures + REPORT_CONSTRAINT] = (f32)bound_constraint(w, l);
         step_state[at + STATE_AVERAGE] = (f32)bound_ulps(6, fabs(average) + l0);

@@ -8,12 +8,12 @@ static u32 launches(const struct fixture *fixture)
 
 static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
-    JOB_ARGS(job, ghost, .level = index, .first = w->first[index], .row = fixture_residual_row(w, index), .rows = w->size.rows,
+    JOB_ARGS(job, ghost, .level = index, .first = w->first[index], .row = fixture_residual_row(w, index), .batch = w->size.batch,
              .stride = w->stride, .range_rows = w->range_rows);
     JOB_BIND(job, ghost, .x = &w->x, .E = WORDS4(w->E), .D = WORDS4(w->D), .flags = &w->flags, .step_state = &w->step_state,
              .feature_scalars = &w->feature_scalars, .residual = fixture_residuals(w, index), .ghost = &w->ghost[index],
              .ghost_losses = &w->ghost_losses[index]);
-    job_groups(job, w->size.rows);
+    job_groups(job, w->size.batch);
 }
 
 /* alpha = |R| / (2 |y|). |y| is off by no more than the norm of how far y is off, and by its own rounding. */
@@ -65,7 +65,7 @@ static void bounds(const struct fixture *w, const struct check_job *job)
     struct ghost_args p;
     memcpy(&p, job->args, sizeof p);
     struct sum *y = malloc(w->stride * sizeof *y);
-    for (u32 b = 0; y && b < p.rows && !fixture_halted(w) && fixture_dead(w, p.level); b++)
+    for (u32 b = 0; y && b < p.batch && !fixture_halted(w) && fixture_dead(w, p.level); b++)
         bound_sample(w, p.level, b, y, job);
     free(y);
 }

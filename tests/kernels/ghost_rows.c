@@ -12,7 +12,7 @@ static void launch(struct fixture *w, u32 index, struct check_job *job)
     u32 level = index / 2 / FIXTURE_GHOST_CHUNKS, chunk = index / 2 % FIXTURE_GHOST_CHUNKS, count = fixture_ghost_chunk(w, level);
     u32 half = w->size.features[level] / 2, upper = index % 2;
     JOB_ARGS(job, ghost_rows, .level = level, .first = w->first[level], .chunk = chunk * count, .count = count,
-             .rank = w->first[level] + (upper ? half : 0), .ranks = upper ? w->size.features[level] - half : half, .rows = w->size.rows,
+             .rank = w->first[level] + (upper ? half : 0), .ranks = upper ? w->size.features[level] - half : half, .batch = w->size.batch,
              .stride = w->stride, .range_rows = w->range_rows);
     JOB_BIND(job, ghost_rows, .x = &w->x, .E = WORDS4(w->E), .D = WORDS4(w->D), .flags = &w->flags, .step_state = &w->step_state,
              .feature_scalars = &w->feature_scalars, .ghost = &w->ghost[level], .weights = &w->weights[level], .tree = &w->tree,
@@ -60,7 +60,7 @@ static void bounds(const struct fixture *w, const struct check_job *job)
         sums.radial = sums.bias = (struct sum){0};
         memset(sums.decoder, 0, w->stride * sizeof *sums.decoder);
         memset(sums.encoder, 0, w->stride * sizeof *sums.encoder);
-        for (u32 b = 0; b < p.rows; b++)
+        for (u32 b = 0; b < p.batch; b++)
             add_sample(w, p.level, feature, b, &sums);
         f32 *row = job->tolerance[SLOT(ghost_rows, rows)] + 2 * (size_t)k * length;
         for (u32 c = 0; c < length; c++) {

@@ -13,7 +13,7 @@ static u32 launches(const struct fixture *fixture)
 
 static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
-    JOB_ARGS(job, load, .rows = w->size.rows, .padded = w->padded, .dim = w->size.dim, .stride = w->stride, .format = formats[index],
+    JOB_ARGS(job, load, .batch = w->size.batch, .padded = w->padded, .dim = w->size.dim, .stride = w->stride, .format = formats[index],
              .scale = w->scale, .panels = index > 0);
     JOB_BIND(job, load, .raw = &w->raw[formats[index]], .mean = &w->mean, .x = &w->x, .panels = &w->panels, .norms = &w->norms);
     job_groups(job, w->words * LOAD_BLOCKS(w->stride));

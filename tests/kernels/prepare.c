@@ -5,7 +5,7 @@
 static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     (void)index;
-    JOB_ARGS(job, prepare, .levels = w->size.levels, .rows = w->size.rows, .norms = w->norms.count, .ghosts = w->ghosts,
+    JOB_ARGS(job, prepare, .levels = w->size.levels, .batch = w->size.batch, .norms = w->norms.count, .ghosts = w->ghosts,
              .lambda_init = w->lambda_init);
     JOB_BIND(job, prepare, .step_params = &w->step_params, .level_info = &w->level_info, .flags = &w->flags, .norms = &w->norms,
              .step_state = &w->step_state);

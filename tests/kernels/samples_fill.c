@@ -4,7 +4,7 @@
 static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     (void)index;
-    JOB_ARGS(job, samples_fill, .levels = w->size.levels, .rows = w->size.rows, .words = w->words, .block = w->block);
+    JOB_ARGS(job, samples_fill, .levels = w->size.levels, .batch = w->size.batch, .words = w->words, .block = w->block);
     JOB_BIND(job, samples_fill, .bits = &w->bits, .tree = &w->tree, .level_info = &w->level_info, .feature_scalars = &w->feature_scalars,
              .step_state = &w->step_state, .word_starts = &w->word_starts, .pairs = &w->pairs, .sample_starts = &w->sample_starts,
              .tally = &w->tally, .samples = &w->samples, .positions = &w->positions);

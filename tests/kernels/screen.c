@@ -6,7 +6,7 @@ static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     const struct fixture_chunk *chunk = &w->chunks[index];
     u32 tile = job->shape.group_size * job->shape.columns;
-    JOB_ARGS(job, screen, .first = chunk->first, .row = chunk->row, .count = chunk->count, .rows = w->size.rows, .words = w->words,
+    JOB_ARGS(job, screen, .first = chunk->first, .row = chunk->row, .count = chunk->count, .batch = w->size.batch, .words = w->words,
              .stride = w->stride, .margin = SCREEN_MARGIN(w->size.dim));
     JOB_BIND(job, screen, .panels = &w->quantized, .units = &w->units, .x = &w->x, .encoder = &w->E[chunk->range],
              .feature_scalars = &w->feature_scalars, .rounded = &w->rounded, .bits = &w->bits, .scratch = &w->packed[index]);
@@ -21,7 +21,7 @@ static void bounds(const struct fixture *w, const struct check_job *job)
     for (u32 k = 0; k < w->rounded.count; k++)
         job->tolerance[SLOT(screen, rounded)][k] = CHECK_ANY;
     for (u32 r = 0; r < p.count; r++)
-        for (u32 b = 0, at = r * w->padded; b < p.rows; b++) {
+        for (u32 b = 0, at = r * w->padded; b < p.batch; b++) {
             u32 feature = p.first + r;
             if (!(job->expected[SLOT(screen, bits)][feature * p.words + b / 32] >> b % 32 & 1))
                 continue;
@@ -36,7 +36,7 @@ static double flops(const struct check_job *job)
 {
     struct screen_args p;
     memcpy(&p, job->args, sizeof p);
-    return 2.0 * p.count * p.rows * p.stride;
+    return 2.0 * p.count * p.batch * p.stride;
 }
 
 const struct check_kernel hsae_check_screen = {.launches = launches_chunks, .launch = launch, .bounds = bounds, .flops = flops};

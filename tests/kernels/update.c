@@ -27,9 +27,9 @@ static void launch(struct fixture *w, u32 index, struct check_job *job)
              .base = range * w->range_rows, .free_row = w->features + chunk->first, .ghosts = w->ghosts, .dead = pass ? places : 0,
              .chunk = pass ? (pass - 1) * places : 0, .residual_row = fixture_residual_row(w, level),
              .above_row = level ? fixture_residual_row(w, level - 1) : 0, .segments = w->room ? w->features * FEATURE_SUM_WORDS : 0,
-             .rows = w->size.rows, .stride = w->stride, .range_rows = w->range_rows, .project = w->project, .rho = w->rho,
+             .batch = w->size.batch, .stride = w->stride, .range_rows = w->range_rows, .project = w->project, .rho = w->rho,
              .bandwidth = w->bandwidth, .one_minus_beta2 = 1 - w->beta2, .log2_beta2 = (f32)log2(w->beta2),
-             .decay_steps = w->size.rows % 2 ? 1 : UINT32_MAX, .epsilon = w->epsilon);
+             .decay_steps = w->size.batch % 2 ? 1 : UINT32_MAX, .epsilon = w->epsilon);
     JOB_BIND(job, update, .step_state = &w->step_state, .tree = &w->tree, .flags = &w->flags, .starts = &w->starts, .pairs = &w->pairs,
              .samples = &w->samples, .pair_terms = &w->pair_terms, .feature_sums = &w->feature_sums, .D = WORDS4(w->D),
              .encoder = &w->E[range], .encoder_v = &w->E_v[range], .decoder_v = &w->D_v[range], .feature_scalars = &w->feature_scalars,
@@ -73,7 +73,7 @@ static void add_relatives(const struct feature *f, u32 c, struct sum *decoder)
 /* The gradient's element: share times a sum, and of a dead feature also of its ghost gradient. */
 static struct estimate gradient(const struct feature *f, const struct sum *sum, double factor, u32 ghost)
 {
-    double share = 1.0 / f->p->rows, ghosts = f->ghosts ? words_f32(f->ghosts, f->ghost_row + ghost) : 0;
+    double share = 1.0 / f->p->batch, ghosts = f->ghosts ? words_f32(f->ghosts, f->ghost_row + ghost) : 0;
     struct estimate pairs = sum_estimate(sum);
     return (struct estimate){share * (factor * pairs.value + ghosts),
                              share * (factor * pairs.off + bound_ulps(5, factor * fabs(pairs.value) + fabs(ghosts)))};
@@ -120,7 +120,7 @@ static void bound_scalars(const struct feature *f, const struct adam_bounds *ada
     feature_scalars[SCALAR_BIAS] = (f32)step.w.off;
     feature_scalars[SCALAR_BIAS_V] = (f32)step.v.off;
     g = sum_estimate(&f->sums.threshold_gradient);
-    double factor = f->sums.threshold / f->p->bandwidth / f->p->rows;
+    double factor = f->sums.threshold / f->p->bandwidth / f->p->batch;
     g = (struct estimate){factor * g.value, factor * g.off + bound_ulps(6, factor * g.value)};
     step = bound_adam(adam, g, fixture_table(w, f->i, SCALAR_LOG_THRESHOLD), fixture_table(w, f->i, SCALAR_LOG_THRESHOLD_V));
     double threshold = exp(step.w.value), off = threshold * bound_exp(step.w.value, step.w.off);

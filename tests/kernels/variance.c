@@ -6,14 +6,14 @@ static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
     u32 tile = job->shape.columns * COLUMN_LANES(job->shape.group_size);
     (void)index;
-    JOB_ARGS(job, variance, .rows = w->size.rows, .stride = w->stride);
+    JOB_ARGS(job, variance, .batch = w->size.batch, .stride = w->stride);
     JOB_BIND(job, variance, .x = &w->x, .squares = &w->squares);
     job_groups(job, (w->width + tile - 1) / tile);
 }
 
 static void bounds(const struct fixture *w, const struct check_job *job)
 {
-    u32 rows = w->size.rows;
+    u32 rows = w->size.batch;
     for (u32 c = 0; c < w->stride; c++) {
         double sum = 0, scale = 0, carried = 0;
         for (u32 b = 0; b < rows; b++) {

@@ -18,7 +18,7 @@ static enum hsae_kernel kernel_named(const char *name)
 /* B 2, d 3, levels of 2 and 4 features; level 0 lists 3 pairs, 2 of them active, of 2 features; level 1 lists 4, 4, of 3; two features of
  * level 1 have a parent, the same one. */
 static const struct work example = {
-    .rows = 2,
+    .batch = 2,
     .padded = 32,
     .words = 1,
     .dim = 3,
@@ -72,7 +72,7 @@ static void test_counts(void **state)
 /* The paper's step as its cost model has it: 145 GFLOP of encode, 2.7 GB of decode and update where every feature is touched. */
 static void test_paper(void **state)
 {
-    struct work work = {.rows = 1024,
+    struct work work = {.batch = 1024,
                         .padded = 1024,
                         .words = 32,
                         .dim = 2304,

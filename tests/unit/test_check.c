@@ -32,13 +32,13 @@ static enum hsae_kernel wrong = HSAE_KERNEL_COUNT; /* the kernel that goes wrong
     if (p->first == 0 && m->starts[1] > 0) \
     m->pairs[1] = bits_u32(2 * bits_f32(m->pairs[1]))
 /* The last row's last pair has no activation. */
-#define TAMPER_samples_fill                                                   \
-    u32 count = m->sample_starts[p->levels * p->rows], *samples = m->samples; \
-    if (count)                                                                \
+#define TAMPER_samples_fill                                                    \
+    u32 count = m->sample_starts[p->levels * p->batch], *samples = m->samples; \
+    if (count)                                                                 \
     samples[2 * (size_t)count - 1] ^= 0x00400000u
-#define TAMPER_decode m->residual[((size_t)p->row + p->rows - 1) * p->stride] += 0.01f
-#define TAMPER_family                                                       \
-    for (u32 k = 0; k < m->sample_starts[(size_t)p->levels * p->rows]; k++) \
+#define TAMPER_decode m->residual[((size_t)p->row + p->batch - 1) * p->stride] += 0.01f
+#define TAMPER_family                                                        \
+    for (u32 k = 0; k < m->sample_starts[(size_t)p->levels * p->batch]; k++) \
     m->pair_terms[(size_t)k * PAIR_WORDS + PAIR_PARENT] = bits_u32(1)
 #define TAMPER_ghost      m->ghost[0] += 1
 #define TAMPER_ghost_rows m->rows[0] += 100
