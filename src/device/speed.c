@@ -49,7 +49,7 @@ static const double SHORTEST = 1e-4;
 /* In one calibration (speed.h). */
 static const double MAX_FALL = 2, MAX_RISE = 8;
 /* Times as fast, or as slow, that are worth a word. */
-static const double NEWS = 1.25;
+static const double CHANGE = 1.25;
 
 /* One timed launch, used for calibration. */
 struct timed_launch {
@@ -115,7 +115,7 @@ static void learn(const struct hsae_device *device, struct hsae_speed *speed, co
 }
 
 /* Of one kernel's launches. True: it is worth keeping. */
-static bool learn_kernel(struct hsae_device *device, const struct timed_launch *timed, size_t count, enum hsae_news *news)
+static bool learn_kernel(struct hsae_device *device, const struct timed_launch *timed, size_t count, enum hsae_speed_change *change)
 {
     const struct found found = find(timed, count);
     const struct hsae_launch all = {.kernel = timed->kernel, .work = found.work};
@@ -124,10 +124,10 @@ static bool learn_kernel(struct hsae_device *device, const struct timed_launch *
     learn(device, speed, &found);
     const double after = hsae_launch_seconds(device, &all);
     if (fmax(before, after) > 0.1 * hsae_dispatch_seconds(device)) {
-        if (before > NEWS * after)
-            *news = HSAE_NEWS_FASTER;
-        else if (after > NEWS * before && *news == HSAE_NEWS_NONE)
-            *news = HSAE_NEWS_SLOWER;
+        if (before > CHANGE * after)
+            *change = HSAE_SPEED_FASTER;
+        else if (after > CHANGE * before && *change == HSAE_SPEED_SAME)
+            *change = HSAE_SPEED_SLOWER;
     }
     return speed->measured != old.measured || fabs(speed->work - old.work) > 0.1 * old.work;
 }
@@ -139,14 +139,14 @@ static void keep(const struct hsae_device *device)
     hsae_cache_write(device->context, kind, &key, sizeof key, device->speed, sizeof device->speed);
 }
 
-hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *sequence, enum hsae_news *news)
+hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *sequence, enum hsae_speed_change *change)
 {
     const struct hsae_sequence_base *base = (const struct hsae_sequence_base *)sequence;
     double *ns = calloc(base->launch_count + 1u, sizeof *ns);
     struct timed_launch *timed = malloc((base->launch_count + 1u) * sizeof *timed);
     size_t count = 0;
     hsae_status status = HSAE_ERROR_MEMORY;
-    *news = HSAE_NEWS_NONE;
+    *change = HSAE_SPEED_SAME;
     if (ns && timed)
         status = hsae_sequence_times(sequence, ns);
     else
@@ -169,7 +169,7 @@ hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *s
         for (size_t first = 0, end = 0; first < count; first = end) {
             while (end < count && timed[end].kernel == timed[first].kernel)
                 end++;
-            worth |= learn_kernel(device, timed + first, end - first, news);
+            worth |= learn_kernel(device, timed + first, end - first, change);
         }
         if (worth)
             keep(device);

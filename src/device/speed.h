@@ -22,8 +22,8 @@ void hsae_speed_load(struct hsae_device *device);
 enum { HSAE_MAX_CALIBRATIONS = 4 };
 /* Result of a calibration: of the kernels whose time matters, whether one is faster by a quarter, or else slower, than was known.
  */
-enum hsae_news { HSAE_NEWS_NONE, HSAE_NEWS_FASTER, HSAE_NEWS_SLOWER };
+enum hsae_speed_change { HSAE_SPEED_SAME, HSAE_SPEED_FASTER, HSAE_SPEED_SLOWER };
 /* Measures speeds from a timed sequence that was run and waited for, and keeps them. */
-hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *sequence, enum hsae_news *news);
+hsae_status hsae_speed_learn(struct hsae_device *device, struct hsae_sequence *sequence, enum hsae_speed_change *change);
 
 #endif

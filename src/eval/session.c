@@ -82,9 +82,9 @@ static void record(const struct hsae_session *session, struct hsae_sequence *seq
 /* Measures speeds from a timed sequence, which is recorded anew, in longer launches, when it is needed again. */
 static hsae_status calibrate(struct hsae_session *session, struct hsae_sequence **sequence)
 {
-    enum hsae_news news;
-    hsae_status status = hsae_speed_learn(session->device_model.device, *sequence, &news);
-    session->calibrated = ++session->calibrations == HSAE_MAX_CALIBRATIONS || news != HSAE_NEWS_FASTER;
+    enum hsae_speed_change change;
+    hsae_status status = hsae_speed_learn(session->device_model.device, *sequence, &change);
+    session->calibrated = ++session->calibrations == HSAE_MAX_CALIBRATIONS || change != HSAE_SPEED_FASTER;
     hsae_sequence_destroy(sequence);
     return status;
 }

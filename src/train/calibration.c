@@ -6,7 +6,7 @@
 #include <math.h>
 
 /* Until the next one pass 500 times the time that recording takes for one, and the time of 20 steps; twice that after each that brings no
- * news, up to 8 times. */
+ * change, up to 8 times. */
 static const double RECORDINGS = 500, STEPS = 20;
 enum { MAX_DOUBLINGS = 3 };
 
@@ -33,16 +33,16 @@ hsae_status hsae_calibration_begin(hsae_trainer *trainer)
 hsae_status hsae_calibration_end(hsae_trainer *trainer, const struct frame *frame)
 {
     struct calibration *calibration = &trainer->calibration;
-    enum hsae_news news = HSAE_NEWS_NONE;
+    enum hsae_speed_change change = HSAE_SPEED_SAME;
     if (!trainer->calibrating)
         return HSAE_OK;
     hsae_status status = hsae_step_drain(trainer, 0);
     double settled = hsae_os_seconds();
     if (!status)
-        status = hsae_speed_learn(trainer->device_model.device, frame->sequence, &news);
+        status = hsae_speed_learn(trainer->device_model.device, frame->sequence, &change);
     calibration->row++;
-    calibration->next = news == HSAE_NEWS_FASTER;
-    calibration->doublings = news != HSAE_NEWS_NONE                   ? 0
+    calibration->next = change == HSAE_SPEED_FASTER;
+    calibration->doublings = change != HSAE_SPEED_SAME                ? 0
                              : calibration->doublings < MAX_DOUBLINGS ? calibration->doublings + 1
                                                                       : MAX_DOUBLINGS;
     if (!status)

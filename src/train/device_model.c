@@ -40,7 +40,7 @@ uint64_t hsae_binding_limit(const struct hsae_device *device)
 
 /* Free rows for training: as many as features where D is a small part of the device's memory and they fit, so that all trees are updated
  * at once, else an eighth of them. */
-static uint32_t first_spare(const struct device_model *device_model)
+static uint32_t first_free_rows(const struct device_model *device_model)
 {
     uint64_t row_bytes = device_model->stride * sizeof(float), few = device_model->device->info.limits.memory_bytes / 128 / row_bytes;
     uint64_t fit = hsae_binding_limit(device_model->device) / row_bytes * HSAE_MAX_RANGES;
@@ -48,14 +48,14 @@ static uint32_t first_spare(const struct device_model *device_model)
                                                                                         : (device_model->features + 7) / 8;
 }
 
-static hsae_status fail_decoder(const struct device_model *device_model, uint32_t spare)
+static hsae_status fail_decoder(const struct device_model *device_model, uint32_t free_rows)
 {
-    uint64_t row_bytes = (uint64_t)device_model->stride * sizeof(float), rows = (uint64_t)device_model->features + spare;
+    uint64_t row_bytes = (uint64_t)device_model->stride * sizeof(float), rows = (uint64_t)device_model->features + free_rows;
     return hsae_fail(device_model->context, HSAE_ERROR_LIMIT,
                      "%s: the decoder needs %" PRIu64 " bytes in at most %d buffers, %" PRIu64
                      " of them for rows that are being updated, but a buffer that a kernel sees may have only %" PRIu64
                      " bytes; at most %" PRIu64 " rows of width %" PRIu32 " fit",
-                     device_model->device->info.id, rows * row_bytes, HSAE_MAX_RANGES, spare * row_bytes,
+                     device_model->device->info.id, rows * row_bytes, HSAE_MAX_RANGES, free_rows * row_bytes,
                      hsae_binding_limit(device_model->device), hsae_binding_limit(device_model->device) / row_bytes * HSAE_MAX_RANGES,
                      device_model->dim);
 }
@@ -357,12 +357,12 @@ static hsae_status enlarge(const struct device_model *device_model, const char *
     return status;
 }
 
-hsae_status hsae_device_model_grow_spare(struct device_model *device_model, uint32_t spare)
+hsae_status hsae_device_model_grow_free_rows(struct device_model *device_model, uint32_t free_rows)
 {
-    uint32_t rows = device_model->features + spare, first = device_model->features + device_model->free_rows;
+    uint32_t rows = device_model->features + free_rows, first = device_model->features + device_model->free_rows;
     hsae_status status = HSAE_OK;
     if ((uint64_t)device_model->range_rows * device_model->ranges < rows)
-        return fail_decoder(device_model, spare);
+        return fail_decoder(device_model, free_rows);
     for (uint32_t k = 0; k < device_model->ranges && !status; k++) {
         uint32_t begin = k * device_model->range_rows, count = begin < rows ? rows - begin : 0;
         count = count < device_model->range_rows ? count : device_model->range_rows;
@@ -375,27 +375,27 @@ hsae_status hsae_device_model_grow_spare(struct device_model *device_model, uint
         status = enlarge(device_model, "decoder rows of features", rows * sizeof(u32), &device_model->decoder_rows);
     if (status)
         return status;
-    device_model->free_rows = spare;
+    device_model->free_rows = free_rows;
     return write_decoder_rows(device_model, first);
 }
 
 /* Whether kernels can index features, batch and width, whatever the numbers are. */
 static hsae_status check_indices(const hsae_context *context, const hsae_config *config, uint32_t dim, uint32_t rows)
 {
-    const uint64_t most_features = MAX_FEATURES, most_values = MAX_VALUES;
+    const uint64_t max_features = MAX_FEATURES, max_values = MAX_VALUES;
     uint64_t features = 0, padded = ((uint64_t)rows + 31) / 32 * 32, line = (uint64_t)dim + 16; /* at least the stride */
     for (uint32_t l = 0; l < config->level_count; l++)
         features += config->levels[l];
-    if (features > most_features)
+    if (features > max_features)
         return hsae_fail(context, HSAE_ERROR_LIMIT, "%" PRIu64 " features are too many for 32-bit indices: at most %" PRIu64, features,
-                         most_features);
-    if (32 * line > most_values)
+                         max_features);
+    if (32 * line > max_values)
         return hsae_fail(context, HSAE_ERROR_LIMIT, "width %" PRIu32 " is too large for 32-bit indices: at most %" PRIu64, dim,
-                         most_values / 32 - 16);
-    if (padded > most_values / line)
+                         max_values / 32 - 16);
+    if (padded > max_values / line)
         return hsae_fail(context, HSAE_ERROR_LIMIT,
                          "a batch of %" PRIu32 " is too large for 32-bit indices: at width %" PRIu32 " at most %" PRIu64, rows, dim,
-                         most_values / line / 32 * 32);
+                         max_values / line / 32 * 32);
     return HSAE_OK;
 }
 
@@ -421,7 +421,7 @@ hsae_status hsae_device_model_create(struct device_model *device_model, struct h
     device_model->padded = device_model->words * 32;
     device_model->stride = (dim + 15) / 16 * 16;
     device_model->features = device_model->first[device_model->levels] = (uint32_t)features;
-    device_model->free_rows = params->training ? first_spare(device_model) : 0;
+    device_model->free_rows = params->training ? first_free_rows(device_model) : 0;
     if ((status = cut_ranges(device_model)))
         return status;
     device_model->screens = hsae_screens(device);

@@ -61,8 +61,9 @@ void hsae_device_model_destroy(struct device_model *device_model);
 /* New pair lists that hold `pairs` and a quarter more; their content is lost. Sequences that use the old ones must be gone. ERROR_LIMIT
  * above HSAE_MAX_PAIRS. */
 hsae_status hsae_device_model_grow(struct device_model *device_model, uint64_t pairs);
-/* More free rows of D: `spare` in all. Rows stay where they are. Sequences that use D must be gone. ERROR_LIMIT where they do not fit. */
-hsae_status hsae_device_model_grow_spare(struct device_model *device_model, uint32_t spare);
+/* More free rows of D: `free_rows` in all. Rows stay where they are. Sequences that use D must be gone. ERROR_LIMIT where they do not fit.
+ */
+hsae_status hsae_device_model_grow_free_rows(struct device_model *device_model, uint32_t free_rows);
 /* Lets steps continue after a halt whose cause is removed. */
 hsae_status hsae_device_model_clear_halt(struct device_model *device_model);
 

@@ -65,7 +65,7 @@ hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer)
         status = hsae_forest_slices_cut(device_model, tree, device_model->free_rows, &trainer->forest_slices);
     if (!status && trainer->forest_slices.largest > device_model->free_rows) {
         hsae_step_drop_recording(trainer);
-        status = hsae_device_model_grow_spare(device_model, trainer->forest_slices.largest);
+        status = hsae_device_model_grow_free_rows(device_model, trainer->forest_slices.largest);
         if (!status)
             status = hsae_forest_slices_cut(device_model, tree, device_model->free_rows, &trainer->forest_slices);
     }

@@ -22,8 +22,8 @@ struct candidate {
 /* Children whose best parents are looked for on the host, too. */
 enum { CHECKED_CHILDREN = 6 };
 
-/* An update, one pair of levels after the other; room is for the largest. */
-struct relink {
+/* One new tree, a pair of levels after the other; the buffers have room for the largest pair. */
+struct tree_search {
     const struct device_model *device_model;
     const hsae_config *config;
     uint64_t samples; /* that the history of activity holds */
@@ -38,11 +38,11 @@ struct relink {
 };
 
 /* Unit rows of E or D, whichever is compared, from feature `first` on, zero after `count`. */
-static void record_rows(const struct relink *relink, struct hsae_sequence *sequence, uint32_t first, uint32_t count, uint32_t padded,
+static void record_rows(const struct tree_search *search, struct hsae_sequence *sequence, uint32_t first, uint32_t count, uint32_t padded,
                         struct hsae_buffer *out)
 {
-    const struct device_model *device_model = relink->device_model;
-    bool decoder = relink->config->similarity == HSAE_SIMILARITY_DECODER;
+    const struct device_model *device_model = search->device_model;
+    bool decoder = search->config->similarity == HSAE_SIMILARITY_DECODER;
     const struct ranged *source = decoder ? &device_model->decoder : &device_model->encoder;
     struct relink_rows_args args = {
         first, count, padded, device_model->stride, device_model->range_rows, decoder, out == device_model->panels};
@@ -58,51 +58,51 @@ static uint64_t count_groups(const struct device_model *device_model, uint32_t p
     return (uint64_t)((parents + team - 1) / team) * ((device_model->padded + teams - 1) / teams);
 }
 
-static void record_similarity(struct relink *relink, struct hsae_sequence *sequence, uint32_t child, uint32_t children, uint32_t parent,
-                              uint32_t parents)
+static void record_similarity(struct tree_search *search, struct hsae_sequence *sequence, uint32_t child, uint32_t children,
+                              uint32_t parent, uint32_t parents)
 {
-    const struct device_model *device_model = relink->device_model;
-    uint32_t above = device_model->first[relink->level - 1] + parent;
-    if (hsae_similarity_counts(relink->config->similarity)) {
-        struct relink_count_args count = {device_model->first[relink->level] + child,
+    const struct device_model *device_model = search->device_model;
+    uint32_t above = device_model->first[search->level - 1] + parent;
+    if (hsae_similarity_counts(search->config->similarity)) {
+        struct relink_count_args count = {device_model->first[search->level] + child,
                                           children,
                                           device_model->padded,
                                           above,
                                           parents,
                                           device_model->features,
                                           device_model->words,
-                                          relink->config->similarity == HSAE_SIMILARITY_INCLUSION ? (f32)relink->samples : 0};
+                                          search->config->similarity == HSAE_SIMILARITY_INCLUSION ? (f32)search->samples : 0};
         LAUNCH(device_model, sequence, relink_count, 1, count_groups(device_model, parents), count, .history = device_model->history,
                .counts = device_model->scratch);
         return;
     }
-    record_rows(relink, sequence, above, parents, parents, relink->rows);
-    if (relink->columns) {
+    record_rows(search, sequence, above, parents, parents, search->rows);
+    if (search->columns) {
         struct hsae_gemm product = {
-            relink->rows,         relink->columns,      device_model->scratch, parents, children, device_model->stride,
+            search->rows,         search->columns,      device_model->scratch, parents, children, device_model->stride,
             device_model->stride, device_model->stride, device_model->padded};
         hsae_sequence_gemm(sequence, &product);
         return;
     }
     struct encode_args encode = {0, 0, parents, children, device_model->words, device_model->dim, device_model->stride};
     LAUNCH(device_model, sequence, encode, 1, hsae_encode_groups(device_model, parents), encode, .panels = device_model->panels,
-           .encoder = relink->rows, .feature_scalars = relink->feature_scalars, .bits = device_model->bits,
+           .encoder = search->rows, .feature_scalars = search->feature_scalars, .bits = device_model->bits,
            .scratch = device_model->scratch);
 }
 
 /* All parents against one block of children. */
-static void record_block(struct relink *relink, struct hsae_sequence *sequence, uint32_t child, uint32_t children)
+static void record_block(struct tree_search *search, struct hsae_sequence *sequence, uint32_t child, uint32_t children)
 {
-    const struct device_model *device_model = relink->device_model;
-    if (!hsae_similarity_counts(relink->config->similarity))
-        record_rows(relink, sequence, device_model->first[relink->level] + child, children, device_model->padded,
-                    relink->columns ? relink->columns : device_model->panels);
-    for (uint32_t parent = 0, count; parent < relink->parents; parent += count) {
-        count = relink->rows_room < relink->parents - parent ? relink->rows_room : relink->parents - parent;
-        struct relink_best_args best = {child, children, device_model->padded, parent, count, relink->candidates};
-        record_similarity(relink, sequence, child, children, parent, count);
+    const struct device_model *device_model = search->device_model;
+    if (!hsae_similarity_counts(search->config->similarity))
+        record_rows(search, sequence, device_model->first[search->level] + child, children, device_model->padded,
+                    search->columns ? search->columns : device_model->panels);
+    for (uint32_t parent = 0, count; parent < search->parents; parent += count) {
+        count = search->rows_room < search->parents - parent ? search->rows_room : search->parents - parent;
+        struct relink_best_args best = {child, children, device_model->padded, parent, count, search->candidates};
+        record_similarity(search, sequence, child, children, parent, count);
         LAUNCH(device_model, sequence, relink_best, 1, hsae_groups_for(device_model, HSAE_KERNEL_relink_best, children), best,
-               .similarity = device_model->scratch, .cursor = relink->cursor, .best = relink->best);
+               .similarity = device_model->scratch, .cursor = search->cursor, .best = search->best);
     }
 }
 
@@ -114,24 +114,25 @@ struct checked_child {
 };
 
 /* One parent against all sampled children. */
-static void compare_parent(const struct relink *relink, struct checked_child *children, uint32_t parent, const float *row, bool *diverged)
+static void compare_parent(const struct tree_search *search, struct checked_child *children, uint32_t parent, const float *row,
+                           bool *diverged)
 {
-    const uint32_t dim = relink->device_model->dim;
+    const uint32_t dim = search->device_model->dim;
     double norm = sqrt(hsae_check_dot(row, row, dim));
     *diverged |= !(norm < CHECK_MOST);
     for (int k = 0; k < CHECKED_CHILDREN; k++) {
         double size = norm * children[k].norm, cosine = size > 0 ? hsae_check_dot(row, children[k].row, dim) / size : 0;
         children[k].best = fmax(children[k].best, cosine);
-        if (relink->list[(size_t)children[k].child * relink->candidates].parent == parent)
+        if (search->list[(size_t)children[k].child * search->candidates].parent == parent)
             children[k].found = cosine;
     }
 }
 
 /* Rows of E or D from feature `first` on. */
-static hsae_status read_rows(const struct relink *relink, const u32 *flags, uint32_t first, uint32_t count, float *out)
+static hsae_status read_rows(const struct tree_search *search, const u32 *flags, uint32_t first, uint32_t count, float *out)
 {
-    const struct device_model *device_model = relink->device_model;
-    if (relink->config->similarity != HSAE_SIMILARITY_DECODER)
+    const struct device_model *device_model = search->device_model;
+    if (search->config->similarity != HSAE_SIMILARITY_DECODER)
         return hsae_ranged_read(device_model, &device_model->encoder, first, count, out);
     hsae_status status = HSAE_OK;
     for (uint32_t at = 0, run; at < count && !status; at += run) {
@@ -143,27 +144,27 @@ static hsae_status read_rows(const struct relink *relink, const u32 *flags, uint
     return status;
 }
 
-static hsae_status compare_children(const struct relink *relink, const struct checked_child *children)
+static hsae_status compare_children(const struct tree_search *search, const struct checked_child *children)
 {
-    const double off = 4 * bound_sum(relink->device_model->dim, 1) + bound_ulps(8, 1);
+    const double off = 4 * bound_sum(search->device_model->dim, 1) + bound_ulps(8, 1);
     for (int k = 0; k < CHECKED_CHILDREN; k++) {
-        const struct candidate *best = &relink->list[(size_t)children[k].child * relink->candidates];
+        const struct candidate *best = &search->list[(size_t)children[k].child * search->candidates];
         if (!(fabs(best->similarity - children[k].found) <= off) || !(children[k].best <= children[k].found + 2 * off))
-            return hsae_fail_wrong(relink->device_model->device,
+            return hsae_fail_wrong(search->device_model->device,
                                    "in a hierarchy update feature %" PRIu32 " of level %" PRIu32
                                    " gets a parent of similarity %.7g, which is "
                                    "%.7g; the best has %.7g",
-                                   children[k].child, relink->level, best->similarity, children[k].found, children[k].best);
+                                   children[k].child, search->level, best->similarity, children[k].found, children[k].best);
     }
     return HSAE_OK;
 }
 
 /* A few children against all parents. Cosines only: counts are of whole numbers, from bits that the steps' own check looks at. */
-static hsae_status check_best(const struct relink *relink)
+static hsae_status check_best(const struct tree_search *search)
 {
     enum { BLOCK = 1 << 20 };
-    const struct device_model *device_model = relink->device_model;
-    const uint32_t above = device_model->first[relink->level - 1], own = device_model->first[relink->level],
+    const struct device_model *device_model = search->device_model;
+    const uint32_t above = device_model->first[search->level - 1], own = device_model->first[search->level],
                    most = BLOCK / device_model->dim + 1;
     struct checked_child children[CHECKED_CHILDREN];
     bool diverged = false; /* norms are beyond floats, or close to that: not the device's fault */
@@ -174,59 +175,59 @@ static hsae_status check_best(const struct relink *relink)
                                                           "the check of a hierarchy update");
     for (uint32_t k = 0; k < CHECKED_CHILDREN && !status; k++) { /* both ends, and between them */
         struct checked_child *child = &children[k];
-        *child = (struct checked_child){.child = (uint32_t)((uint64_t)(relink->children - 1) * k / (CHECKED_CHILDREN - 1)),
+        *child = (struct checked_child){.child = (uint32_t)((uint64_t)(search->children - 1) * k / (CHECKED_CHILDREN - 1)),
                                         .row = rows + ((size_t)most + k) * device_model->dim,
                                         .best = -INFINITY,
                                         .found = NAN};
-        status = read_rows(relink, flags, own + child->child, 1, child->row);
+        status = read_rows(search, flags, own + child->child, 1, child->row);
         if (!status)
             child->norm = sqrt(hsae_check_dot(child->row, child->row, device_model->dim));
         diverged |= !status && !(child->norm < CHECK_MOST);
     }
-    for (uint32_t parent = 0, count; parent < relink->parents && !status; parent += count) {
-        count = relink->parents - parent < most ? relink->parents - parent : most;
-        status = read_rows(relink, flags, above + parent, count, rows);
+    for (uint32_t parent = 0, count; parent < search->parents && !status; parent += count) {
+        count = search->parents - parent < most ? search->parents - parent : most;
+        status = read_rows(search, flags, above + parent, count, rows);
         for (uint32_t r = 0; r < count && !status; r++)
-            compare_parent(relink, children, parent + r, rows + (size_t)r * device_model->dim, &diverged);
+            compare_parent(search, children, parent + r, rows + (size_t)r * device_model->dim, &diverged);
     }
     if (!status && !diverged)
-        status = compare_children(relink, children);
+        status = compare_children(search, children);
     free(rows);
     free(flags);
     return status;
 }
 
-/* Every child's best candidates after its cursor, to relink->list. */
-static hsae_status search(struct relink *relink)
+/* Every child's best candidates after its cursor, to search->list. */
+static hsae_status find_candidates(struct tree_search *search)
 {
-    const struct device_model *device_model = relink->device_model;
-    size_t entries = (size_t)relink->children * relink->candidates;
+    const struct device_model *device_model = search->device_model;
+    size_t entries = (size_t)search->children * search->candidates;
     /* A memory plan's device computes nothing, and one block has the buffers of all. */
     const uint32_t searched =
-        device_model->device->unlimited_memory && device_model->batch < relink->children ? device_model->batch : relink->children;
+        device_model->device->unlimited_memory && device_model->batch < search->children ? device_model->batch : search->children;
     hsae_status status = HSAE_OK;
     for (size_t k = 0; k < entries; k++)
-        relink->list[k] = (struct candidate){-INFINITY, NONE};
-    status = hsae_buffer_write(relink->best, 0, entries * sizeof *relink->list, relink->list);
+        search->list[k] = (struct candidate){-INFINITY, NONE};
+    status = hsae_buffer_write(search->best, 0, entries * sizeof *search->list, search->list);
     if (!status)
-        status = hsae_buffer_write(relink->cursor, 0, relink->children * sizeof *relink->last, relink->last);
+        status = hsae_buffer_write(search->cursor, 0, search->children * sizeof *search->last, search->last);
     for (uint32_t child = 0, count; child < searched && !status; child += count) {
         struct hsae_sequence *sequence = NULL;
         count = device_model->batch < searched - child ? device_model->batch : searched - child;
         status = hsae_sequence_create(device_model->device, "hierarchy update", false, &sequence);
         if (!status) {
-            record_block(relink, sequence, child, count);
+            record_block(search, sequence, child, count);
             status = hsae_device_model_run_once(device_model, &sequence);
         }
     }
     if (!status)
-        status = hsae_buffer_read(relink->best, 0, entries * sizeof *relink->list, relink->list);
+        status = hsae_buffer_read(search->best, 0, entries * sizeof *search->list, search->list);
     for (size_t k = 0; k < entries && !status; k++)
-        if (relink->list[k].parent >= relink->parents && relink->list[k].parent != NONE)
+        if (search->list[k].parent >= search->parents && search->list[k].parent != NONE)
             status = hsae_fail_wrong(device_model->device, "the best parents that it found are no features");
-    if (!status && relink->check && !hsae_similarity_counts(relink->config->similarity))
-        status = check_best(relink);
-    relink->check = false;
+    if (!status && search->check && !hsae_similarity_counts(search->config->similarity))
+        status = check_best(search);
+    search->check = false;
     return status;
 }
 
@@ -244,24 +245,24 @@ static int lowest_first(const void *a, const void *b)
 }
 
 /* By inclusion, a parent that is active with the child less often than by chance, or that the child is a copy of, is none. */
-static bool is_parent(const struct relink *relink, const struct candidate *candidate)
+static bool is_parent(const struct tree_search *search, const struct candidate *candidate)
 {
-    return candidate->parent != NONE && (relink->config->similarity != HSAE_SIMILARITY_INCLUSION || candidate->similarity > 0);
+    return candidate->parent != NONE && (search->config->similarity != HSAE_SIMILARITY_INCLUSION || candidate->similarity > 0);
 }
 
 /* Best parent each, then the least similar features lose theirs (ties: lowest index first). */
-static hsae_status link_best(struct relink *relink, uint32_t excluded, int32_t *parent)
+static hsae_status link_best(struct tree_search *search, uint32_t excluded, int32_t *parent)
 {
-    struct ranked *ranked = malloc(relink->children * sizeof *ranked);
-    hsae_status status = ranked ? search(relink)
-                                : hsae_fail_memory(relink->device_model->context, relink->children * sizeof *ranked, "smaller levels",
-                                                   "the similarities of %" PRIu32 " features", relink->children);
-    for (uint32_t j = 0; j < relink->children && !status; j++) {
-        parent[j] = is_parent(relink, &relink->list[j]) ? (int32_t)relink->list[j].parent : -1;
-        ranked[j] = (struct ranked){relink->list[j].similarity, j};
+    struct ranked *ranked = malloc(search->children * sizeof *ranked);
+    hsae_status status = ranked ? find_candidates(search)
+                                : hsae_fail_memory(search->device_model->context, search->children * sizeof *ranked, "smaller levels",
+                                                   "the similarities of %" PRIu32 " features", search->children);
+    for (uint32_t j = 0; j < search->children && !status; j++) {
+        parent[j] = is_parent(search, &search->list[j]) ? (int32_t)search->list[j].parent : -1;
+        ranked[j] = (struct ranked){search->list[j].similarity, j};
     }
     if (!status) {
-        qsort(ranked, relink->children, sizeof *ranked, lowest_first);
+        qsort(ranked, search->children, sizeof *ranked, lowest_first);
         for (uint32_t k = 0; k < excluded; k++)
             parent[ranked[k].child] = -1;
     }
@@ -273,12 +274,12 @@ static hsae_status link_best(struct relink *relink, uint32_t excluded, int32_t *
 struct queue {
     uint32_t *heap, size;
     uint32_t *next; /* [children]: place in its list */
-    const struct relink *relink;
+    const struct tree_search *search;
 };
 
 static const struct candidate *next_of(const struct queue *queue, uint32_t child)
 {
-    return &queue->relink->list[(size_t)child * queue->relink->candidates + queue->next[child]];
+    return &queue->search->list[(size_t)child * queue->search->candidates + queue->next[child]];
 }
 
 static bool before(const struct queue *queue, uint32_t a, uint32_t b)
@@ -305,14 +306,14 @@ static void sift(struct queue *queue, uint32_t at)
 }
 
 /* Searches again after what every waiting child has used; children without candidates leave the queue. */
-static hsae_status refill(struct relink *relink, struct queue *queue)
+static hsae_status refill(struct tree_search *search, struct queue *queue)
 {
-    hsae_status status = search(relink);
+    hsae_status status = find_candidates(search);
     uint32_t kept = 0;
     for (uint32_t k = 0; k < queue->size && !status; k++) {
         uint32_t child = queue->heap[k];
         queue->next[child] = 0;
-        if (is_parent(relink, next_of(queue, child)))
+        if (is_parent(search, next_of(queue, child)))
             queue->heap[kept++] = child;
     }
     queue->size = kept;
@@ -321,37 +322,37 @@ static hsae_status refill(struct relink *relink, struct queue *queue)
     return status;
 }
 
-static hsae_status link_binary(struct relink *relink, uint32_t excluded, int32_t *parent)
+static hsae_status link_binary(struct tree_search *search, uint32_t excluded, int32_t *parent)
 {
-    struct queue queue = {.size = relink->children, .relink = relink};
-    uint8_t *taken = calloc(relink->parents, sizeof *taken);
-    queue.heap = malloc(relink->children * sizeof *queue.heap);
-    queue.next = calloc(relink->children, sizeof *queue.next);
+    struct queue queue = {.size = search->children, .search = search};
+    uint8_t *taken = calloc(search->parents, sizeof *taken);
+    queue.heap = malloc(search->children * sizeof *queue.heap);
+    queue.next = calloc(search->children, sizeof *queue.next);
     hsae_status status = HSAE_OK;
     if (!taken || !queue.heap || !queue.next)
-        status = hsae_fail_memory(relink->device_model->context,
-                                  relink->children * (sizeof *queue.heap + sizeof *queue.next) + relink->parents * sizeof *taken,
-                                  "smaller levels", "a queue of %" PRIu32 " features", relink->children);
-    for (uint32_t j = 0; j < relink->children && !status; j++) {
+        status = hsae_fail_memory(search->device_model->context,
+                                  search->children * (sizeof *queue.heap + sizeof *queue.next) + search->parents * sizeof *taken,
+                                  "smaller levels", "a queue of %" PRIu32 " features", search->children);
+    for (uint32_t j = 0; j < search->children && !status; j++) {
         parent[j] = -1;
         queue.heap[j] = j;
     }
     if (!status)
-        status = refill(relink, &queue);
-    uint32_t wanted = relink->children - excluded, places = 2 * relink->parents;
+        status = refill(search, &queue);
+    uint32_t wanted = search->children - excluded, places = 2 * search->parents;
     while (!status && queue.size && wanted && places) {
         uint32_t child = queue.heap[0];
         struct candidate top = *next_of(&queue, child);
-        relink->last[child] = top;
+        search->last[child] = top;
         if (taken[top.parent] < 2) {
             taken[top.parent]++;
             places--;
             wanted--;
             parent[child] = (int32_t)top.parent;
-        } else if (++queue.next[child] == relink->candidates) {
-            status = refill(relink, &queue);
+        } else if (++queue.next[child] == search->candidates) {
+            status = refill(search, &queue);
             continue;
-        } else if (is_parent(relink, next_of(&queue, child))) {
+        } else if (is_parent(search, next_of(&queue, child))) {
             sift(&queue, 0);
             continue;
         }
@@ -365,92 +366,92 @@ static hsae_status link_binary(struct relink *relink, uint32_t excluded, int32_t
 }
 
 /* encode's scalars for plain dot products: no bias, everything above the cut. */
-static hsae_status plain_table(struct relink *relink)
+static hsae_status create_plain_scalars(struct tree_search *search)
 {
-    const struct device_model *device_model = relink->device_model;
-    uint64_t bytes = (uint64_t)relink->rows_room * SCALAR_WORDS * sizeof(u32);
+    const struct device_model *device_model = search->device_model;
+    uint64_t bytes = (uint64_t)search->rows_room * SCALAR_WORDS * sizeof(u32);
     u32 *feature_scalars = calloc(1, bytes);
-    hsae_status status = hsae_buffer_create(device_model->device, "plain scalars", bytes, HSAE_BUFFER_DEVICE, &relink->feature_scalars);
+    hsae_status status = hsae_buffer_create(device_model->device, "plain scalars", bytes, HSAE_BUFFER_DEVICE, &search->feature_scalars);
     if (!status && !feature_scalars)
-        status = hsae_fail_memory(device_model->context, bytes, NULL, "the plain scalars of %" PRIu32 " features", relink->rows_room);
-    for (uint32_t r = 0; r < relink->rows_room && !status; r++)
+        status = hsae_fail_memory(device_model->context, bytes, NULL, "the plain scalars of %" PRIu32 " features", search->rows_room);
+    for (uint32_t r = 0; r < search->rows_room && !status; r++)
         feature_scalars[(size_t)r * SCALAR_WORDS + SCALAR_CUT] = bits_u32(-INFINITY);
     if (!status)
-        status = hsae_buffer_write(relink->feature_scalars, 0, bytes, feature_scalars);
+        status = hsae_buffer_write(search->feature_scalars, 0, bytes, feature_scalars);
     free(feature_scalars);
     return status;
 }
 
-static void fit_kernels(const struct relink *relink)
+static void fit_kernels(const struct tree_search *search)
 {
-    const struct device_model *device_model = relink->device_model;
+    const struct device_model *device_model = search->device_model;
     FIT(device_model, 1, HSAE_KERNEL_relink_best);
-    if (hsae_similarity_counts(relink->config->similarity))
+    if (hsae_similarity_counts(search->config->similarity))
         FIT(device_model, 1, HSAE_KERNEL_relink_count);
     else
         FIT(device_model, device_model->ranges, HSAE_KERNEL_relink_rows);
 }
 
-static hsae_status create(struct relink *relink)
+static hsae_status create(struct tree_search *search)
 {
-    const struct device_model *device_model = relink->device_model;
-    const hsae_config *config = relink->config;
+    const struct device_model *device_model = search->device_model;
+    const hsae_config *config = search->config;
     uint32_t children = 0, parents = 0;
     for (uint32_t l = 1; l < device_model->levels; l++) {
         children = config->levels[l] > children ? config->levels[l] : children;
         parents = config->levels[l - 1] > parents ? config->levels[l - 1] : parents;
     }
-    size_t entries = (size_t)children * relink->candidates;
-    fit_kernels(relink);
-    relink->rows_room = device_model->chunk < parents ? device_model->chunk : parents;
-    hsae_status status = plain_table(relink);
+    size_t entries = (size_t)children * search->candidates;
+    fit_kernels(search);
+    search->rows_room = device_model->chunk < parents ? device_model->chunk : parents;
+    hsae_status status = create_plain_scalars(search);
     if (!status)
-        status = hsae_buffer_create(device_model->device, "unit rows", (uint64_t)relink->rows_room * device_model->stride * sizeof(float),
-                                    HSAE_BUFFER_DEVICE, &relink->rows);
+        status = hsae_buffer_create(device_model->device, "unit rows", (uint64_t)search->rows_room * device_model->stride * sizeof(float),
+                                    HSAE_BUFFER_DEVICE, &search->rows);
     if (!status)
-        status = hsae_device_model_buffer(device_model, "best parents", 2 * (uint64_t)entries, GROWS_WITH_FEATURES, &relink->best);
+        status = hsae_device_model_buffer(device_model, "best parents", 2 * (uint64_t)entries, GROWS_WITH_FEATURES, &search->best);
     if (!status)
-        status = hsae_buffer_create(device_model->device, "cursors", children * sizeof *relink->last, HSAE_BUFFER_DEVICE, &relink->cursor);
+        status = hsae_buffer_create(device_model->device, "cursors", children * sizeof *search->last, HSAE_BUFFER_DEVICE, &search->cursor);
     if (!status && hsae_device_has_gemm(device_model->device))
         status =
             hsae_buffer_create(device_model->device, "unit columns", (uint64_t)device_model->padded * device_model->stride * sizeof(float),
-                               HSAE_BUFFER_DEVICE, &relink->columns);
-    relink->list = malloc(entries * sizeof *relink->list);
-    relink->last = malloc(children * sizeof *relink->last);
-    if (!status && (!relink->list || !relink->last))
-        status = hsae_fail_memory(device_model->context, entries * sizeof *relink->list + children * sizeof *relink->last, "smaller levels",
+                               HSAE_BUFFER_DEVICE, &search->columns);
+    search->list = malloc(entries * sizeof *search->list);
+    search->last = malloc(children * sizeof *search->last);
+    if (!status && (!search->list || !search->last))
+        status = hsae_fail_memory(device_model->context, entries * sizeof *search->list + children * sizeof *search->last, "smaller levels",
                                   "the candidates of %" PRIu32 " features", children);
     return status;
 }
 
-static void destroy(struct relink *relink)
+static void destroy(struct tree_search *search)
 {
-    hsae_buffer_destroy(&relink->rows);
-    hsae_buffer_destroy(&relink->columns);
-    hsae_buffer_destroy(&relink->feature_scalars);
-    hsae_buffer_destroy(&relink->best);
-    hsae_buffer_destroy(&relink->cursor);
-    free(relink->list);
-    free(relink->last);
+    hsae_buffer_destroy(&search->rows);
+    hsae_buffer_destroy(&search->columns);
+    hsae_buffer_destroy(&search->feature_scalars);
+    hsae_buffer_destroy(&search->best);
+    hsae_buffer_destroy(&search->cursor);
+    free(search->list);
+    free(search->last);
 }
 
 hsae_status hsae_hierarchy_link(const struct device_model *device_model, const hsae_config *config, uint64_t samples, bool check,
                                 int32_t *const *parents)
 {
     bool binary = config->tree == HSAE_TREE_BINARY;
-    struct relink relink = {
+    struct tree_search search = {
         .device_model = device_model, .config = config, .samples = samples, .candidates = binary ? BINARY_CANDIDATES : 1};
-    hsae_status status = device_model->levels > 1 ? create(&relink) : HSAE_OK;
+    hsae_status status = device_model->levels > 1 ? create(&search) : HSAE_OK;
     for (uint32_t l = 1; l < device_model->levels && !status; l++) {
-        relink.level = l;
-        relink.check = check;
-        relink.children = config->levels[l];
-        relink.parents = config->levels[l - 1];
-        uint32_t excluded = config->tree == HSAE_TREE_FULL ? 0 : (uint32_t)floor(config->exclude * relink.children);
-        for (uint32_t j = 0; j < relink.children; j++)
-            relink.last[j] = (struct candidate){INFINITY, NONE};
-        status = binary ? link_binary(&relink, excluded, parents[l]) : link_best(&relink, excluded, parents[l]);
+        search.level = l;
+        search.check = check;
+        search.children = config->levels[l];
+        search.parents = config->levels[l - 1];
+        uint32_t excluded = config->tree == HSAE_TREE_FULL ? 0 : (uint32_t)floor(config->exclude * search.children);
+        for (uint32_t j = 0; j < search.children; j++)
+            search.last[j] = (struct candidate){INFINITY, NONE};
+        status = binary ? link_binary(&search, excluded, parents[l]) : link_best(&search, excluded, parents[l]);
     }
-    destroy(&relink);
+    destroy(&search);
     return status;
 }

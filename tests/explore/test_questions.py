@@ -15,7 +15,7 @@ import xml.etree.ElementTree
 from browser import Browser, program
 from sample import Sample, fill
 
-MOST_ACTIONS = 6
+MAX_ACTIONS = 6
 
 
 class Questions(unittest.TestCase):
@@ -42,7 +42,7 @@ class Questions(unittest.TestCase):
     def tearDown(self):
         seconds = time.monotonic() - self.began
         print(f"{self.shortDescription()}  {self.actions} actions, {seconds:.1f} s", flush=True)
-        self.assertLessEqual(self.actions, MOST_ACTIONS)
+        self.assertLessEqual(self.actions, MAX_ACTIONS)
         self.assertEqual(self.browser.complaints, [])
         self.browser.js("localStorage.clear()")
 

@@ -22,7 +22,7 @@ import threading
 import time
 
 CGROUPS = (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max"))  # versions 1 and 2
-LEAST_WAIT, LEAST_MEMORY = 0.05, 1e9  # the gates
+MIN_WAIT, MIN_MEMORY = 0.05, 1e9  # the gates
 
 
 def make_data(path, size, dim):
@@ -184,7 +184,7 @@ def main():
     wait, memory = (max(result[what] for result in results["large"]) for what in ("wait", "memory"))
     print("large against small: %.1f %% of the speed (best of each), waited for data %.2f %% at most, %.3f GB beyond the model at most" %
           (100 * speed["large"] / speed["small"], 100 * wait, 1e-9 * memory))
-    sys.exit(0 if wait < LEAST_WAIT and memory < LEAST_MEMORY else 1)
+    sys.exit(0 if wait < MIN_WAIT and memory < MIN_MEMORY else 1)
 
 
 main()

@@ -45,12 +45,12 @@ static void add(struct staged *staged, enum hsae_kernel kernel, double work, dou
     staged_ns[at] = 1e9 * seconds;
 }
 
-static enum hsae_news learn(struct staged *staged)
+static enum hsae_speed_change learn(struct staged *staged)
 {
-    enum hsae_news news;
-    assert_int_equal(hsae_speed_learn(&staged->device, (struct hsae_sequence *)&staged->sequence, &news), HSAE_OK);
+    enum hsae_speed_change change;
+    assert_int_equal(hsae_speed_learn(&staged->device, (struct hsae_sequence *)&staged->sequence, &change), HSAE_OK);
     staged->sequence.launch_count = 0;
-    return news;
+    return change;
 }
 
 static bool knows(const struct staged *staged, enum hsae_kernel kernel)
@@ -135,7 +135,7 @@ static void test_short(void **state)
 }
 
 /* Learns from one launch of work 1e7 that took so many seconds. */
-static enum hsae_news learn_one(struct staged *staged, double seconds)
+static enum hsae_speed_change learn_one(struct staged *staged, double seconds)
 {
     add(staged, HSAE_KERNEL_encode, 1e7, seconds);
     return learn(staged);
@@ -147,16 +147,16 @@ static void test_busy_machine(void **state)
     struct staged staged;
     (void)state;
     stage(&staged);
-    assert_int_equal(learn_one(&staged, 0.01), HSAE_NEWS_SLOWER); /* slower than the guess */
+    assert_int_equal(learn_one(&staged, 0.01), HSAE_SPEED_SLOWER); /* slower than the guess */
     near(expected(&staged, HSAE_KERNEL_encode, 1e9), 1, 1e-9);
-    assert_int_equal(learn_one(&staged, 0.011), HSAE_NEWS_NONE);
+    assert_int_equal(learn_one(&staged, 0.011), HSAE_SPEED_SAME);
     learn_one(&staged, 0.01);
-    assert_int_equal(learn_one(&staged, 0.09), HSAE_NEWS_SLOWER);
+    assert_int_equal(learn_one(&staged, 0.09), HSAE_SPEED_SLOWER);
     near(expected(&staged, HSAE_KERNEL_encode, 1e9), 2, 1e-9);
     for (int k = 0; k < 5; k++)
         learn_one(&staged, 0.09);
     near(expected(&staged, HSAE_KERNEL_encode, 1e9), 9, 1e-9);
-    assert_int_equal(learn_one(&staged, 0.01), HSAE_NEWS_FASTER);
+    assert_int_equal(learn_one(&staged, 0.01), HSAE_SPEED_FASTER);
     near(expected(&staged, HSAE_KERNEL_encode, 1e9), 1, 1e-9);
 }
 
@@ -167,16 +167,16 @@ static void test_late(void **state)
     (void)state;
     stage(&staged);
     learn_one(&staged, 0.01);
-    assert_int_equal(learn_one(&staged, 0.11), HSAE_NEWS_SLOWER);
+    assert_int_equal(learn_one(&staged, 0.11), HSAE_SPEED_SLOWER);
     near(expected(&staged, HSAE_KERNEL_encode, 1e9), 11, 1e-9);
     stage(&staged);
     staged.device.info.type = HSAE_DEVICE_CPU;
     learn_one(&staged, 0.01);
-    assert_int_equal(learn_one(&staged, 0.11), HSAE_NEWS_SLOWER);
+    assert_int_equal(learn_one(&staged, 0.11), HSAE_SPEED_SLOWER);
     near(expected(&staged, HSAE_KERNEL_encode, 1e9), 2, 1e-9);
 }
 
-/* Kernels that take little time are no news. */
+/* Kernels that take little time change nothing. */
 static void test_small_news(void **state)
 {
     struct staged staged;
@@ -184,7 +184,7 @@ static void test_small_news(void **state)
     stage(&staged);
     for (int k = 0; k < 3; k++) {
         add(&staged, HSAE_KERNEL_bias, 1e6, k % 2 ? 4e-4 : 2e-4);
-        assert_int_equal(learn(&staged), HSAE_NEWS_NONE);
+        assert_int_equal(learn(&staged), HSAE_SPEED_SAME);
     }
 }
 

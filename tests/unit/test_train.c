@@ -237,10 +237,10 @@ static void test_parts(void **unused)
         uint64_t memory = device->info.limits.memory_bytes;
         device->info.limits.memory_bytes = 1 << 20;
         hsae_trainer *trainer = new_trainer(device, &config, data);
-        uint32_t spare = trainer->device_model.free_rows, features = trainer->device_model.features;
-        assert_true(spare < features / 4 && trainer->forest_slices.count > 4);
+        uint32_t free_rows = trainer->device_model.free_rows, features = trainer->device_model.features;
+        assert_true(free_rows < features / 4 && trainer->forest_slices.count > 4);
         run(trainer, data, 0);
-        assert_true(variant != COACTIVATION || (trainer->device_model.free_rows > spare && trainer->device_model.free_rows < features));
+        assert_true(variant != COACTIVATION || (trainer->device_model.free_rows > free_rows && trainer->device_model.free_rows < features));
         assert_true(trainer->forest_slices.count > 1 && trainer->forest_slices.largest <= trainer->device_model.free_rows);
         assert_same(finish(trainer), expected, "parts, configuration", variant);
         device->info.limits.memory_bytes = memory;

@@ -76,7 +76,7 @@ static uint32_t line_count(const struct figure *figure, const struct box *box)
 }
 
 /* Children of a box at this depth. */
-static uint32_t most_children(const struct figure *figure, uint32_t depth)
+static uint32_t max_children(const struct figure *figure, uint32_t depth)
 {
     if (depth + 1 >= figure->shape.depth)
         return 0;
@@ -119,7 +119,7 @@ static void place(struct figure *figure, uint32_t level, uint32_t feature, uint3
     box->label = labels_of(figure->exploration->labels, level, feature);
     hsae_explorer_feature(figure->explorer, level, feature, &box->report);
     set_size(figure, box);
-    uint32_t count = best_children(figure, level, &box->report, most_children(figure, depth), children);
+    uint32_t count = best_children(figure, level, &box->report, max_children(figure, depth), children);
     double top = figure->bottom, height = box->height;
     box->left_out = box->report.child_count - count;
     box->y = top + height / 2;

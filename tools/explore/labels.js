@@ -4,7 +4,7 @@
 
 const NOTHING = Object.freeze({label: '', note: '', score: null, marked: false});
 /* What the program takes, in bytes; a UTF-16 unit is at most three. */
-const MOST_LABEL = 170, MOST_NOTE = 2700;
+const MAX_LABEL = 170, MAX_NOTE = 2700;
 
 const labels = {
   given: new Map(), mine: new Map(), edges: new Map(), judged: null, key: '',
@@ -73,7 +73,7 @@ const labels = {
       const {label = '', note = '', score = null, marked = false} = entry;
       if (typeof label !== 'string' || typeof note !== 'string' || typeof marked !== 'boolean' || score !== null && !(score >= 0 && score <= 1))
         wrong('a label and a note are strings, a score is a number from 0 to 1, marked is true or false.');
-      found.set(g, {label: cut(label, MOST_LABEL), note: cut(note, MOST_NOTE), score, marked});
+      found.set(g, {label: cut(label, MAX_LABEL), note: cut(note, MAX_NOTE), score, marked});
     });
     return found;
   },
@@ -122,11 +122,11 @@ function saveFile(name, type, text) {
 /* The form under a feature's title. */
 function labelEditor(g, done) {
   const {label, note} = labels.of(g);
-  const input = make('input', {type: 'text', value: label, maxLength: MOST_LABEL, autocomplete: 'off', name: 'label', placeholder: wordsOf(g)});
-  const area = make('textarea', {value: note, maxLength: MOST_NOTE, rows: 2, name: 'note'});
+  const input = make('input', {type: 'text', value: label, maxLength: MAX_LABEL, autocomplete: 'off', name: 'label', placeholder: wordsOf(g)});
+  const area = make('textarea', {value: note, maxLength: MAX_NOTE, rows: 2, name: 'note'});
   const form = make('form', {className: 'editor', onsubmit: event => {
     event.preventDefault();
-    labels.set(g, {label: cut(input.value.trim(), MOST_LABEL), note: cut(area.value.trim(), MOST_NOTE)});
+    labels.set(g, {label: cut(input.value.trim(), MAX_LABEL), note: cut(area.value.trim(), MAX_NOTE)});
     done();
   }, onkeydown: event => {
     if (event.key === 'Escape') {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 /* One search costs this many multiply-adds at most: some ten seconds. */
-#define MOST_WORK 1e10
+#define MAX_WORK 1e10
 
 struct all {
     const hsae_model *model;
@@ -76,7 +76,7 @@ int explore_find_neighbours(const hsae_model *model, struct explore_neighbour **
     *out = NULL;
     bool good = list_features(&all);
     double work = 0.5 * (double)all.count * all.count * all.dim;
-    if (good && work <= MOST_WORK) {
+    if (good && work <= MAX_WORK) {
         good = (found = calloc((size_t)all.count * EXPLORE_NEIGHBOURS, sizeof *found)) != NULL;
         for (uint32_t a = 0; good && a < all.count; a++)
             for (uint32_t b = a + 1; b < all.count; b++) {

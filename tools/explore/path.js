@@ -86,9 +86,9 @@ async function showPath(position, from) {
   }
 }
 
-const MOST_FOUND = 100;
+const MAX_FOUND = 100;
 
-/* Where a text occurs in the kept text, in order: [{run, first, last}..] with offsets of tokens, at most MOST_FOUND. */
+/* Where a text occurs in the kept text, in order: [{run, first, last}..] with offsets of tokens, at most MAX_FOUND. */
 async function occurrences(query) {
   const needle = query.replace(/^"(.+)"$/, '$1').toLowerCase(), found = [];
   const names = Array.from(document.querySelectorAll('script[id^="text-"]'), element => element.id).sort((a, b) => a.slice(5) - b.slice(5));
@@ -103,7 +103,7 @@ async function occurrences(query) {
       for (let at = text.indexOf(needle); at >= 0; at = text.indexOf(needle, at + 1)) {
         const first = ends.findIndex(end => end > at), last = ends.findIndex(end => end >= at + needle.length);
         found.push({start, sequence, ids, first, last});
-        if (found.length === MOST_FOUND)
+        if (found.length === MAX_FOUND)
           return found;
       }
     }
@@ -142,7 +142,7 @@ async function showFound(query) {
     return make('li', {className: 'context'}, text);
   });
   card.replaceChildren(backButton(), make('h2', {}, 'In the text: ', make('bdi', {className: 'chip'}, visible(query))),
-    make('p', {className: 'quiet'}, (found.length === MOST_FOUND ? 'The first ' + MOST_FOUND + ' places' : plural(found.length, 'place')) + ' in the text that the page keeps. A token leads to its features.'),
+    make('p', {className: 'quiet'}, (found.length === MAX_FOUND ? 'The first ' + MAX_FOUND + ' places' : plural(found.length, 'place')) + ' in the text that the page keeps. A token leads to its features.'),
     active.length ? make('section', {}, make('div', {className: 'family-head'}, make('h3', {}, 'Active on it'), make('span', {className: 'meter-head'}, 'strength')), longList(active, ({g, strength}) => relativeRow(g, [meter(strength, 'Activation there over the feature\u2019s largest, mean over the places')]), 6)) : '',
     make('ol', {className: 'contexts'}, ...items));
   card.scrollTop = 0;

@@ -11,7 +11,7 @@ const tree = {relevance: null, best: null, rows: [], cursor: 0, open: new Set(),
 /* A row is a feature (g >= 0) or the heading of the orphans of level l (-1 - l); depth apart. */
 
 /* A feature is found by its tokens if at least this share of its activations is on tokens that match. */
-const LEAST_SHARE = 0.02;
+const MIN_SHARE = 0.02;
 
 /* How well a token fits a word: as a whole, as its beginning, or elsewhere in it. */
 function tokenFit(string, word, exact) {
@@ -38,7 +38,7 @@ function wordRelevance(word, exact) {
       out[g] += fit * share;
   const index = /^\d+$/.test(word) ? +word : -1;
   for (let g = 0; g < forest.count; g++) {
-    if (out[g] < LEAST_SHARE)
+    if (out[g] < MIN_SHARE)
       out[g] = 0;
     for (const id of topTokens(g))
       out[g] = Math.max(out[g], 0.2 * (fits.get(id) || 0));

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { EXAMPLES = 3, LEAST_WIDTH = 180, MOST_WIDTH = 72 * 200 /* points, of a figure */ };
+enum { EXAMPLES = 3, MIN_WIDTH = 180, MAX_WIDTH = 72 * 200 /* points, of a figure */ };
 
 struct request {
     const char *model_path, *device_id, *out, *figure, *neuronpedia, *title;
@@ -212,9 +212,9 @@ static int check_shape(const struct cli_command *command, struct request *reques
     if (!request->figure && (request->width || request->depth || request->children || request->examples != EXAMPLES))
         return cli_usage(command->name, "--width, --depth, --children and --examples are of a --figure");
     shape->width = request->width ? read_length(request->width) : 0;
-    if (request->width && !(shape->width >= LEAST_WIDTH && shape->width <= MOST_WIDTH))
-        return cli_usage(command->name, "--width takes %g to %g inches, as 5.5in, 14cm, 140mm or 396pt, not '%s'", LEAST_WIDTH / 72.0,
-                         MOST_WIDTH / 72.0, request->width);
+    if (request->width && !(shape->width >= MIN_WIDTH && shape->width <= MAX_WIDTH))
+        return cli_usage(command->name, "--width takes %g to %g inches, as 5.5in, 14cm, 140mm or 396pt, not '%s'", MIN_WIDTH / 72.0,
+                         MAX_WIDTH / 72.0, request->width);
     if (request->children > EXPLORE_FIGURE_CHILDREN || request->examples > 20)
         return cli_usage(command->name, "at most --children %d and --examples 20", EXPLORE_FIGURE_CHILDREN);
     shape->depth = request->depth < HSAE_MAX_LEVELS ? (uint32_t)request->depth : HSAE_MAX_LEVELS;
