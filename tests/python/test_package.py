@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The Python package: the bytes of the program, from every kind of data; resumed and interrupted runs; models; errors: test_package.py HSAE ..."""
 import gc
+import itertools
 import os
 import signal
 import subprocess
@@ -56,22 +57,59 @@ class Bytes(unittest.TestCase):
         self.assertEqual(self.saved(trainer(wide[:, ::2].astype(np.float64)).fit()), self.program("f32.npy", "shuffle"))
 
     def pieces(self, array):
-        """Endless, in pieces of different lengths, from the first row to the last and again."""
+        """Once, in pieces of different lengths, some of them empty."""
         at, length = 0, 1
-        while True:
+        while at < ROWS:
             length = length * 7 % 101
             yield array[at:at + length]
-            at = 0 if at + length >= ROWS else at + length
+            yield array[:0]
+            at += length
 
-    def test_iterator(self):
-        for metrics_every in 0, 7:
-            trained = trainer(self.pieces(self.f32), order="sequential", calibration=ROWS).fit(metrics_every=metrics_every)
-            self.assertEqual(self.saved(trained), self.program("f32.npy", "sequential"))
+    def endless(self):
+        """New rows for ever, the same ones each time."""
+        random = np.random.default_rng(2)
+        while True:
+            yield (self.f32[random.integers(0, ROWS, 21)] + random.standard_normal((21, DIM)) / 20).astype(np.float16)
+
+    def test_iterable(self):
+        for name, array in ("f32.npy", self.f32), ("f16.npy", self.f16):
+            for order in "shuffle", "sequential":
+                trained = trainer(list(self.pieces(array)), order=order).fit(metrics_every=7)
+                self.assertEqual(self.saved(trained), self.program(name, order))
         self.assertEqual([figures["step"] for figures in trained.metrics], [7, 14, 21, 28, 35, 40])
+        self.assertEqual(self.saved(trainer(self.pieces(self.f32)).fit()), self.program("f32.npy", "shuffle"))
+
+    def test_buffer(self):
+        """More rows than the buffer holds: again from the iterable, or from a folder, in later epochs."""
+        models = [self.saved(trainer(list(self.pieces(self.f32)), buffer_rows=80).fit())]
+        for rows in self.pieces(self.f32), [self.f32[:30], self.f32[30:] * np.nan]:
+            models.append(self.saved(trainer(rows, buffer_rows=80, folder=self.folder / "kept").fit()))
+        self.assertEqual(models, models[:1] * 3)
+        self.assertEqual(hsae.Model.load(self.folder / "out.safetensors").evaluate(self.folder / "kept")["tokens"], ROWS)
+        with self.assertRaisesRegex(hsae.DataError, "source ended after 150 rows"):
+            trainer(self.pieces(self.f32), buffer_rows=80).fit()
+
+    def test_iterable_errors(self):
+        def fails():
+            yield self.f32[:40]
+            raise ZeroDivisionError("mine")
+
+        with self.assertRaisesRegex(ZeroDivisionError, "mine"):
+            trainer(fails()).fit()
+        with self.assertRaisesRegex(TypeError, "row 40 of the iterable"):
+            trainer([self.f32[:40], self.f16[:40]]).fit()
+        with self.assertRaisesRegex(hsae.Error, "gives no rows"):
+            trainer([self.f32[:0]]).fit()
+        with self.assertRaisesRegex(hsae.DataError, "fewer than a batch"):
+            trainer([self.f32[:5]]).fit()
+        begun = trainer(list(self.pieces(self.f32)), identity="a").fit(until=3)
+        begun.save_checkpoint(self.folder / "identity.safetensors")
+        with self.assertRaisesRegex(hsae.ConfigError, "a"):
+            trainer(list(self.pieces(self.f32)), identity="b").fit(resume=self.folder / "identity.safetensors")
 
     def test_steps(self):
         trained = trainer(self.f16, order="sequential")
-        for piece in self.pieces(self.f16):
+        for piece in itertools.chain.from_iterable(map(self.pieces, [self.f16] * STEPS)):
             figures = trained.step(piece, metrics=True)
             self.assertTrue(figures is None or figures["step"] == trained.steps_done)
             if trained.steps_done == STEPS:
@@ -106,14 +144,13 @@ class Bytes(unittest.TestCase):
 
     def test_resume(self):
         checkpoint = self.folder / "half.safetensors"
-        for data in (lambda: self.f32), (lambda: self.pieces(self.f32)):
-            order = "shuffle" if data() is self.f32 else "sequential"
-            seen = []
-            trainer(data(), order=order, calibration=ROWS).fit(callbacks=[lambda figures: seen.append(figures["step"]) or figures["step"] < 17],
-                                                              metrics_every=17, checkpoint=checkpoint)
+        for data, more in (lambda: self.f32, {}), (self.endless, {"buffer_rows": 200}):
+            whole, seen = self.saved(trainer(data(), **more).fit()), []
+            trainer(data(), **more).fit(callbacks=[lambda figures: seen.append(figures["step"]) or figures["step"] < 17], metrics_every=17,
+                                        checkpoint=checkpoint)
             self.assertEqual(seen, [17])
-            resumed = hsae.Trainer(data=data(), device="ref", calibration=1).fit(resume=checkpoint)
-            self.assertEqual(self.saved(resumed), self.program("f32.npy", order))
+            self.assertEqual(self.saved(hsae.Trainer(data=data(), device="ref", **more).fit(resume=checkpoint)), whole)
+        trainer(self.f32).fit(until=17).save_checkpoint(checkpoint)
         other = trainer(self.f32, batch=BATCH + 1)
         with self.assertRaisesRegex(hsae.ConfigError, "batch"):
             other.fit(resume=checkpoint)
@@ -126,20 +163,28 @@ class Bytes(unittest.TestCase):
 
     def test_interrupt(self):
         """Ctrl-C ends the run, saves the checkpoint, and the run goes on from there to the same bytes."""
-        for data in (lambda: self.f32), (lambda: self.pieces(self.f32)):
-            checkpoint, order = self.folder / "interrupted.safetensors", "shuffle" if data() is self.f32 else "sequential"
-            checkpoint.unlink(missing_ok=True)
-            begun = trainer(data(), order=order, calibration=ROWS)
+        checkpoint = self.folder / "interrupted.safetensors"
 
-            def interrupt(figures):
-                if figures["step"] == 5:
+        def slow():
+            for number, rows in enumerate(self.endless()):
+                if number == 21:  # the second half of the buffer has these rows
                     os.kill(os.getpid(), signal.SIGINT)
+                    time.sleep(0.2)
+                yield rows
 
+        def interrupt(figures):
+            if figures["step"] == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+
+        for first, data, more, callback in ((self.f32, lambda: self.f32, {}, interrupt), (self.endless(), self.endless, {"buffer_rows": 600}, interrupt),
+                                            (slow(), self.endless, {"buffer_rows": 600}, lambda figures: None)):
+            checkpoint.unlink(missing_ok=True)
+            begun = trainer(first, **more)
             with self.assertRaises(KeyboardInterrupt):
-                begun.fit(callbacks=[interrupt], metrics_every=1, checkpoint=checkpoint)
-            self.assertLess(begun.steps_done, 10)
-            resumed = trainer(data(), order=order).fit(checkpoint=checkpoint, resume=True)
-            self.assertEqual(self.saved(resumed), self.program("f32.npy", order))
+                begun.fit(callbacks=[callback], metrics_every=1, checkpoint=checkpoint)
+            self.assertLess(begun.steps_done, 30)
+            resumed = trainer(data(), **more).fit(checkpoint=checkpoint, resume=True)
+            self.assertEqual(self.saved(resumed), self.saved(trainer(data(), **more).fit()))
 
     def test_callbacks(self):
         def fail(figures):
@@ -321,8 +366,6 @@ class Others(unittest.TestCase):
             trainer(bad).fit()
         with self.assertRaisesRegex(hsae.DataError, "fewer than a batch"):
             trainer().step(bad[:5])
-        with self.assertRaisesRegex(hsae.Error, "the rows ended after 4 of 40 steps"):
-            trainer(iter([made_rows()])).fit()
         with self.assertRaises(hsae.Error):
             trainer().fit()
         with self.assertRaisesRegex(TypeError, "expected numbers"):

@@ -17,6 +17,8 @@ extern "Python" void hsae_py_log(void *user, hsae_log_level level, const char *m
 extern "Python" bool hsae_py_progress(void *user, uint64_t step, uint64_t until);
 extern "Python" bool hsae_py_metrics(void *user, const hsae_step_metrics *metrics);
 extern "Python" bool hsae_py_checkpoint(void *user, hsae_trainer *trainer);
+extern "Python" hsae_status hsae_py_read(void *user, void *rows, uint64_t max, uint64_t *got);
+extern "Python" hsae_status hsae_py_seek(void *user, uint64_t position);
 extern "Python" hsae_status hsae_py_override(void *user, hsae_config *config);
 """
 

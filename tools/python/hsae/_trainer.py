@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Training from files, arrays and iterators."""
+"""Training from files, arrays and iterables."""
 from __future__ import annotations
 
 import contextlib
@@ -7,14 +7,12 @@ import os
 import threading
 from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Union
 
-import numpy as np
-
 from ._config import Config, as_dict, make_config
 from ._library import Error, check, context, ffi, lib, open_device
 from ._model import Model
 from ._rows import Rows, is_path, is_rows, open_dataset
+from ._source import Source
 
-CALIBRATION_ROWS = 65536
 Metrics = Dict[str, Any]
 Path = Union[str, os.PathLike]
 
@@ -63,7 +61,8 @@ def _failed(kind: Any, error: BaseException, trace: Any) -> None:
 
 @ffi.def_extern(error=False, onerror=_failed)
 def hsae_py_progress(user: Any, step: int, until: int) -> bool:
-    return True
+    source = _Run.current.run.trainer._source
+    return source is None or not source.stopped
 
 
 @ffi.def_extern(error=False, onerror=_failed)
@@ -92,26 +91,32 @@ class Trainer:
         a path or a list of paths: files and folders, as `hsae train --data` takes them; may be larger than memory
         an array or a tensor [rows, width] or [..., width]: float32, float16 and bfloat16 are used where they are, without a copy, and must
             stay as they are while they are trained on; other numbers are converted to float32
-        an iterator of such arrays, with any number of rows each: trained on in the order in which they come
+        an iterable of such arrays, all of one type, with any number of rows each: for activations that are made while the training runs. Half of a
+            buffer is filled while steps draw from the other, in an order that follows from the seed
         None: rows come by step()
     device: the id of a device, as of devices(); None: the default one.
     tensor: of files, the tensor or column to read, where several fit.
-    calibration: of an iterator, how many of its first rows give mean, scale and norm limit; they are kept in memory until they are trained on.
+    buffer_rows: of an iterable, the rows of the buffer, which takes buffer_rows * (width * 2 or 4 + 8) bytes; 0: 131,072. A run must be resumed
+        with the same number.
+    folder: of an iterable, a folder that keeps the rows of the first pass, for later passes and runs; any run can use it as data, too. Without
+        it, later passes take the rows from the iterable again, which is not possible with an iterator that can be read once.
+    identity: of an iterable, a text that says which rows these are; a checkpoint remembers it, and goes on with no other.
 
     The library's trainer is made by the first call that needs it, from the first rows, or from a checkpoint by fit(resume=...).
     """
 
     def __init__(self, config: Union[Config, Mapping[str, Any], None] = None, data: Any = None, *, device: Optional[str] = None,
-                 tensor: Optional[str] = None, calibration: int = CALIBRATION_ROWS, **keys: Any) -> None:
+                 tensor: Optional[str] = None, buffer_rows: int = 0, folder: Optional[Path] = None, identity: Optional[str] = None,
+                 **keys: Any) -> None:
         self.config = make_config(config, keys)
         self.metrics: List[Metrics] = []
         self._device = open_device(device)
-        self._native, self._dataset, self._rows, self._waiting = None, None, None, []
-        self._calibration = calibration
+        self._native, self._dataset = None, None
+        self._source: Optional[Source] = None
         if is_path(data) or is_rows(data):
             self._dataset = open_dataset(data, tensor)
         elif data is not None:
-            self._rows = iter(data)
+            self._source = Source(data, identity, buffer_rows, folder)
 
     # ---- the library's trainer
 
@@ -123,10 +128,10 @@ class Trainer:
 
         self._native = ffi.gc(pointer, discard)
 
-    def _create(self, dataset: Any) -> None:
+    def _create(self, function: Callable[..., int], data: Any) -> None:
         out = ffi.new("hsae_trainer **")
         with self._device:
-            check(lib.hsae_trainer_create(self._device.pointer, self.config._native(), dataset, out))
+            check(function(self._device.pointer, self.config._native(), data, out))
         self._take(out[0])
 
     def _resume(self, path: Path) -> None:
@@ -142,30 +147,13 @@ class Trainer:
         """Makes the trainer from the first rows, where it is not made yet."""
         if self._native is not None:
             return
+        source = self._source
         if self._dataset is not None:
-            self._create(self._dataset)
-        elif self._rows is not None:
-            self._calibrate()
+            self._create(lib.hsae_trainer_create, self._dataset)
+        elif source is not None:
+            source.run(lambda: self._create(lib.hsae_trainer_create_from_source, source.pointer))
         else:
             raise Error("there are no rows yet: give data, or call step() first")
-
-    def _calibrate(self) -> None:
-        held = 0
-        while held < self._calibration:
-            rows = next(self._rows, None)
-            if rows is None:
-                break
-            self._waiting.append(Rows(rows))
-            held += self._waiting[-1].count
-        if not self._waiting:
-            raise Error("the iterator gives no rows")
-        kinds = {rows.dtype for rows in self._waiting}
-        if len(kinds) > 1:
-            raise TypeError("the arrays of the iterator are of different types")
-        first = self._waiting[0].part(0, 0)
-        first.array = np.concatenate([rows.array for rows in self._waiting])[:self._calibration]
-        first.count = len(first.array)
-        self._create(first.dataset())
 
     # ---- state
 
@@ -210,8 +198,8 @@ class Trainer:
         if metrics are wanted and there was one; they are added to `metrics`, too. Rows after the last of config.steps are not used.
         """
         rows = Rows(rows)
-        if self._native is None and self._dataset is None and self._rows is None:
-            self._create(rows.dataset())
+        if self._native is None and self._dataset is None and self._source is None:
+            self._create(lib.hsae_trainer_create, rows.dataset())
         self._need()
         figures = self._step(rows, metrics)
         if figures:
@@ -237,9 +225,10 @@ class Trainer:
         checkpoint: the path of a file that is written every `checkpoint_every` steps, and when the training ends early: by a callback, by
             Ctrl-C or by an exception of a callback. Without it nothing is written.
         resume: the path of a checkpoint to go on from, or True: `checkpoint`, if that file exists. Keys that are given in the configuration
-            replace the run's where the library allows it. Of an iterator, the rows that were trained on are passed over.
+            replace the run's where the library allows it. An iterable must give the same rows again; those that were trained on are passed over.
 
-        Ctrl-C ends the training after the step that is being done, saves the checkpoint, and raises KeyboardInterrupt.
+        Ctrl-C ends the training after the step that is being done, saves the checkpoint, and raises KeyboardInterrupt. With an iterable, rows and
+        callbacks are called in other threads than this one.
         """
         if resume is True:
             resume = checkpoint if checkpoint and os.path.exists(checkpoint) else None
@@ -247,8 +236,8 @@ class Trainer:
             if self._native is not None:
                 raise Error("fit(resume=...): this trainer has begun; make a new one to go on from a checkpoint")
             self._resume(resume)
-            if self._rows is not None:
-                self._pass_over(self.steps_done * lib.hsae_trainer_config(self._native).batch)
+        if self._dataset is None and self._source is None:
+            raise Error("fit: this trainer has no data; give data, or call step()")
         self._need()
         run = _Run(self, tuple(callbacks), checkpoint)
         steps = lib.hsae_trainer_config(self._native).steps
@@ -259,9 +248,12 @@ class Trainer:
                     callback.begin(self)
                 if hasattr(callback, "end"):
                     ends.callback(callback.end)
-            whole = False
+            whole, source = False, self._source
             try:
-                whole = (self._fit_dataset if self._dataset is not None else self._fit_rows)(run, until, metrics_every, checkpoint_every)
+                if source is None:
+                    whole = self._run(run, lib.hsae_trainer_run, self._dataset, until, metrics_every, checkpoint_every)
+                else:
+                    whole = source.run(lambda: self._run(run, lib.hsae_trainer_run_source, source.pointer, until, metrics_every, checkpoint_every))
             finally:
                 if not whole and checkpoint and not self._diverged():
                     self.save_checkpoint(checkpoint)
@@ -270,55 +262,18 @@ class Trainer:
     def _diverged(self) -> bool:
         return bool(lib.hsae_trainer_divergence(self._native, ffi.new("hsae_divergence *")))
 
-    def _fit_dataset(self, run, until, metrics_every, checkpoint_every):
+    def _run(self, run: _Run, function: Callable[..., int], data: Any, until: int, metrics_every: int, checkpoint_every: int) -> bool:
+        """False: a callback ended it."""
         params = ffi.new("hsae_run_params *")
         params.until, params.metrics_every = until, metrics_every
         params.progress, params.metrics = lib.hsae_py_progress, lib.hsae_py_metrics
         if run.checkpoint and checkpoint_every:
             params.checkpoint, params.checkpoint_every = lib.hsae_py_checkpoint, checkpoint_every
         with self._device, run:
-            status = lib.hsae_trainer_run(self._native, self._dataset, params)
+            status = function(self._native, data, params)
         if run.raised:
             raise run.raised
         if status == lib.HSAE_CANCELLED:
             return False
         check(status)
-        return True
-
-    def _next_rows(self):
-        if self._waiting:
-            return self._waiting.pop(0)
-        rows = next(self._rows, None) if self._rows is not None else None
-        return None if rows is None else Rows(rows)
-
-    def _pass_over(self, count):
-        while count:
-            rows = self._next_rows()
-            if rows is None:
-                raise Error(f"the iterator ends {count} rows before the place at which the checkpoint was made")
-            if rows.count > count:
-                self._waiting.insert(0, rows.part(count, rows.count - count))
-            count -= min(count, rows.count)
-
-    def _fit_rows(self, run, until, metrics_every, checkpoint_every):
-        batch = lib.hsae_trainer_config(self._native).batch
-        while self.steps_done < until:
-            rows = self._next_rows()
-            if rows is None:
-                raise Error(f"the rows ended after {self.steps_done} of {until} steps")
-            # As many rows as fill the batch up to the next step that is reported or saved.
-            done = self.steps_done
-            stops = [until] + [done - done % every + every for every in (metrics_every, checkpoint_every) if every]
-            wanted = (min(stops) - done) * batch - lib.hsae_trainer_gathered(self._native)
-            if rows.count > wanted:
-                self._waiting.insert(0, rows.part(wanted, rows.count - wanted))
-                rows = rows.part(0, wanted)
-            due = rows.count == wanted and metrics_every and (min(stops) % metrics_every == 0 or min(stops) == until)
-            figures = self._step(rows, bool(due))
-            if due:
-                go_on = run.report(figures)
-            if rows.count == wanted and run.checkpoint and checkpoint_every and self.steps_done % checkpoint_every == 0:
-                self.save_checkpoint(run.checkpoint)
-            if due and not go_on:
-                return False
         return True
