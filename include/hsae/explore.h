@@ -98,6 +98,7 @@ typedef struct hsae_feature_report {
     double mean;              /* activation where it is active, normalised units */
     double max;
     double peak;                 /* the largest on tokens that are no outliers; NaN: none */
+    double high;                 /* 99 % of those are at most this, which is the upper end of a bin of the histogram; NaN: no histogram */
     double p_parent_given_child; /* of this feature and its parent */
     double p_child_given_parent;
     const uint64_t *histogram; /* [HSAE_EXPLORE_BINS], activations in equal bins from 0 to peak, without outliers; NULL without tokens */

@@ -57,6 +57,20 @@ static void find_siblings(const struct explore_level *level, uint32_t feature, h
     }
 }
 
+/* The upper end of the bin that 99 % of a histogram's activations reach up to. */
+static double high_quantile(const uint64_t *histogram, double peak)
+{
+    uint64_t total = 0, below = 0;
+    for (uint32_t bin = 0; bin < HSAE_EXPLORE_BINS; bin++)
+        total += histogram[bin];
+    for (uint32_t bin = 0; bin < HSAE_EXPLORE_BINS && total; bin++) {
+        below += histogram[bin];
+        if ((double)below >= 0.99 * (double)total)
+            return peak * (bin + 1) / HSAE_EXPLORE_BINS;
+    }
+    return NAN;
+}
+
 void hsae_explorer_feature(const hsae_explorer *explorer, uint32_t l, uint32_t feature, hsae_feature_report *out)
 {
     if (!explorer || !out)
@@ -69,6 +83,7 @@ void hsae_explorer_feature(const hsae_explorer *explorer, uint32_t l, uint32_t f
                                  .mean = ratio(level->sum[feature], active),
                                  .max = active ? (double)level->max[feature] : (double)NAN,
                                  .peak = level->peak[feature] > 0 ? (double)level->peak[feature] : (double)NAN,
+                                 .high = NAN,
                                  .p_parent_given_child = NAN,
                                  .p_child_given_parent = NAN};
     if (level->children) {
@@ -83,6 +98,7 @@ void hsae_explorer_feature(const hsae_explorer *explorer, uint32_t l, uint32_t f
     }
     if (level->excerpts) {
         out->histogram = level->histogram + (uint64_t)feature * HSAE_EXPLORE_BINS;
+        out->high = high_quantile(out->histogram, out->peak);
         out->excerpts = level->excerpts + (uint64_t)feature * explorer->slots;
         out->excerpt_count = level->excerpt_count[feature];
         out->words = level->words + (uint64_t)feature * HSAE_EXPLORE_WORDS;

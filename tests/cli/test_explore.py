@@ -102,6 +102,11 @@ class Page(Exploring):
         for i, feature in enumerate(page["features-%d-0" % level]["features"]):
             values = [row[i] for row in found[level] if i in row]
             self.assertEqual(sum(feature["histogram"]), len(values))
+            peak, high = (page["index"]["levels"][level][key][i] for key in ("peak", "high"))
+            if values:  # the end of the bin up to which 99 % are
+                self.assertAlmostEqual(40 * high / peak, round(40 * high / peak), places=4)
+                self.assertGreaterEqual(sum(v <= high * (1 + 1e-6) for v in values), 0.99 * len(values))
+                self.assertLess(sum(v < (high - peak / 40) * (1 - 1e-6) for v in values), 0.99 * len(values))
             peaks = []
             for start, size, peak, quantile, pairs in feature["contexts"]:
                 self.assertLessEqual(size, length)

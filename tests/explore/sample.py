@@ -172,13 +172,14 @@ class Sample:
 
     def level(self, level):
         fired, count = self.fired[level], len(self.tokens)
-        row = {"features": self.sizes[level], "parent": self.parent[level], "density": [], "mean": [], "max": [], "peak": [], "p_parent": [], "p_child": [], "together": [], "top": []}
+        row = {"features": self.sizes[level], "parent": self.parent[level], "density": [], "mean": [], "max": [], "peak": [], "high": [], "p_parent": [], "p_child": [], "together": [], "top": []}
         for feature in range(self.sizes[level]):
             mine = fired.get(feature, [])
             row["density"].append(len(mine) / count)
             row["mean"].append(single(math.fsum(value for value, _ in mine) / len(mine)) if mine else None)
             row["max"].append(max(mine)[0] if mine else None)
             row["peak"].append(row["max"][-1])
+            row["high"].append(single(sorted(value for value, _ in mine)[math.ceil(0.99 * len(mine)) - 1]) if mine else None)
             row["top"].append(self.words(level, feature)[0:10:2])
             row["together"].append(max((share for _, share in self.siblings(level, feature, mine)), default=0))
             if level == 0:

@@ -139,7 +139,7 @@ function showAbout() {
       meaning('activation', 'a = E\u00b7x + b where above the feature\u2019s threshold, else 0; x is the normalised activation vector (mean square norm = its width).'),
       meaning('words', 'Tokens by the share of the feature\u2019s activations that are on them, over how frequent they are; shown as the whole words they are part of.'),
       meaning('density', MEANINGS.density + '.'), meaning('dead', 'Never active on these data.'),
-      meaning('mean, max', 'Over the tokens on which the feature is active.'),
+      meaning('99 %', MEANINGS.high + '.'), meaning('mean, max', 'Over the tokens on which the feature is active.'),
       meaning('P(p|c)', MEANINGS.p_parent + '.'), meaning('P(c|p)', MEANINGS.p_child + '.'),
       meaning('together', MEANINGS.siblings + '.'),
       meaning('q', 'In sampled contexts: the share of the feature\u2019s activations that are at most as strong as the one at the peak.'),

@@ -5,6 +5,7 @@ const MEANINGS = {
   density: 'Share of the tokens on which the feature is active',
   mean: 'Mean activation over the tokens on which it is active',
   max: 'Largest activation, outliers included',
+  high: '99 % of its activations are at most this strong, outliers left out; the text is coloured up to here',
   p_parent: 'P(p|c): of the tokens on which this feature is active, the share on which its parent is active, too',
   p_child: 'P(c|p): of the tokens on which its parent is active, the share on which this feature is active',
   cosine: 'Cosine of the two decoder rows',
@@ -76,7 +77,7 @@ function familySection(g, siblings) {
 
 /* A window's text, coloured by a feature's activations: spans that say their value and lead to the path view. */
 function coloured(ids, start, values, g, peak) {
-  const at = new Map(values), top = forest.peak[g] > 0 ? forest.peak[g] : forest.max[g] > 0 ? forest.max[g] : 1;
+  const at = new Map(values), full = fullOf(g);
   const text = make('p', {className: 'text ' + levelClass(forest.level[g]), role: 'group', 'aria-label': 'Text coloured by ' + nameOf(g)});
   ids.forEach((id, offset) => {
     const value = at.get(offset);
@@ -84,7 +85,7 @@ function coloured(ids, start, values, g, peak) {
       'data-position': start + offset, 'data-feature': nameOf(g), role: 'link', tabindex: offset === Math.max(0, peak) ? '0' : '-1',
       'aria-label': tokenText(id) + ', ' + (value ? 'activation ' + number(value) : 'not active')}, tokenText(id));
     if (value) {
-      token.style.setProperty('--heat', (8 + 56 * Math.min(1, value / top)).toFixed(1) + '%');
+      token.style.setProperty('--heat', (8 + 56 * Math.min(1, value / full)).toFixed(1) + '%');
       token.dataset.value = number(value);
     }
     text.append(token);
@@ -208,7 +209,7 @@ async function showFeature(g) {
   copy.setAttribute('aria-label', 'Copy a link to ' + nameOf(g));
   const hasParent = forest.parent[g] >= 0;
   const figures = make('dl', {className: 'figures'}, figure('density', percent(forest.density[g]), MEANINGS.density), figure('mean', number(forest.mean[g]), MEANINGS.mean),
-    figure('max', number(forest.max[g]), MEANINGS.max), hasParent ? figure('P(p|c)', number(forest.p_parent[g]), MEANINGS.p_parent) : null,
+    figure('99 %', number(forest.high[g]), MEANINGS.high), figure('max', number(forest.max[g]), MEANINGS.max), hasParent ? figure('P(p|c)', number(forest.p_parent[g]), MEANINGS.p_parent) : null,
     hasParent ? figure('P(c|p)', number(forest.p_child[g]), MEANINGS.p_child) : null, figure('children', number(forest.childCount[g]), 'Features of the next level that have it as their parent'));
   const contexts = await contextSections(g, details.contexts);
   if (view.target.kind !== 'feature' || view.target.g !== g)

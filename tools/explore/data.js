@@ -98,13 +98,15 @@ async function openForest() {
     forest.count += level.features;
   }
   linkForest();
-  for (const key of ['density', 'mean', 'max', 'peak', 'p_parent', 'p_child', 'together'])
+  for (const key of ['density', 'mean', 'max', 'peak', 'high', 'p_parent', 'p_child', 'together'])
     forest[key] = column(key);
 }
 
 const childrenOf = g => forest.childList.subarray(forest.firstChild[g], forest.firstChild[g + 1]);
 const indexOf = g => g - forest.base[forest.level[g]];
 const nameOf = g => 'l' + forest.level[g] + '/' + indexOf(g);
+/* The activation that is shown in full colour. */
+const fullOf = g => forest.high[g] || forest.max[g] || 1;
 const isDead = g => !(forest.density[g] > 0);
 const topTokens = g => forest.index.levels[forest.level[g]].top[indexOf(g)] || [];
 

@@ -254,7 +254,7 @@ static void draw_context(struct figure *figure, const struct box *box, uint32_t 
     const hsae_excerpt *excerpt = &box->report.excerpts[index];
     const uint32_t *tokens = hsae_explorer_tokens(figure->explorer, excerpt, NULL);
     uint32_t begin, end, left = box->columns;
-    double peak = isfinite(box->report.peak) ? box->report.peak : box->report.max;
+    double full = isfinite(box->report.high) ? box->report.high : box->report.max;
     fit(figure, excerpt, tokens, box->columns, &begin, &end);
     hsae_explorer_values(figure->explorer, box->level, box->feature, index, figure->values);
     for (uint32_t k = begin; k < end; k++) {
@@ -262,7 +262,7 @@ static void draw_context(struct figure *figure, const struct box *box, uint32_t 
         uint32_t columns = clean_token(figure, tokens[k], text);
         columns = columns < left ? columns : left;
         if (figure->values[k] > 0) {
-            double share = (double)figure->values[k] / peak;
+            double share = (double)figure->values[k] / full;
             fprintf(figure->file, "<rect x=\"%.2f\" y=\"%.2f\" width=\"%.2f\" height=\"%.2f\" fill=\"#f5a623\" fill-opacity=\"%.2f\"/>", x,
                     y - 0.78 * LINE, columns * ADVANCE, LINE - 0.5, 0.15 + 0.75 * (share < 1 ? share : 1));
         }

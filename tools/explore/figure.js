@@ -54,14 +54,14 @@ function figureFit(texts, peak, room) {
 }
 
 async function figureContext(g, context, columns, x, y) {
-  const [start, length, peak, , flat] = context, values = new Map(pairs(flat)), top = forest.peak[g] || forest.max[g];
+  const [start, length, peak, , flat] = context, values = new Map(pairs(flat)), full = fullOf(g);
   const texts = (await windowIds(start, length)).map(tokenText), [begin, end] = figureFit(texts, peak, columns), out = [];
   let at = 0;
   for (let k = begin; k < end && at < columns; k++) {
     const wide = Math.min(columnsOf(texts[k]), columns - at);
     if (values.get(k))
       out.push(svg('rect', {x: (x + at * PAPER.advance).toFixed(2), y: (y - 0.78 * PAPER.line).toFixed(2), width: (wide * PAPER.advance).toFixed(2), height: PAPER.line - 0.5, fill: '#f5a623',
-        'fill-opacity': (0.15 + 0.75 * Math.min(1, values.get(k) / top)).toFixed(2)}));
+        'fill-opacity': (0.15 + 0.75 * Math.min(1, values.get(k) / full)).toFixed(2)}));
     out.push(...figureWords(texts[k], at, columns, x, y, k === peak ? {'font-weight': 'bold'} : {}));
     at += wide;
   }

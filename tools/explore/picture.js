@@ -42,7 +42,7 @@ const picture = {
     }
     picture.order = index.levels.map((level, l) => Int32Array.from({length: level.features}, (_, i) => base[l] + i).sort((a, b) => picture.from[a] - picture.from[b]));
     picture.top = [];
-    for (const key of ['density', 'max', 'p_parent', 'p_child'])
+    for (const key of ['density', 'high', 'p_parent', 'p_child'])
       picture.top[key] = forest[key].reduce((most, value) => value > most ? value : most, 0);
     picture.levels = levels;
   },
