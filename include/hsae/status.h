@@ -58,12 +58,17 @@ typedef enum hsae_status {
 HSAE_API const char *hsae_status_name(hsae_status status);
 HSAE_API const char *hsae_status_sentence(hsae_status status);
 
+/* The message of the last failure in this thread, whether or not a context logs; "" where there was none. It stays until the thread's next
+ * failure: read it after a status other than OK and CANCELLED. */
+HSAE_API const char *hsae_last_error(void);
+
 /* Of the library that runs, "0.1.0"; static string. Of the headers: hsae/version.h. */
 HSAE_API const char *hsae_version(void);
 
 typedef enum hsae_log_level { HSAE_LOG_ERROR, HSAE_LOG_WARNING, HSAE_LOG_INFO, HSAE_LOG_DEBUG } hsae_log_level;
 
-/* `message` is one line without a newline, valid during the call. May be called from any thread that is inside a library function. */
+/* `message` is one line without a newline, valid during the call. Drop the levels that you do not want: ERROR is what made a call fail,
+ * WARNING what a user should know, INFO what was done, DEBUG the rest. May be called from any thread that is inside a library function. */
 typedef void (*hsae_log_fn)(void *user, hsae_log_level level, const char *message);
 
 /* Parameters of a context. Zero-initialise, set what differs. */

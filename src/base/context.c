@@ -155,16 +155,27 @@ void hsae_free(void *memory)
     free(memory);
 }
 
+static _Thread_local char last_error[LINE_BYTES];
+
+const char *hsae_last_error(void)
+{
+    return last_error;
+}
+
 static void log_line(const hsae_context *context, hsae_log_level level, const char *format, va_list values)
 {
-    if (!context || !context->log)
+    const bool logs = context && context->log;
+    if (!logs && level != HSAE_LOG_ERROR)
         return;
     char line[LINE_BYTES];
     vsnprintf(line, sizeof line, format, values);
     for (char *c = line; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 0x7f) /* names in files may hold anything, escape sequences for terminals too */
             *c = ' ';
-    context->log(context->log_user, level, line);
+    if (level == HSAE_LOG_ERROR)
+        memcpy(last_error, line, strlen(line) + 1);
+    if (logs)
+        context->log(context->log_user, level, line);
 }
 
 void hsae_log(const hsae_context *context, hsae_log_level level, const char *format, ...)

@@ -384,6 +384,32 @@ static void test_messages(void **state)
     assert_int_equal(errors - before, 2 * FAILURES * THREADS);
 }
 
+/* Each thread has its own last error. */
+static void *fail_mine(void *user)
+{
+    struct part *part = user;
+    char key[32];
+    hsae_config config = make_config();
+    snprintf(key, sizeof key, "key_%u", part->number);
+    part->good = *hsae_last_error() == '\0';
+    pthread_barrier_wait(&start);
+    for (int again = 0; again < FAILURES && part->good; again++)
+        part->good = hsae_config_set(context, &config, key, "1") == HSAE_ERROR_CONFIG && strstr(hsae_last_error(), key) &&
+                     hsae_config_set(context, &config, "steps", "1") == HSAE_OK && strstr(hsae_last_error(), key); /* it stays */
+    return NULL;
+}
+
+static void test_last_error(void **state)
+{
+    (void)state;
+    struct part parts[THREADS] = {0};
+    hsae_dataset *none;
+    assert_true(hsae_dataset_open(NULL, &(hsae_dataset_params){0}, &none) == HSAE_ERROR_ARGUMENT);
+    assert_string_equal(hsae_last_error(), "hsae_dataset_open: the argument `context` is NULL");
+    run_parts(parts, THREADS, fail_mine);
+    assert_string_equal(hsae_last_error(), "hsae_dataset_open: the argument `context` is NULL");
+}
+
 static int setup(void **state)
 {
     const hsae_context_params params = {.log = keep_errors};
@@ -423,6 +449,7 @@ int main(void)
         cmocka_unit_test_setup(test_sessions, find_devices),
         cmocka_unit_test(test_tensor_files),
         cmocka_unit_test(test_messages),
+        cmocka_unit_test(test_last_error),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
