@@ -58,6 +58,17 @@ HSAE_API hsae_level hsae_model_level(const hsae_model *model, uint32_t level);
 HSAE_API const float *hsae_model_mean(const hsae_model *model);
 HSAE_API float hsae_model_scale(const hsae_model *model);
 
+/* The tree downwards: the children of feature i of a level are features children[starts[i]] .. children[starts[i + 1] - 1] of the level
+ * below it, ascending. */
+typedef struct hsae_children {
+    uint32_t *starts;   /* [features of the level + 1] */
+    uint32_t *children; /* [starts[features of the level]] */
+} hsae_children;
+/* Fills *out; free with hsae_children_free. The last level has no children. ERROR_ARGUMENT: there is no such level. ERROR_MEMORY. */
+HSAE_API hsae_status hsae_model_children(hsae_context *context, const hsae_model *model, uint32_t level, hsae_children *out);
+/* Frees what is in the struct, and zeroes it; takes NULL. */
+HSAE_API void hsae_children_free(hsae_children *children);
+
 /* Active features of `rows` samples at one level, as compressed sparse rows: those of sample r are entries indptr[r] .. indptr[r + 1] - 1.
  */
 typedef struct hsae_features {

@@ -214,6 +214,42 @@ hsae_level hsae_model_level(const hsae_model *model, uint32_t level)
     return (hsae_level){l->features, l->encoder_weight, l->encoder_bias, l->threshold, l->decoder_weight, l->decoder_bias, l->parent};
 }
 
+hsae_status hsae_model_children(hsae_context *context, const hsae_model *model, uint32_t level, hsae_children *out)
+{
+    HSAE_REQUIRE(context, context, model, out);
+    *out = (hsae_children){0};
+    if (level >= model->config.level_count)
+        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "level %" PRIu32 " of a model of %" PRIu32 " levels", level,
+                         model->config.level_count);
+    const bool last = level + 1 == model->config.level_count;
+    const uint32_t parents = model->levels[level].features, count = last ? 0 : model->levels[level + 1].features;
+    const int32_t *parent = last ? NULL : model->levels[level + 1].parent;
+    out->starts = calloc((size_t)parents + 1, sizeof *out->starts);
+    out->children = malloc(((size_t)count + 1) * sizeof *out->children);
+    if (!out->starts || !out->children) {
+        hsae_children_free(out);
+        return hsae_fail_memory(context, ((uint64_t)parents + count + 2) * sizeof(uint32_t), NULL, "the children of level %" PRIu32, level);
+    }
+    for (uint32_t i = 0; i < count; i++)
+        if (parent[i] >= 0)
+            out->starts[parent[i]]++;
+    for (uint32_t i = 1; i <= parents; i++) /* each is the end of its list, */
+        out->starts[i] += out->starts[i - 1];
+    for (uint32_t i = count; i > 0; i--) /* and moves to the start as it is filled from behind */
+        if (parent[i - 1] >= 0)
+            out->children[--out->starts[parent[i - 1]]] = i - 1;
+    return HSAE_OK;
+}
+
+void hsae_children_free(hsae_children *children)
+{
+    if (!children)
+        return;
+    free(children->starts);
+    free(children->children);
+    *children = (hsae_children){0};
+}
+
 const float *hsae_model_mean(const hsae_model *model)
 {
     return model ? model->mean : NULL;
