@@ -15,6 +15,7 @@
  *     train.source I64 [4]                            stream.h: samples drawn from the source, rows of the buffer, rows of the source
  *                                                     (0: all samples are of its first epoch), a hash of its identity; missing where
  *                                                     there was no source
+ *     train.lr F32 [2]                                1, and the rate that hsae_trainer_set_lr gave; missing where the schedule holds
  *     sparsity.lambda, sparsity.l0_average F32 [L]    penalty of the next step; running mean of L0, negative before the first step
  *     levels.{l}.log_threshold F32 [n]                the trained parameter: threshold = exp(log_threshold)
  *     levels.{l}.last_fired I64 [n]                   last step in which the feature was active, 0: never
@@ -94,6 +95,11 @@ typedef struct hsae_divergence {
 } hsae_divergence;
 /* Whether the training has diverged; only then *out is filled. */
 HSAE_API bool hsae_trainer_divergence(const hsae_trainer *trainer, hsae_divergence *out);
+
+/* The learning rate of all coming steps, as float32, in place of the configuration's schedule (a linear rise, then half a cosine); a
+ * negative one stands for that schedule again. Call it before each step, or in a run's `progress`, to follow a schedule of your own.
+ * Checkpoints keep it, so that a run that was resumed goes on with it. ERROR_ARGUMENT: not finite. */
+HSAE_API hsae_status hsae_trainer_set_lr(hsae_trainer *trainer, double lr);
 
 /* Figures of one step. */
 typedef struct hsae_step_level {

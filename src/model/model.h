@@ -42,6 +42,7 @@ struct train_state {
     float l0_average[HSAE_MAX_LEVELS];
     /* The file lacks these where they are zero. */
     int64_t left_out[3]; /* train.left_out: norm, bad and first of hsae_left_out */
+    float rate[2];       /* train.lr: 1 and the learning rate that was set */
     int64_t source[4];   /* train.source: samples drawn, rows of the buffer, rows of the source, hsae_source_hash */
     struct level_train_tensors levels[HSAE_MAX_LEVELS];
 };

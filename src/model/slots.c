@@ -113,11 +113,13 @@ size_t hsae_train_slots(const struct hsae_model *model, struct train_state *stat
     }
     shape(add(s++, HSAE_TENSOR_I64, state->left_out, "train.left_out"), 1, sizeof state->left_out / sizeof *state->left_out, 0);
     shape(add(s++, HSAE_TENSOR_I64, state->source, "train.source"), 1, sizeof state->source / sizeof *state->source, 0);
-    for (struct slot *counts = s - 2; counts < s; counts++) {
-        counts->owned = false;
-        counts->rule = RULE_COUNT;
-        counts->limit = INT64_MAX;
-        counts->optional = true;
+    s[-2].rule = s[-1].rule = RULE_COUNT;
+    s[-2].limit = s[-1].limit = INT64_MAX;
+    shape(add(s++, HSAE_TENSOR_F32, state->rate, "train.lr"), 1, sizeof state->rate / sizeof *state->rate, 0);
+    s[-1].rule = RULE_NOT_NEGATIVE;
+    for (struct slot *optional = s - 3; optional < s; optional++) {
+        optional->owned = false;
+        optional->optional = true;
     }
     return (size_t)(s - slots);
 }

@@ -43,7 +43,7 @@ struct slot {
     bool owned;
 };
 
-enum { HSAE_MODEL_SLOTS = 2 + 6 * HSAE_MAX_LEVELS, HSAE_TRAIN_SLOTS = 5 + 9 * HSAE_MAX_LEVELS };
+enum { HSAE_MODEL_SLOTS = 2 + 6 * HSAE_MAX_LEVELS, HSAE_TRAIN_SLOTS = 6 + 9 * HSAE_MAX_LEVELS };
 
 /* The slots of a model whose config and dim are set (tensors may be missing); returns how many there are. */
 size_t hsae_model_slots(struct hsae_model *model, struct slot slots[HSAE_MODEL_SLOTS]);

@@ -142,6 +142,7 @@ hsae_status hsae_frame_launch(hsae_trainer *trainer, struct frame *frame)
     if (status)
         return status;
     frame->step = trainer->step + 1;
+    frame->rate = hsae_step_rate(trainer, frame->step);
     status = hsae_check_due(trainer) ? launch_checked(trainer, frame) : hsae_step_submit(trainer, frame);
     if (status)
         return status;
@@ -162,7 +163,7 @@ void hsae_step_figures(hsae_trainer *trainer, hsae_step_metrics *metrics)
     memset(metrics, 0, sizeof *metrics);
     metrics->step = trainer->step;
     metrics->tokens = trainer->step * device_model->batch;
-    metrics->lr = hsae_step_rate(&trainer->config, trainer->step);
+    metrics->lr = trainer->status_rate;
     metrics->seconds = time - trainer->started;
     if (time > trainer->metrics_time) {
         metrics->tokens_per_second = (double)(trainer->step - trainer->metrics_step) * device_model->batch / (time - trainer->metrics_time);

@@ -81,6 +81,7 @@ hsae_status hsae_trainer_upload_vectors(hsae_trainer *trainer, const hsae_model 
     trainer->left_out =
         (hsae_left_out){.norm = (uint64_t)state->left_out[0], .bad = (uint64_t)state->left_out[1], .first = (uint64_t)state->left_out[2]};
     memcpy(&trainer->source, state->source, sizeof trainer->source);
+    memcpy(&trainer->rate, state->rate, sizeof trainer->rate);
     for (uint32_t l = 0; l < device_model->levels; l++) {
         const struct level_tensors *level = &model->levels[l];
         log_thresholds[l] = state->levels[l].log_threshold;
@@ -140,6 +141,7 @@ static hsae_status download_vectors(hsae_trainer *trainer, hsae_model *model, st
     state->step = (int64_t)trainer->step;
     memcpy(state->left_out, counts, sizeof counts);
     memcpy(state->source, &trainer->source, sizeof trainer->source);
+    memcpy(state->rate, &trainer->rate, sizeof trainer->rate);
     for (uint32_t l = 0; l < device_model->levels && !status; l++) {
         struct level_tensors *level = &model->levels[l];
         if (level->parent)

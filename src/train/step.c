@@ -6,8 +6,11 @@
 #include <math.h>
 #include <string.h>
 
-double hsae_step_rate(const hsae_config *config, uint64_t step)
+double hsae_step_rate(const hsae_trainer *trainer, uint64_t step)
 {
+    const hsae_config *config = &trainer->config;
+    if (trainer->rate.given > 0)
+        return trainer->rate.value;
     double warm = floor(config->warmup * (double)config->steps + 0.5), t = (double)step;
     if (t <= warm)
         return config->lr * t / warm;
@@ -23,7 +26,7 @@ hsae_status hsae_write_step_params(hsae_trainer *trainer, struct frame *frame)
     params[PARAM_SEED_HI] = (u32)(config->seed >> 32);
     params[PARAM_PERTURB_BOUND] = (u32)ceil(config->perturb * 16777216.0);
     params[PARAM_DEAD_STEPS] = config->dead_steps < UINT32_MAX ? (u32)config->dead_steps : UINT32_MAX;
-    params[PARAM_RATE] = bits_u32((f32)hsae_step_rate(config, frame->step));
+    params[PARAM_RATE] = bits_u32((f32)frame->rate);
     params[PARAM_CORRECTION] = bits_u32((f32)(1 / (1 - pow(config->beta2, (double)frame->step))));
     return hsae_buffer_write(frame->step_params, 0, sizeof params, params);
 }
@@ -90,6 +93,7 @@ static hsae_status redo(hsae_trainer *trainer, uint64_t halted, const u32 words[
 static hsae_status finish(hsae_trainer *trainer, struct frame *frame, const u32 words[REPORT_WORDS])
 {
     memcpy(trainer->status, words, sizeof trainer->status);
+    trainer->status_rate = frame->rate;
     frame->ticket = 0;
     return hsae_step_check(trainer, words);
 }

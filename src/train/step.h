@@ -42,8 +42,8 @@ void hsae_record_step_lists(const hsae_trainer *trainer, struct hsae_sequence *s
 
 /* ---- step.c ---- */
 
-/* Learning rate of step t (from 1). */
-double hsae_step_rate(const hsae_config *config, uint64_t step);
+/* Learning rate of step t (from 1), where it is submitted next. */
+double hsae_step_rate(const hsae_trainer *trainer, uint64_t step);
 /* Writes the parameters of the frame's step. */
 hsae_status hsae_write_step_params(hsae_trainer *trainer, struct frame *frame);
 /* Writes the parameters of the frame's step and submits it. */

@@ -3,7 +3,9 @@
 #include "step.h"
 
 #include "base/context.h"
+#include <float.h>
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 
 /* Lists start with room for twice the larger of target and first L0, plus the pairs just under their thresholds. */
@@ -80,6 +82,16 @@ void hsae_trainer_destroy(hsae_trainer **trainer_pointer)
     free(trainer->gathered.rows);
     free(trainer);
     *trainer_pointer = NULL;
+}
+
+hsae_status hsae_trainer_set_lr(hsae_trainer *trainer, double lr)
+{
+    HSAE_REQUIRE(trainer ? trainer->context : NULL, trainer);
+    if (!isfinite(lr) || lr > FLT_MAX)
+        return hsae_fail(trainer->context, HSAE_ERROR_ARGUMENT, "hsae_trainer_set_lr: %g is no learning rate", lr);
+    trainer->rate.given = lr >= 0;
+    trainer->rate.value = lr >= 0 ? (f32)lr : 0;
+    return HSAE_OK;
 }
 
 uint64_t hsae_trainer_ring(const struct hsae_device *device)

@@ -16,6 +16,7 @@ struct frame {
     struct hsae_sequence *sequence;                      /* recorded for these buffers */
     uint64_t ticket;                                     /* 0: idle */
     uint64_t step;
+    double rate; /* learning rate */
 };
 
 struct hsae_trainer {
@@ -62,7 +63,11 @@ struct hsae_trainer {
         uint64_t samples, buffer_rows, rows, hash; /* as in struct train_state; samples 0: there was no source yet */
     } source;
     int32_t *parents[HSAE_MAX_LEVELS];
-    u32 status[REPORT_WORDS];   /* of the last step that was waited for */
+    u32 status[REPORT_WORDS]; /* of the last step that was waited for */
+    double status_rate;       /* its learning rate */
+    struct {
+        f32 given, value; /* given 1: hsae_trainer_set_lr's rate, 0: the schedule holds */
+    } rate;
     bool unchecked;             /* figures that are not finite end nothing: for comparisons of devices, some of which are wrong */
     hsae_divergence divergence; /* .step 0: none; else nothing more is computed or saved */
     struct {

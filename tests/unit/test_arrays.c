@@ -255,7 +255,94 @@ static void test_bad_rows(void **state)
     hsae_device_close(&device);
 }
 
+/* ---- the learning rate ---- */
+
+struct schedule {
+    hsae_trainer *trainer;
+    const double *rates; /* [STEPS] */
+    uint64_t followed;
+};
+
+static bool follow(void *user, uint64_t step, uint64_t until)
+{
+    (void)until;
+    const struct schedule *schedule = user;
+    if (step < STEPS)
+        assert_ok(hsae_trainer_set_lr(schedule->trainer, schedule->rates[step]));
+    return true;
+}
+
+static bool note_rate(void *user, const hsae_step_metrics *metrics)
+{
+    ((double *)user)[metrics->step - 1] = metrics->lr;
+    return true;
+}
+
+/* The same rates step by step give the same model; a rate is kept in a checkpoint; a negative one gives way to the schedule. */
+static void test_lr(void **state)
+{
+    (void)state;
+    hsae_device *device;
+    hsae_trainer *trainer;
+    double rates[STEPS], found[STEPS] = {0};
+    const hsae_config config = config_of(HSAE_ORDER_SHUFFLE);
+    hsae_dataset *data = from_memory(HSAE_DTYPE_F32);
+    assert_ok(hsae_device_open(context, "ref", &device));
+    assert_ok(hsae_trainer_create(device, &config, data, &trainer));
+    assert_ok(hsae_trainer_run(trainer, data, &(hsae_run_params){.metrics_every = 1, .metrics = note_rate, .user = rates}));
+    assert_true(rates[0] == config.lr && rates[12] < 0.1 * config.lr);
+    struct bytes expected = finish(trainer);
+
+    assert_ok(hsae_trainer_create(device, &config, data, &trainer));
+    struct schedule schedule = {.trainer = trainer, .rates = rates};
+    assert_ok(hsae_trainer_set_lr(trainer, rates[0]));
+    assert_ok(hsae_trainer_run(trainer, data, &(hsae_run_params){.progress = follow, .user = &schedule}));
+    assert_ok(hsae_trainer_set_lr(trainer, -1));
+    assert_same(finish(trainer), expected);
+    free(expected.data);
+
+    assert_ok(hsae_trainer_create(device, &config, data, &trainer));
+    assert_ok(hsae_trainer_set_lr(trainer, 0.25));
+    assert_ok(hsae_trainer_run(trainer, data, &(hsae_run_params){.until = 5}));
+    assert_ok(hsae_trainer_save_checkpoint(trainer, scratch("rate.safetensors")));
+    assert_ok(hsae_trainer_run(trainer, data, &(hsae_run_params){0}));
+    expected = finish(trainer);
+    assert_ok(hsae_trainer_resume(device, scratch("rate.safetensors"), NULL, NULL, &trainer));
+    assert_ok(hsae_trainer_run(trainer, data, &(hsae_run_params){.metrics_every = 1, .metrics = note_rate, .user = found}));
+    assert_true(found[4] == 0 && found[5] == 0.25 && found[12] == 0.25);
+    assert_fails(hsae_trainer_set_lr(trainer, NAN), HSAE_ERROR_ARGUMENT, "nan", NULL);
+    assert_same(finish(trainer), expected);
+    free(expected.data);
+    hsae_dataset_close(&data);
+    hsae_device_close(&device);
+}
+
 /* ---- a model ---- */
+
+/* The lists of children say what the parents say. */
+static void check_children(const hsae_model *model)
+{
+    hsae_children children;
+    const int32_t *parent = hsae_model_level(model, 1).parent;
+    uint32_t assigned = 0;
+    assert_ok(hsae_model_children(context, model, 0, &children));
+    for (uint32_t i = 0; i < 10; i++)
+        for (uint32_t k = children.starts[i]; k < children.starts[i + 1]; k++, assigned++) {
+            assert_int_equal(parent[children.children[k]], i);
+            assert_true(k == children.starts[i] || children.children[k] > children.children[k - 1]);
+        }
+    for (int i = 0; i < 33; i++)
+        assigned -= parent[i] >= 0;
+    assert_int_equal(assigned, 0);
+    assert_int_equal(children.starts[0], 0);
+    assert_true(children.starts[10] > 10);
+    hsae_children_free(&children);
+    assert_null(children.starts);
+    assert_ok(hsae_model_children(context, model, 1, &children));
+    assert_int_equal(children.starts[33], 0);
+    hsae_children_free(&children);
+    assert_fails(hsae_model_children(context, model, 2, &children), HSAE_ERROR_ARGUMENT, "level 2", NULL);
+}
 
 static void test_model(void **state)
 {
@@ -284,6 +371,7 @@ static void test_model(void **state)
     expected.data = read_file(scratch("trained.safetensors"), &expected.size);
     assert_same(bytes, expected);
     free(expected.data);
+    check_children(made);
     hsae_model_free(&made);
 
     levels[1].parent = NULL;
@@ -369,9 +457,10 @@ static void test_sizes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_dataset),     cmocka_unit_test(test_dataset_refusals), cmocka_unit_test(test_ways),
-        cmocka_unit_test(test_ways_opencl), cmocka_unit_test(test_bad_rows),         cmocka_unit_test(test_model),
-        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_dataset),  cmocka_unit_test(test_dataset_refusals),
+        cmocka_unit_test(test_ways),     cmocka_unit_test(test_ways_opencl),
+        cmocka_unit_test(test_bad_rows), cmocka_unit_test(test_model),
+        cmocka_unit_test(test_sizes),    cmocka_unit_test(test_lr),
     };
     return cmocka_run_group_tests(tests, setup, support_teardown);
 }
