@@ -31,6 +31,7 @@
 #ifdef HSAE_GLSL
 
 #extension GL_EXT_control_flow_attributes : require
+#extension GL_KHR_memory_scope_semantics : require
 
 layout(local_size_x_id = 0, local_size_y = 1, local_size_z = 1) in;
 layout(constant_id = 0) const uint WG = 1;
@@ -68,17 +69,13 @@ layout(constant_id = 7) const uint TILE_PREFETCH = 0;
 #define GROUP_Y gl_WorkGroupID.y
 #define GROUPS_X gl_NumWorkGroups.x
 #define LANE gl_LocalInvocationID.x
-#define BARRIER()              \
-    if (WG > 1u) {             \
-        memoryBarrierShared(); \
-        memoryBarrierBuffer(); \
-        barrier();             \
-    }
-#define LOCAL_BARRIER()        \
-    if (WG > 1u) {             \
-        memoryBarrierShared(); \
-        barrier();             \
-    }
+/* Both order memory within the work-group alone: a wider fence would write back a cache at every barrier. */
+#define BARRIER()                                                                                                                      \
+    if (WG > 1u)                                                                                                                       \
+        controlBarrier(gl_ScopeWorkgroup, gl_ScopeWorkgroup, gl_StorageSemanticsBuffer | gl_StorageSemanticsShared, gl_SemanticsAcquireRelease)
+#define LOCAL_BARRIER()                                                                                         \
+    if (WG > 1u)                                                                                                \
+        controlBarrier(gl_ScopeWorkgroup, gl_ScopeWorkgroup, gl_StorageSemanticsShared, gl_SemanticsAcquireRelease)
 #define UNROLL [[unroll]]
 
 #define to_f32(x) float(x)
