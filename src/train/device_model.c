@@ -39,10 +39,12 @@ uint64_t hsae_binding_limit(const struct hsae_device *device)
 }
 
 /* Free rows for training: as many as features where D is a small part of the device's memory and they fit, so that all trees are updated
- * at once, else an eighth of them. */
+ * at once, else an eighth of them. A GPU has more of its memory for them: each of many launches ends with most of it idle. */
 static uint32_t first_free_rows(const struct device_model *device_model)
 {
-    uint64_t row_bytes = device_model->stride * sizeof(float), few = device_model->device->info.limits.memory_bytes / 128 / row_bytes;
+    const hsae_device_info *info = &device_model->device->info;
+    uint64_t row_bytes = device_model->stride * sizeof(float);
+    uint64_t few = info->limits.memory_bytes / (info->type == HSAE_DEVICE_CPU ? 128 : 16) / row_bytes;
     uint64_t fit = hsae_binding_limit(device_model->device) / row_bytes * HSAE_MAX_RANGES;
     return device_model->features <= few && 2 * (uint64_t)device_model->features <= fit ? device_model->features
                                                                                         : (device_model->features + 7) / 8;
