@@ -4,6 +4,7 @@
 #include "dataset.h"
 #include "squares.h"
 
+#include <float.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
@@ -85,8 +86,7 @@ double hsae_median(double *norms, uint64_t count)
 
 double hsae_norm_limit(double max_norm, double *norms, uint64_t count)
 {
-    double limit = max_norm > 0 ? max_norm * hsae_median(norms, count) : 0;
-    return isfinite(limit) ? limit : 0;
+    return max_norm > 0 ? fmin(max_norm * hsae_median(norms, count), FLT_MAX) : 0;
 }
 
 hsae_status hsae_dataset_norm_limit(const hsae_dataset *dataset, double max_norm, bool skip_bad_rows, double *out)

@@ -44,7 +44,8 @@ hsae_status hsae_judged_read(const hsae_dataset *dataset, const struct row_rule 
 
 /* The median of the norms, 0 if there are none. Sorts them. */
 double hsae_median(double *norms, uint64_t count);
-/* norm_limit where the configuration leaves it open: max_norm times the median; 0 where that is not finite. */
+/* norm_limit where the configuration leaves it open: max_norm times the median, at most FLT_MAX, as a configuration
+ * holds no more. */
 double hsae_norm_limit(double max_norm, double *norms, uint64_t count);
 enum { HSAE_CALIBRATION_ROWS = 65536 }; /* number of rows, from the first on, for that median */
 

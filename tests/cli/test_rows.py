@@ -215,6 +215,12 @@ class Rows(Case):
         self.assertTrue(0 < self.evaluate()["mean"]["variance_explained"] < 1)
         hsae("info", self.model())
 
+    def test_rows_near_the_largest_float(self):
+        """Ten times their median norm is beyond floats; the limit is one that can be written and read."""
+        write_safetensors(self.data, "activations", [[1e37 * value for value in row] for row in random_rows(200)])
+        self.run_train()
+        self.assertEqual(self.evaluate()["tokens"], 200)
+
     def test_all_left_out(self):
         self.run_train()
         far = self.folder / "far.safetensors"
