@@ -102,7 +102,8 @@ HSAE_API void hsae_left_out_text(const hsae_left_out *left_out, double norm_limi
  *
  *     norm_limit = max_norm * median of |row| over the first min(65536, all) rows that are not zero
  *
- * but FLT_MAX at most, and 0 where max_norm is 0. ERROR_DATA: one of these rows is not finite; with skip_bad_rows it is left out. ERROR_FILE. */
+ * but FLT_MAX at most, and 0 where max_norm is 0. ERROR_DATA: one of these rows is not finite; with skip_bad_rows it is left out.
+ * ERROR_FILE. */
 HSAE_API hsae_status hsae_dataset_norm_limit(const hsae_dataset *dataset, double max_norm, bool skip_bad_rows, double *out);
 
 /* Called between batches with rows done and all rows; false stops with CANCELLED. */

@@ -90,6 +90,10 @@ HSAE_API hsae_status hsae_session_create(hsae_device *device, const hsae_model *
 /* Sets another rule for all later calls: rows with a norm above norm_limit (raw units; 0: no limit) are left out, and with skip_bad_rows
  * rows that are not finite. */
 HSAE_API void hsae_session_leave_out(hsae_session *session, double norm_limit, bool skip_bad_rows);
+/* Whether the first batch of each size, and the first in larger launches, is compared with the reference on a sample of its rows and
+ * features: as the setting `self_test` says until this is called, and never on the reference. A call whose device is wrong ends with
+ * ERROR_DRIVER. */
+HSAE_API void hsae_session_check(hsae_session *session, bool on);
 /* The present rule. */
 HSAE_API double hsae_session_norm_limit(const hsae_session *session);
 HSAE_API bool hsae_session_skips_bad_rows(const hsae_session *session);

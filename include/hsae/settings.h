@@ -25,11 +25,12 @@
       "and are then computed as floats. 0: never; 1: on all devices but ref. Default: where it is known to be faster, on PoCL on "   \
       "x86-64. It is part of what makes a run repeatable.")                                                                          \
     X(SELF_TEST, self_test, SWITCH,                                                                                                  \
-      "off: the program hsae uses a device without the test that it computes what the reference device does, and without the "       \
-      "check of a run's own steps. The test is run when a device is first used, and again after a change of library, kernels, "      \
-      "driver, environment or tuning. It runs in a process of its own. A device that fails is refused. The check computes a sample " \
-      "of rows and features anew on the host, in the first step and in the first with a tree, with ghost gradients or with larger "  \
-      "launches. A run whose device is wrong there ends with exit status 1, and nothing of it is saved.")                            \
+      "off: the program hsae uses a device without the test that it computes what the reference device does, and without checks "    \
+      "of a run's own steps and of the first batches that a model encodes or decodes. The test is run when a device is first "       \
+      "used, and again after a change of library, kernels, driver, environment or tuning. It runs in a process of its own. A "       \
+      "device that fails is refused. The checks compute a sample of rows and features anew on the host: in the first step, in "      \
+      "the first with a tree, with ghost gradients, with twice as many of them, or with larger launches, and in the first batch "    \
+      "of each size. Where the device is wrong the command ends with exit status 1, and nothing is saved.")                          \
     X(DISPATCH_MS, dispatch_ms, NUMBER,                                                                                              \
       "Milliseconds that one dispatch should take at most; default: 50. Longer ones are run in parts, and submissions hold up to "   \
       "five times that. The speed of the device is measured in the first step of each run, and in another step now and then.")       \

@@ -6,6 +6,7 @@
 #include "data/rows.h"
 #include "device/speed.h"
 #include "metrics.h"
+#include "session_check.h"
 #include "train/forward.h"
 
 #include <inttypes.h>
@@ -38,6 +39,8 @@ struct hsae_session {
     hsae_left_out left_out; /* by encode */
     int calibrations;       /* runs from which the device's speed was learnt (speed.h) */
     bool calibrated;        /* no more follow */
+    bool checks;            /* the first batch of each recording is compared with the reference */
+    bool fresh;             /* the batch at hand is such a one, and not compared yet */
 };
 
 static void release_sequences(struct hsae_session *session)
@@ -103,6 +106,7 @@ static hsae_status run(struct hsae_session *session, struct hsae_sequence **sequ
         }
         if (status)
             hsae_sequence_destroy(sequence);
+        session->fresh = session->checks;
     }
     if (!status)
         status = hsae_sequence_submit(*sequence, NULL);
@@ -143,6 +147,7 @@ hsae_status hsae_session_create(hsae_device *device, const hsae_model *model, ui
     struct device_model_params params = {rows, false, false, (double)rows * model->config.level_count * FIRST_PAIRS};
     hsae_status status = hsae_device_model_create(&session->device_model, device, &model->config, model->dim, &params);
     fit(session, rows);
+    hsae_session_check(session, strcmp(hsae_context_setting(session->context, HSAE_SETTING_SELF_TEST), "off") != 0);
     if (!status)
         status = hsae_device_model_upload(&session->device_model, model, 0, NULL);
     if (!status)
@@ -203,6 +208,12 @@ void hsae_session_leave_out(hsae_session *session, double norm_limit, bool skip_
     if (!session)
         return;
     session->rule = (struct row_rule){norm_limit, skip_bad_rows};
+}
+
+void hsae_session_check(hsae_session *session, bool on)
+{
+    if (session)
+        session->checks = on && session->device_model.device && session->device_model.device->info.backend != HSAE_BACKEND_REF;
 }
 
 double hsae_session_norm_limit(const hsae_session *session)
@@ -271,6 +282,11 @@ static hsae_status check_batch(const struct hsae_session *session, uint64_t firs
     return HSAE_OK;
 }
 
+static struct batch_check batch_check(const struct hsae_session *session, uint32_t rows)
+{
+    return (struct batch_check){session->model, &session->fitted, session->batch, rows, session->starts, session->samples};
+}
+
 /* The batch (`rows` of it count, the rest is filled with the first) through encode; lists to session->starts and ->samples. */
 static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool reconstruct)
 {
@@ -300,6 +316,10 @@ static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool r
         status = hsae_buffer_read(device_model->samples, 0, 2 * (uint64_t)session->starts[lists] * sizeof(u32), session->samples);
     if (!status)
         status = check_lists(session);
+    const struct batch_check check = batch_check(session, rows);
+    if (!status && session->fresh)
+        status = hsae_check_encoded(&check);
+    session->fresh &= reconstruct;
     if (!status)
         empty_lists(session, rows);
     return status;
@@ -428,6 +448,10 @@ hsae_status hsae_session_decode(hsae_session *session, uint32_t level, const hsa
         if (!status)
             status = hsae_rows_read(device_model, hsae_residual(device_model, level), hsae_residual_row(device_model, level), count,
                                     out + first * device_model->dim);
+        const struct batch_check check = batch_check(session, count);
+        if (!status && session->fresh)
+            status = hsae_check_decoded(&check, level, out + first * device_model->dim);
+        session->fresh = false;
     }
     for (uint64_t r = 0; r < features->rows && !status; r++)
         for (uint32_t k = 0; k < device_model->dim && !status; k++) {
@@ -557,8 +581,13 @@ static hsae_status evaluate_batch(struct hsae_session *session, struct evaluatio
         lists[l] = (struct hsae_active){starts, indices};
         residual[l] = squares;
     }
-    hsae_metrics_add(evaluation->metrics, count, session->keep, lists, residual, evaluation->deviation);
-    return HSAE_OK;
+    const struct batch_check check = batch_check(session, count);
+    if (session->fresh)
+        status = hsae_check_squares(&check, session->keep, evaluation->residual);
+    session->fresh = false;
+    if (!status)
+        hsae_metrics_add(evaluation->metrics, count, session->keep, lists, residual, evaluation->deviation);
+    return status;
 }
 
 hsae_status hsae_session_evaluate_visit(hsae_session *session, const hsae_dataset *dataset, hsae_progress_fn progress, void *user,

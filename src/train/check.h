@@ -128,6 +128,8 @@ hsae_status hsae_check_flags(struct check *check);
 hsae_status hsae_check_starts(struct check *check);
 /* The pairs of all features, and that the sampled rows' lists have the same ones. */
 hsae_status hsae_check_lists(struct check *check);
+/* Who of the sampled features was active, where the last steps' activity is kept. */
+hsae_status hsae_check_history(struct check *check);
 /* The pre-activations from which the thresholds started. */
 hsae_status hsae_check_looks(struct check *check);
 /* The batch and the sampled features' pairs, from a look at all rows. */

@@ -220,6 +220,30 @@ hsae_status hsae_check_lists(struct check *check)
     return status || at == walk.count ? status : hsae_check_fail(check, "kernel samples_count", "its lists by row lack entries");
 }
 
+hsae_status hsae_check_history(struct check *check)
+{
+    const struct device_model *device_model = &check->trainer->device_model;
+    const u32 words = device_model->words, slot = (check->step_params[PARAM_STEP] - 1) % HSAE_ACTIVITY_STEPS;
+    if (hsae_buffer_size(device_model->history) <= 64) /* none is kept */
+        return HSAE_OK;
+    u32 *wanted = hsae_check_alloc(check, words, sizeof *wanted), *found;
+    hsae_status status = wanted ? HSAE_OK : HSAE_ERROR_MEMORY;
+    for (u32 k = 0; k < check->feature_count && !status; k++) {
+        const struct check_feature *feature = &check->features[k];
+        const u32 threshold = check->feature_scalars[(size_t)feature->index * SCALAR_WORDS + SCALAR_THRESHOLD];
+        status = hsae_check_words(check, device_model->history, ((uint64_t)slot * device_model->features + feature->index) * words, words,
+                                  &found);
+        memset(wanted, 0, words * sizeof *wanted);
+        for (u32 pair = 0; pair < feature->end - feature->begin; pair++)
+            if (bits_f32(feature->pairs[2 * pair + 1]) > bits_f32(threshold))
+                wanted[feature->pairs[2 * pair] / 32] |= 1u << feature->pairs[2 * pair] % 32;
+        if (!status && memcmp(found, wanted, words * sizeof *wanted) != 0)
+            status = hsae_check_fail(check, "kernel lists_fill", "the history of feature %u of level %u is not what its pairs say",
+                                     feature->index - device_model->first[feature->level], feature->level);
+    }
+    return status;
+}
+
 hsae_status hsae_check_starts(struct check *check)
 {
     const struct device_model *device_model = &check->trainer->device_model;

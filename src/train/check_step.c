@@ -362,6 +362,8 @@ static hsae_status check_forward(struct check *check)
     if (!status)
         status = sample_features(check, &from);
     if (!status)
+        status = hsae_check_history(check);
+    if (!status)
         status = hsae_check_encode(check);
     if (!status)
         status = make_residuals(check->trainer);
@@ -370,11 +372,20 @@ static hsae_status check_forward(struct check *check)
     return status || check->diverged ? status : hsae_check_expect_ghosts(check);
 }
 
+/* Dead features that the recorded step serves. */
+static uint64_t served_ghosts(const hsae_trainer *trainer)
+{
+    uint64_t served = 0;
+    for (u32 l = 0; l < trainer->device_model.levels; l++)
+        served += trainer->ghost_capacity[l];
+    return served;
+}
+
 bool hsae_check_due(const hsae_trainer *trainer)
 {
     const struct checked *last = &trainer->checked;
     return trainer->checks && (!last->steps || (!last->calibrated && trainer->calibration.calibrated) ||
-                               (!last->tree && trainer->has_tree) || (!last->ghosts && trainer->ghost_rows));
+                               (!last->tree && trainer->has_tree) || (trainer->ghost_rows && served_ghosts(trainer) >= 2 * last->ghosts));
 }
 
 hsae_status hsae_check_before(hsae_trainer *trainer, struct frame *frame, struct check **out)
@@ -413,8 +424,8 @@ hsae_status hsae_check_after(struct check *check)
     if (status)
         return status;
     struct checked *last = &trainer->checked;
-    *last = (struct checked){last->steps + 1, trainer->calibration.calibrated, last->tree || trainer->has_tree,
-                             last->ghosts || trainer->ghost_rows, last->links};
+    *last = (struct checked){last->steps + 1, trainer->calibration.calibrated, last->tree || trainer->has_tree, served_ghosts(trainer),
+                             last->links};
     hsae_log(trainer->context, HSAE_LOG_INFO, "step %" PRIu64 " is as the reference device makes it (checked in %.3f s)",
              check->frame->step, check->seconds);
     return HSAE_OK;

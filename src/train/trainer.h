@@ -32,8 +32,9 @@ struct hsae_trainer {
     struct first_looks *looks;          /* at the pre-activations from which the thresholds start; NULL once they are checked, or resumed */
     struct checked {
         uint64_t steps; /* that were; what recordings of them had: */
-        bool calibrated, tree, ghosts;
-        bool links; /* a hierarchy update was checked */
+        bool calibrated, tree;
+        uint64_t ghosts; /* dead features that were served */
+        bool links;      /* a hierarchy update was checked */
     } checked;
     /* Exist while ghost launches are recorded: of each level that has some, and the gradients of a chunk of dead features. */
     struct hsae_buffer *ghost[HSAE_MAX_LEVELS], *ghost_losses[HSAE_MAX_LEVELS], *ghost_weights[HSAE_MAX_LEVELS], *ghost_rows;

@@ -7,6 +7,7 @@
 #include "base/context.h"
 #include "check.h"
 #include "launch.h"
+#include "ref/ref.h"
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
@@ -110,7 +111,7 @@ static void record_block(struct tree_search *search, struct hsae_sequence *seque
 struct checked_child {
     uint32_t child;
     float *row;
-    double norm, best, found; /* cosines with the best parent, and with the one that the device found */
+    double norm, best, found; /* similarities to the best parent, and to the one that the device found */
 };
 
 /* One parent against all sampled children. */
@@ -144,9 +145,8 @@ static hsae_status read_rows(const struct tree_search *search, const u32 *flags,
     return status;
 }
 
-static hsae_status compare_children(const struct tree_search *search, const struct checked_child *children)
+static hsae_status compare_children(const struct tree_search *search, const struct checked_child *children, double off)
 {
-    const double off = 4 * bound_sum(search->device_model->dim, 1) + bound_ulps(8, 1);
     for (int k = 0; k < CHECKED_CHILDREN; k++) {
         const struct candidate *best = &search->list[(size_t)children[k].child * search->candidates];
         if (!(fabs(best->similarity - children[k].found) <= off) || !(children[k].best <= children[k].found + 2 * off))
@@ -159,8 +159,65 @@ static hsae_status compare_children(const struct tree_search *search, const stru
     return HSAE_OK;
 }
 
-/* A few children against all parents. Cosines only: counts are of whole numbers, from bits that the steps' own check looks at. */
-static hsae_status check_best(const struct tree_search *search)
+/* Both ends, and between them. */
+static void sample_children(const struct tree_search *search, struct checked_child *children)
+{
+    for (uint32_t k = 0; k < CHECKED_CHILDREN; k++)
+        children[k] = (struct checked_child){
+            .child = (uint32_t)((uint64_t)(search->children - 1) * k / (CHECKED_CHILDREN - 1)), .best = -INFINITY, .found = NAN};
+}
+
+/* The history of features first .. first + count - 1, to rows of `line` features. */
+static hsae_status read_history(const struct device_model *device_model, uint32_t first, uint32_t count, uint32_t line, u32 *out)
+{
+    const uint64_t words = device_model->words, word = sizeof *out;
+    hsae_status status = HSAE_OK;
+    for (uint64_t step = 0; step < HSAE_ACTIVITY_STEPS && !status; step++)
+        status = hsae_buffer_read(device_model->history, (step * device_model->features + first) * words * word, count * words * word,
+                                  out + step * line * words);
+    return status;
+}
+
+/* A few children against all parents by counts: the reference's kernel on their history, some parents at a time. */
+static hsae_status check_counts(const struct tree_search *search)
+{
+    enum { BLOCK = 1 << 20 };
+    const struct device_model *device_model = search->device_model;
+    const uint32_t words = device_model->words, most = BLOCK / (HSAE_ACTIVITY_STEPS * words) + 1, line = most + CHECKED_CHILDREN;
+    const uint32_t above = device_model->first[search->level - 1], own = device_model->first[search->level];
+    const bool counts_alone = search->config->similarity != HSAE_SIMILARITY_INCLUSION;
+    struct checked_child children[CHECKED_CHILDREN];
+    u32 *history = calloc((size_t)HSAE_ACTIVITY_STEPS * line * words, sizeof *history);
+    f32 *counts = malloc((size_t)most * CHECKED_CHILDREN * sizeof *counts);
+    hsae_status status = history && counts ? HSAE_OK
+                                           : hsae_fail_memory(device_model->context, (uint64_t)HSAE_ACTIVITY_STEPS * line * words * 4, NULL,
+                                                              "the check of a hierarchy update");
+    sample_children(search, children);
+    for (uint32_t k = 0; k < CHECKED_CHILDREN && !status; k++)
+        status = read_history(device_model, own + children[k].child, 1, line, history + (size_t)(most + k) * words);
+    for (uint32_t parent = 0, count; parent < search->parents && !status; parent += count) {
+        count = search->parents - parent < most ? search->parents - parent : most;
+        status = read_history(device_model, above + parent, count, line, history);
+        const struct relink_count_args args = {
+            most, CHECKED_CHILDREN, CHECKED_CHILDREN, 0, count, line, words, counts_alone ? 0 : (f32)search->samples};
+        const struct hsae_relink_count_memory memory = {.history = history, .counts = counts};
+        if (!status)
+            hsae_ref_relink_count(&memory, &args);
+        for (uint32_t r = 0; r < count && !status; r++)
+            for (uint32_t k = 0; k < CHECKED_CHILDREN; k++) {
+                const double similarity = counts[(size_t)r * CHECKED_CHILDREN + k];
+                children[k].best = fmax(children[k].best, similarity);
+                if (search->list[(size_t)children[k].child * search->candidates].parent == parent + r)
+                    children[k].found = similarity;
+            }
+    }
+    free(history);
+    free(counts);
+    return status ? status : compare_children(search, children, counts_alone ? 0 : bound_ulps(16, 3));
+}
+
+/* The same by cosines. */
+static hsae_status check_cosines(const struct tree_search *search)
 {
     enum { BLOCK = 1 << 20 };
     const struct device_model *device_model = search->device_model;
@@ -173,12 +230,10 @@ static hsae_status check_best(const struct tree_search *search)
     hsae_status status = rows && flags ? hsae_buffer_read(device_model->flags, 0, device_model->features * sizeof *flags, flags)
                                        : hsae_fail_memory(device_model->context, (uint64_t)most * device_model->dim * sizeof *rows, NULL,
                                                           "the check of a hierarchy update");
-    for (uint32_t k = 0; k < CHECKED_CHILDREN && !status; k++) { /* both ends, and between them */
+    sample_children(search, children);
+    for (uint32_t k = 0; k < CHECKED_CHILDREN && !status; k++) {
         struct checked_child *child = &children[k];
-        *child = (struct checked_child){.child = (uint32_t)((uint64_t)(search->children - 1) * k / (CHECKED_CHILDREN - 1)),
-                                        .row = rows + ((size_t)most + k) * device_model->dim,
-                                        .best = -INFINITY,
-                                        .found = NAN};
+        child->row = rows + ((size_t)most + k) * device_model->dim;
         status = read_rows(search, flags, own + child->child, 1, child->row);
         if (!status)
             child->norm = sqrt(hsae_check_dot(child->row, child->row, device_model->dim));
@@ -191,7 +246,7 @@ static hsae_status check_best(const struct tree_search *search)
             compare_parent(search, children, parent + r, rows + (size_t)r * device_model->dim, &diverged);
     }
     if (!status && !diverged)
-        status = compare_children(search, children);
+        status = compare_children(search, children, 4 * bound_sum(device_model->dim, 1) + bound_ulps(8, 1));
     free(rows);
     free(flags);
     return status;
@@ -225,8 +280,8 @@ static hsae_status find_candidates(struct tree_search *search)
     for (size_t k = 0; k < entries && !status; k++)
         if (search->list[k].parent >= search->parents && search->list[k].parent != NONE)
             status = hsae_fail_wrong(device_model->device, "the best parents that it found are no features");
-    if (!status && search->check && !hsae_similarity_counts(search->config->similarity))
-        status = check_best(search);
+    if (!status && search->check)
+        status = hsae_similarity_counts(search->config->similarity) ? check_counts(search) : check_cosines(search);
     search->check = false;
     return status;
 }

@@ -91,6 +91,7 @@ static hsae_status run(struct hsae_device *device, const struct inputs *inputs, 
     out->decoded = malloc(inputs->levels * size * sizeof *out->decoded);
     hsae_status status = out->decoded ? hsae_session_create(device, inputs->model, BATCH, &session)
                                       : hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for the rows of a self-test");
+    hsae_session_check(session, false); /* all of it is compared */
     if (!status)
         status = hsae_session_encode(session, inputs->rows, inputs->count, out->features);
     for (uint32_t l = 0; l < inputs->levels && !status; l++)

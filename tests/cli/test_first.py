@@ -27,14 +27,17 @@ class First(Case):
         super().setUp()
         write_safetensors(self.data, "activations", random_rows(count=210, width=40))
 
-    def train(self, out, fault="0 none", **more):
+    def run_hsae(self, fault, *words, **more):
         """One cache for all: what is known of the device was learnt from the undisturbed driver."""
         path = self.folder / "fault"
         path.write_text("%s %s" % (PROXY.loader, fault))
         environment = {**os.environ, **DRIVERS, "HSAE_CACHE_DIR": str(self.folder / "cache"), "HSAE_SELF_TEST": "",
                        **PROXY.environment("0 none"), "HSAE_FAULT": "@%s" % path, **more}
-        return subprocess.run([PROGRAM, "train", "--data", str(self.data), *KEYS, "--out", str(out)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                              text=True, env=environment, timeout=PATIENCE)
+        return subprocess.run([PROGRAM, *words, "--data", str(self.data)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                              env=environment, timeout=PATIENCE)
+
+    def train(self, out, fault="0 none", **more):
+        return self.run_hsae(fault, "train", *KEYS, "--out", str(out), **more)
 
     def assert_found(self, done, out):
         self.assertEqual(done.returncode, 1, done.stderr)
@@ -58,6 +61,25 @@ class First(Case):
                     self.assert_same_bytes(out / "model.safetensors", whole / "model.safetensors")
                     idle.append(kernel or "all")
         print("%s: lost work-groups found of %s; never lost any: %s" % (DEVICE, " ".join(found), " ".join(idle) or "none"))
+        self.assertTrue(found)
+
+    def test_sessions(self):
+        """A finished model on such a driver: right features and figures, or none."""
+        model, right, found = self.folder / "whole/model.safetensors", {}, 0
+        self.assertEqual(self.train(self.folder / "whole").returncode, 0)
+        for kernel in ["none", *(KERNELS or [""])]:
+            for command, *more in (["eval", "--json"], ["encode", "--out", str(self.folder / "features.safetensors"), "--json"]):
+                with self.subTest(kernel=kernel, command=command):
+                    done = self.run_hsae("0 none" if kernel == "none" else "1 drop %s" % kernel, command, "--model", str(model), *more,
+                                         "--device", DEVICE, "--quiet")
+                    if kernel == "none":
+                        self.assertEqual(done.returncode, 0, done.stderr)
+                        right[command] = done.stdout
+                    elif done.returncode:
+                        self.assertRegex(done.stderr, r"hsae: error: %s .* computes wrong: " % DEVICE)
+                        found += 1
+                    else:
+                        self.assertEqual(done.stdout, right[command])
         self.assertTrue(found)
 
     def test_unchecked(self):

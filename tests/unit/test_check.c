@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The check of a step (src/train/check.h): quiet where all is right, in every step of runs of many kinds, and not where one number is
- * wrong. The device is the reference, whose kernels are replaced at link time by ones that can be told to go wrong. $HSAE_CHECK_DEVICE:
- * another device, for the runs that are right. */
+/* The checks of a step and of a batch (src/train/check.h, src/eval/session_check.h): quiet where all is right, in every step of runs of
+ * many kinds, and not where one number is wrong. The device is the reference, whose kernels are replaced at link time by ones that can be
+ * told to go wrong. $HSAE_CHECK_DEVICE: another device, for the runs that are right. */
 #include "support.h"
 
 #include "ref/ref.h"
@@ -36,7 +36,9 @@ static enum hsae_kernel wrong = HSAE_KERNEL_COUNT; /* the kernel that goes wrong
     u32 count = m->sample_starts[p->levels * p->batch], *samples = m->samples; \
     if (count)                                                                 \
     samples[2 * (size_t)count - 1] ^= 0x00400000u
-#define TAMPER_decode m->residual[((size_t)p->row + p->batch - 1) * p->stride] += 0.01f
+#define TAMPER_decode                                                  \
+    m->residual[((size_t)p->row + p->batch - 1) * p->stride] += 0.01f; \
+    m->loss[(size_t)p->level * p->slices * p->padded] *= 1.01f
 #define TAMPER_family                                                        \
     for (u32 k = 0; k < m->sample_starts[(size_t)p->levels * p->batch]; k++) \
     m->pair_terms[(size_t)k * PAIR_WORDS + PAIR_PARENT] = bits_u32(1)
@@ -47,6 +49,8 @@ static enum hsae_kernel wrong = HSAE_KERNEL_COUNT; /* the kernel that goes wrong
     m->encoder[0] += 0.01f
 #define TAMPER_bias     m->bias[0] += 0.01f
 #define TAMPER_variance m->squares[0] *= 1.01f
+/* The first child is always active with the first parent. Not where the check itself calls it, for a few children. */
+#define TAMPER_relink_count m->counts[0] += p->padded >= 32 ? 1000 : 0
 WRAP(encode)
 WRAP(lists_fill)
 WRAP(samples_fill)
@@ -57,6 +61,7 @@ WRAP(ghost_rows)
 WRAP(update)
 WRAP(bias)
 WRAP(variance)
+WRAP(relink_count)
 
 static int setup(void **state)
 {
@@ -200,13 +205,125 @@ static void test_wrong(void **state)
     }
 }
 
+/* The first tree by counts, which is the second thing of a run that is checked. */
+static void test_wrong_counts(void **state)
+{
+    (void)state;
+    if (getenv("HSAE_CHECK_DEVICE"))
+        return;
+    for (int inclusion = 0; inclusion < 2; inclusion++) {
+        hsae_config config = make_config(3, 67, 8);
+        hsae_trainer *trainer = NULL;
+        config.similarity = inclusion ? HSAE_SIMILARITY_INCLUSION : HSAE_SIMILARITY_COACTIVATION;
+        right(&config, 24);
+        wrong = HSAE_KERNEL_relink_count;
+        hsae_status status = train(&config, 24, &trainer);
+        wrong = HSAE_KERNEL_COUNT;
+        if (status != HSAE_ERROR_DRIVER || !strstr(messages[HSAE_LOG_ERROR], "in a hierarchy update feature 0 of level 1"))
+            fail_msg("inclusion %d: status %d, %s", inclusion, (int)status, messages[HSAE_LOG_ERROR]);
+        hsae_trainer_destroy(&trainer);
+    }
+}
+
+/* Ghost gradients are checked again whenever twice as many dead features get some. */
+static void test_more_ghosts(void **state)
+{
+    (void)state;
+    hsae_config config = make_config(2, 40, 20);
+    hsae_trainer *trainer = NULL;
+    uint64_t step = 0, again = 0;
+    config.sparsity_control = HSAE_SPARSITY_CONTROL_PENALTY;
+    assert_ok(hsae_trainer_create_from_memory(device, &config, rows, ROWS, 24, &trainer));
+    trainer->checks = true;
+    for (; step < config.steps; step++) {
+        const uint64_t checks = trainer->checked.steps;
+        assert_ok(hsae_trainer_step(trainer, rows + step * 17 % (ROWS - config.batch) * 24, NULL));
+        const uint64_t served = (uint64_t)trainer->ghost_capacity[0] + trainer->ghost_capacity[1];
+        if (again && step == again)
+            assert_true(trainer->checked.steps == checks + 1 && trainer->checked.ghosts == served);
+        if (!again && served && trainer->checked.ghosts == served) {
+            assert_false(hsae_check_due(trainer));
+            trainer->checked.ghosts = served / 2;
+            again = step + 1;
+        }
+    }
+    assert_true(again);
+    hsae_trainer_destroy(&trainer);
+}
+
+/* ---- sessions ---- */
+
+enum { WIDTH = 24 };
+
+static hsae_dataset *dataset;
+
+/* All that a session does, in batches of several sizes. */
+static hsae_status use(const hsae_model *model, uint32_t most, uint32_t count)
+{
+    hsae_session *session = NULL;
+    hsae_features features[HSAE_MAX_LEVELS] = {0};
+    hsae_evaluation evaluation;
+    static float decoded[ROWS * WIDTH];
+    const hsae_backend backend = device->info.backend;
+    device->info.backend = HSAE_BACKEND_OPENCL; /* the reference is not checked */
+    hsae_status status = hsae_session_create(device, model, most, &session);
+    hsae_session_check(session, true);
+    device->info.backend = backend;
+    if (!status)
+        status = hsae_session_encode(session, rows, count, features);
+    for (uint32_t l = 0; l < model->config.level_count && !status; l++)
+        status = hsae_session_decode(session, l, &features[l], decoded);
+    if (!status)
+        status = hsae_session_evaluate(session, dataset, NULL, NULL, &evaluation);
+    for (uint32_t l = 0; l < model->config.level_count; l++)
+        hsae_features_free(&features[l]);
+    hsae_session_destroy(&session);
+    return status;
+}
+
+static void test_sessions(void **state)
+{
+    static const struct {
+        enum hsae_kernel kernel;
+        uint32_t count; /* rows that are encoded; 0: only evaluation */
+        const char *message;
+    } wrongs[] = {
+        {HSAE_KERNEL_encode, 64, "activation of feature"},       {HSAE_KERNEL_samples_fill, 64, "on row 63 is"},
+        {HSAE_KERNEL_decode, 64, "reconstruction of row 63 is"}, {HSAE_KERNEL_decode, 0, "squared residual of level 0 on row 0 is"},
+        {HSAE_KERNEL_encode, 0, "activation of feature"},
+    };
+    (void)state;
+    hsae_config config = make_config(3, 40, 6);
+    hsae_trainer *trainer = NULL;
+    hsae_model *model = NULL;
+    assert_ok(train(&config, WIDTH, &trainer));
+    assert_ok(hsae_trainer_model(trainer, &model));
+    hsae_trainer_destroy(&trainer);
+    const char *path = scratch("rows.bin");
+    FILE *file = fopen(path, "wb");
+    assert_true(file && fwrite(rows, sizeof *rows, ROWS * WIDTH, file) == ROWS * WIDTH && !fclose(file));
+    assert_ok(hsae_dataset_open(context, &(hsae_dataset_params){.paths = &path, .path_count = 1, .dim = WIDTH}, &dataset));
+    static const uint32_t sizes[][2] = {{1, 1}, {31, 3}, {64, 64}, {100, ROWS}, {0, 200}};
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
+        if (use(model, sizes[k][0], sizes[k][1]))
+            fail_msg("%u rows of %u: %s", sizes[k][1], sizes[k][0], messages[HSAE_LOG_ERROR]);
+    for (size_t k = 0; k < sizeof wrongs / sizeof *wrongs && !getenv("HSAE_CHECK_DEVICE"); k++) {
+        wrong = wrongs[k].kernel;
+        hsae_status status = use(model, 64, wrongs[k].count);
+        wrong = HSAE_KERNEL_COUNT;
+        if (status != HSAE_ERROR_DRIVER || !strstr(messages[HSAE_LOG_ERROR], wrongs[k].message))
+            fail_msg("kernel %d gone wrong: status %d, %s", (int)wrongs[k].kernel, (int)status, messages[HSAE_LOG_ERROR]);
+    }
+    hsae_dataset_close(&dataset);
+    hsae_model_free(&model);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_right),
-        cmocka_unit_test(test_dense),
-        cmocka_unit_test(test_diverging),
-        cmocka_unit_test(test_wrong),
+        cmocka_unit_test(test_right),    cmocka_unit_test(test_dense),        cmocka_unit_test(test_diverging),
+        cmocka_unit_test(test_wrong),    cmocka_unit_test(test_wrong_counts), cmocka_unit_test(test_more_ghosts),
+        cmocka_unit_test(test_sessions),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
