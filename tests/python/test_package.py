@@ -198,6 +198,14 @@ class Bytes(unittest.TestCase):
         resumed = trainer(self.f32).fit(resume=self.folder / "often.safetensors")
         self.assertEqual(self.saved(resumed), self.program("f32.npy", "shuffle"))
 
+    def test_set_lr(self):
+        made = trainer(self.f32)
+        made.fit(callbacks=[lambda figures: made.set_lr({10: 0.5, 20: None}.get(figures["step"], 0.5))], metrics_every=10)
+        expected = trainer(self.f32).fit(metrics_every=10).metrics
+        self.assertEqual([figures["lr"] for figures in made.metrics], [expected[0]["lr"], 0.5, expected[2]["lr"], 0.5])
+        with self.assertRaisesRegex(hsae.ArgumentError, "learning rate"):
+            made.set_lr(float("nan"))
+
     def test_gil(self):
         """Other threads go on while the library works."""
         stop, gaps = threading.Event(), []

@@ -5,16 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import logging
-import os
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Any, Iterable, Optional, Sequence, Union
+from typing import Any, Iterable, List, Optional, Sequence, Union
 
 import numpy as np
 
 from ._library import Error, program
 from ._model import Model
+from ._rows import Path as AnyPath
 from ._rows import Rows, is_path
 
 
@@ -24,7 +24,7 @@ class Page:
     def __init__(self, text: str, height: int) -> None:
         self.html, self.height = text, height
 
-    def save(self, path: Union[str, os.PathLike]) -> None:
+    def save(self, path: AnyPath) -> None:
         """Writes the page, which needs no network and no server."""
         Path(path).write_text(self.html, encoding="utf-8")
 
@@ -37,7 +37,7 @@ class Page:
         return f"<hsae.Page of {len(self.html) / 1e6:.1f} MB; a notebook shows it, save(path) writes it>"
 
 
-def explore(model: Union[Model, str, os.PathLike], data: Any, tokens: Any = None, *, labels: Any = (), title: Optional[str] = None,
+def explore(model: Union[Model, AnyPath], data: Any, tokens: Any = None, *, labels: Any = (), title: Optional[str] = None,
             contexts: Optional[int] = None, tensor: Optional[str] = None, device: Optional[str] = None, height: int = 800) -> Page:
     """What each feature responds to: the page of `hsae explore`, shown by a notebook as the value of a cell.
 
@@ -52,7 +52,7 @@ def explore(model: Union[Model, str, os.PathLike], data: Any, tokens: Any = None
     """
     with tempfile.TemporaryDirectory(prefix="hsae-explore-") as name:
         folder, page = Path(name), Path(name) / "page.html"
-        command = [program(), "explore", "--quiet", "--out", page]
+        command: List[Any] = [program(), "explore", "--quiet", "--out", page]
         if isinstance(model, Model):
             title, device = title or "model", device or model.device
             model.save(folder / "model.safetensors")

@@ -63,7 +63,6 @@ _CLASSES = {
     "ERROR_MEMORY": OutOfMemory, "ERROR_DEVICE_MEMORY": OutOfMemory, "ERROR_NO_DEVICE": DeviceError, "ERROR_LIMIT": DeviceError,
     "ERROR_DRIVER": DeviceError, "ERROR_DEVICE_LOST": DeviceError, "ERROR_DIVERGED": Diverged,
 }
-_errors = threading.local()
 
 
 def text(pointer: Any) -> str:
@@ -72,19 +71,16 @@ def text(pointer: Any) -> str:
 
 @ffi.def_extern()
 def hsae_py_log(user: Any, level: int, message: Any) -> None:
-    if level == lib.HSAE_LOG_ERROR:
-        _errors.last = text(message)
-    else:
+    if level != lib.HSAE_LOG_ERROR:  # those are exceptions
         _logger.log(_LEVELS.get(level, logging.DEBUG), "%s", text(message))
 
 
 def check(status: int) -> None:
     """Raises the exception that a status stands for."""
-    message, _errors.last = getattr(_errors, "last", None), None
     if status == lib.HSAE_OK:
         return
     name = text(lib.hsae_status_name(status))
-    error = _CLASSES.get(name, Error)(message or text(lib.hsae_status_sentence(status)))
+    error = _CLASSES.get(name, Error)(text(lib.hsae_last_error()))
     error.status = name
     raise error
 

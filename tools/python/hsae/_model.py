@@ -10,10 +10,8 @@ import numpy as np
 from . import _hub, _saelens
 from ._config import Config, as_dict, make_config
 from ._library import check, context, ffi, lib, open_device
-from ._rows import Rows, open_dataset
+from ._rows import Path, Rows, open_dataset
 from ._tree import Tree
-
-Path = Union[str, os.PathLike]
 
 
 class Features(NamedTuple):
@@ -60,7 +58,8 @@ class Model:
             lib.hsae_model_free(ffi.new("hsae_model **", model))
 
         self._native = ffi.gc(pointer, free)
-        self.device, self._sessions = device, {}
+        self.device = device
+        self._sessions: Dict[str, Any] = {}
         self.dim = lib.hsae_model_dim(pointer)
         self.config = as_dict(lib.hsae_model_config(pointer))
         self.scale = lib.hsae_model_scale(pointer)

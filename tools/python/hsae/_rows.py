@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Any, Optional, Tuple
+from typing import Any, Optional, Tuple, Union
 
 import numpy as np
 
 from ._library import check, context, ffi, lib
 
+Path = Union[str, "os.PathLike[str]"]
 _TYPES = {"float32": lib.HSAE_DTYPE_F32, "float16": lib.HSAE_DTYPE_F16, "bfloat16": lib.HSAE_DTYPE_BF16}
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from typing import Any, Callable, List, Optional, TypeVar, Union
+from typing import Any, Callable, List, Optional, TypeVar
 
 from ._library import Error, check, context, ffi, lib
-from ._rows import Rows
+from ._rows import Path, Rows
 
 Result = TypeVar("Result")
 
@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 class Source:
     """An iterable of arrays as the library's source of rows. `raised`: an exception of the iterable, which ended a run."""
 
-    def __init__(self, data: Any, identity: Optional[str], buffer_rows: int, folder: Union[str, os.PathLike, None]) -> None:
+    def __init__(self, data: Any, identity: Optional[str], buffer_rows: int, folder: Optional[Path]) -> None:
         self._data, self._iterator, self._position, self.stopped = data, iter(data), 0, False
         self.raised: Optional[BaseException] = None
         self._kind: Any = None
@@ -23,7 +23,7 @@ class Source:
         if self._part is None:
             raise Error("the iterable gives no rows")
         params, out, self._handle = ffi.new("hsae_source_params *"), ffi.new("hsae_source **"), ffi.new_handle(self)
-        params.dim, params.dtype, params.user, params.read = *self._kind, self._handle, lib.hsae_py_read
+        params.dim, params.dtype, params.user, params.read = self._part.dim, self._part.dtype, self._handle, lib.hsae_py_read
         if self._iterator is not data:
             params.seek = lib.hsae_py_seek
         texts = [ffi.new("char[]", text) if text else ffi.NULL for text in (identity and identity.encode(), folder and os.fsencode(folder))]

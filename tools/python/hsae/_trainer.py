@@ -10,11 +10,10 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Seque
 from ._config import Config, as_dict, make_config
 from ._library import Error, check, context, ffi, lib, open_device
 from ._model import Model
-from ._rows import Rows, is_path, is_rows, open_dataset
+from ._rows import Path, Rows, is_path, is_rows, open_dataset
 from ._source import Source
 
 Metrics = Dict[str, Any]
-Path = Union[str, os.PathLike]
 
 
 def _metrics(native: Any) -> Metrics:
@@ -176,6 +175,12 @@ class Trainer:
         with self._device:
             check(lib.hsae_trainer_model(self._native, out))
         return Model(out[0], device=self._device.id)
+
+    def set_lr(self, lr: Optional[float]) -> None:
+        """The learning rate of all coming steps, which a checkpoint keeps; None: that of the configuration's schedule. Callbacks may call it."""
+        self._need()
+        with self._device:
+            check(lib.hsae_trainer_set_lr(self._native, -1.0 if lr is None else lr))
 
     def save_model(self, path: Path) -> None:
         """Writes model.safetensors, the bytes that `hsae train` writes."""

@@ -7,7 +7,7 @@ A callback is a function of the figures of a step. It may be an object with meth
 from __future__ import annotations
 
 import importlib
-from typing import Any, Mapping, Optional
+from typing import Any, Mapping
 
 from ._trainer import Trainer, flat
 
@@ -58,7 +58,7 @@ class _Run:
 
     package = ""
 
-    def __init__(self, run: Optional[Any] = None, **init: Any) -> None:
+    def __init__(self, run: Any = None, **init: Any) -> None:
         self._module, self._run, self._own, self._init = importlib.import_module(self.package), run, run is None, init
 
     def begin(self, trainer: Trainer) -> None:
