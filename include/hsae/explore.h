@@ -101,6 +101,9 @@ typedef struct hsae_feature_report {
     double high;                 /* 99 % of those are at most this, which is the upper end of a bin of the histogram; NaN: no histogram */
     double p_parent_given_child; /* of this feature and its parent */
     double p_child_given_parent;
+    double decoder_cosine;     /* of this feature and its parent; NaN: it has none */
+    double phi;                /* the correlation of being active of the two (model.h) */
+    bool duplicate;            /* of its parent, as in hsae_pair_metrics */
     const uint64_t *histogram; /* [HSAE_EXPLORE_BINS], activations in equal bins from 0 to peak, without outliers; NULL without tokens */
     uint32_t excerpt_count; /* the strongest by falling activation, then the sampled by falling activation; ties: the first in the data */
     const hsae_excerpt *excerpts;

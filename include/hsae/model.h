@@ -129,6 +129,10 @@ typedef struct hsae_pair_metrics {
     double hamming;              /* per sample: features with children whose activity differs from the OR of their children's */
     double p_parent_given_child; /* P(parent active | child active), mean over pairs of child and parent whose child is ever active */
     double p_child_given_parent; /* P(child active | parent active), mean over pairs whose parent is ever active */
+    double lift;                 /* P(parent active | child active) / P(parent active), median over pairs whose two are ever active */
+    double duplicates;           /* share of duplicates (below), of the pairs whose child is ever active */
+    double largest_share;        /* largest_family / assigned */
+    uint64_t largest_family;     /* children of the feature that has the most */
     uint64_t assigned;           /* features that have a parent */
 } hsae_pair_metrics;
 typedef struct hsae_evaluation {
@@ -138,8 +142,25 @@ typedef struct hsae_evaluation {
     hsae_level_metrics levels[HSAE_MAX_LEVELS];
     hsae_pair_metrics pairs[HSAE_MAX_LEVELS - 1];
     hsae_level_metrics mean_level; /* means over the levels */
-    hsae_pair_metrics mean_pair;   /* means over the pairs whose figure exists; `assigned`: the sum */
+    hsae_pair_metrics mean_pair;   /* means over the pairs whose figure exists; largest_family: the largest; assigned: the sum */
 } hsae_evaluation;
+
+/* A child is a duplicate of its parent where the cosine of their decoder rows is above HSAE_DUPLICATE_COSINE, and the correlation phi of
+ * being active is above HSAE_DUPLICATE_PHI. Of N samples the parent is active on n_p, the child on n_c, both on n_pc:
+ *
+ *     phi = (N n_pc - n_p n_c) / sqrt(n_p (N - n_p) n_c (N - n_c))
+ *
+ * A tree of duplicates has a high P(parent active | child active) and says nothing about parts and wholes. tests/README.md says what the
+ * limits find on known forests. */
+#define HSAE_DUPLICATE_COSINE 0.7
+#define HSAE_DUPLICATE_PHI    0.7
+
+/* A tree says little where one feature has most of the children. Whether one has more than a share of HSAE_LARGE_FAMILY of those of
+ * `level`, which is above 0, and more than four times an even share: parent [config->levels[level]], features of level - 1 or -1. Then
+ * `text` (`size` bytes, 256 are enough) says which one, and what to do about it; else it is "". Training and hsae_model_link log the text
+ * as a warning, a trainer once. Any thread. */
+#define HSAE_LARGE_FAMILY 0.25
+HSAE_API bool hsae_large_family(const hsae_config *config, uint32_t level, const int32_t *parent, char *text, size_t size);
 
 /* Evaluates the model on a data set of its width (arXiv 2602.11881, section 4 and appendix A.3), which is read twice. `progress` may be
  * NULL; CANCELLED where it returns false. ERROR_DATA: all rows are left out, or a row that is not left out is not finite. */

@@ -175,6 +175,9 @@ HSAE_API uint32_t hsae_trainer_dim(const hsae_trainer *trainer);
 HSAE_API hsae_left_out hsae_trainer_left_out(const hsae_trainer *trainer);
 /* Whether the last hsae_trainer_run ended with ERROR_DATA because of a row that is not finite, which skip_bad_rows would leave out. */
 HSAE_API bool hsae_trainer_met_bad_row(const hsae_trainer *trainer);
+/* The tree after the last step: of each feature of a level above 0 its parent, a feature of level - 1, or -1. It lives as long as the
+ * trainer and changes with its steps; NULL: there is no such level. */
+HSAE_API const int32_t *hsae_trainer_parents(const hsae_trainer *trainer, uint32_t level);
 /* The resolved configuration; lives as long as the trainer. */
 HSAE_API const hsae_config *hsae_trainer_config(const hsae_trainer *trainer);
 

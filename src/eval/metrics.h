@@ -30,4 +30,14 @@ void hsae_metrics_add(struct hsae_metrics *metrics, uint32_t rows, const bool *k
 /* Of all samples so far. A sample at the mean itself has no share in the legacy figure. */
 void hsae_metrics_result(const struct hsae_metrics *metrics, hsae_evaluation *out);
 
+/* Samples: all, those on which a child or its parent is active, and those on which both are. */
+struct edge_counts {
+    uint64_t samples, child, parent, joint;
+};
+/* The correlation of being active (model.h); NaN where one of them is never active, or on every sample. */
+double hsae_edge_phi(const struct edge_counts *counts);
+/* Of the decoder rows of feature `child` of a level above 0 and of its parent, which it has. */
+double hsae_edge_cosine(const hsae_model *model, uint32_t level, uint32_t child);
+bool hsae_is_duplicate(double cosine, double phi);
+
 #endif

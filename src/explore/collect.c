@@ -2,6 +2,9 @@
 /* The first pass: how often, how strongly and together with whom each feature is active, and where its strongest peaks are. */
 #include "explorer.h"
 
+#include "eval/metrics.h"
+
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,6 +71,7 @@ static bool make_level(hsae_explorer *explorer, const hsae_model *model, uint32_
     if (!above)
         return good;
     level->parent = hsae_explore_zeros(&good, n, sizeof *level->parent);
+    level->cosine = hsae_explore_zeros(&good, n, sizeof *level->cosine);
     level->joint = hsae_explore_zeros(&good, n, sizeof *level->joint);
     level->place = hsae_explore_zeros(&good, n, sizeof *level->place);
     level->before = hsae_explore_zeros(&good, n, sizeof *level->before);
@@ -77,6 +81,8 @@ static bool make_level(hsae_explorer *explorer, const hsae_model *model, uint32_
     if (!good)
         return false;
     memcpy(level->parent, shape.parent, n * sizeof *level->parent);
+    for (uint32_t j = 0; j < n; j++)
+        level->cosine[j] = level->parent[j] >= 0 ? hsae_edge_cosine(model, l, j) : (double)NAN;
     return link_family(above, level);
 }
 

@@ -9,12 +9,12 @@
 
 static void free_level(struct explore_level *level)
 {
-    void *const all[] = {level->parent,    level->first_child, level->children,  level->active,        level->joint,    level->sum,
-                         level->max,       level->stamp,       level->place,     level->family,        level->together, level->last_row,
-                         level->before,    level->last_active, level->pending,   level->touched,       level->top,      level->pool,
-                         level->top_count, level->pool_count,  level->excerpts,  level->excerpt_count, level->heads,    level->tails,
-                         level->order,     level->cursor,      level->at_most,   level->histogram,     level->peak,     level->sketch,
-                         level->mass,      level->words,       level->word_count};
+    void *const all[] = {level->parent,    level->first_child, level->children,   level->active,        level->joint,    level->sum,
+                         level->max,       level->stamp,       level->place,      level->family,        level->together, level->last_row,
+                         level->before,    level->last_active, level->pending,    level->touched,       level->top,      level->pool,
+                         level->top_count, level->pool_count,  level->excerpts,   level->excerpt_count, level->heads,    level->tails,
+                         level->order,     level->cursor,      level->at_most,    level->histogram,     level->peak,     level->sketch,
+                         level->mass,      level->words,       level->word_count, level->cosine};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }

@@ -41,6 +41,7 @@ struct explore_level {
     uint32_t features;
     int32_t *parent;                  /* NULL at level 0 */
     uint32_t *first_child, *children; /* [features + 1], of the next level; NULL at the last */
+    double *cosine;                   /* of the decoder rows of it and its parent; NULL at level 0 */
     uint64_t *active, *joint;         /* tokens: it; it and its parent */
     double *sum;
     float *max;

@@ -2,6 +2,8 @@
 /* What an explorer found, read piece by piece. */
 #include "explorer.h"
 
+#include "eval/metrics.h"
+
 #include <math.h>
 #include <string.h>
 
@@ -85,7 +87,9 @@ void hsae_explorer_feature(const hsae_explorer *explorer, uint32_t l, uint32_t f
                                  .peak = level->peak[feature] > 0 ? (double)level->peak[feature] : (double)NAN,
                                  .high = NAN,
                                  .p_parent_given_child = NAN,
-                                 .p_child_given_parent = NAN};
+                                 .p_child_given_parent = NAN,
+                                 .decoder_cosine = NAN,
+                                 .phi = NAN};
     if (level->children) {
         out->children = level->children + level->first_child[feature];
         out->child_count = level->first_child[feature + 1] - level->first_child[feature];
@@ -94,6 +98,10 @@ void hsae_explorer_feature(const hsae_explorer *explorer, uint32_t l, uint32_t f
         double joint = (double)level->joint[feature];
         out->p_parent_given_child = ratio(joint, active);
         out->p_child_given_parent = ratio(joint, level[-1].active[out->parent]);
+        out->decoder_cosine = level->cosine[feature];
+        out->phi =
+            hsae_edge_phi(&(struct edge_counts){explorer->evaluation.tokens, active, level[-1].active[out->parent], level->joint[feature]});
+        out->duplicate = hsae_is_duplicate(out->decoder_cosine, out->phi);
         find_siblings(level, feature, out);
     }
     if (level->excerpts) {

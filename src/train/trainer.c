@@ -128,3 +128,8 @@ const hsae_config *hsae_trainer_config(const hsae_trainer *trainer)
 {
     return trainer ? &trainer->config : NULL;
 }
+
+const int32_t *hsae_trainer_parents(const hsae_trainer *trainer, uint32_t level)
+{
+    return trainer && level > 0 && level < trainer->config.level_count ? trainer->parents[level] : NULL;
+}

@@ -64,6 +64,7 @@ struct hsae_trainer {
         uint64_t samples, buffer_rows, rows, hash; /* as in struct train_state; samples 0: there was no source yet */
     } source;
     int32_t *parents[HSAE_MAX_LEVELS];
+    bool large_family;        /* some feature was said to have too many children */
     u32 status[REPORT_WORDS]; /* of the last step that was waited for */
     double status_rate;       /* its learning rate */
     struct {

@@ -28,6 +28,19 @@ static hsae_status refresh_flags(hsae_trainer *trainer)
     return hsae_device_model_run_once(device_model, &sequence);
 }
 
+/* Whether one feature has too many children; says so. */
+static bool warn_of_families(const hsae_context *context, const hsae_config *config, int32_t *const *parents)
+{
+    char text[256];
+    bool large = false;
+    for (uint32_t l = 1; l < config->level_count; l++)
+        if (hsae_large_family(config, l, parents[l], text, sizeof text)) {
+            hsae_log(context, HSAE_LOG_WARNING, "%s", text);
+            large = true;
+        }
+    return large;
+}
+
 hsae_status hsae_hierarchy_update(hsae_trainer *trainer)
 {
     const uint64_t history = trainer->step < HSAE_ACTIVITY_STEPS ? trainer->step : HSAE_ACTIVITY_STEPS;
@@ -37,6 +50,8 @@ hsae_status hsae_hierarchy_update(hsae_trainer *trainer)
                                      trainer->checks && !trainer->checked.links, trainer->parents);
     trainer->wrong |= status == HSAE_ERROR_DRIVER;
     trainer->checked.links = !status;
+    if (!status && !trainer->large_family)
+        trainer->large_family = warn_of_families(trainer->context, &trainer->config, trainer->parents);
     if (!status)
         status = hsae_trainer_upload_tree(trainer);
     return status ? status : hsae_step_rerecord(trainer);
@@ -195,6 +210,8 @@ hsae_status hsae_model_link(hsae_device *device, const hsae_model *model, const 
     if (!status)
         status = hsae_hierarchy_link(&device_model, &config, batches * rows, device->info.backend != HSAE_BACKEND_REF, parents);
     hsae_device_model_destroy(&device_model);
+    if (!status)
+        warn_of_families(device->context, &config, parents);
     if (status)
         hsae_model_free(out);
     return status;

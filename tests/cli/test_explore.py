@@ -76,6 +76,12 @@ class Exploring(Case):
 
 
 class Page(Exploring):
+    def is_duplicate(self, level, child, parent, children, parents, joint):
+        """By the definition of model.h."""
+        spread = math.sqrt(parents * (ROWS - parents) * children * (ROWS - children))
+        rows = [read_rows(self.model, "levels.%d.decoder.weight" % at)[2][i * DIM:(i + 1) * DIM] for at, i in ((level, child), (level - 1, parent))]
+        return int(spread > 0 and (ROWS * joint - parents * children) / spread > 0.7 and sum(a * b for a, b in zip(*rows)) > 0.7)
+
     def check_level(self, page, level, found, parent):
         """The index's figures of one level against the activations."""
         own, above = found[level], found[level - 1] if level else None
@@ -91,6 +97,7 @@ class Page(Exploring):
             joint, parents = sum(i in a and parent[i] in b for a, b in zip(own, above)), sum(parent[i] in b for b in above)
             self.assertEqual(index["p_parent"][i], shown(joint / len(values)) if values else None)
             self.assertEqual(index["p_child"][i], shown(joint / parents) if parents else None)
+            self.assertEqual(index["duplicate"][i], self.is_duplicate(level, i, parent[i], len(values), parents, joint))
             siblings = {j: sum(i in row and j in row for row in own) for j in range(index["features"]) if j != i and parent[j] == parent[i]}
             best = sorted(((j, n / len(values)) for j, n in siblings.items() if n), key=lambda pair: (-pair[1], pair[0]))[:10]
             feature = page["features-%d-0" % level]["features"][i]
@@ -331,6 +338,8 @@ class Exports(Exploring):
             for ours, theirs in (("density", "density"), ("mean", "mean"), ("max", "max"), ("p_parent", "p_parent_given_child"),
                                  ("p_child", "p_child_given_parent")):
                 self.assertEqual(columns[ours][i] if columns[ours] else None, figure(row[theirs]))
+            self.assertEqual(int(row["duplicate"]), columns["duplicate"][i] if columns["duplicate"] else 0)
+            self.assertEqual(row["decoder_cosine"] == "", row["parent"] == "")
             self.assertEqual(int(row["parent"] or -1), columns["parent"][i] if columns["parent"] else -1)
             below = index["levels"][1]["parent"] if level == 0 else []
             self.assertEqual([int(child) for child in row["children"].split()], [j for j, parent in enumerate(below) if parent == i])

@@ -166,7 +166,8 @@ class Report(Case):
              "%.2f" % (100 * level["dead_fraction"])] for name, features, level in shown])
         shown = [["0–1", pairs[0], str(pairs[0]["assigned"])], ["mean", mean, ""]]
         self.assertEqual(self.table("pairs"), [
-            [name, "%.2f" % pair["hamming"], "%.4f" % pair["p_parent_given_child"], "%.4f" % pair["p_child_given_parent"], assigned]
+            [name, "%.2f" % pair["hamming"], "%.4f" % pair["p_parent_given_child"], "%.4f" % pair["p_child_given_parent"],
+             "%.2f" % pair["lift"], "%.2f" % (100 * pair["duplicates"]), "%.2f" % (100 * pair["largest_share"]), assigned]
             for name, pair, assigned in shown])
         last = self.lines()[-1]["levels"]
         self.assertEqual(self.table("newest"), [
@@ -354,7 +355,8 @@ class Report(Case):
         for row, evaluation, run in zip(self.table("means"), evaluations, (first, second)):
             self.assertEqual(row[0], str(run))
             self.assertEqual(row[2:5], ["%.2f" % evaluation["mean"]["l0"], "%.4f" % evaluation["mean"]["variance_explained"], "%.2f" % (100 * evaluation["mean"]["dead_fraction"])])
-            self.assertEqual(row[6:], ["%.4f" % evaluation["mean"][key] for key in ("p_parent_given_child", "p_child_given_parent")])
+            self.assertEqual(row[6:8], ["%.4f" % evaluation["mean"][key] for key in ("p_parent_given_child", "p_child_given_parent")])
+            self.assertEqual(row[8:], ["%.2f" % evaluation["mean"]["lift"], "%.2f" % (100 * evaluation["mean"]["duplicates"])])
         for level in range(2):
             self.assertEqual([row[3] for row in self.table(f"level-{level}")], ["%.4f" % evaluation["levels"][level]["variance_explained"] for evaluation in evaluations])
         chart = self.chart("L0")

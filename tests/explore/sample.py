@@ -172,7 +172,7 @@ class Sample:
 
     def level(self, level):
         fired, count = self.fired[level], len(self.tokens)
-        row = {"features": self.sizes[level], "parent": self.parent[level], "density": [], "mean": [], "max": [], "peak": [], "high": [], "p_parent": [], "p_child": [], "together": [], "top": []}
+        row = {"features": self.sizes[level], "parent": self.parent[level], "density": [], "mean": [], "max": [], "peak": [], "high": [], "p_parent": [], "p_child": [], "together": [], "duplicate": [], "top": []}
         for feature in range(self.sizes[level]):
             mine = fired.get(feature, [])
             row["density"].append(len(mine) / count)
@@ -189,7 +189,8 @@ class Sample:
             parent_count = len(self.fired[level - 1].get(above, []))
             row["p_parent"].append(both / len(mine) if above >= 0 and mine else None)
             row["p_child"].append(both / parent_count if above >= 0 and parent_count else None)
-        return row if level else row | {"p_parent": None, "p_child": None, "together": None}
+            row["duplicate"].append(int((row["p_parent"][-1] or 0) > 0.9 and row["p_child"][-1] > 0.9))
+        return row if level else row | {"p_parent": None, "p_child": None, "together": None, "duplicate": None}
 
     def evaluation(self, levels):
         count = len(self.tokens)
@@ -197,10 +198,11 @@ class Sample:
                  "variance_explained": 0.6 + 0.05 * k, "variance_explained_legacy": 0.58 + 0.05 * k} for k, row in enumerate(levels)]
         mean = lambda values: sum(values) / len(values) if values else None
         pairs = [{"hamming": 9.5 + k, "p_parent_given_child": mean([p for p in row["p_parent"] if p is not None]),
-                  "p_child_given_parent": mean([p for p in row["p_child"] if p is not None]), "assigned": sum(p >= 0 for p in row["parent"])}
+                  "p_child_given_parent": mean([p for p in row["p_child"] if p is not None]), "lift": 8.5 + k, "duplicates": mean(row["duplicate"]),
+                  "largest_share": 0.1, "largest_family": 3, "assigned": sum(p >= 0 for p in row["parent"])}
                  for k, row in enumerate(levels[1:])]
         means = {key: mean([row[key] for row in rows]) for key in rows[0] if key != "features"}
-        means |= {key: mean([row[key] for row in pairs]) for key in ("hamming", "p_parent_given_child", "p_child_given_parent")}
+        means |= {key: mean([row[key] for row in pairs]) for key in ("hamming", "p_parent_given_child", "p_child_given_parent", "lift", "duplicates", "largest_share")}
         return {"tokens": count, "levels": rows, "pairs": pairs, "mean": means}
 
     def blocks(self):

@@ -118,6 +118,10 @@ static void check_feature(const struct fixture *w, const hsae_explorer *explorer
     assert_near(report.max, active ? max : (double)NAN);
     assert_near(report.p_parent_given_child, report.parent >= 0 && active ? (double)joint / (double)active : (double)NAN);
     assert_near(report.p_child_given_parent, report.parent >= 0 && parents ? (double)joint / (double)parents : (double)NAN);
+    double rows = (double)w->rows, off = (double)parents * (rows - (double)parents) * (double)active * (rows - (double)active);
+    assert_near(report.phi, off > 0 ? (rows * (double)joint - (double)parents * (double)active) / sqrt(off) : (double)NAN);
+    assert_true(isnan(report.decoder_cosine) == (report.parent < 0));
+    assert_int_equal(report.duplicate, report.decoder_cosine > HSAE_DUPLICATE_COSINE && report.phi > HSAE_DUPLICATE_PHI);
     for (int k = 0; k < HSAE_EXPLORE_BINS; k++)
         bins += report.histogram[k];
     assert_int_equal(bins, active);

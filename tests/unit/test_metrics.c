@@ -156,8 +156,12 @@ static void assert_evaluation(const json_t *expected, const hsae_evaluation *fou
         assert_figure(object, "hamming", pair->hamming);
         assert_figure(object, "p_parent_given_child", pair->p_parent_given_child);
         assert_figure(object, "p_child_given_parent", pair->p_child_given_parent);
+        assert_figure(object, "lift", pair->lift);
+        assert_figure(object, "duplicates", pair->duplicates);
+        assert_figure(object, "largest_share", pair->largest_share);
         if (k + 1 < found->level_count) {
             assert_figure(object, "assigned", (double)pair->assigned);
+            assert_figure(object, "largest_family", (double)pair->largest_family);
             assigned += pair->assigned;
         }
     }
@@ -185,8 +189,8 @@ static void evaluate(struct golden *g, uint32_t batch, hsae_evaluation *out)
 static void test_golden(void **state)
 {
     (void)state;
-    static const char *const names[] = {"one-level", "two-levels", "four-levels"};
-    for (int i = 0; i < 3; i++) {
+    static const char *const names[] = {"one-level", "two-levels", "four-levels", "duplicates"};
+    for (int i = 0; i < 4; i++) {
         struct golden g;
         hsae_evaluation whole, parts;
         load_golden(names[i], &g);
@@ -233,6 +237,8 @@ static void test_small(void **state)
     assert_true(e.pairs[0].hamming == 0.5);
     assert_true(e.pairs[0].p_parent_given_child == (0.5 + 1) / 2); /* child 0: 1 of 2; child 1: 1 of 1 */
     assert_true(e.pairs[0].p_child_given_parent == 0.5);
+    assert_true(fabs(e.pairs[0].lift - (1 + 2) / 2.0) < 1e-15); /* the parent: 2 of 4 samples */
+    assert_true(e.pairs[0].largest_family == 2 && e.pairs[0].largest_share == 1 && e.pairs[0].duplicates == 0);
     hsae_metrics_free(&metrics);
 
     for (int j = 0; j < 3; j++)
@@ -240,15 +246,47 @@ static void test_small(void **state)
     assert_ok(hsae_metrics_create(context, model, &metrics));
     hsae_metrics_add(metrics, 4, NULL, active, residuals, deviation);
     hsae_metrics_result(metrics, &e);
-    assert_true(e.pairs[0].hamming == 0 && e.pairs[0].assigned == 0);
+    assert_true(e.pairs[0].hamming == 0 && e.pairs[0].assigned == 0 && e.pairs[0].largest_family == 0);
+    assert_true(isnan(e.pairs[0].lift) && isnan(e.pairs[0].duplicates) && isnan(e.pairs[0].largest_share));
     assert_true(isnan(e.pairs[0].p_parent_given_child) && isnan(e.mean_pair.p_child_given_parent));
     hsae_metrics_free(&metrics);
     hsae_metrics_free(&metrics);
     hsae_model_free(&model);
 }
 
+/* The limit is a quarter of the children, and four even shares. */
+static void test_large_family(void **state)
+{
+    (void)state;
+    hsae_config config;
+    hsae_config_defaults(&config);
+    assert_ok(hsae_config_parse(context, &config, "{\"levels\": [32, 44], \"target_l0\": 1}", "family"));
+    int32_t parent[44];
+    char text[256];
+    for (int32_t j = 0; j < 44; j++)
+        parent[j] = j < 10 ? 5 : j < 40 ? 6 + j % 20 : -1;
+    assert_false(hsae_large_family(&config, 1, parent, text, sizeof text)); /* 10 of 40 */
+    assert_string_equal(text, "");
+    parent[43] = 5;
+    assert_true(hsae_large_family(&config, 1, parent, text, sizeof text)); /* 11 of 41 */
+    assert_non_null(strstr(text, "feature 5 of level 0 is the parent of 11 of the 41 features of level 1 that have one (26.8 %)"));
+    assert_non_null(strstr(text, "similarity inclusion"));
+    config.similarity = HSAE_SIMILARITY_INCLUSION;
+    assert_true(hsae_large_family(&config, 1, parent, text, sizeof text));
+    assert_non_null(strstr(text, "tree binary"));
+    config.levels[0] = 12; /* four even shares are 13 of 41 */
+    for (int32_t j = 10; j < 40; j++)
+        parent[j] = j % 12;
+    assert_int_equal(parent[17] + parent[29], 10);
+    assert_false(hsae_large_family(&config, 1, parent, text, sizeof text));
+    for (int32_t j = 0; j < 44; j++)
+        parent[j] = -1;
+    assert_false(hsae_large_family(&config, 1, parent, text, sizeof text));
+    assert_false(hsae_large_family(&config, 0, parent, text, sizeof text));
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden), cmocka_unit_test(test_small)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden), cmocka_unit_test(test_small), cmocka_unit_test(test_large_family)};
     return cmocka_run_group_tests(tests, support_setup, support_teardown);
 }

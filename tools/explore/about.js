@@ -11,11 +11,11 @@ function evaluationTables(evaluation) {
   const {levels, pairs: pairRows, mean, left_out: without} = evaluation;
   const leftOut = without ? ', without ' + plural(without, 'row') + ' of too large a norm or with values that are not finite' : '';
   const row = figures => [number(figures.l0), percent(figures.dead_fraction), number(figures.variance_explained), number(figures.variance_explained_legacy)];
-  const pair = figures => [number(figures.hamming), number(figures.p_parent_given_child), number(figures.p_child_given_parent)];
+  const pair = figures => [number(figures.hamming), number(figures.p_parent_given_child), number(figures.p_child_given_parent), number(figures.lift), percent(figures.duplicates), percent(figures.largest_share)];
   const tables = [table('Levels, on ' + plural(evaluation.tokens, 'token') + leftOut, ['level', 'features', 'L0', 'dead', 'variance explained', 'per token'],
     [...levels.map((figures, l) => [String(l), number(figures.features), ...row(figures)]), ['mean', '', ...row(mean)]])];
   if (pairRows.length)
-    tables.push(table('Pairs of levels', ['pair', 'assigned', 'Hamming', 'P(p|c)', 'P(c|p)'],
+    tables.push(table('Pairs of levels', ['pair', 'assigned', 'Hamming', 'P(p|c)', 'P(c|p)', 'lift', 'duplicates', 'largest family'],
       [...pairRows.map((figures, l) => [l + '\u2013' + (l + 1), number(figures.assigned), ...pair(figures)]), ['mean', '', ...pair(mean)]]));
   return tables;
 }
@@ -34,7 +34,7 @@ const wordy = [];
 const isWordy = id => wordy[id] ??= /\p{L}{3}/u.test(forest.strings[id]);
 const saysSomething = g => Boolean(labelOf(g)) || topTokens(g).slice(0, 2).every(isWordy);
 const firstWord = g => labelOf(g) || (topTokens(g).length ? wordText(topTokens(g)[0]).toLowerCase() : '');
-const isCopy = g => forest.p_parent[g] > 0.95 && forest.p_child[g] > 0.95;
+const isDuplicate = g => forest.duplicate[g] > 0;
 
 /* Children that refine a parent: its own (high P(p|c)), not the whole of it, not too rare, seldom with a sibling. */
 function refining(g) {
@@ -64,7 +64,7 @@ function familiesThatSplit() {
 function chainsThatHold() {
   const {count, parent, level, p_parent} = forest, sure = new Float64Array(count), root = new Int32Array(count).fill(-1), best = new Map();
   for (let g = 0; g < count; g++) {
-    if (level[g] === 0 || parent[g] >= 0 && root[parent[g]] >= 0 && !isCopy(g)) {
+    if (level[g] === 0 || parent[g] >= 0 && root[parent[g]] >= 0 && !isDuplicate(g)) {
       sure[g] = level[g] ? sure[parent[g]] * (p_parent[g] || 0) : 1;
       root[g] = level[g] ? root[parent[g]] : g;
     }
@@ -83,8 +83,8 @@ function suspicious() {
   const found = [];
   for (let g = 0; g < forest.count; g++)
     if (!isDead(g)) {
-      if (isCopy(g))
-        found.push({g, rank: 1 + forest.p_child[g], text: 'copies its parent'});
+      if (isDuplicate(g))
+        found.push({g, rank: 1 + forest.p_child[g], text: 'duplicates its parent'});
       else if (forest.density[g] > 0.2)
         found.push({g, rank: forest.density[g], text: 'on ' + percent(forest.density[g])});
       else if (!(forest.peak[g] > 0))
@@ -117,7 +117,7 @@ function showHome() {
     ...[showcase('Families that split', 'Parents whose children are theirs alone, apart from each other, and about different things.', familiesThatSplit(), split),
       showcase('Chains that hold', 'Each parent is active when its child is, and the last is about something else than the root: the shares P(p|c), multiplied up.', chainsThatHold()),
       showcase('Largest families', 'Roots by the features below them that have no children.', largestFamilies()),
-      showcase('Suspicious', 'Copies of their parent, features on more than a fifth of all tokens, features of outliers.', suspicious())].filter(Boolean));
+      showcase('Suspicious', 'Duplicates of their parent, features on more than a fifth of all tokens, features of outliers.', suspicious())].filter(Boolean));
   card.scrollTop = 0;
 }
 
@@ -141,6 +141,9 @@ function showAbout() {
       meaning('density', MEANINGS.density + '.'), meaning('dead', 'Never active on these data.'),
       meaning('99 %', MEANINGS.high + '.'), meaning('mean, max', 'Over the tokens on which the feature is active.'),
       meaning('P(p|c)', MEANINGS.p_parent + '.'), meaning('P(c|p)', MEANINGS.p_child + '.'),
+      meaning('lift', 'P(p|c) over the share of tokens on which the parent is active: the median of the pairs. 1 is what chance gives.'),
+      meaning('duplicates', 'Children that hardly differ from their parent: the cosine of their decoder rows is above 0.7, and so is the correlation of being active.'),
+      meaning('largest family', 'Share of a level\u2019s children that the parent with the most of them has.'),
       meaning('together', MEANINGS.siblings + '.'),
       meaning('q', 'In sampled contexts: the share of the feature\u2019s activations that are at most as strong as the one at the peak.'),
       meaning('L0', 'Active features per token, mean.'),

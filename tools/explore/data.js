@@ -98,7 +98,7 @@ async function openForest() {
     forest.count += level.features;
   }
   linkForest();
-  for (const key of ['density', 'mean', 'max', 'peak', 'high', 'p_parent', 'p_child', 'together'])
+  for (const key of ['density', 'mean', 'max', 'peak', 'high', 'p_parent', 'p_child', 'together', 'duplicate'])
     forest[key] = column(key);
 }
 

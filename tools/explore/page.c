@@ -141,7 +141,7 @@ static void put_top_words(struct page *page, const hsae_feature_report *report)
     json_text_put(&page->text, "]");
 }
 
-enum column { PARENT, DENSITY, MEAN, MAX, PEAK, HIGH, P_PARENT, P_CHILD, TOGETHER, TOP, COLUMNS };
+enum column { PARENT, DENSITY, MEAN, MAX, PEAK, HIGH, P_PARENT, P_CHILD, TOGETHER, DUPLICATE, TOP, COLUMNS };
 
 static void put_column(struct page *page, uint32_t level, enum column column)
 {
@@ -158,7 +158,8 @@ static void put_column(struct page *page, uint32_t level, enum column column)
                                          report.high,
                                          report.p_parent_given_child,
                                          report.p_child_given_parent,
-                                         report.sibling_count ? report.siblings[0].probability : 0};
+                                         report.sibling_count ? report.siblings[0].probability : 0,
+                                         report.duplicate};
         json_text_next(text);
         if (column == TOP)
             put_top_words(page, &report);
@@ -170,8 +171,8 @@ static void put_column(struct page *page, uint32_t level, enum column column)
 
 static void put_level(struct page *page, uint32_t level)
 {
-    static const char *const names[COLUMNS] = {"parent", "density",  "mean",    "max",      "peak",
-                                               "high",   "p_parent", "p_child", "together", "top"};
+    static const char *const names[COLUMNS] = {"parent",   "density", "mean",     "max",       "peak", "high",
+                                               "p_parent", "p_child", "together", "duplicate", "top"};
     json_text_next(&page->text);
     json_text_put(&page->text, "{\"features\":");
     json_text_count(&page->text, page->config->levels[level]);
@@ -179,7 +180,7 @@ static void put_level(struct page *page, uint32_t level)
         json_text_put(&page->text, ",\"");
         json_text_put(&page->text, names[column]);
         json_text_put(&page->text, "\":");
-        if (level == 0 && (column == PARENT || column == P_PARENT || column == P_CHILD || column == TOGETHER))
+        if (level == 0 && (column == PARENT || column == P_PARENT || column == P_CHILD || column == TOGETHER || column == DUPLICATE))
             json_text_put(&page->text, "null");
         else
             put_column(page, level, column);

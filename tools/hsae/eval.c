@@ -22,7 +22,7 @@ static int write_features(const hsae_explorer *explorer, const hsae_config *conf
     FILE *file = run_output_open(&output, path);
     if (!file)
         return CLI_FAILED;
-    fputs("level,index,parent,density,mean,max,p_parent_given_child,p_child_given_parent,children\n", file);
+    fputs("level,index,parent,density,mean,max,p_parent_given_child,p_child_given_parent,children,decoder_cosine,phi,duplicate\n", file);
     for (uint32_t l = 0; l < config->level_count; l++)
         for (uint32_t i = 0; i < config->levels[l]; i++) {
             hsae_feature_report report;
@@ -36,7 +36,10 @@ static int write_features(const hsae_explorer *explorer, const hsae_config *conf
             put_figure(file, report.p_child_given_parent);
             for (uint32_t k = 0; k < report.child_count; k++)
                 fprintf(file, "%s%" PRIu32, k ? " " : "", report.children[k]);
-            fputc('\n', file);
+            fputc(',', file);
+            put_figure(file, report.decoder_cosine);
+            put_figure(file, report.phi);
+            fprintf(file, "%d\n", report.duplicate);
         }
     return run_output_commit(&output);
 }
@@ -80,6 +83,15 @@ static hsae_status evaluate(hsae_context *context, const char *model_path, const
     return status;
 }
 
+/* Of a tree in which one feature has too many children. */
+static void warn_of_families(const hsae_model *model)
+{
+    char text[256];
+    for (uint32_t l = 1; l < hsae_model_config(model)->level_count; l++)
+        if (hsae_large_family(hsae_model_config(model), l, hsae_model_level(model, l).parent, text, sizeof text))
+            cli_warning("%s", text);
+}
+
 static int run(const struct cli_command *command, int argc, char **argv)
 {
     const char *model_path = NULL, *device_id = NULL, *per_feature = NULL;
@@ -111,6 +123,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
         exit_status = cli_print_json(cli_evaluation_json(&evaluation, hsae_model_config(model)));
     else if (exit_status == CLI_DONE)
         cli_print_evaluation(&evaluation, hsae_model_config(model));
+    if (exit_status == CLI_DONE)
+        warn_of_families(model);
 end:
     hsae_explorer_free(&explorer);
     hsae_model_free(&model);

@@ -61,7 +61,9 @@ static void print_pair(const hsae_pair_metrics *pair)
     print_figure(pair->hamming, 2);
     print_figure(pair->p_parent_given_child, 4);
     print_figure(pair->p_child_given_parent, 4);
-    printf("%12llu\n", (unsigned long long)pair->assigned);
+    print_figure(pair->lift, 2);
+    print_figure(100 * pair->duplicates, 2);
+    printf(" %%%10llu%12llu\n", (unsigned long long)pair->largest_family, (unsigned long long)pair->assigned);
 }
 
 void cli_print_evaluation(const hsae_evaluation *evaluation, const hsae_config *config)
@@ -80,7 +82,7 @@ void cli_print_evaluation(const hsae_evaluation *evaluation, const hsae_config *
     print_level(&evaluation->mean_level);
     if (evaluation->level_count < 2)
         return;
-    printf("\n%-8s%12s%12s%12s%12s\n", "pair", "Hamming", "P(p|c)", "P(c|p)", "assigned");
+    printf("\n%-8s%12s%12s%12s%12s%14s%10s%12s\n", "pair", "Hamming", "P(p|c)", "P(c|p)", "lift", "duplicates", "largest", "assigned");
     for (uint32_t k = 0; k + 1 < evaluation->level_count; k++) {
         printf("%u-%-6u", k, k + 1);
         print_pair(&evaluation->pairs[k]);
@@ -98,8 +100,10 @@ static json_t *level_json(const hsae_level_metrics *level)
 
 static json_t *pair_json(const hsae_pair_metrics *pair)
 {
-    return json_pack("{s:o, s:o, s:o}", "hamming", cli_json_number(pair->hamming), "p_parent_given_child",
-                     cli_json_number(pair->p_parent_given_child), "p_child_given_parent", cli_json_number(pair->p_child_given_parent));
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "hamming", cli_json_number(pair->hamming), "p_parent_given_child",
+                     cli_json_number(pair->p_parent_given_child), "p_child_given_parent", cli_json_number(pair->p_child_given_parent),
+                     "lift", cli_json_number(pair->lift), "duplicates", cli_json_number(pair->duplicates), "largest_share",
+                     cli_json_number(pair->largest_share));
 }
 
 json_t *cli_evaluation_json(const hsae_evaluation *evaluation, const hsae_config *config)
@@ -112,6 +116,7 @@ json_t *cli_evaluation_json(const hsae_evaluation *evaluation, const hsae_config
     }
     for (uint32_t k = 0; k + 1 < evaluation->level_count; k++) {
         json_t *pair = pair_json(&evaluation->pairs[k]);
+        json_object_set_new(pair, "largest_family", json_integer((json_int_t)evaluation->pairs[k].largest_family));
         json_object_set_new(pair, "assigned", json_integer((json_int_t)evaluation->pairs[k].assigned));
         json_array_append_new(pairs, pair);
     }

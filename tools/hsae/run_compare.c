@@ -143,7 +143,8 @@ static void write_means(const struct comparison *page)
 {
     begin_table(
         page->file, "means", "Evaluation, means over levels",
-        "<th>run</th><th>steps</th><th>L0</th><th>variance explained</th><th>dead, %</th><th>Hamming</th><th>P(p|c)</th><th>P(c|p)</th>");
+        "<th>run</th><th>steps</th><th>L0</th><th>variance explained</th><th>dead, %</th><th>Hamming</th><th>P(p|c)</th><th>P(c|p)</th>"
+        "<th>lift</th><th>duplicates, %</th>");
     for (size_t run = 0; run < page->count; run++) {
         const json_t *mean = json_object_get(page->evaluation[run], "mean");
         fputs("<tr>", page->file);
@@ -153,6 +154,8 @@ static void write_means(const struct comparison *page)
         run_cell(page->file, run_number(mean, "hamming"), 2);
         run_cell(page->file, run_number(mean, "p_parent_given_child"), 4);
         run_cell(page->file, run_number(mean, "p_child_given_parent"), 4);
+        run_cell(page->file, run_number(mean, "lift"), 2);
+        run_cell(page->file, 100 * run_number(mean, "duplicates"), 2);
         fputs("</tr>\n", page->file);
     }
     fputs("</tbody></table></div>\n", page->file);

@@ -395,6 +395,9 @@ static void write_pair(FILE *file, const json_t *pair)
     run_cell(file, run_number(pair, "hamming"), 2);
     run_cell(file, run_number(pair, "p_parent_given_child"), 4);
     run_cell(file, run_number(pair, "p_child_given_parent"), 4);
+    run_cell(file, run_number(pair, "lift"), 2);
+    run_cell(file, 100 * run_number(pair, "duplicates"), 2);
+    run_cell(file, 100 * run_number(pair, "largest_share"), 2);
 }
 
 static void write_evaluation(const struct report *report)
@@ -430,7 +433,7 @@ static void write_evaluation(const struct report *report)
         return;
     }
     fputs("<div class=\"wide\"><table id=\"pairs\"><thead><tr><th>pair</th><th>Hamming</th><th>P(p|c)</th>"
-          "<th>P(c|p)</th><th>assigned</th></tr></thead><tbody>\n",
+          "<th>P(c|p)</th><th>lift</th><th>duplicates, %</th><th>largest family, %</th><th>assigned</th></tr></thead><tbody>\n",
           file);
     for (size_t k = 0; k < json_array_size(pairs); k++) {
         const json_t *pair = json_array_get(pairs, k);
@@ -445,7 +448,10 @@ static void write_evaluation(const struct report *report)
         "<td></td></tr>\n</tbody></table></div></div>\n"
         "<p class=\"soft\">By token: the mean over tokens of each one's variance explained. Hamming: features with children whose activity "
         "differs from the OR of the children's, per token. P(p|c), P(c|p): of the parent given the child and the other way round, means "
-        "over the pairs of the tree. Assigned: features with a parent.</p>\n",
+        "over the pairs of the tree. Lift: P(p|c) over the share of tokens on which the parent is active, median over the pairs. "
+        "Duplicates: "
+        "children that hardly differ from their parent (cosine of decoder rows and correlation of being active above 0.7). Largest family: "
+        "of all children, the share that one parent has. Assigned: features with a parent.</p>\n",
         file);
 }
 
