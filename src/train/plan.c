@@ -258,6 +258,7 @@ static hsae_status make_buffers(struct plan_device *own, const hsae_config *conf
         for (uint32_t l = 0; l < config->level_count; l++)
             trainer->ghost_capacity[l] = config->ghost ? config->levels[l] : 0;
         status = hsae_ghost_buffers(trainer);
+        trainer->large_family = true; /* nothing is to be said of a tree of nothing */
         if (!status && config->hierarchy_period)
             status = hsae_hierarchy_update(trainer);
         own->plan->peak_bytes = own->base.peak_bytes - own->base.staging_bytes;

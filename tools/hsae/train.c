@@ -164,16 +164,11 @@ static hsae_status run_steps(struct train *train)
     return status;
 }
 
-/* Says what is wrong with a run that ended as it should. */
-static void warn(struct train *train, const hsae_config *config, uint32_t dim, const hsae_evaluation *evaluation)
+/* Says what is wrong, from number `first` of the warnings on. */
+static void say_warnings(const struct train *train, size_t first)
 {
-    size_t index;
-    json_t *text;
-    train->warnings = run_warnings(train->context, &train->newest, config, dim, train->complete, evaluation);
-    json_array_foreach(train->warnings, index, text)
-    {
-        cli_warning("%s", json_string_value(text));
-    }
+    for (size_t k = first; k < json_array_size(train->warnings); k++)
+        cli_warning("%s", json_string_value(json_array_get(train->warnings, k)));
 }
 
 static json_t *result_json(const struct train *train, const char *checkpoint, const char *model, json_t *evaluation)
@@ -194,7 +189,9 @@ static int finish(struct train *train)
     const uint32_t dim = hsae_trainer_dim(train->trainer);
     run_checkpoint_path(checkpoint, train->folder, train->saved_step);
     run_path(path, train->folder, "model.safetensors");
+    const size_t before = json_array_size(train->warnings);
     hsae_status status = hsae_trainer_save_model(train->trainer, path);
+    run_warnings_of_tree(train->warnings, train->trainer);
     if (status == HSAE_OK && train->held_out) {
         hsae_trainer_destroy(&train->trainer); /* its memory first */
         status = hsae_model_load(train->context, path, &model);
@@ -208,8 +205,11 @@ static int finish(struct train *train)
             cli_print_evaluation(&evaluation, hsae_model_config(model));
     }
     hsae_model_free(&model);
-    if (status == HSAE_OK && !train->failed)
-        warn(train, &config, dim, train->held_out ? &evaluation : NULL);
+    if (status == HSAE_OK && !train->failed) {
+        run_warnings_after(train->warnings, train->context, &train->newest, &config, dim, train->complete,
+                           train->held_out ? &evaluation : NULL);
+        say_warnings(train, before);
+    }
     if (status == HSAE_OK && !train->failed && train->json)
         return cli_print_json(result_json(train, checkpoint, path, evaluation_json));
     json_decref(evaluation_json);
@@ -388,8 +388,12 @@ static int run_once(struct train *train)
     exit_status = check_start(train);
     if (exit_status == CLI_DONE)
         exit_status = prepare_folder(train);
+    if (exit_status == CLI_DONE && !(train->warnings = json_array()))
+        exit_status = cli_out_of_memory();
     if (exit_status != CLI_DONE)
         return exit_status;
+    run_warnings_before(train->warnings, hsae_trainer_config(train->trainer), hsae_dataset_rows(train->data));
+    say_warnings(train, 0);
     cli_must_save(true);
     exit_status = conclude(train, work(train));
     cli_must_save(false);

@@ -38,7 +38,7 @@ struct train {
     hsae_step_metrics figures; /* the newest; step 0: none yet */
     struct run_newest newest;
     char *explore;              /* the command that shows the features; NULL: the data have no tokens */
-    json_t *warnings;           /* about what came out */
+    json_t *warnings;           /* about settings, and what came out */
     uint64_t first_step, until; /* where this run begins and ends */
     uint64_t save_every;        /* steps between checkpoints; 0: none before the end */
     uint64_t saved_step;        /* of the newest checkpoint; UINT64_MAX: none yet */
