@@ -103,12 +103,13 @@ HSAE_API hsae_status hsae_trainer_set_lr(hsae_trainer *trainer, double lr);
 
 /* Figures of one step. */
 typedef struct hsae_step_level {
-    double reconstruction;     /* batch mean of |xhat - x|^2, with perturbation, as in the loss */
-    double variance_explained; /* 1 - sum |xhat - x|^2 / sum |x - mean of the batch|^2 */
-    double l0;                 /* batch mean of active features */
-    double lambda;             /* L0 penalty used in the step */
-    double constraint;         /* rho times the structural constraint between this level and its children */
-    uint64_t dead;             /* dead features before the step */
+    double reconstruction;                   /* batch mean of |xhat - x|^2, with perturbation, as in the loss */
+    double variance_explained;               /* 1 - sum |xhat - x|^2 / sum |x - mean of the batch|^2 */
+    double l0;                               /* batch mean of active features */
+    double lambda;                           /* L0 penalty used in the step */
+    double constraint;                       /* rho times the structural constraint between this level and its children */
+    uint64_t dead;                           /* dead features before the step */
+    double mean_l0, mean_variance_explained; /* of all steps since the last metrics */
 } hsae_step_level;
 typedef struct hsae_step_metrics {
     uint64_t step;   /* counted from 1 */

@@ -355,8 +355,9 @@ hsae_status hsae_config_check(const hsae_context *context, const hsae_config *co
     for (uint32_t l = 0; l < config->level_count; l++)
         if (config->target_l0[l] > config->levels[l])
             return hsae_fail(context, HSAE_ERROR_CONFIG,
-                             "%s: target_l0 of level %" PRIu32 " is %g; allowed: at most the level's %" PRIu32 " features", origin, l,
-                             config->target_l0[l], config->levels[l]);
+                             "%s: target_l0 of level %" PRIu32 " is %g; allowed: at most the level's %" PRIu32
+                             " features; set target_l0 lower",
+                             origin, l, config->target_l0[l], config->levels[l]);
     return HSAE_OK;
 }
 

@@ -228,5 +228,7 @@ bool hsae_os_output_is_closed(void);
 /* Whether standard error is a terminal that lines can be taken away from (\r, \033[K), and how many columns it has; 0: not known. */
 bool hsae_os_has_terminal(void);
 unsigned hsae_os_terminal_width(void);
+/* Whether that terminal takes colors: NO_COLOR is not set (os_files.c). */
+bool hsae_os_has_colors(void);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is the same on every system: advice on errors of files, and the sweep of temporary files. */
+/* What is the same on every system: advice on errors of files, the sweep of temporary files, colors. */
 #include "os.h"
 
 #include <errno.h>
@@ -69,4 +69,10 @@ void hsae_os_sweep(const char *folder, void (*removed)(const char *path))
         free(path);
     }
     hsae_os_folder_close(entries);
+}
+
+bool hsae_os_has_colors(void)
+{
+    const char *without = hsae_os_getenv("NO_COLOR");
+    return hsae_os_has_terminal() && !(without && *without);
 }

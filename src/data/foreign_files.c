@@ -26,7 +26,8 @@ static const struct hsae_foreign_file page = {"a web page (HTML), not the file t
                                               "download it again, from the address of the file itself and logged in where that is needed",
                                               false};
 static const struct hsae_foreign_file json = {
-    "JSON text", "it may describe data, but holds no numbers that are read: give the files of the vectors", false};
+    "JSON text", "it describes a run or data, and holds neither weights nor vectors: give the model, the checkpoint or the data themselves",
+    false};
 #define TABLE_REMEDY                                      \
     "if it holds numbers, this makes data of it: " PYTHON \
     "'import sys, numpy; numpy.save(sys.argv[2], numpy.loadtxt(sys.argv[1], dtype=\"float32\", delimiter=\",\"))' FILE.csv FILE.npy"

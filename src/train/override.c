@@ -4,7 +4,9 @@
 #include <hsae/trainer.h>
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { CHANGES, FIXED };
@@ -47,10 +49,32 @@ static void list_keys(char text[256])
         used += (size_t)snprintf(text + used, 256 - used, "%s%s", i == 0 ? "" : i + 1 < COUNT ? ", " : " and ", names[i]);
 }
 
+/* The keys that differ, to `text`: "levels is [8, 16] in the run, not [8, 32]". False: out of memory. */
+static bool list_differences(const char *before, const char *after, char text[512])
+{
+    json_t *old = json_loads(before, 0, NULL), *new = json_loads(after, 0, NULL), *value;
+    const char *key;
+    size_t used = 0;
+    json_object_foreach(new, key, value)
+    {
+        char *was = json_dumps(json_object_get(old, key), JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+        char *is = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+        if (was && is && strcmp(was, is) != 0 && used < 512)
+            used += (size_t)snprintf(text + used, 512 - used, "%s%s is %s in the run, not %s", used ? "; " : "", key, was, is);
+        free(was);
+        free(is);
+    }
+    if (used >= 512)
+        memcpy(text + 508, "...", 4);
+    json_decref(old);
+    json_decref(new);
+    return used > 0;
+}
+
 /* Only the keys of CHANGES may differ; each change is said in the log. */
 static hsae_status check_overrides(hsae_context *context, const hsae_config *old, const hsae_config *config)
 {
-    char allowed[256];
+    char allowed[256], differences[512];
     hsae_config rest = *config;
 #define KEEP(key, KIND, RANGE, initial, automatic, RESUME, help) \
     if (RESUME == CHANGES)                                       \
@@ -60,11 +84,11 @@ static hsae_status check_overrides(hsae_context *context, const hsae_config *old
     char *before = hsae_config_json(old), *after = hsae_config_json(&rest);
     hsae_status status = HSAE_OK;
     list_keys(allowed);
-    if (!before || !after)
+    bool same = before && after && strcmp(before, after) == 0;
+    if (!before || !after || (!same && !list_differences(before, after, differences)))
         status = hsae_fail(context, HSAE_ERROR_MEMORY, "out of memory for a configuration");
-    else if (strcmp(before, after) != 0)
-        status =
-            hsae_fail(context, HSAE_ERROR_CONFIG, "on resuming only %s may change; the run has %s, wanted is %s", allowed, before, after);
+    else if (!same)
+        status = hsae_fail(context, HSAE_ERROR_CONFIG, "on resuming only %s may change: %s", allowed, differences);
     else
         say_changes(context, old, config);
     hsae_free(before);

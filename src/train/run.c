@@ -159,7 +159,7 @@ hsae_status hsae_frame_launch(hsae_trainer *trainer, struct frame *frame)
 void hsae_step_figures(hsae_trainer *trainer, hsae_step_metrics *metrics)
 {
     const struct device_model *device_model = &trainer->device_model;
-    double time = hsae_os_seconds(), variance = bits_f32(trainer->status[REPORT_VARIANCE]);
+    double time = hsae_os_seconds(), steps = trainer->figures.steps ? (double)trainer->figures.steps : 1;
     memset(metrics, 0, sizeof *metrics);
     metrics->step = trainer->step;
     metrics->tokens = trainer->step * device_model->batch;
@@ -175,12 +175,15 @@ void hsae_step_figures(hsae_trainer *trainer, hsae_step_metrics *metrics)
         uint32_t at = REPORT_LEVELS + l * REPORT_LEVEL_WORDS;
         hsae_step_level *level = &metrics->levels[l];
         level->reconstruction = bits_f32(trainer->status[at + REPORT_RECONSTRUCTION]);
-        level->variance_explained = variance > 0 ? 1 - level->reconstruction * device_model->batch / variance : 0;
+        level->variance_explained = hsae_step_explained(trainer, l);
         level->l0 = bits_f32(trainer->status[at + REPORT_L0]);
         level->lambda = bits_f32(trainer->status[at + REPORT_LAMBDA]);
         level->constraint = bits_f32(trainer->status[at + REPORT_CONSTRAINT]);
         level->dead = trainer->status[at + REPORT_DEAD];
+        level->mean_l0 = trainer->figures.l0[l] / steps;
+        level->mean_variance_explained = trainer->figures.explained[l] / steps;
     }
+    memset(&trainer->figures, 0, sizeof trainer->figures);
     trainer->reading.waited = 0;
     trainer->metrics_time = time;
     trainer->metrics_step = trainer->step;

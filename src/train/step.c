@@ -89,11 +89,28 @@ static hsae_status redo(hsae_trainer *trainer, uint64_t halted, const u32 words[
     return status;
 }
 
+double hsae_step_explained(const hsae_trainer *trainer, uint32_t level)
+{
+    double variance = bits_f32(trainer->status[REPORT_VARIANCE]);
+    double reconstruction = bits_f32(trainer->status[REPORT_LEVELS + level * REPORT_LEVEL_WORDS + REPORT_RECONSTRUCTION]);
+    return variance > 0 ? 1 - reconstruction * trainer->device_model.batch / variance : 0;
+}
+
+static void add_figures(hsae_trainer *trainer)
+{
+    for (uint32_t l = 0; l < trainer->device_model.levels; l++) {
+        trainer->figures.l0[l] += bits_f32(trainer->status[REPORT_LEVELS + l * REPORT_LEVEL_WORDS + REPORT_L0]);
+        trainer->figures.explained[l] += hsae_step_explained(trainer, l);
+    }
+    trainer->figures.steps++;
+}
+
 /* Takes the figures of a step that is done. */
 static hsae_status finish(hsae_trainer *trainer, struct frame *frame, const u32 words[REPORT_WORDS])
 {
     memcpy(trainer->status, words, sizeof trainer->status);
     trainer->status_rate = frame->rate;
+    add_figures(trainer);
     frame->ticket = 0;
     return hsae_step_check(trainer, words);
 }

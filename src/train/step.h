@@ -52,6 +52,8 @@ hsae_status hsae_step_submit(hsae_trainer *trainer, struct frame *frame);
 hsae_status hsae_step_grow(hsae_trainer *trainer, const u32 status_words[REPORT_WORDS]);
 /* Waits until at most `leave` steps are in flight. Steps that were halted are done again with more room (longer lists, ghost launches). */
 hsae_status hsae_step_drain(hsae_trainer *trainer, int leave);
+/* Variance explained of a level, in the last step that was waited for. */
+double hsae_step_explained(const hsae_trainer *trainer, uint32_t level);
 /* Before batches of `dtype` are staged: the step is recorded for them, unless it was. */
 hsae_status hsae_step_set_dtype(hsae_trainer *trainer, hsae_dtype dtype);
 

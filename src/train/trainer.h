@@ -70,6 +70,10 @@ struct hsae_trainer {
     struct {
         f32 given, value; /* given 1: hsae_trainer_set_lr's rate, 0: the schedule holds */
     } rate;
+    struct {
+        uint64_t steps;
+        double l0[HSAE_MAX_LEVELS], explained[HSAE_MAX_LEVELS];
+    } figures;                  /* sums of the steps that were waited for since the last metrics */
     bool unchecked;             /* figures that are not finite end nothing: for comparisons of devices, some of which are wrong */
     hsae_divergence divergence; /* .step 0: none; else nothing more is computed or saved */
     struct {

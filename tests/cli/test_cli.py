@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The command line as its users run it, on the reference device: test_cli.py HSAE [TEST]..."""
+import fcntl
 import json
 import os
 import pty
@@ -9,6 +10,7 @@ import resource
 import signal
 import struct
 import subprocess
+import termios
 
 from program import (DIM, DRIVERS, EVAL, GOLDEN, PATIENCE, PROGRAM, ROWS, TINY, Case, has_content, hsae, main, random_rows, read_rows, until,
                      write_safetensors)
@@ -33,7 +35,7 @@ class Usage(Case):
         for key in json.loads((self.out / "config.json").read_text()):
             self.assertIn("--%s " % key.replace("_", "-"), text)
         brief = hsae("train", "--help")[0]
-        self.assertEqual(re.findall(r"^  --(\S+)", brief, flags=re.M), ["data", "out", "levels", "steps", "target-l0"])
+        self.assertEqual(re.findall(r"^  --(\S+)", brief, flags=re.M), ["data", "out", "epochs", "levels", "steps", "target-l0"])
         self.assertIn("hsae train --help all", brief)
 
     def test_wrong_usage(self):
@@ -298,10 +300,12 @@ class Training(Case):
 
 
 class Terminal(Case):
-    def test_one_line_that_updates(self):
+    def shown(self, *arguments, width=80, status=0, **environment):
+        """What a terminal of that width gets to see."""
         master, slave = pty.openpty()
-        command = [PROGRAM, "train", "--data", self.data, "--out", self.out, *TINY, "--steps", "2000", "--holdout", "0.2"]
-        with subprocess.Popen(list(map(str, command)), stdout=subprocess.DEVNULL, stderr=slave, env={**os.environ, "TERM": "xterm"}) as done:
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+        with subprocess.Popen([PROGRAM, *map(str, arguments)], stdout=subprocess.DEVNULL, stderr=slave,
+                              env={**os.environ, "TERM": "xterm", "NO_COLOR": "", **environment}) as done:
             os.close(slave)
             shown = b""
             try:
@@ -310,14 +314,42 @@ class Terminal(Case):
             except OSError:  # the other end is closed
                 pass
         os.close(master)
-        self.assertEqual(done.returncode, 0)
-        self.assertIn(b"\rstep 2000/2000", shown)
-        self.assertIn(b"VE", shown)
-        shown, cleared, rest = shown.rpartition(b"\r\x1b[K")
+        self.assertEqual(done.returncode, status)
+        return shown.decode()
+
+    def test_one_line_that_updates(self):
+        shown = self.shown("train", "--data", self.data, "--out", self.out, *TINY, "--steps", "2000", "--holdout", "0.2", NO_COLOR="1")
+        shown, cleared, rest = shown.rpartition("\r\x1b[K")
         self.assertTrue(cleared)
         for line in rest.splitlines():  # random vectors cannot be explained
-            self.assertTrue(line.startswith(b"hsae: warning: "), line)
-        self.assertLess(shown.count(b"\n"), 5)
+            self.assertTrue(line.startswith("hsae: warning: "), line)
+        self.assertLess(shown.count("\n"), 5)
+
+    def test_bar_of_any_width(self):
+        """Figures are left out where there is no room, the bar before the numbers is not; a line that is cut says so."""
+        for width, figures in ((120, r"L0 \d+\.\d \d+\.\d  VE -?\d\.\d{3} -?\d\.\d{3}"), (80, r"tokens/s"), (50, "0:00 left")):
+            shown = self.shown("train", "--data", self.data, "--out", self.folder / str(width), *TINY, "--steps", "500", width=width)
+            lines = [line.partition("\x1b[K")[0] for line in shown.split("\r") if line.startswith("step ")]
+            self.assertRegex(lines[-1], r"^step 500/500 \[=+\] 100 %% .*%s" % figures)
+            for line in lines:
+                self.assertLess(len(line), width)
+        self.assertRegex(self.shown("train", "--data", self.data, "--out", self.folder / "narrow", *TINY, width=14), r"\rstep 20/20 ?\.\.\.\x1b")
+
+    def test_color(self):
+        self.assertIn("hsae: \x1b[1;31merror:\x1b[0m ", self.shown("info", self.folder / "gone", status=1))
+        self.assertIn("hsae: error: ", self.shown("info", self.folder / "gone", status=1, NO_COLOR="1"))
+        self.assertIn("hsae: error: ", hsae("info", self.folder / "gone", status=1)[1])
+
+    def test_figures_are_means_of_the_interval(self):
+        self.train("--log-every", "1")
+        steps = [json.loads(line)["levels"] for line in (self.out / "metrics.jsonl").read_text().splitlines()]
+        errors = self.train("--log-every", "10", "--force")[1]
+        lines = re.findall(r"^step \d+/20 .* L0 (\S+) \S+  VE (\S+) \S+$", errors, flags=re.M)
+        self.assertEqual(len(lines), 2)
+        for half, line in enumerate(lines):
+            for key, found in zip(("l0", "variance_explained"), line):
+                mean = sum(step[0][key] for step in steps[10 * half:10 * half + 10]) / 10
+                self.assertAlmostEqual(float(found), mean, delta=0.0501 if key == "l0" else 0.000501)
 
 
 class Interrupted(Case):

@@ -407,7 +407,7 @@ class Tokens(Exploring):
 
     def test_missing(self):
         self.tokens.unlink()
-        self.assertIn("tokens.jsonl", self.explore(status=1)[1])
+        self.assertIn("there is no %s" % (self.folder / "tokens.jsonl"), self.explore(status=2)[1])
         self.assertIn("nowhere", self.explore("--tokens", self.folder / "nowhere", status=1)[1])
 
     def test_not_what_they_should_be(self):

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages, signals, the status line and standard output. */
+/* Messages, signals and standard output. */
 #include "cli.h"
 
 #include <errno.h>
@@ -10,23 +10,32 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { RED = 31, YELLOW = 33 };
+
 cli_verbosity cli_verbose = CLI_NORMAL;
-static atomic_bool line_is_shown;
 static atomic_int errors; /* enum cli_errors */
 
-static void say(const char *prefix, const char *format, va_list arguments)
+/* Writes "hsae: KIND: " and the text, on terminals KIND in bold with a color; only the text where `kind` is NULL. */
+static void say(const char *kind, int color, const char *format, va_list arguments)
 {
     char text[4096];
-    vsnprintf(text, sizeof text, format, arguments);
+    int length = vsnprintf(text, sizeof text, format, arguments);
+    if (length >= (int)sizeof text)
+        memcpy(text + sizeof text - 4, "...", 4);
     cli_clear_status_line();
-    fprintf(stderr, "%s%s%s\n", prefix ? "hsae: " : "", prefix ? prefix : "", text);
+    if (kind && hsae_os_has_colors())
+        fprintf(stderr, "hsae: \033[1;%dm%s:\033[0m %s\n", color, kind, text);
+    else if (kind)
+        fprintf(stderr, "hsae: %s: %s\n", kind, text);
+    else
+        fprintf(stderr, "%s\n", text);
 }
 
 void cli_error(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    say("error: ", format, arguments);
+    say("error", RED, format, arguments);
     va_end(arguments);
 }
 
@@ -34,7 +43,7 @@ void cli_warning(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    say("warning: ", format, arguments);
+    say("warning", YELLOW, format, arguments);
     va_end(arguments);
 }
 
@@ -44,7 +53,7 @@ void cli_note(const char *format, ...)
     if (cli_verbose == CLI_QUIET)
         return;
     va_start(arguments, format);
-    say(NULL, format, arguments);
+    say(NULL, 0, format, arguments);
     va_end(arguments);
 }
 
@@ -52,7 +61,7 @@ int cli_usage(const char *command, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    say("error: ", format, arguments);
+    say("error", RED, format, arguments);
     va_end(arguments);
     fprintf(stderr, "Try: hsae %s%s--help\n", command, *command ? " " : "");
     return CLI_USAGE;
@@ -77,49 +86,6 @@ int cli_exit_status(hsae_status status)
     if (status == HSAE_CANCELLED)
         return cli_signal() ? 128 + cli_signal() : CLI_FAILED;
     return status == HSAE_ERROR_CONFIG ? CLI_USAGE : CLI_FAILED;
-}
-
-bool cli_has_status_line(void)
-{
-    static int known = -1;
-    if (known < 0)
-        known = hsae_os_has_terminal();
-    return known && cli_verbose != CLI_QUIET;
-}
-
-void cli_status_line(bool force, const char *format, ...)
-{
-    static double last;
-    char text[512];
-    va_list arguments;
-    double now = hsae_os_seconds();
-    if (!cli_has_status_line() || (!force && now - last < 0.1))
-        return;
-    last = now;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    /* A line longer than the terminal would wrap and could not be taken away again. */
-    unsigned width = hsae_os_terminal_width();
-    if (width > 1 && strlen(text) >= width)
-        text[width - 1] = 0;
-    fprintf(stderr, "\r%s\033[K", text);
-    atomic_store(&line_is_shown, true);
-}
-
-void cli_clear_status_line(void)
-{
-    if (atomic_exchange(&line_is_shown, false))
-        fputs("\r\033[K", stderr);
-}
-
-bool cli_progress(void *user, uint64_t done, uint64_t total)
-{
-    if (done == total)
-        cli_clear_status_line();
-    else
-        cli_status_line(false, "%s %3.0f %%", (const char *)user, 100.0 * (double)done / (double)total);
-    return !cli_signal();
 }
 
 /* Of the first signal; 0: none yet. */
@@ -289,6 +255,11 @@ void cli_note_data(const hsae_dataset *dataset)
     if (hsae_dataset_rows(dataset) < rows)
         snprintf(part, sizeof part, "the first %" PRIu64 " of ", hsae_dataset_rows(dataset));
     cli_note("data: %s%s, %s, %s%" PRIu64 " rows of width %u", files, tensor, types, part, rows, hsae_dataset_dim(dataset));
+}
+
+bool cli_says_results(bool json)
+{
+    return !json && cli_verbose != CLI_QUIET;
 }
 
 json_t *cli_json_number(double value)

@@ -34,6 +34,14 @@ int cli_exit_status(hsae_status status);
 bool cli_has_status_line(void);
 void cli_status_line(bool force, const char *format, ...) HSAE_OS_PRINTF(2, 3);
 void cli_clear_status_line(void);
+/* A part of the line behind the bar; `shorter` (or NULL) takes its place where it is too long. */
+struct cli_bar_part {
+    const char *text, *shorter;
+};
+enum { CLI_BAR_PARTS = 3 };
+/* "WHAT [===>      ]  37 %  PART  PART", as wide as the terminal: what does not fit is left out, the last parts first. `parts` (may be
+ * NULL) end with a text of NULL. As often as cli_status_line. */
+void cli_bar(bool force, const char *what, uint64_t done, uint64_t total, const struct cli_bar_part parts[CLI_BAR_PARTS]);
 /* hsae_progress_fn that shows a share of the work; `user` is the verb. False once interrupted. */
 bool cli_progress(void *user, uint64_t done, uint64_t total);
 
@@ -87,6 +95,10 @@ struct cli_keys {
 int cli_parse(const struct cli_command *command, int argc, char **argv, const struct cli_option *options, struct cli_keys *keys,
               struct cli_paths *words);
 
+/* Whether the options named in `names`, "data out", were given; CLI_CONTINUE: all were, else what cli_usage said. Those take a text or
+ * paths. */
+int cli_need(const struct cli_command *command, const struct cli_option *options, const char *names);
+
 /* Whether the word is --NAME or --NAME=VALUE, as cli_parse reads them. */
 bool cli_is_option(const char *word, const char *name);
 
@@ -130,6 +142,8 @@ void cli_note_left_out(const hsae_left_out *left_out, double norm_limit, const h
 /* "f32" */
 const char *cli_dtype_name(hsae_dtype dtype);
 
+/* Whether a command that wrote files says so on standard output: neither with --quiet nor with --json. */
+bool cli_says_results(bool json);
 /* NaN becomes null. */
 json_t *cli_json_number(double value);
 /* Prints the object as one line on standard output and releases it. */

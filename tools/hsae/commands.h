@@ -11,6 +11,7 @@ enum cli_kind {
     CLI_SHARE,      /* double above 0 and below 1 */
     CLI_ABOVE,      /* double above 0 */
     CLI_AT_LEAST_0, /* double */
+    CLI_OUTPUT,     /* const char *: a file to write; "-", standard output, where no value is given */
     CLI_PATHS,      /* struct cli_paths: all words up to the next option; repeated options add */
 };
 
@@ -26,7 +27,7 @@ enum cli_kind {
 
 /* Options of every command. */
 #define COMMON_OPTIONS(C)                                                                                                                 \
-    C("q", "quiet", "warnings and errors only")                                                                                           \
+    C("q", "quiet", "warnings and errors only; what eval, info, devices, bench and tune measure or list is shown all the same")                                                                                           \
     C("v", "verbose", "say more")                                                                                                         \
     C("h", "help", "options and examples")
 
@@ -58,8 +59,9 @@ enum cli_kind {
     O("force", CLI_FLAG, all.force, NULL, "replace the run that --out holds")                                                             \
     O("config", CLI_TEXT, all.config_path, "FILE", "JSON object of configuration keys; options win")                                      \
     DEVICE_OPTION(O, all.device_id)                                                                                                       \
-    O("resume", CLI_TEXT, all.resume, "FILE|auto", "go on from a checkpoint; auto: the newest in --out")                                  \
+    O("resume", CLI_TEXT, all.resume, "FILE|DIR|auto", "go on from a checkpoint; DIR: the newest in a folder, auto: in --out")                                  \
     O("other-data", CLI_FLAG, all.other_data, NULL, "with --resume: although the data are not those of the run")                          \
+    O("epochs", CLI_ABOVE, all.epochs, "X", "in place of --steps: so many times all vectors")                                             \
     O("stop-after", CLI_COUNT, all.stop_after, "N", "end after step N, with a checkpoint")                                                \
     O("log-every", CLI_COUNT, all.log_every, "N", "steps between lines of metrics.jsonl; default: steps / 100")                           \
     O("checkpoint-every", CLI_COUNT, all.checkpoint_every, "N", "steps between checkpoints; default: steps / 10")                         \
@@ -72,14 +74,15 @@ enum cli_kind {
     JSON_OPTION(O, all.json)
 
 #define SUMMARY_report  "Writes the page of a run: curves, evaluation, configuration, how to repeat it."
-#define SYNOPSIS_report "DIR... [--out FILE]"
+#define SYNOPSIS_report "DIR... [--out FILE] [--json]"
 #define OPTIONS_report(O)                                                                                                                 \
-    O("out", CLI_TEXT, out, "FILE", "page to write; default of one run: report.html in its folder")
+    O("out", CLI_TEXT, out, "FILE", "page to write; default of one run: report.html in its folder")                                       \
+    JSON_OPTION(O, json)
 
 #define SUMMARY_eval  "Evaluates a model: L0, variance explained, dead features, figures of the hierarchy."
 #define SYNOPSIS_eval "--model FILE --data PATH... [--device ID] [--per-feature FILE.csv] [--json]"
 #define OPTIONS_eval(O)                                                                                                                   \
-    O("model", CLI_TEXT, model_path, "FILE", "model.safetensors or a checkpoint")                                                         \
+    O("model", CLI_TEXT, model_path, "FILE", "model.safetensors, a checkpoint, or the folder of a run")                                                         \
     O("data", CLI_PATHS, data, "PATH...", "activations: files or folders")                                                                \
     INPUT_OPTIONS(O, input)                                                                                                               \
     ROW_OPTIONS(O, rows)                                                                                                                  \
@@ -90,7 +93,7 @@ enum cli_kind {
 #define SUMMARY_encode  "Encodes activations to the active features of every level."
 #define SYNOPSIS_encode "--model FILE --data PATH... --out FILE [--device ID] [--json]"
 #define OPTIONS_encode(O)                                                                                                                 \
-    O("model", CLI_TEXT, model_path, "FILE", "model.safetensors or a checkpoint")                                                         \
+    O("model", CLI_TEXT, model_path, "FILE", "model.safetensors, a checkpoint, or the folder of a run")                                                         \
     O("data", CLI_PATHS, data, "PATH...", "activations: files or folders")                                                                \
     O("out", CLI_TEXT, encoder.out, "FILE", "safetensors file to write")                                                                  \
     INPUT_OPTIONS(O, input)                                                                                                               \
@@ -101,16 +104,17 @@ enum cli_kind {
 #define SUMMARY_decode  "Decodes features to reconstructions of the activations."
 #define SYNOPSIS_decode "--model FILE --features FILE --out FILE [--device ID] [--json]"
 #define OPTIONS_decode(O)                                                                                                                 \
-    O("model", CLI_TEXT, model_path, "FILE", "model.safetensors or a checkpoint")                                                         \
+    O("model", CLI_TEXT, model_path, "FILE", "model.safetensors, a checkpoint, or the folder of a run")                                                         \
     O("features", CLI_TEXT, decoder.features, "FILE", "what hsae encode wrote")                                                           \
     O("out", CLI_TEXT, decoder.out, "FILE", "safetensors file to write")                                                                  \
     DEVICE_OPTION(O, device_id)                                                                                                           \
     JSON_OPTION(O, json)
 
 #define SUMMARY_export  "Writes a model in the format of SAELens or Gemma Scope, or with half-precision weights."
-#define SYNOPSIS_export "--model FILE [--format saelens|gemma-scope|hsae] OUT [--meta KEY=VALUE...] [--dtype NAME] [--json]"
+#define SYNOPSIS_export "--model FILE --out OUT [--format saelens|gemma-scope|hsae] [--meta KEY=VALUE...] [--dtype NAME] [--json]"
 #define OPTIONS_export(O)                                                                                                                 \
-    O("model", CLI_TEXT, request.model, "FILE", "model.safetensors or a checkpoint")                                                      \
+    O("model", CLI_TEXT, request.model, "FILE", "model.safetensors, a checkpoint, or the folder of a run")                                                      \
+    O("out", CLI_TEXT, request.out, "PATH", "what to write: a folder, or with --format hsae a file; also as a word of its own")            \
     O("format", CLI_TEXT, request.format, "saelens|gemma-scope|hsae", "saelens (default), gemma-scope or hsae")                           \
     O("meta", CLI_PATHS, request.meta, "KEY=VALUE...", "saelens: what cfg.json is to tell: model_name, hook_name, context_size ...")      \
     O("dtype", CLI_TEXT, request.dtype, "f32|f16|bf16", "hsae: encoder and decoder rows as f32 (default), f16 or bf16")                   \
@@ -125,7 +129,7 @@ enum cli_kind {
 #define SUMMARY_tree  "Builds a tree over a trained model, or over SAEs of other tools."
 #define SYNOPSIS_tree "--model PATH... --out FILE [--similarity NAME] [--exclude SHARE] [--tree NAME] [--data PATH...]"
 #define OPTIONS_tree(O)                                                                                                                   \
-    O("model", CLI_PATHS, request.models, "PATH...", "model.safetensors or a checkpoint; or SAEs as hsae import takes them")              \
+    O("model", CLI_PATHS, request.models, "PATH...", "model.safetensors, a checkpoint or the folder of a run; or SAEs as hsae import takes them")              \
     O("out", CLI_TEXT, request.out, "FILE", "model to write")                                                                             \
     O("similarity", CLI_TEXT, keys[0], "encoder|decoder|coactivation|inclusion",                                                          \
       "encoder (default), decoder, coactivation or inclusion: what makes a parent")                                                       \
@@ -140,7 +144,7 @@ enum cli_kind {
 #define SUMMARY_explore  "Shows what each feature responds to: a page of the forest, figures, files for other tools."
 #define SYNOPSIS_explore "--model FILE --data PATH... --out FILE.html [--tokens FILE...] [--figure L/I | --pairs N | --neuronpedia DIR]"
 #define OPTIONS_explore(O)                                                                                                                \
-    O("model", CLI_TEXT, request.model_path, "FILE", "model.safetensors or a checkpoint")                                                 \
+    O("model", CLI_TEXT, request.model_path, "FILE", "model.safetensors, a checkpoint, or the folder of a run")                                                 \
     O("data", CLI_PATHS, request.data, "PATH...", "activations: files or folders")                                                        \
     O("tokens", CLI_PATHS, request.tokens, "FILE...", "their tokens; default: tokens.jsonl beside each PATH")                             \
     O("labels", CLI_PATHS, request.labels, "FILE...",                                                                                     \
@@ -184,7 +188,7 @@ enum cli_kind {
     O("seed", CLI_TEXT, bench.seed, "N", "of data and parameters")                                                                        \
     O("steps", CLI_COUNT, bench.steps, "N", "steps in each timed block")                                                                  \
     O("minutes", CLI_ABOVE, bench.minutes, "M", "then train for M minutes and show how the speed holds")                                  \
-    O("json", CLI_TEXT, bench.json, "FILE|-", "everything as one JSON object; -: on standard output, in place of the table")
+    O("json", CLI_OUTPUT, bench.json, "FILE", "one JSON object on standard output in place of the table; FILE: there, beside the table")
 
 #define SUMMARY_tune  "Finds the fastest kernel parameters for a device."
 #define SYNOPSIS_tune "[--device ID] [--preset NAME] [OPTION]..."
@@ -199,7 +203,7 @@ enum cli_kind {
     O("json", CLI_FLAG, tune.json, NULL, "one JSON object in place of the table")
 
 /* What `hsae train --help` shows, options and keys; `--help all` shows all. */
-#define BRIEF_train "data", "out", "levels", "target_l0", "steps"
+#define BRIEF_train "data", "out", "levels", "target_l0", "steps", "epochs"
 /* clang-format on */
 
 #endif

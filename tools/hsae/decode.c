@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* hsae decode: the features that `hsae encode` wrote back to activations, one reconstruction for each level. */
-#include "cli.h"
+#include "run_folder.h"
 #include "text.h"
 
 #include <inttypes.h>
@@ -127,15 +127,14 @@ static hsae_status prepare_level(const struct decoder *decoder, uint32_t level, 
         .session = decoder->session,
         .file = decoder->file,
         .path = decoder->features,
-        .indptr = find(decoder->file, decoder->features, level, "indptr", HSAE_TENSOR_I64),
-        .indices = find(decoder->file, decoder->features, level, "indices", HSAE_TENSOR_I32),
-        .values = find(decoder->file, decoder->features, level, "values", HSAE_TENSOR_F32),
         .level = level,
         .features = hsae_model_level(decoder->model, level).features,
         .dim = hsae_model_dim(decoder->model),
         .batch = decoder->batch,
     };
-    if (!out->indptr || !out->indices || !out->values)
+    if (!(out->indptr = find(decoder->file, decoder->features, level, "indptr", HSAE_TENSOR_I64)) ||
+        !(out->indices = find(decoder->file, decoder->features, level, "indices", HSAE_TENSOR_I32)) ||
+        !(out->values = find(decoder->file, decoder->features, level, "values", HSAE_TENSOR_F32)))
         return HSAE_ERROR_FORMAT;
     if (out->indptr->count < 2 || out->values->count != out->indices->count) {
         cli_error("%s: levels.%u: the lengths of indptr, indices and values do not fit", decoder->features, level);
@@ -178,7 +177,7 @@ static int decode(struct decoder *decoder, const char *model_path, const char *d
     decoder->context = cli_context();
     if (!decoder->context)
         return CLI_FAILED;
-    hsae_status status = hsae_model_load(decoder->context, model_path, &decoder->model);
+    hsae_status status = cli_load_model(decoder->context, model_path, &decoder->model);
     if (status == HSAE_OK)
         status = hsae_tensor_file_open(decoder->context, decoder->features, &decoder->file);
     if (status == HSAE_OK)
@@ -191,7 +190,7 @@ static int decode(struct decoder *decoder, const char *model_path, const char *d
     }
     if (status == HSAE_OK && json)
         return cli_print_json(json_pack("{s:o, s:I}", "out", text_json(decoder->out), "tokens", (json_int_t)rows));
-    if (status == HSAE_OK)
+    if (status == HSAE_OK && cli_says_results(json))
         printf("%" PRIu64 " activation vectors decoded to %s\n", rows, decoder->out);
     return cli_exit_status(status);
 }
@@ -204,8 +203,9 @@ static int run(const struct cli_command *command, int argc, char **argv)
     const struct cli_option options[] = {OPTIONS_decode(CLI_OPTION){0}};
     int exit_status = cli_parse(command, argc, argv, options, NULL, NULL);
     if (exit_status == CLI_CONTINUE)
-        exit_status = model_path && decoder.features && decoder.out ? decode(&decoder, model_path, device_id, json)
-                                                                    : cli_usage(command->name, "--model, --features and --out are needed");
+        exit_status = cli_need(command, options, "model features out");
+    if (exit_status == CLI_CONTINUE)
+        exit_status = decode(&decoder, model_path, device_id, json);
     free(decoder.batch);
     hsae_session_destroy(&decoder.session);
     hsae_tensor_file_close(&decoder.file);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* hsae encode: activations to the active features of every level, as compressed sparse rows. */
-#include "cli.h"
+#include "run_folder.h"
 #include "text.h"
 
 #include <errno.h>
@@ -178,13 +178,13 @@ static void print_result(const struct encoder *encoder, bool json)
         uint64_t total = encoder->levels[l].total;
         json_array_append_new(levels, json_pack("{s:I, s:I, s:o}", "features", (json_int_t)config->levels[l], "active", (json_int_t)total,
                                                 "l0", cli_json_number((double)total / (double)kept)));
-        if (!json)
+        if (cli_says_results(json))
             printf("level %u: %u features, %.2f active per vector\n", l, config->levels[l], (double)total / (double)kept);
     }
     if (json)
         cli_print_json(json_pack("{s:o, s:I, s:I, s:o}", "out", text_json(encoder->out), "tokens", (json_int_t)rows, "left_out",
                                  (json_int_t)(left_out.norm + left_out.bad), "levels", levels));
-    else
+    else if (cli_says_results(json))
         printf("%" PRIu64 " activation vectors encoded to %s\n", rows, encoder->out);
     if (!json)
         json_decref(levels);
@@ -197,7 +197,7 @@ static int encode(struct encoder *encoder, const char *model_path, const char *d
     encoder->context = cli_context();
     if (!encoder->context)
         return CLI_FAILED;
-    hsae_status status = hsae_model_load(encoder->context, model_path, &encoder->model);
+    hsae_status status = cli_load_model(encoder->context, model_path, &encoder->model);
     if (status == HSAE_OK)
         status = cli_open_data(encoder->context, data, input, &encoder->dataset);
     if (status == HSAE_OK && hsae_dataset_dim(encoder->dataset) != hsae_model_dim(encoder->model)) {
@@ -245,8 +245,9 @@ static int run(const struct cli_command *command, int argc, char **argv)
     const struct cli_option options[] = {OPTIONS_encode(CLI_OPTION){0}};
     int exit_status = cli_parse(command, argc, argv, options, NULL, NULL);
     if (exit_status == CLI_CONTINUE)
-        exit_status = model_path && data.count && encoder.out ? encode(&encoder, model_path, device_id, &data, &input, json)
-                                                              : cli_usage(command->name, "--model, --data and --out are needed");
+        exit_status = cli_need(command, options, "model data out");
+    if (exit_status == CLI_CONTINUE)
+        exit_status = encode(&encoder, model_path, device_id, &data, &input, json);
     release(&encoder);
     free(data.items);
     return exit_status;

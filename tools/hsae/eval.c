@@ -68,7 +68,7 @@ static hsae_status evaluate(hsae_context *context, const char *model_path, const
 {
     hsae_device *device = NULL;
     hsae_dataset *dataset = NULL;
-    hsae_status status = hsae_model_load(context, model_path, model);
+    hsae_status status = cli_load_model(context, model_path, model);
     if (status == HSAE_OK)
         status = cli_open_data(context, data, input, &dataset);
     if (status == HSAE_OK)
@@ -105,12 +105,10 @@ static int run(const struct cli_command *command, int argc, char **argv)
     hsae_explorer *explorer = NULL;
     hsae_evaluation evaluation;
     int exit_status = cli_parse(command, argc, argv, options, NULL, NULL);
+    if (exit_status == CLI_CONTINUE)
+        exit_status = cli_need(command, options, "model data");
     if (exit_status != CLI_CONTINUE)
         goto end;
-    if (!model_path || !data.count) {
-        exit_status = cli_usage(command->name, "--model and --data are needed");
-        goto end;
-    }
     exit_status = CLI_FAILED;
     context = cli_context();
     if (!context)

@@ -23,6 +23,20 @@ struct request {
     bool json;
 };
 
+/* cli_find_tokens, which must be there. */
+static int find_tokens(const struct cli_command *command, const struct cli_paths *data, struct cli_paths *tokens)
+{
+    if (!cli_find_tokens(data, tokens))
+        return cli_out_of_memory();
+    for (size_t i = 0; i < tokens->count; i++)
+        if (hsae_os_kind(tokens->items[i]) == HSAE_OS_NONE)
+            return cli_usage(command->name,
+                             "--tokens FILE... is missing, and there is no %s: the text of the activations, which collect_activations.py "
+                             "writes beside them, one line a sequence: {\"tokens\": [\"The\", \" cat\"]}",
+                             tokens->items[i]);
+    return CLI_CONTINUE;
+}
+
 static hsae_status explore(const struct request *request, const struct cli_paths *tokens, hsae_context *context, hsae_device *device,
                            const hsae_model *model, hsae_explorer **explorer)
 {
@@ -108,11 +122,12 @@ static int read_labels(const struct request *request, const hsae_model *model, s
 static int check_figure(const struct request *request, const hsae_config *config)
 {
     const struct explore_figure *shape = &request->shape;
-    if (request->figure && (shape->level >= config->level_count || shape->feature >= config->levels[shape->level]))
-        return cli_usage("explore",
-                         "--figure %s: there is no such feature; %s has levels 0 to %u, level l has as many features as "
-                         "hsae info says",
-                         request->figure, request->model_path, config->level_count - 1);
+    if (request->figure && shape->level >= config->level_count)
+        return cli_usage("explore", "--figure %s: there is no level %u; %s has levels 0 to %u", request->figure, shape->level,
+                         request->model_path, config->level_count - 1);
+    if (request->figure && shape->feature >= config->levels[shape->level])
+        return cli_usage("explore", "--figure %s: level %u has features 0 to %u", request->figure, shape->level,
+                         config->levels[shape->level] - 1);
     return CLI_DONE;
 }
 
@@ -149,7 +164,7 @@ static void print_result(const struct request *request, const struct exploration
                                  (json_int_t)features, "tokens", (json_int_t)evaluation->tokens, "left_out",
                                  (json_int_t)(evaluation->left_out.norm + evaluation->left_out.bad), "sequences",
                                  (json_int_t)hsae_explorer_sequences(exploration->explorer), "seconds", seconds));
-    else
+    else if (cli_says_results(false))
         printf("%" PRIu64 " features on %" PRIu64 " tokens in %.1f s\n%s: %.1f MB\n", features, evaluation->tokens, seconds, out,
                (double)bytes * 1e-6);
 }
@@ -166,7 +181,7 @@ static int run_request(const struct request *request, const struct cli_paths *to
     double start = hsae_os_seconds();
     if (!context)
         return CLI_FAILED;
-    int status = cli_exit_status(hsae_model_load(context, request->model_path, &model));
+    int status = cli_exit_status(cli_load_model(context, request->model_path, &model));
     if (status == CLI_DONE)
         status = check_figure(request, hsae_model_config(model));
     if (status == CLI_DONE)
@@ -227,8 +242,6 @@ static int check_request(const struct cli_command *command, struct request *requ
 {
     char rest;
     int kinds = (request->figure != NULL) + (request->neuronpedia != NULL) + (request->pairs != 0);
-    if (!request->model_path || !request->data.count || (!request->out && !request->neuronpedia))
-        return cli_usage(command->name, "--model, --data and --out are needed (in place of --out, --neuronpedia)");
     if (kinds > 1 || (request->neuronpedia && request->out))
         return cli_usage(command->name, "--figure, --pairs and --neuronpedia exclude each other; --neuronpedia takes the place of --out");
     if (request->contexts > 1000 || request->context_length > 1024)
@@ -246,9 +259,11 @@ static int run(const struct cli_command *command, int argc, char **argv)
     const struct cli_option options[] = {OPTIONS_explore(CLI_OPTION){0}};
     int status = cli_parse(command, argc, argv, options, NULL, NULL);
     if (status == CLI_CONTINUE)
+        status = cli_need(command, options, request.neuronpedia ? "model data" : "model data out");
+    if (status == CLI_CONTINUE)
         status = check_request(command, &request);
-    if (status == CLI_CONTINUE && !request.tokens.count && !cli_find_tokens(&request.data, &beside))
-        status = cli_out_of_memory();
+    if (status == CLI_CONTINUE && !request.tokens.count)
+        status = find_tokens(command, &request.data, &beside);
     if (status == CLI_CONTINUE)
         status = run_request(&request, request.tokens.count ? &request.tokens : &beside);
     cli_free_tokens(&beside);

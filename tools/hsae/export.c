@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* hsae export: a model in the files of other tools, or with its weights in half precision. */
-#include "cli.h"
+#include "run_folder.h"
 #include "text.h"
 
 #include <stdlib.h>
@@ -40,7 +40,7 @@ static bool find_dtype(const char *name, hsae_dtype *out)
 static hsae_status export(hsae_context *context, const struct request *request, hsae_dtype dtype, const hsae_metadata *metadata,
                           hsae_model **model)
 {
-    hsae_status status = hsae_model_load(context, request->model, model);
+    hsae_status status = cli_load_model(context, request->model, model);
     if (status != HSAE_OK)
         return status;
     if (strcmp(request->format, "hsae") == 0)
@@ -57,6 +57,8 @@ static int print(const struct request *request, const hsae_config *config)
             json_array_append_new(levels, json_integer(config->levels[l]));
         return cli_print_json(json_pack("{s:o, s:s, s:o}", "out", text_json(request->out), "format", request->format, "levels", levels));
     }
+    if (!cli_says_results(false))
+        return CLI_DONE;
     if (strcmp(request->format, "hsae") == 0)
         printf("%s: model with %s weights\n", request->out, request->dtype);
     for (uint32_t l = 0; l < config->level_count && strcmp(request->format, "hsae") != 0; l++)
@@ -67,8 +69,13 @@ static int print(const struct request *request, const hsae_config *config)
 /* What is wrong with the words, said; CLI_CONTINUE: nothing. */
 static int check(const struct cli_command *command, const struct request *request, const struct cli_paths *words, hsae_dtype *dtype)
 {
-    if (!request->model || words->count != 1)
-        return cli_usage(command->name, "--model and one name for what is written are needed (--meta takes all words that follow it)");
+    if (!request->out)
+        return cli_usage(command->name, "--out PATH is missing: what to write%s",
+                         request->meta.count ? " (--meta takes all words that follow it)" : "");
+    if (words->count && request->out != words->items[0])
+        return cli_usage(command->name, "'%s' and --out %s both name what is written", words->items[0], request->out);
+    if (words->count > 1)
+        return cli_usage(command->name, "'%s' and '%s' both name what is written", words->items[0], words->items[1]);
     bool own = strcmp(request->format, "hsae") == 0;
     if (!own && strcmp(request->format, "saelens") != 0 && strcmp(request->format, "gemma-scope") != 0)
         return cli_usage(command->name, "--format %s: it can be saelens, gemma-scope or hsae", request->format);
@@ -92,7 +99,10 @@ static int run(const struct cli_command *command, int argc, char **argv)
     int exit_status = cli_parse(command, argc, argv, options, NULL, &words);
     hsae_metadata *metadata = calloc(request.meta.count + 1, sizeof *metadata);
     char **store = calloc(request.meta.count + 1, sizeof *store);
-    request.out = words.count ? words.items[0] : NULL;
+    if (!request.out && words.count)
+        request.out = words.items[0];
+    if (exit_status == CLI_CONTINUE)
+        exit_status = cli_need(command, options, "model");
     if (exit_status == CLI_CONTINUE)
         exit_status = check(command, &request, &words, &dtype);
     if (exit_status != CLI_CONTINUE)

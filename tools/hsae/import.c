@@ -14,7 +14,7 @@ static int print(const char *out, const hsae_model *model, bool json)
         json_int_t assigned = 0;
         for (uint32_t i = 0; i < level.features; i++)
             assigned += level.parent && level.parent[i] >= 0;
-        if (!json)
+        if (cli_says_results(json))
             printf("level %u: %u features, %llu with a parent\n", l, level.features, (unsigned long long)assigned);
         json_array_append_new(levels, json_pack("{s:I, s:I}", "features", (json_int_t)level.features, "assigned", assigned));
     }
@@ -34,12 +34,12 @@ static int run(const struct cli_command *command, int argc, char **argv)
     hsae_context *context = NULL;
     hsae_model *model = NULL;
     int exit_status = cli_parse(command, argc, argv, options, NULL, &words);
+    if (exit_status == CLI_CONTINUE && !words.count)
+        exit_status = cli_usage(command->name, "an SAE is missing: hsae import PATH... --out FILE");
+    if (exit_status == CLI_CONTINUE)
+        exit_status = cli_need(command, options, "out");
     if (exit_status != CLI_CONTINUE)
         goto end;
-    if (!out || !words.count) {
-        exit_status = cli_usage(command->name, "--out and at least one SAE are needed");
-        goto end;
-    }
     exit_status = CLI_FAILED;
     context = cli_context();
     if (!context)

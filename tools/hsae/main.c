@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* hsae: hierarchical sparse autoencoders from the command line. */
 #include "cli.h"
+#include "suggest.h"
 
 #include <string.h>
 
@@ -15,7 +16,7 @@ static int help(void)
          "Usage: hsae COMMAND [OPTION]...\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
-    puts("\n  --help     this text; `hsae COMMAND --help` says all about a command\n"
+    puts("\n  --help     this text; `hsae COMMAND --help` or `hsae help COMMAND`: all about a command\n"
          "  --version  the version\n\n"
          "Results go to standard output, everything else to standard error.\n"
          "Exit status: 0 done, 1 failed, 2 wrong usage, 130 interrupted.\n\n"
@@ -26,23 +27,48 @@ static int help(void)
     return CLI_DONE;
 }
 
+static const struct cli_command *find(const char *name)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(name, commands[i]->name) == 0)
+            return commands[i];
+    return NULL;
+}
+
+static int unknown(const char *word)
+{
+    struct suggestion nearest;
+    suggest_begin(&nearest, word);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        suggest_consider(&nearest, "", commands[i]->name);
+    suggest_consider(&nearest, "", "help");
+    suggest_consider(&nearest, "--", "version");
+    if (*word == '-')
+        return cli_usage("", "the command comes first, then its options: hsae COMMAND %s", word);
+    return *nearest.text ? cli_usage("", "unknown command '%s'; did you mean %s?", word, nearest.text)
+                         : cli_usage("", "unknown command '%s'", word);
+}
+
 static int run(int argc, char **argv)
 {
-    if (argc < 2) {
-        cli_usage("", "a command is missing");
-        return CLI_USAGE;
-    }
+    if (argc < 2)
+        return cli_usage("", "a command is missing");
     const char *word = argv[1];
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0)
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
         return help();
     if (strcmp(word, "--version") == 0) {
         printf("hsae %s\n", hsae_version());
         return CLI_DONE;
     }
-    for (size_t i = 0; i < COMMAND_COUNT; i++)
-        if (strcmp(word, commands[i]->name) == 0)
-            return commands[i]->run(commands[i], argc - 2, argv + 2);
-    return cli_usage("", "unknown command '%s'", word);
+    if (strcmp(word, "help") == 0 && argc == 2)
+        return help();
+    if (strcmp(word, "help") == 0) { /* help train: train --help */
+        const struct cli_command *command = find(argv[2]);
+        char *words[] = {"--help", argc > 3 ? argv[3] : NULL};
+        return command ? command->run(command, argc > 3 ? 2 : 1, words) : unknown(argv[2]);
+    }
+    const struct cli_command *command = find(word);
+    return command ? command->run(command, argc - 2, argv + 2) : unknown(word);
 }
 
 int main(int argc, char **argv)

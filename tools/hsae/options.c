@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Reading the command line, and --help. */
 #include "cli.h"
+#include "suggest.h"
 
 #include <errno.h>
 #include <math.h>
@@ -31,30 +32,6 @@ static bool same_name(const char *word, size_t length, const char *name)
 bool cli_is_option(const char *word, const char *name)
 {
     return strncmp(word, "--", 2) == 0 && same_name(word + 2, strcspn(word + 2, "="), name);
-}
-
-/* Changes of one character that lead from a to b (Levenshtein). */
-static size_t edit_distance(const char *a, const char *b)
-{
-    size_t row[64], length = strlen(b);
-    if (length >= 64)
-        return SIZE_MAX;
-    for (size_t j = 0; j <= length; j++)
-        row[j] = j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        size_t diagonal = row[0];
-        row[0] = i;
-        for (size_t j = 1; j <= length; j++) {
-            size_t changed = diagonal + (a[i - 1] != b[j - 1]);
-            diagonal = row[j];
-            if (row[j - 1] + 1 < changed)
-                changed = row[j - 1] + 1;
-            if (row[j] + 1 < changed)
-                changed = row[j] + 1;
-            row[j] = changed;
-        }
-    }
-    return row[length];
 }
 
 /* The option of a key: - for _. */
@@ -128,30 +105,14 @@ static int print_help(const struct cli_command *command, const struct cli_option
     return CLI_DONE;
 }
 
-/* Keeps `candidate` as the nearest where it is nearer to `name` than `best`. */
-static void consider(const char *name, const char *candidate, char nearest[64], size_t *best)
-{
-    char option[64];
-    dashes(option, candidate, strlen(candidate));
-    size_t distance = edit_distance(name, option);
-    if (distance < *best) {
-        *best = distance;
-        memcpy(nearest, option, sizeof option);
-    }
-}
-
-static int unknown_option(const struct cli_command *command, const char *word, const struct cli_option *options, bool keys)
-{
-    char name[64], nearest[64] = "";
-    dashes(name, word, strcspn(word, "="));
-    size_t best = strlen(name) / 2 + 1; /* anything further away is no typing error */
-    for (; options->name; options++)
-        consider(name, options->name, nearest, &best);
-    for (size_t i = 0; keys && i < CONFIG_KEY_COUNT; i++)
-        consider(name, config_keys[i].name, nearest, &best);
-    return *nearest ? cli_usage(command->name, "unknown option --%s; did you mean --%s?", name, nearest)
-                    : cli_usage(command->name, "unknown option --%s", name);
-}
+/* The position of a word among the arguments, and what is left of them. */
+struct reader {
+    const struct cli_command *command;
+    const struct cli_option *options;
+    struct cli_keys *keys;
+    int argc, next;
+    char **argv;
+};
 
 static bool add_path(struct cli_paths *paths, const char *path)
 {
@@ -178,6 +139,7 @@ static bool store(const struct cli_option *option, const char *text)
         *(bool *)option->value = true;
         return true;
     case CLI_TEXT:
+    case CLI_OUTPUT:
         *(const char **)option->value = text;
         return *text;
     case CLI_COUNT: {
@@ -208,12 +170,136 @@ static const char *expectation(enum cli_kind kind)
                                     : "something that is not empty";
 }
 
-/* The position of a word among the arguments, and what is left of them. */
-struct reader {
-    const struct cli_command *command;
-    int argc, next;
-    char **argv;
-};
+/* ---- what is wrong ---- */
+
+/* `word`: as it was given, with `skipped` dashes. */
+static int unknown_option(const struct reader *reader, const char *word, size_t skipped)
+{
+    char name[64], all[256] = "";
+    int length = (int)strcspn(word, "=");
+    struct suggestion nearest;
+    size_t count = 0, used = 0;
+    dashes(name, word + skipped, strcspn(word + skipped, "="));
+    suggest_begin(&nearest, name);
+    for (const struct cli_option *option = reader->options; option->name; option++, count++) {
+        suggest_consider(&nearest, "--", option->name);
+        if (used < sizeof all)
+            used += (size_t)snprintf(all + used, sizeof all - used, "%s--%s", count ? ", " : "", option->name);
+    }
+    for (size_t i = 0; reader->keys && i < CONFIG_KEY_COUNT; i++)
+        suggest_consider(&nearest, "--", config_keys[i].name);
+#define COMMON(letter, name, help) suggest_consider(&nearest, "--", name);
+    COMMON_OPTIONS(COMMON)
+#undef COMMON
+    if (*nearest.text)
+        return cli_usage(reader->command->name, "unknown option %.*s; did you mean %s?", length, word, nearest.text);
+    if (reader->keys || used >= sizeof all)
+        return cli_usage(reader->command->name, "unknown option %.*s", length, word);
+    return cli_usage(reader->command->name, "unknown option %.*s; there are %s", length, word, all);
+}
+
+/* Of a word with one dash. */
+static int unknown_letters(const struct reader *reader, const char *word)
+{
+    const char *meant = NULL;
+    if (word[1 + strspn(word + 1, "qvh")] == '\0')
+        return cli_usage(reader->command->name, "unknown option %s; letters stand alone: -%c", word, word[1]);
+    if (word[2])
+        return unknown_option(reader, word, 1);
+    for (const struct cli_option *option = reader->options; option->name && !meant; option++)
+        meant = option->name[0] == word[1] ? option->name : NULL;
+    return meant ? cli_usage(reader->command->name, "unknown option %s; did you mean --%s?", word, meant)
+                 : cli_usage(reader->command->name, "unknown option %s", word);
+}
+
+static int wrong_value(const struct reader *reader, const char *name, const char *expected, enum suggest_kind kind, const char *text)
+{
+    char better[32], option[64];
+    dashes(option, name, strlen(name));
+    return suggest_number(text, kind, better)
+               ? cli_usage(reader->command->name, "--%s takes %s, not '%s'; write %s", option, expected, text, better)
+               : cli_usage(reader->command->name, "--%s takes %s, not '%s'", option, expected, text);
+}
+
+/* Whether the word is one of those that an argument lists, as in "paper|laptop|tiny". */
+static bool is_choice(const char *argument, const char *word)
+{
+    size_t length = strlen(word);
+    for (const char *at = argument; at && strchr(argument, '|') && *at; at += strcspn(at, "|"), at += *at == '|')
+        if (strncmp(at, word, length) == 0 && (at[length] == '|' || !at[length]))
+            return true;
+    return false;
+}
+
+/* Of a word that belongs to no option, where none are allowed. */
+static int stray_word(const struct reader *reader, const char *word)
+{
+    const char *before = reader->next > 1 ? reader->argv[reader->next - 2] : "";
+    char files[256] = "";
+    size_t used = 0, count = 0;
+    for (const struct cli_option *option = reader->options; option->name; option++) {
+        const char *argument = option->argument ? option->argument : "";
+        if (option->kind == CLI_FLAG && cli_is_option(before, option->name))
+            return cli_usage(reader->command->name, "--%s takes no value, and '%s' belongs to no option%s", option->name, word,
+                             strcmp(option->name, "json") == 0 ? "; what is printed goes to a file with > FILE" : "");
+        if (is_choice(argument, word))
+            return cli_usage(reader->command->name, "'%s' belongs to no option; did you mean --%s %s?", word, option->name, word);
+        if ((strncmp(argument, "FILE", 4) == 0 || strncmp(argument, "PATH", 4) == 0 || strncmp(argument, "DIR", 3) == 0) && count++ < 3)
+            used += (size_t)snprintf(files + used, sizeof files - used, "%s--%s %s", used ? ", " : "", option->name, argument);
+    }
+    if (!count)
+        return cli_usage(reader->command->name, "'%s' belongs to no option; hsae %s takes options only", word, reader->command->name);
+    return cli_usage(reader->command->name, "'%s' belongs to no option; files are given with an option: %s%s", word, files,
+                     count > 3 ? " ..." : "");
+}
+
+/* A list whose numbers are words of their own, "128, 256". CLI_CONTINUE: it is one word. */
+static int scattered_list(const struct reader *reader, const char *name, const char *text)
+{
+    static const char list[] = "0123456789.,";
+    char joined[128], option[64];
+    size_t used = (size_t)snprintf(joined, sizeof joined, "%s", text);
+    int next = reader->next;
+    for (; next < reader->argc && strspn(reader->argv[next], list) == strlen(reader->argv[next]) && used < sizeof joined; next++) {
+        bool comma = joined[used - 1] == ',' || reader->argv[next][0] == ',';
+        used += (size_t)snprintf(joined + used, sizeof joined - used, "%s%s", comma ? "" : ",", reader->argv[next]);
+    }
+    dashes(option, name, strlen(name));
+    if (next > reader->next)
+        return cli_usage(reader->command->name, "--%s is a list with commas and without spaces: --%s %s", option, option, joined);
+    if (!*text || text[strspn(text, "0123456789.,eE+-")])
+        return cli_usage(reader->command->name, "--%s takes numbers with commas between them, as %s, not '%s'", option,
+                         strcmp(name, "levels") == 0 ? "128,256" : "20,40", text);
+    return CLI_CONTINUE;
+}
+
+static bool is_given(const struct cli_option *option)
+{
+    return option->kind == CLI_PATHS ? ((const struct cli_paths *)option->value)->count > 0 : *(const char **)option->value != NULL;
+}
+
+int cli_need(const struct cli_command *command, const struct cli_option *options, const char *names)
+{
+    const char *help = "";
+    char missing[256] = "";
+    size_t used = 0, count = 0;
+    for (size_t length; *names; names += length + (names[length] == ' ')) {
+        const struct cli_option *option = options;
+        length = strcspn(names, " ");
+        while (option->name && !same_name(names, length, option->name))
+            option++;
+        if (!option->name || is_given(option) || used >= sizeof missing)
+            continue;
+        used += (size_t)snprintf(missing + used, sizeof missing - used, "%s--%s %s", used ? ", " : "", option->name, option->argument);
+        help = option->help;
+        count++;
+    }
+    return count == 0   ? CLI_CONTINUE
+           : count == 1 ? cli_usage(command->name, "%s is missing: %s", missing, help)
+                        : cli_usage(command->name, "options are missing: %s", missing);
+}
+
+/* ---- reading ---- */
 
 /* The value of the option `word`: what follows its '=', else the next word. NULL: there is none. */
 static const char *option_text(struct reader *reader, const char *word)
@@ -221,58 +307,104 @@ static const char *option_text(struct reader *reader, const char *word)
     const char *equals = strchr(word, '=');
     if (equals)
         return equals + 1;
-    return reader->next < reader->argc ? reader->argv[reader->next++] : NULL;
+    return reader->next < reader->argc && strncmp(reader->argv[reader->next], "--", 2) != 0 ? reader->argv[reader->next++] : NULL;
 }
 
-static int read_option(struct reader *reader, const char *word, const struct cli_option *option)
-{
-    const char *name = reader->command->name;
-    const char *text = NULL;
-    if (option->kind == CLI_FLAG) {
-        if (strchr(word, '='))
-            return cli_usage(name, "--%s takes no value", option->name);
-    } else if (!(text = option_text(reader, word)) || (strncmp(text, "--", 2) == 0 && !strchr(word, '='))) {
-        return cli_usage(name, "--%s needs a value: --%s %s", option->name, option->name, option->argument);
-    }
-    if (!store(option, text))
-        return cli_usage(name, "--%s takes %s, not '%s'", option->name, expectation(option->kind), text);
-    while (option->kind == CLI_PATHS && reader->next < reader->argc && !is_option(reader->argv[reader->next]))
-        if (!store(option, reader->argv[reader->next++]))
-            return cli_usage(name, "--%s: a path is empty", option->name);
-    return CLI_CONTINUE;
-}
-
-/* Whether the word, which is a key, has no value: what follows is another option, or nothing. */
+/* Whether the option has no value: what follows is another option, or nothing. */
 static bool stands_alone(const struct reader *reader, const char *word)
 {
     return !strchr(word, '=') && !(reader->next < reader->argc && !is_option(reader->argv[reader->next]));
 }
 
-static int read_long(struct reader *reader, const char *word, const struct cli_option *options, struct cli_keys *keys)
+static int read_option(struct reader *reader, const char *word, const struct cli_option *option)
+{
+    static const enum suggest_kind numbers[] = {[CLI_COUNT] = SUGGEST_WHOLE,
+                                                [CLI_SHARE] = SUGGEST_SHARE,
+                                                [CLI_ABOVE] = SUGGEST_NUMBER,
+                                                [CLI_AT_LEAST_0] = SUGGEST_NUMBER,
+                                                [CLI_PATHS] = SUGGEST_NUMBER};
+    const char *name = reader->command->name;
+    const char *text = NULL;
+    if (option->kind == CLI_FLAG) {
+        if (strchr(word, '='))
+            return cli_usage(name, "--%s takes no value", option->name);
+    } else if (option->kind == CLI_OUTPUT && stands_alone(reader, word)) {
+        text = "-";
+    } else if (!(text = option_text(reader, word))) {
+        return cli_usage(name, "--%s needs a value: --%s %s", option->name, option->name, option->argument);
+    }
+    if (!store(option, text))
+        return wrong_value(reader, option->name, expectation(option->kind), numbers[option->kind], text);
+    while (option->kind == CLI_PATHS && reader->next < reader->argc && !is_option(reader->argv[reader->next]))
+        if (!store(option, reader->argv[reader->next++]))
+            return cli_usage(name, "--%s: a path is empty", option->name);
+    if (option->argument && (strcmp(option->argument, "LIST") == 0 || strcmp(option->argument, "L0") == 0))
+        return scattered_list(reader, option->name, text);
+    return CLI_CONTINUE;
+}
+
+/* Whether a text can be a key's value at all; what is allowed, the library knows. */
+static int check_key(const struct reader *reader, size_t key, const char *text)
+{
+    const char *name = config_keys[key].name;
+    char *end;
+    switch (config_keys[key].kind) {
+    case U32:
+    case U64:
+        if (!*text || text[strspn(text, "0123456789")])
+            return wrong_value(reader, name, "a whole number", SUGGEST_WHOLE, text);
+        return CLI_CONTINUE;
+    case REAL:
+        (void)strtod(text, &end);
+        if (!*text || *end)
+            return wrong_value(reader, name, "a number", SUGGEST_NUMBER, text);
+        return CLI_CONTINUE;
+    case LEVELS:
+    case LIST:
+        return scattered_list(reader, name, text);
+    case BOOL:
+    case CHOICE:
+        break;
+    }
+    return CLI_CONTINUE;
+}
+
+static int read_key(struct reader *reader, const char *word, size_t key)
+{
+    static const char *const arguments[] = {
+        [LEVELS] = "LIST", [U32] = "N", [U64] = "N", [REAL] = "X", [LIST] = "LIST", [BOOL] = "true|false", [CHOICE] = "NAME"};
+    struct cli_keys *keys = reader->keys;
+    const char *text = config_keys[key].kind == BOOL && stands_alone(reader, word) ? "true" : option_text(reader, word);
+    if (!text)
+        return cli_usage(reader->command->name, "%s needs a value: %s %s", word - 2, word - 2, arguments[config_keys[key].kind]);
+    if (keys->count == sizeof keys->items / sizeof *keys->items)
+        return cli_usage(reader->command->name, "too many configuration keys");
+    keys->items[keys->count].name = config_keys[key].name;
+    keys->items[keys->count++].text = text;
+    return check_key(reader, key, text);
+}
+
+static int read_long(struct reader *reader, const char *word)
 {
     size_t length = strcspn(word, "=");
-    for (const struct cli_option *option = options; option->name; option++)
+    for (const struct cli_option *option = reader->options; option->name; option++)
         if (same_name(word, length, option->name))
             return read_option(reader, word, option);
-    for (size_t i = 0; keys && i < CONFIG_KEY_COUNT; i++) {
-        if (!same_name(word, length, config_keys[i].name))
-            continue;
-        const char *text = config_keys[i].kind == BOOL && stands_alone(reader, word) ? "true" : option_text(reader, word);
-        if (!text)
-            return cli_usage(reader->command->name, "--%.*s needs a value", (int)length, word);
-        if (keys->count == sizeof keys->items / sizeof *keys->items)
-            return cli_usage(reader->command->name, "too many configuration keys");
-        keys->items[keys->count].name = config_keys[i].name;
-        keys->items[keys->count++].text = text;
-        return CLI_CONTINUE;
-    }
-    return unknown_option(reader->command, word, options, keys != NULL);
+    for (size_t i = 0; reader->keys && i < CONFIG_KEY_COUNT; i++)
+        if (same_name(word, length, config_keys[i].name))
+            return read_key(reader, word, i);
+#define COMMON(letter, long_name, help)     \
+    if (same_name(word, length, long_name)) \
+        return cli_usage(reader->command->name, "--%s takes no value", long_name);
+    COMMON_OPTIONS(COMMON)
+#undef COMMON
+    return unknown_option(reader, word - 2, 2);
 }
 
 int cli_parse(const struct cli_command *command, int argc, char **argv, const struct cli_option *options, struct cli_keys *keys,
               struct cli_paths *words)
 {
-    struct reader reader = {.command = command, .argc = argc, .argv = argv};
+    struct reader reader = {.command = command, .options = options, .keys = keys, .argc = argc, .argv = argv};
     bool only_words = false;
     /* --help wins wherever it stands. */
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
@@ -285,7 +417,7 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, const st
             only_words = true;
         } else if (only_words || !is_option(word)) {
             if (!words)
-                return cli_usage(command->name, "'%s' is not an option", word);
+                return stray_word(&reader, word);
             if (!add_path(words, word))
                 return cli_out_of_memory();
         } else if (strcmp(word, "-q") == 0 || strcmp(word, "--quiet") == 0) {
@@ -293,9 +425,9 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, const st
         } else if (strcmp(word, "-v") == 0 || strcmp(word, "--verbose") == 0) {
             cli_verbose = CLI_VERBOSE;
         } else if (word[1] != '-') {
-            status = cli_usage(command->name, "unknown option %s", word);
+            status = unknown_letters(&reader, word);
         } else {
-            status = read_long(&reader, word + 2, options, keys);
+            status = read_long(&reader, word + 2);
         }
         if (status != CLI_CONTINUE)
             return status;

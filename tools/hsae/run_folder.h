@@ -55,6 +55,11 @@ int run_write_text(const char *path, const char *text);
 /* Drops the lines of metrics.jsonl whose step is above `step` or that are not whole. */
 int run_cut_metrics(const char *folder, uint64_t step);
 
+/* What --model stands for (model_choice.c): a file, or the folder of a run, whose model or newest checkpoint it is. */
+hsae_status cli_load_model(hsae_context *context, const char *path, hsae_model **out);
+/* False: that is no such folder. A note says what was found. */
+bool cli_run_model(const char *folder, char path[RUN_PATH]);
+
 /* Whether two files hold the same bytes; CLI_FAILED after a message where they do not. */
 int run_compare(const char *path, const char *other);
 

@@ -626,11 +626,13 @@ static int load(hsae_context *context, struct report *report)
 {
     char path[RUN_PATH];
     run_path(path, report->folder, "config.json");
-    hsae_config_stored_defaults(&report->config);
-    if (hsae_config_load(context, &report->config, path) != HSAE_OK) {
-        cli_error("%s is not the folder of a run", report->folder);
+    if (!run_has_config(report->folder)) {
+        cli_error("%s is not the folder of a run: it has no config.json", report->folder);
         return CLI_FAILED;
     }
+    hsae_config_stored_defaults(&report->config);
+    if (hsae_config_load(context, &report->config, path) != HSAE_OK)
+        return CLI_FAILED;
     report->evaluation = run_read_json(report->folder, "evaluation.json");
     report->record = run_read_json(report->folder, "run.json");
     const json_t *sessions = json_object_get(report->record, "parts");

@@ -134,11 +134,25 @@ static int choose_checkpoint(const char *folder, const char *checkpoint, bool fo
     return CLI_FAILED;
 }
 
+/* The newest checkpoint of another run's folder. */
+static int choose_folder(hsae_context *context, const char *folder, const char *resume, bool force, struct run_start *start)
+{
+    char path[RUN_PATH];
+    int status = newest_checkpoint(context, resume, path);
+    if (status != CLI_DONE || *path)
+        return status == CLI_DONE ? choose_checkpoint(folder, path, force, start) : status;
+    cli_error("--resume %s: no checkpoint in this folder; give a checkpoint-*.safetensors, or the folder of a run that has one", resume);
+    return CLI_FAILED;
+}
+
 int run_start_choose(hsae_context *context, const char *folder, const char *resume, bool force, struct run_start *start)
 {
     *start = (struct run_start){0};
-    if (resume && strcmp(resume, "auto") == 0)
+    bool is_folder = resume && hsae_os_kind(resume) == HSAE_OS_FOLDER;
+    if (resume && (strcmp(resume, "auto") == 0 || (is_folder && same_folder(folder, resume))))
         return choose_auto(context, folder, force, start);
+    if (is_folder)
+        return choose_folder(context, folder, resume, force, start);
     if (resume)
         return choose_checkpoint(folder, resume, force, start);
     if (!force && run_exists(folder)) {

@@ -24,6 +24,8 @@ hsae_status train_apply_options(void *user, hsae_config *config)
     hsae_status status = train->config_json ? hsae_config_parse(train->context, config, train->config_json, train->config_path) : HSAE_OK;
     for (size_t i = 0; i < train->keys.count && status == HSAE_OK; i++)
         status = hsae_config_set(train->context, config, train->keys.items[i].name, train->keys.items[i].text);
+    if (status == HSAE_OK && train->epochs > 0)
+        config->steps = (uint64_t)fmax(1, round(train->epochs * (double)hsae_dataset_rows(train->data) / config->batch));
     return status;
 }
 
@@ -201,7 +203,7 @@ static int finish(struct train *train)
             evaluation_json = cli_evaluation_json(&evaluation, hsae_model_config(model));
             train->failed = run_write_json(train->folder, "evaluation.json", json_incref(evaluation_json)) != CLI_DONE;
         }
-        if (status == HSAE_OK && !train->json)
+        if (status == HSAE_OK && cli_says_results(train->json))
             cli_print_evaluation(&evaluation, hsae_model_config(model));
     }
     hsae_model_free(&model);
@@ -215,7 +217,8 @@ static int finish(struct train *train)
     json_decref(evaluation_json);
     if (status != HSAE_OK || train->failed)
         return status != HSAE_OK ? cli_exit_status(status) : CLI_FAILED;
-    printf("%sModel: %s\n", train->held_out ? "\n" : "", path);
+    if (cli_says_results(train->json))
+        printf("%sModel: %s\n", train->held_out ? "\n" : "", path);
     return CLI_DONE;
 }
 
@@ -340,7 +343,7 @@ static int conclude(struct train *train, int exit_status)
     int written = run_record_end(train->folder, end, train->last_step, hsae_os_seconds() - train->opened, train->warnings);
     if (written == CLI_DONE)
         written = run_report_write(train->context, train->folder, NULL);
-    if (written == CLI_DONE && exit_status == CLI_DONE && !train->json)
+    if (written == CLI_DONE && exit_status == CLI_DONE && cli_says_results(train->json))
         printf("Report: %s/report.html\n", train->folder);
     if (written == CLI_DONE && exit_status == CLI_DONE && !train->json && train->explore)
         printf("Its features: %s\n", train->explore);
@@ -379,6 +382,7 @@ static int run_once(struct train *train)
     train->first_step = hsae_trainer_step_count(train->trainer);
     train->saved_step = UINT64_MAX;
     train->figures = (hsae_step_metrics){0};
+    memset(train->marks, 0, sizeof train->marks);
     train->newest.count = 0;
     if (train->stop_after < train->first_step) {
         cli_usage("train", "--stop-after %" PRIu64 ": %s is at step %" PRIu64 " already", train->stop_after, start->checkpoint,
@@ -438,7 +442,7 @@ static int run_twice(struct train *train)
                 run_checkpoint_path(paths[k], folders[k], train->saved_step);
         status = run_compare(paths[0], paths[1]);
     }
-    if (status == CLI_DONE && !train->json)
+    if (status == CLI_DONE && cli_says_results(train->json))
         printf("Deterministic: %s and %s hold the same bytes\n", folders[0], folders[1]);
     return status;
 }
@@ -476,19 +480,25 @@ static hsae_status open_inputs(struct train *train)
     hsae_config config;
     hsae_config_defaults(&config);
     status = train_apply_options(train, &config);
+    if (status == HSAE_OK && !config.steps) {
+        cli_usage("train", "--steps N is missing, or --epochs X: at --batch %u an epoch of these %" PRIu64 " vectors has %.4g steps",
+                  config.batch, hsae_dataset_rows(train->data), (double)hsae_dataset_rows(train->data) / config.batch);
+        return HSAE_ERROR_CONFIG;
+    }
     return status == HSAE_OK ? hsae_config_resolve(train->context, &config, dim) : status;
 }
 
 static int train(struct train *train, const struct cli_command *command)
 {
-    if (!train->data_paths.count || (!train->out && !train->dry_run))
-        return cli_usage(command->name, "--data and --out are needed");
     if (train->dry_run && train->resume)
         return cli_usage(command->name, "--dry-run plans a new run: without --resume");
     if (train->eval_paths.count && train->holdout > 0)
         return cli_usage(command->name, "--eval-data and --holdout exclude each other");
     if (train->other_data && !train->resume)
         return cli_usage(command->name, "--other-data goes with --resume");
+    for (size_t i = 0; train->epochs > 0 && i < train->keys.count; i++)
+        if (strcmp(train->keys.items[i].name, "steps") == 0)
+            return cli_usage(command->name, "--epochs takes the place of --steps: give one of them");
     if (train->keep == 0)
         return cli_usage(command->name, "--keep takes 1 or more");
     if (train->eval_every && !train->eval_paths.count && train->holdout == 0)
@@ -520,6 +530,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
     memcpy(all.argv, argv, (size_t)argc * sizeof *argv);
     const struct cli_option options[] = {OPTIONS_train(CLI_OPTION){0}};
     int exit_status = cli_parse(command, argc, argv, options, &all.keys, NULL);
+    if (exit_status == CLI_CONTINUE)
+        exit_status = cli_need(command, options, all.dry_run ? "data" : "data out");
     if (exit_status == CLI_CONTINUE)
         exit_status = train(&all, command);
     hsae_dataset_close(&all.data);

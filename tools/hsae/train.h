@@ -10,6 +10,11 @@
 #include "run_warnings.h"
 
 enum { TRAIN_REPORT_SECONDS = 5 /* between two pages of a run in progress, at least */ };
+/* A step that was done at a time of hsae_os_seconds. */
+struct train_mark {
+    double seconds;
+    uint64_t step;
+};
 
 struct train {
     /* As given. */
@@ -17,7 +22,7 @@ struct train {
     struct cli_input input;
     const char *out, *config_path, *resume, *device_id;
     uint64_t stop_after, log_every, checkpoint_every, eval_every, keep;
-    double holdout;
+    double holdout, epochs;
     bool json, force, check, dry_run, other_data;
     struct cli_keys keys;
     int argc;    /* all of that as words */
@@ -35,7 +40,8 @@ struct train {
     json_t *data_json, *differences; /* run_data_json; in which the data differ from those of the run, or NULL */
     hsae_trainer *trainer;
     FILE *metrics;
-    hsae_step_metrics figures; /* the newest; step 0: none yet */
+    hsae_step_metrics figures;  /* the newest; step 0: none yet */
+    struct train_mark marks[2]; /* of its speed, the older first */
     struct run_newest newest;
     char *explore;              /* the command that shows the features; NULL: the data have no tokens */
     json_t *warnings;           /* about settings, and what came out */

@@ -6,16 +6,16 @@
 #include <math.h>
 #include <stdlib.h>
 
-/* "L0 20.1 20.4  variance explained 0.611 0.671" */
-static void figures_text(const hsae_step_metrics *figures, char *text, size_t size)
+/* "L0 20.1 20.4  VE 0.611 0.671" of the levels from `first` on, means of the steps since the figures before. */
+static void figures_text(const hsae_step_metrics *figures, uint32_t first, char *text, size_t size)
 {
     size_t used = (size_t)snprintf(text, size, "L0");
-    for (uint32_t l = 0; l < figures->level_count && used < size; l++)
-        used += (size_t)snprintf(text + used, size - used, " %.1f", figures->levels[l].l0);
+    for (uint32_t l = first; l < figures->level_count && used < size; l++)
+        used += (size_t)snprintf(text + used, size - used, " %.1f", figures->levels[l].mean_l0);
     if (used < size)
         used += (size_t)snprintf(text + used, size - used, "  VE");
-    for (uint32_t l = 0; l < figures->level_count && used < size; l++)
-        used += (size_t)snprintf(text + used, size - used, " %.3f", figures->levels[l].variance_explained);
+    for (uint32_t l = first; l < figures->level_count && used < size; l++)
+        used += (size_t)snprintf(text + used, size - used, " %.3f", figures->levels[l].mean_variance_explained);
 }
 
 /* "1:05" or "2:01:05" */
@@ -28,28 +28,50 @@ static void duration_text(double seconds, char *text, size_t size)
         snprintf(text, size, "%u:%02u", (unsigned)(all / 60), (unsigned)(all % 60));
 }
 
-/* The state of the run in one line, as a status line or as a line of its own. */
-static void show_progress(const struct train *train, uint64_t step, bool as_line)
+/* Steps a second over the last 5 to 10 seconds, or since the first step. */
+static double recent_rate(struct train *train, uint64_t step)
 {
-    char figures[256] = "", left[32] = "?";
-    uint64_t batch = hsae_trainer_config(train->trainer)->batch, done = step - train->first_step, until = train->until;
-    double elapsed = hsae_os_seconds() - train->began, rate = done && elapsed > 0 ? (double)done / elapsed : 0;
+    static const double INTERVAL = 5;
+    struct train_mark *marks = train->marks;
+    double now = hsae_os_seconds();
+    if (marks[0].seconds == 0)
+        marks[0] = marks[1] = (struct train_mark){train->began, train->first_step};
+    double rate = now > marks[0].seconds ? (double)(step - marks[0].step) / (now - marks[0].seconds) : 0;
+    if (now - marks[1].seconds >= INTERVAL) {
+        marks[0] = marks[1];
+        marks[1] = (struct train_mark){now, step};
+    }
+    return rate;
+}
+
+/* The state of the run in one line, as a status line or as a line of its own. */
+static void show_progress(struct train *train, uint64_t step, bool as_line)
+{
+    char figures[256] = "", finest[64] = "", duration[32] = "?", what[64], speed[64], left[48];
+    uint64_t until = train->until;
+    double rate = recent_rate(train, step);
     if (rate > 0)
-        duration_text((double)(until - step) / rate, left, sizeof left);
-    if (train->figures.step)
-        figures_text(&train->figures, figures, sizeof figures);
+        duration_text((double)(until - step) / rate, duration, sizeof duration);
+    if (train->figures.step) {
+        figures_text(&train->figures, 0, figures, sizeof figures);
+        figures_text(&train->figures, train->figures.level_count - 1, finest, sizeof finest);
+    }
+    snprintf(what, sizeof what, "step %" PRIu64 "/%" PRIu64, step, until);
+    snprintf(speed, sizeof speed, "%.0f tokens/s", rate * hsae_trainer_config(train->trainer)->batch);
+    snprintf(left, sizeof left, "%s left", duration);
     if (as_line)
-        cli_note("step %" PRIu64 "/%" PRIu64 "  %.0f tokens/s  %s left  %s", step, until, rate * (double)batch, left, figures);
+        cli_note("%s  %s  %s  %s", what, speed, left, figures);
     else
-        cli_status_line(step == until, "step %" PRIu64 "/%" PRIu64 "  %3.0f %%  %.0f tokens/s  %s left  %s", step, until,
-                        100.0 * (double)step / (double)until, rate * (double)batch, left, figures);
+        cli_bar(step == until, what, step, until,
+                (const struct cli_bar_part[CLI_BAR_PARTS]){{left, NULL}, {speed, NULL}, {figures, finest}});
 }
 
 bool train_on_progress(void *user, uint64_t step, uint64_t until)
 {
-    const struct train *train = user;
+    struct train *train = user;
     (void)until;
-    show_progress(train, step, false);
+    if (cli_has_status_line())
+        show_progress(train, step, false);
     if (!cli_signal())
         return true;
     cli_note("interrupted: finishing the step and writing a checkpoint (once more: stop at once)");

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* hsae tree: a hierarchy over a model that was trained without one, or over SAEs of other tools. */
-#include "cli.h"
+#include "run_folder.h"
 #include "text.h"
 
 #include <math.h>
@@ -20,7 +20,10 @@ struct request {
 static hsae_status load(hsae_context *context, const struct cli_paths *paths, hsae_model **out)
 {
     static const char end[] = ".safetensors";
+    char found[RUN_PATH];
     size_t length = strlen(paths->items[0]);
+    if (paths->count == 1 && cli_run_model(paths->items[0], found))
+        return hsae_model_load(context, found, out);
     if (paths->count == 1 && length > strlen(end) && strcmp(paths->items[0] + length - strlen(end), end) == 0)
         return hsae_model_load(context, paths->items[0], out);
     return hsae_model_import(context, paths->items, paths->count, out);
@@ -73,7 +76,7 @@ static int print(const struct request *request, const hsae_model *model, const h
         json_int_t assigned = 0;
         for (uint32_t i = 0; i < level.features; i++)
             assigned += level.parent[i] >= 0;
-        if (!request->json)
+        if (cli_says_results(request->json))
             printf("levels %u-%u: %llu of %u features have a parent\n", l - 1, l, (unsigned long long)assigned, level.features);
         json_array_append_new(pairs, json_pack("{s:I, s:I}", "features", (json_int_t)level.features, "assigned", assigned));
     }
@@ -81,6 +84,8 @@ static int print(const struct request *request, const hsae_model *model, const h
         return cli_print_json(json_pack("{s:o, s:o, s:o}", "out", text_json(request->out), "pairs", pairs, "evaluation",
                                         request->data.count ? cli_evaluation_json(evaluation, config) : json_null()));
     json_decref(pairs);
+    if (!cli_says_results(false))
+        return CLI_DONE;
     if (request->data.count) {
         putchar('\n');
         cli_print_evaluation(evaluation, config);
@@ -113,12 +118,10 @@ static int run(const struct cli_command *command, int argc, char **argv)
     hsae_model *linked = NULL;
     hsae_evaluation evaluation;
     int exit_status = cli_parse(command, argc, argv, options, NULL, NULL);
+    if (exit_status == CLI_CONTINUE)
+        exit_status = cli_need(command, options, "model out");
     if (exit_status != CLI_CONTINUE)
         goto end;
-    if (!request.models.count || !request.out) {
-        exit_status = cli_usage(command->name, "--model and --out are needed");
-        goto end;
-    }
     exit_status = CLI_FAILED;
     context = cli_context();
     if (!context)
