@@ -45,11 +45,12 @@ extern "C" {
 
 /* What is run. Start from hsae_bench_preset and change what differs. */
 typedef struct hsae_bench_params {
-    uint32_t dim;            /* d */
-    hsae_config config;      /* levels, batch, target_l0, seed, ...; steps, init_l0, dead_steps, tree and lr are set by the benchmark */
-    uint32_t steps;          /* steps in each timed block, >= 1 */
-    uint64_t copy_bytes;     /* size of the two buffers of the copy peak, where the device has room */
-    double longest_step;     /* seconds; ERROR_LIMIT if encode alone would take longer at the measured peak; 0: no limit */
+    uint32_t dim;          /* d */
+    hsae_config config;    /* levels, batch, target_l0, seed, ...; steps, init_l0, dead_steps, tree and lr are set by the benchmark */
+    uint32_t steps;        /* steps in each timed block, >= 1 */
+    uint64_t copy_bytes;   /* size of the two buffers of the copy peak, where the device has room */
+    double longest_step;   /* seconds; ERROR_LIMIT if encode alone would take longer at the measured peak; 0: no limit */
+    double budget_seconds; /* fewer rounds of blocks once they would end later than this; one in any case, after what prepares it; 0: all */
     double sustain_seconds;  /* length of a training run after the measurements, to see whether the speed holds; 0: none */
     double sustain_interval; /* seconds between calls of `interval`; 0: 10 */
     /* Called before each part of the work and between steps of a long one; false stops with CANCELLED. May be NULL. */
@@ -82,10 +83,17 @@ typedef struct hsae_bench_level {
     double p_parent_given_child;      /* of active features with a parent, the share whose parent is active too; NaN: none */
 } hsae_bench_level;
 
-/* Seconds a step: of five blocks of steps, blocks of all kinds taking turns. */
+/* Of several times: steps of five blocks (fewer within a budget), blocks of all kinds taking turns; or calls. */
 typedef struct hsae_bench_time {
     double median, lowest, highest;
 } hsae_bench_time;
+
+/* One call of hsae_session_encode, from host memory to host memory. */
+#define HSAE_BENCH_CALLS 3
+typedef struct hsae_bench_call {
+    uint32_t vectors; /* 1, 16, 1024 */
+    hsae_bench_time time;
+} hsae_bench_call;
 
 typedef struct hsae_bench_result {
     double fma_flops;      /* per second */
@@ -113,6 +121,10 @@ typedef struct hsae_bench_result {
     double read_seconds;  /* a batch alone: read, converted, uploaded */
     double read_hidden;   /* share of reading during which the device worked; 0: the device cannot work by itself */
     double tree_seconds;  /* one update of the tree */
+    uint32_t rounds;      /* blocks of each kind */
+
+    /* Encoding with the model as it is then, the trainer gone. */
+    hsae_bench_call encode[HSAE_BENCH_CALLS];
 
     uint64_t device_bytes; /* peak of the training's allocations on the device */
     uint64_t host_bytes;   /* peak of the process's resident memory before the copy peak, a device on the host's memory included */

@@ -26,7 +26,8 @@ extern "C" {
  * first. A shape is timed only after it proved right: a small model with everything switched on is trained with it for a few steps, and
  * must agree with the reference device and with the device's default shapes within what rounding may do. It is timed within real steps
  * (bench.h: made-up data, the least of several times). The fastest shapes then run against the default, several rounds in turn. A shape is
- * chosen where it is faster in every round, by the share HSAE_TUNE_GAIN of the kernel's time and by a thousandth of the step. */
+ * chosen where it is faster in every round, by the share HSAE_TUNE_GAIN of the kernel's time and by a thousandth of the step. In the end
+ * whole steps must be faster, too, else the device keeps the shapes that it had (`refused`). */
 #define HSAE_TUNE_GAIN 0.03
 
 struct hsae_tune_kernel;
@@ -57,6 +58,9 @@ typedef struct hsae_tune_result {
     /* Seconds of whole steps with all defaults, and with all tuned shapes, those of the file for other kernels included: the lowest of
      * several blocks, in turn. */
     double default_step, tuned_step;
+    /* The tuned shapes are not proven to be faster in whole steps, than the defaults or than those that the device had: it has the latter
+     * again. Its machine may have done something else meanwhile. */
+    bool refused;
     double seconds; /* length of the search */
     bool complete;  /* every shape of these kernels was tried */
 } hsae_tune_result;

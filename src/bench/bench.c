@@ -358,10 +358,18 @@ static hsae_status sum_kernels(struct bench *bench, struct times *times)
     return status;
 }
 
-static hsae_bench_time block_time(double blocks[ROUNDS])
+/* Sorts `seconds`. */
+static hsae_bench_time time_of(double *seconds, size_t count)
 {
-    double middle = median(blocks, ROUNDS);
-    return (hsae_bench_time){middle, blocks[0], blocks[ROUNDS - 1]};
+    double middle = median(seconds, count);
+    return (hsae_bench_time){middle, seconds[0], seconds[count - 1]};
+}
+
+/* Whether something that takes so long would end after the time that the caller gave. */
+static bool is_too_late(const struct bench *bench, double seconds)
+{
+    double budget = bench->params->budget_seconds;
+    return budget > 0 && hsae_os_seconds() - bench->started + seconds > budget;
 }
 
 /* The best so far; its buffers do not count as memory that training needs. */
@@ -379,9 +387,13 @@ static hsae_status measure_fma(struct bench *bench)
 static hsae_status time_blocks(struct bench *bench, const hsae_config *config, struct times *times, struct times *flat_times)
 {
     double fed[ROUNDS], resident[ROUNDS], flat[ROUNDS];
-    uint32_t steps = bench->params->steps;
+    uint32_t steps = bench->params->steps, rounds = 0;
+    double began = hsae_os_seconds();
     hsae_status status = HSAE_OK;
-    for (int round = 0; round < ROUNDS && !status; round++) {
+    for (uint32_t round = 0; round < ROUNDS && !status; round++) {
+        if (round && is_too_late(bench, (hsae_os_seconds() - began) / round))
+            break;
+        rounds++;
         status = measure_fma(bench);
         if (!status)
             status = fed_steps(bench, steps, &fed[round]);
@@ -400,9 +412,10 @@ static hsae_status time_blocks(struct bench *bench, const hsae_config *config, s
     }
     if (status)
         return status;
-    bench->out->fed = block_time(fed);
-    bench->out->step = block_time(resident);
-    bench->out->flat = block_time(flat);
+    bench->out->rounds = rounds;
+    bench->out->fed = time_of(fed, rounds);
+    bench->out->step = time_of(resident, rounds);
+    bench->out->flat = time_of(flat, rounds);
     return HSAE_OK;
 }
 
@@ -496,6 +509,57 @@ void hsae_bench_release(struct bench *bench)
     hsae_dataset_close(&bench->data);
 }
 
+/* Calls of one size: some, within a second. */
+static hsae_status time_calls(struct bench *bench, hsae_session *session, const float *raw, hsae_bench_call *call)
+{
+    enum { CALLS = 9 };
+    double seconds[CALLS], began = hsae_os_seconds();
+    size_t count = 0;
+    hsae_status status = HSAE_OK;
+    for (int k = 0; k <= CALLS && !status && (k < 2 || hsae_os_seconds() - began < 1); k++) { /* the first one warms up */
+        hsae_features features[HSAE_MAX_LEVELS] = {0};
+        double started = hsae_os_seconds();
+        status = say(bench, "encode");
+        if (!status)
+            status = hsae_session_encode(session, raw, call->vectors, features);
+        if (k)
+            seconds[count++] = hsae_os_seconds() - started;
+        for (uint32_t l = 0; l < HSAE_MAX_LEVELS; l++)
+            hsae_features_free(&features[l]);
+    }
+    if (!status)
+        call->time = time_of(seconds, count);
+    return status;
+}
+
+/* Encodes rows of the data with the trainer's model, once the trainer is gone. */
+static hsae_status time_encoding(struct bench *bench)
+{
+    static const uint32_t vectors[HSAE_BENCH_CALLS] = {1, 16, 1024};
+    const uint32_t most = vectors[HSAE_BENCH_CALLS - 1];
+    hsae_model *model = NULL;
+    hsae_session *session = NULL;
+    uint64_t rows[1024];
+    float *raw = malloc(sizeof *raw * most * bench->params->dim);
+    hsae_status status = raw ? hsae_trainer_model(bench->trainer, &model)
+                             : hsae_fail(bench->context, HSAE_ERROR_MEMORY, "out of memory for %" PRIu32 " vectors", most);
+    for (uint32_t k = 0; k < most; k++)
+        rows[k] = k % hsae_dataset_rows(bench->data);
+    if (!status)
+        status = hsae_dataset_read(bench->data, rows, most, raw);
+    hsae_bench_release(bench);
+    if (!status)
+        status = hsae_session_create(bench->device, model, most, &session);
+    for (int k = 0; k < HSAE_BENCH_CALLS && !status; k++) {
+        bench->out->encode[k].vectors = vectors[k];
+        status = time_calls(bench, session, raw, &bench->out->encode[k]);
+    }
+    hsae_session_destroy(&session);
+    hsae_model_free(&model);
+    free(raw);
+    return status;
+}
+
 static hsae_status run(struct bench *bench)
 {
     hsae_config config;
@@ -518,7 +582,7 @@ static hsae_status run(struct bench *bench)
         status = sustain(bench);
     bench->out->device_bytes = bench->device->peak_bytes;
     bench->out->host_bytes = hsae_os_peak_memory();
-    return status;
+    return status ? status : time_encoding(bench);
 }
 
 /* Last, and without the trainer: the buffers are no part of what training needs. */
@@ -531,7 +595,7 @@ static hsae_status run_copy(struct bench *bench)
 hsae_status hsae_bench_run(hsae_device *device, const hsae_bench_params *params, hsae_bench_result *out)
 {
     HSAE_REQUIRE(device ? device->context : NULL, device, params, out);
-    struct bench bench = {.device = device, .context = device->context, .params = params, .out = out};
+    struct bench bench = {.device = device, .context = device->context, .params = params, .out = out, .started = hsae_os_seconds()};
     *out = (hsae_bench_result){0};
     if (!params->steps || params->steps > MAX_STEPS || !params->dim)
         return hsae_fail(device->context, HSAE_ERROR_ARGUMENT,

@@ -15,6 +15,7 @@ struct bench {
     hsae_bench_result *out;
     hsae_dataset *data;
     hsae_trainer *trainer;
+    double started; /* on hsae_os_seconds's clock */
 };
 /* The configuration of the run: the preset's, with an activity that stays what it is. ERROR_DEVICE_MEMORY where it cannot fit. */
 hsae_status hsae_bench_config(const struct bench *bench, hsae_config *config);

@@ -26,7 +26,7 @@ static const struct hsae_foreign_file page = {"a web page (HTML), not the file t
                                               "download it again, from the address of the file itself and logged in where that is needed",
                                               false};
 static const struct hsae_foreign_file json = {
-    "JSON text", "it describes a run or data, and holds neither weights nor vectors: give the model, the checkpoint or the data themselves",
+    "JSON text", "it describes a run or data, and holds neither weights nor vectors: give the model itself, or the files of the vectors",
     false};
 #define TABLE_REMEDY                                      \
     "if it holds numbers, this makes data of it: " PYTHON \

@@ -209,7 +209,7 @@ def one_system_layer():
 
 def variables_once():
     """The context reads its settings once; besides, the system's own layer and what finds drivers read variables that are not ours."""
-    readers = {"src/base/context.c", "src/device/driver_files.c", "src/device/driver_pocl.c", "src/vulkan/vulkan_api.c", *SYSTEM}
+    readers = {"src/base/context.c", "src/base/os_files.c", "src/device/driver_files.c", "src/device/driver_pocl.c", "src/vulkan/vulkan_api.c", *SYSTEM}
     for name, text in FILES.items():
         if not name.startswith(("src/", "tools/", "include/")) or not name.endswith((".c", ".h")):
             continue

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The command line as its users run it, on the reference device: test_cli.py HSAE [TEST]..."""
+import csv
 import fcntl
 import json
 import os
@@ -434,9 +435,44 @@ class Bench(Case):
         text = hsae("bench", "--device", "ref", *SMALL_BENCH, "--json", path, "--minutes", "0.001")[0]
         found = json.loads(path.read_text())
         self.check_result(found)
+        self.assertEqual([call["vectors"] for call in found["encode"]], [1, 16, 1024])
+        for call in found["encode"]:
+            self.assertTrue(0 < call["seconds"]["lowest"] <= call["seconds"]["median"] <= call["seconds"]["highest"])
+        self.assertRegex(text.splitlines()[-1], r"^RESULT hsae %s tiny, changed \| ref reference \(plain C\) \| libhsae \S+ \| "
+                         r"\d+ tokens/s ± \d+\.\d %% \| \d+\.\d %% FMA \| 0\.\d{3} GB( \| not quiet)?$" % re.escape(found["version"]))
+        self.assertEqual(found["quiet"], "not quiet" not in text)
         self.assertEqual(found["sustained"]["intervals"][-1][1], found["sustained"]["tokens_last"])
         for word in ("reference", "encode", "GFLOP/s", "of copy", "gaps", "flat", "hidden", "tokens/s", "sustained", found["version"]):
             self.assertIn(word, text)
+
+    def test_one_line_a_device(self):
+        """md and csv have the same cells; a budget that is over leaves one round."""
+        bench = ["bench", "--device", "ref", *SMALL_BENCH, "--budget", "0.001", "--json", self.folder / "bench.json", "--format"]
+        rows = list(csv.DictReader(hsae(*bench, "csv")[0].splitlines()))
+        self.assertEqual([(row["id"], row["preset"], row["driver"]) for row in rows], [("ref", "tiny, changed", "libhsae " + rows[0]["version"])])
+        self.assertEqual(json.loads((self.folder / "bench.json").read_text())["rounds"], 1)
+        self.assertEqual(float(rows[0]["range_percent"]), 0)
+        table = [[cell.strip() for cell in line.split("|")[1:-1]] for line in hsae(*bench, "md")[0].splitlines()]
+        self.assertEqual((table[0], len(table), table[2][:5]), (list(rows[0]), 3, list(rows[0].values())[:5]))
+        self.assertEqual(json.loads(hsae("bench", "--device", "ref", *SMALL_BENCH, "--format", "json")[0])["rounds"], 5)
+
+    def test_noise_is_told(self):
+        """A machine that does something else meanwhile: no share that cannot be, and a mark on the result."""
+        found = {}
+        with subprocess.Popen(["sh", "-c", "while :; do :; done & while :; do :; done & while :; do :; done & wait"], start_new_session=True) as busy:
+            for _ in range(20):
+                text = hsae("bench", "--device", "ref", *SMALL_BENCH, "--json", self.folder / "bench.json")[0]
+                found = json.loads((self.folder / "bench.json").read_text())
+                if not found["quiet"]:
+                    break
+            os.killpg(busy.pid, signal.SIGKILL)
+        self.assertFalse(found["quiet"])
+        self.assertGreater(found["noise"], 0.2)
+        self.assertIsNone(found["shares"]["hierarchy_extra_of_steps"])
+        self.assertRegex(text, r"not quiet +blocks of steps differ by \d+ %")
+        self.assertTrue(text.splitlines()[-1].endswith(" | not quiet"))
+        shares = [float(share) for share in re.findall(r"(-?\d+\.\d) %", text.partition("gaps")[2].partition("step")[0])]
+        self.assertTrue(all(0 <= share <= 100 for share in shares), shares)
 
     def test_all_devices(self):
         found = json.loads(hsae("bench", "--all-devices", *SMALL_BENCH, "--json", "-", environment=DRIVERS)[0])
@@ -488,16 +524,23 @@ class Tune(Case):
         self.assertRegex(text, r"samples_fill +[0-9.]+ +[0-9.]+")
         self.assertEqual(path.read_bytes(), before)
         found = json.loads(hsae(*work, "--out", path, "--json", environment=DRIVERS)[0])
-        self.assertEqual(found["file"], str(path))
         kernel, = found["kernels"]
+        self.assertEqual(found["refused"], not found["tuned_step_seconds"] < found["default_step_seconds"] and kernel["changed"])
         self.assertEqual((kernel["name"], kernel["rejected"]), ("samples_fill", 0))
         self.assertTrue(1 <= kernel["tried"] <= kernel["shapes"])
         self.assertTrue(kernel["changed"] or kernel["shape"] == kernel["default_shape"])
-        written = json.loads(path.read_text())
-        self.assertEqual(written["devices"][0], other)
-        entry = written["devices"][1]
-        self.assertEqual((entry["name"], entry["driver"], entry["type"]), (device["name"], device["driver"], device["type"]))
-        self.assertEqual(list(entry["kernels"]), ["samples_fill"] if kernel["changed"] else [])
+        if found["refused"]:  # the machine was not quiet: the file stays as it was
+            self.assertNotIn("file", found)
+            self.assertEqual(path.read_bytes(), before)
+            entry = {key: device[key] for key in ("name", "driver", "backend", "type")}
+            written = {"format": "hsae tuning 1", "devices": [other, entry]}
+        else:
+            self.assertEqual(found["file"], str(path))
+            written = json.loads(path.read_text())
+            self.assertEqual(written["devices"][0], other)
+            entry = written["devices"][1]
+            self.assertEqual((entry["name"], entry["driver"], entry["type"]), (device["name"], device["driver"], device["type"]))
+            self.assertEqual(list(entry["kernels"]), ["samples_fill"] if kernel["changed"] else [])
         self.assert_no_litter()
 
         entry["kernels"] = {"decode": self.ENTRY, "update": dict(self.ENTRY, group_size=8), "nonsense": {}}

@@ -226,7 +226,8 @@ static void test_search(void **state)
     assert_int_equal(kernel->rejected, 0);
     assert_true(kernel->tuned_seconds <= kernel->default_seconds && kernel->tuned_seconds > 0);
     assert_true(result.complete == (kernel->tried == kernel->shapes));
-    assert_int_equal(device->tuning.shape[HSAE_KERNEL_family_dot].group_size != 0, kernel->changed);
+    assert_int_equal(device->tuning.shape[HSAE_KERNEL_family_dot].group_size != 0, kernel->changed && !result.refused);
+    assert_true(result.refused == !(kernel->changed ? result.tuned_step < result.default_step : result.tuned_step == result.default_step));
     assert_int_equal(device->tuning.shape[HSAE_KERNEL_encode].group_size, 0);
     assert_true(device->buffers == 0 && device->sequences == 0);
     hsae_device_close(&device);

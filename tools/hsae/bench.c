@@ -10,9 +10,9 @@
 #include <time.h>
 
 struct bench {
-    const char *device_id, *preset, *json, *levels, *batch, *target_l0, *seed, *period;
+    const char *device_id, *preset, *format, *json, *levels, *batch, *target_l0, *seed, *period;
     uint64_t dim, steps;
-    double minutes;
+    double minutes, budget;
     bool all;
     hsae_context *context;
     hsae_bench_params params;
@@ -43,13 +43,38 @@ static hsae_bench_kernel group_sum(const hsae_bench_result *result, const char *
     return sum;
 }
 
-static double gaps(const hsae_bench_result *result)
+static double spread(const hsae_bench_time *time)
 {
-    return ratio(result->gap_seconds, result->step.lowest);
+    return time->highest - time->lowest;
 }
 
+/* By how much of the fastest block the blocks of a kind differ. */
+static double noise(const hsae_bench_result *result)
+{
+    const hsae_bench_time *times[] = {&result->step, &result->fed, &result->flat};
+    double most = 0;
+    for (int k = 0; k < 3; k++)
+        most = fmax(most, ratio(spread(times[k]), times[k]->lowest));
+    return most;
+}
+
+static bool is_quiet(const hsae_bench_result *result)
+{
+    static const double NOISY = 0.2;
+    return noise(result) <= NOISY;
+}
+
+/* NaN: more than the step, so that something else ran between its kernels. */
+static double gaps(const hsae_bench_result *result)
+{
+    return result->gap_seconds <= result->step.lowest ? ratio(result->gap_seconds, result->step.lowest) : NAN;
+}
+
+/* NaN: blocks of one kind differ by more than the reading of a batch takes. */
 static double hidden_by_difference(const hsae_bench_result *result)
 {
+    if (spread(&result->step) > result->read_seconds || spread(&result->fed) > result->read_seconds)
+        return NAN;
     return 1 - ratio(result->fed.lowest - result->step.lowest, result->read_seconds);
 }
 
@@ -64,9 +89,18 @@ static double kernel_extra(const hsae_bench_result *result)
     return hierarchy_extra(result, result->kernel_seconds, result->flat_kernel_seconds);
 }
 
+/* NaN: steps of one kind differ by more than what is looked for. */
 static double step_extra(const hsae_bench_result *result)
 {
-    return hierarchy_extra(result, result->step.lowest, result->flat.lowest);
+    return !is_quiet(result) ? NAN : hierarchy_extra(result, result->step.lowest, result->flat.lowest);
+}
+
+/* "12.3 %"; "-" of NaN. */
+static const char *percent(double share, char text[32])
+{
+    if (isfinite(share))
+        snprintf(text, 32, "%.1f %%", 100 * share);
+    return isfinite(share) ? text : "-";
 }
 
 static void date_text(char text[32])
@@ -136,17 +170,28 @@ static json_t *device_json(const hsae_device_info *device)
     return json_pack("{s:s, s:o, s:o}", "id", device->id, "name", text_json(device->name), "driver", text_json(device->driver));
 }
 
+static json_t *calls_json(const hsae_bench_result *result)
+{
+    json_t *calls = json_array();
+    for (int k = 0; k < HSAE_BENCH_CALLS; k++)
+        json_array_append_new(
+            calls, json_pack("{s:i, s:o}", "vectors", (int)result->encode[k].vectors, "seconds", time_json(&result->encode[k].time)));
+    return calls;
+}
+
 static json_t *result_json(const struct bench *bench, const hsae_device_info *device, const hsae_bench_result *result)
 {
     json_t *kernels = json_array();
     for (uint32_t k = 0; k < result->kernel_count; k++)
         json_array_append_new(kernels, kernel_json(&result->kernels[k], result));
-    json_t *object = json_pack("{s:o, s:{s:o, s:o, s:I}, s:I, s:o, s:o, s:o, s:o, s:{s:I, s:I}}", "device", device_json(device), "peaks",
-                               "fma_flops_per_second", cli_json_number(result->fma_flops), "copy_bytes_per_second",
-                               cli_json_number(result->copy_bandwidth), "copy_buffer_bytes", (json_int_t)result->copy_bytes,
-                               "hierarchy_period", (json_int_t)result->hierarchy_period, "levels", levels_json(result), "step",
-                               step_json(result, bench->params.config.batch), "shares", shares_json(result), "kernels", kernels, "memory",
-                               "device_bytes", (json_int_t)result->device_bytes, "host_bytes", (json_int_t)result->host_bytes);
+    json_t *object =
+        json_pack("{s:o, s:b, s:o, s:i, s:o, s:{s:o, s:o, s:I}, s:I, s:o, s:o, s:o, s:o, s:{s:I, s:I}}", "device", device_json(device),
+                  "quiet", (int)is_quiet(result), "noise", cli_json_number(noise(result)), "rounds", (int)result->rounds, "encode",
+                  calls_json(result), "peaks", "fma_flops_per_second", cli_json_number(result->fma_flops), "copy_bytes_per_second",
+                  cli_json_number(result->copy_bandwidth), "copy_buffer_bytes", (json_int_t)result->copy_bytes, "hierarchy_period",
+                  (json_int_t)result->hierarchy_period, "levels", levels_json(result), "step",
+                  step_json(result, bench->params.config.batch), "shares", shares_json(result), "kernels", kernels, "memory",
+                  "device_bytes", (json_int_t)result->device_bytes, "host_bytes", (json_int_t)result->host_bytes);
     if (result->sustained_seconds > 0)
         json_object_set_new(object, "sustained",
                             json_pack("{s:o, s:o, s:o, s:o, s:O}", "seconds", cli_json_number(result->sustained_seconds), "tokens_first",
@@ -217,7 +262,8 @@ static void print_kernels(const hsae_bench_result *result)
     print_kernel("lists", &lists, result);
     print_kernel("decode + update", &sparse, result);
     print_kernel("hierarchy", &hierarchy, result);
-    printf("%-16s%9s%12.3f%8.1f %%\n", "gaps", "", 1e3 * result->gap_seconds, 100 * gaps(result));
+    char share[32];
+    printf("%-16s%9s%12.3f%10s\n", "gaps", "", 1e3 * result->gap_seconds, percent(gaps(result), share));
 }
 
 static void print_time(const char *name, const hsae_bench_time *time)
@@ -241,6 +287,7 @@ static void print_counting(void)
 
 static void print_result(const hsae_device_info *device, const hsae_bench_params *params, const hsae_bench_result *result)
 {
+    char share[32];
     print_work(device, params, result);
     print_kernels(result);
     puts("");
@@ -250,19 +297,21 @@ static void print_result(const hsae_device_info *device, const hsae_bench_params
     printf(": %.0f tokens/s\n", ratio(params->config.batch, result->fed.median));
     print_time("flat", &result->flat);
     puts(", neither constraint nor perturbation");
-    printf("%-18s%10.3f ms for a batch alone; %.1f %% hidden behind the step; by difference %.1f %%%s\n", "reading",
-           1e3 * result->read_seconds, 100 * result->read_hidden, 100 * hidden_by_difference(result),
-           result->step.highest - result->step.lowest > result->read_seconds ? ", less than blocks differ" : "");
+    printf("%-18s%10.3f ms for a batch alone; %.1f %% hidden behind the step; by difference %s\n", "reading", 1e3 * result->read_seconds,
+           100 * result->read_hidden, percent(hidden_by_difference(result), share));
     printf("%-18s%10.3f ms; longest submission, of %u a step, %.3f ms\n", "longest dispatch", 1e3 * result->longest_dispatch,
            result->submissions, 1e3 * result->longest_submission);
     printf("%-18s%10.3f ms every %llu steps\n", "tree update", 1e3 * result->tree_seconds, (unsigned long long)result->hierarchy_period);
-    printf("%-18s%10.2f %% more time than flat by kernels, %.2f %% by whole steps, the tree update included\n", "hierarchy",
-           100 * kernel_extra(result), 100 * step_extra(result));
+    printf("%-18s%10.2f %% more time than flat by kernels, %s by whole steps, the tree update included\n", "hierarchy",
+           100 * kernel_extra(result), percent(step_extra(result), share));
+    printf("%-18s%10.3f ms for %u vector, %.3f ms for %u, %.3f ms for %u, from host to host\n", "encode",
+           1e3 * result->encode[0].time.median, result->encode[0].vectors, 1e3 * result->encode[1].time.median, result->encode[1].vectors,
+           1e3 * result->encode[2].time.median, result->encode[2].vectors);
     printf("%-18s%10.3f GB on the device; most resident in this process %.3f GB\n", "memory", 1e-9 * (double)result->device_bytes,
            1e-9 * (double)result->host_bytes);
-    if (result->step.highest > 1.2 * result->step.lowest)
-        printf("%-18sblocks of steps differ by %.0f %%: something else was running, or the clock changed\n", "not quiet",
-               100 * (ratio(result->step.highest, result->step.lowest) - 1));
+    if (!is_quiet(result))
+        printf("%-18sblocks of steps differ by %.0f %%: something else was running, or the clock changed; measure again\n", "not quiet",
+               100 * noise(result));
     if (result->sustained_seconds > 0)
         printf("%-18s%10.0f s: first %.0f tokens/s, last %.0f, lowest %.0f\n", "sustained", result->sustained_seconds, result->tokens_first,
                result->tokens_last, result->tokens_lowest);
@@ -273,11 +322,106 @@ static void print_line(const hsae_device_info *device, uint32_t batch, const hsa
 {
     hsae_bench_kernel encode = group_sum(result, "encode", NULL), sparse = group_sum(result, "decode", "update");
     hsae_bench_kernel lists = group_sum(result, "lists", NULL);
+    char share[32];
     double flops = ratio(encode.flops, encode.seconds), bytes = ratio(sparse.bytes, sparse.seconds);
-    printf("%-10s%12.3f%12.0f%10.1f%8.1f %%%10.2f%8.1f %%%8.1f %%%8.1f %%%10.3f  %s\n", device->id, 1e3 * result->step.median,
+    printf("%-10s%12.3f%12.0f%10.1f%8.1f %%%10.2f%8.1f %%%8.1f %%%10s%10.3f  %s%s\n", device->id, 1e3 * result->step.median,
            ratio(batch, result->fed.median), 1e-9 * flops, 100 * ratio(flops, result->fma_flops), 1e-9 * bytes,
-           100 * ratio(bytes, result->copy_bandwidth), 100 * ratio(lists.seconds, result->step.lowest), 100 * gaps(result),
-           1e-9 * (double)result->device_bytes, device->name);
+           100 * ratio(bytes, result->copy_bandwidth), 100 * ratio(lists.seconds, result->step.lowest), percent(gaps(result), share),
+           1e-9 * (double)result->device_bytes, device->name, is_quiet(result) ? "" : "; not quiet");
+}
+
+/* ---- a device in one line, to be posted ---- */
+
+/* A text for a line: its bars, which part the fields, become slashes; in CSV it stands in quotes. */
+static void print_field(const char *text, bool csv)
+{
+    if (csv)
+        putchar('"');
+    for (; *text; text++)
+        if (csv && *text == '"')
+            fputs("\"\"", stdout);
+        else
+            putchar(!csv && *text == '|' ? '/' : *text);
+    if (csv)
+        putchar('"');
+}
+
+/* The preset, and whether the work is another than its. */
+static void preset_text(const struct bench *bench, char text[64])
+{
+    bool changed = bench->dim || bench->levels || bench->batch || bench->target_l0 || bench->seed || bench->period;
+    snprintf(text, 64, "%s%s", bench->preset, changed ? ", changed" : "");
+}
+
+/* Half of the range, in percent of the median. */
+static double tolerance(const hsae_bench_time *time)
+{
+    return 50 * ratio(spread(time), time->median);
+}
+
+static double encode_share(const hsae_bench_result *result)
+{
+    hsae_bench_kernel encode = group_sum(result, "encode", NULL);
+    return ratio(ratio(encode.flops, encode.seconds), result->fma_flops);
+}
+
+static void print_summary(const struct bench *bench, const hsae_device_info *device, const hsae_bench_result *result)
+{
+    char preset[64];
+    preset_text(bench, preset);
+    printf("RESULT hsae %s %s | %s ", hsae_version(), preset, device->id);
+    print_field(device->name, false);
+    fputs(" | ", stdout);
+    print_field(device->driver, false);
+    printf(" | %.0f tokens/s \xc2\xb1 %.1f %% | %.1f %% FMA | %.3f GB%s\n", ratio(bench->params.config.batch, result->fed.median),
+           tolerance(&result->fed), 100 * encode_share(result), 1e-9 * (double)result->device_bytes,
+           is_quiet(result) ? "" : " | not quiet");
+}
+
+static bool is_format(const struct bench *bench, const char *name)
+{
+    return strcmp(bench->format, name) == 0;
+}
+
+static void print_row_head(const struct bench *bench)
+{
+    static const char *const names[] = {"version",         "preset",        "id",          "device",      "driver",       "ms_a_step",
+                                        "tokens_a_second", "range_percent", "fma_percent", "encode_1_ms", "encode_16_ms", "encode_1024_ms",
+                                        "memory_gb",       "quiet"};
+    enum { COUNT = sizeof names / sizeof *names };
+    for (size_t k = 0; k < COUNT; k++)
+        printf(is_format(bench, "csv") ? "%s%s" : "%s %s",
+               k                         ? is_format(bench, "csv") ? "," : " |"
+               : is_format(bench, "csv") ? ""
+                                         : "|",
+               names[k]);
+    puts(is_format(bench, "csv") ? "" : " |");
+    for (size_t k = 0; k < COUNT && is_format(bench, "md"); k++)
+        printf("|%s%s", k < 5 || k + 1 == COUNT ? "---" : "---:", k + 1 < COUNT ? "" : "|\n");
+}
+
+static void print_row(const struct bench *bench, const hsae_device_info *device, const hsae_bench_result *result)
+{
+    bool csv = is_format(bench, "csv");
+    const char *between = csv ? "," : " | ";
+    char preset[64];
+    preset_text(bench, preset);
+    const char *const texts[] = {hsae_version(), preset, device->id, device->name, device->driver};
+    const double numbers[] = {1e3 * result->step.median,
+                              ratio(bench->params.config.batch, result->fed.median),
+                              tolerance(&result->fed),
+                              100 * encode_share(result),
+                              1e3 * result->encode[0].time.median,
+                              1e3 * result->encode[1].time.median,
+                              1e3 * result->encode[2].time.median,
+                              1e-9 * (double)result->device_bytes};
+    for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {
+        fputs(k ? between : csv ? "" : "| ", stdout);
+        print_field(texts[k], csv);
+    }
+    for (size_t k = 0; k < sizeof numbers / sizeof *numbers; k++)
+        printf("%s%.5g", between, numbers[k]);
+    printf("%s%s%s\n", between, is_quiet(result) ? "yes" : "no", csv ? "" : " |");
 }
 
 /* ---- running ---- */
@@ -314,6 +458,7 @@ static hsae_status make_params(struct bench *bench)
     if (bench->steps)
         bench->params.steps = bench->steps < UINT32_MAX ? (uint32_t)bench->steps : UINT32_MAX;
     bench->params.sustain_seconds = 60 * bench->minutes;
+    bench->params.budget_seconds = bench->budget;
     bench->params.progress = on_progress;
     bench->params.interval = on_interval;
     bench->params.user = bench;
@@ -332,9 +477,14 @@ static int write_json(const struct bench *bench, json_t *object)
     return status;
 }
 
-static bool wants_table(const struct bench *bench)
+static bool wants_text(const struct bench *bench)
 {
-    return !bench->json || strcmp(bench->json, "-") != 0;
+    return is_format(bench, "text") && !(bench->json && strcmp(bench->json, "-") == 0);
+}
+
+static bool wants_row(const struct bench *bench)
+{
+    return is_format(bench, "md") || is_format(bench, "csv");
 }
 
 static int bench_one(const struct bench *bench)
@@ -346,10 +496,16 @@ static int bench_one(const struct bench *bench)
     if (status == HSAE_OK)
         status = hsae_bench_run(device, &bench->params, &result);
     cli_clear_status_line();
-    if (status == HSAE_OK && wants_table(bench)) {
+    if (status == HSAE_OK && wants_text(bench)) {
         print_head(bench);
         print_result(hsae_device_get_info(device), &bench->params, &result);
         print_counting();
+        putchar('\n');
+        print_summary(bench, hsae_device_get_info(device), &result);
+    }
+    if (status == HSAE_OK && wants_row(bench)) {
+        print_row_head(bench);
+        print_row(bench, hsae_device_get_info(device), &result);
     }
     if (status == HSAE_OK && bench->json)
         exit_status = write_json(bench, result_json(bench, hsae_device_get_info(device), &result));
@@ -378,12 +534,16 @@ static hsae_status compare_device(struct bench *bench, hsae_context *context, co
         status = hsae_bench_run(device, &bench->params, &result);
     cli_clear_status_line();
     if (status == HSAE_OK) {
-        if (wants_table(bench))
+        if (wants_text(bench))
             print_line(info, bench->params.config.batch, &result);
+        if (wants_row(bench))
+            print_row(bench, info, &result);
         json_array_append_new(devices, result_json(bench, info, &result));
     } else if (status != HSAE_CANCELLED) {
-        if (wants_table(bench))
+        if (wants_text(bench))
             printf("%-10s  left out: %s\n", info->id, bench->reason);
+        if (wants_row(bench))
+            cli_note("%s is left out: %s", info->id, bench->reason);
         json_array_append_new(devices, json_pack("{s:o, s:s}", "device", device_json(info), "left_out", bench->reason));
     }
     fflush(stdout);
@@ -410,8 +570,10 @@ static int bench_all(struct bench *bench)
     bench->params.longest_step = LONGEST_STEP;
     hsae_context *context = cli_context_for(keep_reason, bench);
     hsae_status status = context ? hsae_device_list(context, &list, &count) : HSAE_ERROR_MEMORY;
-    if (wants_table(bench))
+    if (wants_text(bench))
         print_comparison_head(bench);
+    if (wants_row(bench))
+        print_row_head(bench);
     for (size_t i = 0; i < count && status != HSAE_CANCELLED; i++) {
         status = compare_device(bench, context, &list[i], devices);
         measured += status == HSAE_OK;
@@ -419,7 +581,7 @@ static int bench_all(struct bench *bench)
     int exit_status = status == HSAE_CANCELLED ? cli_exit_status(status) : measured ? CLI_DONE : CLI_FAILED;
     if (exit_status == CLI_FAILED)
         cli_error("no device could be measured: %s", bench->reason);
-    if (wants_table(bench))
+    if (wants_text(bench))
         print_counting();
     if (exit_status == CLI_DONE && bench->json)
         exit_status = write_json(bench, json_pack("{s:O}", "devices", devices));
@@ -431,13 +593,19 @@ static int bench_all(struct bench *bench)
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    struct bench bench = {.preset = "laptop"};
+    struct bench bench = {.preset = "laptop", .format = "text"};
     const struct cli_option options[] = {OPTIONS_bench(CLI_OPTION){0}};
     int exit_status = cli_parse(command, argc, argv, options, NULL, NULL);
     if (exit_status != CLI_CONTINUE)
         return exit_status;
     if (bench.all && bench.device_id)
         return cli_usage(command->name, "--device and --all-devices exclude each other");
+    if (!is_format(&bench, "text") && !is_format(&bench, "json") && !wants_row(&bench))
+        return cli_usage(command->name, "--format %s: it can be text, md, csv or json", bench.format);
+    if (is_format(&bench, "json") && !bench.json)
+        bench.json = "-";
+    if (wants_row(&bench) && bench.json && strcmp(bench.json, "-") == 0)
+        return cli_usage(command->name, "--format %s and --json both go to standard output; --json FILE goes to a file", bench.format);
     bench.context = cli_context();
     bench.intervals = json_array();
     if (!bench.context || !bench.intervals)
@@ -459,6 +627,8 @@ const struct cli_command cli_bench = {
     .examples = "  hsae bench\n"
                 "  hsae bench --preset paper --device opencl:0 --json paper.json\n"
                 "  hsae bench --all-devices --preset tiny\n"
-                "  hsae bench --preset laptop --minutes 5\n",
+                "  hsae bench --preset laptop --minutes 5\n"
+                "  hsae bench --format md >> results.md\n\n"
+                "The line RESULT at the end is made to be posted. It says \"not quiet\" where something else ran meanwhile.\n",
     .run = run,
 };

@@ -187,7 +187,9 @@ enum cli_kind {
     O("hierarchy-period", CLI_TEXT, bench.period, "N", "steps between updates of the tree")                                               \
     O("seed", CLI_TEXT, bench.seed, "N", "of data and parameters")                                                                        \
     O("steps", CLI_COUNT, bench.steps, "N", "steps in each timed block")                                                                  \
+    O("budget", CLI_ABOVE, bench.budget, "SECONDS", "measure fewer times if it would take longer; what prepares it is not cut")            \
     O("minutes", CLI_ABOVE, bench.minutes, "M", "then train for M minutes and show how the speed holds")                                  \
+    O("format", CLI_TEXT, bench.format, "text|md|csv|json", "text (default), one line a device as md or csv, or json, as --json")         \
     O("json", CLI_OUTPUT, bench.json, "FILE", "one JSON object on standard output in place of the table; FILE: there, beside the table")
 
 #define SUMMARY_tune  "Finds the fastest kernel parameters for a device."

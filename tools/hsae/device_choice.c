@@ -43,20 +43,25 @@ static hsae_status open_named(hsae_context *context, const char *id, const char 
     return status;
 }
 
-/* Why there is only the reference device: the first thing that is known to be wrong. */
+/* Why there is only the reference device, and what to do: the first thing that is known to be wrong, one with a remedy if there is one. */
 static void find_cause(hsae_context *context, char *text, size_t size)
 {
     hsae_device_problem *problems = NULL;
     size_t count = 0;
     text[0] = 0;
-    if (hsae_device_problems(context, false, &problems, &count) == HSAE_OK && count)
-        snprintf(text, size, ": %s (hsae devices says more)", problems[0].what);
+    size_t first = 0;
+    if (hsae_device_problems(context, false, &problems, &count) == HSAE_OK && count) {
+        while (first < count && !*problems[first].remedy)
+            first++;
+        const hsae_device_problem *problem = &problems[first < count ? first : 0];
+        snprintf(text, size, ": %s%s%s (hsae devices says more)", problem->what, *problem->remedy ? "; " : "", problem->remedy);
+    }
     hsae_free(problems);
 }
 
 hsae_status cli_open_device(hsae_context *context, const char *id, hsae_device **out)
 {
-    char chosen[32], reason[128] = "given with --device", cause[600] = "";
+    char chosen[32], reason[128] = "given with --device", cause[1200] = "";
     hsae_device_info *list = NULL;
     size_t count = 0, failed = 0;
     if (id)

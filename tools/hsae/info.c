@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* hsae info: what a model, a checkpoint, a file of features or a data set holds. */
-#include "run_folder.h"
+#include "cli.h"
 #include "text.h"
 
 #include <inttypes.h>
@@ -185,8 +185,7 @@ static size_t candidates(const hsae_tensor_file *file)
 /* *out stays NULL where memory ran out. */
 static hsae_status describe(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, bool check, json_t **out)
 {
-    char model[RUN_PATH];
-    const char *path = paths->count == 1 && cli_run_model(paths->items[0], model) ? model : paths->items[0];
+    const char *path = paths->items[0];
     hsae_tensor_file *file = NULL;
     bool single = paths->count == 1 && !input->dim && is_safetensors(path);
     hsae_status status = single ? hsae_tensor_file_open(context, path, &file) : HSAE_OK;

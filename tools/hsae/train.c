@@ -345,7 +345,7 @@ static int conclude(struct train *train, int exit_status)
         written = run_report_write(train->context, train->folder, NULL);
     if (written == CLI_DONE && exit_status == CLI_DONE && cli_says_results(train->json))
         printf("Report: %s/report.html\n", train->folder);
-    if (written == CLI_DONE && exit_status == CLI_DONE && !train->json && train->explore)
+    if (written == CLI_DONE && exit_status == CLI_DONE && cli_says_results(train->json) && train->explore)
         printf("Its features: %s\n", train->explore);
     return exit_status == CLI_DONE ? written : exit_status;
 }

@@ -30,11 +30,11 @@ static json_t *result_json(const struct tune *tune, const hsae_device_info *devi
                                                  kernel->default_shape, "shape", kernel->shape, "shapes", (json_int_t)kernel->shapes,
                                                  "tried", (json_int_t)kernel->tried, "rejected", (json_int_t)kernel->rejected));
     }
-    return json_pack("{s:s, s:{s:s, s:o, s:o}, s:s, s:o, s:o, s:o, s:o, s:b, s:o?}", "version", hsae_version(), "device", "id", device->id,
-                     "name", text_json(device->name), "driver", text_json(device->driver), "preset", tune->preset, "kernels", kernels,
-                     "default_step_seconds", cli_json_number(result->default_step), "tuned_step_seconds",
+    return json_pack("{s:s, s:{s:s, s:o, s:o}, s:s, s:o, s:o, s:o, s:o, s:b, s:b, s:o?}", "version", hsae_version(), "device", "id",
+                     device->id, "name", text_json(device->name), "driver", text_json(device->driver), "preset", tune->preset, "kernels",
+                     kernels, "default_step_seconds", cli_json_number(result->default_step), "tuned_step_seconds",
                      cli_json_number(result->tuned_step), "seconds", cli_json_number(result->seconds), "complete", (int)result->complete,
-                     "file", path ? text_json(path) : NULL);
+                     "refused", (int)result->refused, "file", path ? text_json(path) : NULL);
 }
 
 static void print_table(const hsae_tune_result *result)
@@ -77,12 +77,18 @@ static int tune_device(struct tune *tune, hsae_context *context, hsae_device *de
     cli_clear_status_line();
     if (status == HSAE_OK && !tune->json)
         print_table(&result);
-    if (status == HSAE_OK && !tune->dry_run)
+    bool written = !tune->dry_run && !result.refused;
+    if (status == HSAE_OK && result.refused)
+        cli_warning(
+            "whole steps were not faster with the new shapes (%.3f ms; %.3f ms with the defaults): the old ones stay; tune again when "
+            "the machine does nothing else",
+            1e3 * result.tuned_step, 1e3 * result.default_step);
+    if (status == HSAE_OK && written)
         status = hsae_tune_save(device, &result, tune->out);
     if (status != HSAE_OK)
         return status == HSAE_ERROR_ARGUMENT ? CLI_USAGE : cli_exit_status(status);
-    char *own = tune->out || tune->dry_run ? NULL : hsae_tune_path(context);
-    const char *path = tune->dry_run ? NULL : tune->out ? tune->out : own;
+    char *own = tune->out || !written ? NULL : hsae_tune_path(context);
+    const char *path = !written ? NULL : tune->out ? tune->out : own;
     if (path)
         cli_note("written to %s%s", path, tune->out ? "; set HSAE_TUNING to it to use it" : "");
     int exit_status = tune->json ? cli_print_json(result_json(tune, hsae_device_get_info(device), &result, path)) : CLI_DONE;
