@@ -89,11 +89,15 @@ class Questions(unittest.TestCase):
         self.assertTrue(self.texts(".context .peak"))
 
     def test_04(self):
-        """Save a figure of it for a paper."""
+        """Save a figure for a paper: it, its children, a context of each."""
         self.search("religion")
         self.actions += 1
         saved = self.browser.download(".save-figure", pathlib.Path(self.folder.name) / "downloads")
-        self.assertIn("l0/10", [one.text for one in xml.etree.ElementTree.parse(saved).iter()])
+        texts = [one.text for one in xml.etree.ElementTree.parse(saved).iter()]
+        children = self.sample.children[0].get(10, [])
+        self.assertEqual(sum(text in {f"l1/{child}" for child in children} for text in texts), min(4, len(children)))
+        self.assertIn("l0/10", texts)
+        self.assertNotIn("context", texts)  # "no context"
 
     def test_05(self):
         """Which family is worth a look first?"""
