@@ -20,6 +20,14 @@ struct ref_pairs {
     double squares, own_term, parent_term, product;
 };
 
+/* The fields that update and segment_rows fill alike from their memory m and arguments p; the others follow by name. */
+#define REF_PAIRS(m, p, ...)                                                                                                       \
+    (struct ref_pairs)                                                                                                             \
+    {                                                                                                                              \
+        .range_rows = (p)->range_rows, .stride = (p)->stride, .rho = (p)->rho, .bandwidth = (p)->bandwidth, .ranges = (m)->D,      \
+        .flags = (m)->flags, .pairs = (m)->pairs, .samples = (m)->samples, .pair_terms = (m)->pair_terms, .x = (m)->x, __VA_ARGS__ \
+    }
+
 static inline const f32 *ref_pairs_row(const struct ref_pairs *f, u32 feature)
 {
     return ref_row(f->ranges, ref_decoder_row(f->flags, feature), f->range_rows, f->stride);

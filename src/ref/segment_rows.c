@@ -36,24 +36,10 @@ void hsae_ref_segment_rows(const struct hsae_segment_rows_memory *m, const struc
         size_t own_row = p->residual_row + (size_t)(level - p->level) * p->padded;
         size_t above_row = p->above_row + (size_t)((level ? level : 1) - (p->level ? p->level : 1)) * p->padded;
         u32 begin = starts[i] + (s - feature_scalars[(size_t)i * SCALAR_WORDS + SCALAR_SEGMENT]) * segment;
-        struct ref_pairs f = {.index = i,
-                              .flag = flags[i],
-                              .begin = begin,
-                              .end = ref_min(begin + segment, starts[i + 1]),
-                              .range_rows = p->range_rows,
-                              .stride = p->stride,
-                              .rho = p->rho,
-                              .bandwidth = p->bandwidth,
-                              .threshold = bits_f32(feature_scalars[(size_t)i * SCALAR_WORDS + SCALAR_THRESHOLD]),
-                              .lambda = bits_f32(step_state[STATE_LEVELS + level * STATE_LEVEL_WORDS + STATE_LAMBDA]),
-                              .ranges = m->D,
-                              .flags = flags,
-                              .pairs = m->pairs,
-                              .samples = m->samples,
-                              .pair_terms = m->pair_terms,
-                              .x = m->x,
-                              .residual = m->residual + own_row * p->stride,
-                              .above = m->above + above_row * p->stride};
+        struct ref_pairs f = REF_PAIRS(m, p, .index = i, .flag = flags[i], .begin = begin, .end = ref_min(begin + segment, starts[i + 1]),
+                                       .threshold = bits_f32(feature_scalars[(size_t)i * SCALAR_WORDS + SCALAR_THRESHOLD]),
+                                       .lambda = bits_f32(step_state[STATE_LEVELS + level * STATE_LEVEL_WORDS + STATE_LAMBDA]),
+                                       .residual = m->residual + own_row * p->stride, .above = m->above + above_row * p->stride);
         f.decoder = ref_pairs_row(&f, i);
         sum_segment(&f, sums + 2 * (size_t)s * p->stride, sums + (2 * (size_t)s + 1) * p->stride,
                     feature_sums + p->segments + s * SEGMENT_WORDS);

@@ -93,24 +93,10 @@ static void update_feature(const struct hsae_update_memory *m, const struct upda
     const u32 *step_state = m->step_state, *flags = m->flags, *starts = m->starts;
     u32 *scalars = m->feature_scalars + (size_t)index * SCALAR_WORDS, step = step_state[STATE_STEP];
     struct feature f = {.p = p, .m = m, .rank = rank, .ghosts = ghosts};
-    f.sums = (struct ref_pairs){.index = index,
-                                .flag = flags[index],
-                                .begin = starts[index],
-                                .end = starts[index + 1],
-                                .range_rows = p->range_rows,
-                                .stride = p->stride,
-                                .rho = p->rho,
-                                .bandwidth = p->bandwidth,
-                                .threshold = bits_f32(scalars[SCALAR_THRESHOLD]),
-                                .lambda = bits_f32(step_state[STATE_LEVELS + p->level * STATE_LEVEL_WORDS + STATE_LAMBDA]),
-                                .ranges = m->D,
-                                .flags = flags,
-                                .pairs = m->pairs,
-                                .samples = m->samples,
-                                .pair_terms = m->pair_terms,
-                                .x = m->x,
-                                .residual = m->residual + (size_t)p->residual_row * p->stride,
-                                .above = m->above + (size_t)p->above_row * p->stride};
+    f.sums = REF_PAIRS(m, p, .index = index, .flag = flags[index], .begin = starts[index], .end = starts[index + 1],
+                       .threshold = bits_f32(scalars[SCALAR_THRESHOLD]),
+                       .lambda = bits_f32(step_state[STATE_LEVELS + p->level * STATE_LEVEL_WORDS + STATE_LAMBDA]),
+                       .residual = m->residual + (size_t)p->residual_row * p->stride, .above = m->above + (size_t)p->above_row * p->stride);
     f.sums.decoder = ref_pairs_row(&f.sums, index);
     ref_pairs_score(&f.sums);
     if (ghosts) {

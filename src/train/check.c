@@ -75,11 +75,6 @@ double hsae_check_dot(const f32 *a, const f32 *b, u32 count)
     return sum;
 }
 
-bool hsae_check_constrained(const struct check *check)
-{
-    return check->trainer->has_tree && check->trainer->config.rho > 0;
-}
-
 /* ---- reading ---- */
 
 hsae_status hsae_check_words(struct check *check, struct hsae_buffer *buffer, uint64_t first, uint64_t words, void *out)

@@ -121,7 +121,6 @@ hsae_status hsae_check_fail(const struct check *check, const char *kernel, const
 /* The same of a figure that was found and one that was expected. */
 hsae_status hsae_check_off(const struct check *check, const char *kernel, const char *what, double found, struct estimate wanted);
 double hsae_check_dot(const f32 *a, const f32 *b, u32 count);
-bool hsae_check_constrained(const struct check *check);
 
 /* What check_step.c asks for. check_lists.c: what the forward pass made up to its lists. */
 hsae_status hsae_check_flags(struct check *check);

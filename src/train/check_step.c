@@ -176,7 +176,7 @@ static hsae_status list_relatives(struct check *check, struct check_feature *fea
     const u32 *tree = check->tree, *node = tree + (size_t)feature->index * TREE_WORDS, parent = node[TREE_PARENT];
     const u32 *above = parent != NONE ? tree + (size_t)parent * TREE_WORDS : NULL;
     uint64_t count = (uint64_t)node[TREE_CHILD_COUNT] + (above ? above[TREE_CHILD_COUNT] : 0);
-    if (!hsae_check_constrained(check) || count == 0)
+    if (!hsae_uses_constraint(check->trainer) || count == 0)
         return HSAE_OK;
     feature->crowded = count > CHECK_RELATIVES;
     if (feature->crowded)

@@ -105,7 +105,7 @@ static hsae_status block_read(const struct check *check, struct block *block)
                                 block->rows, block->residual[l]);
         if (!status && block->ghost[l])
             status = hsae_rows_read(device_model, check->trainer->ghost[l], block->first, block->rows, block->ghost[l]);
-        if (status || !hsae_check_constrained(check))
+        if (status || !hsae_uses_constraint(check->trainer))
             continue;
         const u32 begin = *list_starts(check, l, block->first), end = *list_starts(check, l, block->first + block->rows);
         const uint64_t bytes = 2 * sizeof(u32) * (uint64_t)(end - begin);
@@ -553,33 +553,22 @@ static hsae_status compare_figures(const struct check *check, const struct after
     return HSAE_OK;
 }
 
-/* The step's figures, from what they are made of. */
+/* The step's figures, from what they are made of. The arguments are the trainer's: what is checked is the device. */
 static hsae_status check_control(struct check *check, const struct after *after, f32 *squares)
 {
     const hsae_trainer *trainer = check->trainer;
     const struct device_model *device_model = &trainer->device_model;
-    const hsae_config *config = &trainer->config;
-    const struct finish_step_args args = {device_model->levels,
-                                          device_model->batch,
-                                          device_model->padded,
-                                          device_model->slices,
-                                          device_model->features,
-                                          device_model->stride,
-                                          hsae_check_constrained(check) ? (f32)config->rho : 0,
-                                          (f32)(1 - config->sparsity_momentum),
-                                          (f32)config->sparsity_eta,
-                                          (f32)config->sparsity_kappa,
-                                          hsae_shifts_thresholds(config) ? (f32)config->sparsity_gain : 0,
-                                          (f32)(config->lambda_init * device_model->dim)};
-    f32 *terms;
+    const struct finish_step_args args = hsae_finish_step_args(trainer);
+    f32 *feature_sums;
     u32 step_state[STATE_DEAD_LIST], status_words[REPORT_WORDS] = {0};
-    hsae_status status = hsae_check_words(check, trainer->feature_sums, 0, (uint64_t)device_model->features * FEATURE_SUM_WORDS, &terms);
+    hsae_status status =
+        hsae_check_words(check, trainer->feature_sums, 0, (uint64_t)device_model->features * FEATURE_SUM_WORDS, &feature_sums);
     if (status)
         return status;
     memcpy(step_state, check->step_state, sizeof step_state);
     const struct hsae_finish_step_memory memory = {.level_info = check->level_info,
                                                    .loss = after->loss,
-                                                   .feature_sums = terms,
+                                                   .feature_sums = feature_sums,
                                                    .active_count = check->active_count,
                                                    .squares = squares,
                                                    .starts = check->starts,

@@ -39,6 +39,8 @@ hsae_status hsae_step_record(hsae_trainer *trainer);
 hsae_status hsae_step_rerecord(hsae_trainer *trainer);
 /* The start of a step alone: the forward pass up to its lists. */
 void hsae_record_step_lists(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct frame *frame);
+/* Of the launch that ends a step. */
+struct finish_step_args hsae_finish_step_args(const hsae_trainer *trainer);
 
 /* ---- step.c ---- */
 

@@ -210,25 +210,29 @@ static void record_variance(const hsae_trainer *trainer, struct hsae_sequence *s
            .squares = trainer->squares);
 }
 
+struct finish_step_args hsae_finish_step_args(const hsae_trainer *trainer)
+{
+    const struct device_model *device_model = &trainer->device_model;
+    const hsae_config *config = &trainer->config;
+    return (struct finish_step_args){.levels = device_model->levels,
+                                     .batch = device_model->batch,
+                                     .padded = device_model->padded,
+                                     .slices = device_model->slices,
+                                     .features = device_model->features,
+                                     .stride = device_model->stride,
+                                     .rho = hsae_uses_constraint(trainer) ? (f32)config->rho : 0,
+                                     .one_minus_momentum = (f32)(1 - config->sparsity_momentum),
+                                     .eta = (f32)config->sparsity_eta,
+                                     .kappa = (f32)config->sparsity_kappa,
+                                     .gain = hsae_shifts_thresholds(config) ? (f32)config->sparsity_gain : 0,
+                                     .penalty = (f32)(config->lambda_init * device_model->dim)};
+}
+
 /* The end of a step: the sparsity controller, metrics, when each feature was last active. */
 static void record_finish_step(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct frame *frame)
 {
     const struct device_model *device_model = &trainer->device_model;
-    const hsae_config *config = &trainer->config;
-    struct finish_step_args args = {
-        device_model->levels,
-        device_model->batch,
-        device_model->padded,
-        device_model->slices,
-        device_model->features,
-        device_model->stride,
-        hsae_uses_constraint(trainer) ? (f32)config->rho : 0,
-        (f32)(1 - config->sparsity_momentum),
-        (f32)config->sparsity_eta,
-        (f32)config->sparsity_kappa,
-        hsae_shifts_thresholds(config) ? (f32)config->sparsity_gain : 0,
-        (f32)(config->lambda_init * device_model->dim),
-    };
+    struct finish_step_args args = hsae_finish_step_args(trainer);
     LAUNCH(device_model, sequence, finish_step, 1, device_model->levels, args, .level_info = device_model->level_info,
            .loss = device_model->loss, .feature_sums = trainer->feature_sums, .active_count = device_model->active_count,
            .squares = trainer->squares, .starts = device_model->starts, .last_fired = trainer->last_fired,
