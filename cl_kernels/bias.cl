@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Gradient 2 mean R and Adam of some levels' decoder bias c. A work-group has some columns of a level, COLS vectors of them a work-item, and teams
- * of rows (kernels/args.h: COLUMN_LANES). */
+/* Gradient 2 mean R and Adam of some levels' decoder bias c. A work-group has some columns of a level, COLS vectors of them a work-item,
+ * and teams of rows (kernels/args.h: COLUMN_LANES). */
 KERNEL(bias)
     u32 width = p.stride / VW, share = COLUMN_LANES(WG) * COLS, shares = (width + share - 1u) / share, nth = GROUP / shares;
     if (nth >= p.count || step_state[STATE_HALT] != 0u)

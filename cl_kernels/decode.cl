@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Pairs are taken PAIRS_PER_PASS at a time; pairs that do not count have weight 0. */
 #define ADD_ROW acc[k] = fma_vf(splat(a[j]), FETCH(D, range[j], at[j] + c), acc[k])
-/* Residual R = c + sum a_i D_i - x of some levels, with perturbation: swapped features are left out and their children stand in. One work-group a
- * level, column slice and sample; the sample is fast, so that the slice of D stays in cache. loss: f32 [L][slices][padded], the slice's |R|^2. */
+/* Residual R = c + sum a_i D_i - x of some levels, with perturbation: swapped features are left out and their children stand in. One
+ * work-group a level, column slice and sample; the sample is fast, so that the slice of D stays in cache. loss: f32 [L][slices][padded],
+ * the slice's |R|^2. */
 KERNEL(decode)
     u32 turn = GROUP / p.batch, b = GROUP - turn * p.batch, nth = turn / p.slices, slice = turn - nth * p.slices, level = p.level + nth;
     if (nth >= p.count || step_state[STATE_HALT] != 0u)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* decode.cl for CPU devices: one pair at a time. Out-of-order cores have many rows on their way by themselves, and pairs that do not count cost
- * nothing but the question. */
+/* decode.cl for CPU devices: one pair at a time. Out-of-order cores have many rows on their way by themselves, and pairs that do not count
+ * cost nothing but the question. */
 CPU_KERNEL(decode)
     u32 turn = GROUP / p.batch, b = GROUP - turn * p.batch, nth = turn / p.slices, slice = turn - nth * p.slices, level = p.level + nth;
     if (nth >= p.count || step_state[STATE_HALT] != 0u)

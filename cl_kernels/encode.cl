@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* p = E x + b for a chunk of features: the activity bitmap of { p > cut }, and p in the chunk's scratch for the words that have a bit.
  *
- * A work-group owns a tile of features times TILE_WORDS whole bitmap words; tiles of samples are the fastest, so that E streams once. Its lanes are
- * a grid: a work-item holds COLS features, ENCODE_LANES_F apart, times TILE_VECTORS vectors of samples, ENCODE_LANES_S apart, in registers. Operands
- * come straight from memory (TILE_STEP = 0), or through local memory TILE_STEP columns at a time, the next ones already on their way in
- * registers where TILE_PREFETCH is set. Every sum runs over ascending columns, whatever the tile. */
+ * A work-group owns a tile of features times TILE_WORDS whole bitmap words; tiles of samples are the fastest, so that E streams once. Its
+ * lanes are a grid: a work-item holds COLS features, ENCODE_LANES_F apart, times TILE_VECTORS vectors of samples, ENCODE_LANES_S apart, in
+ * registers. Operands are read from memory (TILE_STEP = 0), or through local memory, TILE_STEP columns at a time; with TILE_PREFETCH the
+ * next ones are loaded to registers meanwhile. Every sum runs over ascending columns, whatever the tile. */
 
 #define ROW_LOADS (ENCODE_FEATURES * ENCODE_STEP_VECTORS / WG)
 #define COLUMN_LOADS (ENCODE_SAMPLES * TILE_STEP / WG)
@@ -91,7 +91,8 @@ KERNEL(encode)
             u32 b = (word * VECTORS_PER_WORD + v * ENCODE_LANES_S + lane_s) * VW, left = p.batch - min(b, p.batch);
             u32 valid = left >= VW ? (1u << VW) - 1u : (1u << left) - 1u;
             acc[f * ENCODE_VECTORS + v] = acc[f * ENCODE_VECTORS + v] + bias;
-            mark[v * ENCODE_MARKS + f / VECTORS_PER_WORD] |= (above_vf(acc[f * ENCODE_VECTORS + v], cut) & valid) << (f % VECTORS_PER_WORD * VW);
+            mark[v * ENCODE_MARKS + f / VECTORS_PER_WORD] |=
+                (above_vf(acc[f * ENCODE_VECTORS + v], cut) & valid) << (f % VECTORS_PER_WORD * VW);
         }
     }
     if (ENCODE_LANES_S > 1u) {
@@ -100,7 +101,8 @@ KERNEL(encode)
     }
     /* A word's vectors are those of adjacent lanes, or the work-item's own. Its owner for feature f is the lane whose turn is f. */
     UNROLL for (u32 v = 0u; v < ENCODE_VECTORS; v++) {
-        u32 vector = v * ENCODE_LANES_S + lane_s, w = word + vector / VECTORS_PER_WORD, turn = ENCODE_LANES_S > 1u ? vector % VECTORS_PER_WORD : v % VECTORS_PER_WORD;
+        u32 vector = v * ENCODE_LANES_S + lane_s, w = word + vector / VECTORS_PER_WORD;
+        u32 turn = ENCODE_LANES_S > 1u ? vector % VECTORS_PER_WORD : v % VECTORS_PER_WORD;
         UNROLL for (u32 f = 0u; f < COLS; f++) {
             u32 r = tile + f * ENCODE_LANES_F + lane_f, whole = 0u;
             UNROLL for (u32 other = 0u; other < VECTORS_PER_WORD; other++) {

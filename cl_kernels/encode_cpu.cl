@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* encode.cl for CPU devices: a work-item holds COLS features times one panel of 32 samples in registers, a broadcast of E against each vector of
- * the panel. Panels are the fast index: a tile's rows of E stay in the cache while every panel passes, so E streams from memory once. Rows are
- * pointers: with 32-bit or 64-bit indices PoCL's compiler computes addresses in the inner loop, at two thirds of the speed. */
+/* encode.cl for CPU devices: a work-item holds COLS features times one panel of 32 samples in registers, a broadcast of E against each
+ * vector of the panel. Panels are the fast index: a tile's rows of E stay in the cache while every panel passes, so E streams from memory
+ * once. Rows are pointers: with 32-bit or 64-bit indices PoCL's compiler computes addresses in the inner loop, at two thirds of the
+ * speed. */
 CPU_KERNEL(encode)
     u32 panel = GROUP % p.words, tile = GROUP / p.words * COLS;
     if (tile >= p.count)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* The structural constraint's scalars of each pair (kernels/args.h: pair_terms). The lists of a sample are in rank order at every level, so children of
- * one parent are adjacent and parents come in the same order as their families: one merge. A team a list (level, sample), which takes its pairs in turn; alone, a
- * work-item walks along the lists, a team halves them. */
+/* The structural constraint's scalars of each pair (kernels/args.h: pair_terms). The lists of a sample are in rank order at every level, so
+ * the children of one parent are adjacent, and families come in the order of their parents: one merge finds them. A team has a list (level,
+ * sample) and takes its pairs in turn. A team of one work-item walks along the lists; a larger one searches them by halves. */
 #define RANK_OF(q) tree[samples[2u * (q)] * TREE_WORDS + TREE_RANK]
 /* Moves `at` on to the first pair before `stop` of that rank or a later one. */
 #define SEEK(at, stop, rank)                         \

@@ -26,7 +26,8 @@ KERNEL(feature_flags)
     while (level + 1u < p.levels && i >= level_info[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST])
         level += 1u;
     u32 first = level_info[level * LEVEL_WORDS + LEVEL_FIRST];
-    u32 step = step_params[PARAM_STEP], bound = step_params[PARAM_PERTURB_BOUND], seed_lo = step_params[PARAM_SEED_LO], seed_hi = step_params[PARAM_SEED_HI];
+    u32 step = step_params[PARAM_STEP], bound = step_params[PARAM_PERTURB_BOUND];
+    u32 seed_lo = step_params[PARAM_SEED_LO], seed_hi = step_params[PARAM_SEED_HI];
     u32 f = decoder_rows[i] << FLAG_ROW_SHIFT;
     if (tree[i * TREE_WORDS + TREE_CHILD_COUNT] > 0u && (philox_first(seed_lo, seed_hi, i - first, level, step) >> 8) < bound)
         f |= FLAG_SWAPPED;

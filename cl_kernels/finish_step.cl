@@ -43,7 +43,8 @@ KERNEL(finish_step)
     WG_SUM(partial, reconstruction);
     WG_SUM(counts, fired);
     if (LANE == 0u) {
-        f32 l0 = to_f32(counts[0]) * share, average = bits_f32(step_state[at + STATE_AVERAGE]), lambda = bits_f32(step_state[at + STATE_LAMBDA]);
+        f32 l0 = to_f32(counts[0]) * share, average = bits_f32(step_state[at + STATE_AVERAGE]);
+        f32 lambda = bits_f32(step_state[at + STATE_LAMBDA]);
         if (average < 0.0f)
             average = l0;
         f32 target = bits_f32(level_info[l * LEVEL_WORDS + LEVEL_TARGET]);

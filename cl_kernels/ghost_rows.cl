@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Ghost gradients, second part: for each dead feature of a chunk and of some ranks, summed over the batch, its gradients of D and E as rows 2k and 2k + 1 of `rows`,
- * each stride + 16 floats; after the row 16 times the same: D_i . (gradient of D), and the gradient of b. One work-group a feature. */
+/* Ghost gradients, second part, for the dead features of a chunk and of some ranks, one work-group a feature: its gradients of D and E,
+ * summed over the batch, are rows 2k and 2k + 1 of `rows`, each of stride + 16 floats. The last 16 floats of D's row are all
+ * D_i . (gradient of D), those of E's row the gradient of b. */
 KERNEL(ghost_rows)
     u32 place = p.chunk + GROUP;
     if (GROUP >= p.count || step_state[STATE_HALT] != 0u ||

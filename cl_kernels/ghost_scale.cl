@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* weights[b] = 2 scale alpha_b, with the scale that makes the ghost loss's batch mean equal the level's reconstruction loss. One work-group. */
+/* weights[b] = 2 scale alpha_b, with the scale that makes the ghost loss's batch mean equal the level's reconstruction loss. One
+ * work-group. */
 KERNEL(ghost_scale)
     if (step_state[STATE_HALT] != 0u || step_state[STATE_LEVELS + p.level * STATE_LEVEL_WORDS + STATE_DEAD] == 0u)
         return;

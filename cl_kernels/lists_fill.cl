@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Pairs by feature for a chunk, before the next chunk overwrites the scratch: sample and p of each set bit, ascending; how many are active (p >
- * threshold); where each bitmap word's pairs begin; and, for co-activation, who was active. A team a feature, each of it some words. */
+/* Pairs by feature for a chunk, before the next chunk overwrites the scratch: sample and p of each set bit, ascending; how many are active
+ * (p > threshold); where each bitmap word's pairs begin; and, for co-activation, who was active. A team a feature, each of it some
+ * words. */
 KERNEL(lists_fill)
     u32 team = LANE / TEAM, member = LANE - team * TEAM, r = GROUP * TEAMS + team;
     bool inside = team < TEAMS && r < p.count;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* x = scale (raw - mean): rows for the sparse kernels, panels of 32 samples (sample fastest) for encode where it asks for them, squared norms. One work-group a panel and
- * block of columns, so that no other writes to its lines; rows after the batch and columns after d are zero. */
+/* x = scale (raw - mean): rows for the sparse kernels, panels of 32 samples (sample fastest) where p.panels asks for them, and squared
+ * norms. A work-group has a panel and a block of columns, so that no other writes to its cache lines. Rows after the batch and columns
+ * after d are zero. */
 KERNEL(load)
     u32 blocks = LOAD_BLOCKS(p.stride), panel = GROUP / blocks, first = (GROUP - panel * blocks) * LOAD_COLUMNS;
     if (panel * 32u >= p.padded)

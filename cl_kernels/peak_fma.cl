@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* x := x factor + term, `repeats` times for each of `count` floats. A work-item holds COLS vectors in registers, chains that do not wait for each
- * other. */
+/* x := x factor + term, `repeats` times for each of `count` floats. A work-item holds COLS vectors in registers, chains that do not wait
+ * for each other. */
 KERNEL(peak_fma)
     u32 first = (GROUP * WG + LANE) * COLS, vectors = p.count / VW;
     if (first >= vectors)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Starts a step: takes over the step parameters, lists the dead features of each level in ascending order, sets the first L0 penalties. One work-group. */
+/* Starts a step: takes over the step parameters, lists the dead features of each level in ascending order, sets the first L0 penalties. One
+ * work-group. */
 KERNEL(prepare)
     if (step_state[STATE_HALT] != 0u)
         return;

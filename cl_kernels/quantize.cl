@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* x as whole numbers of 16 bits for screen: panels of 32 samples, [d / 2][32] words, and each sample's unit (kernels/args.h: QUANTIZED_NORM). One
- * work-group a panel. */
+/* x as whole numbers of 16 bits for screen: panels of 32 samples, [d / 2][32] words, and each sample's unit (kernels/args.h:
+ * QUANTIZED_NORM). One work-group a panel. */
 #define STORE_PACKED_PAIR(index, low, high) words[at + index * 32u] = pack_i16x2(value.low, value.high);
 
 KERNEL(quantize)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Merges a chunk of similarities (f32 [parents][padded], one column a child) into each child's best candidates: best u32 [children][candidates][2] =
- * bits of the similarity, parent; falling similarity, ties by lowest parent; NONE where there is none yet. Only parents after the child's cursor
- * (u32 [children][2], same order) count, so a list that ran out can be gone on with. Chunks come in ascending parents. A team a child, side by side:
- * alone, a work-item inserts every parent; several find the best, the next best and so on together, each among some parents. */
+/* Merges a chunk of similarities (f32 [parents][padded], one column a child) into each child's best candidates: best u32
+ * [children][candidates][2] = bits of the similarity, parent; falling similarity, ties by lowest parent; NONE where there is none yet. Only
+ * parents after the child's cursor (u32 [children][2], same order) count, so a list that ran out can be gone on with. Chunks come in
+ * ascending parents. A team a child, side by side: alone, a work-item inserts every parent; several find the best, the next best and so on
+ * together, each among some parents. */
 #define BEHIND(value, parent) \
     (cursor_parent == NONE || (value) < cursor_value || ((value) == cursor_value && (parent) > cursor_parent))
 /* Whether `value` goes before the k-th candidate. */
@@ -51,7 +52,8 @@ KERNEL(relink_best)
         for (u32 half_team = WG / 2u; half_team > 0u; half_team /= 2u) {
             u32 other = LANE + half_team * TEAMS;
             if (member < half_team && member + half_team < TEAM && parents[other] != NONE &&
-                (parents[LANE] == NONE || values[other] > values[LANE] || (values[other] == values[LANE] && parents[other] < parents[LANE]))) {
+                (parents[LANE] == NONE || values[other] > values[LANE] ||
+                 (values[other] == values[LANE] && parents[other] < parents[LANE]))) {
                 values[LANE] = values[other];
                 parents[LANE] = parents[other];
             }

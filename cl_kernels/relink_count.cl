@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* Co-activation: on how many of the last 64 steps' samples are parent r and child s both active? counts: f32 [parents][padded], exact, or the
- * similarity `inclusion` that comes from them. history: u32 [64][N][W]. A work-item a pair; a work-group has TEAM parents and TEAMS children, whose words it shares where there are several of both. */
+/* Co-activation: the number of samples of the last 64 steps on which parent r and child s are both active. counts: f32 [parents][padded],
+ * these numbers, exact, or the similarity `inclusion` that is computed from them. history: u32 [64][N][W]. A work-item has a pair. A
+ * work-group has TEAM parents and TEAMS children; where there are several of both it shares their words. */
 #define HISTORY(feature) history[(step * p.features + (feature)) * p.words + w]
 
-/* Correlation of being active (phi); less than any other where the child is a copy of the parent, or one of both is always or never active. */
+/* Correlation of being active (phi); less than any other where the child is a copy of the parent, or one of both is always or never
+ * active. */
 FUNCTION f32 inclusion(f32 both, f32 above, f32 below, f32 samples)
 {
     f32 up = above / samples, down = below / samples, spread = up * (1.0f - up) * (down * (1.0f - down));

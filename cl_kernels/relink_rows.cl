@@ -19,7 +19,8 @@ KERNEL(relink_rows)
     }
     WG_SUM(partial, sum_vf(squares));
     f32 inverse = r < p.count && partial[0] > 0.0f ? 1.0f / sqrt_f32(partial[0]) : 0.0f;
-    for (u32 first = 0u; first < width; first += WG) { /* the loop is the same for all lanes: otherwise PoCL 3.1 runs its body for lanes after the width */
+    /* The loop is the same for all lanes: otherwise PoCL 3.1 runs its body for lanes after the width. */
+    for (u32 first = 0u; first < width; first += WG) {
         u32 k = first + LANE;
         if (k < width) {
             vf value = FETCH(S, range, at + k) * splat(inverse);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* How many pairs each sample has in each block of `block` features in rank order; blocks do not cross levels. tally: u32 [blocks][32 W]. A team
- * a block and bitmap word, that is 32 samples: alone, a work-item counts what is set; several have a tile of features, then samples each. */
+/* How many pairs each sample has in each block of `block` features in rank order; blocks do not cross levels. tally: u32 [blocks][32 W]. A
+ * team a block and bitmap word, that is 32 samples: alone, a work-item counts what is set; several have a tile of features, then samples
+ * each. */
 KERNEL(samples_count)
     u32 team = LANE / TEAM, member = LANE - team * TEAM, item = GROUP * TEAMS + team;
     u32 block = item / p.words, word = item - block * p.words, level = 0u, begin = 0u, end = 0u;

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* encode for devices whose products of 16-bit numbers are faster than those of floats: x (by quantize) and the rows of E are rounded to such
- * numbers, exact sums of their products tell which pairs cannot be above the cut, and the others' dots of floats decide. The margin of that
+/* encode for devices whose products of 16-bit numbers are faster than those of floats: x (by quantize) and the rows of E are rounded to
+ * 16 bits, exact sums of their products tell which pairs cannot be above the cut, and the others' dots of floats decide. The margin of that
  * (kernels/args.h) is a bound, so bits are those of encode; in scratch, p of a feature's pairs are adjacent.
  *
- * A work-item owns a tile of COLS features and all samples. The tile's rounded rows are in `rounded`, [d / VW][COLS][VW / 2] words, in its cache. */
+ * A work-item owns a tile of COLS features and all samples. The tile's rounded rows are in `rounded`, [d / VW][COLS][VW / 2] words,
+ * which its cache holds. */
 #define PACKED_WORDS (VW / 2u)
 #define STORE_PACKED_PAIR(index, low, high) rounded[to + index] = pack_i16x2(value.low, value.high);
 
@@ -37,14 +38,16 @@ KERNEL(screen)
                 UNROLL for (u32 v = 0u; v < VECTORS_PER_WORD; v++) value[v] = panels[from + (k * PACKED_WORDS + c) * VECTORS_PER_WORD + v];
                 UNROLL for (u32 f = 0u; f < COLS; f++) {
                     vi weight = splat_i(rounded[own + (k * COLS + f) * PACKED_WORDS + c]);
-                    UNROLL for (u32 v = 0u; v < VECTORS_PER_WORD; v++) acc[f * VECTORS_PER_WORD + v] = madd_vi(weight, value[v], acc[f * VECTORS_PER_WORD + v]);
+                    UNROLL for (u32 v = 0u; v < VECTORS_PER_WORD; v++)
+                        acc[f * VECTORS_PER_WORD + v] = madd_vi(weight, value[v], acc[f * VECTORS_PER_WORD + v]);
                 }
             }
         u32 left = p.batch - panel * 32u, valid = left >= 32u ? 0xffffffffu : (1u << left) - 1u;
         UNROLL for (u32 f = 0u; f < COLS; f++) {
             u32 word = 0u;
             UNROLL for (u32 v = 0u; v < VECTORS_PER_WORD; v++)
-                word |= above_vf((to_vf(acc[f * VECTORS_PER_WORD + v]) + splat(p.margin)) * units[panel * VECTORS_PER_WORD + v], limit[f]) << (v * VW);
+                word |= above_vf((to_vf(acc[f * VECTORS_PER_WORD + v]) + splat(p.margin)) * units[panel * VECTORS_PER_WORD + v], limit[f])
+                        << (v * VW);
             if (tile + f < p.count)
                 bits[(p.first + tile + f) * p.words + panel] = word & valid;
         }

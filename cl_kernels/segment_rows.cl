@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The sums over the pairs of one segment of a long feature: its pairs' scores, and what `update` would have summed up there. One work-group a
- * segment. */
+/* The sums over the pairs of one segment of a long feature: its pairs' scores, and what `update` would have summed up there. One work-group
+ * a segment. */
 KERNEL(segment_rows)
     if (step_state[STATE_HALT] != 0u || GROUP >= p.room)
         return;
@@ -12,7 +12,8 @@ KERNEL(segment_rows)
         level += 1u;
     START(residual, (p.residual_row + (level - p.level) * p.padded) * width)
     START(above, (p.above_row + (max(level, 1u) - max(p.level, 1u)) * p.padded) * width)
-    u32 begin = starts[i] + (GROUP - feature_scalars[i * SCALAR_WORDS + SCALAR_SEGMENT]) * segment, end = min(begin + segment, starts[i + 1u]);
+    u32 begin = starts[i] + (GROUP - feature_scalars[i * SCALAR_WORDS + SCALAR_SEGMENT]) * segment;
+    u32 end = min(begin + segment, starts[i + 1u]);
     u32 flag = flags[i], row = FLAG_ROW(flag), range = RANGE_OF(row);
     idx at = IN_RANGE(row, range) * width, to = 2u * GROUP * width;
     bool plain = (flag & (FLAG_SWAPPED | FLAG_PARENT_SWAPPED)) == 0u;

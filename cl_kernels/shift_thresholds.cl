@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Sparsity control: adds the level's shift to the log threshold of each feature. A threshold at or below half the bandwidth goes no lower: there
- * L0 is bounded by the sign of the pre-activation, and lower thresholds would only have to come back. One work-item a feature. */
+/* Sparsity control: adds the level's shift to the log threshold of each feature. A threshold at or below half the bandwidth goes no lower:
+ * there L0 is bounded by the sign of the pre-activation, and lower thresholds would only have to come back. One work-item a feature. */
 KERNEL(shift_thresholds)
     u32 i = GROUP * WG + LANE;
     if (i >= p.features || step_state[STATE_HALT] != 0u)

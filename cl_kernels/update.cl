@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* One feature a work-group: the scores q of its pairs, the gradients of its rows of E and D, of b and log theta, then Adam with lazy decay and the
- * renormalisation of D, each row read and written once. The old row of D stays readable for relatives: the new one goes to a free row
- * (kernels/args.h: decoder_rows). Whole trees are updated together, their levels from the last to the first, since a parent needs its children's
- * FEATURE_SUM_PRODUCT. Sums over the batch run in ascending samples; those of a long feature are made by segment_rows, but for the segments' sums.
- * summed_rows: of dead features ghost_rows' rows, else segment_rows' sums. */
+/* One feature a work-group: the scores q of its pairs, the gradients of its rows of E and D, of b and log theta, then Adam with lazy decay
+ * and the renormalisation of D, each row read and written once. The old row of D stays readable for relatives: the new one goes to a free
+ * row (kernels/args.h: decoder_rows). Whole trees are updated together, their levels from the last to the first, since a parent needs its
+ * children's FEATURE_SUM_PRODUCT. Sums over the batch run in ascending samples; those of a long feature are made by segment_rows, but for
+ * the segments' sums. summed_rows: of dead features ghost_rows' rows, else segment_rows' sums. */
 
 /* Adam of element vector c, whose sums over the batch are in dd[k] and de[k]; D before its renormalisation. */
 #define STEP_COLUMN(k, c)                                                                                                           \
@@ -51,15 +51,16 @@ KERNEL(update)
     bool cut = WG > 1u && p.dead == 0u && p.segments != 0u && SEGMENTS_OF(end - begin, step_state[STATE_SEGMENT]) != 0u;
     end = cut ? begin : end;
 
-    /* Gradients and Adam, a block of columns at a time; with the first one the scores, q = 2 D_i . G + 2 rho D_i . (u_i - u_parent), so that its
-     * rows are read once. */
+    /* Gradients and Adam, a block of columns at a time; with the first one the scores, q = 2 D_i . G + 2 rho D_i . (u_i - u_parent), so
+     * that its rows are read once. */
     for (idx column = 0u; column < width; column += WG * COLS) {
         vf de[COLS];
         CLEAR_COLUMNS(dd, column, width)
         CLEAR_COLUMNS(de, column, width)
 #include "pairs.h"
         if (cut) {
-            u32 segments = SEGMENTS_OF(starts[i + 1u] - begin, step_state[STATE_SEGMENT]), first = feature_scalars[i * SCALAR_WORDS + SCALAR_SEGMENT];
+            u32 segments = SEGMENTS_OF(starts[i + 1u] - begin, step_state[STATE_SEGMENT]);
+            u32 first = feature_scalars[i * SCALAR_WORDS + SCALAR_SEGMENT];
             for (u32 s = first; s < first + segments; s++) {
                 idx from = 2u * s * width;
                 EACH_COLUMN_CHECKED(column, dd[k] += summed_rows[from + c]; de[k] += summed_rows[from + width + c])

@@ -34,6 +34,7 @@ f32 radial = 0.0f, bias_gradient = 0.0f, threshold_gradient = 0.0f, squares = 0.
 f32 own_term = 0.0f, parent_term = 0.0f, product = 0.0f;
 f32 share = 1.0f / to_f32(p.batch);
 f32 rate = bits_f32(step_state[STATE_RATE]), correction = bits_f32(step_state[STATE_CORRECTION]);
-f32 decay = exp2_f32(p.log2_beta2 * to_f32(min(step_state[STATE_STEP] - feature_scalars[i * SCALAR_WORDS + SCALAR_ROW_STEP], p.decay_steps)));
+f32 decay =
+    exp2_f32(p.log2_beta2 * to_f32(min(step_state[STATE_STEP] - feature_scalars[i * SCALAR_WORDS + SCALAR_ROW_STEP], p.decay_steps)));
 u32 free_row = p.free_row + rank - p.rank, next_row = decoder_rows[free_row];
 idx tail = 16u / VW, ghost_row = 2u * GROUP * (width + tail);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* update.cl for CPU devices: one work-item a feature. Its sums over the batch are memory that the first cache holds, COLS vectors of columns at a
- * time. Rows are taken PAIRS_PER_PASS at a time: a sum is read and written once for all of them, and the next rows are prefetched meanwhile. */
+/* update.cl for CPU devices: one work-item a feature. Its sums over the batch are memory that the first cache holds, COLS vectors of
+ * columns at a time. Rows are taken PAIRS_PER_PASS at a time: a sum is read and written once for all of them, and the next rows are
+ * prefetched meanwhile. */
 #define CACHE_SIZE 32u /* bits of a word */
 #define ROWS       global const vf *const *
 #define INLINE     static inline __attribute__((always_inline))
@@ -63,8 +64,9 @@ static inline void add_pass(u32 count, idx column, idx width, vf *sum, ROWS rows
             add_rows(1u, column, width, sum, rows + k, next + k, weights + k);
 }
 
-/* A direct-mapped cache of the siblings that are active together with the feature, by the last bits of their ranks. D_i . D_j is the same in each
- * sample, so it is computed once. D_j is added once, times the sum of its weights: when another sibling takes the entry, or at the end. */
+/* A direct-mapped cache of the siblings that are active together with the feature, by the last bits of their ranks. D_i . D_j is the same
+ * in each sample, so it is computed once. D_j is added once, times the sum of its weights: when another sibling takes the entry, or at the
+ * end. */
 struct sibling_cache {
     u32 occupied, siblings[CACHE_SIZE];
     global const vf *rows[CACHE_SIZE];
@@ -77,8 +79,8 @@ INLINE void add_entry(const struct sibling_cache *cache, u32 entry, idx column, 
 }
 
 /* The sibling's entry; `row`: D_j. */
-INLINE u32 find_entry(struct sibling_cache *cache, u32 sibling, u32 rank, global const vf *row, global const vf *own, idx width, idx column, idx count,
-                     vf *dd)
+INLINE u32 find_entry(struct sibling_cache *cache, u32 sibling, u32 rank, global const vf *row, global const vf *own, idx width,
+                      idx column, idx count, vf *dd)
 {
     u32 entry = rank % CACHE_SIZE, bit = 1u << entry;
     if ((cache->occupied & bit) != 0u && cache->siblings[entry] == sibling)
@@ -153,7 +155,8 @@ CPU_KERNEL(update)
                 add_pass(pass, column, count, dd, aboves, nexts, acts);
             }
             for (u32 k = 0u; k < pass; k++) {
-                u32 at = (pair + k) * PAIR_WORDS, s = p.rho != 0.0f ? pair_terms[at + PAIR_FIRST] : 0u, last = p.rho != 0.0f ? pair_terms[at + PAIR_END] : 0u;
+                u32 at = (pair + k) * PAIR_WORDS, s = p.rho != 0.0f ? pair_terms[at + PAIR_FIRST] : 0u;
+                u32 last = p.rho != 0.0f ? pair_terms[at + PAIR_END] : 0u;
                 f32 a = acts[k], q = 2.0f * scores[k], siblings = 0.0f;
                 if (last == s + 1u)
                     s = last; /* a lone child has no siblings to look up */
@@ -215,7 +218,8 @@ CPU_KERNEL(update)
         f32 self_weight = p.rho * squares * ((children != 0u ? 1.0f : 0.0f) + (parent != NONE ? 1.0f : 0.0f));
         for (idx k = 0u; k < count; k++) {
             idx c = column + k;
-            vf old = own[c], gradient = splat(2.0f * share) * fma_vf(splat(self_weight), old, dd[k]), encoder_gradient = splat(share) * de[k];
+            vf old = own[c], gradient = splat(2.0f * share) * fma_vf(splat(self_weight), old, dd[k]);
+            vf encoder_gradient = splat(share) * de[k];
             if (p.dead != 0u) {
                 gradient = fma_vf(splat(share), summed_rows[ghost_row + c], gradient);
                 encoder_gradient = fma_vf(splat(share), summed_rows[ghost_row + width + tail + c], encoder_gradient);

@@ -249,8 +249,8 @@ FUNCTION u32 pack_i16x2(f32 low, f32 high)
     return (bits_u32(low + 12582912.0f) & 0xffffu) | (bits_u32(high + 12582912.0f) << 16u);
 }
 
-/* Leaves in partial[k], k < lanes, the sum of `value` over the work-items k, k + lanes, .. (partial: LOCAL [WG]; lanes: a power of two), always in the
- * same order. */
+/* Leaves in partial[k], k < lanes, the sum of `value` over the work-items k, k + lanes, .. (partial: LOCAL [WG]; lanes: a power of two),
+ * always in the same order. */
 #define WG_FOLD(partial, value, lanes)                                         \
     BARRIER();                                                                 \
     partial[LANE] = (value);                                                   \
@@ -377,8 +377,8 @@ FUNCTION u32 pack_i16x2(f32 low, f32 high)
 
 /* A line B(use, slot, type, name) of a kernel's bindings. */
 #define BINDING(use, slot, type, name) use(slot, type, name)
-/* A tensor cut into up to four buffers of rows (RANGES says how many): READ4 of D at slot 2 declares D0 .. D3 at bindings 2 .. 5; row r of it, of
- * `width` elements, is in range r / range_rows. FETCH(D, range, index), STORE(D, range, index, value). */
+/* A tensor cut into up to four buffers of rows (RANGES says how many): READ4 of D at slot 2 declares D0 .. D3 at bindings 2 .. 5; row r of
+ * it, of `width` elements, is in range r / range_rows. FETCH(D, range, index), STORE(D, range, index, value). */
 #define READ4(slot, type, name)                                                                              \
     READ(slot, type, name##0) READ(slot + 1, type, name##1) READ(slot + 2, type, name##2) READ(slot + 3, type, name##3)
 #define MODIFY4(slot, type, name)                                                                            \
@@ -398,9 +398,9 @@ FUNCTION u32 pack_i16x2(f32 low, f32 high)
     else                                 \
         name##3 [index] = value
 
-/* Of a kernel with `levels` and p.levels, p.block: the level of a block of features and its ranks begin .. end - 1. Blocks do not cross levels;
- * level = p.levels: there is no such block. Ask with == or !=: Mesa 22.3 takes the loop's own condition for false after it, in spite of the
- * break. */
+/* Of a kernel with `levels` and p.levels, p.block: the level of a block of features and its ranks begin .. end - 1. Blocks do not cross
+ * levels; level = p.levels: there is no such block. Ask with == or !=: Mesa 22.3 takes the loop's own condition for false after it, in
+ * spite of the break. */
 #define FIND_BLOCK(block, level, begin, end)                        \
     for (u32 blocks_before = 0u; level < p.levels; level += 1u) {   \
         begin = level_info[level * LEVEL_WORDS + LEVEL_FIRST];      \
