@@ -95,8 +95,8 @@ enum hsae_os_open {
     HSAE_OS_NEW,    /* to be written; EEXIST where there is something */
     HSAE_OS_LOCK,   /* to be locked, made if it is not there */
     HSAE_OS_CLAIM,  /* to be locked and removed: must be there, and no link */
-    HSAE_OS_PARENT, /* the folder in which the path lies, to be synced. EACCES where folders cannot be opened, as on Windows: there a
-                     * rename is on disk when it comes back */
+    HSAE_OS_PARENT, /* the path's folder, to be synced. EACCES where folders cannot be opened, as on Windows, where a rename is on disk
+                     * when the call returns */
 };
 /* A descriptor, for hsae_os_close and fdopen(). */
 int hsae_os_open(const char *path, enum hsae_os_open how);

@@ -465,7 +465,8 @@ void hsae_os_expect(int file, uint64_t offset, uint64_t size)
     (void)file, (void)offset, (void)size;
 }
 
-/* Folders have no locks: a file in it that nobody else can open has, and goes when it is closed, also by the end of the process. */
+/* Windows cannot lock folders. So a file in the folder is the lock: no other process can open it, and it is removed when it is closed, also
+ * by the end of the process. */
 int hsae_os_lock_folder(const char *path, int *lock)
 {
     char name[TEXT];
@@ -721,7 +722,7 @@ bool hsae_os_signal_warns(int signal)
 
 bool hsae_os_output_is_closed(void)
 {
-    return errno == EPIPE || errno == EINVAL; /* what the C runtime makes of a pipe that nobody reads any more */
+    return errno == EPIPE || errno == EINVAL; /* the C runtime's errors for a pipe whose reader has closed it */
 }
 
 bool hsae_os_has_terminal(void)

@@ -262,8 +262,8 @@ static hsae_status take_times(const struct bench *bench, struct times *times, st
     return status;
 }
 
-/* With `times`, which needs as many steps as fly at once, those of the steps are taken over, and how long no kernel ran: up to a step whose
- * lists grow. All steps are then recorded anew, and sequences that were not submitted since have no times. */
+/* `times` (may be NULL; needs at least HSAE_IN_FLIGHT steps) gets the times of the steps and the gaps between kernels. A step whose lists
+ * grow ends that: all steps are recorded anew, and their sequences have no times until they are submitted again. */
 static hsae_status resident_steps(struct bench *bench, uint64_t steps, struct times *times, double *seconds)
 {
     hsae_trainer *trainer = bench->trainer;

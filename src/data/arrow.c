@@ -182,7 +182,7 @@ static hsae_status read_schema(struct stream *stream, struct hsae_flat *flat, co
             continue;
         if (lost && !stream->found)
             return hsae_fail(stream->context, HSAE_ERROR_FORMAT,
-                             "%s: column \"%s\" stands behind one of a type that is not read; write it again without that one",
+                             "%s: column \"%s\" comes after a column of a type that is not read; write the file without that one",
                              stream->path, column->name);
         hsae_name_list_add(&fitting, column->name, column->type);
         if (stream->found)

@@ -35,7 +35,7 @@ struct hsae_reader_params {
     uint64_t (*row)(const void *user, uint64_t sample);
     const void *user;
     struct row_rule rule;
-    uint64_t counted; /* number of samples, from the first on, that hsae_reader_left_out counts: those that are drawn for the first time */
+    uint64_t counted; /* hsae_reader_left_out counts samples 0 .. counted - 1: each row once */
 };
 
 /* Begins to read. ERROR_MEMORY. */

@@ -16,8 +16,8 @@ struct check {
     const hsae_dataset *dataset;
     bool shaped;              /* the data set is no slice, so its files tell where sequences end */
     uint64_t next, sequences; /* rows and sequences before this one */
-    size_t file;              /* in which `next` lies */
-    uint64_t file_first;      /* its first row */
+    size_t file;              /* that has row `next` */
+    uint64_t file_first;      /* the first row of `file` */
     float *block;
 };
 

@@ -103,7 +103,7 @@ struct device_ops {
 /* How fast a kernel is on a device (speed.h). */
 struct hsae_speed {
     double work;       /* in a second; 0: was never timed */
-    uint64_t measured; /* 0: it is at least that fast, all launches that were timed were too short to tell more */
+    uint64_t measured; /* 0: `work` is a lower bound, since all timed launches were too short */
 };
 
 /* What was measured to be fast on a device (src/device/tuning_file.h); all zero: nothing, defaults are used. */

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Fields of a shape in the file; those that must be there, then those that are 0 where they are not. */
+/* Fields of a shape in the file: first the required ones, then the optional ones, 0 where they are missing. */
 #define NEEDED_FIELDS(X) X(group_size) X(columns) X(vector_width)
 #define TILE_FIELDS(X)   X(tile_vectors) X(tile_words) X(tile_step) X(tile_pad) X(tile_prefetch)
 

@@ -212,7 +212,7 @@ static void pair_result(const struct hsae_metrics *metrics, uint32_t l, hsae_pai
     out->largest_share = ratio((double)out->largest_family, (double)out->assigned);
 }
 
-/* The mean of those that exist of one figure (a double at `offset`) of `count` structs of `size` bytes. */
+/* The mean of a figure, a double at `offset` of each of `count` structs of `size` bytes, without NaNs. */
 static double mean(const void *structs, size_t size, uint32_t count, size_t offset)
 {
     double sum = 0, existing = 0;

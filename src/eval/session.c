@@ -407,7 +407,7 @@ static hsae_status check_features(const hsae_session *session, uint32_t level, c
     return HSAE_OK;
 }
 
-/* Writes the lists of one level's samples in place of those that encode makes; the other levels' are empty. */
+/* Writes the caller's lists of one level in place of encode's; the other levels' lists are empty. */
 static hsae_status write_lists(struct hsae_session *session, uint32_t level, const hsae_features *features, uint64_t first, uint32_t rows)
 {
     const struct device_model *device_model = &session->fitted;

@@ -287,7 +287,7 @@ static hsae_status append_value(hsae_explorer *explorer, uint32_t *head, uint32_
     return HSAE_OK;
 }
 
-/* One activation: to the histogram, to the ranks of the sampled peaks and to the window that it lies in. */
+/* One activation: to the histogram, to the ranks of the sampled peaks and to its window. */
 static hsae_status keep_activation(hsae_explorer *explorer, struct explore_level *level, uint32_t feature, uint64_t row, float value,
                                    bool outlier)
 {

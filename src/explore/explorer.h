@@ -56,7 +56,7 @@ struct explore_level {
     uint32_t *before;      /* [features] place in the row's list of the sibling that was active before */
     /* Peaks of the first pass. */
     struct peak *pending;             /* of the sequence that is read */
-    uint32_t *touched, touched_count; /* those that have one */
+    uint32_t *touched, touched_count; /* features with a pending peak */
     struct peak *top;                 /* [features, contexts] heap, the weakest first */
     struct peak *pool;                /* [features, POOL] heap, the highest hash first */
     uint32_t *top_count, *pool_count;

@@ -94,8 +94,8 @@ struct checkpoint {
 hsae_status hsae_checkpoint_open(hsae_context *context, const char *path, struct checkpoint *out);
 /* Takes a zeroed one. */
 void hsae_checkpoint_close(struct checkpoint *checkpoint);
-/* The rest of hsae_checkpoint_load: `rows` gets the matrices (those that are in the file), a few rows at a time and checked; NULL: they
- * come into memory. */
+/* The rest of hsae_checkpoint_load: `rows` gets the file's matrices, a few rows at a time and checked; NULL: they are
+ * read into memory. */
 hsae_status hsae_checkpoint_read(hsae_context *context, const struct checkpoint *checkpoint, const struct matrix_rows *rows,
                                  hsae_model **model, struct train_state **state);
 

@@ -43,7 +43,7 @@ struct check_feature {
     u32 index, level, flag;
     u32 begin, end; /* its pairs */
     u32 *pairs;     /* [end - begin][2] */
-    u32 next;       /* the first of them in rows that were not seen yet */
+    u32 next;       /* the first of them in the rows that are read next */
     f32 *encoder, *encoder_v, *decoder, *decoder_v;
     double encoder_norm, decoder_norm;
     struct check_relative *relatives; /* the parent, if there is one, comes first, then siblings, then children */

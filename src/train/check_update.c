@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What came of a step: the sampled features' rows and scalars, the decoder biases, the figures, and that the lists and residuals were those
- * that were checked before. All rows of the batch are read once, a block at a time. */
+/* The result of a step: the sampled features' rows and scalars, the decoder biases and the figures. The step's lists and residuals must be
+ * the ones that were checked before. All rows of the batch are read once, a block at a time. */
 #include "check.h"
 
 #include "base/context.h"

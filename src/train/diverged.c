@@ -30,7 +30,7 @@ static int compare_doubles(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Norms of the rows of a step's batch, as the model takes them: normalised; 0 for those that are left out. `block` has room for BLOCK_ROWS
+/* Norms of the rows of a step's batch after normalisation; 0 where a row is left out. `block` has room for BLOCK_ROWS
  * rows. */
 static hsae_status batch_norms(const hsae_trainer *trainer, uint64_t step, float *block, uint64_t *rows, double *norms)
 {
@@ -92,7 +92,7 @@ static struct suspect find_suspect(const hsae_trainer *trainer, uint64_t step)
     return suspect;
 }
 
-/* Keys whose values, where they are far from those that were ever of use, explain more than the learning rate does. */
+/* Keys that explain a divergence better than the learning rate, where their values are far from the usual ones. */
 static void choose_key(const hsae_config *config, hsae_divergence *divergence)
 {
     divergence->key = "lr";

@@ -79,7 +79,7 @@ hsae_status hsae_trainer_resume(hsae_device *device, const char *path, hsae_over
         return status;
     status = hsae_config_override(device->context, &checkpoint.config, checkpoint.dim, overrides, user, &config);
     if (!status && (uint64_t)checkpoint.step > config.steps)
-        status = hsae_fail(device->context, HSAE_ERROR_CONFIG, "%s is at step %" PRId64 ", behind the last of steps = %" PRIu64, path,
+        status = hsae_fail(device->context, HSAE_ERROR_CONFIG, "%s is at step %" PRId64 ", after the last of steps = %" PRIu64, path,
                            checkpoint.step, config.steps);
     if (!status)
         status = hsae_plan_check(device, &config, checkpoint.dim, HSAE_DTYPE_F32);

@@ -31,7 +31,7 @@ struct hsae_trainer {
     bool wrong;                         /* a check failed: what the trainer holds is not to be saved */
     struct first_looks *looks;          /* at the pre-activations from which the thresholds start; NULL once they are checked, or resumed */
     struct checked {
-        uint64_t steps; /* that were; what recordings of them had: */
+        uint64_t steps; /* that were checked; below: what one of them had */
         bool calibrated, tree;
         uint64_t ghosts; /* dead features that were served */
         bool links;      /* a hierarchy update was checked */

@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The flags tell where each decoder row lies; those of the last step are from before its update. */
+/* The flags tell which row of D each feature has. The last step wrote them before its update moved the rows. */
 static hsae_status refresh_flags(hsae_trainer *trainer)
 {
     const struct device_model *device_model = &trainer->device_model;

@@ -83,7 +83,7 @@ static hsae_status open_dataset(hsae_context *context, struct inputs *inputs)
 
 /* ---- sessions ---- */
 
-/* `lists` are decoded, NULL: those that were encoded. */
+/* Encodes, decodes and evaluates. Decodes `lists`, or its own where that is NULL. */
 static hsae_status run(struct hsae_device *device, const struct inputs *inputs, const hsae_features *lists, struct results *out)
 {
     const size_t size = (size_t)inputs->count * inputs->dim;

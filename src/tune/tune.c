@@ -141,7 +141,7 @@ static size_t fastest(const struct tuner *tuner)
     return best;
 }
 
-/* The first untried one of those that differ from the fastest in the fewest fields; `count`: all were tried. */
+/* The untried candidate that differs from the fastest in the fewest fields, the first of several; `count`: all were tried. */
 static size_t next_candidate(const struct tuner *tuner)
 {
     const struct hsae_kernel_shape *best = &tuner->candidates[fastest(tuner)].shape;

@@ -3,7 +3,7 @@
 """Writes this folder's files with the very libraries that users have. Value of row r, column c: see value().
 
 make_inputs.py [FOLDER]     needs numpy torch safetensors pyarrow datasets transformers sae-lens (from PyPI); runs offline.
-The activation caches (saelens-*) hold what a tiny random model gives, so beside them lies the same as npy: saelens-*.npy.
+The activation caches (saelens-*) hold what a tiny random model gives, and saelens-*.npy have the same rows.
 """
 import os
 import pathlib

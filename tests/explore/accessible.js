@@ -38,7 +38,7 @@
   for (const image of document.querySelectorAll('img:not([alt])'))
     say('no alt', image);
 
-  /* Contrast of every visible text against what lies under it; colours of any notation through a canvas. */
+  /* Contrast of every visible text against its background; colours of any notation through a canvas. */
   const context = Object.assign(document.createElement('canvas'), {width: 1, height: 1}).getContext('2d', {willReadFrequently: true});
   const rgba = colour => {
     context.clearRect(0, 0, 1, 1);

@@ -42,7 +42,7 @@ static bool fails(const char *call)
     return true;
 }
 
-/* The function that stands behind this one. */
+/* The C library's function of this name. */
 #define REAL(type, name, ...)         \
     static type (*real)(__VA_ARGS__); \
     if (!real)                        \

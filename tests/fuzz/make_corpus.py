@@ -57,7 +57,7 @@ def runs(hsae, rows):
 
 
 def exported(hsae, rows):
-    """Gemma Scope's files by numpy and by the program; what lies beside the weights of SAELens."""
+    """Gemma Scope's files by numpy and by the program; SAELens' files beside the weights."""
     out = folder("npz")
     arrays = {"W_enc": rows.T, "W_dec": rows, "b_enc": rows[:, 0], "b_dec": rows[0], "threshold": numpy.abs(rows[:, 1]) + 1}
     arrays["W_enc"] = numpy.ascontiguousarray(arrays["W_enc"])

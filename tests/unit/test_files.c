@@ -115,7 +115,7 @@ static void assert_content(const char *path, const char *expected)
     free(text);
 }
 
-/* Two writers of one file at once: each file is whole, and nothing lies beside it afterwards. */
+/* Two writers of one file at once: each file is whole, and nothing else is in the folder afterwards. */
 static void outputs(void **state)
 {
     hsae_output *first = NULL, *second = NULL;

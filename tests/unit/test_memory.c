@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Host memory: training, its files and resuming take little beside the device's own buffers (on the reference device both are host memory),
- * and matrices that go through memory in pieces come out as those that are held as a whole. */
+ * and matrices that go through memory in pieces are the same as matrices that are held as a whole. */
 #include "support.h"
 
 #include "train/trainer.h"

@@ -20,7 +20,7 @@ static void expect_refused(const struct things *things, const char *function, co
     (void)things;
     if (status != HSAE_ERROR_ARGUMENT)
         fail_msg("%s with %s = NULL: %s", function, argument, hsae_status_name(status));
-    /* Without a context, or an object that has one, nobody can be told. */
+    /* Without a context, or an object that has one, no log can be written. */
     if (*messages[HSAE_LOG_ERROR] && !strstr(messages[HSAE_LOG_ERROR], function))
         fail_msg("%s with %s = NULL says: %s", function, argument, messages[HSAE_LOG_ERROR]);
     *messages[HSAE_LOG_ERROR] = 0;

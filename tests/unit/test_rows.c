@@ -552,7 +552,7 @@ static void assert_same_row(const hsae_features *a, uint64_t row_a, const hsae_f
     assert_memory_equal(a->values + a->indptr[row_a], b->values + b->indptr[row_b], count * sizeof *a->values);
 }
 
-/* Rows stay where they are; those that are left out have nothing. */
+/* Rows keep their places; a row that is left out has no features. */
 static void test_encode(void **unused)
 {
     (void)unused;

@@ -19,7 +19,7 @@ struct chart_line {
     bool used, band; /* has a point; has a column of several */
     struct chart_column {
         size_t count;
-        bool gap;                          /* a point that does not exist lies in it */
+        bool gap;                          /* it has a point that is not finite */
         struct chart_point sum, low, high; /* of `count` points */
     } columns[CHART_COLUMNS];
 };
@@ -28,7 +28,7 @@ struct chart {
     const char *title, *note;
     double length; /* x runs from 0 to here, > 0 */
     size_t line_count;
-    bool has_floor; /* what lies below `floor` is cut off */
+    bool has_floor; /* what is below `floor` is cut off */
     double floor;
     size_t mark_count; /* dashed horizontal lines, in the lines' colours; one of all lines where they agree */
     double marks[CHART_LINES];

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The folder in which a path lies. */
+/* A path's folder. */
 static void parent_of(const char *path, char folder[RUN_PATH])
 {
     size_t length = (size_t)(hsae_os_file_name(path) - path);

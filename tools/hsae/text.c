@@ -27,8 +27,8 @@ static size_t read_character(const char *text, uint32_t *code)
     return good ? length : 0;
 }
 
-/* Characters that do something in place of showing: controls, newline and tab among them, and marks that turn the direction of what
- * follows. Also those that XML does not have. */
+/* Characters that are not shown: controls, newline and tab among them, marks that change the direction of text, and characters that XML
+ * forbids. */
 static bool is_control(uint32_t code)
 {
     return code < 0x20 || (code >= 0x7f && code < 0xa0) || code == 0x200e || code == 0x200f || (code >= 0x202a && code <= 0x202e) ||
