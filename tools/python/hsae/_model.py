@@ -130,7 +130,7 @@ class Model:
     def push_to_hub(self, name: str, *, file: str = _hub.FILE, private: Optional[bool] = None, token: Optional[str] = None,
                     message: str = "Add a hierarchical sparse autoencoder") -> str:
         """Writes the model to the repository OWNER/NAME of the Hugging Face hub, which is made if it is not there, and returns the address that
-        `load` takes. Needs huggingface_hub, and a token: that one, or the one that `huggingface-cli login` keeps."""
+        `load` takes. Needs huggingface_hub, and a token: that one, or the one that `hf auth login` keeps."""
         return _hub.push(self.save, name, file, private, token, message)
 
     def export(self, folder: Path, format: str = "saelens", **metadata: Any) -> None:

@@ -7,7 +7,7 @@ A callback is a function of the figures of a step. It may be an object with meth
 from __future__ import annotations
 
 import importlib
-from typing import Any, Mapping
+from typing import Any, Dict, Mapping
 
 from ._trainer import Trainer, flat
 
@@ -31,6 +31,11 @@ class Progress:
         self._bar.close()
 
 
+def _numbers(figures: Mapping[str, Any]) -> Dict[str, float]:
+    """All but the step, which loggers take by itself."""
+    return {name: value for name, value in flat(figures).items() if name != "step"}
+
+
 class TensorBoard:
     """Scalars for TensorBoard in a folder, by torch.utils.tensorboard or, where that is missing, by tensorboardX."""
 
@@ -45,9 +50,8 @@ class TensorBoard:
         self._writer = self._module.SummaryWriter(self._folder)
 
     def __call__(self, figures: Mapping[str, Any]) -> None:
-        for name, value in flat(figures).items():
-            if name != "step":
-                self._writer.add_scalar(name, value, figures["step"])
+        for name, value in _numbers(figures).items():
+            self._writer.add_scalar(name, value, figures["step"])
 
     def end(self) -> None:
         self._writer.close()
@@ -66,7 +70,7 @@ class _Run:
             self._run = self._module.init(**{"config": trainer.resolved, **self._init})
 
     def __call__(self, figures: Mapping[str, Any]) -> None:
-        self._run.log(flat(figures), step=figures["step"])
+        self._run.log(_numbers(figures), step=figures["step"])
 
     def end(self) -> None:
         if self._own:
