@@ -20,7 +20,8 @@
  * The other kernels: src/bench/count.c. `screen` finds what `encode` finds and counts the same, so its rate may be above the peak. The
  * constraint's products of co-active siblings are not counted, so rates are a little low.
  *
- * Peaks: multiply-adds in registers; copying a buffer larger than caches, bytes read plus bytes written.
+ * Peaks: multiply-adds in registers; copying a buffer larger than caches, bytes read plus bytes written; reading rows of 9,216 bytes that
+ * lie anywhere in buffers of several sizes, as `decode` and `update` do.
  *
  * Times. Each is the least of several, as disturbances only add:
  *
@@ -83,6 +84,13 @@ typedef struct hsae_bench_level {
     double p_parent_given_child;      /* of active features with a parent, the share whose parent is active too; NaN: none */
 } hsae_bench_level;
 
+/* Rows of 9,216 bytes (width 2304) read from anywhere in a buffer. */
+#define HSAE_BENCH_GATHERS 5
+typedef struct hsae_bench_gather {
+    uint64_t bytes;   /* of the buffer */
+    double bandwidth; /* bytes read per second */
+} hsae_bench_gather;
+
 /* Of several times: steps of five blocks (fewer within a budget), blocks of all kinds taking turns; or calls. */
 typedef struct hsae_bench_time {
     double median, lowest, highest;
@@ -99,6 +107,10 @@ typedef struct hsae_bench_result {
     double fma_flops;      /* per second */
     double copy_bandwidth; /* bytes read + bytes written, per second */
     uint64_t copy_bytes;   /* size of each of the two buffers */
+    uint32_t gather_count; /* buffers of 2, 8, 32, 128 and 512 MiB, as far as a buffer may have that size and is an eighth of memory */
+    hsae_bench_gather gathers[HSAE_BENCH_GATHERS];
+    double launch_seconds; /* of a launch with nothing to do, after another one in the same submission */
+    double submit_seconds; /* of a submission with one such launch, until the host knows that it is done */
 
     uint32_t level_count;
     hsae_bench_level levels[HSAE_MAX_LEVELS];

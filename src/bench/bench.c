@@ -586,10 +586,16 @@ static hsae_status run(struct bench *bench)
 }
 
 /* Last, and without the trainer: the buffers are no part of what training needs. */
-static hsae_status run_copy(struct bench *bench)
+static hsae_status run_memory(struct bench *bench)
 {
     hsae_status status = say(bench, "copying");
-    return status ? status : hsae_bench_copy(bench->device, bench->params->copy_bytes, bench->out);
+    if (!status)
+        status = hsae_bench_copy(bench->device, bench->params->copy_bytes, bench->out);
+    if (!status)
+        status = say(bench, "gathering");
+    if (!status)
+        status = hsae_bench_gathers(bench->device, bench->params->copy_bytes * 2, bench->out);
+    return status ? status : hsae_bench_launches(bench->device, bench->out);
 }
 
 hsae_status hsae_bench_run(hsae_device *device, const hsae_bench_params *params, hsae_bench_result *out)
@@ -605,5 +611,5 @@ hsae_status hsae_bench_run(hsae_device *device, const hsae_bench_params *params,
     device->peak_bytes = device->allocated_bytes + device->staging_bytes;
     hsae_status status = run(&bench);
     hsae_bench_release(&bench);
-    return status ? status : run_copy(&bench);
+    return status ? status : run_memory(&bench);
 }

@@ -54,6 +54,10 @@ hsae_status hsae_bench_work(hsae_trainer *trainer, struct work *work, hsae_bench
 /* peaks.c: operations per second; copy_bytes and copy_bandwidth, with buffers of at most `wanted` bytes. */
 hsae_status hsae_bench_fma(hsae_device *device, double *flops);
 hsae_status hsae_bench_copy(hsae_device *device, uint64_t wanted, hsae_bench_result *out);
+/* gather_count and gathers, with buffers of at most `wanted` bytes. */
+hsae_status hsae_bench_gathers(hsae_device *device, uint64_t wanted, hsae_bench_result *out);
+/* launch_seconds and submit_seconds. */
+hsae_status hsae_bench_launches(hsae_device *device, hsae_bench_result *out);
 
 /* data.c: some batches of activations made from the trainer's encoder and tree, as a file that is gone once the data set is closed. */
 hsae_status hsae_bench_data(hsae_trainer *trainer, hsae_dataset **out);

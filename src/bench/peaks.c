@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* What the device reaches at best: multiply-adds in registers, and copying. */
+/* What the device reaches at best: multiply-adds in registers, copying, rows from anywhere, launches. */
 #include "bench.h"
 
 #include "base/context.h"
+#include "base/os.h"
 #include <stdlib.h>
 #include <string.h>
 
 /* Floats whose chains keep a device busy, and the time at which a launch is long enough to be timed. */
 enum { CPU_CHAINS = 1 << 18, GPU_CHAINS = 1 << 22, MIN_REPEATS = 64, MAX_REPEATS = 1 << 16 };
 static const double LONG_ENOUGH = 5e6; /* ns; a dispatch stays far below what drivers allow */
-enum { FMA_RUNS = 4, COPY_RUNS = 12 };
+enum { FMA_RUNS = 4, COPY_RUNS = 12, GATHER_RUNS = 6, SUBMISSION_RUNS = 12 };
+/* Rows of the paper's width; sums of a launch, so that it takes a millisecond or more; launches after the first. */
+enum { GATHER_WIDTH = 2304, GATHER_READS = 32, CPU_SUMS = 128, GPU_SUMS = 8192, MORE_LAUNCHES = 64 };
 
 /* The least time of `runs` runs of one launch on `count` floats; of `launch` the kernel, buffers and arguments are set. */
 static hsae_status time_launch(hsae_device *device, struct hsae_launch launch, uint32_t count, int runs, double *ns)
@@ -85,12 +88,16 @@ static hsae_status touch(hsae_device *device, struct hsae_buffer *buffer)
     return status;
 }
 
-hsae_status hsae_bench_copy(hsae_device *device, uint64_t wanted, hsae_bench_result *out)
+static uint64_t largest_buffer(const hsae_device *device)
 {
     const hsae_limits *limits = &device->info.limits;
     uint64_t most = limits->max_binding_bytes < limits->max_allocation_bytes ? limits->max_binding_bytes : limits->max_allocation_bytes;
-    most = most < limits->memory_bytes / 8 ? most : limits->memory_bytes / 8;
-    uint64_t bytes = (wanted < most ? wanted : most) / 64 * 64;
+    return most < limits->memory_bytes / 8 ? most : limits->memory_bytes / 8;
+}
+
+hsae_status hsae_bench_copy(hsae_device *device, uint64_t wanted, hsae_bench_result *out)
+{
+    uint64_t most = largest_buffer(device), bytes = (wanted < most ? wanted : most) / 64 * 64;
     struct peak_copy_args args = {.count = (u32)(bytes / sizeof(f32))};
     struct hsae_buffer *buffers[2] = {NULL, NULL};
     double ns = 0;
@@ -104,5 +111,75 @@ hsae_status hsae_bench_copy(hsae_device *device, uint64_t wanted, hsae_bench_res
     destroy_two(buffers);
     out->copy_bytes = bytes;
     out->copy_bandwidth = ns > 0 ? 2.0 * (double)bytes / (ns * 1e-9) : 0;
+    return status;
+}
+
+static hsae_status gather(hsae_device *device, uint64_t bytes, hsae_bench_gather *out)
+{
+    struct peak_gather_args args = {.rows = (u32)(bytes / (GATHER_WIDTH * sizeof(f32))), .width = GATHER_WIDTH, .reads = GATHER_READS};
+    args.count = (device->info.type == HSAE_DEVICE_CPU ? CPU_SUMS : GPU_SUMS) * args.width;
+    struct hsae_buffer *from = NULL, *to = NULL;
+    double ns = 0;
+    hsae_status status =
+        hsae_buffer_create(device, "peak, source", (uint64_t)args.rows * args.width * sizeof(f32), HSAE_BUFFER_DEVICE, &from);
+    if (!status)
+        status = hsae_buffer_create(device, "peak, target", args.count * sizeof(f32), HSAE_BUFFER_DEVICE, &to);
+    if (!status)
+        status = touch(device, from);
+    struct hsae_launch launch = {.kernel = HSAE_KERNEL_peak_gather, .args = &args};
+    HSAE_BIND(&launch, peak_gather, .from = from, .to = to);
+    if (!status)
+        status = time_launch(device, launch, args.count, GATHER_RUNS, &ns);
+    hsae_buffer_destroy(&from);
+    hsae_buffer_destroy(&to);
+    *out = (hsae_bench_gather){bytes, ns > 0 ? (double)args.reads * args.count * sizeof(f32) / (ns * 1e-9) : 0};
+    return status;
+}
+
+hsae_status hsae_bench_gathers(hsae_device *device, uint64_t wanted, hsae_bench_result *out)
+{
+    uint64_t most = largest_buffer(device), bytes = 2 << 20;
+    hsae_status status = HSAE_OK;
+    for (; out->gather_count < HSAE_BENCH_GATHERS && bytes <= most && bytes <= wanted && !status; bytes *= 4)
+        status = gather(device, bytes, &out->gathers[out->gather_count++]);
+    return status;
+}
+
+/* Wall clock of a submission with so many launches that have nothing to do, the least of several. */
+static hsae_status time_submission(hsae_device *device, const struct hsae_launch *launch, uint32_t launches, double *seconds)
+{
+    struct hsae_sequence *sequence = NULL;
+    hsae_status status = hsae_sequence_create(device, "empty launches", false, &sequence);
+    for (uint32_t k = 0; k < launches && !status; k++)
+        hsae_sequence_launch(sequence, launch);
+    if (!status)
+        status = hsae_sequence_end(sequence);
+    for (int run = 0; run < SUBMISSION_RUNS && !status; run++) {
+        double begun = hsae_os_seconds();
+        status = hsae_sequence_submit(sequence, NULL);
+        if (!status)
+            status = hsae_device_wait(device, 0);
+        double last = hsae_os_seconds() - begun;
+        *seconds = run && *seconds < last ? *seconds : last;
+    }
+    hsae_sequence_destroy(&sequence);
+    return status;
+}
+
+hsae_status hsae_bench_launches(hsae_device *device, hsae_bench_result *out)
+{
+    struct peak_copy_args args = {.count = 0};
+    struct hsae_buffer *buffers[2] = {NULL, NULL};
+    double many = 0;
+    hsae_status status = create_two(device, 64, buffers);
+    struct hsae_launch launch = {.kernel = HSAE_KERNEL_peak_copy, .args = &args, .shape = hsae_shape(device, HSAE_KERNEL_peak_copy, 1)};
+    HSAE_BIND(&launch, peak_copy, .from = buffers[0], .to = buffers[1]);
+    hsae_launch_groups(device, 1, &launch);
+    if (!status)
+        status = time_submission(device, &launch, 1, &out->submit_seconds);
+    if (!status)
+        status = time_submission(device, &launch, 1 + MORE_LAUNCHES, &many);
+    destroy_two(buffers);
+    out->launch_seconds = many > out->submit_seconds ? (many - out->submit_seconds) / MORE_LAUNCHES : 0;
     return status;
 }

@@ -540,6 +540,17 @@ struct peak_copy_args {
 };
 #define BINDINGS_peak_copy(B) B(READ, 0, vf, from) B(WRITE, 1, vf, to)
 #define LOCALS_peak_copy(L)
+
+struct peak_gather_args {
+    u32 count; /* floats of the result, a multiple of width */
+    u32 rows;  /* <= 65536 */
+    u32 width; /* floats in a row, a multiple of 16 */
+    u32 reads; /* rows in a sum, a multiple of 4 */
+};
+#define BINDINGS_peak_gather(B) B(READ, 0, vf, from) B(WRITE, 1, vf, to)
+#define LOCALS_peak_gather(L)
+/* The row that the i-th read takes. */
+#define GATHERED_ROW(i, rows) ((((i) * 2654435761u) >> 16) * (rows) >> 16)
 /* clang-format on */
 
 #endif

@@ -39,7 +39,8 @@
     KERNEL(relink_count,  TEAM,   tree,      ONE_BODY)       /* co-activation counts */                               \
     KERNEL(relink_best,   TEAM,   tree,      ONE_BODY)       /* best parents of each child */                         \
     KERNEL(peak_fma,      CHAIN,  peak,      ONE_BODY)       /* peak rate of multiply-adds */                         \
-    KERNEL(peak_copy,     STREAM, peak,      ONE_BODY)       /* peak rate of bytes */
+    KERNEL(peak_copy,     STREAM, peak,      ONE_BODY)       /* peak rate of bytes */                                 \
+    KERNEL(peak_gather,   STREAM, peak,      ONE_BODY)       /* peak rate of rows that lie anywhere */
 /* clang-format on */
 
 enum hsae_kernel {

@@ -404,6 +404,9 @@ class Bench(Case):
             if kernel["seconds"]:
                 self.assertAlmostEqual(kernel["of_fma_peak"] * found["peaks"]["fma_flops_per_second"] * kernel["seconds"] / (kernel["flops"] or 1),
                                        1 if kernel["flops"] else 0)
+        self.assertEqual([gather["buffer_bytes"] >> 20 for gather in found["peaks"]["gathers"]], [2, 8, 32])
+        self.assertTrue(all(gather["bytes_per_second"] > 0 for gather in found["peaks"]["gathers"]))
+        self.assertGreater(found["peaks"]["submit_seconds"], 0)
         self.assertAlmostEqual(sum(kernel["seconds"] for kernel in kernels), step["kernel_seconds"])
         self.assertLess(step["kernel_seconds"], 2 * step["seconds"]["highest"])
         self.assertAlmostEqual(found["shares"]["hierarchy_extra"],

@@ -132,7 +132,7 @@ static void test_result(void **state)
     (void)state;
     assert_ok(hsae_bench_preset(context, "tiny", &params));
     params.steps = 2;
-    params.copy_bytes = 1 << 16;
+    params.copy_bytes = 1 << 20;
     assert_ok(hsae_bench_run(device, &params, &result));
     assert_int_equal(result.level_count, 3);
     for (uint32_t l = 0; l < result.level_count; l++) {
@@ -160,7 +160,9 @@ static void test_result(void **state)
     assert_true(result.step.lowest > 0 && result.fed.lowest > 0 && result.flat.lowest > 0);
     assert_true(result.read_hidden == 0); /* the reference works while it is submitted to */
     assert_true(result.read_seconds > 0 && result.tree_seconds > 0 && result.hierarchy_period == 5000);
-    assert_true(result.fma_flops > 0 && result.copy_bandwidth > 0 && result.copy_bytes == 1 << 16);
+    assert_true(result.fma_flops > 0 && result.copy_bandwidth > 0 && result.copy_bytes == 1 << 20);
+    assert_true(result.gather_count == 1 && result.gathers[0].bytes == 2 << 20 && result.gathers[0].bandwidth > 0);
+    assert_true(result.submit_seconds > 0 && result.launch_seconds >= 0 && result.launch_seconds < result.submit_seconds);
     assert_true(result.device_bytes > 4 * 4 * features * params.dim && result.host_bytes > result.device_bytes);
     hsae_device_close(&device);
 }
@@ -253,7 +255,7 @@ static void test_sustained(void **state)
     (void)state;
     assert_ok(hsae_bench_preset(context, "tiny", &params));
     params.steps = 1;
-    params.copy_bytes = 1 << 16;
+    params.copy_bytes = 1 << 20;
     params.sustain_seconds = 0.1;
     params.sustain_interval = 0.02;
     params.interval = count_interval;

@@ -179,6 +179,16 @@ static json_t *calls_json(const hsae_bench_result *result)
     return calls;
 }
 
+static json_t *gathers_json(const hsae_bench_result *result)
+{
+    json_t *gathers = json_array();
+    for (uint32_t k = 0; k < result->gather_count; k++)
+        json_array_append_new(gathers, json_pack("{s:I, s:o}", "buffer_bytes", (json_int_t)result->gathers[k].bytes, "bytes_per_second",
+                                                 cli_json_number(result->gathers[k].bandwidth)));
+    return json_pack("{s:o, s:o, s:o}", "gathers", gathers, "launch_seconds", cli_json_number(result->launch_seconds), "submit_seconds",
+                     cli_json_number(result->submit_seconds));
+}
+
 static json_t *result_json(const struct bench *bench, const hsae_device_info *device, const hsae_bench_result *result)
 {
     json_t *kernels = json_array();
@@ -192,6 +202,7 @@ static json_t *result_json(const struct bench *bench, const hsae_device_info *de
                   (json_int_t)result->hierarchy_period, "levels", levels_json(result), "step",
                   step_json(result, bench->params.config.batch), "shares", shares_json(result), "kernels", kernels, "memory",
                   "device_bytes", (json_int_t)result->device_bytes, "host_bytes", (json_int_t)result->host_bytes);
+    json_object_update_new(json_object_get(object, "peaks"), gathers_json(result));
     if (result->sustained_seconds > 0)
         json_object_set_new(object, "sustained",
                             json_pack("{s:o, s:o, s:o, s:o, s:O}", "seconds", cli_json_number(result->sustained_seconds), "tokens_first",
@@ -221,6 +232,15 @@ static json_t *head_json(const struct bench *bench, json_t *object)
 
 /* ---- tables ---- */
 
+static void print_gathers(const hsae_bench_result *result)
+{
+    for (uint32_t k = 0; k < result->gather_count; k++)
+        printf("%s %.2f GB/s of %llu MiB", k ? "," : "         rows of 9216 bytes:", 1e-9 * result->gathers[k].bandwidth,
+               (unsigned long long)result->gathers[k].bytes >> 20);
+    printf("%s         a launch %.1f us, a submission %.1f us\n\n", result->gather_count ? "\n" : "", 1e6 * result->launch_seconds,
+           1e6 * result->submit_seconds);
+}
+
 static void print_work(const hsae_device_info *device, const hsae_bench_params *params, const hsae_bench_result *result)
 {
     const hsae_config *config = &params->config;
@@ -229,8 +249,9 @@ static void print_work(const hsae_device_info *device, const hsae_bench_params *
         printf("%s %u", l ? "," : "", config->levels[l]);
     printf(", batch %u, target L0 %g, seed %llu, tree updated every %llu steps\n", config->batch, config->target_l0[0],
            (unsigned long long)config->seed, (unsigned long long)result->hierarchy_period);
-    printf("peaks    FMA %.1f GFLOP/s; copy %.2f GB/s (read + written, two buffers of %.0f MiB)\n\n", 1e-9 * result->fma_flops,
+    printf("peaks    FMA %.1f GFLOP/s; copy %.2f GB/s (read + written, two buffers of %.0f MiB)\n", 1e-9 * result->fma_flops,
            1e-9 * result->copy_bandwidth, (double)result->copy_bytes / (1 << 20));
+    print_gathers(result);
     printf("%-8s%10s%10s%12s%12s%12s%10s\n", "level", "features", "L0", "listed", "touched", "with parent", "P(p|c)");
     for (uint32_t l = 0; l < result->level_count; l++) {
         const hsae_bench_level *level = &result->levels[l];
