@@ -15,7 +15,7 @@
 /* clang-format off */
 #define HSAE_CONFIG_KEYS(X)                                                                                                          \
     X(levels, LEVELS, ANY, (2048, 4096, 8192, 16384), 0, FIXED,                                                                      \
-      "features of each level, increasing: 128,256,512")                                                                             \
+      "features of each level, increasing: 128,256,512; left out of hsae train: by data and device")                                 \
     X(batch, U32, FROM_1, 1024, 0, FIXED, "samples in a step")                                                                       \
     X(steps, U64, FROM_0, 0, 0, CHANGES, "steps of the whole run")                                                                   \
     X(lr, REAL, NOT_NEGATIVE, 0, 0.096 / sqrt(d > 576 ? d : 576), CHANGES,                                                           \

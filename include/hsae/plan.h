@@ -40,6 +40,12 @@ typedef struct hsae_memory_plan {
  * logged. ERROR_CONFIG: the configuration is not valid. Free with hsae_memory_plan_free. One thread at a time uses the device. */
 HSAE_API hsae_status hsae_memory_plan_make(const hsae_device *device, const hsae_config *config, const hsae_dataset *dataset, uint32_t dim,
                                            hsae_memory_plan **out);
+/* Chooses config->levels and level_count for `rows` activation vectors of width `dim`; all else in the configuration is as given. Each
+ * level has half the features of the next. The last has the largest power of two that is at most 16384 (the paper's), 8 dim, and rows *
+ * target_l0 / 500, so that a feature is active on 500 rows or more; it is halved while the run does not fit the device (NULL: any fits).
+ * There are as many levels as target_l0 or init_l0 has numbers; where these have one for all, four, without those of fewer than
+ * 4 target_l0 features. One thread at a time uses the device. */
+HSAE_API void hsae_levels_choose(const hsae_device *device, hsae_config *config, uint32_t dim, uint64_t rows);
 /* Sets *plan to NULL; takes NULL. */
 HSAE_API void hsae_memory_plan_free(hsae_memory_plan **plan);
 

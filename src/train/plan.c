@@ -6,6 +6,7 @@
 #include "device/device.h"
 #include "step.h"
 #include <inttypes.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -373,6 +374,52 @@ hsae_status hsae_plan_start(const hsae_device *device, const hsae_config *given,
     if (is_too_large(&own, status))
         say_what_fits(device, given, dim, dtype, plan);
     return status;
+}
+
+/* ---- levels that were left to the library ---- */
+
+enum { USUAL_LEVELS = 4, MOST_FEATURES = 16384 };
+/* Rows on which a feature is to be active; features for a value of the vector; features for an active one. */
+static const double ACTIVE_ROWS = 500, PER_VALUE = 8, PER_ACTIVE = 4;
+
+/* Numbers of a list with one for each level; 0: it has one for all. */
+static uint32_t own_numbers(const double list[HSAE_MAX_LEVELS])
+{
+    uint32_t count = 0;
+    while (count < HSAE_MAX_LEVELS && !isnan(list[count]))
+        count++;
+    return count < HSAE_MAX_LEVELS ? count : 0;
+}
+
+/* `count` levels up to one of `last` features, without the small ones where their number is free. */
+static void set_levels(hsae_config *config, uint32_t count, bool fixed, uint32_t last)
+{
+    while (!fixed && count > 1 && (last >> (count - 1)) < PER_ACTIVE * config->target_l0[0])
+        count--;
+    config->level_count = count;
+    for (uint32_t l = 0; l < count; l++)
+        config->levels[l] = last >> (count - 1 - l);
+}
+
+void hsae_levels_choose(const hsae_device *device, hsae_config *config, uint32_t dim, uint64_t rows)
+{
+    if (!config || !dim || !rows)
+        return;
+    const uint32_t targets = own_numbers(config->target_l0), starts = own_numbers(config->init_l0);
+    const uint32_t given = targets ? targets : starts, count = given ? given : USUAL_LEVELS;
+    const double target = config->target_l0[count - 1];
+    const double most = fmin(fmin(MOST_FEATURES, PER_VALUE * dim), (double)rows * target / ACTIVE_ROWS);
+    uint32_t last = 1;
+    while (2.0 * last <= most || (last < PER_ACTIVE * target && last < MOST_FEATURES) || last >> (count - 1) == 0)
+        last *= 2;
+    set_levels(config, count, given > 0, last);
+    for (bool too_large = device != NULL; too_large;) {
+        try_config(device, config, dim, HSAE_DTYPE_F32, &too_large);
+        if (!too_large || last / 2 < PER_ACTIVE * target || last >> count == 0)
+            break;
+        last /= 2;
+        set_levels(config, count, given > 0, last);
+    }
 }
 
 void hsae_memory_plan_free(hsae_memory_plan **plan)

@@ -187,13 +187,13 @@ class Warnings(Case):
 
     def test_settings_that_lead_nowhere(self):
         warnings = self.warnings("--hierarchy-period", "15")
-        self.assertIn("80 rows let each of the 16 features of level 1 be active 10 times, too few to learn it from: give 800 rows of --data", warnings)
+        self.assertIn("80 rows let each of the 16 features of level 1 be active 10 times, too few to learn it from: give 1600 rows of --data", warnings)
         self.assertIn("20 steps are fewer than the 200 over which Adam averages (--beta2 0.995): give --steps 1000", warnings)
         self.assertIn("updated every 15 steps, so in this run of 20 steps once: give --hierarchy-period 1", warnings)
         write_safetensors(self.data, "activations", random_rows(800))
-        self.assertEqual(self.warnings("--batch", "80", "--steps", "201"), "")
-        warnings = self.warnings("--batch", "800", "--steps", "201")
-        self.assertEqual(warnings, "every row is seen 201 times: give more --data, or --steps 200")
+        self.assertEqual(self.warnings("--batch", "80", "--steps", "201", "--target-l0", "4"), "")
+        warnings = self.warnings("--batch", "800", "--steps", "201", "--target-l0", "4")
+        self.assertEqual(warnings, "every row is seen 201 times, of which the last teach little: give more --data, or --steps 200")
 
     def test_one_parent_of_all(self):
         """A feature that is always active is active with every other one most often."""
@@ -214,6 +214,12 @@ class Warnings(Case):
         self.assertRegex(errors, warning)
         errors = hsae("tree", "--model", model, "--data", self.data, "--similarity", "inclusion", "--out", linked, "--device", "ref")[1]
         self.assertNotIn("says little", errors)
+
+    def test_rows_that_are_learned_by_heart(self):
+        rows = self.folder / "other.safetensors"
+        write_safetensors(rows, "activations", [[4 * value for value in row] for row in random_rows(seed=2)])
+        warnings = self.warnings("--steps", "300", "--eval-data", rows, "--max-norm", "0")
+        self.assertRegex(warnings, r"level 1 has L0 [\d.]+ on held-out vectors, its target is 2: it has learned its rows by heart; give more --data, or --levels of at most 8 ")
 
     def test_variance_explained(self):
         self.assertIn("explains less than nothing of the variance (-", self.warnings("--lr", "3", "--ghost", "false"))

@@ -6,7 +6,7 @@
 import json
 import struct
 
-from program import Case, TINY, hsae, main
+from program import Case, TINY, hsae, main, random_rows, write_safetensors
 
 
 class Sizes(Case):
@@ -29,6 +29,20 @@ class Sizes(Case):
     def test_levels(self):
         errors = self.both("--levels", "8,%d" % ((1 << 31) - 1))
         self.assertIn("%d features are too many for 32-bit indices" % ((1 << 31) + 7), errors)
+
+    def test_levels_that_are_left_out(self):
+        """Chosen from the rows, said, and kept by a resumed run; those of a configuration file stand."""
+        write_safetensors(self.data, "activations", random_rows(4000))
+        settings = ["train", "--data", self.data, "--out", self.out, "--batch", "8", "--steps", "4", "--device", "ref"]
+        errors = hsae(*settings, "--target-l0", "3", "--stop-after", "2")[1]
+        self.assertIn("--levels 16, chosen for 4000 vectors of 12 values on ref", errors)
+        errors = hsae(*settings, "--resume", "auto")[1]
+        self.assertNotIn("chosen", errors)
+        self.assertEqual(json.loads((self.out / "config.json").read_text())["levels"], [16])
+        self.assertIn("--levels 4,8,16, chosen", hsae(*settings, "--force", "--target-l0", "1,2,3")[1])
+        config = self.folder / "config.json"
+        config.write_text('{"levels": [8, 24]}')
+        self.assertNotIn("chosen", hsae(*settings, "--force", "--target-l0", "2", "--config", config)[1])
 
     def test_width(self):
         """A sparse file: two vectors of 2^32 - 1 numbers, of which the disk holds none."""

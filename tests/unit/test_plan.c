@@ -102,6 +102,51 @@ static void test_what_would_fit(void **state)
     hsae_device_close(&device);
 }
 
+static void assert_levels(const hsae_config *config, uint32_t count, uint32_t last)
+{
+    assert_int_equal(config->level_count, count);
+    for (uint32_t l = 0; l < count; l++)
+        assert_int_equal(config->levels[l], last >> (count - 1 - l));
+}
+
+/* Levels that nobody gives follow from rows, width, target and the device's memory. */
+static void test_levels(void **state)
+{
+    (void)state;
+    hsae_config config;
+    hsae_device *device = NULL;
+    hsae_config_defaults(&config);
+    config.steps = 10;
+    hsae_levels_choose(NULL, &config, 2304, 100000000);
+    assert_levels(&config, 4, 16384); /* the paper's */
+    hsae_levels_choose(NULL, &config, 576, 100000000);
+    assert_levels(&config, 4, 4096); /* by the width */
+    hsae_levels_choose(NULL, &config, 576, 98304);
+    assert_levels(&config, 4, 4096);
+    hsae_levels_choose(NULL, &config, 576, 20000);
+    assert_levels(&config, 3, 1024); /* by the rows, 2000; 128 features are too few for 50 active ones */
+    hsae_levels_choose(NULL, &config, 576, 1);
+    assert_levels(&config, 1, 256); /* at least four times the target */
+    assert_ok(hsae_config_set(context, &config, "target_l0", "3,7,16"));
+    hsae_levels_choose(NULL, &config, 576, 20000);
+    assert_levels(&config, 3, 512); /* a level for each target */
+    assert_ok(hsae_config_resolve(context, &config, 576));
+
+    hsae_config_defaults(&config);
+    config.steps = 10;
+    assert_ok(hsae_device_open(context, "ref", &device));
+    hsae_levels_choose(device, &config, 576, 100000000);
+    assert_levels(&config, 4, 4096);
+    device->info.limits.memory_bytes = 20 << 20;
+    hsae_levels_choose(device, &config, 576, 100000000);
+    assert_true(config.levels[config.level_count - 1] < 4096);
+    hsae_memory_plan *plan = NULL;
+    assert_ok(hsae_memory_plan_make(device, &config, NULL, 576, &plan));
+    assert_true(plan->fits);
+    hsae_memory_plan_free(&plan);
+    hsae_device_close(&device);
+}
+
 /* ---- a lesser device: what the plan says fits does, and twice that does not ---- */
 
 static hsae_status train(hsae_device *device, const hsae_config *config)
@@ -239,7 +284,7 @@ static int setup(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plans), cmocka_unit_test(test_what_would_fit),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plans), cmocka_unit_test(test_what_would_fit), cmocka_unit_test(test_levels),
                                        cmocka_unit_test(test_lesser_devices), cmocka_unit_test(test_plan_of_trainer)};
     return cmocka_run_group_tests(tests, setup, support_teardown);
 }

@@ -14,9 +14,9 @@ static const double MIN_STEPS = 100, MIN_CHANCES = 20;
 /* Times the default from which on a setting is the likely cause. */
 static const double HIGH_RATE = 2, HIGH_BANDWIDTH = 10, LOW_BANDWIDTH = 0.01, HIGH_KAPPA = 30, LOW_GAIN = 0.1;
 
-/* What a run needs. A feature that is active on fewer rows is learned from these alone; where rows are seen more often, the features are
- * theirs rather than the data's (tests/README.md has what was measured). */
-static const double FEW_ACTIVE = 100, MANY_EPOCHS = 200, FEW_UPDATES = 2, USUAL_STEPS = 1000;
+/* What a run needs. Features that are active on few rows are learned by heart: on other rows the L0 is far above its target
+ * (tests/README.md has what was measured). */
+static const double FEW_ACTIVE = 200, MANY_EPOCHS = 200, HELD_OUT_FACTOR = 2, FEW_UPDATES = 2, USUAL_STEPS = 1000;
 
 void run_newest_add(struct run_newest *newest, const hsae_step_metrics *figures)
 {
@@ -158,6 +158,16 @@ static void check_explained(json_t *list, const hsae_config *config, const hsae_
             level, evaluated);
 }
 
+static void check_held_out(json_t *list, const hsae_config *config, uint32_t level, double l0)
+{
+    const double target = config->target_l0[level];
+    if (l0 > HELD_OUT_FACTOR * target)
+        add(list,
+            "level %" PRIu32 " has L0 %.3g on held-out vectors, its target is %g: it has learned its rows by heart; give more --data, or "
+            "--levels of at most %" PRIu32 " features",
+            level, l0, target, config->levels[level] / 2);
+}
+
 void run_warnings_after(json_t *list, hsae_context *context, const struct run_newest *newest, const hsae_config *config, uint32_t dim,
                         bool complete, const hsae_evaluation *evaluation)
 {
@@ -173,6 +183,7 @@ void run_warnings_after(json_t *list, hsae_context *context, const struct run_ne
         check_dead(list, config, &defaults, l, &figures);
         check_explained(list, config, &defaults, l, figures.variance_explained,
                         evaluation ? evaluation->levels[l].variance_explained : (double)NAN);
+        check_held_out(list, config, l, evaluation && complete ? evaluation->levels[l].l0 : 0);
     }
 }
 
@@ -206,7 +217,7 @@ static void check_epochs(json_t *list, const hsae_config *config, uint64_t rows)
 {
     const double epochs = (double)config->steps * config->batch / (double)rows;
     if (epochs > MANY_EPOCHS)
-        add(list, "every row is seen %.0f times: give more --data, or --steps %.0f", epochs,
+        add(list, "every row is seen %.0f times, of which the last teach little: give more --data, or --steps %.0f", epochs,
             fmax(1, floor(MANY_EPOCHS * (double)rows / config->batch)));
 }
 

@@ -29,6 +29,35 @@ hsae_status train_apply_options(void *user, hsae_config *config)
     return status;
 }
 
+/* Whether the options or the configuration file say which levels there are. */
+static bool gives_levels(const struct train *train)
+{
+    json_t *file = train->config_json ? json_loads(train->config_json, 0, NULL) : NULL;
+    bool given = json_object_get(file, "levels") != NULL;
+    json_decref(file);
+    for (size_t i = 0; i < train->keys.count; i++)
+        given |= strcmp(train->keys.items[i].name, "levels") == 0;
+    return given;
+}
+
+hsae_status train_new_config(struct train *train, hsae_config *config)
+{
+    const uint32_t dim = hsae_dataset_dim(train->data);
+    const uint64_t rows = hsae_dataset_rows(train->data);
+    char levels[128] = "";
+    hsae_config_defaults(config);
+    hsae_status status = train_apply_options(train, config);
+    if (status != HSAE_OK || gives_levels(train))
+        return status;
+    hsae_levels_choose(train->device, config, dim, rows);
+    for (size_t l = 0, end = 0; l < config->level_count; l++)
+        end += (size_t)snprintf(levels + end, sizeof levels - end, "%s%" PRIu32, l ? "," : "", config->levels[l]);
+    if (train->device) /* else they are not final yet */
+        cli_note("--levels %s, chosen for %" PRIu64 " vectors of %" PRIu32 " values on %s", levels, rows, dim,
+                 hsae_device_get_info(train->device)->id);
+    return HSAE_OK;
+}
+
 static bool save_checkpoint(struct train *train)
 {
     char path[RUN_PATH];
@@ -88,8 +117,7 @@ static hsae_status make_trainer(struct train *train)
         if (status == HSAE_OK)
             status = hsae_config_override(train->context, &config, dim, train_apply_options, train, &config);
     } else {
-        hsae_config_defaults(&config);
-        status = train_apply_options(train, &config);
+        status = train_new_config(train, &config);
     }
     if (status == HSAE_OK)
         status = hsae_trainer_create_planned(train->device, &config, train->data, &plan, &train->trainer);
@@ -478,8 +506,7 @@ static hsae_status open_inputs(struct train *train)
     if (status != HSAE_OK || train->resume)
         return status;
     hsae_config config;
-    hsae_config_defaults(&config);
-    status = train_apply_options(train, &config);
+    status = train_new_config(train, &config);
     if (status == HSAE_OK && !config.steps) {
         cli_usage("train", "--steps N is missing, or --epochs X: at --batch %u an epoch of these %" PRIu64 " vectors has %.4g steps",
                   config.batch, hsae_dataset_rows(train->data), (double)hsae_dataset_rows(train->data) / config.batch);

@@ -59,6 +59,9 @@ struct train {
 
 /* Puts what the command line says into the configuration; `user` is a struct train. Also the hsae_override_fn of a resumed run. */
 hsae_status train_apply_options(void *user, hsae_config *config);
+/* The configuration of a run from the beginning, not resolved. Levels that are not given are chosen, and said, for the data and the device,
+ * if that is open. */
+hsae_status train_new_config(struct train *train, hsae_config *config);
 
 /* The callbacks of hsae_run_params, with a struct train (train_progress.c): the status line; a line of metrics.jsonl. */
 bool train_on_progress(void *user, uint64_t step, uint64_t until);

@@ -74,8 +74,7 @@ int train_show_plan(struct train *train)
     hsae_memory_plan *plan = NULL;
     hsae_config config;
     char text[256];
-    hsae_config_defaults(&config);
-    hsae_status status = train_apply_options(train, &config);
+    hsae_status status = train_new_config(train, &config);
     if (status == HSAE_OK)
         status = hsae_memory_plan_make(train->device, &config, train->data, 0, &plan);
     if (status != HSAE_OK)
