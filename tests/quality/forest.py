@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Activations with a known forest of features, and a model's score against it.
+"""Activations with a known forest of features, and a model's score against it (needs numpy).
 
 forest.py make OUT [OPTION]...      writes OUT/train/*.npy, OUT/eval/*.npy and OUT/truth.npz
 forest.py score OUT MODEL...        prints one line a level and one line a tree for each model.safetensors
@@ -8,16 +8,25 @@ forest.py score OUT MODEL...        prints one line a level and one line a tree 
 A forest has roots, their children (inner nodes) and grandchildren (leaves). A child can only be active where its parent is. In an additive forest
 each node has a random direction of its own, and an activation vector is the sum of the active nodes' directions. In a splitting forest a child's
 direction is near its parent's, and of each branch only the deepest active nodes contribute, as when a coarse feature splits into finer ones.
+
+truth.npz holds of all nodes, roots first, then all children, then all grandchildren: `parent` [nodes], -1 for roots; `directions` [nodes, width], unit
+rows; `active` [vectors of OUT/eval, nodes], how strongly; and `settings`, JSON.
 """
 import argparse
 import json
 import struct
+import sys
 from pathlib import Path
 
 import numpy
-from scipy.optimize import linear_sum_assignment
+
+try:
+    from scipy.optimize import linear_sum_assignment
+except ImportError:  # there is no MCC then
+    linear_sum_assignment = None
 
 FOUND = 0.9      # cosine of decoder row and true direction from which a node counts as found
+DUPLICATE = 0.7  # include/hsae/model.h
 MATCHED = 0.7    # correlation of activations from which a feature stands for a node
 CHUNK = 10000    # vectors made at a time
 
@@ -29,20 +38,21 @@ def unit(rows):
 class Forest:
     """Nodes are numbered root by root, then all children, then all grandchildren; `parent` has -1 for roots."""
 
-    def __init__(self, kind, roots, children, leaves, width, seed):
+    def __init__(self, kind, roots, children, leaves, width, seed, directions=None):
         rng = numpy.random.default_rng(seed)
         self.counts = [roots, roots * children, roots * children * leaves]
         self.first = numpy.cumsum([0] + self.counts)
         self.up = [None, numpy.arange(self.counts[1]) // children, numpy.arange(self.counts[2]) // leaves]
-        own = [unit(rng.standard_normal((count, width))) for count in self.counts]
-        inner = unit(own[0][self.up[1]] + own[1])
-        if kind == "splitting":
-            leaf = unit(inner[self.up[2]] + 0.8 * own[2])
-            self.directions = self.sums = [own[0], inner, leaf]
-        else:
-            self.directions = own
-            # What a feature that stands for a node and all above it would have.
-            self.sums = [own[0], inner, unit(own[0][self.up[1][self.up[2]]] + own[1][self.up[2]] + own[2])]
+        if directions is None:
+            own = [unit(rng.standard_normal((count, width))) for count in self.counts]
+            if kind == "splitting":
+                own[1] = unit(own[0][self.up[1]] + own[1])
+                own[2] = unit(own[1][self.up[2]] + 0.8 * own[2])
+            directions = numpy.concatenate(own)
+        own = self.directions = numpy.split(directions, self.first[1:3])
+        # What a feature that stands for a node and all above it would have.
+        self.sums = own if kind == "splitting" else [
+            own[0], unit(own[0][self.up[1]] + own[1]), unit(own[0][self.up[1][self.up[2]]] + own[1][self.up[2]] + own[2])]
         self.kind, self.children, self.leaves = kind, children, leaves
         self.depth = numpy.repeat([0, 1, 2], self.counts)
         self.parent = numpy.concatenate([numpy.full(roots, -1), self.up[1], self.first[1] + self.up[2]])
@@ -63,7 +73,28 @@ class Forest:
         return vectors.astype(numpy.float16), numpy.concatenate(size, 1).astype(numpy.float16)
 
 
+class Wrong(Exception):
+    """Arguments or files that will not do."""
+
+
+def check(options):
+    for name in ("roots", "children", "leaves", "width", "vectors", "held_out"):
+        if getattr(options, name) < 1:
+            raise Wrong(f"--{name.replace('_', '-')} {getattr(options, name)}: give 1 or more")
+    for name in ("root_rate", "child_rate"):
+        if not 0 < getattr(options, name) <= 1:
+            raise Wrong(f"--{name.replace('_', '-')} {getattr(options, name)}: give a share above 0, at most 1")
+    if not options.noise >= 0:
+        raise Wrong(f"--noise {options.noise}: give 0 or more")
+    if options.seed < 0:
+        raise Wrong(f"--seed {options.seed}: give 0 or more")
+    for name in ("train", "eval", "truth.npz"):
+        if (options.out / name).exists():
+            raise Wrong(f"{options.out / name} is there already: remove it, or choose another folder")
+
+
 def make(options):
+    check(options)
     forest = Forest(options.kind, options.roots, options.children, options.leaves, options.width, options.seed)
     rates = options.root_rate, options.child_rate, options.noise
     active = []
@@ -77,21 +108,26 @@ def make(options):
             active += [nodes] if name == "eval" else []
     active = numpy.concatenate(active)
     settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items() if key not in ("run", "out")}
-    numpy.savez_compressed(options.out / "truth.npz", active=active, settings=json.dumps(settings))
+    numpy.savez_compressed(options.out / "truth.npz", active=active, parent=forest.parent, directions=numpy.concatenate(forest.directions),
+                           settings=json.dumps(settings))
     by_depth = [(active[:, forest.first[k]:forest.first[k + 1]] > 0).sum(1).mean() for k in range(3)]
     print(f"{options.kind}: {sum(forest.counts)} nodes, active in a vector by depth {by_depth[0]:.2f} {by_depth[1]:.2f} {by_depth[2]:.2f}")
 
 
 def load_truth(folder):
+    if not (folder / "truth.npz").exists():
+        raise Wrong(f"{folder} has no truth.npz: give the folder that `forest.py make` wrote")
     truth = numpy.load(folder / "truth.npz")
     settings = json.loads(str(truth["settings"]))
-    forest = Forest(*(settings[key] for key in ("kind", "roots", "children", "leaves", "width", "seed")))
+    forest = Forest(*(settings[key] for key in ("kind", "roots", "children", "leaves", "width", "seed")), truth["directions"])
     vectors = numpy.concatenate([numpy.load(folder / "eval" / f"vectors-{k}.npy") for k in range(len(list((folder / "eval").iterdir())))])
     return forest, truth["active"].astype(numpy.float32), vectors.astype(numpy.float32)
 
 
 def load_tensors(path):
     """The float32 and int32 tensors of a safetensors file."""
+    if not path.is_file():
+        raise Wrong(f"{path} is no file: give a model.safetensors")
     data = path.read_bytes()
     size, = struct.unpack("<Q", data[:8])
     header = json.loads(data[8:8 + size])
@@ -127,10 +163,12 @@ def score_level(level, forest, nodes):
     correlation = correlations(level.active, nodes)
     level.node = numpy.where(correlation.max(1) > MATCHED, correlation.argmax(1), -1)
     depth = min(forest.depth.max(), level.number)
-    rows, columns = linear_sum_assignment(-cosine[depth])
+    mcc = float("nan")
+    if linear_sum_assignment:
+        mcc = float(cosine[depth][linear_sum_assignment(-cosine[depth])].mean())
     return {"features": len(level.decoder), "l0": level.l0, "explained": level.explained, "dead": level.dead,
             "found": [float((c.max(0) > FOUND).mean()) for c in cosine], "found_or_sum": [float((b > FOUND).mean()) for b in best],
-            "mcc": float(cosine[depth][rows, columns].mean())}
+            "mcc": mcc}
 
 
 def score_tree(parent, above, level, forest):
@@ -145,9 +183,13 @@ def score_tree(parent, above, level, forest):
     both = ((above.active[:, parent[child]] > 0) & (level.active[:, child] > 0)).mean(0)
     chance = (above.active > 0).mean(0)[parent[child]] * (level.active > 0).mean(0)[child]
     share = lambda flags: float(flags.mean()) if len(flags) else float("nan")
+    cosine = (above.decoder[parent[child]] * level.decoder[child]).sum(1)
+    phi = numpy.array([correlations(a[:, None] > 0, b[:, None] > 0)[0, 0] for a, b in zip(above.active.T[parent[child]], level.active.T[child])])
+    duplicate = (cosine > DUPLICATE) & (phi > DUPLICATE)
     return {"edges": len(child), "judged": int(judged.sum()), "true": share(true), "self": share(top == bottom),
             "branch": share(forest.root[top] == forest.root[bottom]), "recall": len(found) / forest.counts[level.number],
             "copies": share(numpy.abs((above.decoder[parent[child]] * level.decoder[child]).sum(1)) > FOUND),
+            "duplicates": share(duplicate), "duplicate_self": share(duplicate[judged][top == bottom]), "self_duplicate": share((top == bottom)[duplicate[judged]]),
             "largest": int(numpy.bincount(parent[child]).max()) if len(child) else 0,
             "lift": float(numpy.median(both[chance > 0] / chance[chance > 0])) if (chance > 0).any() else float("nan")}
 
@@ -164,6 +206,8 @@ def score(folder, path):
     """{"levels": [...], "trees": {"own": [...], "phi": [...]}}: own is the model's, phi is made here."""
     forest, nodes, vectors = load_truth(folder)
     tensors = load_tensors(path)
+    if tensors["input.mean"].shape[0] != vectors.shape[1]:
+        raise Wrong(f"{path} takes vectors of {tensors['input.mean'].shape[0]} values, those of {folder} have {vectors.shape[1]}")
     x = (vectors - tensors["input.mean"]) * tensors["input.scale"][0]
     levels = []
     while f"levels.{len(levels)}.encoder.weight" in tensors:
@@ -190,7 +234,8 @@ def show(name, result):
     for kind, trees in result["trees"].items():
         for number, tree in enumerate(trees):
             print(f"  {kind:3s} {number}-{number + 1}: {tree['edges']:5d} edges, {tree['judged']:5d} judged: true {percent(tree['true'])} %, recall "
-                  f"{percent(tree['recall'])} %, self {percent(tree['self'])} %, same branch {percent(tree['branch'])} %, copies {percent(tree['copies'])} %, "
+                  f"{percent(tree['recall'])} %, self {percent(tree['self'])} %, same branch {percent(tree['branch'])} %, copies {percent(tree['copies'])} %, duplicates {percent(tree['duplicates'])} % "
+                  f"({percent(tree['duplicate_self'])} % of self; {percent(tree['self_duplicate'])} % are self), "
                   f"largest family {tree['largest']}, lift {tree['lift']:.1f}")
 
 
@@ -208,11 +253,14 @@ def main():
     command.add_argument("out", type=Path)
     command.add_argument("models", type=Path, nargs="+")
     options = parser.parse_args()
-    if options.run == "make":
-        make(options)
-    else:
-        for path in options.models:
-            show(path, score(options.out, path))
+    try:
+        if options.run == "make":
+            make(options)
+        else:
+            for path in options.models:
+                show(path, score(options.out, path))
+    except Wrong as reason:
+        sys.exit(f"forest.py: {reason}")
 
 
 if __name__ == "__main__":
