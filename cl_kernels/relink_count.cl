@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* Co-activation: the number of samples of the last 64 steps on which parent r and child s are both active. counts: f32 [parents][padded],
- * these numbers, exact, or the similarity `inclusion` that is computed from them. history: u32 [64][N][W]. A work-item has a pair. A
- * work-group has TEAM parents and TEAMS children; where there are several of both it shares their words. */
+ * these numbers, exact, or the similarity `inclusion` or `part` that is computed from them. history: u32 [64][N][W]. A work-item has a
+ * pair. A work-group has TEAM parents and TEAMS children; where there are several of both it shares their words. */
 #define HISTORY(feature) history[(step * p.features + (feature)) * p.words + w]
 
-/* Correlation of being active (phi); less than any other where the child is a copy of the parent, or one of both is always or never
- * active. */
-FUNCTION f32 inclusion(f32 both, f32 above, f32 below, f32 samples)
+/* Correlation of being active (phi); less than any other where the child is a copy of the parent or too seldom active with it, or
+ * one of both is always or never active. */
+FUNCTION f32 inclusion(f32 both, f32 above, f32 below, f32 samples, f32 least)
 {
     f32 up = above / samples, down = below / samples, spread = up * (1.0f - up) * (down * (1.0f - down));
     if (spread <= 0.0f)
         return -3.0f;
     f32 phi = (both / samples - up * down) / sqrt_f32(spread);
-    return both > INCLUSION_COPY * above ? phi - 2.0f : phi;
+    return both > INCLUSION_COPY * above || both < least * below ? phi - 2.0f : phi;
 }
 
 KERNEL(relink_count)
@@ -53,5 +53,6 @@ KERNEL(relink_count)
             }
     }
     if (inside)
-        counts[r * p.padded + s] = p.samples > 0.0f ? inclusion(to_f32(both), to_f32(above), to_f32(below), p.samples) : to_f32(both);
+        counts[r * p.padded + s] = p.samples > 0.0f ? inclusion(to_f32(both), to_f32(above), to_f32(below), p.samples, p.least)
+                                                    : to_f32(both);
 END

@@ -40,7 +40,7 @@
     X(hierarchy_period, U64, FROM_0, 0, between(1, config->steps / 20, 5000), FIXED,                                                 \
       "steps between updates of the tree; 0: min(5000, steps / 20)")                                                                 \
     X(exclude, REAL, BELOW_ONE, 0.2, 0, FIXED, "share of features left without a parent")                                            \
-    X(similarity, CHOICE, ANY, HSAE_SIMILARITY_ENCODER, 0, FIXED, "what makes a parent: encoder, decoder, coactivation, inclusion")         \
+    X(similarity, CHOICE, ANY, HSAE_SIMILARITY_ENCODER, 0, FIXED, "what makes a parent: encoder, decoder, coactivation, inclusion, part")      \
     X(tree, CHOICE, ANY, HSAE_TREE_FOREST, 0, FIXED, "shape of the tree: forest, fixed, full, binary, posthoc")                      \
     X(ghost, BOOL, ANY, true, 0, FIXED, "ghost gradients for dead features: true, false")                                            \
     X(dead_steps, U64, FROM_0, 0, between(1, config->steps / 10, 1000), FIXED,                                                       \
@@ -60,7 +60,7 @@
 /* C(KEY, NAME, name): the values of a choice are HSAE_KEY_NAME in C and "name" elsewhere. */
 #define HSAE_CHOICES_similarity(C) \
     C(SIMILARITY, ENCODER, encoder) C(SIMILARITY, DECODER, decoder) C(SIMILARITY, COACTIVATION, coactivation) \
-    C(SIMILARITY, INCLUSION, inclusion)
+    C(SIMILARITY, INCLUSION, inclusion) C(SIMILARITY, PART, part)
 #define HSAE_CHOICES_sparsity_control(C) C(SPARSITY_CONTROL, THRESHOLD, threshold) C(SPARSITY_CONTROL, PENALTY, penalty)
 #define HSAE_CHOICES_tree(C) \
     C(TREE, FOREST, forest) C(TREE, FIXED, fixed) C(TREE, FULL, full) C(TREE, BINARY, binary) C(TREE, POSTHOC, posthoc)

@@ -59,7 +59,7 @@ typedef struct hsae_link_params {
     hsae_tree tree;             /* FULL: every feature has a parent; BINARY: a parent has at most two children; others: the best parent */
     hsae_similarity similarity; /* of encoder rows, of decoder rows, or co-activation on `data` */
     double exclude;             /* share of features without a parent: those least similar to any; 0 to below 1; FULL: not used */
-    const hsae_dataset *data;   /* COACTIVATION, INCLUSION: its first 64 whole batches count; a batch has config.batch rows, or all */
+    const hsae_dataset *data;   /* COACTIVATION, INCLUSION, PART: its first 64 whole batches count; a batch has config.batch rows, or all */
     double norm_limit;          /* rows of `data` with a larger norm, raw units, do not count; 0: the model's limit; INFINITY: none */
     bool skip_bad_rows;         /* nor do rows that are not finite; false: as the model's configuration has it */
 } hsae_link_params;

@@ -70,7 +70,7 @@ static const void *field_of(const hsae_config *config, const struct key *key)
 
 bool hsae_similarity_counts(hsae_similarity similarity)
 {
-    return similarity == HSAE_SIMILARITY_COACTIVATION || similarity == HSAE_SIMILARITY_INCLUSION;
+    return similarity != HSAE_SIMILARITY_ENCODER && similarity != HSAE_SIMILARITY_DECODER;
 }
 
 void hsae_config_defaults(hsae_config *config)

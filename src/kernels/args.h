@@ -508,10 +508,13 @@ struct relink_count_args {
     u32 parents;
     u32 features;
     u32 words;
-    f32 samples; /* that the history holds; 0: the counts themselves are wanted, else the similarity `inclusion` */
+    f32 samples; /* that the history holds; 0: the counts themselves are wanted, else `inclusion` or `part` */
+    f32 least;   /* the share of a child's samples that its parent must have: 0 for `inclusion` */
 };
 /* A child that is active in a larger share of its parent's samples is a copy of the parent. */
 #define INCLUSION_COPY 0.6f
+/* `least` of the similarity `part`. */
+#define PART_LEAST 0.5f
 #define BINDINGS_relink_count(B) B(READ, 0, u32, history) B(WRITE, 1, f32, counts)
 #define LOCALS_relink_count(L) L(u32, up, WG) L(u32, down, WG)
 

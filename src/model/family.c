@@ -30,6 +30,7 @@ bool hsae_large_family(const hsae_config *config, uint32_t level, const int32_t 
              "feature %" PRIu32 " of level %" PRIu32 " is the parent of %.0f of the %" PRIu32 " features of level %" PRIu32
              " that have one (%.3g %%), so that the tree says little: use %s",
              largest, level - 1, most, assigned, level, 100 * most / assigned,
-             config->similarity == HSAE_SIMILARITY_INCLUSION ? "tree binary" : "similarity inclusion");
+             config->similarity == HSAE_SIMILARITY_INCLUSION || config->similarity == HSAE_SIMILARITY_PART ? "tree binary"
+                                                                                                           : "similarity inclusion");
     return true;
 }

@@ -3,15 +3,15 @@
 
 #include <math.h>
 
-/* Correlation of being active (phi); less than any other where the child is a copy of the parent, or one of both is always or never active.
- */
-static f32 inclusion(f32 both, f32 above, f32 below, f32 samples)
+/* Correlation of being active (phi); less than any other where the child is a copy of the parent or too seldom active with it, or one of
+ * both is always or never active. */
+static f32 inclusion(f32 both, f32 above, f32 below, f32 samples, f32 least)
 {
     double up = above / (double)samples, down = below / (double)samples, spread = up * (1 - up) * (down * (1 - down));
     if (spread <= 0)
         return -3;
     double phi = (both / (double)samples - up * down) / sqrt(spread);
-    return (f32)(both > INCLUSION_COPY * above ? phi - 2 : phi);
+    return (f32)(both > INCLUSION_COPY * above || both < least * below ? phi - 2 : phi);
 }
 
 void hsae_ref_relink_count(const struct hsae_relink_count_memory *m, const struct relink_count_args *p)
@@ -30,6 +30,7 @@ void hsae_ref_relink_count(const struct hsae_relink_count_memory *m, const struc
                     below += ref_popcount(down[w]);
                 }
             }
-            counts[(size_t)r * p->padded + s] = p->samples > 0 ? inclusion((f32)both, (f32)above, (f32)below, p->samples) : (f32)both;
+            counts[(size_t)r * p->padded + s] =
+                p->samples > 0 ? inclusion((f32)both, (f32)above, (f32)below, p->samples, p->least) : (f32)both;
         }
 }

@@ -59,6 +59,17 @@ static uint64_t count_groups(const struct device_model *device_model, uint32_t p
     return (uint64_t)((parents + team - 1) / team) * ((device_model->padded + teams - 1) / teams);
 }
 
+/* The samples and the least share that relink_count takes. */
+static f32 counted_samples(const struct tree_search *search)
+{
+    return search->config->similarity == HSAE_SIMILARITY_COACTIVATION ? 0 : (f32)search->samples;
+}
+
+static f32 least_share(const struct tree_search *search)
+{
+    return search->config->similarity == HSAE_SIMILARITY_PART ? PART_LEAST : 0;
+}
+
 static void record_similarity(struct tree_search *search, struct hsae_sequence *sequence, uint32_t child, uint32_t children,
                               uint32_t parent, uint32_t parents)
 {
@@ -72,7 +83,8 @@ static void record_similarity(struct tree_search *search, struct hsae_sequence *
                                           parents,
                                           device_model->features,
                                           device_model->words,
-                                          search->config->similarity == HSAE_SIMILARITY_INCLUSION ? (f32)search->samples : 0};
+                                          counted_samples(search),
+                                          least_share(search)};
         LAUNCH(device_model, sequence, relink_count, 1, count_groups(device_model, parents), count, .history = device_model->history,
                .counts = device_model->scratch);
         return;
@@ -185,7 +197,7 @@ static hsae_status check_counts(const struct tree_search *search)
     const struct device_model *device_model = search->device_model;
     const uint32_t words = device_model->words, most = BLOCK / (HSAE_ACTIVITY_STEPS * words) + 1, line = most + CHECKED_CHILDREN;
     const uint32_t above = device_model->first[search->level - 1], own = device_model->first[search->level];
-    const bool counts_alone = search->config->similarity != HSAE_SIMILARITY_INCLUSION;
+    const bool counts_alone = counted_samples(search) == 0;
     struct checked_child children[CHECKED_CHILDREN];
     u32 *history = calloc((size_t)HSAE_ACTIVITY_STEPS * line * words, sizeof *history);
     f32 *counts = malloc((size_t)most * CHECKED_CHILDREN * sizeof *counts);
@@ -198,8 +210,8 @@ static hsae_status check_counts(const struct tree_search *search)
     for (uint32_t parent = 0, count; parent < search->parents && !status; parent += count) {
         count = search->parents - parent < most ? search->parents - parent : most;
         status = read_history(device_model, above + parent, count, line, history);
-        const struct relink_count_args args = {
-            most, CHECKED_CHILDREN, CHECKED_CHILDREN, 0, count, line, words, counts_alone ? 0 : (f32)search->samples};
+        const struct relink_count_args args = {most,  CHECKED_CHILDREN,        CHECKED_CHILDREN,   0, count, line,
+                                               words, counted_samples(search), least_share(search)};
         const struct hsae_relink_count_memory memory = {.history = history, .counts = counts};
         if (!status)
             hsae_ref_relink_count(&memory, &args);
@@ -299,10 +311,11 @@ static int lowest_first(const void *a, const void *b)
     return x->child < y->child ? -1 : x->child > y->child;
 }
 
-/* By inclusion, a parent that is active with the child less often than by chance, or that the child is a copy of, is none. */
+/* By inclusion and part, a parent that is active with the child less often than by chance, or that kernels/args.h rules out, is none. */
 static bool is_parent(const struct tree_search *search, const struct candidate *candidate)
 {
-    return candidate->parent != NONE && (search->config->similarity != HSAE_SIMILARITY_INCLUSION || candidate->similarity > 0);
+    bool inclusion = search->config->similarity == HSAE_SIMILARITY_INCLUSION || search->config->similarity == HSAE_SIMILARITY_PART;
+    return candidate->parent != NONE && (!inclusion || candidate->similarity > 0);
 }
 
 /* Best parent each, then the least similar features lose theirs (ties: lowest index first). */

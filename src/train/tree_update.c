@@ -168,7 +168,7 @@ static hsae_status check_link(hsae_context *context, const hsae_model *model, co
     if (!(params->norm_limit >= 0))
         return hsae_fail(context, HSAE_ERROR_ARGUMENT, "norm_limit is %g; expected at least 0", params->norm_limit);
     if (counts && !params->data)
-        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "co-activation and inclusion are counted on data: give some");
+        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "co-activation, inclusion and part are counted on data: give some");
     if (counts && hsae_dataset_dim(params->data) != model->dim)
         return hsae_fail(context, HSAE_ERROR_DATA, "the data has vectors of width %" PRIu32 ", the model of width %" PRIu32,
                          hsae_dataset_dim(params->data), model->dim);

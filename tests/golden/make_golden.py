@@ -195,7 +195,7 @@ class Run:
         log_threshold[moved] += self.dtype(shift)
 
     def relink(self):
-        """The tree by inclusion."""
+        """The tree by inclusion or part."""
         for l in list(self.levels)[1:]:
             up = np.concatenate([step[l - 1] for step in self.active[-64:]]).astype(np.float64)
             down = np.concatenate([step[l] for step in self.active[-64:]]).astype(np.float64)
@@ -205,6 +205,8 @@ class Run:
             phi = np.divide(both - np.outer(n_c, n_p), spread, out=np.zeros_like(both), where=spread > 0)
             copies = both > 0.6 * n_p[None, :]
             self.edge((both - 0.6 * n_p[None, :])[:, n_p > 0] * s, 0.05)
+            if self.config["similarity"] == "part" and self.broken != "parents of a minority":
+                phi[both < 0.5 * n_c[:, None]] = -1  # exact
             self.edge(phi[~copies & (spread > 0)], 3e-5)
             if self.broken != "copies":
                 phi[copies] = -1
@@ -396,8 +398,8 @@ def left_out_check(run, facts):
     run.tensors["train.left_out"] = np.array([4, 1, 16], np.int64)
 
 
-def inclusion_make(chance):
-    config = {**BASE, "levels": [8, 16], "target_l0": [2.3, 3.1], "similarity": "inclusion", "hierarchy_period": 3, "rho": 0.1}
+def inclusion_make(chance, similarity="inclusion"):
+    config = {**BASE, "levels": [8, 16], "target_l0": [2.3, 3.1], "similarity": similarity, "hierarchy_period": 3, "rho": 0.1}
     raw, directions = random_data(chance, 7 * BATCH, 16)
     kept, _ = kept_rows(raw, config)
     tensors = mid_training(chance, config, raw, kept, directions, parents=False, steps=20)
@@ -406,6 +408,17 @@ def inclusion_make(chance):
     p = x @ tensors["levels.1.encoder.weight"][late].T + tensors["levels.1.encoder.bias"][late]
     tensors["levels.1.log_threshold"][late] = np.log(np.maximum(p[:3 * BATCH].max(axis=0) + 0.03, 0.3))
     return config, raw, tensors, {"copies": {}, "no parent of phi 0": {}, "another share": {"exclude": 0.4}}
+
+
+def part_make(chance):
+    *made, wrong = inclusion_make(chance, "part")
+    return *made, {"copies": {}, "parents of a minority": {}, "inclusion": {"similarity": "inclusion"}}
+
+
+def part_check(run, facts):
+    facts["relinked"] = [{"no parent": alone, "excluded": out, "copies": copies} for alone, out, copies in run.relinked]
+    demand(len(run.relinked) == 2 and all(copies > 0 for _, _, copies in run.relinked), "no copy is left out")
+    demand(run.relinked[-1][0] < 12, "few features have a parent")
 
 
 def inclusion_check(run, facts):
@@ -427,6 +440,8 @@ CASES = {
     "hierarchy-inclusion": {"steps": 7, "make": inclusion_make, "check": inclusion_check,
                             "covers": "similarity inclusion: copies that are no parents, features without a parent of phi > 0, excluded "
                                       "ones, the tree in use"},
+    "hierarchy-part": {"steps": 7, "make": part_make, "check": part_check,
+                       "covers": "similarity part: parents that are active in less than half of a child's samples are none, nor are copies"},
 }
 
 

@@ -16,7 +16,7 @@ static void launch(struct fixture *w, u32 index, struct check_job *job)
     u32 skip_parents = parents > 1, skip_children = children > 1, padded = (children + 31) / 32 * 32;
     JOB_ARGS(job, relink_count, .child = w->first[index + 1] + skip_children, .children = children - skip_children, .padded = padded,
              .parent = w->first[index] + skip_parents, .parents = parents - skip_parents, .features = w->features, .words = w->words,
-             .samples = w->size.batch % 2 ? 0 : 64.0f * (f32)w->size.batch);
+             .samples = w->size.batch % 2 ? 0 : 64.0f * (f32)w->size.batch, .least = index % 2 ? PART_LEAST : 0);
     JOB_BIND(job, relink_count, .history = &w->history, .counts = &w->co_counts);
     u32 team = TEAM_SIZE(job->shape.group_size, job->shape.columns), teams = job->shape.group_size / team;
     job_groups(job, (parents - skip_parents + team - 1) / team * ((padded + teams - 1) / teams));

@@ -392,7 +392,7 @@ def is_known(folder):
     """Whether the case has only rules that are computed here, those of the paper."""
     c = json.loads(Safetensors(folder / "init.safetensors").metadata["config"])
     newer = [c.get("sparsity_control", "penalty") != "penalty", c.get("decay_steps", 0) > 0, c.get("norm_limit", 0) > 0,
-             c["similarity"] == "inclusion"]
+             c["similarity"] in ("inclusion", "part")]
     return not any(newer)
 
 

@@ -144,7 +144,8 @@ static void test_parse_errors(void **state)
     assert_fails(parse("{\"ghost\": 1}"), bad, "ghost is 1; allowed: true or false", NULL);
     assert_fails(parse("{\"tree\": \"Forest\"}"), bad, "tree is \"Forest\"", "\"forest\", \"fixed\", \"full\", \"binary\" or \"posthoc\"",
                  NULL);
-    assert_fails(parse("{\"similarity\": 0}"), bad, "similarity is 0", "\"encoder\", \"decoder\", \"coactivation\" or \"inclusion\"", NULL);
+    assert_fails(parse("{\"similarity\": 0}"), bad, "similarity is 0",
+                 "\"encoder\", \"decoder\", \"coactivation\", \"inclusion\" or \"part\"", NULL);
     assert_fails(parse("{\"levels\": 5}"), bad, "levels is 5; allowed: a list of 1 to 8 integers", NULL);
     assert_fails(parse("{\"levels\": []}"), bad, "levels is []", NULL);
     assert_fails(parse("{\"levels\": [1,2,3,4,5,6,7,8,9]}"), bad, "levels is [1, 2, 3", NULL);

@@ -131,8 +131,8 @@ enum cli_kind {
 #define OPTIONS_tree(O)                                                                                                                   \
     O("model", CLI_PATHS, request.models, "PATH...", "model.safetensors, a checkpoint or the folder of a run; or SAEs as hsae import takes them")              \
     O("out", CLI_TEXT, request.out, "FILE", "model to write")                                                                             \
-    O("similarity", CLI_TEXT, keys[0], "encoder|decoder|coactivation|inclusion",                                                          \
-      "encoder (default), decoder, coactivation or inclusion: what makes a parent")                                                       \
+    O("similarity", CLI_TEXT, keys[0], "encoder|decoder|coactivation|inclusion|part",                                                          \
+      "encoder (default), decoder, coactivation, inclusion or part: what makes a parent")                                                       \
     O("exclude", CLI_TEXT, keys[1], "SHARE", "share of features left without a parent (0.2)")                                             \
     O("tree", CLI_TEXT, keys[2], "forest|full|binary", "forest (default), full (all have a parent) or binary (two children at most)")     \
     O("data", CLI_PATHS, request.data, "PATH...", "activations: for co-activation, and to evaluate the tree")                             \

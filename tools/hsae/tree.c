@@ -128,7 +128,8 @@ static int run(const struct cli_command *command, int argc, char **argv)
         goto end;
     exit_status = read_keys(context, command, keys, &request.link);
     if (exit_status == CLI_CONTINUE && hsae_similarity_counts(request.link.similarity) && !request.data.count)
-        exit_status = cli_usage(command->name, "--similarity coactivation and inclusion: --data is needed, on which they are counted");
+        exit_status =
+            cli_usage(command->name, "--similarity coactivation, inclusion and part: --data is needed, on which they are counted");
     if (exit_status == CLI_CONTINUE && (request.rows.max_norm >= 0 || request.rows.skip_bad) && !request.data.count)
         exit_status = cli_usage(command->name, "--max-norm, --skip-bad-rows: --data is needed, whose rows they leave out");
     if (exit_status != CLI_CONTINUE)
