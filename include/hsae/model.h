@@ -135,11 +135,15 @@ typedef struct hsae_pair_metrics {
     uint64_t largest_family;     /* children of the feature that has the most */
     uint64_t assigned;           /* features that have a parent */
 } hsae_pair_metrics;
+#define HSAE_DENSITY_BINS 24
 typedef struct hsae_evaluation {
     uint64_t tokens;        /* samples that count in the figures */
     hsae_left_out left_out; /* samples that do not */
     uint32_t level_count;
     hsae_level_metrics levels[HSAE_MAX_LEVELS];
+    /* Of each level, features by the share of samples on which they are active: bin k holds 10^-((k + 1) / 4) < share <= 10^-(k / 4), the
+     * last one all smaller shares, too. Features that are never active are in none. */
+    uint32_t density[HSAE_MAX_LEVELS][HSAE_DENSITY_BINS];
     hsae_pair_metrics pairs[HSAE_MAX_LEVELS - 1];
     hsae_level_metrics mean_level; /* means over the levels */
     hsae_pair_metrics mean_pair;   /* means over the pairs whose figure exists; largest_family: the largest; assigned: the sum */

@@ -227,6 +227,13 @@ static double mean(const void *structs, size_t size, uint32_t count, size_t offs
     return ratio(sum, existing);
 }
 
+/* The bin of a feature that is active on `fired` of the samples; a share at the end of a bin is in it whatever the rounding. */
+static uint32_t density_bin(uint64_t fired, double samples)
+{
+    double bin = floor(-4 * log10((double)fired / samples) + 1e-9);
+    return bin < HSAE_DENSITY_BINS - 1 ? (uint32_t)bin : HSAE_DENSITY_BINS - 1;
+}
+
 void hsae_metrics_result(const struct hsae_metrics *metrics, hsae_evaluation *out)
 {
     uint32_t levels = metrics->level_count, pairs = levels - 1;
@@ -235,8 +242,11 @@ void hsae_metrics_result(const struct hsae_metrics *metrics, hsae_evaluation *ou
     for (uint32_t l = 0; l < levels; l++) {
         const struct level_counts *level = &metrics->levels[l];
         uint32_t dead = 0;
-        for (uint32_t i = 0; i < level->features; i++)
+        for (uint32_t i = 0; i < level->features; i++) {
             dead += level->fired[i] == 0;
+            if (level->fired[i])
+                out->density[l][density_bin(level->fired[i], samples)]++;
+        }
         out->levels[l] = (hsae_level_metrics){
             .l0 = ratio((double)level->active, samples),
             .dead_fraction = samples > 0 ? ratio(dead, level->features) : (double)NAN,

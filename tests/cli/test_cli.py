@@ -603,7 +603,7 @@ class Models(Case):
         self.assertEqual(set(found), {"tokens", "left_out", "levels", "pairs", "mean"})
         level = {"l0", "dead_fraction", "variance_explained", "variance_explained_legacy"}
         pair = {"hamming", "p_parent_given_child", "p_child_given_parent", "lift", "duplicates", "largest_share"}
-        self.assertEqual(set(found["levels"][0]), level | {"features"})
+        self.assertEqual(set(found["levels"][0]), level | {"features", "density"})
         self.assertEqual(set(found["pairs"][0]), pair | {"largest_family", "assigned"})
         self.assertEqual(set(found["mean"]), level | pair)
         self.assertIn("Hamming", hsae(*arguments)[0])

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 """The page of a run: well formed, with the run's own figures, harmless and small: test_report.py HSAE [TEST]..."""
+import csv
 import html.parser
 import json
 import math
@@ -151,6 +152,20 @@ class Report(Case):
         for (x, width, _), (after, _, _) in zip(zones, zones[1:]):
             self.assertAlmostEqual(x + width, after, delta=0.2)
 
+    def check_density(self, levels):
+        """The histogram's zones show the counts of evaluation.json, which are those of hsae eval --per-feature."""
+        hsae("eval", "--model", self.out / "model.safetensors", "--data", self.folder / "rest.safetensors", "--device", "ref", "--per-feature", self.folder / "all.csv")
+        with open(self.folder / "all.csv") as file:
+            rows = [(int(row["level"]), float(row["density"])) for row in csv.DictReader(file)]
+        for l, level in enumerate(levels):
+            counts = [0] * 24
+            for share in (share for at, share in rows if at == l and share):
+                counts[min(23, int(-4 * math.log10(share) + 1e-9))] += 1
+            self.assertEqual(level["density"], counts)
+        figure = next(figure for figure in self.root.iter(HTML + "figure") if figure.get("id") == "density")
+        shown = [re.findall(r"\u2003(\d+)", zone[2].text) for zone in figure.iter(SVG + "g")]
+        self.assertEqual([list(map(int, zone)) for zone in shown], [[level["density"][bin] for level in levels] for bin in range(24)])
+
     def test_figures_are_those_of_the_run(self):
         self.train("--log-every", "1", "--holdout", "0.2", "--rho", "0.5", "--dead-steps", "3")
         self.page()
@@ -169,6 +184,7 @@ class Report(Case):
             [name, "%.2f" % pair["hamming"], "%.4f" % pair["p_parent_given_child"], "%.4f" % pair["p_child_given_parent"],
              "%.2f" % pair["lift"], "%.2f" % (100 * pair["duplicates"]), "%.2f" % (100 * pair["largest_share"]), assigned]
             for name, pair, assigned in shown])
+        self.check_density(levels)
         last = self.lines()[-1]["levels"]
         self.assertEqual(self.table("newest"), [
             [str(i), *("%.5g" % value for value in (level["reconstruction"], level["variance_explained"], level["l0"], 2, level["lambda"],

@@ -339,7 +339,8 @@ void chart_style(FILE *file)
         ".l{stroke-width:1.8px;stroke-linejoin:round;stroke-linecap:round;vector-effect:non-scaling-stroke}\n"
         ".b{opacity:.3;stroke-width:1.2px;stroke-linejoin:round;vector-effect:non-scaling-stroke}\n"
         ".l.p{stroke-width:6px}.m{stroke-width:1.3;stroke-dasharray:5 4}.s{stroke:var(--soft)}.d{stroke-width:1}\n"
-        ".h rect{fill:transparent}.h path{stroke:var(--soft);stroke-width:.8}.h path,.h text{visibility:hidden;pointer-events:none;"
+        ".alone{max-width:600px;margin-top:18px}.h rect{fill:transparent}.h path{stroke:var(--soft);stroke-width:.8}.h path,.h "
+        "text{visibility:hidden;pointer-events:none;"
         "font-variant-numeric:tabular-nums}.h:hover>*{visibility:visible}\n",
         file);
 }

@@ -111,7 +111,11 @@ json_t *cli_evaluation_json(const hsae_evaluation *evaluation, const hsae_config
     json_t *levels = json_array(), *pairs = json_array(), *mean = level_json(&evaluation->mean_level);
     for (uint32_t l = 0; l < evaluation->level_count; l++) {
         json_t *level = level_json(&evaluation->levels[l]);
+        json_t *density = json_array();
+        for (int bin = 0; bin < HSAE_DENSITY_BINS; bin++)
+            json_array_append_new(density, json_integer(evaluation->density[l][bin]));
         json_object_set_new(level, "features", json_integer(config->levels[l]));
+        json_object_set_new(level, "density", density);
         json_array_append_new(levels, level);
     }
     for (uint32_t k = 0; k + 1 < evaluation->level_count; k++) {

@@ -3,6 +3,7 @@
 #include "run_report.h"
 
 #include "chart.h"
+#include "density.h"
 #include "run_figures.h"
 #include "run_record.h"
 #include "text.h"
@@ -611,6 +612,7 @@ static int write_page(struct report *report)
     write_explore(report);
     write_curves(report);
     write_evaluation(report);
+    density_write(report->file, report->evaluation);
     write_newest(report);
     write_repeat(report);
     int status = write_config(report);
