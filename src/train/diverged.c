@@ -111,9 +111,13 @@ static void choose_key(const hsae_config *config, hsae_divergence *divergence)
 
 bool hsae_may_overflow(const hsae_trainer *trainer, uint64_t step)
 {
+    const hsae_config *config = &trainer->config;
     hsae_divergence divergence = {0};
-    choose_key(&trainer->config, &divergence);
-    return trainer->config.lr > 1 || trainer->config.lambda_init > 1e6 || strcmp(divergence.key, "lr") != 0 ||
+    double target = config->target_l0[0];
+    for (uint32_t l = 1; l < config->level_count; l++)
+        target = fmin(target, config->target_l0[l]);
+    choose_key(config, &divergence);
+    return config->lr > 1 || config->lambda_init * trainer->device_model.dim / target > 1e6 || strcmp(divergence.key, "lr") != 0 ||
            (trainer->data && find_suspect(trainer, step).ratio > STANDS_OUT);
 }
 
