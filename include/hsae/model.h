@@ -107,7 +107,19 @@ HSAE_API void hsae_session_destroy(hsae_session **session);
  * `levels` [level_count]: one struct for each level, filled here; free each with hsae_features_free. A row that is left out has no
  * features. ERROR_DATA: a row that is not left out is not finite, or overflows float32 in between. */
 HSAE_API hsae_status hsae_session_encode(hsae_session *session, const float *raw, uint64_t rows, hsae_features *levels);
-/* Rows that all calls of hsae_session_encode got, and those that it left out; `first` is numbered over all calls. */
+/* The same into memory of the caller, which is filled, not made: for one row at a time, and for rows of 16 bits. */
+typedef struct hsae_feature_room {
+    uint64_t *indptr;  /* [rows + 1] */
+    uint32_t *indices; /* [capacity] */
+    float *values;     /* [capacity] */
+    uint64_t capacity; /* rows * features is always enough */
+    uint64_t needed;   /* filled here: indptr[rows] */
+} hsae_feature_room;
+/* `raw` [rows, d] of `dtype`; `levels` [level_count]. ERROR_ARGUMENT: an array is missing, or a level needs more room; then `needed` and
+ * indptr are right all the same, and the first `capacity` entries are there. Else as hsae_session_encode. */
+HSAE_API hsae_status hsae_session_encode_into(hsae_session *session, const void *raw, hsae_dtype dtype, uint64_t rows,
+                                              hsae_feature_room *levels);
+/* Rows that all calls of hsae_session_encode and _encode_into got, and those that it left out; `first` is numbered over all calls. */
 HSAE_API hsae_left_out hsae_session_left_out(const hsae_session *session);
 /* The reconstruction from one level, in raw units, to out [features->rows, d]:
  *
@@ -170,6 +182,19 @@ HSAE_API bool hsae_large_family(const hsae_config *config, uint32_t level, const
  * NULL; CANCELLED where it returns false. ERROR_DATA: all rows are left out, or a row that is not left out is not finite. */
 HSAE_API hsae_status hsae_session_evaluate(hsae_session *session, const hsae_dataset *dataset, hsae_progress_fn progress, void *user,
                                            hsae_evaluation *out);
+
+/* The same of rows as they come, in any number, which are read once. The session must outlive it, and may be used for other things between
+ * the calls; each call works on whole batches of the session, so give many rows at once. The figures are those of hsae_session_evaluate on
+ * the same rows, variance_explained within rounding; variance_explained_legacy needs the mean of all rows first and is NaN. */
+typedef struct hsae_evaluator hsae_evaluator;
+HSAE_API hsae_status hsae_evaluator_create(hsae_session *session, hsae_evaluator **out);
+/* Sets *evaluator to NULL; takes NULL. */
+HSAE_API void hsae_evaluator_destroy(hsae_evaluator **evaluator);
+/* Adds raw [rows, d] of `dtype`. ERROR_DATA: a row that is not left out is not finite; of the call's rows, those of the batches before its
+ * own were added. */
+HSAE_API hsae_status hsae_evaluator_add(hsae_evaluator *evaluator, const void *raw, hsae_dtype dtype, uint64_t rows);
+/* The figures of all rows so far; more may follow. ERROR_DATA: there are none, or all are left out. */
+HSAE_API hsae_status hsae_evaluator_result(const hsae_evaluator *evaluator, hsae_evaluation *out);
 
 #ifdef __cplusplus
 }

@@ -77,8 +77,8 @@ hsae_status hsae_dataset_named(hsae_context *context, const char *name, const vo
                                hsae_dataset **out)
 {
     *out = NULL;
-    if (dtype != HSAE_DTYPE_F32 && dtype != HSAE_DTYPE_F16 && dtype != HSAE_DTYPE_BF16)
-        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_dataset_from_memory: dtype %d is none of hsae_dtype", (int)dtype);
+    if (!hsae_is_dtype(dtype))
+        return hsae_fail_dtype(context, "hsae_dataset_from_memory", dtype);
     if (count == 0 || dim == 0 || count > SIZE_MAX / 4 / dim)
         return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_dataset_from_memory: %" PRIu64 " rows of width %" PRIu32, count, dim);
     hsae_dataset *dataset = new_dataset(context);
@@ -190,8 +190,7 @@ static const struct shard *find_shard(const struct shards *shards, uint64_t row)
     return &shards->items[low];
 }
 
-/* `count` numbers, converted; the index of the first that is not finite, or count. */
-static uint32_t copy_floats(const unsigned char *data, hsae_dtype dtype, uint32_t count, float *out)
+uint32_t hsae_row_floats(const unsigned char *data, hsae_dtype dtype, uint32_t count, float *out)
 {
     uint32_t bad = 0;
     if (dtype == HSAE_DTYPE_F32)
@@ -304,7 +303,7 @@ static hsae_status unpack(const hsae_dataset *dataset, const uint64_t *rows, siz
     for (size_t i = 0; i < count; i++) {
         const struct shard *shard = find_shard(&store->shards, dataset->first + rows[i]);
         size_t at = i * dim;
-        uint32_t finite = dtype == HSAE_DTYPE_F32 ? copy_floats(raw + i * stride, shard->dtype, dim, (float *)out + at)
+        uint32_t finite = dtype == HSAE_DTYPE_F32 ? hsae_row_floats(raw + i * stride, shard->dtype, dim, (float *)out + at)
                                                   : copy_halves(raw + i * stride, dtype, dim, (uint16_t *)out + at);
         if (finite < dim && !any)
             return fail_not_finite(dataset, rows[i], finite);

@@ -14,7 +14,12 @@ const char *hsae_dataset_path(const hsae_dataset *dataset);
 /* hsae_dataset_from_memory, whose one file has this name. */
 hsae_status hsae_dataset_named(hsae_context *context, const char *name, const void *rows, hsae_dtype dtype, uint64_t count, uint32_t dim,
                                hsae_dataset **out);
+/* `count` numbers, converted; the index of the first that is not finite, or count. */
+uint32_t hsae_row_floats(const unsigned char *data, hsae_dtype dtype, uint32_t count, float *out);
 size_t hsae_dtype_size(hsae_dtype dtype);
+/* Whether a caller's value is one of the enum; ERROR_ARGUMENT with a message for one that is not. */
+bool hsae_is_dtype(hsae_dtype dtype);
+hsae_status hsae_fail_dtype(const hsae_context *context, const char *function, hsae_dtype dtype);
 /* Another handle on the same rows, to be closed like any; NULL: out of memory. */
 hsae_dataset *hsae_dataset_share(const hsae_dataset *dataset);
 

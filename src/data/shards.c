@@ -20,6 +20,16 @@ size_t hsae_dtype_size(hsae_dtype dtype)
     return dtype == HSAE_DTYPE_F32 ? 4 : 2;
 }
 
+bool hsae_is_dtype(hsae_dtype dtype)
+{
+    return dtype == HSAE_DTYPE_F32 || dtype == HSAE_DTYPE_F16 || dtype == HSAE_DTYPE_BF16;
+}
+
+hsae_status hsae_fail_dtype(const hsae_context *context, const char *function, hsae_dtype dtype)
+{
+    return hsae_fail(context, HSAE_ERROR_ARGUMENT, "%s: dtype %d is none of hsae_dtype", function, (int)dtype);
+}
+
 static void source_free(struct source *source)
 {
     hsae_safetensors_close(&source->file);

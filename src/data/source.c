@@ -101,8 +101,8 @@ static char *name_of(const char *identity)
 static hsae_status check_params(const hsae_context *context, const hsae_source_params *params)
 {
     uint64_t rows = params->buffer_rows ? params->buffer_rows : DEFAULT_ROWS;
-    if (params->dtype != HSAE_DTYPE_F32 && params->dtype != HSAE_DTYPE_F16 && params->dtype != HSAE_DTYPE_BF16)
-        return hsae_fail(context, HSAE_ERROR_ARGUMENT, "hsae_source_open: dtype %d is none of hsae_dtype", (int)params->dtype);
+    if (!hsae_is_dtype(params->dtype))
+        return hsae_fail_dtype(context, "hsae_source_open", params->dtype);
     if (!params->read || !params->dim || rows < 2 || rows > SIZE_MAX / 16 / params->dim)
         return hsae_fail(context, HSAE_ERROR_ARGUMENT,
                          "hsae_source_open: %s; width %" PRIu32 ", a buffer of %" PRIu64 " rows: expected at least 1 and 2",

@@ -1,52 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* A finished model on a device: the first lines of a training step (load, encode, lists, decode) without perturbation. */
-#include "session.h"
 #include "base/context.h"
 #include "data/dataset.h"
-#include "data/rows.h"
 #include "device/speed.h"
-#include "metrics.h"
-#include "session_check.h"
-#include "train/forward.h"
+#include "session_state.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define FEWER_ROWS "a session of fewer rows"
-enum { DEFAULT_ROWS = 1024, FIRST_PAIRS = 128 /* for each sample and level */ };
-/* Batches that a sequence is recorded for: SMALLEST rows, twice, four times .. as many, and, the last, as many as the session has. */
-enum { SMALLEST = 32, SIZES = 8 };
-
-struct hsae_session {
-    hsae_context *context;
-    const hsae_model *model;
-    struct device_model device_model;
-    struct device_model fitted; /* the same buffers, for as many rows as the batch at hand needs */
-    int size;                   /* of `fitted` */
-    struct hsae_buffer *raw;
-    struct hsae_sequence *encode[SIZES];                  /* load, encode, lists */
-    struct hsae_sequence *reconstruct;                    /* the same, then decode of all levels; of the last size */
-    struct hsae_sequence *decode[HSAE_MAX_LEVELS][SIZES]; /* load, decode of lists that the host wrote */
-    float *batch;                                         /* [rows, d] */
-    enum row_verdict *verdicts;                           /* [rows], on the batch */
-    bool *keep;                                           /* [rows] of the batch */
-    bool keeps_all;                                       /* rows of the batch */
-    u32 *starts;                                          /* [L B + 1] */
-    u32 *samples;                                         /* [capacity][2] */
-    struct row_rule rule;
-    hsae_left_out left_out; /* by encode */
-    int calibrations;       /* runs from which the device's speed was learnt (speed.h) */
-    bool calibrated;        /* no more follow */
-    bool checks;            /* the first batch of each recording is compared with the reference */
-    bool fresh;             /* the batch at hand is such a one, and not compared yet */
-};
+enum { DEFAULT_ROWS = 1024, FIRST_PAIRS = 128 /* for each sample and level */, SMALLEST = 32 };
 
 static void release_sequences(struct hsae_session *session)
 {
     hsae_sequence_destroy(&session->reconstruct);
-    for (int size = 0; size < SIZES; size++) {
+    for (int size = 0; size < HSAE_SESSION_SIZES; size++) {
         hsae_sequence_destroy(&session->encode[size]);
         for (int l = 0; l < HSAE_MAX_LEVELS; l++)
             hsae_sequence_destroy(&session->decode[l][size]);
@@ -58,10 +27,10 @@ static void fit(struct hsae_session *session, uint32_t rows)
 {
     uint64_t fitting = SMALLEST;
     session->fitted = session->device_model;
-    for (session->size = 0; fitting < rows && session->size < SIZES - 1; session->size++)
+    for (session->size = 0; fitting < rows && session->size < HSAE_SESSION_SIZES - 1; session->size++)
         fitting *= 2;
-    if (session->size == SIZES - 1 || fitting >= session->device_model.batch) {
-        session->size = SIZES - 1;
+    if (session->size == HSAE_SESSION_SIZES - 1 || fitting >= session->device_model.batch) {
+        session->size = HSAE_SESSION_SIZES - 1;
         return;
     }
     session->fitted.batch = session->fitted.padded = (uint32_t)fitting;
@@ -96,7 +65,7 @@ static hsae_status calibrate(struct hsae_session *session, struct hsae_sequence 
 static hsae_status run(struct hsae_session *session, struct hsae_sequence **sequence, int stages, uint32_t level)
 {
     struct hsae_device *device = session->device_model.device;
-    const bool timed = !*sequence && device->can_time && !session->calibrated && session->size == SIZES - 1;
+    const bool timed = !*sequence && device->can_time && !session->calibrated && session->size == HSAE_SESSION_SIZES - 1;
     hsae_status status = HSAE_OK;
     if (!*sequence) {
         status = hsae_sequence_create(device, "session", timed, sequence);
@@ -282,13 +251,35 @@ static hsae_status check_batch(const struct hsae_session *session, uint64_t firs
     return HSAE_OK;
 }
 
-static struct batch_check batch_check(const struct hsae_session *session, uint32_t rows)
+hsae_status hsae_batch_read(hsae_session *session, const hsae_dataset *dataset, uint64_t first, uint32_t count, hsae_left_out *left_out)
+{
+    hsae_status status = hsae_judged_read(dataset, &session->rule, first, count, session->batch, session->verdicts);
+    if (status)
+        return status;
+    leave_out(session, first, count, left_out);
+    return check_batch(session, first, count);
+}
+
+hsae_status hsae_batch_copy(hsae_session *session, const unsigned char *raw, hsae_dtype dtype, uint64_t first, uint32_t count,
+                            hsae_left_out *left_out)
+{
+    const uint32_t dim = session->device_model.dim;
+    for (uint32_t r = 0; r < count; r++)
+        hsae_row_floats(raw + (first + r) * dim * hsae_dtype_size(dtype), dtype, dim, session->batch + (size_t)r * dim);
+    hsae_rows_judge(&session->rule, session->batch, count, dim, session->verdicts);
+    for (uint32_t r = 0; r < count; r++)
+        if (session->verdicts[r] == ROW_BAD)
+            return hsae_fail(session->context, HSAE_ERROR_DATA, "row %" PRIu64 " has a value that is not finite", first + r);
+    leave_out(session, left_out->rows, count, left_out);
+    return check_batch(session, first, count);
+}
+
+struct batch_check hsae_batch_check(const hsae_session *session, uint32_t rows)
 {
     return (struct batch_check){session->model, &session->fitted, session->batch, rows, session->starts, session->samples};
 }
 
-/* The batch (`rows` of it count, the rest is filled with the first) through encode; lists to session->starts and ->samples. */
-static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool reconstruct)
+hsae_status hsae_batch_run(hsae_session *session, uint32_t rows, bool reconstruct)
 {
     const struct device_model *device_model = &session->fitted;
     u32 step_state[STATE_LEVELS];
@@ -316,7 +307,7 @@ static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool r
         status = hsae_buffer_read(device_model->samples, 0, 2 * (uint64_t)session->starts[lists] * sizeof(u32), session->samples);
     if (!status)
         status = check_lists(session);
-    const struct batch_check check = batch_check(session, rows);
+    const struct batch_check check = hsae_batch_check(session, rows);
     if (!status && session->fresh)
         status = hsae_check_encoded(&check);
     session->fresh &= reconstruct;
@@ -325,41 +316,77 @@ static hsae_status run_batch(struct hsae_session *session, uint32_t rows, bool r
     return status;
 }
 
-/* Appends the batch's lists of one level, samples first .. first + rows - 1 of the result. */
-static hsae_status append_level(const struct hsae_session *session, uint32_t level, uint64_t first, uint32_t rows, hsae_features *out)
+/* The first `most` entries of the batch's lists of one level. `first`: its first row, for messages. */
+static hsae_status copy_level(const struct hsae_session *session, uint32_t level, uint64_t first, uint32_t rows, uint64_t most,
+                              uint32_t *indices, float *values)
 {
-    const struct device_model *device_model = &session->fitted;
-    const u32 *starts = session->starts + (size_t)level * device_model->batch;
-    uint64_t have = out->indptr[first], more = starts[rows] - starts[0];
+    const u32 *starts = session->starts + (size_t)level * session->fitted.batch;
+    for (uint64_t k = 0; k < starts[rows] - starts[0] && k < most; k++) {
+        const u32 *pair = session->samples + 2 * (starts[0] + k);
+        indices[k] = pair[0] - session->fitted.first[level];
+        values[k] = bits_f32(pair[1]);
+        if (!isfinite(values[k]))
+            return hsae_fail(session->context, HSAE_ERROR_DATA,
+                             "feature %" PRIu32 " of level %" PRIu32 " overflows float32 on one of rows %" PRIu64 " to %" PRIu64
+                             ": leave out rows with values far above the others",
+                             indices[k], level, first, first + rows - 1);
+    }
+    return HSAE_OK;
+}
+
+/* Where the entries of one level go: into memory that grows, or into the caller's. */
+struct entries {
+    hsae_features *growing;
+    hsae_feature_room *room;
+};
+
+/* Adds the batch's lists of one level, samples first .. first + rows - 1 of the whole. */
+static hsae_status add_level(const struct hsae_session *session, uint32_t level, uint64_t first, uint32_t rows, const struct entries *to)
+{
+    const u32 *starts = session->starts + (size_t)level * session->fitted.batch;
+    uint64_t *indptr = (to->growing ? to->growing[level].indptr : to->room[level].indptr) + first;
+    const uint64_t have = indptr[0], more = starts[rows] - starts[0];
+    for (uint32_t r = 0; r < rows; r++)
+        indptr[r + 1] = have + starts[r + 1] - starts[0];
+    if (to->room) {
+        hsae_feature_room *room = &to->room[level];
+        room->needed = have + more;
+        return have < room->capacity
+                   ? copy_level(session, level, first, rows, room->capacity - have, room->indices + have, room->values + have)
+                   : HSAE_OK;
+    }
+    hsae_features *out = &to->growing[level];
     uint32_t *indices = realloc(out->indices, (size_t)(have + more + 1) * sizeof *indices);
     out->indices = indices ? indices : out->indices;
     float *values = realloc(out->values, (size_t)(have + more + 1) * sizeof *values);
     out->values = values ? values : out->values;
-    if (!indices || !values)
-        return hsae_fail_memory(session->context, (have + more) * (sizeof *indices + sizeof *values), "fewer rows at a time",
-                                "the features of %" PRIu64 " rows", first + rows);
-    for (uint64_t k = 0; k < more; k++) {
-        const u32 *pair = session->samples + 2 * (starts[0] + k);
-        indices[have + k] = pair[0] - device_model->first[level];
-        values[have + k] = bits_f32(pair[1]);
-        if (!isfinite(values[have + k]))
-            return hsae_fail(session->context, HSAE_ERROR_DATA,
-                             "feature %" PRIu32 " of level %" PRIu32 " overflows float32 on one of rows %" PRIu64 " to %" PRIu64
-                             ": leave out rows with values far above the others",
-                             indices[have + k], level, first, first + rows - 1);
+    return indices && values ? copy_level(session, level, first, rows, more, indices + have, values + have)
+                             : hsae_fail_memory(session->context, (have + more) * (sizeof *indices + sizeof *values),
+                                                "fewer rows at a time", "the features of %" PRIu64 " rows", first + rows);
+}
+
+static hsae_status encode(hsae_session *session, const void *raw, hsae_dtype dtype, uint64_t rows, const struct entries *to)
+{
+    const struct device_model *device_model = &session->device_model;
+    hsae_status status = HSAE_OK;
+    for (uint64_t first = 0; first < rows && !status; first += device_model->batch) {
+        uint32_t count = rows - first < device_model->batch ? (uint32_t)(rows - first) : device_model->batch;
+        status = hsae_batch_copy(session, raw, dtype, first, count, &session->left_out);
+        if (!status)
+            status = hsae_batch_run(session, count, false);
+        for (uint32_t l = 0; l < device_model->levels && !status; l++)
+            status = add_level(session, l, first, count, to);
     }
-    for (uint32_t r = 0; r < rows; r++)
-        out->indptr[first + r + 1] = have + starts[r + 1] - starts[0];
-    return HSAE_OK;
+    return status;
 }
 
 hsae_status hsae_session_encode(hsae_session *session, const float *raw, uint64_t rows, hsae_features *levels)
 {
     HSAE_REQUIRE(session ? session->context : NULL, session, raw, levels);
-    const struct device_model *device_model = &session->device_model;
+    const uint32_t level_count = session->device_model.levels;
     hsae_status status = HSAE_OK;
-    memset(levels, 0, device_model->levels * sizeof *levels);
-    for (uint32_t l = 0; l < device_model->levels && !status; l++) {
+    memset(levels, 0, level_count * sizeof *levels);
+    for (uint32_t l = 0; l < level_count && !status; l++) {
         levels[l].rows = rows;
         levels[l].indptr = calloc((size_t)rows + 1, sizeof *levels[l].indptr);
         levels[l].indices = malloc(sizeof *levels[l].indices);
@@ -368,24 +395,30 @@ hsae_status hsae_session_encode(hsae_session *session, const float *raw, uint64_
             status = hsae_fail_memory(session->context, (rows + 1) * sizeof *levels[l].indptr, "fewer rows at a time",
                                       "the features of %" PRIu64 " rows", rows);
     }
-    for (uint64_t first = 0; first < rows && !status; first += device_model->batch) {
-        uint32_t count = rows - first < device_model->batch ? (uint32_t)(rows - first) : device_model->batch;
-        memcpy(session->batch, raw + first * device_model->dim, (size_t)count * device_model->dim * sizeof *raw);
-        hsae_rows_judge(&session->rule, session->batch, count, device_model->dim, session->verdicts);
-        for (uint32_t r = 0; r < count && !status; r++)
-            if (session->verdicts[r] == ROW_BAD)
-                status = hsae_fail(session->context, HSAE_ERROR_DATA, "row %" PRIu64 " has a value that is not finite", first + r);
-        if (!status)
-            leave_out(session, session->left_out.rows, count, &session->left_out);
-        if (!status)
-            status = check_batch(session, first, count);
-        if (!status)
-            status = run_batch(session, count, false);
-        for (uint32_t l = 0; l < device_model->levels && !status; l++)
-            status = append_level(session, l, first, count, &levels[l]);
-    }
-    for (uint32_t l = 0; l < device_model->levels && status; l++)
+    if (!status)
+        status = encode(session, raw, HSAE_DTYPE_F32, rows, &(struct entries){.growing = levels});
+    for (uint32_t l = 0; l < level_count && status; l++)
         hsae_features_free(&levels[l]);
+    return status;
+}
+
+hsae_status hsae_session_encode_into(hsae_session *session, const void *raw, hsae_dtype dtype, uint64_t rows, hsae_feature_room *levels)
+{
+    HSAE_REQUIRE(session ? session->context : NULL, session, raw, levels);
+    if (!hsae_is_dtype(dtype))
+        return hsae_fail_dtype(session->context, "hsae_session_encode_into", dtype);
+    for (uint32_t l = 0; l < session->device_model.levels; l++) {
+        if (!levels[l].indptr || (levels[l].capacity && (!levels[l].indices || !levels[l].values)))
+            return hsae_fail(session->context, HSAE_ERROR_ARGUMENT, "hsae_session_encode_into: level %" PRIu32 " lacks an array", l);
+        levels[l].indptr[0] = levels[l].needed = 0;
+    }
+    hsae_status status = encode(session, raw, dtype, rows, &(struct entries){.room = levels});
+    for (uint32_t l = 0; l < session->device_model.levels && !status; l++)
+        if (levels[l].needed > levels[l].capacity)
+            status = hsae_fail(session->context, HSAE_ERROR_ARGUMENT,
+                               "hsae_session_encode_into: level %" PRIu32 " has %" PRIu64 " entries and room for %" PRIu64
+                               "; give as much room as `needed` says",
+                               l, levels[l].needed, levels[l].capacity);
     return status;
 }
 
@@ -448,7 +481,7 @@ hsae_status hsae_session_decode(hsae_session *session, uint32_t level, const hsa
         if (!status)
             status = hsae_rows_read(device_model, hsae_residual(device_model, level), hsae_residual_row(device_model, level), count,
                                     out + first * device_model->dim);
-        const struct batch_check check = batch_check(session, count);
+        const struct batch_check check = hsae_batch_check(session, count);
         if (!status && session->fresh)
             status = hsae_check_decoded(&check, level, out + first * device_model->dim);
         session->fresh = false;
@@ -463,202 +496,6 @@ hsae_status hsae_session_decode(hsae_session *session, uint32_t level, const hsa
                                    " overflows float32: its activations are not those of this model",
                                    r, k, level);
         }
-    return status;
-}
-
-/* ---- evaluation ---- */
-
-/* Host buffers of an evaluation. */
-struct evaluation {
-    hsae_left_out left_out;
-    struct hsae_metrics *metrics;
-    double *mean;      /* of the set, raw */
-    double *deviation; /* [B] */
-    double *residual;  /* [L][B] */
-    uint32_t *indices; /* of a batch, all levels */
-    float *loss;
-};
-
-/* Rows first .. first + count - 1 to the batch. */
-static hsae_status read_batch(struct hsae_session *session, const hsae_dataset *dataset, uint64_t first, uint32_t count,
-                              hsae_left_out *left_out)
-{
-    hsae_status status = hsae_judged_read(dataset, &session->rule, first, count, session->batch, session->verdicts);
-    if (status)
-        return status;
-    leave_out(session, first, count, left_out);
-    return check_batch(session, first, count);
-}
-
-static hsae_status check_width(const struct hsae_session *session, const hsae_dataset *dataset)
-{
-    return hsae_dataset_dim(dataset) == session->device_model.dim
-               ? HSAE_OK
-               : hsae_fail(session->context, HSAE_ERROR_DATA, "the data has vectors of width %" PRIu32 ", the model of width %" PRIu32,
-                           hsae_dataset_dim(dataset), session->device_model.dim);
-}
-
-/* Shows the lists of the batch that was run last. */
-static hsae_status show_batch(const struct hsae_session *session, uint64_t first, uint32_t rows, hsae_visit_fn visit, void *user)
-{
-    const struct device_model *device_model = &session->fitted;
-    struct hsae_batch batch = {
-        first, rows, device_model->levels, {NULL}, device_model->first, session->samples, session->batch, device_model->dim};
-    for (uint32_t l = 0; l < device_model->levels; l++)
-        batch.starts[l] = session->starts + (size_t)l * device_model->batch;
-    return visit(user, &batch);
-}
-
-static hsae_status mean_of_set(struct hsae_session *session, const hsae_dataset *dataset, struct evaluation *evaluation)
-{
-    const struct device_model *device_model = &session->device_model;
-    uint64_t total = hsae_dataset_rows(dataset);
-    hsae_status status = HSAE_OK;
-    for (uint64_t first = 0; first < total && !status; first += device_model->batch) {
-        uint32_t count = total - first < device_model->batch ? (uint32_t)(total - first) : device_model->batch;
-        status = read_batch(session, dataset, first, count, &evaluation->left_out);
-        for (size_t k = 0; k < (size_t)count * device_model->dim && !status; k++)
-            if (session->keep[k / device_model->dim])
-                evaluation->mean[k % device_model->dim] += session->batch[k];
-    }
-    const hsae_left_out *left_out = &evaluation->left_out;
-    uint64_t kept = left_out->rows - left_out->norm - left_out->bad;
-    for (uint32_t k = 0; k < device_model->dim; k++)
-        evaluation->mean[k] /= (double)kept;
-    if (!status && kept == 0)
-        status = hsae_fail(session->context, HSAE_ERROR_DATA,
-                           "%s: all %" PRIu64 " rows are left out (norm_limit %g): not the activations that the model was trained on? "
-                           "max_norm 0 keeps rows of any norm",
-                           hsae_dataset_path(dataset), total, session->rule.norm_limit);
-    return status;
-}
-
-/* Squared deviations in normalised units, from the batch on the host. */
-static void deviations(const struct hsae_session *session, struct evaluation *evaluation, uint32_t count)
-{
-    uint32_t dim = session->device_model.dim;
-    double scale = session->model->scale;
-    for (uint32_t r = 0; r < count; r++) {
-        double sum = 0;
-        for (uint32_t k = 0; k < dim; k++) {
-            double off = session->batch[(size_t)r * dim + k] - evaluation->mean[k];
-            sum += off * off;
-        }
-        evaluation->deviation[r] = scale * scale * sum;
-    }
-}
-
-static hsae_status evaluate_batch(struct hsae_session *session, struct evaluation *evaluation, uint64_t first, uint32_t count)
-{
-    const struct device_model *device_model = &session->device_model;
-    const double *residual[HSAE_MAX_LEVELS];
-    struct hsae_active lists[HSAE_MAX_LEVELS];
-    deviations(session, evaluation, count);
-    hsae_status status = run_batch(session, count, true);
-    uint64_t losses = (uint64_t)device_model->levels * device_model->slices * device_model->padded;
-    if (!status)
-        status = hsae_buffer_read(device_model->loss, 0, losses * sizeof(float), evaluation->loss);
-    uint32_t *indices = status ? NULL : realloc(evaluation->indices, ((size_t)device_model->capacity + 1) * sizeof *indices);
-    if (status || !indices)
-        return status ? status
-                      : hsae_fail_memory(session->context, ((uint64_t)device_model->capacity + 1) * sizeof *indices, FEWER_ROWS,
-                                         "lists of %" PRIu32 " active features", device_model->capacity);
-    evaluation->indices = indices;
-    for (uint32_t l = 0; l < device_model->levels; l++) {
-        const u32 *starts = session->starts + (size_t)l * device_model->batch;
-        double *squares = evaluation->residual + (size_t)l * device_model->batch;
-        for (uint32_t r = 0; r < count; r++) {
-            squares[r] = 0;
-            for (uint32_t s = 0; s < device_model->slices; s++)
-                squares[r] += evaluation->loss[((size_t)l * device_model->slices + s) * device_model->padded + r];
-            if (!isfinite(squares[r]))
-                return hsae_fail(session->context, HSAE_ERROR_DATA,
-                                 "row %" PRIu64 ": its reconstruction at level %" PRIu32 " overflows float32: leave the row out", first + r,
-                                 l);
-        }
-        for (u32 k = starts[0]; k < starts[count]; k++)
-            indices[k] = session->samples[2 * (size_t)k] - device_model->first[l];
-        lists[l] = (struct hsae_active){starts, indices};
-        residual[l] = squares;
-    }
-    const struct batch_check check = batch_check(session, count);
-    if (session->fresh)
-        status = hsae_check_squares(&check, session->keep, evaluation->residual);
-    session->fresh = false;
-    if (!status)
-        hsae_metrics_add(evaluation->metrics, count, session->keep, lists, residual, evaluation->deviation);
-    return status;
-}
-
-hsae_status hsae_session_evaluate_visit(hsae_session *session, const hsae_dataset *dataset, hsae_progress_fn progress, void *user,
-                                        hsae_visit_fn visit, void *visit_user, hsae_evaluation *out)
-{
-    const struct device_model *device_model = &session->device_model;
-    struct evaluation evaluation = {0};
-    hsae_left_out again = {0};
-    uint64_t total = hsae_dataset_rows(dataset), losses = (uint64_t)device_model->levels * device_model->slices * device_model->padded;
-    hsae_status status = check_width(session, dataset);
-    if (status)
-        return status;
-    status = hsae_metrics_create(session->context, session->model, &evaluation.metrics);
-    evaluation.mean = calloc(device_model->dim, sizeof *evaluation.mean);
-    evaluation.deviation = calloc(device_model->batch, sizeof *evaluation.deviation);
-    evaluation.residual = calloc((size_t)device_model->levels * device_model->batch, sizeof *evaluation.residual);
-    evaluation.loss = malloc(losses * sizeof *evaluation.loss);
-    if (!status && (!evaluation.mean || !evaluation.deviation || !evaluation.residual || !evaluation.loss))
-        status = hsae_fail_memory(session->context,
-                                  losses * sizeof(float) +
-                                      (device_model->dim + (device_model->levels + 1) * (uint64_t)device_model->batch) * sizeof(double),
-                                  FEWER_ROWS, "the figures of %" PRIu32 " samples", device_model->batch);
-    if (!status)
-        status = mean_of_set(session, dataset, &evaluation);
-    for (uint64_t first = 0; first < total && !status; first += device_model->batch) {
-        uint32_t count = total - first < device_model->batch ? (uint32_t)(total - first) : device_model->batch;
-        status = read_batch(session, dataset, first, count, &again);
-        if (!status)
-            status = evaluate_batch(session, &evaluation, first, count);
-        if (!status && visit)
-            status = show_batch(session, first, count, visit, visit_user);
-        if (!status && progress && !progress(user, first + count, total))
-            status = HSAE_CANCELLED;
-    }
-    if (!status)
-        hsae_metrics_result(evaluation.metrics, out);
-    if (!status)
-        out->left_out = evaluation.left_out;
-    hsae_metrics_free(&evaluation.metrics);
-    free(evaluation.mean);
-    free(evaluation.deviation);
-    free(evaluation.residual);
-    free(evaluation.indices);
-    free(evaluation.loss);
-    return status;
-}
-
-hsae_status hsae_session_evaluate(hsae_session *session, const hsae_dataset *dataset, hsae_progress_fn progress, void *user,
-                                  hsae_evaluation *out)
-{
-    HSAE_REQUIRE(session ? session->context : NULL, session, dataset, out);
-    return hsae_session_evaluate_visit(session, dataset, progress, user, NULL, NULL, out);
-}
-
-hsae_status hsae_session_visit(hsae_session *session, const hsae_dataset *dataset, hsae_progress_fn progress, void *user,
-                               hsae_visit_fn visit, void *visit_user)
-{
-    const struct device_model *device_model = &session->device_model;
-    uint64_t total = hsae_dataset_rows(dataset);
-    hsae_left_out left_out = {0};
-    hsae_status status = check_width(session, dataset);
-    for (uint64_t first = 0; first < total && !status; first += device_model->batch) {
-        uint32_t count = total - first < device_model->batch ? (uint32_t)(total - first) : device_model->batch;
-        status = read_batch(session, dataset, first, count, &left_out);
-        if (!status)
-            status = run_batch(session, count, false);
-        if (!status)
-            status = show_batch(session, first, count, visit, visit_user);
-        if (!status && progress && !progress(user, first + count, total))
-            status = HSAE_CANCELLED;
-    }
     return status;
 }
 

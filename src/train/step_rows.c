@@ -144,8 +144,8 @@ hsae_status hsae_trainer_step_rows(hsae_trainer *trainer, const void *raw, hsae_
         *used = 0;
     if (metrics)
         memset(metrics, 0, sizeof *metrics);
-    if (dtype != HSAE_DTYPE_F32 && dtype != HSAE_DTYPE_F16 && dtype != HSAE_DTYPE_BF16)
-        return hsae_fail(trainer->context, HSAE_ERROR_ARGUMENT, "hsae_trainer_step_rows: dtype %d is none of hsae_dtype", (int)dtype);
+    if (!hsae_is_dtype(dtype))
+        return hsae_fail_dtype(trainer->context, "hsae_trainer_step_rows", dtype);
     hsae_status status = refuse_done(trainer);
     if (!status && trainer->gathered.count)
         status = gather_as(trainer, dtype);

@@ -399,6 +399,78 @@ static void test_model(void **state)
     hsae_device_close(&device);
 }
 
+/* Encoding into the caller's memory gives what hsae_session_encode makes of it, which is `all` of the floats; what does not fit is counted.
+ */
+static void compare_into(hsae_session *session, const hsae_features *all)
+{
+    static uint64_t indptr[2][ROWS + 1];
+    static uint32_t indices[2][ROWS * 33];
+    static float values[2][ROWS * 33];
+    hsae_feature_room room[2];
+    for (uint64_t less = 0; less < 2; less++) {
+        for (int l = 0; l < 2; l++)
+            room[l] = (hsae_feature_room){indptr[l], indices[l], values[l], all[l].indptr[ROWS] - less * l, 0};
+        memset(values, 0, sizeof values);
+        hsae_status status = hsae_session_encode_into(session, floats, HSAE_DTYPE_F32, ROWS, room);
+        if (less)
+            assert_fails(status, HSAE_ERROR_ARGUMENT, "level 1", "`needed`", NULL);
+        else
+            assert_ok(status);
+        for (int l = 0; l < 2; l++) {
+            assert_int_equal(room[l].needed, all[l].indptr[ROWS]);
+            assert_memory_equal(indptr[l], all[l].indptr, sizeof indptr[l]);
+            assert_memory_equal(indices[l], all[l].indices, room[l].capacity * sizeof *indices[l]);
+            assert_memory_equal(values[l], all[l].values, room[l].capacity * sizeof *values[l]);
+            assert_true(values[l][room[l].capacity] == 0);
+        }
+    }
+    hsae_features of_halves[2];
+    static float converted[ROWS][DIM];
+    hsae_dataset *data = from_memory(HSAE_DTYPE_BF16);
+    for (uint64_t r = 0; r < ROWS; r++)
+        assert_ok(hsae_dataset_read(data, &r, 1, converted[r]));
+    assert_ok(hsae_session_encode(session, converted[0], ROWS, of_halves));
+    for (int l = 0; l < 2; l++)
+        room[l].capacity = ROWS * 33;
+    assert_ok(hsae_session_encode_into(session, halves[1], HSAE_DTYPE_BF16, ROWS, room));
+    for (int l = 0; l < 2; l++) {
+        assert_int_equal(room[l].needed, of_halves[l].indptr[ROWS]);
+        assert_memory_equal(values[l], of_halves[l].values, room[l].needed * sizeof *values[l]);
+        hsae_features_free(&of_halves[l]);
+    }
+    room[1].indices = NULL;
+    assert_fails(hsae_session_encode_into(session, floats, HSAE_DTYPE_F32, 1, room), HSAE_ERROR_ARGUMENT, "level 1 lacks", NULL);
+    assert_fails(hsae_session_encode_into(session, floats, (hsae_dtype)7, 1, room), HSAE_ERROR_ARGUMENT, "dtype 7", NULL);
+    hsae_dataset_close(&data);
+}
+
+/* Rows as they come are evaluated as a data set of them is. */
+static void compare_evaluator(hsae_session *session, const hsae_dataset *data)
+{
+    hsae_evaluation expected, found;
+    hsae_evaluator *evaluator;
+    float kept = floats[9][2];
+    floats[9][2] = 1e6f; /* left out */
+    assert_ok(hsae_session_evaluate(session, data, NULL, NULL, &expected));
+    assert_int_equal(expected.left_out.norm, 1);
+    assert_ok(hsae_evaluator_create(session, &evaluator));
+    assert_fails(hsae_evaluator_result(evaluator, &found), HSAE_ERROR_DATA, "no row was given", NULL);
+    for (uint64_t first = 0, count = 1; first < ROWS; first += count, count = first + 50 < ROWS ? 50 : ROWS - first)
+        assert_ok(hsae_evaluator_add(evaluator, floats[first], HSAE_DTYPE_F32, count));
+    assert_ok(hsae_evaluator_result(evaluator, &found));
+    for (uint32_t l = 0; l < 3; l++) {
+        hsae_level_metrics *level = l < 2 ? &found.levels[l] : &found.mean_level;
+        const hsae_level_metrics *wanted = l < 2 ? &expected.levels[l] : &expected.mean_level;
+        assert_true(fabs(level->variance_explained - wanted->variance_explained) < 1e-12);
+        assert_true(isnan(level->variance_explained_legacy));
+        level->variance_explained = wanted->variance_explained;
+        level->variance_explained_legacy = wanted->variance_explained_legacy;
+    }
+    assert_memory_equal(&found, &expected, sizeof found);
+    hsae_evaluator_destroy(&evaluator);
+    floats[9][2] = kept;
+}
+
 /* Sessions work on as many rows as they get: the same bits as among others, whatever the number of rows. */
 static void compare_sizes(const char *id)
 {
@@ -434,6 +506,8 @@ static void compare_sizes(const char *id)
         hsae_features_free(&few[0]);
         hsae_features_free(&few[1]);
     }
+    compare_into(session, all);
+    compare_evaluator(session, data);
     hsae_features_free(&all[0]);
     hsae_features_free(&all[1]);
     hsae_session_destroy(&session);
