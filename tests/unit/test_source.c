@@ -6,6 +6,10 @@
 #include "train/order.h"
 #include <math.h>
 #include <stdatomic.h>
+#ifndef _WIN32
+#include <signal.h>
+#include <sys/wait.h>
+#endif
 
 enum { DIM = 11, ROWS = 150, BATCH = 33, STEPS = 13 };
 
@@ -252,6 +256,51 @@ static void test_resume(void **unused)
     }
 }
 
+#ifndef _WIN32
+static bool save(void *user, hsae_trainer *trainer)
+{
+    (void)user;
+    return hsae_trainer_save_checkpoint(trainer, scratch("killed.safetensors")) == HSAE_OK;
+}
+
+static bool kill_at_8(void *user, uint64_t step, uint64_t until)
+{
+    (void)user, (void)until;
+    return step < 8 || kill(getpid(), SIGKILL);
+}
+
+/* Killed in the middle of a half, while the other is being filled; resumed from the last checkpoint, of step 6. */
+static void test_killed(void **unused)
+{
+    (void)unused;
+    const hsae_config config = config_of(HSAE_ORDER_SHUFFLE);
+    const hsae_run_params params = {.checkpoint_every = 3, .checkpoint = save, .progress = kill_at_8};
+    struct producer producer = {0}, first = {0}, second = {0};
+    int ending;
+    hsae_source *source = open_source(&producer, 50, true, NULL);
+    hsae_trainer *trainer = fresh(&config);
+    assert_ok(hsae_trainer_run_source(trainer, source, &(hsae_run_params){0}));
+    struct bytes expected = bytes_of(trainer, true);
+    hsae_trainer_destroy(&trainer);
+    hsae_source_close(&source);
+    pid_t child = fork();
+    if (child == 0) {
+        source = open_source(&first, 50, true, NULL);
+        hsae_trainer_run_source(fresh(&config), source, &params);
+        _exit(1);
+    }
+    assert_int_equal(waitpid(child, &ending, 0), child);
+    assert_true(WIFSIGNALED(ending) && WTERMSIG(ending) == SIGKILL);
+    source = open_source(&second, 50, true, NULL);
+    assert_ok(hsae_trainer_resume(device, scratch("killed.safetensors"), NULL, NULL, &trainer));
+    assert_int_equal(hsae_trainer_step_count(trainer), 6);
+    assert_ok(hsae_trainer_run_source(trainer, source, &(hsae_run_params){0}));
+    assert_ends_as(trainer, true, &expected, "killed after step", 8);
+    hsae_source_close(&source);
+    free(expected.data);
+}
+#endif
+
 /* Without a seek, in the first epoch and where the buffer holds all of it. */
 static void test_resume_pipe(void **unused)
 {
@@ -448,6 +497,9 @@ static void test_refusals(void **unused)
 int main(void)
 {
     const struct CMUnitTest suite[] = {
+#ifndef _WIN32
+        cmocka_unit_test(test_killed),
+#endif
         cmocka_unit_test(test_as_data_set), cmocka_unit_test(test_order),    cmocka_unit_test(test_resume),
         cmocka_unit_test(test_resume_pipe), cmocka_unit_test(test_folder),   cmocka_unit_test(test_failing),
         cmocka_unit_test(test_bad_rows),    cmocka_unit_test(test_refusals),
