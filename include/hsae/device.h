@@ -33,6 +33,23 @@ typedef struct hsae_limits {
     uint32_t compute_units;        /* cores, compute units or multiprocessors; 0 = unknown */
 } hsae_limits;
 
+/* A product that matrix units compute for a subgroup: result [m, n] = a [m, k] b [k, n] + c. Types by name: f16, bf16, f32, i8, u8, i32 ...
+ */
+#define HSAE_DEVICE_MATRICES 16
+typedef struct hsae_device_matrix {
+    uint32_t m, n, k;
+    const char *a, *b, *c, *result; /* static */
+} hsae_device_matrix;
+
+/* What the driver tells of a device's units; 0 where it does not. Nothing is chosen by it. */
+typedef struct hsae_device_units {
+    uint32_t min_subgroup, max_subgroup; /* work-items of a subgroup (warp, wave) */
+    uint32_t clock_mhz;                  /* the highest */
+    bool dot_products;                   /* of four signed 8-bit numbers, in hardware */
+    uint32_t matrix_count;               /* shapes of matrix units, of which the first HSAE_DEVICE_MATRICES are in `matrices` */
+    hsae_device_matrix matrices[HSAE_DEVICE_MATRICES];
+} hsae_device_units;
+
 typedef struct hsae_device_info {
     char id[32];      /* "opencl:0" */
     char name[256];   /* as the driver gives it */
@@ -40,6 +57,7 @@ typedef struct hsae_device_info {
     hsae_backend backend;
     hsae_device_type type;
     hsae_limits limits;
+    hsae_device_units units;
     char pci[16];     /* "0000:03:00.0", "" where the driver does not tell */
     char uuid[40];    /* of the hardware, the same in all drivers that tell; 32 hexadecimal digits, or "" */
     char same_as[32]; /* id of the device that is the same GPU through a driver that is preferred (hsae_device_list); "": there is none */

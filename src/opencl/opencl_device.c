@@ -229,6 +229,31 @@ static void describe_hardware(const struct opencl_api *cl, cl_device_id id, hsae
         hsae_device_set_uuid(info, uuid);
 }
 
+/* What is not told stays 0. Nothing tells the shapes of matrix units. */
+static hsae_device_units describe_units(const struct opencl_api *cl, cl_device_id id)
+{
+    enum { WARP_NV = 0x4003, WAVE_AMD = 0x4043, SUBGROUPS_INTEL = 0x4108, DOT_PRODUCTS_4X8 = 0x1075 };
+    char extensions[8192] = "";
+    cl_int error = CL_SUCCESS;
+    cl_bool accelerated[6] = {0}; /* signed, unsigned, mixed; the same with saturation */
+    size_t subgroups[16], size = 0;
+    hsae_device_units units = {.clock_mhz = clamp_u32(device_number(cl, id, CL_DEVICE_MAX_CLOCK_FREQUENCY, &error), UINT32_MAX)};
+    cl->GetDeviceInfo(id, CL_DEVICE_EXTENSIONS, sizeof extensions - 1, extensions, NULL);
+    if (strstr(extensions, "cl_nv_device_attribute_query"))
+        units.min_subgroup = units.max_subgroup = clamp_u32(device_number(cl, id, WARP_NV, &error), UINT32_MAX);
+    if (strstr(extensions, "cl_amd_device_attribute_query"))
+        units.min_subgroup = units.max_subgroup = clamp_u32(device_number(cl, id, WAVE_AMD, &error), UINT32_MAX);
+    if (strstr(extensions, "cl_intel_required_subgroup_size") &&
+        !cl->GetDeviceInfo(id, SUBGROUPS_INTEL, sizeof subgroups, subgroups, &size) && size) {
+        units.min_subgroup = clamp_u32(subgroups[0], UINT32_MAX);
+        units.max_subgroup = clamp_u32(subgroups[size / sizeof *subgroups - 1], UINT32_MAX);
+    }
+    if (strstr(extensions, "cl_khr_integer_dot_product"))
+        cl->GetDeviceInfo(id, DOT_PRODUCTS_4X8, sizeof accelerated, accelerated, NULL);
+    units.dot_products = accelerated[0];
+    return units;
+}
+
 /* *error stays where all that matters is known: with a guess at a limit or a width the same run would have other bits. */
 static hsae_device_info describe(const struct opencl_api *cl, const struct found_device *found, cl_int *error)
 {
@@ -261,6 +286,7 @@ static hsae_device_info describe(const struct opencl_api *cl, const struct found
     limits->max_local_bytes = clamp_u32(device_number(cl, id, CL_DEVICE_LOCAL_MEM_SIZE, error), UINT32_MAX);
     limits->vector_width = vector_width(cl, id, info.type, error);
     limits->compute_units = clamp_u32(device_number(cl, id, CL_DEVICE_MAX_COMPUTE_UNITS, error), UINT32_MAX);
+    info.units = describe_units(cl, id);
     describe_hardware(cl, id, &info);
     return info;
 }

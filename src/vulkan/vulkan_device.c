@@ -73,6 +73,7 @@ static hsae_device_info describe(const struct vulkan_instance *instance, VkPhysi
     hsae_device_info info = {
         .backend = HSAE_BACKEND_VULKAN,
         .type = device_type(properties->deviceType),
+        .units = hsae_vulkan_units(instance, physical),
         .limits =
             {
                 .memory_bytes = device_memory(instance, physical),

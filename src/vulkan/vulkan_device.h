@@ -66,6 +66,9 @@ struct vulkan_device {
     size_t pipeline_count;
 };
 
+/* vulkan_units.c */
+hsae_device_units hsae_vulkan_units(const struct vulkan_instance *instance, VkPhysicalDevice physical);
+
 /* vulkan_error.c */
 
 /* VK_SUCCESS is OK; else logs `what` (a function's name) and gives the status; notes a lost device. */

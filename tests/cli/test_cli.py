@@ -119,6 +119,14 @@ class Devices(Case):
             self.assertEqual([sorted(quirk) for quirk in device["quirks"]], [["quirk", "source"]] * len(device["quirks"]))
             limits = [*device["max_groups"], *(device[name] for name in LIMITS)]
             self.assertTrue(all(value > 0 for value in limits), device)
+            self.assertIs(type(device["dot_products"]), bool)
+            self.assertEqual(len(device["matrices"]), min(device["matrix_count"], 16))
+            for matrix in device["matrices"]:
+                self.assertTrue(matrix["m"] > 0 and matrix["n"] > 0 and matrix["k"] > 0 and matrix["result"], matrix)
+            if device["backend"] == "vulkan":
+                self.assertTrue(0 < device["subgroup"][0] <= device["subgroup"][1], device)
+            if device["backend"] == "opencl":
+                self.assertTrue(device["clock_mhz"] is None or device["clock_mhz"] > 0)
         ids = [device["id"] for device in found["devices"]]
         self.assertTrue(any(device["quirks"] for device in found["devices"] if "PoCL HSTR: pthread" in device["driver"]) or "opencl:0" not in ids)
         self.assertIn("ref", ids)

@@ -43,6 +43,25 @@ static void add_limits(json_t *object, const hsae_limits *limits)
     json_object_set_new(object, "max_groups", json_pack("[I, I]", (json_int_t)limits->max_groups[0], (json_int_t)limits->max_groups[1]));
 }
 
+/* hsae_device_units, by its names; null where the driver does not tell. */
+static void add_units(json_t *object, const hsae_device_units *units)
+{
+    json_t *matrices = json_array();
+    for (uint32_t i = 0; i < units->matrix_count && i < HSAE_DEVICE_MATRICES; i++) {
+        const hsae_device_matrix *matrix = &units->matrices[i];
+        json_array_append_new(matrices,
+                              json_pack("{s:i, s:i, s:i, s:s, s:s, s:s, s:s}", "m", (int)matrix->m, "n", (int)matrix->n, "k",
+                                        (int)matrix->k, "a", matrix->a, "b", matrix->b, "c", matrix->c, "result", matrix->result));
+    }
+    json_t *subgroup = units->max_subgroup ? json_pack("[i, i]", (int)units->min_subgroup, (int)units->max_subgroup) : json_null();
+    json_t *clock = units->clock_mhz ? json_integer(units->clock_mhz) : json_null();
+    json_object_set_new(object, "subgroup", subgroup);
+    json_object_set_new(object, "clock_mhz", clock);
+    json_object_set_new(object, "dot_products", json_boolean(units->dot_products));
+    json_object_set_new(object, "matrix_count", json_integer(units->matrix_count));
+    json_object_set_new(object, "matrices", matrices);
+}
+
 static json_t *quirks_json(const hsae_device_info *device)
 {
     const char *quirk, *source;
@@ -58,6 +77,8 @@ static json_t *device_json(const hsae_device_info *device, const char *tested)
                                text_json(device->name), "driver", text_json(device->driver), "type", type_name(device->type));
     if (object)
         add_limits(object, &device->limits);
+    if (object)
+        add_units(object, &device->units);
     if (object)
         json_object_set_new(object, "quirks", quirks_json(device));
     if (object && *device->pci)
