@@ -89,13 +89,13 @@ class Case(unittest.TestCase):
 
 
 def read_rows(path, name):
-    """(rows, width, values) of one F32 matrix."""
+    """(rows, width, values) of one F32 matrix or vector."""
     whole = path.read_bytes()
     start = 8 + struct.unpack("<Q", whole[:8])[0]
     entry = json.loads(whole[8:start])[name]
     values = array.array("f")
     values.frombytes(whole[start + entry["data_offsets"][0]:start + entry["data_offsets"][1]])
-    return entry["shape"][0], entry["shape"][1], values
+    return entry["shape"][0], entry["shape"][-1], values
 
 
 def main(documentation):

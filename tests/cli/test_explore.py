@@ -75,6 +75,30 @@ class Exploring(Case):
         return hsae("explore", "--model", self.model, "--data", self.data, "--out", out or self.page, "--device", device, *arguments, **more)
 
 
+class Logits(Exploring):
+    def test_tokens_that_features_promote(self):
+        rows, vocabulary = random_rows(50, seed=7), ["token %d" % k for k in range(49)] + ["\u0000<b>"]
+        write_safetensors(self.folder / "unembedding.safetensors", "unembedding", rows)
+        (self.folder / "vocab.json").write_text(json.dumps(vocabulary[:-1]))
+        arguments = ["--tokens", self.tokens, "--unembedding", self.folder / "unembedding.safetensors", "--vocab", self.folder / "vocab.json"]
+        self.assertIn("49 tokens", self.explore(*arguments, status=1)[1])
+        (self.folder / "vocab.json").write_text(json.dumps(vocabulary[:-1] + ["<b>"]))
+        self.explore(*arguments)
+        page, scale = blocks(self.page), read_rows(self.model, "input.scale")[2][0]
+        for level in range(2):
+            count, width, decoder = read_rows(self.model, "levels.%d.decoder.weight" % level)
+            for i in range(count):
+                logits = [math.fsum(a * b for a, b in zip(decoder[i * width:(i + 1) * width], row)) / scale for row in rows]
+                mean, order = math.fsum(logits) / len(logits), sorted(range(50), key=lambda k: -logits[k])
+                for found, expected in zip(page["logits-%d" % level]["logits"][i], (order[:8], order[::-1][:8])):
+                    self.assertEqual(found[::2], [(vocabulary[:-1] + ["<b>"])[k] for k in expected])
+                    for value, k in zip(found[1::2], expected):
+                        self.assertAlmostEqual(value, logits[k] - mean, delta=1e-3 * abs(logits[k] - mean) + 1e-4)
+        self.assertIn("--vocab", self.explore(*arguments[:-2], status=2)[1])
+        (self.folder / "vocab.json").write_text("[1]")
+        self.assertIn("array of strings", self.explore(*arguments, status=1)[1])
+
+
 class Page(Exploring):
     def is_duplicate(self, level, child, parent, children, parents, joint):
         """By the definition of model.h."""

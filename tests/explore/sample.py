@@ -214,6 +214,7 @@ class Sample:
             yield f"words-{level}", {"words": [self.words(level, feature) for feature in range(size)]}
         for level, size in enumerate(self.sizes):
             yield f"neighbours-{level}", {"neighbours": [[level, (feature + 1) % size, 0.5, 0, 0, 0.25] for feature in range(size)]}
+            yield f"logits-{level}", {"logits": [[[f"<b>{feature}", 0.5, " x", 0.25], ["\u202ey", -0.5]] for feature in range(size)]}
         yield from self.texts()
         yield from self.paths()
         yield "tokens", {"strings": self.strings}

@@ -241,6 +241,7 @@ class Page(unittest.TestCase):
         figures = dict(zip(self.texts(".figure dt"), self.texts(".figure dd")))
         self.assertAlmostEqual(float(figures["P(p|c)"]), row["p_parent"][self.grandchild], delta=1e-3)
         self.assertAlmostEqual(float(figures["max"]), row["max"][self.grandchild], delta=1e-2)
+        self.assertEqual(self.texts(".logits .chip"), [f"<b>{self.grandchild}", "x", "\u27e8U+202E\u27e9y"])
         self.assertAlmostEqual(float(figures["99 %"]), row["high"][self.grandchild], delta=1e-2)
         self.assertEqual(len(self.texts(".context")), len(detail["contexts"]))
         start, length, peak, _, values = detail["contexts"][0][:5]

@@ -9,6 +9,7 @@ const MEANINGS = {
   p_parent: 'P(p|c): of the tokens on which this feature is active, the share on which its parent is active, too',
   p_child: 'P(c|p): of the tokens on which its parent is active, the share on which this feature is active',
   cosine: 'Cosine of the two decoder rows',
+  logits: 'What one unit of activation adds to a token\u2019s logit by the direct path, beside the mean over all tokens',
   siblings: 'Share of this feature\u2019s tokens on which the sibling is active, too',
 };
 
@@ -201,8 +202,16 @@ async function neighbourSection(g) {
     make('ul', {className: 'family'}, ...rows)) : null;
 }
 
+/* Tokens of the language model that a feature makes likelier or less likely; null where the page was made without them. */
+async function logitSection(g) {
+  const found = (await load('logits-' + forest.level[g]))?.logits[indexOf(g)];
+  const row = (title, flat) => make('div', {className: 'logits'}, make('h4', {}, title), make('span', {className: 'chips'},
+    ...pairs(flat).map(([token, value]) => make('bdi', {className: 'chip', title: 'logit ' + number(value)}, visible(token).trim() || visible(token)))));
+  return found ? make('section', {title: MEANINGS.logits}, make('h3', {}, 'Logits'), row('Promotes', found[0]), row('Suppresses', found[1])) : null;
+}
+
 async function showFeature(g) {
-  const details = await detailsOf(g), neighbours = await neighbourSection(g);
+  const details = await detailsOf(g), neighbours = await neighbourSection(g), logits = await logitSection(g);
   if (view.target.kind !== 'feature' || view.target.g !== g)
     return;
   const copy = copyButton('Copy link', () => location.href);
@@ -222,7 +231,7 @@ async function showFeature(g) {
     labels.of(g).note ? make('p', {className: 'note'}, make('bdi', {}, visibleText(labels.of(g).note))) : '',
     make('p', {className: 'quiet'}, 'Level ' + forest.level[g] + ', feature ' + number(indexOf(g)) + ' of ' + number(forest.index.levels[forest.level[g]].features)),
     figures, details.histogram.length ? histogramPicture(details.histogram, forest.peak[g]) : '',
-    make('div', {className: 'columns'}, make('div', {}, familySection(g, details.siblings), neighbours || ''), make('div', {className: 'all-contexts'}, ...contexts)));
+    make('div', {className: 'columns'}, make('div', {}, familySection(g, details.siblings), neighbours || '', logits || ''), make('div', {className: 'all-contexts'}, ...contexts)));
   card.scrollTop = 0;
 }
 

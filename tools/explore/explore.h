@@ -7,13 +7,25 @@
 #include "hsae/cli.h"
 #include "labels.h"
 
+/* Tokens of the language model, by what one unit of a feature's activation adds to their logits, beside the mean over all tokens. */
+enum { EXPLORE_LOGITS = 8 };
+struct explore_logit {
+    uint32_t token; /* UINT32_MAX: there are no more */
+    float value;
+};
+struct explore_logits {
+    struct explore_logit up[EXPLORE_LOGITS], down[EXPLORE_LOGITS]; /* by falling and by rising value */
+};
+
 struct exploration {
     const char *model_path;
     struct cli_paths data;
     const hsae_model *model;
     const hsae_explorer *explorer;
     const struct labels *labels;
-    const char *title; /* NULL: the model's path */
+    const char *title;                   /* NULL: the model's path */
+    const struct explore_logits *logits; /* of all levels' features, one after the other; NULL: without */
+    const json_t *vocabulary;            /* array of strings: their tokens */
 };
 
 /* page.c: the page, one HTML file. */
@@ -35,6 +47,8 @@ struct explore_neighbour {
     float cosine;
 };
 int explore_find_neighbours(const hsae_model *model, struct explore_neighbour **out);
+/* lens.c: from the unembedding, a row a token. NULL after a warning where it is too much work; free it. */
+int explore_find_logits(const hsae_model *model, const hsae_dataset *unembedding, struct explore_logits **out);
 /* export.c: DIR/level-L/batch-K.json as SAEDashboard writes them for Neuronpedia, with the keys parent and children added. */
 int explore_write_neuronpedia(const struct exploration *exploration, const char *folder, uint64_t *bytes);
 /* `count` pairs of parent and child and as many random ones, for a judge. */

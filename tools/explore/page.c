@@ -272,6 +272,40 @@ static int write_neighbours(struct page *page)
     return status;
 }
 
+static void put_logits(struct page *page, const struct explore_logit *list)
+{
+    struct json_text *text = &page->text;
+    json_text_next(text);
+    json_text_put(text, "[");
+    for (int k = 0; k < EXPLORE_LOGITS && list[k].token != UINT32_MAX; k++) {
+        const json_t *token = json_array_get(page->exploration->vocabulary, list[k].token);
+        json_text_next(text);
+        json_text_string(text, json_string_value(token), json_string_length(token));
+        put_figure(text, (double)list[k].value);
+    }
+    json_text_put(text, "]");
+}
+
+/* Of each feature [promoted, suppressed], both [token, logit ..]; no block without an unembedding. */
+static int write_logits(struct page *page)
+{
+    const struct explore_logits *at = page->exploration->logits;
+    int status = CLI_DONE;
+    for (uint32_t l = 0; l < page->config->level_count && at && status == CLI_DONE; l++) {
+        json_text_put(&page->text, "{\"logits\":[");
+        for (uint32_t i = 0; i < page->config->levels[l]; i++, at++) {
+            json_text_next(&page->text);
+            json_text_put(&page->text, "[");
+            put_logits(page, at->up);
+            put_logits(page, at->down);
+            json_text_put(&page->text, "]");
+        }
+        json_text_put(&page->text, "]}");
+        status = write_block(page, "logits-%" PRIu32, l);
+    }
+    return status;
+}
+
 /* Which features are active on which tokens, for the search: of each feature its tokens and their shares in thousandths. */
 static int write_words(struct page *page, uint32_t level)
 {
@@ -537,6 +571,8 @@ static int write_all(struct page *page)
         status = write_words(page, l);
     if (status == CLI_DONE)
         status = write_neighbours(page);
+    if (status == CLI_DONE)
+        status = write_logits(page);
     if (status == CLI_DONE)
         status = write_paths(page);
     fputs(explore_page_tail, page->file);

@@ -151,6 +151,8 @@ enum cli_kind {
       "names of features as JSON lines: {\"feature\": \"l1/104\", \"label\": \"religion\"}")                                              \
     O("scores", CLI_PATHS, request.labels, "FILE...",                                                                                     \
       "a judge's scores: {\"parent\": \"l0/17\", \"child\": \"l1/104\", \"score\": 0.75}")                                                \
+    O("unembedding", CLI_PATHS, request.unembedding, "FILE", "the language model's, a row a token: which tokens a feature promotes")        \
+    O("vocab", CLI_TEXT, request.vocab, "FILE", "its tokens, a JSON array of strings")                                                    \
     O("title", CLI_TEXT, request.title, "TEXT", "of the page; default: the model's path")                                                 \
     O("out", CLI_TEXT, request.out, "FILE", "what to write: the page, or what the next options say")                                      \
     O("figure", CLI_TEXT, request.figure, "L/I", "the tree under feature I of level L, as SVG")                                           \

@@ -15,7 +15,8 @@ struct request {
     const char *model_path, *device_id, *out, *figure, *neuronpedia, *title;
     struct cli_input input;
     struct cli_rows rows;
-    struct cli_paths data, tokens, labels;
+    struct cli_paths data, tokens, labels, unembedding;
+    const char *vocab;
     uint64_t contexts, context_length, pairs;
     const char *width;
     uint64_t depth, children, examples;
@@ -119,6 +120,42 @@ static int read_labels(const struct request *request, const hsae_model *model, s
     return status;
 }
 
+/* What --unembedding and --vocab are for; *logits and *vocabulary stay NULL without them. */
+static int find_logits(const struct request *request, hsae_context *context, const hsae_model *model, struct explore_logits **logits,
+                       json_t **vocabulary)
+{
+    hsae_dataset *unembedding = NULL;
+    json_error_t error;
+    const json_t *token;
+    size_t k;
+    if (!request->vocab)
+        return CLI_DONE;
+    FILE *file = hsae_os_fopen(request->vocab, "rb");
+    if (!file)
+        return cli_file_error("read", request->vocab);
+    *vocabulary = json_loadf(file, 0, &error);
+    fclose(file);
+    bool strings = json_is_array(*vocabulary);
+    json_array_foreach(*vocabulary, k, token)
+    {
+        strings &= json_is_string(token);
+    }
+    if (!strings) {
+        cli_error("%s: %s", request->vocab, *vocabulary ? "not a JSON array of strings" : error.text);
+        return CLI_FAILED;
+    }
+    int status = cli_exit_status(cli_open_data(context, &request->unembedding, &(struct cli_input){0}, &unembedding));
+    if (status == CLI_DONE && hsae_dataset_rows(unembedding) != json_array_size(*vocabulary)) {
+        cli_error("%s has %zu tokens; %s has %" PRIu64 " rows", request->vocab, json_array_size(*vocabulary), request->unembedding.items[0],
+                  hsae_dataset_rows(unembedding));
+        status = CLI_FAILED;
+    }
+    if (status == CLI_DONE)
+        status = explore_find_logits(model, unembedding, logits);
+    hsae_dataset_close(&unembedding);
+    return status;
+}
+
 static int check_figure(const struct request *request, const hsae_config *config)
 {
     const struct explore_figure *shape = &request->shape;
@@ -177,6 +214,8 @@ static int run_request(const struct request *request, const struct cli_paths *to
     hsae_device *device = NULL;
     hsae_model *model = NULL;
     hsae_explorer *explorer = NULL;
+    struct explore_logits *logits = NULL;
+    json_t *vocabulary = NULL;
     uint64_t bytes = 0;
     double start = hsae_os_seconds();
     if (!context)
@@ -189,18 +228,24 @@ static int run_request(const struct request *request, const struct cli_paths *to
     if (status == CLI_DONE)
         status = check_output(request);
     if (status == CLI_DONE)
+        status = find_logits(request, context, model, &logits, &vocabulary);
+    if (status == CLI_DONE)
         status = cli_exit_status(cli_open_device(context, request->device_id, &device));
     if (status == CLI_DONE)
         status = cli_exit_status(explore(request, tokens, context, device, model, &explorer));
     hsae_device_close(&device);
     exploration.model = model;
     exploration.explorer = explorer;
+    exploration.logits = logits;
+    exploration.vocabulary = vocabulary;
     if (status == CLI_DONE)
         status = write_result(request, &exploration, &bytes);
     if (status == CLI_DONE)
         print_result(request, &exploration, bytes, hsae_os_seconds() - start);
     hsae_explorer_free(&explorer);
     labels_free(&labels);
+    free(logits);
+    json_decref(vocabulary);
     hsae_model_free(&model);
     hsae_context_destroy(&context);
     return status;
@@ -244,6 +289,8 @@ static int check_request(const struct cli_command *command, struct request *requ
     int kinds = (request->figure != NULL) + (request->neuronpedia != NULL) + (request->pairs != 0);
     if (kinds > 1 || (request->neuronpedia && request->out))
         return cli_usage(command->name, "--figure, --pairs and --neuronpedia exclude each other; --neuronpedia takes the place of --out");
+    if ((request->unembedding.count > 0) != (request->vocab != NULL) || (kinds && request->vocab))
+        return cli_usage(command->name, "--unembedding and --vocab go together, and are for the page");
     if (request->contexts > 1000 || request->context_length > 1024)
         return cli_usage(command->name, "at most --contexts 1000 and --context-length 1024");
     if (request->figure && sscanf(request->figure, *request->figure == 'l' ? "l%" SCNu32 "/%" SCNu32 "%c" : "%" SCNu32 "/%" SCNu32 "%c",
@@ -269,6 +316,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     cli_free_tokens(&beside);
     free(request.data.items);
     free(request.tokens.items);
+    free(request.unembedding.items);
     free(request.labels.items);
     return status;
 }
