@@ -10,6 +10,7 @@ import pathlib
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import time
@@ -32,8 +33,9 @@ bpe.decoder = decoders.ByteLevel()
 bpe.train([sys.argv[2]], trainers.BpeTrainer(vocab_size=300, special_tokens=["<s>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()))
 PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<s>").save_pretrained(sys.argv[1])
 torch.manual_seed(1)
-LlamaForCausalLM(LlamaConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, vocab_size=300,
-                             bos_token_id=0)).save_pretrained(sys.argv[1])
+model = LlamaForCausalLM(LlamaConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, vocab_size=300, bos_token_id=0))
+torch.nn.init.uniform_(model.model.norm.weight, 0.5, 2)
+model.save_pretrained(sys.argv[1])
 """
 # What the collector should have stored, the slow way: MODEL, then a JSON list of token ids a line; prints the rows of each.
 EXPECT = """
@@ -44,6 +46,13 @@ with torch.no_grad():
     for line in sys.stdin:
         states = model(torch.tensor([json.loads(line)]), output_hidden_states=True).hidden_states
         print(json.dumps(states[1][0].tolist()))
+"""
+# Of a model whose final norm is not all ones: the head's rows with the norm's weight, one list.
+EXPECT_UNEMBEDDING = """
+import json, sys
+from transformers import AutoModelForCausalLM
+model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
+print(json.dumps((model.lm_head.weight * model.model.norm.weight).flatten().tolist()))
 """
 
 
@@ -165,6 +174,20 @@ class Whole(Case):
         self.assertEqual(len(tokens), state["sequences"])
         self.assertTrue(state["finished"])
         return state, tokens, values
+
+    def test_unembedding(self):
+        folder = self.folder / "words"
+        run(*self.arguments(self.out, "--tokens", "100", "--unembedding", folder))
+        expected = subprocess.run([PYTHON, "-c", EXPECT_UNEMBEDDING, str(self.model)], stdout=subprocess.PIPE, text=True, check=True, env=OFFLINE).stdout
+        whole = (folder / "unembedding.safetensors").read_bytes()
+        start = 8 + int.from_bytes(whole[:8], "little")
+        values = struct.unpack("<%de" % (300 * 32), whole[start:])
+        for value, other in zip(values, json.loads(expected)):
+            self.assertAlmostEqual(value, other, delta=1e-3 * abs(other) + 1e-4)
+        vocabulary = json.loads((folder / "vocab.json").read_text())
+        tokens = json.loads((self.model / "tokenizer.json").read_text())["model"]["vocab"]
+        self.assertEqual(len(vocabulary), 300)
+        self.assertEqual(vocabulary[tokens["\u0120a"]], " a")
 
     def test_values(self):
         run(*self.arguments(self.out, "--keep-bos", "--outlier", "0", "--tokens", "1000"))

@@ -74,6 +74,8 @@ def parse_arguments(arguments):
     parser.add_argument("--keep-bos", action="store_true", help="store the rows of start tokens, too")
     parser.add_argument("--outlier", type=not_negative, default=10.0, metavar="X", help="drop rows of more than X times the median norm; 0: none "
                         "(default 10)")
+    parser.add_argument("--unembedding", type=pathlib.Path, metavar="DIR", help="write there, too, unembedding.safetensors and vocab.json, for hsae "
+                        "explore; not in --out")
     parser.add_argument("--dtype", choices=DTYPES, default="f16", help="of the stored rows (default f16)")
     parser.add_argument("--shard-rows", type=positive, default=32768, metavar="N", help="a shard ends with the batch that reaches this (default 32768)")
     parser.add_argument("--seed", type=int, metavar="N", help="shuffle the sequences, which tokenizes all of the text first (default: text order)")
@@ -384,6 +386,32 @@ def activations(model: Any, tokenizer: Any, texts: Iterable[str], hook: str, *, 
     return Activations(model, tokenizer, texts, hook, context, batch, prefix, keep_bos, outlier, dtype, device, tokens)
 
 
+# Unembedding --------------------------------------------------------------------------------------------------------------------------------
+
+def final_gain(torch, model, width):
+    """What the model's final norm multiplies each value by, whatever kind of norm it is."""
+    norms = [module for module in model.base_model.children() if [tuple(weight.shape) for weight in module.parameters(recurse=False)][:1] == [(width,)]]
+    if not norms:
+        return torch.ones(width)
+    signs = torch.ones(width, device=model.device)  # of mean 0 and mean square 1, so that the norm does no more than multiply
+    signs[1::2] = -1
+    return ((norms[-1](signs) - norms[-1](-signs)) / 2 * signs).cpu()
+
+
+def save_unembedding(torch, model, tokenizer, folder):
+    head = model.get_output_embeddings()
+    if head is None:
+        raise Failure("--unembedding: the model has no output embeddings")
+    weight = head.weight.detach().float().cpu()
+    with torch.no_grad():
+        rows = weight * final_gain(torch, model, weight.shape[1])
+    folder.mkdir(parents=True, exist_ok=True)
+    text, known = token_text(tokenizer), len(tokenizer)
+    content = importlib.import_module("safetensors.torch").save({"unembedding": rows.half().contiguous()})
+    replace_file(folder / "unembedding.safetensors", content)
+    replace_file(folder / "vocab.json", json.dumps([text(token) if token < known else "" for token in range(len(rows))]).encode())
+
+
 # Output -------------------------------------------------------------------------------------------------------------------------------------
 
 def replace_file(path, content):
@@ -561,6 +589,8 @@ def collect(options):
         return
     model.to(options.device)
     tokenizer = load(transformers.AutoTokenizer, options.tokenizer or options.model)
+    if options.unembedding:
+        save_unembedding(torch, model, tokenizer, options.unembedding)
     prefix = start_tokens(tokenizer, options.bos)
     if options.context <= len(prefix):
         raise Failure("--context %d: no room for text behind the start token" % options.context)
