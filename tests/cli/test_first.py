@@ -82,6 +82,12 @@ class First(Case):
                         self.assertEqual(done.stdout, right[command])
         self.assertTrue(found)
 
+    def test_a_penalty_beyond_float32(self):
+        """A run that diverges in its first step: no driver is to blame."""
+        done = self.run_hsae("0 none", "train", *KEYS, "--out", str(self.out), "--target-l0", "1e-30", "--bandwidth", "0.5")
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("the training diverged at step ", done.stderr)
+
     def test_unchecked(self):
         self.assertEqual(self.train(self.folder / "whole").returncode, 0)
         if not KERNELS:
