@@ -38,8 +38,8 @@ int main(void)
     hsae_status status = hsae_context_create(&(hsae_context_params){.log = print_message}, &context);
     if (status == HSAE_OK)
         status = hsae_device_open(context, NULL, &device); /* the best there is */
-    if (status ==
-        HSAE_OK) /* stream.h: rows from a function of your own, with hsae_source_open, hsae_trainer_create_from_source, _run_source */
+    /* Rows that a function of your own makes: hsae_source_open, hsae_trainer_create_from_source, hsae_trainer_run_source (stream.h). */
+    if (status == HSAE_OK)
         status = hsae_trainer_create_from_memory(device, &config, rows, ROWS, DIM, &trainer);
     for (int step = 0; step < STEPS && status == HSAE_OK; step++) {
         int last = step % 50 == 49;

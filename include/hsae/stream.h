@@ -7,7 +7,8 @@
  * The buffer has two halves of H rows each. While steps draw from one half, in an order that only the configuration's seed and the number
  * of the refill decide, a thread fills the other. So the rows of a batch come from H neighbouring rows of the source, and the order is the
  * same on every machine. Sample i of refill f is the row that hsae_trainer_run would draw as sample i of epoch f from a data set of the
- * half's rows. So a source that ends within H rows, and any source in sequential order, trains to the same bytes as a data set of its rows.
+ * half's rows. So a source that ends within H rows trains to the same bytes as a data set of its rows.
+ * So does a source of any length in sequential order, where the calibration rows are the same and no row is left out.
  *
  * After its last row a source begins again with the first. It is read again for that, unless all of its rows fit into the buffer, or a
  * folder keeps them. */

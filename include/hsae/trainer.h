@@ -174,7 +174,8 @@ HSAE_API uint32_t hsae_trainer_dim(const hsae_trainer *trainer);
  * `rows` is at most the rows of the last run's data set. Rows of hsae_trainer_step and _step_rows count each time, and `first` is numbered
  * over all its batches. Checkpoints keep all counts but `rows`. */
 HSAE_API hsae_left_out hsae_trainer_left_out(const hsae_trainer *trainer);
-/* Whether the last hsae_trainer_run ended with ERROR_DATA because of a row that is not finite, which skip_bad_rows would leave out. */
+/* Whether the last hsae_trainer_run or _run_source ended with ERROR_DATA because of a row that is not finite, which skip_bad_rows would
+ * leave out. */
 HSAE_API bool hsae_trainer_met_bad_row(const hsae_trainer *trainer);
 /* The tree after the last step: of each feature of a level above 0 its parent, a feature of level - 1, or -1. It lives as long as the
  * trainer and changes with its steps; NULL: there is no such level. */
