@@ -21,7 +21,7 @@ enum kind { U32, U64, REAL, BOOL, CHOICE, LEVELS, LIST };
 
 /* What a number may be; text for messages. Devices compute in float32. */
 enum range { POSITIVE, NOT_NEGATIVE, SHARE, BELOW_ONE, FROM_0, FROM_1, ANY };
-static const char *const range_text[] = {"a number above 0, from 1.2e-38 to 3.4e38", "a number of at least 0, up to 3.4e38",
+static const char *const range_text[] = {"a number above 0, from 1.2e-38 to 3.4e38", "0, or a number from 1.2e-38 to 3.4e38",
                                          "a number from 0 to 1", "a number from 0 to below 1"};
 
 #define CHOICE_NAME(KEY, NAME, name) #name,
@@ -287,7 +287,7 @@ static bool number_in_range(double value, enum range range)
     case POSITIVE:
         return value >= FLT_MIN && value <= FLT_MAX;
     case NOT_NEGATIVE:
-        return value >= 0 && value <= FLT_MAX;
+        return value == 0 || (value >= FLT_MIN && value <= FLT_MAX); /* what is less would be 0 in a kernel */
     case SHARE:
         return value >= 0 && value <= 1;
     case BELOW_ONE:

@@ -72,7 +72,7 @@ MISTAKES = [
     (TRAIN + STEPS + "--stop-after 1e3", 2, ["--stop-after takes a whole number, not '1e3'; write 1000\n"]),
     (TRAIN + STEPS + "--lr 0,001", 2, ["--lr takes a number, not '0,001'; write 0.001\n"]),
     (TRAIN + STEPS + "--lr fast", 2, ["--lr takes a number, not 'fast'\n"]),
-    (TRAIN + STEPS + "--rho=-1", 2, ["rho is \"-1\"; allowed: a number of at least 0"]),
+    (TRAIN + STEPS + "--rho=-1", 2, ["rho is \"-1\"; allowed: 0, or a number from"]),
     (TRAIN + STEPS + "--lr nan", 2, ["lr is \"nan\"; allowed"]),
     (TRAIN + STEPS + "--holdout 5", 2, ["--holdout takes a number above 0 and below 1, not '5'; write 0.05\n"]),
     (TRAIN + STEPS + "--holdout 5%", 2, ["not '5%'; write 0.05\n"]),
