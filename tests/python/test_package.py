@@ -351,6 +351,11 @@ class Others(unittest.TestCase):
         with self.assertRaisesRegex(hsae.DeviceError, "opencl:77"):
             hsae.Trainer(device="opencl:77")
 
+    def test_levels_left_out(self):
+        rows = np.random.default_rng(1).standard_normal((4000, 16), np.float32)
+        trainer = hsae.Trainer(data=rows, device="ref", steps=1, batch=8, target_l0=4).fit()
+        self.assertEqual(trainer.model.config["levels"], [16, 32])
+
     def test_config(self):
         self.assertEqual(hsae.Config(levels=[4, 8], steps=10, target_l0=2).resolved(16)["dead_steps"], 1)
         self.assertIn("peak learning rate", hsae.Config.__doc__)

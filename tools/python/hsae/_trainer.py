@@ -85,7 +85,8 @@ def hsae_py_override(user: Any, native: Any) -> int:
 class Trainer:
     """Trains a hierarchical sparse autoencoder.
 
-    config: a Config, a dict of its keys, or None; keywords are keys, too. `steps` must be given.
+    config: a Config, a dict of its keys, or None; keywords are keys, too. `steps` must be given. Without `levels` files and arrays have levels that
+        suit their rows and the device, as `hsae train` chooses them; other data have those of the paper.
     data: where the rows come from:
         a path or a list of paths: files and folders, as `hsae train --data` takes them; may be larger than memory
         an array or a tensor [rows, width] or [..., width]: float32, float16 and bfloat16 are used where they are, without a copy, and must
@@ -127,11 +128,18 @@ class Trainer:
 
         self._native = ffi.gc(pointer, discard)
 
-    def _create(self, function: Callable[..., int], data: Any) -> None:
+    def _create(self, function: Callable[..., int], data: Any, config: Any = None) -> None:
         out = ffi.new("hsae_trainer **")
         with self._device:
-            check(function(self._device.pointer, self.config._native(), data, out))
+            check(function(self._device.pointer, config or self.config._native(), data, out))
         self._take(out[0])
+
+    def _create_from_dataset(self) -> None:
+        config = self.config._native()
+        if self.config.levels is None:
+            with self._device:
+                lib.hsae_levels_choose(self._device.pointer, config, lib.hsae_dataset_dim(self._dataset), lib.hsae_dataset_rows(self._dataset))
+        self._create(lib.hsae_trainer_create, self._dataset, config)
 
     def _resume(self, path: Path) -> None:
         out = ffi.new("hsae_trainer **")
@@ -148,7 +156,7 @@ class Trainer:
             return
         source = self._source
         if self._dataset is not None:
-            self._create(lib.hsae_trainer_create, self._dataset)
+            self._create_from_dataset()
         elif source is not None:
             source.run(lambda: self._create(lib.hsae_trainer_create_from_source, source.pointer))
         else:
