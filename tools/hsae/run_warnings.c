@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "run_warnings.h"
+#include "run_figures.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -21,6 +22,22 @@ static const double FEW_ACTIVE = 200, MANY_EPOCHS = 200, HELD_OUT_FACTOR = 2, FE
 void run_newest_add(struct run_newest *newest, const hsae_step_metrics *figures)
 {
     newest->figures[newest->count++ % RUN_NEWEST] = *figures;
+}
+
+void run_newest_add_line(void *newest, json_t *line)
+{
+    const json_t *levels = json_object_get(line, "levels"), *level;
+    hsae_step_metrics figures = {.step = (uint64_t)json_integer_value(json_object_get(line, "step"))};
+    size_t l;
+    if (json_object_get(line, "evaluation") || !json_array_size(levels) || json_array_size(levels) > HSAE_MAX_LEVELS)
+        return;
+    json_array_foreach(levels, l, level)
+    {
+        figures.levels[l].l0 = run_number(level, "l0");
+        figures.levels[l].variance_explained = run_number(level, "variance_explained");
+        figures.levels[l].dead = (uint64_t)json_integer_value(json_object_get(level, "dead"));
+    }
+    run_newest_add(newest, &figures);
 }
 
 /* Means of a level's figures over the last tenth of the steps, or as much of it as was kept. */

@@ -13,6 +13,8 @@ struct run_newest {
     uint64_t count;
 };
 void run_newest_add(struct run_newest *newest, const hsae_step_metrics *figures);
+/* The same of a line of metrics.jsonl, for run_metrics_read: a resumed run goes on with the figures of the sessions before. */
+void run_newest_add_line(void *newest, json_t *line);
 
 /* Warnings are sentences in an array. What can be said before the first step: `rows` are those that are trained on. `config`: resolved. */
 void run_warnings_before(json_t *list, const hsae_config *config, uint64_t rows);

@@ -2,6 +2,7 @@
 /* hsae train: a run from activations to a model, in a folder of its own. */
 #include "train.h"
 #include "run_command.h"
+#include "run_figures.h"
 #include "text.h"
 
 #include <errno.h>
@@ -133,6 +134,8 @@ static int prepare_folder(struct train *train)
     const struct run_start *start = &train->start;
     char path[RUN_PATH];
     int status = start->replace ? run_remove(train->folder) : run_cut_metrics(train->folder, train->first_step);
+    if (status == CLI_DONE)
+        status = run_metrics_read(train->folder, run_newest_add_line, &train->newest);
     char *config = status == CLI_DONE ? hsae_config_json(hsae_trainer_config(train->trainer)) : NULL;
     if (!config)
         return status == CLI_DONE ? cli_out_of_memory() : status;
