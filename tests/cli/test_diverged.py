@@ -155,7 +155,7 @@ class Folder(Case):
     def test_settings_beyond_float32(self):
         for key, value in (("--lr", "1e39"), ("--bandwidth", "1e-50"), ("--rho", "1e39")):
             errors = self.train(key, value, status=2)[1]
-            self.assertIn("; allowed: a number ", errors)
+            self.assertIn("; allowed: ", errors)
             self.assertIn("3.4e38", errors)
 
 
