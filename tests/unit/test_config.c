@@ -84,7 +84,8 @@ static void test_norm_limit(void **state)
     assert_true(config.max_norm == 4 && config.norm_limit == 0);
     assert_ok(hsae_config_set(context, &config, "norm_limit", "7"));
     assert_true(config.max_norm == 4 && config.norm_limit == 7);
-    assert_fails(hsae_config_set(context, &config, "max_norm", "-1"), HSAE_ERROR_CONFIG, "max_norm is \"-1\"", "allowed: 0, or a number", NULL);
+    assert_fails(hsae_config_set(context, &config, "max_norm", "-1"), HSAE_ERROR_CONFIG, "max_norm is \"-1\"", "allowed: 0, or a number",
+                 NULL);
     assert_true(config.norm_limit == 7);
 }
 
