@@ -23,7 +23,7 @@ OPENCL, VULKAN = (Proxy(sys.argv[2], device) for device in ("opencl:0", "vulkan:
 # A hang is seen after a twelfth, which is long for a driver and short for a test.
 WAIT = "24"
 # The call with which a device is opened, or nearly: listing makes fewer calls.
-OPENING = 50
+OPENING = 55
 ENDS = {"crash": r"it crashes: signal 11 \(SIGSEGV\)", "abort": r"it crashes: signal 6 \(SIGABRT\)", "hang": "it hangs: no progress in 2 s"}
 
 
