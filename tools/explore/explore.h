@@ -47,6 +47,8 @@ struct explore_neighbour {
     float cosine;
 };
 int explore_find_neighbours(const hsae_model *model, struct explore_neighbour **out);
+/* a . b */
+float explore_product(const float *a, const float *b, uint32_t dim);
 /* lens.c: from the unembedding, a row a token. NULL after a warning where it is too much work; free it. */
 int explore_find_logits(const hsae_model *model, const hsae_dataset *unembedding, struct explore_logits **out);
 /* export.c: DIR/level-L/batch-K.json as SAEDashboard writes them for Neuronpedia, with the keys parent and children added. */

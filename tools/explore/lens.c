@@ -8,7 +8,7 @@
 #include <stdlib.h>
 
 /* At most so many multiply-adds: some minutes. */
-#define MOST_WORK 2e11
+#define MAX_WORK 2e11
 
 enum { BLOCK = 64 /* rows of the unembedding at a time */ };
 
@@ -31,19 +31,6 @@ static void offer(struct explore_logit *list, struct explore_logit found, float 
         list[at] = found;
 }
 
-/* Eight sums, so that the additions need not wait for each other. */
-static float product(const float *a, const float *b, uint32_t dim)
-{
-    float sum[8] = {0};
-    uint32_t k = 0;
-    for (; k + 8 <= dim; k += 8)
-        for (uint32_t i = 0; i < 8; i++)
-            sum[i] += a[k + i] * b[k + i];
-    for (; k < dim; k++)
-        sum[0] += a[k] * b[k];
-    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
-}
-
 /* The logits of some tokens, for all features. */
 static void add_block(struct lens *lens, const float *block, uint64_t first, size_t count)
 {
@@ -52,7 +39,7 @@ static void add_block(struct lens *lens, const float *block, uint64_t first, siz
         hsae_level level = hsae_model_level(lens->model, l);
         for (uint32_t i = 0; i < level.features; i++, at++)
             for (size_t k = 0; k < count; k++) {
-                float value = product(level.decoder_weight + (size_t)i * lens->dim, block + k * lens->dim, lens->dim);
+                float value = explore_product(level.decoder_weight + (size_t)i * lens->dim, block + k * lens->dim, lens->dim);
                 lens->sums[at] += (double)value;
                 offer(lens->logits[at].up, (struct explore_logit){(uint32_t)(first + k), value}, 1);
                 offer(lens->logits[at].down, (struct explore_logit){(uint32_t)(first + k), value}, -1);
@@ -104,7 +91,7 @@ int explore_find_logits(const hsae_model *model, const hsae_dataset *unembedding
         cli_error("--unembedding has rows of %u values; the model's vectors have %u", hsae_dataset_dim(unembedding), lens.dim);
         return CLI_FAILED;
     }
-    if ((double)lens.features * (double)tokens * lens.dim > MOST_WORK) {
+    if ((double)lens.features * (double)tokens * lens.dim > MAX_WORK) {
         cli_warning("--unembedding is left out: %" PRIu64 " features, %" PRIu64 " tokens and width %u are too much to multiply",
                     lens.features, tokens, lens.dim);
         return CLI_DONE;

@@ -32,17 +32,17 @@ static void offer(struct explore_neighbour *list, struct explore_neighbour found
         list[at] = found;
 }
 
-/* Four sums, so that the additions need not wait for each other. */
-static float product(const float *a, const float *b, uint32_t dim)
+/* Eight sums, so that the additions need not wait for each other. */
+float explore_product(const float *a, const float *b, uint32_t dim)
 {
-    float sum[4] = {0};
+    float sum[8] = {0};
     uint32_t k = 0;
-    for (; k + 4 <= dim; k += 4)
-        for (uint32_t i = 0; i < 4; i++)
+    for (; k + 8 <= dim; k += 8)
+        for (uint32_t i = 0; i < 8; i++)
             sum[i] += a[k + i] * b[k + i];
     for (; k < dim; k++)
         sum[0] += a[k] * b[k];
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    return ((sum[0] + sum[1]) + (sum[2] + sum[3])) + ((sum[4] + sum[5]) + (sum[6] + sum[7]));
 }
 
 static bool list_features(struct all *all)
@@ -80,7 +80,7 @@ int explore_find_neighbours(const hsae_model *model, struct explore_neighbour **
         good = (found = calloc((size_t)all.count * EXPLORE_NEIGHBOURS, sizeof *found)) != NULL;
         for (uint32_t a = 0; good && a < all.count; a++)
             for (uint32_t b = a + 1; b < all.count; b++) {
-                float cosine = product(all.rows[a], all.rows[b], all.dim);
+                float cosine = explore_product(all.rows[a], all.rows[b], all.dim);
                 if (related(&all, a, b))
                     continue;
                 offer(found + (size_t)a * EXPLORE_NEIGHBOURS,
