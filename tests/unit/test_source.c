@@ -214,19 +214,28 @@ static void test_order(void **unused)
     }
 }
 
+/* What a run that is not stopped ends with. */
+static struct bytes bytes_of_whole_run(const hsae_config *config, uint64_t half, bool seek)
+{
+    struct producer producer = {0};
+    hsae_source *source = open_source(&producer, 2 * half, seek, NULL);
+    hsae_trainer *trainer = fresh(config);
+    assert_ok(hsae_trainer_run_source(trainer, source, &(hsae_run_params){0}));
+    struct bytes bytes = bytes_of(trainer, true);
+    hsae_trainer_destroy(&trainer);
+    hsae_source_close(&source);
+    return bytes;
+}
+
 /* Stopped and resumed at every step with a new source, and gone on with in the same one: with a seek, and in the first epoch without. */
 static void test_resume(void **unused)
 {
     (void)unused;
     const hsae_config config = config_of(HSAE_ORDER_SHUFFLE);
     for (uint64_t half = 25; half <= 75; half += 7 + half % 2 * 36) { /* 6 blocks; 3, of 68 and at last 14 */
-        struct producer producer = {0};
-        hsae_source *source = open_source(&producer, 2 * half, true, NULL);
-        hsae_trainer *trainer = fresh(&config);
-        assert_ok(hsae_trainer_run_source(trainer, source, &(hsae_run_params){0}));
-        struct bytes expected = bytes_of(trainer, true);
-        hsae_trainer_destroy(&trainer);
-        hsae_source_close(&source);
+        hsae_source *source;
+        hsae_trainer *trainer;
+        struct bytes expected = bytes_of_whole_run(&config, half, true);
         for (uint64_t stop = 0; stop <= STEPS; stop++)
             for (int way = 0; way < 3; way++) {
                 struct producer first = {0}, second = {0};
@@ -308,13 +317,9 @@ static void test_resume_pipe(void **unused)
     for (uint64_t half = 25; half <= 75; half += 50) {
         hsae_config config = config_of(HSAE_ORDER_SHUFFLE);
         config.steps = half == 75 ? STEPS : 4;
-        struct producer producer = {0};
-        hsae_source *source = open_source(&producer, 2 * half, false, NULL);
-        hsae_trainer *trainer = fresh(&config);
-        assert_ok(hsae_trainer_run_source(trainer, source, &(hsae_run_params){0}));
-        struct bytes expected = bytes_of(trainer, true);
-        hsae_trainer_destroy(&trainer);
-        hsae_source_close(&source);
+        hsae_source *source;
+        hsae_trainer *trainer;
+        struct bytes expected = bytes_of_whole_run(&config, half, false);
         for (uint64_t stop = 1; stop < config.steps; stop++) {
             struct producer first = {0}, second = {0};
             source = open_source(&first, 2 * half, false, NULL);
