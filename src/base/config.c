@@ -287,7 +287,7 @@ static bool number_in_range(double value, enum range range)
     case POSITIVE:
         return value >= FLT_MIN && value <= FLT_MAX;
     case NOT_NEGATIVE:
-        return value == 0 || (value >= FLT_MIN && value <= FLT_MAX); /* what is less would be 0 in a kernel */
+        return value == 0 || number_in_range(value, POSITIVE); /* what is less would be 0 in a kernel */
     case SHARE:
         return value >= 0 && value <= 1;
     case BELOW_ONE:
