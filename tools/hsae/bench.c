@@ -410,14 +410,12 @@ static void print_row_head(const struct bench *bench)
                                         "tokens_a_second", "range_percent", "fma_percent", "encode_1_ms", "encode_16_ms", "encode_1024_ms",
                                         "memory_gb",       "quiet"};
     enum { COUNT = sizeof names / sizeof *names };
+    bool csv = is_format(bench, "csv");
+    const char *between = csv ? "," : " | ";
     for (size_t k = 0; k < COUNT; k++)
-        printf(is_format(bench, "csv") ? "%s%s" : "%s %s",
-               k                         ? is_format(bench, "csv") ? "," : " |"
-               : is_format(bench, "csv") ? ""
-                                         : "|",
-               names[k]);
-    puts(is_format(bench, "csv") ? "" : " |");
-    for (size_t k = 0; k < COUNT && is_format(bench, "md"); k++)
+        printf("%s%s", k ? between : csv ? "" : "| ", names[k]);
+    puts(csv ? "" : " |");
+    for (size_t k = 0; k < COUNT && !csv; k++)
         printf("|%s%s", k < 5 || k + 1 == COUNT ? "---" : "---:", k + 1 < COUNT ? "" : "|\n");
 }
 
