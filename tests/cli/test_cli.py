@@ -419,7 +419,10 @@ class Bench(Case):
         self.assertLess(step["kernel_seconds"], 2 * step["seconds"]["highest"])
         self.assertAlmostEqual(found["shares"]["hierarchy_extra"],
                                (step["kernel_seconds"] + step["tree_seconds"] / 5000) / step["flat_kernel_seconds"] - 1)
-        self.assertAlmostEqual(found["shares"]["gaps"], step["gap_seconds"] / step["seconds"]["lowest"])
+        if step["gap_seconds"] <= step["seconds"]["lowest"]:
+            self.assertAlmostEqual(found["shares"]["gaps"], step["gap_seconds"] / step["seconds"]["lowest"])
+        else:  # other work on the machine ran between the kernels
+            self.assertIsNone(found["shares"]["gaps"])
         self.assertGreater(step["gap_seconds"], -0.1 * step["seconds"]["lowest"])  # two clocks
         for time in ("seconds", "fed_seconds", "flat_seconds"):
             self.assertLessEqual(0, step[time]["lowest"])
