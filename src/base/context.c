@@ -2,6 +2,7 @@
 #include "context.h"
 #include "os.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -9,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINE_BYTES = 4096 };
+enum { LINE_BYTES = 4096, PATH_BYTES = 4096 };
 
 /* ---- settings ---- */
 
@@ -105,6 +106,26 @@ static bool find_cache_dir(const char *wanted, char **out)
     return *out;
 }
 
+/* Where no file can be made in the folder that the user named. */
+static void warn_of_cache(const hsae_context *context)
+{
+    char path[PATH_BYTES];
+    bool made;
+    if (snprintf(path, sizeof path, "%s", context->cache_dir) < (int)sizeof path)
+        (void)hsae_os_make_folders(path, true, &made);
+    errno = ENAMETOOLONG;
+    int file =
+        snprintf(path, sizeof path, "%s/.new-XXXXXX", context->cache_dir) < (int)sizeof path ? hsae_os_open_temporary(path, true) : -1;
+    if (file >= 0) {
+        hsae_os_close(file);
+        hsae_os_remove(path);
+        return;
+    }
+    hsae_log(context, HSAE_LOG_WARNING,
+             "HSAE_CACHE_DIR: no file can be made in %s (%s): compiled kernels and learned speeds are not kept; name a folder of your own",
+             context->cache_dir, strerror(errno));
+}
+
 hsae_status hsae_context_create(const hsae_context_params *params, hsae_context **out)
 {
     HSAE_REQUIRE(NULL, out);
@@ -134,6 +155,8 @@ hsae_status hsae_context_create(const hsae_context_params *params, hsae_context 
         free(context->cache_dir);
         context->cache_dir = NULL;
     }
+    if (context->cache_dir && context->settings[HSAE_SETTING_CACHE_DIR])
+        warn_of_cache(context);
     *out = context;
     return HSAE_OK;
 }

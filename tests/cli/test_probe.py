@@ -198,6 +198,15 @@ class Probe(Case):
         self.devices(self.environment())
         self.assertEqual(self.cache.stat().st_mode & 0o777, 0o700)
 
+    def test_no_cache(self):
+        """A folder that cannot be made is said; one that nobody named is not needed."""
+        dangling = self.folder / "dangling"
+        dangling.symlink_to(self.folder / "nowhere" / "cache")
+        for folder, reason in ((dangling, "No such file"), ("/proc/none", "No such file"), (self.data, "Not a directory")):
+            errors = self.devices(self.environment(HSAE_CACHE_DIR=str(folder)))[3]
+            self.assertIn("HSAE_CACHE_DIR: no file can be made in %s (%s" % (folder, reason), errors)
+        self.assertNotIn("can be made", self.devices(self.environment(HSAE_CACHE_DIR=""))[3])
+
     # ---- signals ----
 
     def start_hanging(self):
