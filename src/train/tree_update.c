@@ -4,6 +4,7 @@
 #include "tree_search.h"
 
 #include "base/context.h"
+#include "check_activity.h"
 #include "data/rows.h"
 #include "forward.h"
 #include "launch.h"
@@ -130,8 +131,9 @@ static struct row_rule link_rule(const hsae_model *model, const hsae_link_params
     return rule;
 }
 
-/* Who is active on the first batches of the data, as after that many steps of training. */
-static hsae_status fill_history(struct device_model *device_model, const hsae_model *model, const hsae_link_params *params)
+/* Who is active on the first batches of the data, as after that many steps of training; `check`: the first is compared with the reference.
+ */
+static hsae_status fill_history(struct device_model *device_model, const hsae_model *model, const hsae_link_params *params, bool check)
 {
     const hsae_dataset *data = params->data;
     const struct row_rule rule = link_rule(model, params);
@@ -150,6 +152,8 @@ static hsae_status fill_history(struct device_model *device_model, const hsae_mo
             status = hsae_buffer_write(raw, 0, values * sizeof *batch, batch);
         if (!status)
             status = run_activity(device_model, raw, model->scale, &sequence, k + 1);
+        if (!status && check && k == 0)
+            status = hsae_check_activity(device_model, model, batch, k);
     }
     hsae_sequence_destroy(&sequence);
     hsae_buffer_destroy(&raw);
@@ -181,7 +185,7 @@ hsae_status hsae_model_link(hsae_device *device, const hsae_model *model, const 
     struct device_model device_model = {0};
     int32_t *parents[HSAE_MAX_LEVELS];
     hsae_config config = model->config;
-    bool counts = hsae_similarity_counts(params->similarity);
+    const bool counts = hsae_similarity_counts(params->similarity), check = device->info.backend != HSAE_BACKEND_REF;
     *out = NULL;
     hsae_status status = check_link(device->context, model, params);
     if (status)
@@ -202,13 +206,13 @@ hsae_status hsae_model_link(hsae_device *device, const hsae_model *model, const 
     if (!status)
         status = hsae_device_model_upload_tree(&device_model, NULL, NULL);
     if (!status && counts)
-        status = fill_history(&device_model, model, params);
+        status = fill_history(&device_model, model, params, check);
     for (uint32_t l = 0; l < config.level_count && !status; l++)
         parents[l] = (*out)->levels[l].parent;
     uint64_t batches = counts ? hsae_dataset_rows(params->data) / rows : 0;
     batches = batches < HSAE_ACTIVITY_STEPS ? batches : HSAE_ACTIVITY_STEPS;
     if (!status)
-        status = hsae_hierarchy_link(&device_model, &config, batches * rows, device->info.backend != HSAE_BACKEND_REF, parents);
+        status = hsae_hierarchy_link(&device_model, &config, batches * rows, check, parents);
     hsae_device_model_destroy(&device_model);
     if (!status)
         warn_of_families(device->context, &config, parents);

@@ -7,6 +7,8 @@
 #include "ref/ref.h"
 #include "train/trainer.h"
 
+#include <hsae/exchange.h>
+
 enum { MAX_DIM = 70, ROWS = 400 };
 
 static float rows[ROWS * MAX_DIM];
@@ -257,6 +259,21 @@ enum { WIDTH = 24 };
 
 static hsae_dataset *dataset;
 
+/* A model of the rows, which become `dataset`. */
+static hsae_model *train_model(const hsae_config *config)
+{
+    hsae_trainer *trainer = NULL;
+    hsae_model *model = NULL;
+    assert_ok(train(config, WIDTH, &trainer));
+    assert_ok(hsae_trainer_model(trainer, &model));
+    hsae_trainer_destroy(&trainer);
+    const char *path = scratch("rows.bin");
+    FILE *file = fopen(path, "wb");
+    assert_true(file && fwrite(rows, sizeof *rows, ROWS * WIDTH, file) == ROWS * WIDTH && !fclose(file));
+    assert_ok(hsae_dataset_open(context, &(hsae_dataset_params){.paths = &path, .path_count = 1, .dim = WIDTH}, &dataset));
+    return model;
+}
+
 /* All that a session does, in batches of several sizes. */
 static hsae_status use(const hsae_model *model, uint32_t most, uint32_t count)
 {
@@ -294,15 +311,7 @@ static void test_sessions(void **state)
     };
     (void)state;
     hsae_config config = make_config(3, 40, 6);
-    hsae_trainer *trainer = NULL;
-    hsae_model *model = NULL;
-    assert_ok(train(&config, WIDTH, &trainer));
-    assert_ok(hsae_trainer_model(trainer, &model));
-    hsae_trainer_destroy(&trainer);
-    const char *path = scratch("rows.bin");
-    FILE *file = fopen(path, "wb");
-    assert_true(file && fwrite(rows, sizeof *rows, ROWS * WIDTH, file) == ROWS * WIDTH && !fclose(file));
-    assert_ok(hsae_dataset_open(context, &(hsae_dataset_params){.paths = &path, .path_count = 1, .dim = WIDTH}, &dataset));
+    hsae_model *model = train_model(&config);
     static const uint32_t sizes[][2] = {{1, 1}, {31, 3}, {64, 64}, {100, ROWS}, {0, 200}};
     for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++)
         if (use(model, sizes[k][0], sizes[k][1]))
@@ -318,12 +327,46 @@ static void test_sessions(void **state)
     hsae_model_free(&model);
 }
 
+/* ---- trees of finished models ---- */
+
+static hsae_status link_model(const hsae_model *model)
+{
+    const hsae_backend backend = device->info.backend;
+    const hsae_link_params params = {.similarity = HSAE_SIMILARITY_PART, .data = dataset};
+    hsae_model *linked = NULL;
+    device->info.backend = HSAE_BACKEND_OPENCL; /* the reference is not checked */
+    hsae_status status = hsae_model_link(device, model, &params, &linked);
+    device->info.backend = backend;
+    hsae_model_free(&linked);
+    return status;
+}
+
+static void test_linked(void **state)
+{
+    static const uint32_t batches[] = {1, 31, 40, 97};
+    (void)state;
+    for (size_t k = 0; k < sizeof batches / sizeof *batches; k++) {
+        hsae_config config = make_config(3, batches[k], 6);
+        hsae_model *model = train_model(&config);
+        if (link_model(model))
+            fail_msg("batches of %u rows: %s", batches[k], messages[HSAE_LOG_ERROR]);
+        if (batches[k] > 1 && !getenv("HSAE_CHECK_DEVICE")) /* on one row the feature may be inactive */
+            wrong = HSAE_KERNEL_encode;
+        hsae_status status = link_model(model);
+        if (wrong == HSAE_KERNEL_encode && (status != HSAE_ERROR_DRIVER || !strstr(messages[HSAE_LOG_ERROR], "is not active on row")))
+            fail_msg("batches of %u rows: status %d, %s", batches[k], (int)status, messages[HSAE_LOG_ERROR]);
+        wrong = HSAE_KERNEL_COUNT;
+        hsae_dataset_close(&dataset);
+        hsae_model_free(&model);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_right),    cmocka_unit_test(test_dense),        cmocka_unit_test(test_diverging),
         cmocka_unit_test(test_wrong),    cmocka_unit_test(test_wrong_counts), cmocka_unit_test(test_more_ghosts),
-        cmocka_unit_test(test_sessions),
+        cmocka_unit_test(test_sessions), cmocka_unit_test(test_linked),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
