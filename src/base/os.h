@@ -118,6 +118,9 @@ int hsae_os_lock(int file);
 int hsae_os_sync(int file);
 /* As pread(). */
 ptrdiff_t hsae_os_read_at(int file, void *out, size_t size, uint64_t offset);
+/* Bytes of standard input as soon as there are some. 0: its end. ECANCELED: `stop`, called some times a second, said so; Windows does not
+ * call it. One thread at a time. */
+ptrdiff_t hsae_os_read_input(void *out, size_t size, bool (*stop)(void));
 /* Hints: the file will be read here and there; these bytes of it soon. */
 void hsae_os_expect_random(int file);
 void hsae_os_expect(int file, uint64_t offset, uint64_t size);

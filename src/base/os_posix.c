@@ -314,6 +314,18 @@ ptrdiff_t hsae_os_read_at(int file, void *out, size_t size, uint64_t offset)
     return pread(file, out, size, (off_t)offset);
 }
 
+ptrdiff_t hsae_os_read_input(void *out, size_t size, bool (*stop)(void))
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    int ready;
+    while ((ready = poll(&input, 1, 100)) == 0)
+        if (stop()) {
+            errno = ECANCELED;
+            return -1;
+        }
+    return ready < 0 ? -1 : read(STDIN_FILENO, out, size);
+}
+
 void hsae_os_expect_random(int file)
 {
 #ifdef POSIX_FADV_RANDOM

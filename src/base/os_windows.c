@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <io.h>
+#include <limits.h>
 #include <process.h>
 #include <psapi.h>
 #include <shellapi.h>
@@ -455,6 +456,12 @@ ptrdiff_t hsae_os_read_at(int file, void *out, size_t size, uint64_t offset)
 }
 
 /* Windows takes such hints only when a file is opened, or makes of them reads that are waited for. */
+ptrdiff_t hsae_os_read_input(void *out, size_t size, bool (*stop)(void))
+{
+    (void)stop;
+    return _read(_fileno(stdin), out, size < INT_MAX ? (unsigned)size : INT_MAX);
+}
+
 void hsae_os_expect_random(int file)
 {
     (void)file;
@@ -691,6 +698,7 @@ void hsae_os_program_begin(int *argc, char ***argv)
         *argv = texts;
     }
     LocalFree(words);
+    _setmode(_fileno(stdin), _O_BINARY);
     _setmode(_fileno(stdout), _O_BINARY);
     _setmode(_fileno(stderr), _O_BINARY);
     SetConsoleOutputCP(CP_UTF8);

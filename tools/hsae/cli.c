@@ -208,25 +208,33 @@ void cli_free_tokens(struct cli_paths *tokens)
     free(tokens->items);
 }
 
-hsae_status cli_open_data(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, hsae_dataset **out)
+hsae_status cli_input_dtype(const struct cli_input *input, hsae_dtype *out)
 {
     int dtype = 0;
     while (input->dtype && dtype < DTYPE_COUNT && strcmp(input->dtype, dtype_names[dtype]) != 0)
         dtype++;
-    if (dtype == DTYPE_COUNT || (input->dtype && !input->dim) || input->dim > UINT32_MAX) {
-        if (dtype == DTYPE_COUNT)
-            cli_error("--dtype takes f32, f16 or bf16, not '%s'", input->dtype);
-        else if (!input->dim)
-            cli_error("--dtype is of raw files, which need --dim");
-        else
-            cli_error("--dim %" PRIu64 " is more than can be; at most %u", input->dim, UINT32_MAX);
-        return HSAE_ERROR_CONFIG;
+    *out = (hsae_dtype)dtype;
+    if (dtype == DTYPE_COUNT)
+        cli_error("--dtype takes f32, f16 or bf16, not '%s'", input->dtype);
+    else if (input->dim > UINT32_MAX)
+        cli_error("--dim %" PRIu64 " is more than can be; at most %u", input->dim, UINT32_MAX);
+    else
+        return HSAE_OK;
+    return HSAE_ERROR_CONFIG;
+}
+
+hsae_status cli_open_data(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, hsae_dataset **out)
+{
+    hsae_dtype dtype;
+    hsae_status status = cli_input_dtype(input, &dtype);
+    if (!status && input->dtype && !input->dim) {
+        cli_error("--dtype is of raw files, which need --dim");
+        status = HSAE_ERROR_CONFIG;
     }
-    hsae_dataset_params params = {.paths = paths->items,
-                                  .path_count = paths->count,
-                                  .tensor = input->tensor,
-                                  .dim = (uint32_t)input->dim,
-                                  .dtype = (hsae_dtype)dtype};
+    if (status)
+        return status;
+    hsae_dataset_params params = {
+        .paths = paths->items, .path_count = paths->count, .tensor = input->tensor, .dim = (uint32_t)input->dim, .dtype = dtype};
     return hsae_dataset_open(context, &params, out);
 }
 

@@ -120,6 +120,8 @@ struct cli_input {
     const char *tensor, *dtype;
     uint64_t dim;
 };
+/* The type that --dtype names, f32 where it is not given; --dim is checked, too. */
+hsae_status cli_input_dtype(const struct cli_input *input, hsae_dtype *out);
 hsae_status cli_open_data(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, hsae_dataset **out);
 /* The tokens.jsonl that is or would be beside each path of the data, each once where it would follow itself. False: out of memory. */
 bool cli_find_tokens(const struct cli_paths *data, struct cli_paths *tokens);

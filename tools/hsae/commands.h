@@ -53,9 +53,11 @@ enum cli_kind {
 #define SUMMARY_train  "Trains a hierarchical sparse autoencoder."
 #define SYNOPSIS_train "--data PATH... --out DIR [--KEY VALUE]... [OPTION]..."
 #define OPTIONS_train(O)                                                                                                                  \
-    O("data", CLI_PATHS, all.data_paths, "PATH...", "activations: files or folders")                                                      \
+    O("data", CLI_PATHS, all.data_paths, "PATH...", "activations: files or folders; -: raw numbers on standard input")                    \
     INPUT_OPTIONS(O, all.input)                                                                                                           \
     O("out", CLI_TEXT, all.out, "DIR", "folder of the run; made if it is not there")                                                      \
+    O("cache", CLI_TEXT, all.stream.cache, "DIR", "--data -: keep the rows in this folder, for later epochs and runs")                     \
+    O("buffer", CLI_COUNT, all.stream.buffer, "N", "--data -: rows that are shuffled with each other (131,072)")                          \
     O("force", CLI_FLAG, all.force, NULL, "replace the run that --out holds")                                                             \
     O("config", CLI_TEXT, all.config_path, "FILE", "JSON object of configuration keys; options win")                                      \
     DEVICE_OPTION(O, all.device_id)                                                                                                       \

@@ -50,7 +50,7 @@ static json_t *dataset_json(const hsae_dataset *data, const struct cli_paths *pa
 json_t *run_data_json(const struct run_data *data)
 {
     const struct cli_paths *eval_paths = data->eval_paths->count ? data->eval_paths : data->paths;
-    json_t *training = dataset_json(data->data, data->paths, 0);
+    json_t *training = data->data ? dataset_json(data->data, data->paths, 0) : train_stream_json(data->stream, data->paths);
     json_t *evaluation =
         data->held_out ? dataset_json(data->held_out, eval_paths, data->holdout > 0 ? hsae_dataset_rows(data->data) : 0) : json_null();
     if (!training || !evaluation) {
@@ -219,6 +219,12 @@ static void compare_dataset(const char *what, const json_t *session, const json_
     }
     if (other_dim)
         add(differences, "%s: vectors of %lld numbers in the run, of %lld now", what, integer(before, "dim"), integer(now, "dim"));
+    if (other_values && json_is_string(json_object_get(before, "source")) && json_is_string(json_object_get(now, "source"))) {
+        add(differences, "%s: %s in the run, %s now", what, string(before, "source"), string(now, "source"));
+        return;
+    }
+    if (integer(before, "buffer_rows") != integer(now, "buffer_rows"))
+        add(differences, "%s: --buffer %lld in the run, %lld now", what, integer(before, "buffer_rows"), integer(now, "buffer_rows"));
     if (other_values && !other_rows && !other_dim)
         add(differences, "%s: the rows hold other values (fingerprint %s in the run, %s now)", what, string(before, "fingerprint"),
             string(now, "fingerprint"));

@@ -3,12 +3,14 @@
 #ifndef HSAE_TOOLS_RUN_DATA_H
 #define HSAE_TOOLS_RUN_DATA_H
 
-#include "cli.h"
+#include "train_stream.h"
 
 struct run_data {
     const struct cli_paths *paths, *eval_paths; /* eval_paths without a path: held out of `paths` */
-    const hsae_dataset *data, *held_out;        /* held_out NULL: no evaluation */
-    double holdout;                             /* the share of --holdout; 0: not given */
+    const hsae_dataset *data;                   /* NULL: the stream */
+    const struct train_stream *stream;
+    const hsae_dataset *held_out; /* NULL: no evaluation */
+    double holdout;               /* the share of --holdout; 0: not given */
 };
 
 /* {"data": ..., "evaluation_data": ... or null, "holdout": share or null}: of each data set the paths as given, rows, width, where the rows

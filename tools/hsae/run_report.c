@@ -493,7 +493,10 @@ static void write_data(FILE *file, const char *name, const json_t *data)
     char rows[32], dim[32];
     grouped(run_number(data, "rows"), rows);
     grouped(run_number(data, "dim"), dim);
-    fprintf(file, "<dt>%s</dt><dd>%s vectors of %s values", name, rows, dim);
+    if (json_object_get(data, "source"))
+        fprintf(file, "<dt>%s</dt><dd>rows of %s values that were made while it trained,", name, dim);
+    else
+        fprintf(file, "<dt>%s</dt><dd>%s vectors of %s values", name, rows, dim);
     for (size_t i = 0; i < json_array_size(paths); i++) {
         const char *path = json_string_value(json_array_get(paths, i));
         fputs(i ? ", <code>" : " from <code>", file);

@@ -25,7 +25,7 @@ hsae_status train_apply_options(void *user, hsae_config *config)
     hsae_status status = train->config_json ? hsae_config_parse(train->context, config, train->config_json, train->config_path) : HSAE_OK;
     for (size_t i = 0; i < train->keys.count && status == HSAE_OK; i++)
         status = hsae_config_set(train->context, config, train->keys.items[i].name, train->keys.items[i].text);
-    if (status == HSAE_OK && train->epochs > 0)
+    if (status == HSAE_OK && train->epochs > 0 && train->data)
         config->steps = (uint64_t)fmax(1, round(train->epochs * (double)hsae_dataset_rows(train->data) / config->batch));
     return status;
 }
@@ -41,15 +41,26 @@ static bool gives_levels(const struct train *train)
     return given;
 }
 
+uint32_t train_dim(const struct train *train)
+{
+    return train->stream.source ? train->stream.params.dim : hsae_dataset_dim(train->data);
+}
+
+/* Those of a source are not known: as many as the run takes. */
+static uint64_t train_rows(const struct train *train, const hsae_config *config)
+{
+    return train->stream.source ? config->steps * config->batch : hsae_dataset_rows(train->data);
+}
+
 hsae_status train_new_config(struct train *train, hsae_config *config)
 {
-    const uint32_t dim = hsae_dataset_dim(train->data);
-    const uint64_t rows = hsae_dataset_rows(train->data);
+    const uint32_t dim = train_dim(train);
     char levels[128] = "";
     hsae_config_defaults(config);
     hsae_status status = train_apply_options(train, config);
     if (status != HSAE_OK || gives_levels(train))
         return status;
+    const uint64_t rows = train_rows(train, config);
     hsae_levels_choose(train->device, config, dim, rows);
     for (size_t l = 0, end = 0; l < config->level_count; l++)
         end += (size_t)snprintf(levels + end, sizeof levels - end, "%s%" PRIu32, l ? "," : "", config->levels[l]);
@@ -110,7 +121,7 @@ static hsae_status make_trainer(struct train *train)
     hsae_memory_plan *plan = NULL;
     hsae_config config;
     hsae_status status;
-    uint32_t dim = hsae_dataset_dim(train->data);
+    uint32_t dim = train_dim(train);
     if (*start->checkpoint)
         return hsae_trainer_resume(train->device, start->checkpoint, train_apply_options, train, &train->trainer);
     if (start->own_config) {
@@ -120,6 +131,8 @@ static hsae_status make_trainer(struct train *train)
     } else {
         status = train_new_config(train, &config);
     }
+    if (status == HSAE_OK && train->stream.source)
+        return hsae_trainer_create_from_source(train->device, &config, train->stream.source, &train->trainer);
     if (status == HSAE_OK)
         status = hsae_trainer_create_planned(train->device, &config, train->data, &plan, &train->trainer);
     if (plan && (status == HSAE_ERROR_DEVICE_MEMORY || status == HSAE_ERROR_LIMIT))
@@ -143,7 +156,7 @@ static int prepare_folder(struct train *train)
     status = run_write_text(path, config);
     hsae_free(config);
     char *from = *start->checkpoint && start->outside ? hsae_os_resolve(start->checkpoint) : NULL;
-    train->explore = run_explore_text(&train->data_paths, &train->input, train->folder);
+    train->explore = train->data ? run_explore_text(&train->data_paths, &train->input, train->folder) : NULL;
     const struct run_session session = {
         .argc = train->argc,
         .argv = train->argv,
@@ -190,7 +203,8 @@ static hsae_status run_steps(struct train *train)
         return HSAE_ERROR_FILE;
     }
     hsae_trainer_check(train->trainer, cli_checks_devices(train->context));
-    hsae_status status = hsae_trainer_run(train->trainer, train->data, &params);
+    hsae_status status = train->stream.source ? hsae_trainer_run_source(train->trainer, train->stream.source, &params)
+                                              : hsae_trainer_run(train->trainer, train->data, &params);
     cli_clear_status_line();
     if (status == HSAE_ERROR_DRIVER && cli_checks_devices(train->context))
         cli_say_unchecked();
@@ -312,7 +326,10 @@ static void say_how_to_go_on(struct train *train, hsae_status status)
                         : train->failed                      ? "once the files can be written "
                         : status == HSAE_ERROR_FILE          ? "once the data can be read again "
                         : bad_row ? "to leave out rows that are not finite (else repair the data, and drop --skip-bad-rows) "
-                                  : "";
+                        : train->stream.source && status == HSAE_ERROR_DATA
+                            ? "where standard input gives these rows again and more after them (else start again with --cache DIR, or a "
+                              "--buffer of twice as many rows), "
+                            : "";
     if (bad_row)
         train->argv[train->argc++] = "--skip-bad-rows";
     if (hsae_trainer_divergence(train->trainer, &divergence)) {
@@ -349,7 +366,8 @@ static int work(struct train *train)
     bool whole = status == HSAE_OK || status == HSAE_CANCELLED || ((status == HSAE_ERROR_DATA || status == HSAE_ERROR_FILE) && step > 0);
     show_left_out(train);
     if (whole && !train->failed && save_checkpoint(train) && status == HSAE_CANCELLED) {
-        cli_note("checkpoint of step %" PRIu64 " in %s; go on with", train->saved_step, train->folder);
+        cli_note("checkpoint of step %" PRIu64 " in %s; %sgo on with", train->saved_step, train->folder,
+                 train->stream.source ? "where standard input gives its rows again, from the first on, " : "");
         if (cli_verbose != CLI_QUIET)
             print_go_on(train, train->saved_step);
     }
@@ -385,14 +403,14 @@ static int conclude(struct train *train, int exit_status)
 static int check_start(struct train *train)
 {
     const struct run_start *start = &train->start;
-    const struct run_data data = {&train->data_paths, &train->eval_paths, train->data, train->held_out, train->holdout};
+    const struct run_data data = {&train->data_paths, &train->eval_paths, train->data, &train->stream, train->held_out, train->holdout};
     train->data_json = run_data_json(&data);
     if (!train->data_json)
         return CLI_FAILED;
     int status = run_start_compare(start, train->folder, train->first_step, train->data_json, train->other_data, &train->differences);
     if (status == CLI_DONE && start->again)
-        status = run_start_check_again(train->context, train->folder, hsae_trainer_config(train->trainer), hsae_dataset_dim(train->data),
-                                       train->data_json);
+        status =
+            run_start_check_again(train->context, train->folder, hsae_trainer_config(train->trainer), train_dim(train), train->data_json);
     if (status == CLI_DONE && *start->checkpoint && !start->outside)
         run_start_say_dropped(train->folder, train->first_step);
     return status;
@@ -427,7 +445,7 @@ static int run_once(struct train *train)
         exit_status = cli_out_of_memory();
     if (exit_status != CLI_DONE)
         return exit_status;
-    run_warnings_before(train->warnings, hsae_trainer_config(train->trainer), hsae_dataset_rows(train->data));
+    run_warnings_before(train->warnings, hsae_trainer_config(train->trainer), train_rows(train, hsae_trainer_config(train->trainer)));
     say_warnings(train, 0);
     cli_must_save(true);
     exit_status = conclude(train, work(train));
@@ -478,44 +496,88 @@ static int run_twice(struct train *train)
     return status;
 }
 
+/* Whether rows are made while it runs. */
+static bool is_stream(const struct train *train)
+{
+    for (size_t i = 0; i < train->data_paths.count; i++)
+        if (strcmp(train->data_paths.items[i], "-") == 0)
+            return true;
+    return false;
+}
+
+/* The last share of the rows becomes train->held_out. */
+static hsae_status hold_out(struct train *train)
+{
+    hsae_dataset *all = train->data;
+    uint64_t rows = hsae_dataset_rows(all), kept = rows - (uint64_t)floor(train->holdout * (double)rows);
+    if (kept == rows || kept == 0) {
+        cli_error("--holdout %g of %" PRIu64 " vectors leaves nothing to %s", train->holdout, rows, kept ? "evaluate on" : "train on");
+        return HSAE_ERROR_DATA;
+    }
+    train->data = NULL;
+    hsae_status status = hsae_dataset_slice(all, 0, kept, &train->data);
+    if (status == HSAE_OK)
+        status = hsae_dataset_slice(all, kept, rows - kept, &train->held_out);
+    hsae_dataset_close(&all);
+    return status;
+}
+
+static hsae_status open_stream(struct train *train)
+{
+    hsae_status status = train_input_open(&train->input, &train->stream);
+    if (status == HSAE_OK)
+        status = train_stream_open(train->context, &train->stream);
+    if (status == HSAE_OK)
+        train_stream_note(&train->stream);
+    return status;
+}
+
 /* Data, held-out share, and what can be known to be wrong before a device is opened. */
 static hsae_status open_inputs(struct train *train)
 {
-    hsae_status status = cli_open_data(train->context, &train->data_paths, &train->input, &train->data);
+    struct cli_input files = train->input;
+    hsae_status status = is_stream(train) ? open_stream(train) : cli_open_data(train->context, &train->data_paths, &files, &train->data);
+    if (is_stream(train)) /* --dtype is of the rows that are made */
+        files.dtype = NULL;
     if (status == HSAE_OK && train->eval_paths.count)
-        status = cli_open_data(train->context, &train->eval_paths, &train->input, &train->held_out);
+        status = cli_open_data(train->context, &train->eval_paths, &files, &train->held_out);
+    if (status == HSAE_OK && train->holdout > 0)
+        status = hold_out(train);
     if (status != HSAE_OK)
         return status;
-    if (train->holdout > 0) {
-        hsae_dataset *all = train->data;
-        uint64_t rows = hsae_dataset_rows(all), kept = rows - (uint64_t)floor(train->holdout * (double)rows);
-        if (kept == rows || kept == 0) {
-            cli_error("--holdout %g of %" PRIu64 " vectors leaves nothing to %s", train->holdout, rows, kept ? "evaluate on" : "train on");
-            return HSAE_ERROR_DATA;
-        }
-        train->data = NULL;
-        status = hsae_dataset_slice(all, 0, kept, &train->data);
-        if (status == HSAE_OK)
-            status = hsae_dataset_slice(all, kept, rows - kept, &train->held_out);
-        hsae_dataset_close(&all);
-    }
-    if (status == HSAE_OK)
+    if (train->data)
         cli_note_data(train->data);
-    uint32_t dim = status == HSAE_OK ? hsae_dataset_dim(train->data) : 0;
-    if (status == HSAE_OK && train->held_out && hsae_dataset_dim(train->held_out) != dim) {
+    uint32_t dim = train_dim(train);
+    if (train->held_out && hsae_dataset_dim(train->held_out) != dim) {
         cli_error("%s: vectors of %u values; those of --data have %u", train->eval_paths.items[0], hsae_dataset_dim(train->held_out), dim);
         return HSAE_ERROR_DATA;
     }
-    if (status != HSAE_OK || train->resume)
-        return status;
+    if (train->resume)
+        return HSAE_OK;
     hsae_config config;
     status = train_new_config(train, &config);
-    if (status == HSAE_OK && !config.steps) {
+    if (status == HSAE_OK && !config.steps && train->data) {
         cli_usage("train", "--steps N is missing, or --epochs X: at --batch %u an epoch of these %" PRIu64 " vectors has %.4g steps",
                   config.batch, hsae_dataset_rows(train->data), (double)hsae_dataset_rows(train->data) / config.batch);
         return HSAE_ERROR_CONFIG;
     }
+    if (status == HSAE_OK && !config.steps) {
+        cli_usage("train", "--steps N is missing; a step takes %u rows", config.batch);
+        return HSAE_ERROR_CONFIG;
+    }
     return status == HSAE_OK ? hsae_config_resolve(train->context, &config, dim) : status;
+}
+
+/* What cannot be done with rows that are made while it runs; NULL: nothing of that is wanted. */
+static const char *against_stream(const struct train *train)
+{
+    return train->data_paths.count > 1 ? "--data - stands alone: no other path goes with it"
+           : train->holdout > 0        ? "--holdout needs data whose rows are known: give --eval-data PATH"
+           : train->epochs > 0         ? "--epochs needs data whose rows are known: give --steps N"
+           : train->check              ? "--deterministic-check reads the rows twice: give files"
+           : train->dry_run            ? "--dry-run needs data in files"
+           : train->stream.buffer == 1 ? "--buffer takes 2 or more"
+                                       : NULL;
 }
 
 static int train(struct train *train, const struct cli_command *command)
@@ -529,6 +591,10 @@ static int train(struct train *train, const struct cli_command *command)
     for (size_t i = 0; train->epochs > 0 && i < train->keys.count; i++)
         if (strcmp(train->keys.items[i].name, "steps") == 0)
             return cli_usage(command->name, "--epochs takes the place of --steps: give one of them");
+    if (is_stream(train) && against_stream(train))
+        return cli_usage(command->name, "%s", against_stream(train));
+    if (!is_stream(train) && (train->stream.cache || train->stream.buffer))
+        return cli_usage(command->name, "--%s goes with --data -", train->stream.cache ? "cache" : "buffer");
     if (train->keep == 0)
         return cli_usage(command->name, "--keep takes 1 or more");
     if (train->eval_every && !train->eval_paths.count && train->holdout == 0)
@@ -564,6 +630,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
         exit_status = cli_need(command, options, all.dry_run ? "data" : "data out");
     if (exit_status == CLI_CONTINUE)
         exit_status = train(&all, command);
+    train_stream_close(&all.stream);
     hsae_dataset_close(&all.data);
     hsae_dataset_close(&all.held_out);
     hsae_device_close(&all.device);
@@ -579,13 +646,15 @@ const struct cli_command cli_train = {
     .name = "train",
     .summary = SUMMARY_train,
     .synopsis = SYNOPSIS_train,
-    .examples = "  hsae train --data activations/ --out runs/first --levels 2048,4096,8192 --steps 20000 --holdout 0.05\n"
-                "  hsae train --data activations/ --out runs/first --resume auto\n"
-                "  hsae train --data a.npy b.npy --out runs/second --config runs/first/config.json --seed 7 --device opencl:0\n\n"
-                "Ctrl-C once: finish the step, write a checkpoint, exit; twice: stop now. TERM, HUP, USR1, USR2 and XCPU do what Ctrl-C\n"
-                "does once, so that a batch system may send one before its time limit. With --resume the configuration comes from the\n"
-                "checkpoint; steps, lr, target-l0, rho, perturb and skip-bad-rows may be changed. The data, --holdout and --eval-data\n"
-                "are to be as before.\n",
+    .examples =
+        "  hsae train --data activations/ --out runs/first --levels 2048,4096,8192 --steps 20000 --holdout 0.05\n"
+        "  hsae train --data activations/ --out runs/first --resume auto\n"
+        "  make-rows | hsae train --data - --dim 2304 --dtype f16 --out runs/third --steps 20000\n"
+        "  hsae train --data a.npy b.npy --out runs/second --config runs/first/config.json --seed 7 --device opencl:0\n\n"
+        "Ctrl-C once: finish the step, write a checkpoint, exit; twice: stop now. TERM, HUP, USR1, USR2 and XCPU do what Ctrl-C\n"
+        "does once, so that a batch system may send one before its time limit. With --resume the configuration comes from the\n"
+        "checkpoint; steps, lr, target-l0, rho, perturb and skip-bad-rows may be changed. The data, --holdout and --eval-data\n"
+        "are to be as before. Standard input is to give the same rows, from the first on: those before the checkpoint are dropped.\n",
     .brief = (const char *const[]){BRIEF_train, NULL},
     .run = run,
 };

@@ -8,6 +8,7 @@
 #include "run_report.h"
 #include "run_start.h"
 #include "run_warnings.h"
+#include "train_stream.h"
 
 enum { TRAIN_REPORT_SECONDS = 5 /* between two pages of a run in progress, at least */ };
 /* A step that was done at a time of hsae_os_seconds. */
@@ -31,7 +32,8 @@ struct train {
     hsae_context *context;
     char *config_json; /* what config_path holds; NULL: it was not given */
     hsae_device *device;
-    hsae_dataset *data, *held_out; /* what is trained on; what the end is evaluated on, or NULL */
+    struct train_stream stream;
+    hsae_dataset *data, *held_out; /* what is trained on, NULL: the stream; what the end is evaluated on, or NULL */
 
     /* One run. */
     const char *folder;
@@ -59,6 +61,8 @@ struct train {
 
 /* Puts what the command line says into the configuration; `user` is a struct train. Also the hsae_override_fn of a resumed run. */
 hsae_status train_apply_options(void *user, hsae_config *config);
+/* Width of the rows. */
+uint32_t train_dim(const struct train *train);
 /* The configuration of a run from the beginning, not resolved. Levels that are not given are chosen, and said, for the data and the device,
  * if that is open. */
 hsae_status train_new_config(struct train *train, hsae_config *config);
