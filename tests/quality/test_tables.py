@@ -1,0 +1,94 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""The commands that print tables of quality, at sizes of a few seconds: test_tables.py HSAE
+
+Exit status 77: numpy is missing.
+"""
+import contextlib
+import importlib.util
+import io
+import json
+import os
+import pathlib
+import sys
+import tempfile
+import unittest
+
+if importlib.util.find_spec("numpy") is None:
+    print("numpy is not installed: left out")
+    sys.exit(77)
+
+import control
+import forest
+import quality
+
+PROGRAM = sys.argv[1]
+os.environ["HSAE_DEVICE"] = "ref"
+TINY = ["--batch", "64", "--steps", "60"]
+SIZES = ["--roots", "4", "--children", "2", "--leaves", "2", "--width", "24", "--vectors", "1000", "--held-out", "300"]
+
+
+def table(module, *arguments):
+    """Rows of cells, without the head; and the exit status."""
+    output, status = io.StringIO(), 0
+    sys.argv = [module.__file__, PROGRAM, *map(str, arguments)]
+    with contextlib.redirect_stdout(output):
+        try:
+            module.main()
+        except SystemExit as end:
+            status = end.code
+    head, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in output.getvalue().splitlines()]
+    assert all(len(row) == len(head) for row in rows), rows
+    return rows, status
+
+
+class Tables(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.holder = tempfile.TemporaryDirectory()
+        cls.folder = pathlib.Path(cls.holder.name)
+        quality.FOREST, quality.REAL = ["--levels", "4,8,28", *TINY], ["--levels", "4,8", *TINY, "--target-l0", "2"]
+        quality.TARGETS, quality.SIZES = {"additive": "1,1.5,2", "splitting": "1,1.5,2"}, SIZES
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.holder.cleanup()
+
+    def test_quality(self):
+        work = self.folder / "quality"
+        rows, _ = table(quality, "--seeds", 2, "--work", work, "--before", PROGRAM, "--data", "additive")
+        self.assertEqual([row[:2] for row in rows], [["additive", name] for name in ("default", "part", "flat", "flat, part", "before")])
+        self.assertEqual(rows[0][2:-1], rows[-1][2:-1])  # the same program but for its time
+        self.assertEqual(rows[2][2:6], rows[3][2:6])     # the same model but for its tree
+        found = json.loads((work / "additive-default-1" / "quality.json").read_text())
+        score = forest.score(work / "additive-1", work / "additive-default-1" / "model.safetensors")
+        self.assertEqual(found["score"]["levels"][2]["found"], score["levels"][2]["found"])
+        self.assertIn(f"{found['levels'][2]['variance_explained']:.3f}", rows[0][3])
+        # Activations of a model have no truth; nothing is trained twice.
+        model = work / "additive-default-0" / "model.safetensors"
+        before = model.stat().st_mtime_ns
+        rows, _ = table(quality, "--seeds", 1, "--work", work, "--settings", "default", "--real", work / "additive-0" / "train", work / "additive-0" / "eval",
+                        "--data", "additive", "real")
+        self.assertEqual([row[:2] for row in rows], [["additive", "default"], ["real", "default"]])
+        self.assertEqual(rows[1][5:10], [""] * 5)
+        self.assertEqual(model.stat().st_mtime_ns, before)
+
+    def test_control(self):
+        l0 = [30] * 20 + [10] * 15 + [10.5] * 15 + [10] * 45 + [9.9] * 5
+        self.assertEqual([round(value, 6) for value in control.summary(l0, 10)], [200, 5, -0.5])
+        data = self.folder / "control"
+        sys.argv = ["forest.py", "make", str(data), *SIZES]
+        with contextlib.redirect_stdout(io.StringIO()):
+            forest.main()
+        control.RUNS = {1: (8, 16)}
+        rows, status = table(control, data / "train", data / "eval", "--work", self.folder / "runs", "--targets", 1, "--steps", 60, "--batch", 64)
+        self.assertEqual([row[:4] for row in rows], [["1", "8", "8", "125"], ["1", "16", "16", "62"]])
+        model = self.folder / "runs" / "1" / "model.safetensors"
+        level = json.loads(control.call(PROGRAM, "eval", "--quiet", "--json", "--model", model, "--data", data / "eval"))["levels"][0]
+        self.assertEqual(rows[0][7], f"{100 * (level['l0'] - 1):+.1f} %")
+        wrong = any(abs(float(row[5].split()[0])) > 3 or abs(float(row[7].split()[0])) > 5 for row in rows)
+        self.assertEqual(status, 1 if wrong else 0)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[2:]])
