@@ -87,6 +87,7 @@ class Page(unittest.TestCase):
         self.assertIn(f"{sum(self.sample.sizes):,} features on {len(self.sample.sizes)} levels", self.text("#count"))
         self.assertEqual(self.names()[:2], ["l0/0", "l0/1"])
         self.assertEqual(self.text("#card h2"), "sample")
+        self.assertTrue(self.browser.js("document.getElementById('to-live').hidden"), "no text is typed without a server")
         rows = self.browser.js("document.querySelectorAll('.row').length")
         self.assertLess(rows, 60, "only the rows in sight exist")
 

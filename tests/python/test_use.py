@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The Python package among others: loggers, the hub, SAELens, the explorer in a notebook, activations of a language model, the examples: test_use.py
 HSAE ...    Packages that are not installed are played by stand-ins."""
+import http.client
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import tempfile
 import time
 import types
 import unittest
+import urllib.parse
 from pathlib import Path
 from unittest import mock
 
@@ -243,6 +245,108 @@ class Explorer(WithModel):
             self.assertEqual(shown.complaints, [])
 
 
+class Live(WithModel):
+    """Text that is typed in the page, run by a stand-in for a language model."""
+
+    tokens = Explorer.tokens
+
+    def setUp(self):
+        super().setUp()
+        self.asked = []
+        self.page = hsae.explore(self.model, self.rows, self.tokens, live=self.run_model)
+        self.addCleanup(self.page.close)
+
+    def run_model(self, text):
+        """A token for each word, the n-th row of the data for each n-th token."""
+        self.asked.append(text)
+        words = text.split(" ")
+        if words == ["fail"]:
+            raise ArithmeticError("<no> model")
+        return words, self.rows[:len(words)] if words != ["short"] else self.rows[:2]
+
+    def ask(self, path="run", body=b'{"text": "one two"}', method="POST", **headers):
+        """(status, content) of a request."""
+        where = urllib.parse.urlsplit(self.page.address)
+        connection = http.client.HTTPConnection(where.hostname, where.port)
+        try:
+            connection.request(method, path if path.startswith("/") else where.path + path, body, {"Content-Type": "application/json", **headers})
+            answer = connection.getresponse()
+            return answer.status, answer.read()
+        finally:
+            connection.close()
+
+    def test_server(self):
+        status, content = self.ask()
+        answer = json.loads(content)
+        self.assertEqual((status, answer["tokens"]), (200, ["one", "two"]))
+        for found, level in zip(answer["levels"], self.model.encode(self.rows[:2])):
+            active = hsae._model._compressed(level, level.shape[1])
+            for flat, first, end in zip(found, active.indptr[:-1], active.indptr[1:]):
+                self.assertEqual(sorted(flat[::2]), list(active.indices[first:end]))
+                np.testing.assert_allclose(flat[1::2], sorted(active.values[first:end], reverse=True), rtol=1e-3)
+        status, page = self.ask("", None, "GET")
+        self.assertEqual((status, page.count(b"connect-src 'self'")), (200, 1))
+        self.assertNotIn("connect-src", self.page.html)
+        self.assertIn(self.page.address, self.page._repr_html_())
+
+    def test_refused(self):
+        """Strangers, other pages, other forms; and what the model cannot do."""
+        port = urllib.parse.urlsplit(self.page.address).port
+        for expected, given in ((404, {"path": "/run"}), (404, {"path": "/" + "x" * 32 + "/run"}), (404, {"method": "GET", "path": "/", "body": None}),
+                                (403, {"Host": "evil.example"}), (403, {"Origin": "http://evil.example"}), (403, {"Origin": "null"}), (403, {"Host": f"127.0.0.2:{port}"}),
+                                (415, {"Content-Type": "text/plain"}), (413, {"body": b" " * 70000}), (400, {"body": b"[1"}), (400, {"body": b'{"text": 1}'}),
+                                (400, {"body": json.dumps({"text": "x" * 4001}).encode()}), (400, {"body": b'{"text": " "}'}), (501, {"method": "PUT"})):
+            status, content = self.ask(**given)
+            self.assertEqual(status, expected, given)
+            self.assertNotIn(self.page.address.encode(), content)
+        self.assertEqual(self.asked, [])
+        with self.assertLogs("hsae", "WARNING"):
+            self.assertEqual(self.ask(body=b'{"text": "fail"}'), (500, b'{"error": "ArithmeticError: <no> model"}'))
+            self.assertIn(b"1 tokens and 2 rows", self.ask(body=b'{"text": "short"}')[1])
+
+    def test_end(self):
+        address = self.page.address
+        self.page.close()
+        self.page.close()
+        end = time.monotonic() + 120
+        where = urllib.parse.urlsplit(address)
+        with self.assertRaises(ConnectionError):
+            while time.monotonic() < end:
+                http.client.HTTPConnection(where.hostname, where.port).connect()
+        with self.assertRaisesRegex(hsae.Error, "live="):
+            self.page.serve()
+
+    @unittest.skipUnless(browser.program(), "chromium is not installed")
+    def test_browser(self):
+        with browser.Browser() as shown:
+            shown.call("Network.emulateNetworkConditions", offline=False, latency=0, downloadThroughput=-1, uploadThroughput=-1)
+            shown.call("Page.navigate", url=self.page.address + "#live")
+            shown.until("document.body?.dataset.shown === 'live'")
+            shown.js("document.getElementById('live-text').focus()")
+            shown.type("one <b> three")
+            shown.click("#live-run")
+            shown.until("document.getElementById('live-status').textContent === '3 tokens'")
+            self.assertEqual(self.asked, ["one <b> three"])
+            self.assertEqual(shown.js("[...document.querySelectorAll('#live-answer .text .token')].map(token => token.textContent)"), ["one", "<b>", "three"])
+            name = shown.js("document.querySelector('#live-answer .relative .name').textContent")
+            shown.click("#live-answer .relative .feature")
+            shown.until(f"document.body.dataset.shown === '{name}'")
+            self.assertTrue(shown.js("document.querySelector('.typed .token.lit') !== null"))
+            shown.click(".typed .token:nth-child(2)")
+            shown.until("document.querySelector('#card.path h2')?.textContent === 'Path of <b>'")
+            self.assertIn("Token 1 of your text", shown.js("document.getElementById('card').textContent"))
+            self.assertTrue(shown.js("document.querySelectorAll('.path-level .step').length"))
+            self.assertEqual(shown.complaints, [])
+            # What the model says goes to the reader; the text stays.
+            shown.click("#to-live")
+            shown.js("document.getElementById('live-text').select()")
+            shown.type("fail")
+            with self.assertLogs("hsae", "WARNING"):
+                shown.click("#live-run")
+                shown.until("document.getElementById('live-status').textContent === 'ArithmeticError: <no> model'")
+            self.assertEqual(shown.js("document.getElementById('live-text').value"), "fail")
+
+
 class Words:
     """A tokenizer: a token for each letter; 0 starts a sequence."""
 
@@ -319,6 +423,12 @@ class Activations(unittest.TestCase):
         self.assertLess(sum(map(len, tokens)), 40 + 21)
         whole = list(hsae.activations(model, Words(), TEXTS, "layers.0", context=8, outlier=0, keep_bos=True))
         self.assertEqual((sum(map(len, whole)), whole[0].dtype), (61 + 6 + 3, torch.float16))
+        for text in TEXTS[0], TEXTS[2]:  # of its own, outliers too
+            letters, rows = made(text)
+            self.assertEqual((letters, rows.shape), (list(text), (len(text), DIM)))
+        torch.testing.assert_close(made(TEXTS[0])[1], torch.cat(expected[:6]), rtol=0, atol=1e-5)
+        with self.assertRaisesRegex(ValueError, "there is no text"):
+            made(" ")
         with self.assertRaisesRegex(ValueError, "used up"):
             list(hsae.activations(model, Words(), iter([]), "layers.0"))
         with self.assertRaisesRegex(ValueError, "no such type"):

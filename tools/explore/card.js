@@ -231,7 +231,7 @@ async function showFeature(g) {
     labels.of(g).note ? make('p', {className: 'note'}, make('bdi', {}, visibleText(labels.of(g).note))) : '',
     make('p', {className: 'quiet'}, 'Level ' + forest.level[g] + ', feature ' + number(indexOf(g)) + ' of ' + number(forest.index.levels[forest.level[g]].features)),
     figures, details.histogram.length ? histogramPicture(details.histogram, forest.peak[g]) : '',
-    make('div', {className: 'columns'}, make('div', {}, familySection(g, details.siblings), neighbours || '', logits || ''), make('div', {className: 'all-contexts'}, ...contexts)));
+    make('div', {className: 'columns'}, make('div', {}, familySection(g, details.siblings), neighbours || '', logits || ''), make('div', {className: 'all-contexts'}, typedSection(g) || '', ...contexts)));
   card.scrollTop = 0;
 }
 

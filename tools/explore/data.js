@@ -154,6 +154,8 @@ async function detailsOf(g) {
 
 /* The run of kept text around a position, as {first, sequence, ids} joined over blocks; null if it is not kept. */
 async function runAt(position) {
+  if (isLive(position))
+    return liveRun();
   const size = forest.index.text_chunk;
   const find = async at => {
     const block = at >= 0 ? await load('text-' + Math.floor(at / size)) : null;
@@ -186,6 +188,8 @@ async function windowIds(start, length) {
 
 /* The strongest features of each level on a token: [{g, value}..] per level, and how many each level has besides; null if not kept. */
 async function pathOf(position) {
+  if (isLive(position))
+    return livePath(position);
   const block = await load('paths-' + Math.floor(position / forest.index.paths_chunk));
   const entry = block && Object.hasOwn(block.tokens, position) ? block.tokens[position] : null;
   if (!entry)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The page's state is its address: #TARGET?VIEW, where TARGET is l2/1234 (a feature), t/4711 (a token's path), find (q in the text), labels,
- * list/l0/1,l2/3 (these features), pair/l0/1,l2/3 (side by side), about, start (the overview on a narrow screen) or nothing. */
+ * list/l0/1,l2/3 (these features), pair/l0/1,l2/3 (side by side), about, live (type a text), start (the overview on a narrow screen) or nothing. */
 
 const view = {target: {kind: 'home'}, mode: 'tree'};
 const opened = {script: performance.now(), ready: 0};
@@ -8,7 +8,7 @@ const isNarrow = () => matchMedia('(max-width: 760px)').matches;
 const FILTERS = [['levels', 'level'], ['state', 'state'], ['place', 'place'], ['denseFrom', 'dense-from'], ['denseTo', 'dense-to'], ['kidsFrom', 'kids-from'], ['kidsTo', 'kids-to']];
 
 function targetText(target) {
-  return {feature: () => nameOf(target.g), token: () => 't/' + target.position, list: () => 'list/' + target.features.map(nameOf).join(','), pair: () => 'pair/' + target.features.map(nameOf).join(','), about: () => 'about', find: () => 'find', labels: () => 'labels', start: () => 'start', home: () => ''}[target.kind]();
+  return {feature: () => nameOf(target.g), token: () => 't/' + target.position, list: () => 'list/' + target.features.map(nameOf).join(','), pair: () => 'pair/' + target.features.map(nameOf).join(','), about: () => 'about', find: () => 'find', labels: () => 'labels', live: () => 'live', start: () => 'start', home: () => ''}[target.kind]();
 }
 
 function linkTo(target) {
@@ -40,7 +40,7 @@ function parseTarget(text, query) {
   const two = text.startsWith('pair/') ? text.slice(5).split(',').map(featureNamed) : [];
   if (two.length === 2 && two[0] >= 0 && two[1] >= 0)
     return {kind: 'pair', features: two};
-  return {kind: ['about', 'find', 'labels', 'start'].includes(text) ? text : 'home'};
+  return {kind: ['about', 'find', 'labels', 'start'].includes(text) || text === 'live' && live.address ? text : 'home'};
 }
 
 /* Follows the address. */
@@ -88,6 +88,7 @@ function showControls() {
   document.body.dataset.target = view.target.kind;
   $('to-about').setAttribute('aria-pressed', String(view.target.kind === 'about'));
   $('to-labels').setAttribute('aria-pressed', String(view.target.kind === 'labels'));
+  $('to-live').setAttribute('aria-pressed', String(view.target.kind === 'live'));
 }
 
 async function showTarget(first) {
@@ -108,6 +109,8 @@ async function showTarget(first) {
     await showFound(wanted.q);
   else if (target.kind === 'labels')
     showLabels();
+  else if (target.kind === 'live')
+    showLive();
   else if (target.kind === 'list')
     showList(target.features);
   else if (target.kind === 'pair')
@@ -220,6 +223,8 @@ function startControls() {
   $('home').addEventListener('click', event => { event.preventDefault(); go({kind: 'home'}); });
   $('to-about').addEventListener('click', () => go({kind: view.target.kind === 'about' ? 'home' : 'about'}));
   $('to-labels').addEventListener('click', () => go({kind: view.target.kind === 'labels' ? 'home' : 'labels'}));
+  $('to-live').hidden = !live.address;
+  $('to-live').addEventListener('click', () => go({kind: view.target.kind === 'live' ? 'home' : 'live'}));
   $('to-help').addEventListener('click', () => $('help').showModal());
 }
 

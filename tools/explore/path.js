@@ -62,7 +62,7 @@ async function showPath(position, from) {
   const step = by => make('button', {type: 'button', disabled: !run || k + by < 0 || k + by >= run.ids.length, 'aria-label': by < 0 ? 'Previous token' : 'Next token', 'data-step': by,
     onclick: () => go({kind: 'token', position: position + by, from}, true)}, by < 0 ? '\u2039' : '\u203a');
   parts.push(make('div', {className: 'title'}, make('h2', {}, 'Path of ', make('bdi', {className: 'chip'}, run ? tokenText(run.ids[k]) : '?')), step(-1), step(1)),
-    make('p', {className: 'quiet'}, 'Token ' + number(position) + (run ? ' of the data, in sequence ' + number(run.sequence) : '')));
+    make('p', {className: 'quiet'}, isLive(position) ? 'Token ' + number(k) + ' of your text' : 'Token ' + number(position) + (run ? ' of the data, in sequence ' + number(run.sequence) : '')));
   if (run) {
     const first = Math.max(0, k - REACH), text = make('p', {className: 'text large', role: 'group', 'aria-label': 'Text around the token'});
     run.ids.slice(first, k + REACH + 1).forEach((id, offset) => {

@@ -24,7 +24,7 @@ import random
 import sys
 import tempfile
 import zlib
-from typing import Any, Iterable, Iterator, List, NamedTuple, Optional
+from typing import Any, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 EXAMPLES = """examples:
   collect_activations.py --model HuggingFaceTB/SmolLM2-135M --list-hooks
@@ -322,24 +322,39 @@ class Reader:
 
 
 class Activations:
-    """An iterable of torch tensors [rows, width], as `activations` describes it. Each pass runs the model anew."""
+    """An iterable of torch tensors [rows, width], as `activations` describes it. Each pass runs the model anew. Called with a text, the tokens and
+    rows of that."""
 
     def __init__(self, model, tokenizer, texts, hook, context, batch, prefix, keep_bos, outlier, dtype, device, tokens):
         self.model, self.tokenizer, self.texts, self.hook, self.context, self.batch = model, tokenizer, texts, hook, context, batch
         self.prefix, self.keep_bos, self.outlier, self.dtype, self.device, self.tokens = prefix, keep_bos, outlier, dtype, device, tokens
         find_module(model, hook)
 
-    def _sequences(self):
-        for number, text in enumerate(self.texts):
+    def _sequences(self, texts):
+        for number, text in enumerate(texts):
             if not isinstance(text, str):
                 raise Failure("text %d is not a string but %s" % (number, type(text).__name__))
             if text.strip():
                 ids = self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids
                 yield from (("text %d" % number, piece) for piece in pieces(ids, self.prefix, self.context))
 
+    def _reader(self):
+        return Reader(need("torch")[0], self.model, self.tokenizer, self.hook, self.prefix, self.dtype, self.outlier, self.keep_bos, self.device)
+
+    def __call__(self, text: str) -> Tuple[List[str], Any]:
+        """The tokens of a text and their rows, as hsae.explore(live=) wants them. No outlier is left out. Not while an iteration goes on."""
+        reader = self._reader()
+        try:
+            found = [kept for batch in batches(self._sequences([text]), self.batch) for _, kept in reader.read(batch, 0, float("inf"))]
+            if not found:
+                raise Failure("there is no text")
+            return [reader.text(token) for kept in found for token in kept.ids], reader.torch.cat([kept.rows for kept in found])
+        finally:
+            reader.close()
+
     def __iter__(self) -> Iterator[Any]:
-        reader = Reader(need("torch")[0], self.model, self.tokenizer, self.hook, self.prefix, self.dtype, self.outlier, self.keep_bos, self.device)
-        stream, number = batches(self._sequences(), self.batch), 0
+        reader = self._reader()
+        stream, number = batches(self._sequences(self.texts), self.batch), 0
         if self.tokens is not None:
             self.tokens.clear()
         try:
@@ -361,7 +376,8 @@ def activations(model: Any, tokenizer: Any, texts: Iterable[str], hook: str, *, 
                 keep_bos: bool = False, outlier: float = 10.0, dtype: str = "f16", device: Any = None,
                 tokens: Optional[List[List[str]]] = None) -> Activations:
     """The activations of a language model on texts, as they are made: an iterable of torch tensors [rows, width], a row for each token, which
-    hsae.Trainer(data=...) trains on. Rows are those that tools/collect_activations.py stores.
+    hsae.Trainer(data=...) trains on. Rows are those that tools/collect_activations.py stores. Called with a text, it gives that text's tokens and
+    rows: hsae.explore(live=...).
 
     model: of transformers, on any device, in any type. The forward pass ends at the hook.
     tokenizer: the model's, of transformers.
