@@ -241,7 +241,8 @@ class Mistakes(Case):
                 output, errors = self.run_here(line + " --quiet")
                 self.assertEqual((output, [text for text in errors.splitlines() if not text.startswith("hsae: warning: ")]), ("", []))
                 self.assertIn("out", json.loads(self.run_here(line + " --json --quiet")[0]))
-        for line in ("info run/model.safetensors", EVAL, "devices", "bench --preset tiny --steps 1"):
+        self.assertEqual(json.loads(self.run_here("info run --json")[0])["kind"], "model")
+        for line in ("info run/model.safetensors", "info run", EVAL, "devices", "bench --preset tiny --steps 1"):
             self.assertIsInstance(json.loads(self.run_here(line + " --json --quiet")[0]), dict)
         self.assertNotEqual(self.run_here(EVAL + "--quiet")[0], "")
 

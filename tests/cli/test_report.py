@@ -379,6 +379,7 @@ class Report(Case):
         for k, run in enumerate((first, second)):
             lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
             self.check_curve(chart.lines[k], [(line["step"], sum(level["l0"] for level in line["levels"]) / 2) for line in lines])
+        self.assertNotIn("held out", page.read_text())
         self.assertIn(["lr", "0.02"], [[row[0], row[2]] for row in self.table("differences")])
         self.assertNotIn("levels", [row[0] for row in self.table("differences")])
         # What is missing or strange leaves gaps.
@@ -389,6 +390,20 @@ class Report(Case):
         self.page(page)
         self.assertIn("is not the folder of a run", hsae("report", first, self.folder / "none", "--out", page, status=1)[1])
         hsae("report", *[first] * 9, "--out", page, status=2)
+
+    def test_compare_held_out(self):
+        """Curves of the runs that have them: the first, every 4 steps."""
+        second, page = self.folder / "second", self.folder / "both.html"
+        self.train("--holdout", "0.2", "--eval-every", "4")
+        self.train("--holdout", "0.2", out=second)
+        hsae("report", self.out, second, "--out", page)
+        self.page(page)
+        means = [(line["step"], line["evaluation"]["mean"]) for line in self.lines() if "evaluation" in line]
+        self.assertEqual(len(means), 5)
+        for title, key in ("L0, held out", "l0"), ("P(p|c), held out", "p_parent_given_child"):
+            chart = self.chart(title)
+            self.assertEqual(list(chart.lines), [0])
+            self.check_curve(chart.lines[0], [(step, mean[key]) for step, mean in means])
 
     def test_no_run(self):
         self.assertIn("is not the folder of a run", hsae("report", self.folder, status=1)[1])

@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -185,6 +186,26 @@ class Bytes(unittest.TestCase):
             self.assertLess(begun.steps_done, 30)
             resumed = trainer(data(), **more).fit(checkpoint=checkpoint, resume=True)
             self.assertEqual(self.saved(resumed), self.saved(trainer(data(), **more).fit()))
+
+    def test_kill(self):
+        """A process that is killed in the middle of a half of the buffer: another goes on from its last checkpoint, to the same bytes."""
+        checkpoint = self.folder / "killed.safetensors"
+        program = f"""
+import os, signal, test_package
+bytes_ = test_package.Bytes
+bytes_.setUpClass()
+def rows():
+    for number, rows in enumerate(bytes_().endless()):
+        if number == 33:  # while steps draw from the other half
+            os.kill(os.getpid(), signal.SIGKILL)
+        yield rows
+test_package.trainer(rows(), buffer_rows=600).fit(checkpoint={str(checkpoint)!r}, checkpoint_every=1)
+"""
+        ended = subprocess.run([sys.executable, "-c", program, HSAE], env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)})
+        self.assertEqual(ended.returncode, -signal.SIGKILL)
+        resumed = trainer(self.endless(), buffer_rows=600).fit(resume=checkpoint, metrics_every=1)
+        self.assertGreater(resumed.metrics[0]["step"], 2)
+        self.assertEqual(self.saved(resumed), self.saved(trainer(self.endless(), buffer_rows=600).fit()))
 
     def test_callbacks(self):
         def fail(figures):

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* hsae info: what a model, a checkpoint, a file of features or a data set holds. */
 #include "cli.h"
+#include "run_folder.h"
 #include "text.h"
 
 #include <inttypes.h>
@@ -185,7 +186,8 @@ static size_t candidates(const hsae_tensor_file *file)
 /* *out stays NULL where memory ran out. */
 static hsae_status describe(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, bool check, json_t **out)
 {
-    const char *path = paths->items[0];
+    char model[RUN_PATH];
+    const char *path = paths->count == 1 && cli_run_model(paths->items[0], model) ? model : paths->items[0];
     hsae_tensor_file *file = NULL;
     bool single = paths->count == 1 && !input->dim && is_safetensors(path);
     hsae_status status = single ? hsae_tensor_file_open(context, path, &file) : HSAE_OK;
@@ -370,7 +372,7 @@ const struct cli_command cli_info = {
     .name = "info",
     .summary = SUMMARY_info,
     .synopsis = SYNOPSIS_info,
-    .examples = "  hsae info runs/first/model.safetensors\n"
+    .examples = "  hsae info runs/first\n"
                 "  hsae info activations/\n"
                 "  hsae info --check activations/\n"
                 "  hsae info raw.bin --dim 2304 --dtype bf16\n"

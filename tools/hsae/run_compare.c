@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum chart_name { VARIANCE, L0, DEAD, LOSS, CHART_COUNT };
+enum chart_name { VARIANCE, L0, DEAD, LOSS, HELD_VARIANCE, HELD_L0, HELD_DEAD, P_PARENT, CHART_COUNT };
 
 struct comparison {
     FILE *file;
@@ -20,6 +20,7 @@ struct comparison {
     json_t *config[CHART_LINES], *evaluation[CHART_LINES]; /* evaluation: NULL where there is none */
     double steps[CHART_LINES];                             /* that metrics.jsonl has */
     struct chart *charts;
+    bool evaluated; /* held-out figures during training, of any run */
 };
 
 /* ---- curves ---- */
@@ -36,6 +37,18 @@ static void note_step(void *user, json_t *line)
     reading->page->steps[reading->run] = run_number(line, "step");
 }
 
+static void add_evaluation(struct comparison *page, size_t run, double step, const json_t *evaluation)
+{
+    const json_t *mean = json_object_get(evaluation, "mean");
+    if (!mean)
+        return;
+    page->evaluated = true;
+    chart_add(&page->charts[HELD_VARIANCE], run, step, run_number(mean, "variance_explained"));
+    chart_add(&page->charts[HELD_L0], run, step, run_number(mean, "l0"));
+    chart_add(&page->charts[HELD_DEAD], run, step, 100 * run_number(mean, "dead_fraction"));
+    chart_add(&page->charts[P_PARENT], run, step, run_number(mean, "p_parent_given_child"));
+}
+
 static void add_line(void *user, json_t *line)
 {
     const struct reading *reading = user;
@@ -44,6 +57,7 @@ static void add_line(void *user, json_t *line)
     const json_t *levels = json_object_get(line, "levels"), *features = json_object_get(page->config[run], "levels"), *level;
     double step = run_number(line, "step"), variance = 0, l0 = 0, dead = 0, loss = 0, count = (double)json_array_size(levels);
     size_t l;
+    add_evaluation(page, run, step, json_object_get(line, "evaluation"));
     if (!json_array_size(levels))
         return;
     json_array_foreach(levels, l, level)
@@ -67,6 +81,10 @@ static int make_charts(struct comparison *page)
         [L0] = {"L0", "active features per token, mean over levels"},
         [DEAD] = {"Dead features", "% of a level, mean over levels"},
         [LOSS] = {"Loss", "all levels: reconstruction + λ L0 + constraint"},
+        [HELD_VARIANCE] = {"Variance explained, held out", "mean over levels"},
+        [HELD_L0] = {"L0, held out", "active features per token, mean over levels"},
+        [HELD_DEAD] = {"Dead features, held out", "% of a level, mean over levels"},
+        [P_PARENT] = {"P(p|c), held out", "mean over pairs of levels"},
     };
     double length = 1;
     int status = CLI_DONE;
@@ -83,7 +101,7 @@ static int make_charts(struct comparison *page)
         page->charts[k].line_count = page->count;
         page->charts[k].length = length;
     }
-    page->charts[VARIANCE].has_floor = true;
+    page->charts[VARIANCE].has_floor = page->charts[HELD_VARIANCE].has_floor = true;
     for (size_t run = 0; run < page->count && status == CLI_DONE; run++)
         status = run_metrics_read(page->folders[run], add_line, &(struct reading){page, run});
     return status;
@@ -231,7 +249,7 @@ static int write_page(struct comparison *page)
     write_head(page);
     write_means(page);
     fputs("<h2>Curves</h2>\n<div class=\"charts\">\n", page->file);
-    for (int k = 0; k < CHART_COUNT; k++)
+    for (int k = 0; k < (page->evaluated ? CHART_COUNT : HELD_VARIANCE); k++)
         chart_write(page->file, &page->charts[k]);
     fputs("</div>\n<p class=\"soft\">Under the pointer: the values, in the order of the runs.</p>\n", page->file);
     write_levels(page);
