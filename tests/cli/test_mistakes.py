@@ -23,6 +23,7 @@ MISTAKES = [
     ("help trian", 2, ["did you mean train?"]),
     ("version", 2, ["did you mean --version?"]),
     ("--verbose", 2, ["the command comes first"]),
+    ("--verison", 2, ["unknown option '--verison'; did you mean --version?"]),
     ("--json devices", 2, ["the command comes first"]),
     ("-V", 2, ["the command comes first"]),
     # What is missing.

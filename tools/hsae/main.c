@@ -43,9 +43,9 @@ static int unknown(const char *word)
         suggest_consider(&nearest, "", commands[i]->name);
     suggest_consider(&nearest, "", "help");
     suggest_consider(&nearest, "--", "version");
-    if (*word == '-')
+    if (*word == '-' && *nearest.text != '-')
         return cli_usage("", "the command comes first, then its options: hsae COMMAND %s", word);
-    return *nearest.text ? cli_usage("", "unknown command '%s'; did you mean %s?", word, nearest.text)
+    return *nearest.text ? cli_usage("", "unknown %s '%s'; did you mean %s?", *word == '-' ? "option" : "command", word, nearest.text)
                          : cli_usage("", "unknown command '%s'", word);
 }
 
