@@ -9,6 +9,7 @@
  *   TEXT    anything
  *   SWITCH  on or off
  *   BIT     0 or 1
+ *   SCREENING 0, 1, 8 or 16
  *   NUMBER  a number of at least 0
  * Any other value is warned about, and the default holds. `text` is for people: the manual prints it. */
 /* clang-format off */
@@ -20,10 +21,11 @@
       "empty: none. A folder in which other users may write, or which belongs to one, is not used.")                                 \
     X(TUNING, tuning, TEXT,                                                                                                          \
       "File to be used in place of tuning.json in the folder of compiled kernels; off: none, so built-in shapes.")                   \
-    X(SCREEN, screen, BIT,                                                                                                           \
-      "Whether active pairs of features and samples are found by products of 16-bit numbers, which bound the products of floats, "   \
-      "and are then computed as floats. 0: never; 1: on all devices but ref. Default: where it is known to be faster, on PoCL on "   \
-      "x86-64. It is part of what makes a run repeatable.")                                                                          \
+    X(SCREEN, screen, SCREENING,                                                                                                     \
+      "Whether active pairs of features and samples are found by products of 8-bit or 16-bit numbers, which bound the products of "  \
+      "floats, and are then computed as floats. 0: never; 8 or 16: on all devices but ref, with such numbers; 1: likewise, with "    \
+      "those that the device is faster with. Default: where it is known to be faster, on PoCL on x86-64. It is part of what makes "  \
+      "a run repeatable.")                                                                                                           \
     X(SELF_TEST, self_test, SWITCH,                                                                                                  \
       "off: the program hsae uses a device without the test that it computes what the reference device does, and without checks "    \
       "of a run's own steps and of the first batches that a model encodes or decodes. The test is run when a device is first "       \

@@ -14,8 +14,9 @@ enum { LINE_BYTES = 4096, PATH_BYTES = 4096 };
 
 /* ---- settings ---- */
 
-enum kind { TEXT, SWITCH, BIT, NUMBER };
-static const char *const allowed[] = {[TEXT] = "any text", [SWITCH] = "on or off", [BIT] = "0 or 1", [NUMBER] = "a number of at least 0"};
+enum kind { TEXT, SWITCH, BIT, SCREENING, NUMBER };
+static const char *const allowed[] = {
+    [TEXT] = "any text", [SWITCH] = "on or off", [BIT] = "0 or 1", [SCREENING] = "0, 1, 8 or 16", [NUMBER] = "a number of at least 0"};
 
 static const struct {
     const char *variable;
@@ -42,6 +43,8 @@ static bool is_allowed(enum kind kind, const char *text)
         return strcmp(text, "on") == 0 || strcmp(text, "off") == 0;
     case BIT:
         return strcmp(text, "0") == 0 || strcmp(text, "1") == 0;
+    case SCREENING:
+        return is_allowed(BIT, text) || strcmp(text, "8") == 0 || strcmp(text, "16") == 0;
     case NUMBER:
         return strtod(text, &end) >= 0 && !*end;
     }

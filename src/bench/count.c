@@ -71,6 +71,13 @@ static void quantize(const struct work *w, double *flops, double *bytes)
     *bytes = 1.5 * F * plane(w) + F * w->batch;
 }
 
+/* Mixing: 4 sums and a product of each element. */
+static void quantize8(const struct work *w, double *flops, double *bytes)
+{
+    *flops = 13 * plane(w);
+    *bytes = 1.25 * F * plane(w) + UNIT_WORDS * F * w->batch;
+}
+
 static double bits(const struct work *w)
 {
     return feature_words(w) * w->words;
@@ -172,6 +179,8 @@ void hsae_bench_count(enum hsae_kernel kernel, const struct work *w, double *flo
         [HSAE_KERNEL_encode] = encode,
         [HSAE_KERNEL_quantize] = quantize,
         [HSAE_KERNEL_screen] = encode,
+        [HSAE_KERNEL_quantize8] = quantize8,
+        [HSAE_KERNEL_screen8] = encode,
         [HSAE_KERNEL_lists_count] = lists_count,
         [HSAE_KERNEL_scan] = scan,
         [HSAE_KERNEL_lists_fill] = lists_fill,

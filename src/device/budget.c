@@ -18,7 +18,8 @@ double hsae_submission_seconds(const struct hsae_device *device)
 /* Work in a second before anything was measured: a weak integrated GPU, a core or two, a GPU in software. */
 static double guess(const struct hsae_device *device, enum hsae_kernel kernel)
 {
-    bool products = kernel == HSAE_KERNEL_encode || kernel == HSAE_KERNEL_screen, software = device->info.type == HSAE_DEVICE_CPU;
+    bool products = kernel == HSAE_KERNEL_encode || kernel == HSAE_KERNEL_screen || kernel == HSAE_KERNEL_screen8;
+    bool software = device->info.type == HSAE_DEVICE_CPU;
     if (device->info.backend == HSAE_BACKEND_VULKAN && software)
         return products ? 5e8 : 5e7;
     return products ? 2e10 : software ? 1e9 : 2e9;

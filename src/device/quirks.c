@@ -104,7 +104,7 @@ bool hsae_compiles_for_x86(const hsae_device_info *info)
            strstr(info->driver, "x86_64");
 }
 
-bool hsae_has_vpdpwssd(const hsae_device_info *info)
+bool hsae_has_vnni(const hsae_device_info *info)
 {
 #if defined(__x86_64__)
     return hsae_compiles_for_x86(info) && __builtin_cpu_supports("avx512vnni");

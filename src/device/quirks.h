@@ -22,9 +22,9 @@ uint32_t hsae_quirks(const hsae_context *context, const hsae_device_info *info);
 /* Of the quirks with that effect, the first one's reason; NULL: the device has none. */
 const char *hsae_quirk_reason(const hsae_device_info *info, uint32_t effect);
 
-/* Whether the driver compiles kernels for this very x86 processor, and so may use what the processor has (vpdpwssd: products of 16-bit
- * numbers and their sum in one instruction). */
+/* Whether the driver compiles kernels for this very x86 processor, and so may use what the processor has (AVX-512 VNNI: products of
+ * 16-bit or 8-bit numbers and their sum in one instruction). */
 bool hsae_compiles_for_x86(const hsae_device_info *info);
-bool hsae_has_vpdpwssd(const hsae_device_info *info);
+bool hsae_has_vnni(const hsae_device_info *info);
 
 #endif

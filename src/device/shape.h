@@ -16,9 +16,9 @@ bool hsae_shape_one_item(const struct hsae_device *device, enum hsae_kernel kern
  * gives it a smaller default. A kernel that does not compile fails when it is launched. */
 void hsae_shape_fit(struct hsae_device *device, enum hsae_kernel kernel, uint32_t ranges);
 
-/* Whether the forward pass uses `screen` and not `encode`: on devices that are known to be faster so; HSAE_SCREEN=0: nowhere, 1:
- * everywhere. It sets the order of sums, as shapes do. */
-bool hsae_screens(const struct hsae_device *device);
+/* The bits of the numbers by which the forward pass screens: 8 (screen8) or 16 (screen) on devices that are known to be faster so; 0: it
+ * does not (encode). HSAE_SCREEN overrules it. It sets the order of sums, as shapes do. */
+uint32_t hsae_screens(const struct hsae_device *device);
 
 /* The shapes that tuning may choose for `kernel`, its default first, with ranges 1; every one is within the device's limits. Returns how
  * many there are. */

@@ -257,6 +257,31 @@ struct screen_args {
     B(WRITE, 5, u32, rounded) B(WRITE, 6, u32, bits) B(WRITE, 7, f32, scratch)
 #define LOCALS_screen(L)
 
+/* quantize8 and screen8: of a panel of 32 samples f32 [UNIT_WORDS][32]: each one's unit, and in that unit bounds from above of its norm and
+ * of the norm of what rounding changed. mixed: a row of d floats for each work-item. */
+#define UNIT_NORM  1u
+#define UNIT_LOST  2u
+#define UNIT_WORDS 3u
+
+struct quantize8_args {
+    u32 padded; /* 32 ceil(B / 32) */
+    u32 stride;
+};
+#define BINDINGS_quantize8(B) B(READ, 0, vf, x) B(WRITE, 1, vf, mixed) B(WRITE, 2, u32, words) B(WRITE, 3, f32, units)
+#define LOCALS_quantize8(L)
+
+struct screen8_args {
+    u32 first; /* as encode's */
+    u32 row;
+    u32 count;
+    u32 batch;
+    u32 words;
+    u32 stride;
+};
+#define BINDINGS_screen8(B) B(READ, 0, vi, panels) B(READ, 1, vf, units) B(READ, 2, vf, x) B(READ, 3, vf, encoder) B(READ, 4, u32, feature_scalars) \
+    B(WRITE, 5, vf, mixed) B(WRITE, 6, u32, rounded) B(WRITE, 7, u32, bits) B(WRITE, 8, f32, scratch)
+#define LOCALS_screen8(L)
+
 struct lists_count_args {
     u32 first;
     u32 count;

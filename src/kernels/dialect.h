@@ -93,6 +93,9 @@ layout(constant_id = 7) const uint TILE_PREFETCH = 0;
 #define abs_f32(x) abs(x)
 #define sqrt_f32(x) sqrt(x)
 #define sqrt_vf(x) sqrt(x)
+#define max_vf(a, b) max(a, b)
+#define abs_vf(x) abs(x)
+#define round_vf(x) roundEven(x)
 #define exp_f32(x) exp(x)
 #define exp2_f32(x) exp2(x)
 #define log_f32(x) log(x)
@@ -102,6 +105,9 @@ layout(constant_id = 7) const uint TILE_PREFETCH = 0;
 #define low_16(v) (((v) << 16) >> 16)
 #define madd_vi(a, b, c) ((c) + low_16(a) * low_16(b) + ((a) >> 16) * ((b) >> 16))
 #define EACH_PACKED_PAIR(m) m(0u, x, y) m(1u, z, w)
+uint pack_i8x4(ivec4 v) { return to_u32((v.x & 255) | ((v.y & 255) << 8) | ((v.z & 255) << 16) | (v.w << 24)); }
+/* m(index, word) for each four elements of v, whole numbers of -128 to 127, as the bytes of a word */
+#define EACH_PACKED_BYTES(m, v) m(0u, pack_i8x4(ivec4(v)))
 #define unpack_f16(word, high) ((high) ? unpackHalf2x16(word).y : unpackHalf2x16(word).x)
 /* m(index, name) for each element of a vf, which is v.name */
 #define EACH_ELEMENT(m) m(0u, x) m(1u, y) m(2u, z) m(3u, w)
@@ -173,6 +179,9 @@ uint mul_hi_u32(uint a, uint b)
 #define abs_f32(x) fabs(x)
 #define sqrt_f32(x) sqrt(x)
 #define sqrt_vf(x) sqrt(x)
+#define max_vf(a, b) fmax(a, b)
+#define abs_vf(x) fabs(x)
+#define round_vf(x) rint(x)
 #define exp_f32(x) exp(x)
 #define exp2_f32(x) exp2(x)
 #define log_f32(x) log(x)
@@ -190,10 +199,10 @@ static inline uint above4(float4 v, float cut)
 #define splat_i(x) ((vi)(as_int(x)))
 #define to_vf(v) HSAE_PASTE(convert_float, VW)(v)
 #define low_16(v) (((v) << 16) >> 16)
-/* c + the products of the low and of the high 16 bits of a and b: one instruction of x86 (VPDPWSSD: the processor has it, though the
- * compiler may not know), or one and an addition, where the compiler's target is x86. */
+/* c + the products of the low and of the high 16 bits of a and b: one instruction of x86 (VNNI: the processor has it, though the compiler
+ * may not know), or one and an addition, where the compiler's target is x86. */
 #define SHORTS __attribute__((vector_size(4 * VW))) short
-#if VW == 16 && defined(__AVX512BW__) && defined(VPDPWSSD)
+#if VW == 16 && defined(__AVX512BW__) && defined(VNNI)
 static inline int16 madd_vi(int16 a, int16 b, int16 c)
 {
     __asm__("vpdpwssd %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
@@ -208,22 +217,41 @@ static inline int16 madd_vi(int16 a, int16 b, int16 c)
 #else
 #define madd_vi(a, b, c) ((c) + low_16(a) * low_16(b) + ((a) >> 16) * ((b) >> 16))
 #endif
+#if VW == 16 && defined(__AVX512BW__) && defined(VNNI)
+static inline int16 dot4_vnni(int16 a, int16 b, int16 c)
+{
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
+    return c;
+}
+#define dot4_vi(a, b, c) dot4_vnni(a, b, c)
+#endif
 #define EACH_PACKED_PAIR_4(m) m(0u, s0, s1) m(1u, s2, s3) m(2u, s4, s5) m(3u, s6, s7)
 #define EACH_ELEMENT_8(m) m(0u, s0) m(1u, s1) m(2u, s2) m(3u, s3) m(4u, s4) m(5u, s5) m(6u, s6) m(7u, s7)
 #if VW == 4
 #define EACH_ELEMENT(m) m(0u, x) m(1u, y) m(2u, z) m(3u, w)
 #define EACH_PACKED_PAIR(m) m(0u, x, y) m(1u, z, w)
+#define EACH_PACKED_BYTES(m, v) m(0u, as_uint(convert_char4(v)))
 #define sum_vf(v) sum4(v)
 #define above_vf(v, cut) above4(v, cut)
 #elif VW == 8
 #define EACH_ELEMENT(m) EACH_ELEMENT_8(m)
 #define EACH_PACKED_PAIR(m) EACH_PACKED_PAIR_4(m)
+#define EACH_PACKED_BYTES(m, v)                \
+    {                                          \
+        uint2 quads_of_v = as_uint2(convert_char8(v)); \
+        m(0u, quads_of_v.x) m(1u, quads_of_v.y)          \
+    }
 static inline float sum_vf(float8 v) { return sum4(v.lo + v.hi); }
 static inline uint above_vf(float8 v, float cut) { return above4(v.lo, cut) | (above4(v.hi, cut) << 4); }
 #else
 #define EACH_ELEMENT(m)                                                                                      \
     EACH_ELEMENT_8(m) m(8u, s8) m(9u, s9) m(10u, sa) m(11u, sb) m(12u, sc) m(13u, sd) m(14u, se) m(15u, sf)
 #define EACH_PACKED_PAIR(m) EACH_PACKED_PAIR_4(m) m(4u, s8, s9) m(5u, sa, sb) m(6u, sc, sd) m(7u, se, sf)
+#define EACH_PACKED_BYTES(m, v)                                      \
+    {                                                                \
+        uint4 quads_of_v = as_uint4(convert_char16(v));                   \
+        m(0u, quads_of_v.x) m(1u, quads_of_v.y) m(2u, quads_of_v.z) m(3u, quads_of_v.w)  \
+    }
 static inline float sum_vf(float16 v) { float8 h = v.lo + v.hi; return sum4(h.lo + h.hi); }
 static inline uint above_vf(float16 v, float cut)
 {
@@ -236,6 +264,13 @@ static inline uint above_vf(float16 v, float cut)
 #endif
 static inline uint mul_hi_u32(uint a, uint b) { return mul_hi(a, b); }
 
+#endif
+
+/* c + the products of the four bytes of a, numbers of 0 to 255, and those of b, -128 to 127. */
+#ifndef dot4_vi
+#define dot4_vi(a, b, c)                                                                                        \
+    ((c) + ((a) & 255) * (((b) << 24) >> 24) + (((a) >> 8) & 255) * (((b) << 16) >> 24) +                       \
+     (((a) >> 16) & 255) * (((b) << 8) >> 24) + (((a) >> 24) & 255) * ((b) >> 24))
 #endif
 
 /* The unit of a row's whole numbers (kernels/args.h: QUANTIZED_NORM). */

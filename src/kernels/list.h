@@ -16,6 +16,8 @@
     KERNEL(encode,        TILE,   encode,    CPU_BODY)       /* panels x E -> bits, scratch */                        \
     KERNEL(quantize,      ROW,    load,      ONE_BODY)       /* x -> panels of 16-bit numbers, units */               \
     KERNEL(screen,        TILE,   encode,    ONE_BODY)       /* encode by way of 16-bit products */                   \
+    KERNEL(quantize8,     ROW,    load,      ONE_BODY)       /* x -> panels of 8-bit numbers, units */                \
+    KERNEL(screen8,       TILE,   encode,    ONE_BODY)       /* encode by way of 8-bit products */                    \
     KERNEL(lists_count,   TEAM,   lists,     ONE_BODY)       /* bits -> pairs of each feature */                      \
     KERNEL(scan,          SINGLE, lists,     ONE_BODY)       /* counts -> starts */                                   \
     KERNEL(lists_fill,    TEAM,   lists,     ONE_BODY)       /* bits, scratch -> pairs by feature */                  \

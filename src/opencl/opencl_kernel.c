@@ -88,7 +88,7 @@ static hsae_status build(struct opencl_device *device, enum hsae_kernel kernel, 
              "-cl-std=CL1.2 -DWG=%u -DCOLS=%u -DRANGES=%u -DVW=%u -DTILE_VECTORS=%u -DTILE_WORDS=%u -DTILE_STEP=%u -DTILE_PAD=%u "
              "-DTILE_PREFETCH=%u%s",
              shape->group_size, shape->columns, shape->ranges, shape->vector_width, shape->tile_vectors, shape->tile_words,
-             shape->tile_step, shape->tile_pad, shape->tile_prefetch, hsae_has_vpdpwssd(&device->base.info) ? " -DVPDPWSSD" : "");
+             shape->tile_step, shape->tile_pad, shape->tile_prefetch, hsae_has_vnni(&device->base.info) ? " -DVNNI" : "");
     char *key = binary_key(device, text[1], options);
     bool binaries = !(device->base.quirks & HSAE_QUIRK_NO_BINARIES);
     if (!key)

@@ -310,7 +310,9 @@ static bool looked_at(u32 row, u32 rows, double share)
 static hsae_status check_pair(const struct check *check, const struct check_feature *feature, u32 row, const u32 *pair, struct estimate p)
 {
     const u32 *scalars = check->feature_scalars + (size_t)feature->index * SCALAR_WORDS;
-    const char *kernel = check->trainer->device_model.screens ? "kernel screen" : "kernel encode";
+    const char *kernel = check->trainer->device_model.screens == 8 ? "kernel screen8"
+                         : check->trainer->device_model.screens    ? "kernel screen"
+                                                                   : "kernel encode";
     const u32 index = feature->index - check->trainer->device_model.first[feature->level];
     if (pair && !hsae_check_near(bits_f32(pair[1]), p))
         return hsae_check_fail(check, kernel, "the pre-activation of feature %u of level %u on row %u is %.7g, not %.7g", index,

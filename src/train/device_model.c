@@ -274,7 +274,7 @@ hsae_status hsae_device_model_clear_halt(struct device_model *device_model)
 static hsae_status create_buffers(struct device_model *device_model, bool history)
 {
     uint64_t n = device_model->features, w = device_model->words, padded = device_model->padded, line = device_model->stride,
-             levels = device_model->levels;
+             levels = device_model->levels, bits = device_model->screens, rows = device_model->chunk + hsae_screen_tile(device_model);
     struct want want[] = {
         {&device_model->unused_binding[0], "nothing", 16, GROWS_NOT},
         {&device_model->unused_binding[1], "nothing", 16, GROWS_NOT},
@@ -284,9 +284,13 @@ static hsae_status create_buffers(struct device_model *device_model, bool histor
         {&device_model->x, "batch", padded * line, GROWS_WITH_BATCH},
         {&device_model->panels, "batch in panels", padded * line, GROWS_WITH_BATCH},
         {&device_model->norms, "batch norms", w * LOAD_BLOCKS(line), GROWS_WITH_BATCH},
-        {&device_model->units, "units of the batch", device_model->screens ? padded : 4, GROWS_WITH_BATCH},
-        {&device_model->rounded, "rounded rows of a chunk",
-         device_model->screens ? (device_model->chunk + hsae_screen_tile(device_model)) * line / 2 : 4, GROWS_NOT},
+        {&device_model->units, "units of the batch",
+         bits == 8 ? UNIT_WORDS * padded
+         : bits    ? padded
+                   : 4,
+         GROWS_WITH_BATCH},
+        {&device_model->rounded, "rounded rows of a chunk", bits ? rows * line * bits / 32 : 4, GROWS_NOT},
+        {&device_model->mixed, "rows before rounding", bits == 8 ? (rows > w ? rows : w) * line : 4, GROWS_NOT},
         {&device_model->level_info, "levels", (levels + 1) * LEVEL_WORDS, GROWS_NOT},
         {&device_model->tree, "tree", n * TREE_WORDS, GROWS_WITH_FEATURES},
         {&device_model->feature_scalars, "feature scalars", n * SCALAR_WORDS, GROWS_WITH_FEATURES},
@@ -472,6 +476,7 @@ void hsae_device_model_destroy(struct device_model *device_model)
         &device_model->bias,
         &device_model->units,
         &device_model->rounded,
+        &device_model->mixed,
         &device_model->loss,
         &device_model->unused_binding[0],
         &device_model->unused_binding[1],

@@ -28,13 +28,13 @@ struct device_model {
     uint32_t chunk;                /* features encoded at a time */
     uint32_t block, blocks;        /* features in a block of the sample lists, number of blocks */
     uint32_t slices;               /* column slices of decode */
-    bool screens;                  /* the lists come by screen, not encode */
+    uint32_t screens;              /* hsae_screens: 0: the lists come by encode; 16: by screen; 8: by screen8 */
     uint32_t residual_levels;      /* levels in one buffer, and so in one launch of decode or bias */
     uint32_t capacity;             /* pairs that the lists hold */
 
     struct ranged encoder, decoder; /* [N], [N + S] rows of stride floats */
     struct hsae_buffer *mean, *x, *panels, *norms;
-    struct hsae_buffer *units, *rounded; /* of screen: of the samples, which are then quantized in `panels`; its own room */
+    struct hsae_buffer *units, *rounded, *mixed; /* of screening: of the samples, which are then quantized in `panels`; its own room */
     struct hsae_buffer *level_info, *tree, *feature_scalars, *flags, *decoder_rows, *step_state;
     struct hsae_buffer *bits, *scratch, *counts, *starts, *active_count, *word_starts, *history;
     struct hsae_buffer *pairs, *samples, *positions; /* as long as `capacity` */

@@ -9,20 +9,26 @@ void hsae_forward_fit(const struct device_model *device_model)
     FIT(device_model, 1, HSAE_KERNEL_load, HSAE_KERNEL_encode, HSAE_KERNEL_lists_count, HSAE_KERNEL_scan, HSAE_KERNEL_lists_fill,
         HSAE_KERNEL_samples_count, HSAE_KERNEL_samples_base, HSAE_KERNEL_samples_fill);
     FIT(device_model, device_model->ranges, HSAE_KERNEL_decode);
-    if (device_model->screens)
+    if (device_model->screens == 16)
         FIT(device_model, 1, HSAE_KERNEL_quantize, HSAE_KERNEL_screen);
+    if (device_model->screens == 8)
+        FIT(device_model, 1, HSAE_KERNEL_quantize8, HSAE_KERNEL_screen8);
 }
 
 void hsae_record_load(const struct device_model *device_model, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format,
                       float scale, bool floats)
 {
-    floats = floats || !device_model->screens;
-    struct load_args args = {device_model->batch, device_model->padded, device_model->dim, device_model->stride, format, scale, floats};
+    const uint32_t bits = floats ? 0 : device_model->screens;
+    struct load_args args = {device_model->batch, device_model->padded, device_model->dim, device_model->stride, format, scale, bits == 0};
     LAUNCH(device_model, sequence, load, 1, (uint64_t)device_model->words * LOAD_BLOCKS(device_model->stride), args, .raw = raw,
-           .mean = device_model->mean, .x = device_model->x, .panels = floats ? device_model->panels : device_model->unused_binding[0],
+           .mean = device_model->mean, .x = device_model->x, .panels = bits ? device_model->unused_binding[0] : device_model->panels,
            .norms = device_model->norms);
     struct quantize_args quantize = {device_model->padded, device_model->stride};
-    if (!floats)
+    struct quantize8_args quantize8 = {device_model->padded, device_model->stride};
+    if (bits == 8)
+        LAUNCH(device_model, sequence, quantize8, 1, hsae_groups_for(device_model, HSAE_KERNEL_quantize8, device_model->words), quantize8,
+               .x = device_model->x, .mixed = device_model->mixed, .words = device_model->panels, .units = device_model->units);
+    if (bits == 16)
         LAUNCH(device_model, sequence, quantize, 1, device_model->words, quantize, .x = device_model->x, .words = device_model->panels,
                .units = device_model->units);
 }
@@ -52,6 +58,17 @@ static void record_screen(const struct device_model *device_model, struct hsae_s
            .scratch = device_model->scratch);
 }
 
+static void record_screen8(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
+{
+    uint32_t tile = hsae_screen_tile(device_model);
+    struct screen8_args args = {
+        first, first % device_model->range_rows, count, device_model->batch, device_model->words, device_model->stride};
+    LAUNCH(device_model, sequence, screen8, 1, ((uint64_t)count + tile - 1) / tile, args, .panels = device_model->panels,
+           .units = device_model->units, .x = device_model->x, .encoder = device_model->encoder.range[first / device_model->range_rows],
+           .feature_scalars = device_model->feature_scalars, .mixed = device_model->mixed, .rounded = device_model->rounded,
+           .bits = device_model->bits, .scratch = device_model->scratch);
+}
+
 /* A chunk of features: all of one range of E. */
 static void record_chunk(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
 {
@@ -63,8 +80,10 @@ static void record_chunk(const struct device_model *device_model, struct hsae_se
                                    device_model->features,
                                    device_model->capacity,
                                    hsae_buffer_size(device_model->history) > 64,
-                                   device_model->screens};
-    (device_model->screens ? record_screen : hsae_record_encode)(device_model, sequence, first, count);
+                                   device_model->screens != 0};
+    (device_model->screens == 8 ? record_screen8
+     : device_model->screens    ? record_screen
+                                : hsae_record_encode)(device_model, sequence, first, count);
     LAUNCH(device_model, sequence, lists_count, 1, hsae_groups_for(device_model, HSAE_KERNEL_lists_count, count), lists_count,
            .bits = device_model->bits, .counts = device_model->counts);
     LAUNCH(device_model, sequence, scan, 1, 1, scan, .counts = device_model->counts, .starts = device_model->starts,

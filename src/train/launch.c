@@ -54,6 +54,7 @@ uint64_t hsae_encode_groups(const struct device_model *device_model, uint32_t co
 
 uint32_t hsae_screen_tile(const struct device_model *device_model)
 {
-    struct hsae_kernel_shape shape = hsae_shape(device_model->device, HSAE_KERNEL_screen, 1);
+    enum hsae_kernel kernel = device_model->screens == 8 ? HSAE_KERNEL_screen8 : HSAE_KERNEL_screen;
+    struct hsae_kernel_shape shape = hsae_shape(device_model->device, kernel, 1);
     return shape.group_size * shape.columns;
 }

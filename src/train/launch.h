@@ -36,7 +36,7 @@ uint64_t hsae_groups_for(const struct device_model *device_model, enum hsae_kern
 struct hsae_tile hsae_encode_tile(const struct device_model *device_model);
 /* Groups of encode over `count` features. */
 uint64_t hsae_encode_groups(const struct device_model *device_model, uint32_t count);
-/* Features of a work-group of screen. */
+/* Features of a work-group of screen or screen8. */
 uint32_t hsae_screen_tile(const struct device_model *device_model);
 
 #endif

@@ -23,6 +23,13 @@ static double screen_work(const struct device_model *device_model, uint64_t grou
     return (double)screen->count * device_model->padded * device_model->stride;
 }
 
+static double screen8_work(const struct device_model *device_model, uint64_t groups, const void *args)
+{
+    const struct screen8_args *screen = args;
+    (void)groups;
+    return (double)screen->count * device_model->padded * device_model->stride;
+}
+
 /* All of the batch, in and out. */
 static double batch_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
@@ -107,6 +114,7 @@ double hsae_launch_work(const struct device_model *device_model, enum hsae_kerne
     static double (*const works[HSAE_KERNEL_COUNT])(const struct device_model *, uint64_t, const void *) = {
         [HSAE_KERNEL_encode] = encode_work,           [HSAE_KERNEL_screen] = screen_work,
         [HSAE_KERNEL_quantize] = batch_work,          [HSAE_KERNEL_load] = batch_work,
+        [HSAE_KERNEL_screen8] = screen8_work,         [HSAE_KERNEL_quantize8] = batch_work,
         [HSAE_KERNEL_variance] = batch_work,          [HSAE_KERNEL_bias] = bias_work,
         [HSAE_KERNEL_decode] = decode_work,           [HSAE_KERNEL_segment_rows] = segment_rows_work,
         [HSAE_KERNEL_update] = update_work,           [HSAE_KERNEL_family_dot] = rows_work,

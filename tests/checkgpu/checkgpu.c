@@ -190,6 +190,14 @@ static bool halves_agree(u32 expected, u32 got)
     return true;
 }
 
+static bool bytes_agree(u32 expected, u32 got)
+{
+    for (u32 shift = 0; shift < 32; shift += 8)
+        if (abs((int)(expected >> shift & 255) - (int)(got >> shift & 255)) > 1)
+            return false;
+    return true;
+}
+
 /* Whether a result is as expected; *off: the difference in units of the tolerance. */
 static bool agrees(u32 expected, u32 got, f32 tolerance, double *off)
 {
@@ -201,6 +209,8 @@ static bool agrees(u32 expected, u32 got, f32 tolerance, double *off)
         return true;
     if (tolerance == CHECK_HALVES)
         return halves_agree(expected, got);
+    if (tolerance == CHECK_BYTES)
+        return bytes_agree(expected, got);
     if (!(tolerance >= 0 && isfinite(tolerance))) /* exact, or a bound that would let anything pass */
         return false;
     if (isnan(a) || isnan(b))

@@ -18,6 +18,8 @@
 #define CHECK_EXACT (-1.0f)
 /* Both 16-bit halves may be off by one. */
 #define CHECK_HALVES (-2.0f)
+/* All four bytes may be off by one. */
+#define CHECK_BYTES (-4.0f)
 /* Room that the kernel has for itself. */
 #define CHECK_ANY (-3.0f)
 

@@ -83,6 +83,9 @@ static void create_step_words(struct fixture *w)
     words_create(w, &w->quantized, "quantized", batch / 2);
     words_create(w, &w->units, "units", w->padded);
     words_create(w, &w->rounded, "rounded", (size_t)(w->size.chunk + w->shape.columns) * w->stride / 2);
+    words_create(w, &w->quantized8, "quantized to bytes", batch / 4);
+    words_create(w, &w->units8, "units of bytes", UNIT_WORDS * w->padded);
+    words_create(w, &w->mixed, "mixed", (size_t)(w->size.chunk > w->words ? w->size.chunk : w->words) * w->stride);
     words_create(w, &w->flags, "flags", features);
     words_create(w, &w->step_report, "step report", REPORT_WORDS);
     words_create(w, &w->bits, "bits", features * w->words);
@@ -447,12 +450,12 @@ bool fixture_advance(struct fixture *fixture, hsae_device *reference, enum hsae_
 {
     /* The kernels of a step in their order; scan makes the starts by feature, then those by sample. */
     static const enum hsae_kernel step[] = {
-        HSAE_KERNEL_load,         HSAE_KERNEL_feature_flags, HSAE_KERNEL_prepare,      HSAE_KERNEL_quantize,   HSAE_KERNEL_screen,
-        HSAE_KERNEL_encode,       HSAE_KERNEL_lists_count,   HSAE_KERNEL_scan,         HSAE_KERNEL_lists_fill, HSAE_KERNEL_samples_count,
-        HSAE_KERNEL_samples_base, HSAE_KERNEL_scan,          HSAE_KERNEL_samples_fill, HSAE_KERNEL_decode,     HSAE_KERNEL_family_dot,
-        HSAE_KERNEL_family,       HSAE_KERNEL_ghost,         HSAE_KERNEL_ghost_scale,  HSAE_KERNEL_ghost_rows, HSAE_KERNEL_segments,
-        HSAE_KERNEL_segment_rows, HSAE_KERNEL_update,        HSAE_KERNEL_bias,         HSAE_KERNEL_variance,   HSAE_KERNEL_finish_step,
-        HSAE_KERNEL_relink_rows,  HSAE_KERNEL_relink_count,  HSAE_KERNEL_relink_best,
+        HSAE_KERNEL_load,       HSAE_KERNEL_feature_flags, HSAE_KERNEL_prepare,      HSAE_KERNEL_quantize,     HSAE_KERNEL_screen,
+        HSAE_KERNEL_quantize8,  HSAE_KERNEL_screen8,       HSAE_KERNEL_encode,       HSAE_KERNEL_lists_count,  HSAE_KERNEL_scan,
+        HSAE_KERNEL_lists_fill, HSAE_KERNEL_samples_count, HSAE_KERNEL_samples_base, HSAE_KERNEL_scan,         HSAE_KERNEL_samples_fill,
+        HSAE_KERNEL_decode,     HSAE_KERNEL_family_dot,    HSAE_KERNEL_family,       HSAE_KERNEL_ghost,        HSAE_KERNEL_ghost_scale,
+        HSAE_KERNEL_ghost_rows, HSAE_KERNEL_segments,      HSAE_KERNEL_segment_rows, HSAE_KERNEL_update,       HSAE_KERNEL_bias,
+        HSAE_KERNEL_variance,   HSAE_KERNEL_finish_step,   HSAE_KERNEL_relink_rows,  HSAE_KERNEL_relink_count, HSAE_KERNEL_relink_best,
     };
     u32 scans = 0;
     for (u32 k = 0; k < sizeof step / sizeof *step; k++) {

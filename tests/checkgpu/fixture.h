@@ -57,7 +57,7 @@ struct fixture {
     u32 launch_levels;   /* most levels of a launch of decode, bias or segment_rows; not more */
     u32 segment, room;   /* pairs of a segment, at least; how many there may be, 0: no feature is long */
 
-    struct check_words raw[FIXTURE_FORMATS], mean, x, panels, norms, quantized, units, rounded;
+    struct check_words raw[FIXTURE_FORMATS], mean, x, panels, norms, quantized, units, rounded, quantized8, units8, mixed;
     struct check_words step_params, level_info, tree, last_fired, decoder_rows, flags, feature_scalars, step_state, step_report;
     struct check_words E[HSAE_MAX_RANGES], E_v[HSAE_MAX_RANGES], D[HSAE_MAX_RANGES], D_v[HSAE_MAX_RANGES]; /* unused: a few words */
     struct check_words bits, scratch[FIXTURE_CHUNKS], packed[FIXTURE_CHUNKS], counts, starts, pairs, active_count, word_starts, history;

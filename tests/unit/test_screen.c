@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: MIT */
-/* Screening loses no pair: rows that rounding to 16 bits hurts most, with cuts a hair below what a pair reaches, and a hair above. */
+/* Screening loses no pair, with 16 bits and with 8: rows that rounding hurts most, with cuts a hair below what a pair reaches, and a hair
+ * above. */
 #include "support.h"
 
 #include "device/device.h"
 #include "device/shape.h"
 #include "kernels/args.h"
+#include <inttypes.h>
 #include <math.h>
 
 enum { ROWS = 33, WORDS = 2, PADDED = 64, FEATURES = 13, MAX_DIM = 512 };
 
 static const char *device_id; /* of the suite that runs */
+static uint32_t numbers;      /* of 8 or 16 bits */
 static hsae_device *device;
 
 static int open_suite(void **state)
@@ -35,13 +38,19 @@ struct rows {
     f32 scratch[FEATURES * PADDED];
 };
 
-enum { X, PANELS, UNITS, ENCODER, TABLE, ROUNDED, BITS, SCRATCH, BUFFERS };
+enum { X, PANELS, UNITS, ENCODER, TABLE, ROUNDED, MIXED, BITS, SCRATCH, BUFFERS };
+
+static enum hsae_kernel screening(void)
+{
+    return numbers == 8 ? HSAE_KERNEL_screen8 : HSAE_KERNEL_screen;
+}
 
 static void launch(struct hsae_sequence *sequence, enum hsae_kernel kernel, const void *args, uint32_t items, uint32_t count,
                    struct hsae_buffer *const *bindings)
 {
     struct hsae_launch launch = {.kernel = kernel, .shape = hsae_shape(device, kernel, 1), .args = args};
-    uint32_t group = kernel == HSAE_KERNEL_screen ? launch.shape.group_size * launch.shape.columns : 1;
+    uint32_t columns = kernel == screening() ? launch.shape.columns : 1,
+             group = kernel == HSAE_KERNEL_quantize ? 1 : launch.shape.group_size * columns;
     hsae_launch_groups(device, (items + group - 1) / group, &launch);
     memcpy(launch.bindings, bindings, count * sizeof *bindings);
     hsae_sequence_launch(sequence, &launch);
@@ -59,10 +68,11 @@ static void run(struct rows *rows)
     } buffers[BUFFERS] = {
         {"x", x_bytes, rows->x},
         {"panels", x_bytes / 2, NULL},
-        {"units", PADDED * sizeof(f32), NULL},
+        {"units", UNIT_WORDS * PADDED * sizeof(f32), NULL},
         {"encoder", FEATURES * row_bytes, rows->encoder},
         {"table", sizeof rows->table, rows->table},
-        {"rounded", (FEATURES + hsae_shape(device, HSAE_KERNEL_screen, 1).columns) * row_bytes / 2, NULL},
+        {"rounded", (FEATURES + hsae_shape(device, screening(), 1).columns) * row_bytes / 2, NULL},
+        {"mixed", FEATURES * row_bytes, NULL},
         {"bits", sizeof rows->bits, NULL},
         {"scratch", sizeof rows->scratch, rows->scratch},
     };
@@ -73,10 +83,18 @@ static void run(struct rows *rows)
     }
     struct quantize_args quantize = {PADDED, rows->stride};
     struct screen_args screen = {0, 0, FEATURES, ROWS, WORDS, rows->stride, SCREEN_MARGIN(rows->dim)};
+    struct quantize8_args quantize8 = {PADDED, rows->stride};
+    struct screen8_args screen8 = {0, 0, FEATURES, ROWS, WORDS, rows->stride};
     assert_ok(hsae_sequence_create(device, "screen", false, &sequence));
-    launch(sequence, HSAE_KERNEL_quantize, &quantize, WORDS, 3, (struct hsae_buffer *[]){b[X], b[PANELS], b[UNITS]});
-    launch(sequence, HSAE_KERNEL_screen, &screen, FEATURES, 8,
-           (struct hsae_buffer *[]){b[PANELS], b[UNITS], b[X], b[ENCODER], b[TABLE], b[ROUNDED], b[BITS], b[SCRATCH]});
+    if (numbers == 8) {
+        launch(sequence, HSAE_KERNEL_quantize8, &quantize8, WORDS, 4, (struct hsae_buffer *[]){b[X], b[MIXED], b[PANELS], b[UNITS]});
+        launch(sequence, HSAE_KERNEL_screen8, &screen8, FEATURES, 9,
+               (struct hsae_buffer *[]){b[PANELS], b[UNITS], b[X], b[ENCODER], b[TABLE], b[MIXED], b[ROUNDED], b[BITS], b[SCRATCH]});
+    } else {
+        launch(sequence, HSAE_KERNEL_quantize, &quantize, WORDS, 3, (struct hsae_buffer *[]){b[X], b[PANELS], b[UNITS]});
+        launch(sequence, HSAE_KERNEL_screen, &screen, FEATURES, 8,
+               (struct hsae_buffer *[]){b[PANELS], b[UNITS], b[X], b[ENCODER], b[TABLE], b[ROUNDED], b[BITS], b[SCRATCH]});
+    }
     assert_ok(hsae_sequence_end(sequence));
     assert_ok(hsae_sequence_submit(sequence, &ticket));
     assert_ok(hsae_device_wait(device, ticket));
@@ -132,19 +150,28 @@ static u32 worst_width(double most)
     return found;
 }
 
-/* Equal elements are all rounded down: the sum of products loses as much as it can. */
-static void test_rounding(void **state)
+/* Of 16-bit numbers equal elements are all rounded down: the sum of products loses as much as it can. Of 8-bit numbers a row is made from
+ * what mixing makes of it (a quarter of Hadamard's matrix is its own inverse): `flat`, all of 127 units, which are kept, or one of 127 and
+ * others of 0.49, which are lost. What the product of one of each loses is the bound, but for a thousandth. */
+static void fill(const struct rows *rows, f32 *row, bool flat, int exponent)
 {
-    (void)state;
-    if (!device)
-        skip();
-    struct rows *rows = new_rows(worst_width(0.49));
+    for (u32 k = 0; k < rows->dim; k++) {
+        double sum = 0;
+        for (u32 j = 0; j < 16 && numbers == 8; j++) {
+            bool large = flat || k % 16 + j * 16 + k / 256 * 256 == 0, odd = 0x6996 >> (k % 256 / 16 & j) & 1; /* of bits in common */
+            sum += (odd ? -0.25 : 0.25) * (large ? 127 : 0.49);
+        }
+        row[k] = (f32)ldexp(numbers == 8 ? sum : k * 7 % 3 ? 1 : -1, exponent);
+    }
+}
+
+static void try_rounding(bool flat)
+{
+    struct rows *rows = new_rows(numbers == 8 ? MAX_DIM : worst_width(0.49));
     for (u32 s = 0; s < ROWS; s++)
-        for (u32 k = 0; k < rows->dim; k++)
-            rows->x[s * rows->stride + k] = ldexpf(k * 7 % 3 ? 1.0f : -1.0f, (int)s - 16);
+        fill(rows, rows->x + s * rows->stride, flat, (int)s - 16);
     for (u32 f = 0; f < FEATURES; f++) {
-        for (u32 k = 0; k < rows->dim; k++)
-            rows->encoder[f * rows->stride + k] = ldexpf(k * 7 % 3 ? 1.0f : -1.0f, 2 * (int)f - 12);
+        fill(rows, rows->encoder + f * rows->stride, !flat, 2 * (int)f - 12);
         double p = exact(rows, f, 20);
         set_scalars(rows, f, 0, f % 2 ? p * (1 - 1e-6) : p * (1 + 1e-6));
     }
@@ -162,6 +189,15 @@ static void test_rounding(void **state)
     free(rows);
 }
 
+static void test_rounding(void **state)
+{
+    (void)state;
+    if (!device)
+        skip();
+    try_rounding(true);
+    try_rounding(false);
+}
+
 /* Rows without a norm or with one that is no float, elements far above all others, biases far above all products. */
 static void test_extremes(void **state)
 {
@@ -170,7 +206,7 @@ static void test_extremes(void **state)
     (void)state;
     if (!device)
         skip();
-    struct rows *rows = new_rows(61);
+    struct rows *rows = new_rows(numbers == 8 ? 300 : 61); /* 300: the last columns are mixed twice */
     for (u32 s = 0; s < ROWS; s++)
         for (u32 k = 0; k < rows->dim; k++)
             rows->x[s * rows->stride + k] = sizes[s % SIZES] * (k == s ? 1000.0f : (f32)((k * 37 + s) % 19) - 9.0f);
@@ -199,9 +235,12 @@ int main(void)
     static const char *const devices[] = {"opencl:0", "vulkan:0"};
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_rounding), cmocka_unit_test(test_extremes)};
     int failed = support_setup(NULL) ? 1 : 0;
-    for (size_t k = 0; k < sizeof devices / sizeof *devices && !failed; k++) {
-        device_id = devices[k];
-        failed += cmocka_run_group_tests_name(device_id, tests, open_suite, close_suite);
+    for (size_t k = 0; k < 2 * sizeof devices / sizeof *devices && !failed; k++) {
+        char name[32];
+        device_id = devices[k / 2];
+        numbers = k % 2 ? 8 : 16;
+        snprintf(name, sizeof name, "%s, %" PRIu32 " bits", device_id, numbers);
+        failed += cmocka_run_group_tests_name(name, tests, open_suite, close_suite);
     }
     return failed + support_teardown(NULL);
 }

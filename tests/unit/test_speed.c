@@ -257,6 +257,13 @@ static uint32_t steps(struct rig *rig, int count)
     return hsae_sequence_launches(rig->trainer->frame[0].sequence);
 }
 
+/* The kernel of the forward pass's products. */
+static enum hsae_kernel product_kernel(const struct rig *rig)
+{
+    const uint32_t bits = hsae_screens(rig->device);
+    return bits == 8 ? HSAE_KERNEL_screen8 : bits ? HSAE_KERNEL_screen : HSAE_KERNEL_encode;
+}
+
 static void new_run(struct rig *rig)
 {
     hsae_trainer_destroy(&rig->trainer);
@@ -323,7 +330,7 @@ static void test_session(void **state)
     steps(&rig, 5);
     assert_int_equal(hsae_trainer_model(rig.trainer, &model), HSAE_OK);
     hsae_trainer_destroy(&rig.trainer);
-    const enum hsae_kernel product = hsae_screens(rig.device) ? HSAE_KERNEL_screen : HSAE_KERNEL_encode;
+    const enum hsae_kernel product = product_kernel(&rig);
     const double speed = rig.device->speed[product].work;
     forget_speed(&rig);
     assert_int_equal(hsae_session_create(rig.device, model, ROWS, &session), HSAE_OK);
@@ -344,7 +351,7 @@ static void test_calibrations(void **state)
     struct rig rig;
     (void)state;
     set_up(&rig);
-    const enum hsae_kernel product = hsae_screens(rig.device) ? HSAE_KERNEL_screen : HSAE_KERNEL_encode;
+    const enum hsae_kernel product = product_kernel(&rig);
     rig.device->speed[product].work = 1; /* as after a calibration with short launches */
     new_run(&rig);
     steps(&rig, 4);

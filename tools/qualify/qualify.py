@@ -192,7 +192,7 @@ def step(run, device, limit):
 
 def variants(run, device, limit):
     """The encoder's product the other way, and a dictionary twice as wide."""
-    screens = any(kernel["name"] == "screen" for kernel in run.result("step", device)["laptop"]["kernels"])
+    screens = any(kernel["name"] in ("screen", "screen8") for kernel in run.result("step", device)["laptop"]["kernels"])
     return {
         "encode" if screens else "screen": bench(run, device, limit, "--preset", "laptop", environment={"HSAE_SCREEN": "0" if screens else "1"}),
         "twice the features": bench(run, device, limit, "--preset", "laptop", "--levels", "1024,2048,4096,8192"),
