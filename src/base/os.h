@@ -170,6 +170,8 @@ void hsae_os_sleep(double seconds);
 double hsae_os_others_seconds(void);
 /* Bytes that are built in; SIZE_MAX: not known. */
 uint64_t hsae_os_memory(void);
+/* Processors that are switched on; 1 where that is not known. */
+unsigned hsae_os_processors(void);
 /* Most bytes that this process had resident so far; 0: not known. */
 uint64_t hsae_os_peak_memory(void);
 /* Memory aligned to `page`, a power of 2; on pages of that size where the system can. */

@@ -461,6 +461,12 @@ uint64_t hsae_os_memory(void)
     return pages > 0 && page_bytes > 0 ? (uint64_t)pages * (uint64_t)page_bytes : SIZE_MAX;
 }
 
+unsigned hsae_os_processors(void)
+{
+    long count = sysconf(_SC_NPROCESSORS_ONLN);
+    return count > 0 ? (unsigned)count : 1;
+}
+
 uint64_t hsae_os_peak_memory(void)
 {
     struct rusage usage;

@@ -623,6 +623,12 @@ uint64_t hsae_os_memory(void)
     return GlobalMemoryStatusEx(&status) ? status.ullTotalPhys : SIZE_MAX;
 }
 
+unsigned hsae_os_processors(void)
+{
+    DWORD count = GetActiveProcessorCount(ALL_PROCESSOR_GROUPS);
+    return count ? count : 1;
+}
+
 uint64_t hsae_os_peak_memory(void)
 {
     PROCESS_MEMORY_COUNTERS counters;

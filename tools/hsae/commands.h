@@ -23,7 +23,7 @@ enum cli_kind {
  * `place`, a variable of the command's function, takes the value. `argument` is the value's name in --help, NULL for a flag; words with |
  * between them are the values that there are, but those in capitals. */
 /* clang-format off */
-#define COMMANDS(X) X(devices) X(train) X(report) X(eval) X(encode) X(decode) X(export) X(import) X(tree) X(explore) X(info) X(bench) X(tune)
+#define COMMANDS(X) X(devices) X(collect) X(train) X(report) X(eval) X(encode) X(decode) X(export) X(import) X(tree) X(explore) X(info) X(bench) X(tune)
 
 /* Options of every command. */
 #define COMMON_OPTIONS(C)                                                                                                                 \
@@ -40,6 +40,17 @@ enum cli_kind {
     O("max-norm", CLI_AT_LEAST_0, (rows).max_norm, "X",                                                                                   \
       "leave out rows whose norm is above X times the median of the first 65,536; 0: none; default: as in training")                      \
     O("skip-bad-rows", CLI_FLAG, (rows).skip_bad, NULL, "leave out rows with a value that is not finite")
+#define LM_OPTIONS(O, lm)                                                                                                                 \
+    O("gguf", CLI_TEXT, (lm).gguf, "FILE", "a language model, whose activations are made by libllama")                                    \
+    O("layer", CLI_COUNT, (lm).layer, "N", "--gguf: the layer whose output is taken, counted from 0")                                     \
+    O("activation", CLI_TEXT, (lm).activation, "NAME", "--gguf: in place of --layer, a tensor of libllama's graph: ffn_out-14")           \
+    O("text", CLI_PATHS, (lm).text, "PATH...", "--gguf: what it reads: .txt and .jsonl files, folders of them")                           \
+    O("context", CLI_COUNT, (lm).context, "N", "--gguf: tokens of a sequence, start token included (128)")                                \
+    O("sequences", CLI_COUNT, (lm).sequences, "N", "--gguf: sequences that run at once (16)")                                             \
+    O("bos", CLI_TEXT, (lm).bos, "auto|none|TOKEN", "--gguf: start token of each sequence; its row is left out; auto: the model's")       \
+    O("f32", CLI_FLAG, (lm).f32, NULL, "--gguf: compute with the weights as float32, of a quantised model, too")                          \
+    O("gpu", CLI_FLAG, (lm).gpu, NULL, "--gguf: run it on libllama's GPU (Vulkan, CUDA ...), not on the CPU")                             \
+    O("threads", CLI_COUNT, (lm).threads, "N", "--gguf: threads of libllama; default: one for each processor")
 #define DEVICE_OPTION(O, id) O("device", CLI_TEXT, id, "ID", "what computes (hsae devices); default: $HSAE_DEVICE or the best")
 #define JSON_OPTION(O, json) O("json", CLI_FLAG, json, NULL, "one JSON object on standard output")
 
@@ -50,14 +61,27 @@ enum cli_kind {
       "train a few steps on every device, use a model on it, and compare all that comes out with the reference")                          \
     JSON_OPTION(O, json)
 
+#define SUMMARY_collect  "Stores activations of a language model in a GGUF file, with their tokens."
+#define SYNOPSIS_collect "--gguf FILE --layer N --text PATH... --out DIR [OPTION]..."
+#define OPTIONS_collect(O)                                                                                                                \
+    LM_OPTIONS(O, collection.lm)                                                                                                          \
+    O("out", CLI_TEXT, collection.out, "DIR", "folder of the activations; made if it is not there")                                       \
+    O("tokens", CLI_COUNT, collection.tokens, "N", "stop after N rows; default: all of the text")                                         \
+    O("outlier", CLI_AT_LEAST_0, collection.outlier, "X",                                                                                 \
+      "leave out rows of more than X times the median norm of the first 64 sequences; 0: none (10)")                                      \
+    O("dtype", CLI_TEXT, collection.dtype, "f32|f16|bf16", "type of the stored numbers (f16)")                                            \
+    O("shard-rows", CLI_COUNT, collection.shard_rows, "N", "a file ends with the sequences that reach so many rows (32,768)")             \
+    JSON_OPTION(O, collection.json)
+
 #define SUMMARY_train  "Trains a hierarchical sparse autoencoder."
-#define SYNOPSIS_train "--data PATH... --out DIR [--KEY VALUE]... [OPTION]..."
+#define SYNOPSIS_train "--data PATH... | --gguf FILE --layer N --text PATH... --out DIR [--KEY VALUE]... [OPTION]..."
 #define OPTIONS_train(O)                                                                                                                  \
     O("data", CLI_PATHS, all.data_paths, "PATH...", "activations: files or folders; -: raw numbers on standard input")                    \
     INPUT_OPTIONS(O, all.input)                                                                                                           \
     O("out", CLI_TEXT, all.out, "DIR", "folder of the run; made if it is not there")                                                      \
-    O("cache", CLI_TEXT, all.stream.cache, "DIR", "--data -: keep the rows in this folder, for later epochs and runs")                     \
-    O("buffer", CLI_COUNT, all.stream.buffer, "N", "--data -: rows that are shuffled with each other (131,072)")                          \
+    LM_OPTIONS(O, all.lm)                                                                                                                 \
+    O("cache", CLI_TEXT, all.stream.cache, "DIR", "--data -, --gguf: keep the rows in this folder, for later epochs and runs")                     \
+    O("buffer", CLI_COUNT, all.stream.buffer, "N", "--data -, --gguf: rows that are shuffled with each other (131,072)")                          \
     O("force", CLI_FLAG, all.force, NULL, "replace the run that --out holds")                                                             \
     O("config", CLI_TEXT, all.config_path, "FILE", "JSON object of configuration keys; options win")                                      \
     DEVICE_OPTION(O, all.device_id)                                                                                                       \

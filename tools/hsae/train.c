@@ -319,17 +319,19 @@ static void say_how_to_go_on(struct train *train, hsae_status status)
     hsae_divergence divergence;
     if (train->check || run_checkpoints(train->folder, &steps, &count) != CLI_DONE)
         return;
-    const char *first = status == HSAE_ERROR_DEVICE_LOST     ? "the device was lost; "
-                        : status == HSAE_ERROR_DRIVER        ? "choose another --device (hsae devices lists them); then "
-                        : status == HSAE_ERROR_DEVICE_MEMORY ? "close what else uses the device's memory or choose another --device; then "
-                        : status == HSAE_ERROR_MEMORY        ? "close other programs; then "
-                        : train->failed                      ? "once the files can be written "
-                        : status == HSAE_ERROR_FILE          ? "once the data can be read again "
-                        : bad_row ? "to leave out rows that are not finite (else repair the data, and drop --skip-bad-rows) "
-                        : train->stream.source && status == HSAE_ERROR_DATA
-                            ? "where standard input gives these rows again and more after them (else start again with --cache DIR, or a "
-                              "--buffer of twice as many rows), "
-                            : "";
+    const char *first =
+        status == HSAE_ERROR_DEVICE_LOST     ? "the device was lost; "
+        : status == HSAE_ERROR_DRIVER        ? "choose another --device (hsae devices lists them); then "
+        : status == HSAE_ERROR_DEVICE_MEMORY ? "close what else uses the device's memory or choose another --device; then "
+        : status == HSAE_ERROR_MEMORY        ? "close other programs; then "
+        : train->failed                      ? "once the files can be written "
+        : status == HSAE_ERROR_FILE          ? "once the data can be read again "
+        : bad_row                            ? "to leave out rows that are not finite (else repair the data, and drop --skip-bad-rows) "
+        : train->stream.source && status == HSAE_ERROR_DATA
+            ? train->lm.gguf ? "with a whole --text, "
+                             : "where standard input gives these rows again and more after them (else start again with --cache DIR, or a "
+                               "--buffer of twice as many rows), "
+            : "";
     if (bad_row)
         train->argv[train->argc++] = "--skip-bad-rows";
     if (hsae_trainer_divergence(train->trainer, &divergence)) {
@@ -367,7 +369,7 @@ static int work(struct train *train)
     show_left_out(train);
     if (whole && !train->failed && save_checkpoint(train) && status == HSAE_CANCELLED) {
         cli_note("checkpoint of step %" PRIu64 " in %s; %sgo on with", train->saved_step, train->folder,
-                 train->stream.source ? "where standard input gives its rows again, from the first on, " : "");
+                 train->stream.source && !train->lm.gguf ? "where standard input gives its rows again, from the first on, " : "");
         if (cli_verbose != CLI_QUIET)
             print_go_on(train, train->saved_step);
     }
@@ -403,7 +405,12 @@ static int conclude(struct train *train, int exit_status)
 static int check_start(struct train *train)
 {
     const struct run_start *start = &train->start;
-    const struct run_data data = {&train->data_paths, &train->eval_paths, train->data, &train->stream, train->held_out, train->holdout};
+    const struct run_data data = {train->lm.gguf ? &train->lm.text : &train->data_paths,
+                                  &train->eval_paths,
+                                  train->data,
+                                  &train->stream,
+                                  train->held_out,
+                                  train->holdout};
     train->data_json = run_data_json(&data);
     if (!train->data_json)
         return CLI_FAILED;
@@ -502,7 +509,7 @@ static bool is_stream(const struct train *train)
     for (size_t i = 0; i < train->data_paths.count; i++)
         if (strcmp(train->data_paths.items[i], "-") == 0)
             return true;
-    return false;
+    return train->lm.gguf;
 }
 
 /* The last share of the rows becomes train->held_out. */
@@ -524,7 +531,8 @@ static hsae_status hold_out(struct train *train)
 
 static hsae_status open_stream(struct train *train)
 {
-    hsae_status status = train_input_open(&train->input, &train->stream);
+    hsae_status status =
+        train->lm.gguf ? lm_stream_open(&train->lm, train->input.dtype, &train->stream) : train_input_open(&train->input, &train->stream);
     if (status == HSAE_OK)
         status = train_stream_open(train->context, &train->stream);
     if (status == HSAE_OK)
@@ -571,13 +579,16 @@ static hsae_status open_inputs(struct train *train)
 /* What cannot be done with rows that are made while it runs; NULL: nothing of that is wanted. */
 static const char *against_stream(const struct train *train)
 {
-    return train->data_paths.count > 1 ? "--data - stands alone: no other path goes with it"
-           : train->holdout > 0        ? "--holdout needs data whose rows are known: give --eval-data PATH"
-           : train->epochs > 0         ? "--epochs needs data whose rows are known: give --steps N"
-           : train->check              ? "--deterministic-check reads the rows twice: give files"
-           : train->dry_run            ? "--dry-run needs data in files"
-           : train->stream.buffer == 1 ? "--buffer takes 2 or more"
-                                       : NULL;
+    return train->lm.gguf && train->data_paths.count          ? "--data and --gguf exclude each other"
+           : train->lm.gguf && train->input.dim               ? "--dim is of --data; the model's width is known"
+           : train->lm.gguf && lm_options_problem(&train->lm) ? lm_options_problem(&train->lm)
+           : train->data_paths.count > 1                      ? "--data - stands alone: no other path goes with it"
+           : train->holdout > 0                               ? "--holdout needs data whose rows are known: give --eval-data PATH"
+           : train->epochs > 0                                ? "--epochs needs data whose rows are known: give --steps N"
+           : train->check                                     ? "--deterministic-check reads the rows twice: give files"
+           : train->dry_run                                   ? "--dry-run needs data in files"
+           : train->stream.buffer == 1                        ? "--buffer takes 2 or more"
+                                                              : NULL;
 }
 
 static int train(struct train *train, const struct cli_command *command)
@@ -594,7 +605,12 @@ static int train(struct train *train, const struct cli_command *command)
     if (is_stream(train) && against_stream(train))
         return cli_usage(command->name, "%s", against_stream(train));
     if (!is_stream(train) && (train->stream.cache || train->stream.buffer))
-        return cli_usage(command->name, "--%s goes with --data -", train->stream.cache ? "cache" : "buffer");
+        return cli_usage(command->name, "--%s goes with --data - or --gguf", train->stream.cache ? "cache" : "buffer");
+    if (!train->lm.gguf && (train->lm.text.count || train->lm.layer != UINT64_MAX || train->lm.activation))
+        return cli_usage(command->name, "--%s goes with --gguf FILE",
+                         train->lm.text.count   ? "text"
+                         : train->lm.activation ? "activation"
+                                                : "layer");
     if (train->keep == 0)
         return cli_usage(command->name, "--keep takes 1 or more");
     if (train->eval_every && !train->eval_paths.count && train->holdout == 0)
@@ -619,7 +635,12 @@ static int train(struct train *train, const struct cli_command *command)
 
 static int run(const struct cli_command *command, int argc, char **argv)
 {
-    struct train all = {.stop_after = UINT64_MAX, .keep = 2, .log_every = UINT64_MAX, .checkpoint_every = UINT64_MAX, .argc = argc};
+    struct train all = {.stop_after = UINT64_MAX,
+                        .keep = 2,
+                        .log_every = UINT64_MAX,
+                        .checkpoint_every = UINT64_MAX,
+                        .argc = argc,
+                        .lm = LM_OPTIONS_DEFAULT};
     all.argv = malloc((size_t)(argc + 1) * sizeof *all.argv);
     if (!all.argv)
         return cli_out_of_memory();
@@ -627,7 +648,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     const struct cli_option options[] = {OPTIONS_train(CLI_OPTION){0}};
     int exit_status = cli_parse(command, argc, argv, options, &all.keys, NULL);
     if (exit_status == CLI_CONTINUE)
-        exit_status = cli_need(command, options, all.dry_run ? "data" : "data out");
+        exit_status = cli_need(command, options, all.lm.gguf ? "out" : all.dry_run ? "data" : "data out");
     if (exit_status == CLI_CONTINUE)
         exit_status = train(&all, command);
     train_stream_close(&all.stream);
@@ -638,6 +659,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     hsae_context_destroy(&all.context);
     free(all.data_paths.items);
     free(all.eval_paths.items);
+    free(all.lm.text.items);
     free(all.argv);
     return exit_status;
 }

@@ -3,12 +3,12 @@
 #ifndef HSAE_TOOLS_TRAIN_H
 #define HSAE_TOOLS_TRAIN_H
 
+#include "lm.h"
 #include "run_data.h"
 #include "run_record.h"
 #include "run_report.h"
 #include "run_start.h"
 #include "run_warnings.h"
-#include "train_stream.h"
 
 enum { TRAIN_REPORT_SECONDS = 5 /* between two pages of a run in progress, at least */ };
 /* A step that was done at a time of hsae_os_seconds. */
@@ -32,6 +32,7 @@ struct train {
     hsae_context *context;
     char *config_json; /* what config_path holds; NULL: it was not given */
     hsae_device *device;
+    struct lm_options lm;
     struct train_stream stream;
     hsae_dataset *data, *held_out; /* what is trained on, NULL: the stream; what the end is evaluated on, or NULL */
 
