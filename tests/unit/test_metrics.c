@@ -279,6 +279,13 @@ static void test_large_family(void **state)
         parent[j] = j % 12;
     assert_int_equal(parent[17] + parent[29], 10);
     assert_false(hsae_large_family(&config, 1, parent, text, sizeof text));
+    config.levels[0] = 32; /* wherever the large family stands among the others */
+    for (uint32_t seed = 0; seed < 44; seed++) {
+        for (uint32_t j = 0; j < 44; j++)
+            parent[(j * 7 + seed) % 44] = j < 12 ? 9 : (int32_t)(10 + (j * 5 + seed) % 20);
+        assert_true(hsae_large_family(&config, 1, parent, text, sizeof text));
+        assert_non_null(strstr(text, "feature 9 of level 0 is the parent of 12 of the 44"));
+    }
     for (int32_t j = 0; j < 44; j++)
         parent[j] = -1;
     assert_false(hsae_large_family(&config, 1, parent, text, sizeof text));
