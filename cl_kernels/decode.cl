@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Pairs are taken PAIRS_PER_PASS at a time; pairs that do not count have weight 0. */
 #define ADD_ROW acc[k] = fma_vf(splat(a[j]), FETCH(D, range[j], at[j] + c), acc[k])
+#include "ranks.h"
 /* Residual R = c + sum a_i D_i - x of some levels, with perturbation: swapped features are left out and their children stand in. One
  * work-group a level, column slice and sample; the sample is fast, so that the slice of D stays in cache. loss: f32 [L][slices][padded],
- * the slice's |R|^2. */
+ * the slice's |R|^2. `partial`: a shard's part of it, from 0. */
 KERNEL(decode)
     u32 turn = GROUP / p.batch, b = GROUP - turn * p.batch, nth = turn / p.slices, slice = turn - nth * p.slices, level = p.level + nth;
     if (nth >= p.count || step_state[STATE_HALT] != 0u)
@@ -14,10 +15,11 @@ KERNEL(decode)
     idx line = b * width, center = level * width, home = (p.row + nth * p.padded + b) * width;
     for (idx column = first; column < end; column += WG * COLS) {
         vf acc[COLS];
-        EACH_COLUMN(column, end, acc[k] = bias[center + c] - x[line + c])
+        EACH_COLUMN(column, end, acc[k] = p.partial != 0u ? splat(0.0f) : bias[center + c] - x[line + c])
         for (u32 l = level; l < min(level + 2u, p.levels); l++) {
-            u32 list = l * p.batch + b, stop = sample_starts[list + 1u];
-            for (u32 q = sample_starts[list]; q < stop; q += PAIRS_PER_PASS) {
+            u32 list = l * p.batch + b, begin = sample_starts[list], stop = sample_starts[list + 1u];
+            TAKE_RANKS(begin, stop, l == level)
+            for (u32 q = begin; q < stop; q += PAIRS_PER_PASS) {
                 u32 range[PAIRS_PER_PASS];
                 idx at[PAIRS_PER_PASS];
                 f32 a[PAIRS_PER_PASS];
@@ -34,6 +36,6 @@ KERNEL(decode)
         EACH_COLUMN(column, end, residual[home + c] = acc[k]; squares = fma_vf(acc[k], acc[k], squares))
     }
     WG_SUM(partial, sum_vf(squares));
-    if (LANE == 0u)
+    if (LANE == 0u && p.partial == 0u)
         loss[(level * p.slices + slice) * p.padded + b] = partial[0];
 END

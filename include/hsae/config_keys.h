@@ -51,6 +51,8 @@
     X(seed, U64, FROM_0, 0, 0, FIXED, "seed of every random number, below 2^63")                                                     \
     X(rho, REAL, NOT_NEGATIVE, 0.01, 0, CHANGES, "weight of the structural constraint")                                              \
     X(perturb, REAL, SHARE, 0.05, 0, CHANGES, "probability that a feature is replaced by its children")                              \
+    X(shards, U32, FROM_1, 1, 0, FIXED,                                                                                              \
+      "parts that features are summed in, whole trees each: a power of two up to 256; sets the order of sums, so the bits")          \
     X(max_norm, REAL, NOT_NEGATIVE, 10, 0, FIXED,                                                                                    \
       "leave out rows whose norm is above this many times the median; 0: none")                                                      \
     X(norm_limit, REAL, NOT_NEGATIVE, 0, 0, FIXED, "the largest norm of a row, raw units; 0: max_norm times the median")             \

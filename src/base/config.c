@@ -358,6 +358,9 @@ hsae_status hsae_config_check(const hsae_context *context, const hsae_config *co
                              "%s: target_l0 of level %" PRIu32 " is %g; allowed: at most the level's %" PRIu32
                              " features; set target_l0 lower",
                              origin, l, config->target_l0[l], config->levels[l]);
+    if (config->shards > HSAE_MAX_SHARDS || (config->shards & (config->shards - 1)))
+        return hsae_fail(context, HSAE_ERROR_CONFIG, "%s: shards is %" PRIu32 "; allowed: a power of two up to %d", origin, config->shards,
+                         HSAE_MAX_SHARDS);
     return HSAE_OK;
 }
 

@@ -350,10 +350,31 @@ struct decode_args {
     u32 stride;
     u32 range_rows;
     u32 slices; /* column slices, of whole 16 floats, each with its own part of the loss */
+    u32 partial; /* 1: one level, and of it only what these features give, from 0 and without a loss: of ranks rank .. rank + ranks - 1 .. */
+    u32 rank;
+    u32 ranks;
+    u32 below; /* .. and of the level below those of ranks below .. below + below_ranks - 1 */
+    u32 below_ranks;
 };
 #define BINDINGS_decode(B) B(READ, 0, vf, x) B(READ, 1, vf, bias) B(READ4, 2, vf, D) B(READ, 6, u32, flags) \
-    B(READ, 7, u32, sample_starts) B(READ, 8, u32, samples) B(READ, 9, u32, step_state) B(WRITE, 10, vf, residual) B(WRITE, 11, f32, loss)
+    B(READ, 7, u32, sample_starts) B(READ, 8, u32, samples) B(READ, 9, u32, step_state) B(READ, 10, u32, tree) B(WRITE, 11, vf, residual) \
+    B(WRITE, 12, f32, loss)
 #define LOCALS_decode(L) L(f32, partial, WG)
+
+/* partials: f32 [shards][padded][stride]. Neighbours are added until one is left: (0 + 1) + (2 + 3), and so on. */
+struct merge_args {
+    u32 residual; /* 1: c - x is added, and the loss is wanted: R; 0: the sum alone */
+    u32 level;
+    u32 row; /* in `sum`, of the first sample */
+    u32 shards; /* a power of two */
+    u32 batch;
+    u32 padded;
+    u32 stride;
+    u32 slices; /* as of decode */
+};
+#define BINDINGS_merge(B) B(READ, 0, vf, x) B(READ, 1, vf, bias) B(READ, 2, u32, step_state) B(MODIFY, 3, vf, partials) B(WRITE, 4, vf, sum) \
+    B(WRITE, 5, f32, loss)
+#define LOCALS_merge(L) L(f32, partial, WG)
 
 struct family_dot_args {
     u32 first; /* first feature of level 1 */
@@ -372,6 +393,9 @@ struct family_args {
     B(READ, 4, u32, positions) B(READ, 5, f32, dots) B(WRITE, 6, u32, pair_terms)
 #define LOCALS_family(L)
 
+#define GHOST_WHOLE 0u
+#define GHOST_SUM   1u /* y of the dead features of some ranks alone, into `ghost` */
+#define GHOST_BLEND 2u /* the rest: y is in `ghost` */
 struct ghost_args {
     u32 level;
     u32 first; /* first_l */
@@ -379,9 +403,13 @@ struct ghost_args {
     u32 batch;
     u32 stride;
     u32 range_rows;
+    u32 part; /* GHOST_WHOLE .. */
+    u32 to; /* row of the first sample in `ghost` */
+    u32 rank; /* GHOST_SUM: features of these ranks only: rank .. rank + ranks - 1 */
+    u32 ranks;
 };
 #define BINDINGS_ghost(B) B(READ, 0, vf, x) B(READ4, 1, vf, E) B(READ4, 5, vf, D) B(READ, 9, u32, flags) B(READ, 10, u32, step_state) \
-    B(READ, 11, u32, feature_scalars) B(READ, 12, vf, residual) B(WRITE, 13, vf, ghost) B(WRITE, 14, f32, ghost_losses)
+    B(READ, 11, u32, feature_scalars) B(READ, 12, vf, residual) B(READ, 13, u32, tree) B(MODIFY, 14, vf, ghost) B(WRITE, 15, f32, ghost_losses)
 #define LOCALS_ghost(L) L(f32, partial, WG)
 
 struct ghost_scale_args {

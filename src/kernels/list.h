@@ -25,6 +25,7 @@
     KERNEL(samples_base,  TEAM,   lists,     CPU_BODY)       /* tallies -> block offsets, totals */                   \
     KERNEL(samples_fill,  TEAM,   lists,     ONE_BODY)       /* -> pairs by sample */                                 \
     KERNEL(decode,        ROW,    decode,    CPU_BODY)       /* pairs by sample, D -> residual, loss */               \
+    KERNEL(merge,         ROW,    decode,    ONE_BODY)       /* partial sums of shards -> their sum */                \
     KERNEL(family_dot,    ROW,    hierarchy, ONE_BODY)       /* D_parent . D_child */                                 \
     KERNEL(family,        TEAM,   hierarchy, ONE_BODY)       /* the constraint's scalars of each pair */              \
     KERNEL(ghost,         ROW,    ghost,     ONE_BODY)       /* dead features: y, alpha y + R */                      \

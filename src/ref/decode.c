@@ -1,6 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
+/* Whether a feature is among those whose part is wanted. */
+static bool is_wanted(const struct hsae_decode_memory *m, const struct decode_args *p, bool below, u32 feature)
+{
+    const u32 *tree = m->tree;
+    u32 first = below ? p->below : p->rank, ranks = below ? p->below_ranks : p->ranks;
+    return !p->partial || tree[(size_t)feature * TREE_WORDS + TREE_RANK] - first < ranks;
+}
+
 /* Adds the contributions of one list to columns first .. first + count - 1: of the level itself those of the features that aren't swapped,
  * of the level `below` those of the children of swapped ones. */
 static void add_list(double *sum, const struct hsae_decode_memory *m, const struct decode_args *p, u32 level, bool below, u32 sample,
@@ -11,7 +19,7 @@ static void add_list(double *sum, const struct hsae_decode_memory *m, const stru
         u32 feature = samples[2 * q];
         f32 a = bits_f32(samples[2 * q + 1]);
         bool counts = below ? (flags[feature] & FLAG_PARENT_SWAPPED) != 0 : !(flags[feature] & FLAG_SWAPPED);
-        if (a == 0.0f || !counts)
+        if (a == 0.0f || !counts || !is_wanted(m, p, below, feature))
             continue;
         ref_add(sum, a, ref_row(m->D, ref_decoder_row(flags, feature), p->range_rows, p->stride) + first, count);
     }
@@ -31,7 +39,7 @@ static void decode_level(const struct hsae_decode_memory *m, const struct decode
                 double sum[REF_BLOCK];
                 u32 count = ref_min(REF_BLOCK, end - first);
                 for (u32 k = 0; k < count; k++)
-                    sum[k] = (double)bias[first + k] - x[line + first + k];
+                    sum[k] = p->partial ? 0 : (double)bias[first + k] - x[line + first + k];
                 add_list(sum, m, p, level, false, s, first, count);
                 if (level + 1 < p->levels)
                     add_list(sum, m, p, level, true, s, first, count);
@@ -40,7 +48,8 @@ static void decode_level(const struct hsae_decode_memory *m, const struct decode
                     squares += sum[k] * sum[k];
                 }
             }
-            loss[((size_t)level * p->slices + slice) * p->padded + s] = (f32)squares;
+            if (!p->partial)
+                loss[((size_t)level * p->slices + slice) * p->padded + s] = (f32)squares;
         }
     }
 }

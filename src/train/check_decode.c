@@ -63,7 +63,7 @@ static hsae_status start_sums(struct check *check, struct sums *sums)
             sums->value[at + c] = (double)bias[c] - row[c];
             sums->scale[at + c] = fabs(bias[c]) + fabs(row[c]);
         }
-        sums->terms[sum] = 2;
+        sums->terms[sum] = 1 + device_model->shards; /* the shards' parts are rounded, too */
     }
     return status;
 }
@@ -127,7 +127,7 @@ static hsae_status compare_sums(struct check *check, const struct sums *sums)
             check->diverged |= !(fabs(sums->value[at + c]) < CHECK_MOST);
         for (u32 c = 0; c < device_model->dim && !status; c++)
             if (!hsae_check_near(found[c], (struct estimate){sums->value[at + c], bound_sum(sums->terms[sum], sums->scale[at + c])}))
-                status = hsae_check_fail(check, "kernel decode", "column %u of level %u's residual of row %u is %.7g, not %.7g", c, level,
+                status = hsae_check_fail(check, device_model->shards > 1 ? "kernel decode or merge" : "kernel decode", "column %u of level %u's residual of row %u is %.7g, not %.7g", c, level,
                                          check->rows[slot], found[c], sums->value[at + c]);
     }
     return status;

@@ -78,12 +78,13 @@ static hsae_status add_all_dead(struct check *check, const struct ghosts *ghosts
 /* alpha y + R of a row; alpha = |R| / (2 |y|). */
 static void scale_row(const struct check *check, const struct ghosts *ghosts, u32 row, struct estimate *out)
 {
-    const u32 dim = check->trainer->device_model.dim, dead = ref_dead(check->step_state, ghosts->level);
+    const u32 dim = check->trainer->device_model.dim;
+    const u32 terms = ref_dead(check->step_state, ghosts->level) + check->trainer->device_model.shards - 1;
     const size_t at = (size_t)row * dim;
     const f32 *residual = check->residuals + ((size_t)ghosts->level * check->row_count + row) * dim;
     double squares = 0, off = 0;
     for (u32 c = 0; c < dim; c++) {
-        double y_off = ghosts->carried[at + c] + bound_sum(dead, ghosts->scale[at + c]);
+        double y_off = ghosts->carried[at + c] + bound_sum(terms, ghosts->scale[at + c]);
         squares += ghosts->value[at + c] * ghosts->value[at + c];
         off += fabs(ghosts->value[at + c]) * y_off;
         ghosts->carried[at + c] = y_off;

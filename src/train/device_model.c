@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include "forest_shards.h"
 #include "forward.h"
 #include "launch.h"
 
@@ -309,6 +310,8 @@ static hsae_status create_buffers(struct device_model *device_model, bool histor
         {&device_model->sample_starts, "starts by sample", levels * device_model->batch + 1, GROWS_WITH_BATCH},
         {&device_model->bias, "decoder bias", levels * line, GROWS_NOT},
         {&device_model->loss, "loss", levels * device_model->slices * padded, GROWS_WITH_BATCH},
+        {&device_model->partials, "partial sums of shards", device_model->shards > 1 ? device_model->shards * padded * line : 4,
+         GROWS_WITH_BATCH},
     };
     hsae_status status = create_all(device_model, want, sizeof want / sizeof *want);
     for (uint32_t l = 0, count; l < levels && !status; l += count) {
@@ -423,6 +426,7 @@ hsae_status hsae_device_model_create(struct device_model *device_model, struct h
     }
     device_model->dim = dim;
     device_model->batch = params->batch;
+    device_model->shards = params->training ? config->shards : 1;
     device_model->words = (params->batch + 31) / 32;
     device_model->padded = device_model->words * 32;
     device_model->stride = (dim + 15) / 16 * 16;
@@ -478,6 +482,7 @@ void hsae_device_model_destroy(struct device_model *device_model)
         &device_model->rounded,
         &device_model->mixed,
         &device_model->loss,
+        &device_model->partials,
         &device_model->unused_binding[0],
         &device_model->unused_binding[1],
         &device_model->unused_binding[2],
@@ -491,40 +496,58 @@ void hsae_device_model_destroy(struct device_model *device_model)
     hsae_ranged_destroy(&device_model->decoder);
 }
 
-/* Ranks: features of a level by (rank of the parent, index), without a parent last. */
+/* Ranks: features of a level by (shard, rank of the parent, index), without a parent last in their shard. */
 hsae_status hsae_device_model_upload_tree(struct device_model *device_model, int32_t *const *parents, u32 **out)
 {
     u32 *tree = calloc((size_t)device_model->features * TREE_WORDS, sizeof *tree);
-    if (!tree)
-        return hsae_fail_memory(device_model->context, (uint64_t)device_model->features * TREE_WORDS * sizeof *tree, "smaller levels",
-                                "a tree of %" PRIu32 " features", device_model->features);
+    uint16_t *shard = calloc(device_model->features, sizeof *shard);
+    if (!tree || !shard) {
+        free(tree);
+        free(shard);
+        return hsae_fail_memory(device_model->context, (uint64_t)device_model->features * (TREE_WORDS * sizeof *tree + sizeof *shard),
+                                "smaller levels", "a tree of %" PRIu32 " features", device_model->features);
+    }
+    hsae_status status = device_model->shards > 1 ? hsae_forest_shards(device_model, parents, shard) : HSAE_OK;
 #define NODE(i, word) tree[(size_t)(i)*TREE_WORDS + (word)]
-    for (uint32_t l = 0; l < device_model->levels; l++) {
-        uint32_t first = device_model->first[l], end = device_model->first[l + 1], above = l ? device_model->first[l - 1] : 0, loose = end;
+    for (uint32_t l = 0; l < device_model->levels && !status; l++) {
+        uint32_t first = device_model->first[l], end = device_model->first[l + 1], above = l ? device_model->first[l - 1] : 0;
+        uint32_t loose[HSAE_MAX_SHARDS + 1] = {0},
+                                         *begin = device_model->shard_rank[l]; /* loose: rank of the next feature without a parent */
         const int32_t *parent = parents ? parents[l] : NULL;
+        memset(begin, 0, sizeof device_model->shard_rank[l]);
         for (uint32_t i = first; i < end; i++) {
             NODE(i, TREE_PARENT) = parent && parent[i - first] >= 0 ? above + (u32)parent[i - first] : NONE;
-            if (NODE(i, TREE_PARENT) != NONE) {
+            begin[shard[i] + 1]++;
+            if (NODE(i, TREE_PARENT) != NONE)
                 NODE(NODE(i, TREE_PARENT), TREE_CHILD_COUNT)++;
-                loose--;
-            }
+            else
+                loose[shard[i]]++;
         }
-        loose = first + (end - loose); /* rank of the first feature without a parent */
-        for (uint32_t rank = above, at = first; l && rank < first; rank++) {
-            u32 node = NODE(rank, TREE_AT_RANK);
-            NODE(node, TREE_CHILD_FIRST) = at;
-            at += NODE(node, TREE_CHILD_COUNT);
-            NODE(node, TREE_CHILD_COUNT) = 0; /* counted up again below */
+        begin[0] = first;
+        for (uint32_t s = 0; s < device_model->shards; s++) {
+            begin[s + 1] += begin[s];
+            loose[s] = begin[s + 1] - loose[s];
+            if (!l)
+                continue;
+            const uint32_t *up = device_model->shard_rank[l - 1];
+            for (uint32_t rank = up[s], at = begin[s]; rank < up[s + 1]; rank++) {
+                u32 node = NODE(rank, TREE_AT_RANK);
+                NODE(node, TREE_CHILD_FIRST) = at;
+                at += NODE(node, TREE_CHILD_COUNT);
+                NODE(node, TREE_CHILD_COUNT) = 0; /* counted up again below */
+            }
         }
         for (uint32_t i = first; i < end; i++) {
             u32 node = NODE(i, TREE_PARENT);
-            u32 rank = node == NONE ? loose++ : NODE(node, TREE_CHILD_FIRST) + NODE(node, TREE_CHILD_COUNT)++;
+            u32 rank = node == NONE ? loose[shard[i]]++ : NODE(node, TREE_CHILD_FIRST) + NODE(node, TREE_CHILD_COUNT)++;
             NODE(i, TREE_RANK) = rank;
             NODE(rank, TREE_AT_RANK) = i;
         }
     }
 #undef NODE
-    hsae_status status = hsae_buffer_write(device_model->tree, 0, (uint64_t)device_model->features * TREE_WORDS * sizeof(u32), tree);
+    free(shard);
+    if (!status)
+        status = hsae_buffer_write(device_model->tree, 0, (uint64_t)device_model->features * TREE_WORDS * sizeof(u32), tree);
     if (out && !status)
         *out = tree;
     else

@@ -31,6 +31,9 @@ struct device_model {
     uint32_t screens;              /* hsae_screens: 0: the lists come by encode; 16: by screen; 8: by screen8 */
     uint32_t residual_levels;      /* levels in one buffer, and so in one launch of decode or bias */
     uint32_t capacity;             /* pairs that the lists hold */
+    uint32_t shards;               /* V: of the features; each one's part of a reconstruction is summed by itself */
+    /* Ranks are sorted by shard: shard s has shard_rank[l][s] .. shard_rank[l][s + 1] - 1 of level l. */
+    uint32_t shard_rank[HSAE_MAX_LEVELS][HSAE_MAX_SHARDS + 1];
 
     struct ranged encoder, decoder; /* [N], [N + S] rows of stride floats */
     struct hsae_buffer *mean, *x, *panels, *norms;
@@ -42,6 +45,7 @@ struct device_model {
     struct hsae_buffer *bias;                      /* c: [L][stride] */
     struct hsae_buffer *residual[HSAE_MAX_LEVELS]; /* [levels][padded][stride], of `residual_levels` levels each */
     struct hsae_buffer *loss;                      /* [L][slices][padded] */
+    struct hsae_buffer *partials;                  /* [V][padded][stride], where V > 1 */
     struct hsae_buffer
         *unused_binding[HSAE_MAX_RANGES]; /* bound where a range or a binding is not used; no written buffer may be bound twice */
 };

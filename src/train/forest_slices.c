@@ -38,8 +38,9 @@ hsae_status hsae_forest_slices_cut(const struct device_model *device_model, cons
     for (uint32_t l = 0; l < device_model->levels; l++)
         rank[l] = device_model->first[l];
     hsae_status status = append(device_model, slices, rank);
-    for (uint32_t level = 0; level < device_model->levels; level++) /* what is left of a level has no parents */
-        while (!status && rank[level] < device_model->first[level + 1]) {
+    for (uint32_t k = 0; k < device_model->shards * device_model->levels && !status; k++) {
+        uint32_t shard = k / device_model->levels, level = k % device_model->levels;
+        while (!status && rank[level] < device_model->shard_rank[level][shard + 1]) { /* what is left of a level there has no parents */
             uint32_t features = span_tree(device_model, tree, level, rank, span);
             struct forest_slice *slice = &slices->slice[slices->count - 1];
             if (slice->features && slice->features + features > most) {
@@ -55,6 +56,7 @@ hsae_status hsae_forest_slices_cut(const struct device_model *device_model, cons
             slice->features += features;
             slices->largest = slice->features > slices->largest ? slice->features : slices->largest;
         }
+    }
     if (status)
         hsae_forest_slices_free(slices);
     return status;

@@ -13,6 +13,8 @@ void hsae_forward_fit(const struct device_model *device_model)
         FIT(device_model, 1, HSAE_KERNEL_quantize, HSAE_KERNEL_screen);
     if (device_model->screens == 8)
         FIT(device_model, 1, HSAE_KERNEL_quantize8, HSAE_KERNEL_screen8);
+    if (device_model->shards > 1)
+        FIT(device_model, 1, HSAE_KERNEL_merge);
 }
 
 void hsae_record_load(const struct device_model *device_model, struct hsae_sequence *sequence, struct hsae_buffer *raw, uint32_t format,
@@ -120,6 +122,48 @@ void hsae_record_lists(const struct device_model *device_model, struct hsae_sequ
            .tally = device_model->tally, .samples = device_model->samples, .positions = device_model->positions);
 }
 
+void hsae_record_merge(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t level, struct hsae_buffer *plain)
+{
+    struct merge_args args = {.residual = !plain,
+                              .level = level,
+                              .row = plain ? 0 : hsae_residual_row(device_model, level),
+                              .shards = device_model->shards,
+                              .batch = device_model->batch,
+                              .padded = device_model->padded,
+                              .stride = device_model->stride,
+                              .slices = device_model->slices};
+    LAUNCH(device_model, sequence, merge, 1, (uint64_t)device_model->slices * device_model->batch, args, .x = device_model->x,
+           .bias = device_model->bias, .step_state = device_model->step_state, .partials = device_model->partials,
+           .sum = plain ? plain : hsae_residual(device_model, level), .loss = device_model->loss);
+}
+
+/* What `args` names of the decoder's levels, to `residual`. */
+static void launch_decode(const struct device_model *device_model, struct hsae_sequence *sequence, const struct decode_args *args,
+                          struct hsae_buffer *residual)
+{
+    LAUNCH(device_model, sequence, decode, device_model->ranges, (uint64_t)args->count * device_model->slices * device_model->batch, *args,
+           .x = device_model->x, .bias = device_model->bias, .D = RANGES4(device_model, device_model->decoder),
+           .flags = device_model->flags, .sample_starts = device_model->sample_starts, .samples = device_model->samples,
+           .step_state = device_model->step_state, .tree = device_model->tree, .residual = residual, .loss = device_model->loss);
+}
+
+/* A level's residual from the parts of its shards. */
+static void record_shards(const struct device_model *device_model, struct hsae_sequence *sequence, struct decode_args args, uint32_t level)
+{
+    args.level = level;
+    args.count = args.partial = 1;
+    for (uint32_t s = 0; s < device_model->shards; s++) {
+        const uint32_t below = level + 1 < device_model->levels ? level + 1 : level; /* of the last level none are read */
+        args.row = s * device_model->padded;
+        args.rank = device_model->shard_rank[level][s];
+        args.ranks = device_model->shard_rank[level][s + 1] - args.rank;
+        args.below = device_model->shard_rank[below][s];
+        args.below_ranks = device_model->shard_rank[below][s + 1] - args.below;
+        launch_decode(device_model, sequence, &args, device_model->partials);
+    }
+    hsae_record_merge(device_model, sequence, level, NULL);
+}
+
 void hsae_record_decode(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
 {
     struct decode_args args = {.levels = device_model->levels,
@@ -128,13 +172,12 @@ void hsae_record_decode(const struct device_model *device_model, struct hsae_seq
                                .stride = device_model->stride,
                                .range_rows = device_model->range_rows,
                                .slices = device_model->slices};
-    for (uint32_t l = first; l < first + count; l += args.count) {
+    for (uint32_t l = first; l < first + count && device_model->shards > 1; l++)
+        record_shards(device_model, sequence, args, l);
+    for (uint32_t l = first; l < first + count && device_model->shards == 1; l += args.count) {
         args.level = l;
         args.count = hsae_residual_levels(device_model, l, first + count);
         args.row = hsae_residual_row(device_model, l);
-        LAUNCH(device_model, sequence, decode, device_model->ranges, (uint64_t)args.count * device_model->slices * device_model->batch,
-               args, .x = device_model->x, .bias = device_model->bias, .D = RANGES4(device_model, device_model->decoder),
-               .flags = device_model->flags, .sample_starts = device_model->sample_starts, .samples = device_model->samples,
-               .step_state = device_model->step_state, .residual = hsae_residual(device_model, l), .loss = device_model->loss);
+        launch_decode(device_model, sequence, &args, hsae_residual(device_model, l));
     }
 }

@@ -60,7 +60,7 @@ hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer)
         for (uint32_t i = 0; i < trainer->config.levels[l]; i++)
             trainer->has_tree |= trainer->parents[l][i] >= 0;
     hsae_status status = hsae_device_model_upload_tree(device_model, trainer->parents, &tree);
-    trainer->recorded &= trainer->has_tree == had_tree && device_model->free_rows == device_model->features;
+    trainer->recorded &= trainer->has_tree == had_tree && device_model->free_rows == device_model->features && device_model->shards == 1;
     if (!status)
         status = hsae_forest_slices_cut(device_model, tree, device_model->free_rows, &trainer->forest_slices);
     if (!status && trainer->forest_slices.largest > device_model->free_rows) {

@@ -128,19 +128,45 @@ static void record_update(const hsae_trainer *trainer, struct hsae_sequence *seq
     }
 }
 
+/* A part of what the level's dead features reconstruct, to `out`. */
+static void launch_ghost(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct ghost_args *ghost,
+                         struct hsae_buffer *out)
+{
+    const struct device_model *device_model = &trainer->device_model;
+    LAUNCH(device_model, sequence, ghost, device_model->ranges, device_model->batch, *ghost, .x = device_model->x,
+           .E = RANGES4(device_model, device_model->encoder), .D = RANGES4(device_model, device_model->decoder),
+           .flags = device_model->flags, .step_state = device_model->step_state, .feature_scalars = device_model->feature_scalars,
+           .residual = hsae_residual(device_model, ghost->level), .tree = device_model->tree, .ghost = out,
+           .ghost_losses = trainer->ghost_losses[ghost->level]);
+}
+
 /* What all dead features of a level reconstruct together; nothing where none are dead. */
 static void record_ghosts(const hsae_trainer *trainer, struct hsae_sequence *sequence, uint32_t l)
 {
     const struct device_model *device_model = &trainer->device_model;
     if (!trainer->ghost_capacity[l])
         return;
-    struct ghost_args ghost = {
-        l, device_model->first[l], hsae_residual_row(device_model, l), device_model->batch, device_model->stride, device_model->range_rows};
+    struct ghost_args ghost = {.level = l,
+                               .first = device_model->first[l],
+                               .row = hsae_residual_row(device_model, l),
+                               .batch = device_model->batch,
+                               .stride = device_model->stride,
+                               .range_rows = device_model->range_rows,
+                               .part = GHOST_WHOLE};
     struct ghost_scale_args scale = {l, device_model->batch, device_model->padded, device_model->slices};
-    LAUNCH(device_model, sequence, ghost, device_model->ranges, device_model->batch, ghost, .x = device_model->x,
-           .E = RANGES4(device_model, device_model->encoder), .D = RANGES4(device_model, device_model->decoder),
-           .flags = device_model->flags, .step_state = device_model->step_state, .feature_scalars = device_model->feature_scalars,
-           .residual = hsae_residual(device_model, l), .ghost = trainer->ghost[l], .ghost_losses = trainer->ghost_losses[l]);
+    for (uint32_t s = 0; s < device_model->shards && device_model->shards > 1; s++) {
+        ghost.part = GHOST_SUM;
+        ghost.to = s * device_model->padded;
+        ghost.rank = device_model->shard_rank[l][s];
+        ghost.ranks = device_model->shard_rank[l][s + 1] - ghost.rank;
+        launch_ghost(trainer, sequence, &ghost, device_model->partials);
+    }
+    if (device_model->shards > 1) {
+        hsae_record_merge(device_model, sequence, l, trainer->ghost[l]);
+        ghost.part = GHOST_BLEND;
+        ghost.to = 0;
+    }
+    launch_ghost(trainer, sequence, &ghost, trainer->ghost[l]);
     LAUNCH(device_model, sequence, ghost_scale, 1, 1, scale, .step_state = device_model->step_state,
            .ghost_losses = trainer->ghost_losses[l], .loss = device_model->loss, .weights = trainer->ghost_weights[l]);
 }

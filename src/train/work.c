@@ -43,12 +43,20 @@ static double bias_work(const struct device_model *device_model, uint64_t groups
     return batch_work(device_model, groups, args) * bias->count;
 }
 
+/* All partial sums, in and out. */
+static double merge_work(const struct device_model *device_model, uint64_t groups, const void *args)
+{
+    const struct merge_args *merge = args;
+    return batch_work(device_model, groups, args) * (merge->shards + 1);
+}
+
 /* Of each level its pairs, and those of its children. */
 static double decode_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
     const struct decode_args *decode = args;
     (void)groups;
-    return device_model->stride * (2.0 * device_model->capacity / device_model->levels + 3.0 * device_model->batch) * decode->count;
+    const double share = decode->partial ? 1.0 / device_model->shards : 1;
+    return device_model->stride * (2.0 * device_model->capacity / device_model->levels * share + 3.0 * device_model->batch) * decode->count;
 }
 
 /* All pairs of its levels, were they in segments. */
@@ -80,7 +88,8 @@ static double rows_work(const struct device_model *device_model, uint64_t groups
 static double ghost_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
     const struct ghost_args *ghost = args;
-    return batch_work(device_model, groups, args) * level_features(device_model, ghost->level);
+    const double features[] = {[GHOST_WHOLE] = level_features(device_model, ghost->level), [GHOST_SUM] = ghost->ranks, [GHOST_BLEND] = 1};
+    return batch_work(device_model, groups, args) * features[ghost->part];
 }
 
 static double ghost_rows_work(const struct device_model *device_model, uint64_t groups, const void *args)
@@ -120,7 +129,7 @@ double hsae_launch_work(const struct device_model *device_model, enum hsae_kerne
         [HSAE_KERNEL_update] = update_work,           [HSAE_KERNEL_family_dot] = rows_work,
         [HSAE_KERNEL_relink_rows] = rows_work,        [HSAE_KERNEL_ghost] = ghost_work,
         [HSAE_KERNEL_ghost_rows] = ghost_rows_work,   [HSAE_KERNEL_relink_count] = relink_count_work,
-        [HSAE_KERNEL_relink_best] = relink_best_work,
+        [HSAE_KERNEL_relink_best] = relink_best_work, [HSAE_KERNEL_merge] = merge_work,
     };
     if (hsae_kernels[kernel].work == HSAE_WORK_SINGLE)
         return 0; /* one group, or one a level: never cut */

@@ -103,6 +103,7 @@ static void create_step_words(struct fixture *w)
     words_create(w, &w->pair_terms, "pair terms", (size_t)PAIR_WORDS * w->capacity);
     words_create(w, &w->none, "none", 16);
     words_create(w, &w->loss, "loss", levels * w->size.slices * w->padded);
+    words_create(w, &w->merged_loss, "loss", levels * w->size.slices * w->padded);
     words_create(w, &w->dots, "dots", features);
     words_create(w, &w->feature_sums, "feature sums", features * FEATURE_SUM_WORDS + (size_t)w->room * SEGMENT_WORDS);
     words_create(w, &w->owners, "owners", w->room);
@@ -115,6 +116,9 @@ static void create_step_words(struct fixture *w)
     for (u32 l = 0; l < levels; l++) {
         if (l % w->residual_levels == 0)
             words_create(w, &w->residual[l / w->residual_levels], "residual", batch * at_most(levels - l, w->residual_levels));
+        words_create(w, &w->partials[l], "partial sums", FIXTURE_SHARDS * batch);
+        words_create(w, &w->merged[l], "merged", batch);
+        words_create(w, &w->part_losses[l], "ghost losses", 2 * (size_t)w->padded);
         words_create(w, &w->ghost[l], "ghost", batch);
         words_create(w, &w->ghost_losses[l], "ghost losses", 2 * (size_t)w->padded);
         words_create(w, &w->weights[l], "ghost weights", w->padded);
@@ -450,12 +454,13 @@ bool fixture_advance(struct fixture *fixture, hsae_device *reference, enum hsae_
 {
     /* The kernels of a step in their order; scan makes the starts by feature, then those by sample. */
     static const enum hsae_kernel step[] = {
-        HSAE_KERNEL_load,       HSAE_KERNEL_feature_flags, HSAE_KERNEL_prepare,      HSAE_KERNEL_quantize,     HSAE_KERNEL_screen,
-        HSAE_KERNEL_quantize8,  HSAE_KERNEL_screen8,       HSAE_KERNEL_encode,       HSAE_KERNEL_lists_count,  HSAE_KERNEL_scan,
-        HSAE_KERNEL_lists_fill, HSAE_KERNEL_samples_count, HSAE_KERNEL_samples_base, HSAE_KERNEL_scan,         HSAE_KERNEL_samples_fill,
-        HSAE_KERNEL_decode,     HSAE_KERNEL_family_dot,    HSAE_KERNEL_family,       HSAE_KERNEL_ghost,        HSAE_KERNEL_ghost_scale,
-        HSAE_KERNEL_ghost_rows, HSAE_KERNEL_segments,      HSAE_KERNEL_segment_rows, HSAE_KERNEL_update,       HSAE_KERNEL_bias,
-        HSAE_KERNEL_variance,   HSAE_KERNEL_finish_step,   HSAE_KERNEL_relink_rows,  HSAE_KERNEL_relink_count, HSAE_KERNEL_relink_best,
+        HSAE_KERNEL_load,        HSAE_KERNEL_feature_flags, HSAE_KERNEL_prepare,      HSAE_KERNEL_quantize,     HSAE_KERNEL_screen,
+        HSAE_KERNEL_quantize8,   HSAE_KERNEL_screen8,       HSAE_KERNEL_encode,       HSAE_KERNEL_lists_count,  HSAE_KERNEL_scan,
+        HSAE_KERNEL_lists_fill,  HSAE_KERNEL_samples_count, HSAE_KERNEL_samples_base, HSAE_KERNEL_scan,         HSAE_KERNEL_samples_fill,
+        HSAE_KERNEL_decode,      HSAE_KERNEL_merge,         HSAE_KERNEL_family_dot,   HSAE_KERNEL_family,       HSAE_KERNEL_ghost,
+        HSAE_KERNEL_ghost_scale, HSAE_KERNEL_ghost_rows,    HSAE_KERNEL_segments,     HSAE_KERNEL_segment_rows, HSAE_KERNEL_update,
+        HSAE_KERNEL_bias,        HSAE_KERNEL_variance,      HSAE_KERNEL_finish_step,  HSAE_KERNEL_relink_rows,  HSAE_KERNEL_relink_count,
+        HSAE_KERNEL_relink_best,
     };
     u32 scans = 0;
     for (u32 k = 0; k < sizeof step / sizeof *step; k++) {

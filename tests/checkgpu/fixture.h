@@ -13,6 +13,7 @@ enum {
     FIXTURE_LEVELS = 4,
     FIXTURE_CHUNKS = 32,      /* most of struct fixture_chunk */
     FIXTURE_GHOST_CHUNKS = 2, /* launches of ghost_rows for each level */
+    FIXTURE_SHARDS = 4,       /* of a level: its ranks in equal parts */
     FIXTURE_FORMATS = 3,      /* raw formats of load */
     FIXTURE_CANDIDATES = 3,   /* of relink_best */
     FIXTURE_STEP = 170,
@@ -65,9 +66,10 @@ struct fixture {
     struct check_words residual[FIXTURE_LEVELS], none, loss, dots, pair_terms, feature_sums, owners, sums, bias, bias_v, squares;
     struct check_words ghost[FIXTURE_LEVELS], ghost_losses[FIXTURE_LEVELS], weights[FIXTURE_LEVELS],
         rows[FIXTURE_LEVELS][FIXTURE_GHOST_CHUNKS];
+    struct check_words partials[FIXTURE_LEVELS], merged[FIXTURE_LEVELS], merged_loss, part_losses[FIXTURE_LEVELS];
     struct check_words peak, unit, co_counts, similarity[FIXTURE_LEVELS], cursor[FIXTURE_LEVELS], best[FIXTURE_LEVELS];
 
-    struct check_words *all[224]; /* those that hold memory */
+    struct check_words *all[256]; /* those that hold memory */
     u32 all_count;
 };
 
@@ -132,6 +134,11 @@ static inline bool fixture_halted(const struct fixture *fixture)
     return fixture->step_state.at[STATE_HALT] != 0;
 }
 
+/* First rank of a shard of a level. */
+static inline u32 fixture_shard(const struct fixture *fixture, u32 level, u32 shard)
+{
+    return fixture->first[level] + fixture->size.features[level] * shard / FIXTURE_SHARDS;
+}
 /* The levels that the index-th launch of decode or bias takes. */
 struct fixture_levels fixture_levels(struct fixture *fixture, u32 index);
 static inline struct check_words *fixture_residuals(struct fixture *fixture, u32 level)

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: MIT
 """Runs every golden case through the command line and compares what comes out.
 
-    run_golden.py HSAE DEVICE [--shapes PROGRAM] [CASE]...
+    run_golden.py HSAE DEVICE [--shapes PROGRAM] [--shards V] [CASE]...
 
 With the program of tests/offline/shapes.c kernels have the shapes of large GPUs, launches and all, on a device that is none.
+With --shards training cases are run with the features in V shards, which changes the order of sums alone.
 
 The rules are those of the cases: |a - b| <= atol + rtol |b| for every tensor, second moments brought to the same step first, scalars to
 1e-4 (relative, or absolute where smaller than 1), evaluations and encoded values to the tolerance they state, all else exactly.
@@ -43,8 +44,8 @@ def read_safetensors(path):
 class Case:
     """One case: its folder, and what is wrong with the outcome."""
 
-    def __init__(self, name, program, device):
-        self.name, self.program, self.device = name, program, device
+    def __init__(self, name, program, device, shards=0):
+        self.name, self.program, self.device, self.shards = name, program, device, shards
         self.folder = os.path.join(FOLDER, name)
         self.wrong = []
 
@@ -122,6 +123,19 @@ def compare_checkpoints(case, path, tolerances):
             case.wrong.append("%s should not be there" % name)
 
 
+def with_shards(path, out, shards):
+    """A copy of a checkpoint whose configuration says so."""
+    with open(path, "rb") as file:
+        header = json.loads(file.read(struct.unpack("<Q", file.read(8))[0]))
+        data = file.read()
+    header["__metadata__"]["config"] = json.dumps({**json.loads(header["__metadata__"]["config"]), "shards": shards})
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(out, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + data)
+    return out
+
+
 def compare_steps(case, path, steps):
     with open(path) as file:
         lines = {line["step"]: line for line in map(json.loads, file)}
@@ -144,7 +158,10 @@ def run_train(case, out):
     with open(case.path("case.json")) as file:
         facts = json.load(file)
     step = read_safetensors(case.path("init.safetensors"))[0]["train.step"][1][0] + facts["steps"]
-    if case.run("train", "--resume", case.path("init.safetensors"), "--data", case.path("data.safetensors"), "--stop-after", str(step),
+    start = case.path("init.safetensors")
+    if case.shards:
+        start = with_shards(start, out + "-init.safetensors", case.shards)
+    if case.run("train", "--resume", start, "--data", case.path("data.safetensors"), "--stop-after", str(step),
                 "--log-every", "1", "--out", out) is None:
         return
     compare_checkpoints(case, os.path.join(out, "checkpoint-%d.safetensors" % step), facts["tolerances"])
@@ -198,6 +215,8 @@ def main():
     program, device, wanted = sys.argv[1], sys.argv[2], sys.argv[3:]
     shapes = wanted[1] if wanted[:1] == ["--shapes"] else None
     wanted = wanted[2:] if shapes else wanted
+    shards = int(wanted[1]) if wanted[:1] == ["--shards"] else 0
+    wanted = wanted[2:] if shards else wanted
     # Drivers keep memory that leak checkers cannot attribute once the driver is unloaded; the reference device is checked by all else.
     os.environ["ASAN_OPTIONS"] = os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"
     listed = json.loads(subprocess.run([program, "devices", "--json"], stdout=subprocess.PIPE, check=True).stdout)
@@ -208,12 +227,12 @@ def main():
     tuning = tempfile.TemporaryDirectory()
     if shapes:
         large_shapes(shapes, found[0], os.path.join(tuning.name, "tuning.json"))
-    names = [kind + "/" + name for kind in ("train", "eval") for name in sorted(os.listdir(os.path.join(FOLDER, kind)))]
+    names = [kind + "/" + name for kind in (("train",) if shards else ("train", "eval")) for name in sorted(os.listdir(os.path.join(FOLDER, kind)))]
     passed = failed = 0
     for name in names:
         if wanted and name not in wanted:
             continue
-        case = Case(name, program, device)
+        case = Case(name, program, device, shards)
         with tempfile.TemporaryDirectory() as folder:
             (run_train if name.startswith("train/") else run_eval)(case, os.path.join(folder, "out"))
         print("%s  %s" % ("FAIL" if case.wrong else "ok  ", name))

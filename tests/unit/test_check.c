@@ -41,6 +41,7 @@ static enum hsae_kernel wrong = HSAE_KERNEL_COUNT; /* the kernel that goes wrong
 #define TAMPER_decode                                                  \
     m->residual[((size_t)p->row + p->batch - 1) * p->stride] += 0.01f; \
     m->loss[(size_t)p->level * p->slices * p->padded] *= 1.01f
+#define TAMPER_merge m->sum[(size_t)p->row * p->stride] += 0.01f
 #define TAMPER_family                                                        \
     for (u32 k = 0; k < m->sample_starts[(size_t)p->levels * p->batch]; k++) \
     m->pair_terms[(size_t)k * PAIR_WORDS + PAIR_PARENT] = bits_u32(1)
@@ -57,6 +58,7 @@ WRAP(encode)
 WRAP(lists_fill)
 WRAP(samples_fill)
 WRAP(decode)
+WRAP(merge)
 WRAP(family)
 WRAP(ghost)
 WRAP(ghost_rows)
@@ -136,6 +138,7 @@ static void test_right(void **state)
         config.center = HSAE_CENTER_NONE;
         config.project_gradient = false;
         config.ghost = k % 2;
+        config.shards = 1u << k;
         config.similarity = k % 2 ? HSAE_SIMILARITY_DECODER : HSAE_SIMILARITY_COACTIVATION;
         config.beta2 = k == 3 ? 0 : config.beta2;
         right(&config, dims[k]);
@@ -182,6 +185,7 @@ static void test_wrong(void **state)
         {HSAE_KERNEL_lists_fill, "is wrong"},
         {HSAE_KERNEL_samples_fill, "kernel samples_fill is wrong"},
         {HSAE_KERNEL_decode, "kernel decode is wrong"},
+        {HSAE_KERNEL_merge, "kernel decode or merge is wrong"},
         {HSAE_KERNEL_family, "kernel update is wrong"},
         {HSAE_KERNEL_ghost, "kernel ghost is wrong"},
         {HSAE_KERNEL_ghost_rows, "kernel update is wrong"},
@@ -196,6 +200,7 @@ static void test_wrong(void **state)
         hsae_config config = make_config(3, 67, 12);
         hsae_trainer *trainer = NULL;
         hsae_model *model = NULL;
+        config.shards = wrongs[k].kernel == HSAE_KERNEL_merge ? 4 : 1;
         wrong = wrongs[k].kernel;
         hsae_status status = train(&config, 24, &trainer);
         wrong = HSAE_KERNEL_COUNT;

@@ -12,7 +12,8 @@ static const char first_defaults[] =
     "\"threshold\", \"sparsity_gain\": 0.1, \"sparsity_momentum\": 0.98, "
     "\"sparsity_eta\": 0.01, \"sparsity_kappa\": 0.003, \"bandwidth\": 0.1, \"hierarchy_period\": 0, \"exclude\": 0.2, "
     "\"similarity\": \"encoder\", \"tree\": \"forest\", \"ghost\": true, \"dead_steps\": 0, \"project_gradient\": true, "
-    "\"center\": \"mean\", \"order\": \"shuffle\", \"seed\": 0, \"rho\": 0.01, \"perturb\": 0.05, \"max_norm\": 10, "
+    "\"center\": \"mean\", \"order\": \"shuffle\", \"seed\": 0, \"rho\": 0.01, \"perturb\": 0.05, \"shards\": 1, "
+    "\"max_norm\": 10, "
     "\"norm_limit\": 0, \"skip_bad_rows\": false}";
 
 static void assert_json(const hsae_config *config, const char *expected)
@@ -46,6 +47,18 @@ static void test_order_of_keys(void **state)
     hsae_free(json);
 }
 
+static void test_shards(void **state)
+{
+    (void)state;
+    hsae_config config;
+    hsae_config_defaults(&config);
+    for (config.shards = 1; config.shards <= 257; config.shards++) {
+        bool allowed = config.shards <= HSAE_MAX_SHARDS && !(config.shards & (config.shards - 1));
+        assert_int_equal(hsae_config_check(context, &config, "here"), allowed ? HSAE_OK : HSAE_ERROR_CONFIG);
+        assert_true(allowed || strstr(messages[HSAE_LOG_ERROR], "allowed: a power of two up to 256"));
+    }
+}
+
 /* Every key away from its default; what is written reads back to the same text. */
 static void test_round_trip(void **state)
 {
@@ -58,7 +71,8 @@ static void test_round_trip(void **state)
         "\"hierarchy_period\": 9007199254740993, \"exclude\": 0, \"similarity\": \"coactivation\", \"tree\": \"posthoc\", \"ghost\": "
         "false, "
         "\"dead_steps\": 9007199254740995, \"project_gradient\": false, \"center\": \"none\", \"order\": \"sequential\", "
-        "\"seed\": 9223372036854775806, \"rho\": 0, \"perturb\": 0.1, \"max_norm\": 0, \"norm_limit\": 1533.25, \"skip_bad_rows\": true}";
+        "\"seed\": 9223372036854775806, \"rho\": 0, \"perturb\": 0.1, \"shards\": 256, \"max_norm\": 0, \"norm_limit\": 1533.25, "
+        "\"skip_bad_rows\": true}";
     hsae_config config;
     hsae_config_defaults(&config);
     assert_ok(hsae_config_parse(context, &config, text, "here"));
@@ -300,10 +314,10 @@ static void test_load(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),   cmocka_unit_test(test_order_of_keys), cmocka_unit_test(test_round_trip),
-        cmocka_unit_test(test_norm_limit), cmocka_unit_test(test_locale),        cmocka_unit_test(test_parse_errors),
-        cmocka_unit_test(test_deep_json),  cmocka_unit_test(test_set),           cmocka_unit_test(test_lists),
-        cmocka_unit_test(test_resolve),    cmocka_unit_test(test_load),
+        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_order_of_keys), cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_shards),       cmocka_unit_test(test_norm_limit),    cmocka_unit_test(test_locale),
+        cmocka_unit_test(test_parse_errors), cmocka_unit_test(test_deep_json),     cmocka_unit_test(test_set),
+        cmocka_unit_test(test_lists),        cmocka_unit_test(test_resolve),       cmocka_unit_test(test_load),
     };
     return cmocka_run_group_tests(tests, support_setup, support_teardown);
 }

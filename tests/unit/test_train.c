@@ -55,7 +55,7 @@ static void make_data(void)
     rows[70][3] = value;
 }
 
-enum variant { COACTIVATION, BINARY, HALVES, VARIANTS };
+enum variant { COACTIVATION, BINARY, HALVES, SHARDS, VARIANTS };
 
 static hsae_config config_of(enum variant variant)
 {
@@ -72,6 +72,7 @@ static hsae_config config_of(enum variant variant)
     config.perturb = 0.3;
     config.similarity = variant == COACTIVATION ? HSAE_SIMILARITY_COACTIVATION : HSAE_SIMILARITY_DECODER;
     config.tree = variant == BINARY ? HSAE_TREE_BINARY : HSAE_TREE_FOREST;
+    config.shards = variant == SHARDS ? 4 : 1;
     for (uint32_t l = 0; l < config.level_count; l++) {
         config.levels[l] = (const uint32_t[]){10, 33, 70}[l];
         config.target_l0[l] = 1;

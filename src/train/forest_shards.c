@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+#include "forest_shards.h"
+
+#include "base/context.h"
+#include <inttypes.h>
+#include <stdlib.h>
+
+struct tree_size {
+    uint32_t root, features;
+};
+
+static int largest_first(const void *a, const void *b)
+{
+    const struct tree_size *x = a, *y = b;
+    if (x->features != y->features)
+        return x->features > y->features ? -1 : 1;
+    return (x->root > y->root) - (x->root < y->root);
+}
+
+/* The parent of the feature `i` of level `l` among all features; the feature itself where it is a root. */
+static uint32_t parent_of(const struct device_model *device_model, int32_t *const *parents, uint32_t l, uint32_t i)
+{
+    int32_t parent = l && parents ? parents[l][i - device_model->first[l]] : -1;
+    return parent < 0 ? i : device_model->first[l - 1] + (uint32_t)parent;
+}
+
+/* Each tree, with its features counted; `trees` has all features at first. Returns how many there are. */
+static uint32_t count_trees(const struct device_model *device_model, int32_t *const *parents, struct tree_size *trees)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < device_model->features; i++)
+        trees[i] = (struct tree_size){i, 1};
+    for (uint32_t l = device_model->levels; l--;)
+        for (uint32_t i = device_model->first[l]; i < device_model->first[l + 1]; i++) {
+            uint32_t parent = parent_of(device_model, parents, l, i);
+            if (parent != i) {
+                trees[parent].features += trees[i].features;
+                trees[i].features = 0;
+            }
+        }
+    for (uint32_t i = 0; i < device_model->features; i++)
+        if (trees[i].features)
+            trees[count++] = trees[i];
+    return count;
+}
+
+hsae_status hsae_forest_shards(const struct device_model *device_model, int32_t *const *parents, uint16_t *shard)
+{
+    struct tree_size *trees = malloc(device_model->features * sizeof *trees);
+    uint32_t features[HSAE_MAX_SHARDS] = {0};
+    if (!trees)
+        return hsae_fail_memory(device_model->context, device_model->features * sizeof *trees, "smaller levels",
+                                "the trees of %" PRIu32 " features", device_model->features);
+    uint32_t count = count_trees(device_model, parents, trees);
+    qsort(trees, count, sizeof *trees, largest_first);
+    for (uint32_t k = 0; k < count; k++) {
+        uint32_t least = 0;
+        for (uint32_t s = 1; s < device_model->shards; s++)
+            least = features[s] < features[least] ? s : least;
+        shard[trees[k].root] = (uint16_t)least;
+        features[least] += trees[k].features;
+    }
+    for (uint32_t l = 1; l < device_model->levels; l++)
+        for (uint32_t i = device_model->first[l]; i < device_model->first[l + 1]; i++)
+            shard[i] = shard[parent_of(device_model, parents, l, i)];
+    free(trees);
+    return HSAE_OK;
+}
