@@ -2,14 +2,15 @@
 #include "ref.h"
 
 /* 16 vectors of 16 columns times a Hadamard matrix, whose element (i, k) is -1 where i and k have an odd number of bits in common, else 1;
- * a quarter of that. */
-static void mix_block(f32 *block)
+ * a quarter of that. `second`: before that the signs of vectors k change whose bits 0 and 1 are set, or 2 and 3, but not all. */
+static void mix_block(f32 *block, bool second)
 {
     for (u32 column = 0; column < 16; column++) {
         double sum[16] = {0};
         for (u32 i = 0; i < 16; i++)
             for (u32 k = 0; k < 16; k++)
-                sum[i] += (ref_popcount(i & k) % 2 ? -0.25 : 0.25) * (double)block[k * 16 + column];
+                sum[i] +=
+                    (ref_popcount(i & k) % 2 != (second && (k % 4 == 3) != (k / 4 == 3)) ? -0.25 : 0.25) * (double)block[k * 16 + column];
         for (u32 i = 0; i < 16; i++)
             block[i * 16 + column] = (f32)sum[i];
     }
@@ -24,7 +25,7 @@ void hsae_ref_quantize8(const struct hsae_quantize8_memory *m, const struct quan
         double largest = 1e-30, squares = 0, losses = 0;
         memcpy(mixed, m->x + (size_t)sample * p->stride, p->stride * sizeof *mixed);
         for (u32 from = 0; p->stride >= 256 && from < p->stride; from += 256)
-            mix_block(mixed + ref_min(from, p->stride - 256));
+            mix_block(mixed + ref_min(from, p->stride - 256), from > p->stride - 256);
         for (u32 k = 0; k < p->stride; k++)
             largest = fmax(largest, fabs((double)mixed[k]));
         for (u32 k = 0; k < p->stride; k++) {
