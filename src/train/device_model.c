@@ -167,11 +167,20 @@ hsae_status hsae_ranged_read(const struct device_model *device_model, const stru
     return copy_tensor(device_model, tensor, row, count, data, NULL);
 }
 
-/* Sizes that follow from the device: chunks whose scratch stays in a CPU's cache (screen writes little of it), or keeps a GPU busy. */
+/* Bytes of a chunk's scratch: it stays in a CPU's cache (screen writes little of it). On a GPU every chunk has launches that leave most of
+ * it idle, so that all features should be one chunk. */
+static uint64_t scratch_bytes(const struct device_model *device_model)
+{
+    const hsae_device_info *info = &device_model->device->info;
+    uint64_t cached = device_model->screens ? UINT64_C(4) << 20 : UINT64_C(2) << 20, least = UINT64_C(32) << 20,
+             share = info->limits.memory_bytes / 32;
+    return info->type == HSAE_DEVICE_CPU ? cached : share > least ? share : least;
+}
+
+/* Sizes that follow from the device. */
 static void choose_sizes(struct device_model *device_model)
 {
-    uint64_t cached = device_model->screens ? UINT64_C(4) << 20 : UINT64_C(2) << 20;
-    uint64_t scratch = device_model->device->info.type == HSAE_DEVICE_CPU ? cached : UINT64_C(32) << 20;
+    uint64_t scratch = scratch_bytes(device_model);
     uint64_t unit = hsae_encode_tile(device_model).features;
     uint64_t limit = hsae_binding_limit(device_model->device), rows = limit / (device_model->stride * sizeof(float));
     uint64_t chunk = (scratch < limit ? scratch : limit) / (device_model->padded * sizeof(float));
