@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The sum of the shards' partial sums, always in the same order: neighbours are added until one is left, in place. As a residual, c - x is added
- * to it, and loss: f32 [L][slices][padded] is the slice's |R|^2. One work-group a column slice and sample. */
+/* The sum of the shards' partial sums, always in the same order: neighbours are added until one is left, in place. As a residual, c - x
+ * is added to it, and loss: f32 [L][slices][padded] is the slice's |R|^2. One work-group a column slice and sample. */
 KERNEL(merge)
     u32 slice = GROUP / p.batch, b = GROUP - slice * p.batch;
     if (slice >= p.slices || step_state[STATE_HALT] != 0u)

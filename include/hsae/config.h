@@ -14,7 +14,7 @@ extern "C" {
 #endif
 
 #define HSAE_MAX_LEVELS 8
-#define HSAE_MAX_SHARDS 256 /* a power of two */
+#define HSAE_MAX_SHARDS 256        /* a power of two */
 #define HSAE_NO_LEVEL   UINT32_MAX /* in place of a level's number */
 
 #define HSAE_CHOICE_ENUM(KEY, NAME, name) HSAE_##KEY##_##NAME,

@@ -127,8 +127,9 @@ static hsae_status compare_sums(struct check *check, const struct sums *sums)
             check->diverged |= !(fabs(sums->value[at + c]) < CHECK_MOST);
         for (u32 c = 0; c < device_model->dim && !status; c++)
             if (!hsae_check_near(found[c], (struct estimate){sums->value[at + c], bound_sum(sums->terms[sum], sums->scale[at + c])}))
-                status = hsae_check_fail(check, device_model->shards > 1 ? "kernel decode or merge" : "kernel decode", "column %u of level %u's residual of row %u is %.7g, not %.7g", c, level,
-                                         check->rows[slot], found[c], sums->value[at + c]);
+                status = hsae_check_fail(check, device_model->shards > 1 ? "kernel decode or merge" : "kernel decode",
+                                         "column %u of level %u's residual of row %u is %.7g, not %.7g", c, level, check->rows[slot],
+                                         found[c], sums->value[at + c]);
     }
     return status;
 }
