@@ -2,17 +2,22 @@
 /* Ghost gradients, first part: y = sum over the level's dead features of exp(min(p, 10)) D_i, alpha = |R| / (2 |y|), and v = alpha y + R in
  * `ghost`; alpha is 0 where |y|^2 is no normal number, as where all p are far below 0. losses: f32 [padded][2] = |v|^2, alpha. One
  * work-group a sample. With shards each one's y is made alone (GHOST_SUM), and the rest where they are summed (GHOST_BLEND). */
+#define IS_OUTSIDE(feature) (p.part == GHOST_SUM && tree[(feature) * TREE_WORDS + TREE_RANK] - p.rank >= p.ranks)
+/* To the next dead feature that counts. */
+#define SKIP_DEAD(k)                                                                  \
+    while (k < count && IS_OUTSIDE(step_state[STATE_DEAD_LIST + p.first + k]))        \
+        k++;
 KERNEL(ghost)
     u32 b = GROUP, dead = step_state[STATE_LEVELS + p.level * STATE_LEVEL_WORDS + STATE_DEAD];
     if (b >= p.batch || step_state[STATE_HALT] != 0u || dead == 0u)
         return;
     u32 width = p.stride / VW, line = b * width, own = (p.row + b) * width, to = (p.to + b) * width;
+    u32 count = p.part == GHOST_BLEND ? 0u : dead, k = 0u;
     for (u32 c = LANE; p.part != GHOST_BLEND && c < width; c += WG)
         ghost[to + c] = splat(0.0f);
-    for (u32 k = 0u; p.part != GHOST_BLEND && k < dead; k++) {
+    SKIP_DEAD(k)
+    while (k < count) {
         u32 feature = step_state[STATE_DEAD_LIST + p.first + k];
-        if (p.part == GHOST_SUM && tree[feature * TREE_WORDS + TREE_RANK] - p.rank >= p.ranks)
-            continue;
         u32 range = RANGE_OF(feature), at = IN_RANGE(feature, range) * width;
         vf sum = splat(0.0f);
         for (u32 c = LANE; c < width; c += WG)
@@ -24,9 +29,9 @@ KERNEL(ghost)
         at = IN_RANGE(row, range) * width;
         for (u32 c = LANE; c < width; c += WG)
             ghost[to + c] = fma_vf(splat(g), FETCH(D, range, at + c), ghost[to + c]);
+        k++;
+        SKIP_DEAD(k)
     }
-    if (p.part == GHOST_SUM)
-        return;
     vf norm = splat(0.0f), target = splat(0.0f);
     for (u32 c = LANE; c < width; c += WG) {
         norm = fma_vf(ghost[to + c], ghost[to + c], norm);
@@ -39,11 +44,12 @@ KERNEL(ghost)
     vf loss = splat(0.0f);
     for (u32 c = LANE; c < width; c += WG) {
         vf v = fma_vf(splat(alpha), ghost[to + c], residual[own + c]);
-        ghost[to + c] = v;
+        if (p.part != GHOST_SUM)
+            ghost[to + c] = v;
         loss = fma_vf(v, v, loss);
     }
     WG_SUM(partial, sum_vf(loss));
-    if (LANE == 0u) {
+    if (LANE == 0u && p.part != GHOST_SUM) {
         ghost_losses[2u * b] = partial[0];
         ghost_losses[2u * b + 1u] = alpha;
     }
