@@ -8,28 +8,33 @@
  * ROUND_ROW(source, row, store): of the row at source[row], `width` vectors, by way of mixed[own ..]. store(index, word) gets the words of
  * the vector k. It leaves scale (1 / unit), and in units norm and lost, bounds from above of the norms of the row and of what rounding
  * changed, and sums, whose elements add up to the exact sum of the whole numbers. Sums of squares are rounded by less than 1 in 1000. */
-#define MIX_VECTORS 16u
 #define MIX_STRIDE (16u / VW)
-#define MIX_WIDTH (MIX_VECTORS * MIX_STRIDE)
-#define BUTTERFLIES(distance)                             \
-    UNROLL for (u32 k = 0u; k < MIX_VECTORS; k++)         \
-        if ((k & distance) == 0u) {                       \
-            vf low = block[k], high = block[k + distance]; \
-            block[k] = low + high;                        \
-            block[k + distance] = low - high;             \
-        }
-#define LARGER(index, name) largest = max_f32(largest, top.name);
+#define MIX_WIDTH (16u * MIX_STRIDE)
 #define MIX_SECOND(k) ((((k & (k >> 1u)) ^ ((k >> 2u) & (k >> 3u))) & 1u) != 0u ? -0.25f : 0.25f)
 #define MIX_FIRST(k) 0.25f
-#define MIX_BLOCK(factor, source, at, start)                                                        \
-    for (u32 lane = 0u; lane < MIX_STRIDE; lane++) {                                           \
-        vf block[MIX_VECTORS];                                                                 \
-        UNROLL for (u32 k = 0u; k < MIX_VECTORS; k++)                                          \
-            block[k] = splat(factor(k)) * source[(at) + k * MIX_STRIDE + lane];                    \
-        BUTTERFLIES(1u) BUTTERFLIES(2u) BUTTERFLIES(4u) BUTTERFLIES(8u)                        \
-        UNROLL for (u32 k = 0u; k < MIX_VECTORS; k++)                                          \
-            mixed[own + (start) + k * MIX_STRIDE + lane] = block[k];                           \
+#define MIX_ONCE(k) 1.0f
+/* Four vectors, the numbers k, k + d, k + 2 d and k + 3 d of 16, which would take 64 registers at once. */
+#define MIX_FOUR(factor, source, at, to, k, d)                                                                         \
+    {                                                                                                                  \
+        vf v0 = splat(factor((k))) * source[at], v1 = splat(factor((k + d))) * source[(at) + d * MIX_STRIDE];          \
+        vf v2 = splat(factor((k + 2u * d))) * source[(at) + 2u * d * MIX_STRIDE];                                      \
+        vf v3 = splat(factor((k + 3u * d))) * source[(at) + 3u * d * MIX_STRIDE];                                      \
+        vf s01 = v0 + v1, d01 = v0 - v1, s23 = v2 + v3, d23 = v2 - v3;                                                 \
+        mixed[to] = s01 + s23;                                                                                         \
+        mixed[(to) + d * MIX_STRIDE] = d01 + d23;                                                                      \
+        mixed[(to) + 2u * d * MIX_STRIDE] = s01 - s23;                                                                 \
+        mixed[(to) + 3u * d * MIX_STRIDE] = d01 - d23;                                                                 \
     }
+#define MIX_BLOCK(factor, source, at, start)                                                   \
+    {                                                                                          \
+        for (u32 n = 0u; n < 4u * MIX_STRIDE; n++) {                                           \
+            u32 g = n / MIX_STRIDE * 4u, place = g * MIX_STRIDE + n % MIX_STRIDE;              \
+            MIX_FOUR(factor, source, (at) + place, own + (start) + place, g, 1u)               \
+        }                                                                                      \
+        for (u32 n = 0u; n < 4u * MIX_STRIDE; n++)                                             \
+            MIX_FOUR(MIX_ONCE, mixed, own + (start) + n, own + (start) + n, 0u, 4u)            \
+    }
+#define LARGER(index, name) largest = max_f32(largest, top.name);
 #define ROUND_ROW(source, row, store)                                                          \
     idx whole_blocks = width / MIX_WIDTH * MIX_WIDTH;                                          \
     for (idx from = 0u; from < whole_blocks; from += MIX_WIDTH)                                \

@@ -6,6 +6,7 @@
  *
  * A work-item owns a tile of COLS features and all samples. The tile's rounded rows are in `rounded`, [d / 4][COLS] words. */
 #include "bytes.h"
+#define AT_ONCE 2u /* vectors of a panel: more would not fit in the registers of some GPUs */
 #define STORE_FEATURE(index, word) rounded[to + (k * (VW / 4u) + index) * COLS + f] = word;
 
 KERNEL(screen8)
@@ -26,30 +27,30 @@ KERNEL(screen8)
         limit[f] = (cut - bias - (abs_f32(cut) + abs_f32(bias)) * 2.4e-7f) * scale; /* p and the difference are rounded */
     }
     for (u32 panel = 0u; panel < p.words; panel++) {
-        vi acc[COLS * VECTORS_PER_WORD], value[VECTORS_PER_WORD];
-        UNROLL for (u32 f = 0u; f < COLS * VECTORS_PER_WORD; f++) acc[f] = splat_i(start[f / VECTORS_PER_WORD]);
-        idx from = panel * quads * VECTORS_PER_WORD;
-        for (idx k = 0u; k < quads; k++) {
-            UNROLL for (u32 v = 0u; v < VECTORS_PER_WORD; v++) value[v] = panels[from + k * VECTORS_PER_WORD + v];
-            UNROLL for (u32 f = 0u; f < COLS; f++) {
-                vi weight = splat_i(rounded[to + k * COLS + f]);
-                UNROLL for (u32 v = 0u; v < VECTORS_PER_WORD; v++)
-                    acc[f * VECTORS_PER_WORD + v] = dot4_vi(value[v], weight, acc[f * VECTORS_PER_WORD + v]);
+        u32 below[COLS], left = p.batch - panel * 32u, valid = left >= 32u ? 0xffffffffu : (1u << left) - 1u;
+        UNROLL for (u32 f = 0u; f < COLS; f++) below[f] = 0u;
+        for (u32 first = 0u; first < VECTORS_PER_WORD; first += AT_ONCE) {
+            vi acc[COLS * AT_ONCE], value[AT_ONCE];
+            UNROLL for (u32 f = 0u; f < COLS * AT_ONCE; f++) acc[f] = splat_i(start[f / AT_ONCE]);
+            idx from = panel * quads * VECTORS_PER_WORD + first, unit = panel * UNIT_WORDS * VECTORS_PER_WORD + first;
+            for (idx k = 0u; k < quads; k++) {
+                UNROLL for (u32 v = 0u; v < AT_ONCE; v++) value[v] = panels[from + k * VECTORS_PER_WORD + v];
+                UNROLL for (u32 f = 0u; f < COLS; f++) {
+                    vi weight = splat_i(rounded[to + k * COLS + f]);
+                    UNROLL for (u32 v = 0u; v < AT_ONCE; v++) acc[f * AT_ONCE + v] = dot4_vi(value[v], weight, acc[f * AT_ONCE + v]);
+                }
             }
+            UNROLL for (u32 f = 0u; f < COLS; f++)
+                UNROLL for (u32 v = 0u; v < AT_ONCE; v++) {
+                    vf margin = splat(losses[f]) * units[unit + v + UNIT_NORM * VECTORS_PER_WORD] +
+                                splat(norms[f]) * units[unit + v + UNIT_LOST * VECTORS_PER_WORD];
+                    vf most = (to_vf(acc[f * AT_ONCE + v]) + margin) * units[unit + v];
+                    below[f] |= above_vf(-most, -limit[f]) << ((first + v) * VW);
+                }
         }
-        u32 left = p.batch - panel * 32u, valid = left >= 32u ? 0xffffffffu : (1u << left) - 1u;
-        UNROLL for (u32 f = 0u; f < COLS; f++) {
-            u32 below = 0u;
-            UNROLL for (u32 v = 0u; v < VECTORS_PER_WORD; v++) {
-                idx unit = panel * UNIT_WORDS * VECTORS_PER_WORD + v;
-                vf margin = splat(losses[f]) * units[unit + UNIT_NORM * VECTORS_PER_WORD] +
-                            splat(norms[f]) * units[unit + UNIT_LOST * VECTORS_PER_WORD];
-                vf most = (to_vf(acc[f * VECTORS_PER_WORD + v]) + margin) * units[unit];
-                below |= above_vf(-most, -limit[f]) << (v * VW);
-            }
+        UNROLL for (u32 f = 0u; f < COLS; f++)
             if (tile + f < p.count)
-                bits[(p.first + tile + f) * p.words + panel] = valid & ~below;
-        }
+                bits[(p.first + tile + f) * p.words + panel] = valid & ~below[f];
     }
 #include "refine.h"
 END
