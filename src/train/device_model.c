@@ -285,6 +285,7 @@ static hsae_status create_buffers(struct device_model *device_model, bool histor
 {
     uint64_t n = device_model->features, w = device_model->words, padded = device_model->padded, line = device_model->stride,
              levels = device_model->levels, bits = device_model->screens, rows = device_model->chunk + hsae_screen_tile(device_model);
+    const uint64_t items = rows / hsae_shape(device_model->device, HSAE_KERNEL_screen8, 1).columns; /* of screen8; quantize8 has `words` */
     struct want want[] = {
         {&device_model->unused_binding[0], "nothing", 16, GROWS_NOT},
         {&device_model->unused_binding[1], "nothing", 16, GROWS_NOT},
@@ -300,7 +301,7 @@ static hsae_status create_buffers(struct device_model *device_model, bool histor
                    : 4,
          GROWS_WITH_BATCH},
         {&device_model->rounded, "rounded rows of a chunk", bits ? rows * line * bits / 32 : 4, GROWS_NOT},
-        {&device_model->mixed, "rows before rounding", bits == 8 ? (rows > w ? rows : w) * line : 4, GROWS_NOT},
+        {&device_model->mixed, "rows before rounding", bits == 8 ? (items > w ? items : w) * line : 4, GROWS_NOT},
         {&device_model->level_info, "levels", (levels + 1) * LEVEL_WORDS, GROWS_NOT},
         {&device_model->tree, "tree", n * TREE_WORDS, GROWS_WITH_FEATURES},
         {&device_model->feature_scalars, "feature scalars", n * SCALAR_WORDS, GROWS_WITH_FEATURES},
