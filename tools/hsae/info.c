@@ -183,11 +183,23 @@ static size_t candidates(const hsae_tensor_file *file)
     return count;
 }
 
+/* Whether a run's folder has activations of its own. */
+static bool holds_data(const struct cli_paths *paths, const struct cli_input *input)
+{
+    hsae_context *silent = NULL;
+    hsae_dataset *dataset = NULL;
+    const bool opens = !hsae_context_create(NULL, &silent) && !cli_open_data(silent, paths, input, &dataset);
+    hsae_dataset_close(&dataset);
+    hsae_context_destroy(&silent);
+    return opens;
+}
+
 /* *out stays NULL where memory ran out. */
 static hsae_status describe(hsae_context *context, const struct cli_paths *paths, const struct cli_input *input, bool check, json_t **out)
 {
     char model[RUN_PATH];
-    const char *path = paths->count == 1 && cli_run_model(paths->items[0], model) ? model : paths->items[0];
+    const bool run = paths->count == 1 && cli_run_model(paths->items[0], model) && !holds_data(paths, input);
+    const char *path = run ? model : paths->items[0];
     hsae_tensor_file *file = NULL;
     bool single = paths->count == 1 && !input->dim && is_safetensors(path);
     hsae_status status = single ? hsae_tensor_file_open(context, path, &file) : HSAE_OK;
