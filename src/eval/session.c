@@ -108,7 +108,7 @@ hsae_status hsae_session_create(hsae_device *device, const hsae_model *model, ui
     hsae_session *session = calloc(1, sizeof *session);
     *out = NULL;
     if (!session)
-        return hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for a session");
+        return hsae_fail_memory(device->context, sizeof **out, NULL, "a session");
     session->context = device->context;
     session->model = model;
     session->rule = hsae_row_rule(&model->config);

@@ -26,7 +26,7 @@ hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, u
     hsae_status status = HSAE_OK;
     *out = trainer;
     if (!trainer)
-        return hsae_fail(device->context, HSAE_ERROR_MEMORY, "out of memory for a trainer");
+        return hsae_fail_memory(device->context, sizeof **out, NULL, "a trainer");
     trainer->context = device->context;
     trainer->config = *config;
     trainer->dtype = dtype;
