@@ -455,13 +455,13 @@ ptrdiff_t hsae_os_read_at(int file, void *out, size_t size, uint64_t offset)
     return GetLastError() == ERROR_HANDLE_EOF ? 0 : fail();
 }
 
-/* Windows takes such hints only when a file is opened, or makes of them reads that are waited for. */
 ptrdiff_t hsae_os_read_input(void *out, size_t size, bool (*stop)(void))
 {
     (void)stop;
     return _read(_fileno(stdin), out, size < INT_MAX ? (unsigned)size : INT_MAX);
 }
 
+/* Windows takes such hints only when a file is opened, or makes of them reads that are waited for. */
 void hsae_os_expect_random(int file)
 {
     (void)file;
