@@ -43,15 +43,6 @@ static bool takes_feature(const struct batch_check *check, uint32_t level, u32 f
     return edge || spread(feature) < (most - 3) / (end - first) * 4294967295.0;
 }
 
-/* A row as `load` makes it; returns its length. */
-static double normalise(const struct batch_check *check, uint32_t r, f32 *x)
-{
-    const hsae_model *model = check->model;
-    for (uint32_t c = 0; c < model->dim; c++)
-        x[c] = (check->raw[(size_t)r * model->dim + c] - model->mean[c]) * model->scale;
-    return sqrt(hsae_check_dot(x, x, model->dim));
-}
-
 /* Feature i of a level on a row: what was listed (NULL: nothing) against what is right. */
 static hsae_status compare_pair(const struct batch_check *check, uint32_t level, uint32_t i, uint32_t r, const u32 *pair, const f32 *x,
                                 double size)
@@ -60,8 +51,7 @@ static hsae_status compare_pair(const struct batch_check *check, uint32_t level,
     const struct level_tensors *tensors = &check->model->levels[level];
     const f32 *encoder = tensors->encoder_weight + (size_t)i * dim;
     const double bias = tensors->encoder_bias[i], threshold = tensors->threshold[i];
-    const double scale = sqrt(hsae_check_dot(encoder, encoder, dim)) * size;
-    const struct estimate p = {bias + hsae_check_dot(encoder, x, dim), bound_sum(dim + 1, scale + fabs(bias)) + bound_ulps(4, scale)};
+    const struct estimate p = hsae_check_preactivation(encoder, bias, x, dim, sqrt(hsae_check_dot(encoder, encoder, dim)) * size);
     const double found = pair ? bits_f32(pair[1]) : 0;
     if (pair ? hsae_check_near(found, p) && found > threshold : !(p.value - p.off > threshold && fabs(p.value) + p.off < 1e30))
         return HSAE_OK;
@@ -96,7 +86,7 @@ hsae_status hsae_check_encoded(const struct batch_check *check)
     f32 *x = malloc(device_model->dim * sizeof *x);
     hsae_status status = x ? HSAE_OK : hsae_fail_memory(device_model->context, device_model->dim * sizeof *x, NULL, "the check of a batch");
     for (uint32_t r = 0; r < check->rows && !status; r++) {
-        const double size = normalise(check, r, x);
+        const double size = hsae_check_normalise(check->model, check->raw + (size_t)r * check->model->dim, x);
         for (uint32_t l = 0; l < device_model->levels && !status; l++)
             status = compare_list(check, l, r, takes_row(check, r, most), x, size);
     }
@@ -154,7 +144,7 @@ hsae_status hsae_check_squares(const struct batch_check *check, const bool *keep
     for (uint32_t r = 0; r < check->rows && !status; r++) {
         if (!keep[r] || !takes_row(check, r, most))
             continue;
-        normalise(check, r, x);
+        hsae_check_normalise(check->model, check->raw + (size_t)r * check->model->dim, x);
         for (uint32_t l = 0; l < device_model->levels && !status; l++) {
             struct sum squares = {0};
             reconstruct(check, l, r, x, sums);

@@ -2,6 +2,7 @@
 #include "check.h"
 
 #include "base/context.h"
+#include "model/model.h"
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -73,6 +74,18 @@ double hsae_check_dot(const f32 *a, const f32 *b, u32 count)
     for (u32 lane = 0; lane < LANES; lane++)
         sum += sums[lane];
     return sum;
+}
+
+double hsae_check_normalise(const hsae_model *model, const float *raw, f32 *x)
+{
+    for (uint32_t c = 0; c < model->dim; c++)
+        x[c] = (raw[c] - model->mean[c]) * model->scale;
+    return sqrt(hsae_check_dot(x, x, model->dim));
+}
+
+struct estimate hsae_check_preactivation(const f32 *encoder, double bias, const f32 *x, u32 dim, double scale)
+{
+    return (struct estimate){bias + hsae_check_dot(encoder, x, dim), bound_sum(dim + 1, scale + fabs(bias)) + bound_ulps(4, scale)};
 }
 
 /* ---- reading ---- */

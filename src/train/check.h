@@ -121,6 +121,10 @@ hsae_status hsae_check_fail(const struct check *check, const char *kernel, const
 /* The same of a figure that was found and one that was expected. */
 hsae_status hsae_check_off(const struct check *check, const char *kernel, const char *what, double found, struct estimate wanted);
 double hsae_check_dot(const f32 *a, const f32 *b, u32 count);
+/* A row of the data [d] as `load` makes it, to x [d]; returns its length. */
+double hsae_check_normalise(const hsae_model *model, const float *raw, f32 *x);
+/* A pre-activation, b + e . x; `scale`: |e| |x|. */
+struct estimate hsae_check_preactivation(const f32 *encoder, double bias, const f32 *x, u32 dim, double scale);
 
 /* What check_step.c asks for. check_lists.c: what the forward pass made up to its lists. */
 hsae_status hsae_check_flags(struct check *check);

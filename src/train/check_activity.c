@@ -23,11 +23,8 @@ static float *normalise(const struct device_model *device_model, const hsae_mode
 {
     const uint32_t dim = device_model->dim;
     float *x = malloc((size_t)device_model->batch * dim * sizeof *x);
-    for (uint32_t r = 0; x && r < device_model->batch; r++) {
-        for (uint32_t c = 0; c < dim; c++)
-            x[(size_t)r * dim + c] = (raw[(size_t)r * dim + c] - model->mean[c]) * model->scale;
-        sizes[r] = sqrt(hsae_check_dot(x + (size_t)r * dim, x + (size_t)r * dim, dim));
-    }
+    for (size_t r = 0; x && r < device_model->batch; r++)
+        sizes[r] = hsae_check_normalise(model, raw + r * dim, x + r * dim);
     return x;
 }
 
@@ -44,15 +41,14 @@ static hsae_status compare_feature(const struct device_model *device_model, cons
     for (uint32_t r = 0; r < device_model->batch; r++) {
         if (!whole && !is_sampled(r, device_model->batch, SAMPLED_ROWS))
             continue;
-        const double p = bias + hsae_check_dot(encoder, x + (size_t)r * dim, dim), scale = norm * sizes[r],
-                     off = bound_sum(dim + 1, scale + fabs(bias)) + bound_ulps(4, scale);
+        const struct estimate p = hsae_check_preactivation(encoder, bias, x + (size_t)r * dim, dim, norm * sizes[r]);
         const bool active = words[r / 32] >> r % 32 & 1;
-        if (active ? !(p + off <= threshold) : !(p - off > threshold && fabs(p) + off < 1e30))
+        if (active ? !(p.value + p.off <= threshold) : !(p.value - p.off > threshold && fabs(p.value) + p.off < 1e30))
             continue;
         return hsae_fail_wrong(device_model->device,
                                "on a batch of %" PRIu32 " rows feature %" PRIu32 " of level %" PRIu32 " is %s on row %" PRIu32
                                "; its pre-activation is %.7g, its threshold %.7g",
-                               device_model->batch, feature, level, active ? "active" : "not active", r, p, threshold);
+                               device_model->batch, feature, level, active ? "active" : "not active", r, p.value, threshold);
     }
     return HSAE_OK;
 }
