@@ -281,11 +281,28 @@ hsae_status hsae_device_model_clear_halt(struct device_model *device_model)
     return hsae_buffer_write(device_model->step_state, STATE_HALT * sizeof(u32), sizeof clear, &clear);
 }
 
+hsae_status hsae_device_model_fit_screen(struct device_model *device_model)
+{
+    const uint64_t line = device_model->stride, bits = device_model->screens, w = device_model->words,
+                   rows = device_model->chunk + hsae_screen_tile(device_model),
+                   items = rows / hsae_shape(device_model->device, HSAE_KERNEL_screen8, 1).columns; /* of screen8; quantize8 has `words` */
+    struct want want[] = {
+        {&device_model->rounded, "rounded rows of a chunk", bits ? rows * line * bits / 32 : 4, GROWS_NOT},
+        {&device_model->mixed, "rows before rounding", bits == 8 ? (items > w ? items : w) * line : 4, GROWS_NOT},
+    };
+    hsae_status status = HSAE_OK;
+    for (size_t k = 0; k < sizeof want / sizeof *want && !status; k++)
+        if (!*want[k].buffer || hsae_buffer_size(*want[k].buffer) < want[k].words * sizeof(u32)) {
+            hsae_buffer_destroy(want[k].buffer);
+            status = create_all(device_model, &want[k], 1);
+        }
+    return status;
+}
+
 static hsae_status create_buffers(struct device_model *device_model, bool history)
 {
     uint64_t n = device_model->features, w = device_model->words, padded = device_model->padded, line = device_model->stride,
-             levels = device_model->levels, bits = device_model->screens, rows = device_model->chunk + hsae_screen_tile(device_model);
-    const uint64_t items = rows / hsae_shape(device_model->device, HSAE_KERNEL_screen8, 1).columns; /* of screen8; quantize8 has `words` */
+             levels = device_model->levels, bits = device_model->screens;
     struct want want[] = {
         {&device_model->unused_binding[0], "nothing", 16, GROWS_NOT},
         {&device_model->unused_binding[1], "nothing", 16, GROWS_NOT},
@@ -300,8 +317,6 @@ static hsae_status create_buffers(struct device_model *device_model, bool histor
          : bits    ? padded
                    : 4,
          GROWS_WITH_BATCH},
-        {&device_model->rounded, "rounded rows of a chunk", bits ? rows * line * bits / 32 : 4, GROWS_NOT},
-        {&device_model->mixed, "rows before rounding", bits == 8 ? (items > w ? items : w) * line : 4, GROWS_NOT},
         {&device_model->level_info, "levels", (levels + 1) * LEVEL_WORDS, GROWS_NOT},
         {&device_model->tree, "tree", n * TREE_WORDS, GROWS_WITH_FEATURES},
         {&device_model->feature_scalars, "feature scalars", n * SCALAR_WORDS, GROWS_WITH_FEATURES},
@@ -324,6 +339,8 @@ static hsae_status create_buffers(struct device_model *device_model, bool histor
          GROWS_WITH_BATCH},
     };
     hsae_status status = create_all(device_model, want, sizeof want / sizeof *want);
+    if (!status)
+        status = hsae_device_model_fit_screen(device_model);
     for (uint32_t l = 0, count; l < levels && !status; l += count) {
         count = hsae_residual_levels(device_model, l, device_model->levels);
         status = hsae_device_model_buffer(device_model, "residual", count * padded * line, GROWS_WITH_BATCH,

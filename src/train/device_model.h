@@ -68,6 +68,9 @@ hsae_status hsae_device_model_grow(struct device_model *device_model, uint64_t p
 /* More free rows of D: `free_rows` in all. Rows stay where they are. Sequences that use D must be gone. ERROR_LIMIT where they do not fit.
  */
 hsae_status hsae_device_model_grow_free_rows(struct device_model *device_model, uint32_t free_rows);
+/* Room for a chunk's rows in tiles of the screening kernel, whose shape changes in a search for a faster one. Sequences that use it must be
+ * gone. */
+hsae_status hsae_device_model_fit_screen(struct device_model *device_model);
 /* Lets steps continue after a halt whose cause is removed. */
 hsae_status hsae_device_model_clear_halt(struct device_model *device_model);
 

@@ -165,8 +165,10 @@ static hsae_status segment_buffers(hsae_trainer *trainer)
 
 hsae_status hsae_record_buffers(hsae_trainer *trainer)
 {
-    const struct device_model *device_model = &trainer->device_model;
-    hsae_status status = hsae_ghost_buffers(trainer);
+    struct device_model *device_model = &trainer->device_model;
+    hsae_status status = hsae_device_model_fit_screen(device_model);
+    if (!status)
+        status = hsae_ghost_buffers(trainer);
     if (!status)
         status = segment_buffers(trainer);
     if (status)

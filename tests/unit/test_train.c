@@ -3,6 +3,7 @@
  * suite for every device that can be opened. */
 #include "support.h"
 
+#include "train/launch.h"
 #include "train/step.h"
 #include <math.h>
 #include <stdbool.h>
@@ -280,6 +281,30 @@ static void test_segments(void **unused)
     hsae_dataset_close(&data);
 }
 
+/* Whatever shape a search tries, the screening kernel's rows have room: its last tile is filled up. */
+static void test_screen_room(void **unused)
+{
+    (void)unused;
+    hsae_config config = config_of(COACTIVATION);
+    hsae_dataset *data = data_of(COACTIVATION);
+    hsae_trainer *trainer = new_trainer(device, &config, data);
+    const struct device_model *device_model = &trainer->device_model;
+    const enum hsae_kernel kernel = device_model->screens == 8 ? HSAE_KERNEL_screen8 : HSAE_KERNEL_screen;
+    struct hsae_kernel_shape space[HSAE_MAX_SHAPES];
+    const size_t shapes = device_model->screens ? hsae_shape_space(device, kernel, space) : 0;
+    for (size_t k = 0; k < shapes; k++) {
+        device->tuning.shape[kernel] = space[k];
+        assert_ok(hsae_step_record(trainer));
+        const uint64_t tile = hsae_screen_tile(device_model), groups = (device_model->chunk + tile - 1) / tile, line = device_model->stride;
+        assert_true(hsae_buffer_size(device_model->rounded) >= groups * tile * line * device_model->screens / 8);
+        assert_true(kernel == HSAE_KERNEL_screen ||
+                    hsae_buffer_size(device_model->mixed) >= groups * space[k].group_size * line * sizeof(f32));
+    }
+    device->tuning.shape[kernel] = (struct hsae_kernel_shape){0};
+    hsae_trainer_destroy(&trainer);
+    hsae_dataset_close(&data);
+}
+
 static void test_from_memory(void **unused)
 {
     (void)unused;
@@ -547,6 +572,7 @@ int main(void)
         cmocka_unit_test(test_short_lists), cmocka_unit_test(test_from_memory), cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_both_feeds),  cmocka_unit_test(test_bad_data),    cmocka_unit_test(test_cut_data),
         cmocka_unit_test(test_last_step),   cmocka_unit_test(test_parts),       cmocka_unit_test(test_segments),
+        cmocka_unit_test(test_screen_room),
     };
     hsae_device_info *list;
     size_t count;
