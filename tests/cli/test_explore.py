@@ -371,6 +371,9 @@ class Exports(Exploring):
     def test_wrong_usage(self):
         for arguments in (["--pairs", "3", "--figure", "0/0"], ["--neuronpedia", "x"], ["--contexts", "1001"], ["--context-length", "1025"]):
             self.explore(*arguments, status=2)
+        for name, kind, advice in (("a.b/x.pdf", ["--figure", "0/0"], "rsvg-convert -f pdf -o a.b/x.pdf a.b/x.svg"), ("x.png", [], "an HTML page"),
+                                   ("x.svg", ["--pairs", "3"], "JSON lines")):
+            self.assertIn(advice, self.explore(*kind, out=name, status=2)[1])
         self.assertIn("cannot write", self.explore(out=self.folder, status=1)[1])
 
 

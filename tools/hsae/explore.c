@@ -202,8 +202,8 @@ static void print_result(const struct request *request, const struct exploration
                                  (json_int_t)(evaluation->left_out.norm + evaluation->left_out.bad), "sequences",
                                  (json_int_t)hsae_explorer_sequences(exploration->explorer), "seconds", seconds));
     else if (cli_says_results(false))
-        printf("%" PRIu64 " features on %" PRIu64 " tokens in %.1f s\n%s: %.1f MB\n", features, evaluation->tokens, seconds, out,
-               (double)bytes * 1e-6);
+        printf("%" PRIu64 " features on %" PRIu64 " tokens in %.1f s\n%s: %.1f %s\n", features, evaluation->tokens, seconds, out,
+               (double)bytes * (bytes < 1000000 ? 1e-3 : 1e-6), bytes < 1000000 ? "kB" : "MB");
 }
 
 static int run_request(const struct request *request, const struct cli_paths *tokens)
@@ -283,6 +283,20 @@ static int check_shape(const struct cli_command *command, struct request *reques
     return CLI_CONTINUE;
 }
 
+/* A file is what its name says: pictures are SVG. */
+static int check_ending(const struct cli_command *command, const struct request *request)
+{
+    const char *out = request->out ? request->out : "", *dot = strrchr(out, '.'), *end = dot ? dot + 1 : "";
+    bool other = strcmp(end, "pdf") == 0 || strcmp(end, "png") == 0;
+    if (request->figure && other)
+        return cli_usage(command->name, "--out %s: a figure is an SVG; write %.*s.svg, then: rsvg-convert -f %s -o %s %.*s.svg", out,
+                         (int)(dot - out), out, end, out, (int)(dot - out), out);
+    if (!request->figure && (other || strcmp(end, "svg") == 0))
+        return cli_usage(command->name, "--out %s: this writes %s; --figure L/I writes an SVG", out,
+                         request->pairs ? "JSON lines" : "an HTML page");
+    return CLI_CONTINUE;
+}
+
 static int check_request(const struct cli_command *command, struct request *request)
 {
     char rest;
@@ -296,7 +310,8 @@ static int check_request(const struct cli_command *command, struct request *requ
     if (request->figure && sscanf(request->figure, *request->figure == 'l' ? "l%" SCNu32 "/%" SCNu32 "%c" : "%" SCNu32 "/%" SCNu32 "%c",
                                   &request->shape.level, &request->shape.feature, &rest) != 2)
         return cli_usage(command->name, "--figure takes LEVEL/FEATURE such as 0/17, not '%s'", request->figure);
-    return check_shape(command, request);
+    int status = check_ending(command, request);
+    return status == CLI_CONTINUE ? check_shape(command, request) : status;
 }
 
 static int run(const struct cli_command *command, int argc, char **argv)
