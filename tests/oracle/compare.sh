@@ -14,6 +14,8 @@
 # cc). Peak memory is the largest resident set of the process, of which PyTorch's imports are a part.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
+. tools/packages.sh
+need libopenblas0-pthread
 program=$1 device=${2:-opencl:0} configuration=${3:-reference} venv=${VENV:-build-oracle/venv}
 if [ ! -x "$venv/bin/python" ]; then
     python3 -m venv "$venv"
@@ -36,6 +38,7 @@ paper)
     exit 2
     ;;
 esac
+options+=(--sparsity-control penalty --decay-steps 0 --max-norm 0) # the paper's rules, which the dense step has
 "$program" train --data "$data" "${options[@]}" --stop-after "$start" --order sequential --device "$device" --out "$work/start" --quiet >/dev/null
 checkpoint=$work/start/checkpoint-$start.safetensors
 dense() { # PRELOADED NAME

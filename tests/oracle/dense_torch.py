@@ -388,9 +388,9 @@ def compare(trainer, folder, case):
             yield f"{name}: {worst:.3g} times its tolerance"
 
 
-def is_known(folder):
-    """Whether the case has only rules that are computed here, those of the paper."""
-    c = json.loads(Safetensors(folder / "init.safetensors").metadata["config"])
+def is_known(checkpoint):
+    """Whether the run has only rules that are computed here, those of the paper."""
+    c = json.loads(Safetensors(checkpoint).metadata["config"])
     newer = [c.get("sparsity_control", "penalty") != "penalty", c.get("decay_steps", 0) > 0, c.get("norm_limit", 0) > 0,
              c["similarity"] in ("inclusion", "part")]
     return not any(newer)
@@ -415,6 +415,8 @@ def check(folder):
 
 
 def bench(args):
+    if not is_known(args.bench[0]):
+        sys.exit(f"{args.bench[0]}: not the paper's rules; train with --sparsity-control penalty --decay-steps 0 --max-norm 0 --similarity encoder")
     imported = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     trainer, x = load(*args.bench)
     batch, steps = trainer.c["batch"], []
@@ -443,7 +445,7 @@ def main():
     torch.set_num_threads(args.threads)
     torch.set_grad_enabled(False)
     torch.set_flush_denormal(True)
-    results = [check(folder) for folder in args.check or [] if is_known(folder)]
+    results = [check(folder) for folder in args.check or [] if is_known(folder / "init.safetensors")]
     if results:
         print(f"{results.count(True)} passed, {results.count(False)} failed")
     if args.bench:
