@@ -5,17 +5,20 @@ import csv
 import fcntl
 import json
 import os
+import pathlib
 import pty
 import re
 import resource
 import signal
 import struct
 import subprocess
+import sys
 import termios
 
 from program import (DIM, DRIVERS, EVAL, GOLDEN, PATIENCE, PROGRAM, ROWS, TINY, Case, has_content, hsae, main, random_rows, read_rows, until,
                      write_safetensors)
 
+MODEL = pathlib.Path(__file__).resolve().parents[1] / "measure/model_step.py"
 LIMITS = ("memory_bytes", "max_allocation_bytes", "max_binding_bytes", "max_bindings", "max_args_bytes", "max_group_size", "max_local_bytes",
           "vector_width")
 
@@ -440,6 +443,13 @@ class Bench(Case):
         text, errors = hsae("bench", "--device", "ref", *SMALL_BENCH, "--json", "-")
         found = json.loads(text)
         self.check_result(found)
+        file = self.folder / "bench.json"
+        file.write_text(text)
+        model = subprocess.run([sys.executable, MODEL, file, "--launches", "1000"], check=True, stdout=subprocess.PIPE, text=True).stdout
+        encode, peaks = next(kernel for kernel in found["kernels"] if kernel["name"] == "encode"), found["peaks"]
+        least = max(encode["flops"] / peaks["fma_flops_per_second"], encode["bytes"] / peaks["copy_bytes_per_second"])
+        self.assertIn("| encode | %.2f | %.2f |" % (1e3 * (least + encode["launches"] * peaks["launch_seconds"]), 1e3 * encode["seconds"]), model)
+        self.assertIn("| H200 | 0.00 | 0.00 | 0.00 | 0.00 | 0.00 | 4.00 | 4.00 |", model)  # the launches of so small a step
         self.assertEqual((found["work"]["dim"], found["work"]["batch"], found["preset"]), (24, 32, "tiny"))
         self.assertIn("ref", errors)
         self.assert_no_litter()
