@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* Ends a step: figures for the host, sparsity control of each level, last_fired. One work-group a level. squares: the columns' sums
- * of `variance`. */
+/* Ends a step: figures for the host, sparsity control of each level, last_fired. One work-group a level. squares: the columns' sums of
+ * `bias`. The level's shift is added to the log thresholds of its features. A threshold at or below half the bandwidth goes no lower: there
+ * L0 is bounded by the sign of the pre-activation, and lower thresholds would only have to come back. */
 KERNEL(finish_step)
     u32 l = GROUP, at = STATE_LEVELS + l * STATE_LEVEL_WORDS, figures = REPORT_LEVELS + l * REPORT_LEVEL_WORDS;
     if (l >= p.levels)
@@ -62,5 +63,18 @@ KERNEL(finish_step)
         step_report[figures + REPORT_L0] = bits_u32(l0);
         step_report[figures + REPORT_LAMBDA] = bits_u32(lambda);
         step_report[figures + REPORT_CONSTRAINT] = bits_u32(p.rho * constraint * share);
+        partial[0] = shift;
+    }
+    LOCAL_BARRIER();
+    f32 shift = partial[0];
+    for (u32 i = first + LANE; shift != 0.0f && i < end; i += WG) {
+        u32 t = i * SCALAR_WORDS;
+        if (shift < 0.0f && bits_f32(feature_scalars[t + SCALAR_THRESHOLD]) <= 0.5f * p.bandwidth)
+            continue;
+        f32 log_threshold = bits_f32(feature_scalars[t + SCALAR_LOG_THRESHOLD]) + shift;
+        f32 threshold = exp_f32(log_threshold);
+        feature_scalars[t + SCALAR_LOG_THRESHOLD] = bits_u32(log_threshold);
+        feature_scalars[t + SCALAR_THRESHOLD] = bits_u32(threshold);
+        feature_scalars[t + SCALAR_CUT] = bits_u32(threshold - 0.5f * p.bandwidth);
     }
 END

@@ -28,6 +28,7 @@ typedef struct hsae_memory_plan {
     uint64_t peak_bytes;      /* with the rows that are allocated later, if all features of a level were dead; 0 where it does not fit */
     uint64_t host_bytes;      /* of the trainer and of reading the data; the driver and the process itself come on top */
     uint64_t available_bytes; /* the device's memory; other programs may hold some of it */
+    uint32_t launches;        /* of kernels, in a step with a tree and without dead features; 0 where it does not fit */
     bool fits;                /* whether initial_bytes are within the device's limits */
     /* Where it does not fit, what would: */
     uint32_t fitting_batch;                   /* the largest batch, config's halved again and again; 0: none */

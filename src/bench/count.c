@@ -53,12 +53,6 @@ static void feature_flags(const struct work *w, double *flops, double *bytes) /*
     *bytes = 5 * feature_words(w);
 }
 
-static void shift_thresholds(const struct work *w, double *flops, double *bytes) /* three scalars, read and written */
-{
-    (void)flops;
-    *bytes = 6 * feature_words(w);
-}
-
 static void prepare(const struct work *w, double *flops, double *bytes)
 {
     *flops = w->words * LOAD_BLOCKS(w->stride);
@@ -143,28 +137,17 @@ static void family(const struct work *w, double *flops, double *bytes) /* by sam
     *bytes = (3 + 5) * F * (double)w->listed + TREE_WORDS * feature_words(w);
 }
 
-static void segments(const struct work *w, double *flops, double *bytes) /* the starts */
+static void bias(const struct work *w, double *flops, double *bytes) /* and the squares of x */
 {
-    (void)flops;
-    *bytes = feature_words(w);
+    *flops = w->levels * (plane(w) + 12.0 * w->dim) + 4 * plane(w);
+    *bytes = F * w->levels * (plane(w) + 4.0 * w->dim) + F * plane(w);
 }
 
-static void bias(const struct work *w, double *flops, double *bytes)
-{
-    *flops = w->levels * (plane(w) + 12.0 * w->dim);
-    *bytes = F * w->levels * (plane(w) + 4.0 * w->dim);
-}
-
-static void variance(const struct work *w, double *flops, double *bytes)
-{
-    *flops = 4 * plane(w);
-    *bytes = F * plane(w);
-}
-
-static void finish_step(const struct work *w, double *flops, double *bytes) /* feature_sums, active samples, last_fired */
+/* feature_sums, active samples, last_fired; three words of the threshold, read and written. */
+static void finish_step(const struct work *w, double *flops, double *bytes)
 {
     *flops = 2 * (double)w->features;
-    *bytes = (FEATURE_SUM_WORDS + 2) * feature_words(w) + F * w->levels * (double)w->batch;
+    *bytes = (FEATURE_SUM_WORDS + 2 + 6) * feature_words(w) + F * w->levels * (double)w->batch;
 }
 
 void hsae_bench_count(enum hsae_kernel kernel, const struct work *w, double *flops, double *bytes)
@@ -174,7 +157,6 @@ void hsae_bench_count(enum hsae_kernel kernel, const struct work *w, double *flo
     static void (*const counts[HSAE_KERNEL_COUNT + 1])(const struct work *, double *, double *) = {
         [HSAE_KERNEL_load] = load,
         [HSAE_KERNEL_feature_flags] = feature_flags,
-        [HSAE_KERNEL_shift_thresholds] = shift_thresholds,
         [HSAE_KERNEL_prepare] = prepare,
         [HSAE_KERNEL_encode] = encode,
         [HSAE_KERNEL_quantize] = quantize,
@@ -190,10 +172,8 @@ void hsae_bench_count(enum hsae_kernel kernel, const struct work *w, double *flo
         [HSAE_KERNEL_decode] = decode,
         [HSAE_KERNEL_family_dot] = family_dot,
         [HSAE_KERNEL_family] = family,
-        [HSAE_KERNEL_segments] = segments,
         [HSAE_KERNEL_update] = update,
         [HSAE_KERNEL_bias] = bias,
-        [HSAE_KERNEL_variance] = variance,
         [HSAE_KERNEL_finish_step] = finish_step,
     };
     *flops = *bytes = 0;

@@ -44,7 +44,7 @@ static void record(const struct hsae_session *session, struct hsae_sequence *seq
     const struct device_model *device_model = &session->fitted;
     hsae_record_load(device_model, sequence, session->raw, FORMAT_F32, session->model->scale, false);
     if (stages & STAGE_LISTS)
-        hsae_record_lists(device_model, sequence);
+        hsae_record_lists(device_model, sequence, NULL);
     if (stages & STAGE_DECODE_ALL)
         hsae_record_decode(device_model, sequence, 0, device_model->levels);
     if (stages & STAGE_DECODE_ONE)

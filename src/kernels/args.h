@@ -165,7 +165,7 @@ static inline u32 bits_u32(f32 value)
 /* residual: f32 [levels in one buffer][padded][stride]. Where a buffer for all levels would be larger than a kernel may see, there are
  * several. */
 
-/* bias and variance: so many of a work-group's work-items are side by side, COLS vectors of columns each; every so many more have the same
+/* bias: so many of a work-group's work-items are side by side, COLS vectors of columns each; every so many more have the same
  * columns of other rows, and a device with many cores gets a short walk down the batch. */
 #define COLUMN_LANES(group_size) ((group_size) < 8u ? (group_size) : 8u)
 
@@ -293,9 +293,13 @@ struct lists_count_args {
 struct scan_args {
     u32 first; /* starts[first] is known (0 where first = 0), starts[first + 1 ..] are written */
     u32 count;
-    u32 capacity; /* of the lists; a total above it halts the step; 0: unchecked */
+    u32 capacity; /* of the lists; a total above it halts the step */
+    u32 lists;    /* of samples; 0: none, and no group for them */
+    u32 room;     /* for segments; 0: none are wanted. Only where the features first .. first + count - 1 end with the last */
+    u32 pairs;    /* of a segment, at least */
 };
-#define BINDINGS_scan(B) B(READ, 0, u32, counts) B(MODIFY, 1, u32, starts) B(MODIFY, 2, u32, step_state)
+#define BINDINGS_scan(B) B(READ, 0, u32, counts) B(MODIFY, 1, u32, starts) B(MODIFY, 2, u32, step_state) B(READ, 3, u32, totals) \
+    B(WRITE, 4, u32, sample_starts) B(MODIFY, 5, u32, feature_scalars) B(WRITE, 6, u32, owners)
 #define LOCALS_scan(L) L(u32, sums, WG)
 
 struct lists_fill_args {
@@ -436,14 +440,6 @@ struct ghost_rows_args {
     B(READ, 11, u32, feature_scalars) B(READ, 12, vf, ghost) B(READ, 13, f32, weights) B(READ, 14, u32, tree) B(WRITE, 15, vf, rows)
 #define LOCALS_ghost_rows(L) L(f32, partial, WG)
 
-struct segments_args {
-    u32 features;
-    u32 pairs; /* of a segment, at least */
-    u32 room;  /* for segments */
-};
-#define BINDINGS_segments(B) B(READ, 0, u32, starts) B(MODIFY, 1, u32, step_state) B(MODIFY, 2, u32, feature_scalars) B(WRITE, 3, u32, owners)
-#define LOCALS_segments(L) L(u32, sums, WG)
-
 struct segment_rows_args {
     u32 level; /* features of the levels level .. level + count - 1 */
     u32 count;
@@ -500,19 +496,14 @@ struct bias_args {
     u32 batch;
     u32 padded;
     u32 stride;
+    u32 squares; /* 1: also those of x; one more level's groups */
     f32 beta2;
     f32 one_minus_beta2;
     f32 epsilon;
 };
-#define BINDINGS_bias(B) B(READ, 0, u32, step_state) B(READ, 1, vf, residual) B(MODIFY, 2, vf, bias) B(MODIFY, 3, vf, bias_v)
+#define BINDINGS_bias(B) B(READ, 0, u32, step_state) B(READ, 1, vf, residual) B(MODIFY, 2, vf, bias) B(MODIFY, 3, vf, bias_v) \
+    B(READ, 4, vf, x) B(WRITE, 5, vf, squares)
 #define LOCALS_bias(L) L(f32, partial, WG)
-
-struct variance_args {
-    u32 batch;
-    u32 stride;
-};
-#define BINDINGS_variance(B) B(READ, 0, vf, x) B(WRITE, 1, vf, squares)
-#define LOCALS_variance(L) L(f32, partial, WG)
 
 struct finish_step_args {
     u32 levels;
@@ -527,19 +518,13 @@ struct finish_step_args {
     f32 kappa;
     f32 gain;    /* 0: the penalty alone is adapted, and momentum, eta and kappa say how; else thresholds are shifted, too */
     f32 penalty; /* the penalty stays within PENALTY_RANGE of this / target */
+    f32 bandwidth;
 };
 #define PENALTY_RANGE 1e4f
 #define BINDINGS_finish_step(B) B(READ, 0, u32, level_info) B(READ, 1, f32, loss) B(READ, 2, f32, feature_sums) B(READ, 3, u32, active_count) \
-    B(READ, 4, f32, squares) B(READ, 5, u32, starts) B(MODIFY, 6, u32, last_fired) B(MODIFY, 7, u32, step_state) B(WRITE, 8, u32, step_report)
+    B(READ, 4, f32, squares) B(READ, 5, u32, starts) B(MODIFY, 6, u32, last_fired) B(MODIFY, 7, u32, step_state) B(WRITE, 8, u32, step_report) \
+    B(MODIFY, 9, u32, feature_scalars)
 #define LOCALS_finish_step(L) L(f32, partial, WG) L(u32, counts, WG)
-
-struct shift_thresholds_args {
-    u32 features;
-    u32 levels;
-    f32 bandwidth;
-};
-#define BINDINGS_shift_thresholds(B) B(READ, 0, u32, level_info) B(READ, 1, u32, step_state) B(MODIFY, 2, u32, feature_scalars)
-#define LOCALS_shift_thresholds(L)
 
 struct relink_rows_args {
     u32 first; /* global feature of the first row */

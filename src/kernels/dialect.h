@@ -389,7 +389,7 @@ FUNCTION u32 pack_i16x2(f32 low, f32 high)
         tally[(at) + b] += count;                         \
     }
 
-/* bias, variance: sum[COLS] over the teams of rows, to the work-items `lane` of all (partial: LOCAL f32 [WG]). */
+/* bias: sum[COLS] over the teams of rows, to the work-items `lane` of all (partial: LOCAL f32 [WG]). */
 #define FOLD_ELEMENT(index, name)                   \
     WG_FOLD(partial, sum[k].name, COLUMN_LANES(WG)) \
     sum[k].name = partial[lane];

@@ -19,7 +19,7 @@
     KERNEL(quantize8,     ROW,    load,      ONE_BODY)       /* x -> panels of 8-bit numbers, units */                \
     KERNEL(screen8,       TILE,   encode,    ONE_BODY)       /* encode by way of 8-bit products */                    \
     KERNEL(lists_count,   TEAM,   lists,     ONE_BODY)       /* bits -> pairs of each feature */                      \
-    KERNEL(scan,          SINGLE, lists,     ONE_BODY)       /* counts -> starts */                                   \
+    KERNEL(scan,          SINGLE, lists,     ONE_BODY)       /* counts -> starts; which features' pairs are cut */    \
     KERNEL(lists_fill,    TEAM,   lists,     ONE_BODY)       /* bits, scratch -> pairs by feature */                  \
     KERNEL(samples_count, TEAM,   lists,     CPU_BODY)       /* bits -> block tallies of each sample */               \
     KERNEL(samples_base,  TEAM,   lists,     CPU_BODY)       /* tallies -> block offsets, totals */                   \
@@ -31,13 +31,10 @@
     KERNEL(ghost,         ROW,    ghost,     ONE_BODY)       /* dead features: y, alpha y + R */                      \
     KERNEL(ghost_scale,   SINGLE, ghost,     ONE_BODY)       /* the ghost loss's constants */                         \
     KERNEL(ghost_rows,    ROW,    ghost,     ONE_BODY)       /* dead features: gradient rows */                       \
-    KERNEL(segments,      SINGLE, update,    ONE_BODY)       /* which features' pairs are cut */                      \
     KERNEL(segment_rows,  ROW,    update,    ONE_BODY)       /* sums over a segment's pairs */                        \
     KERNEL(update,        ROW,    update,    CPU_BODY)       /* gradients, Adam, renormalisation of E, D, b, theta */ \
-    KERNEL(bias,          COLUMN, control,   ONE_BODY)       /* gradient and Adam of c */                             \
-    KERNEL(variance,      COLUMN, control,   ONE_BODY)       /* of the batch, by column */                            \
-    KERNEL(finish_step,   SINGLE, control,   ONE_BODY)       /* end: lambda, last_fired, report */                    \
-    KERNEL(shift_thresholds, ITEM, control, ONE_BODY)       /* sparsity control of a level's thresholds */            \
+    KERNEL(bias,          COLUMN, control,   ONE_BODY)       /* gradient and Adam of c; variance of the batch */      \
+    KERNEL(finish_step,   SINGLE, control,   ONE_BODY)       /* end: lambda, thresholds, last_fired, report */        \
     KERNEL(relink_rows,   ROW,    tree,      ONE_BODY)       /* unit rows of E or D */                                \
     KERNEL(relink_count,  TEAM,   tree,      ONE_BODY)       /* co-activation counts */                               \
     KERNEL(relink_best,   TEAM,   tree,      ONE_BODY)       /* best parents of each child */                         \

@@ -1,6 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 #include "ref.h"
 
+static f32 variance(const f32 *x, const struct bias_args *p, u32 column)
+{
+    double mean = 0, sum = 0;
+    for (u32 s = 0; s < p->batch; s++)
+        mean += x[(size_t)s * p->stride + column];
+    mean /= p->batch;
+    for (u32 s = 0; s < p->batch; s++) {
+        double off = x[(size_t)s * p->stride + column] - mean;
+        sum += off * off;
+    }
+    return (f32)sum;
+}
+
 void hsae_ref_bias(const struct hsae_bias_memory *m, const struct bias_args *p)
 {
     const u32 *step_state = m->step_state;
@@ -19,4 +32,6 @@ void hsae_ref_bias(const struct hsae_bias_memory *m, const struct bias_args *p)
             bias[c] = ref_adam_step(&adam, bias[c], &bias_v[c], 2 * sum / p->batch);
         }
     }
+    for (u32 c = 0; p->squares && c < p->stride; c++)
+        m->squares[c] = variance(m->x, p, c);
 }

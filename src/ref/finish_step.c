@@ -35,7 +35,7 @@ static double constraint(const struct finish_step_args *p, const u32 *level_info
 
 /* Thresholds take up what L0 is off by at once. The penalty follows the sum of their shifts, until the thresholds' own gradients do the
  * same. */
-static void shift_thresholds(const struct finish_step_args *p, u32 *step_state, u32 level, f32 l0, f32 target)
+static void control_shift(const struct finish_step_args *p, u32 *step_state, u32 level, f32 l0, f32 target)
 {
     u32 *lambda_bits = ref_level(step_state, level, STATE_LAMBDA);
     double shift = p->gain * 2.0 * ((double)l0 - target) / ((double)l0 + target), middle = (double)p->penalty / target;
@@ -55,9 +55,19 @@ static void adapt_sparsity(const struct finish_step_args *p, u32 *step_state, u3
     *average_bits = bits_u32(average + change);
     *ref_level(step_state, level, STATE_SHIFT) = 0;
     if (p->gain > 0)
-        shift_thresholds(p, step_state, level, l0, target);
+        control_shift(p, step_state, level, l0, target);
     else
         *lambda_bits = bits_u32(change < wanted ? lambda * (1.0f - p->kappa) : lambda * (1.0f + p->kappa));
+}
+
+static void shift_thresholds(const struct finish_step_args *p, f32 shift, u32 *scalars)
+{
+    if (shift == 0 || (shift < 0 && bits_f32(scalars[SCALAR_THRESHOLD]) <= 0.5f * p->bandwidth))
+        return;
+    f32 log_threshold = bits_f32(scalars[SCALAR_LOG_THRESHOLD]) + shift, threshold = (f32)exp(log_threshold);
+    scalars[SCALAR_LOG_THRESHOLD] = bits_u32(log_threshold);
+    scalars[SCALAR_THRESHOLD] = bits_u32(threshold);
+    scalars[SCALAR_CUT] = bits_u32(threshold - 0.5f * p->bandwidth);
 }
 
 void hsae_ref_finish_step(const struct hsae_finish_step_memory *m, const struct finish_step_args *p)
@@ -91,5 +101,7 @@ void hsae_ref_finish_step(const struct hsae_finish_step_memory *m, const struct 
         figures[REPORT_CONSTRAINT] = bits_u32((f32)constraint(p, level_info, feature_sums, l));
         figures[REPORT_DEAD] = ref_dead(step_state, l);
         adapt_sparsity(p, step_state, l, l0, bits_f32(level_info[l * LEVEL_WORDS + LEVEL_TARGET]));
+        for (u32 i = ref_first(level_info, l); i < ref_first(level_info, l + 1); i++)
+            shift_thresholds(p, bits_f32(*ref_level(step_state, l, STATE_SHIFT)), m->feature_scalars + (size_t)i * SCALAR_WORDS);
     }
 }

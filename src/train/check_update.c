@@ -512,7 +512,7 @@ static hsae_status check_variance(struct check *check, const struct block *block
     for (u32 c = 0; c < device_model->dim && !status; c++) {
         double wanted = block->x_squares[c] - block->x_sum[c] * block->x_sum[c] / device_model->batch;
         if (!hsae_check_near((*squares)[c], (struct estimate){wanted, 4 * bound_sum(device_model->batch, block->x_squares[c])}))
-            status = hsae_check_fail(check, "kernel variance", "column %u of the batch varies by %.7g, not %.7g", c, (*squares)[c], wanted);
+            status = hsae_check_fail(check, "kernel bias", "column %u of the batch varies by %.7g, not %.7g", c, (*squares)[c], wanted);
     }
     return status;
 }
@@ -574,7 +574,8 @@ static hsae_status check_control(struct check *check, const struct after *after,
                                                    .starts = check->starts,
                                                    .last_fired = check->last_fired,
                                                    .step_state = step_state,
-                                                   .step_report = status_words};
+                                                   .step_report = status_words,
+                                                   .feature_scalars = check->feature_scalars};
     hsae_ref_finish_step(&memory, &args);
     for (u32 i = 0; i < device_model->features; i++)
         if (check->last_fired[i] != after->last_fired[i])

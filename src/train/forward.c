@@ -71,11 +71,30 @@ static void record_screen8(const struct device_model *device_model, struct hsae_
            .bits = device_model->bits, .scratch = device_model->scratch);
 }
 
-/* A chunk of features: all of one range of E. */
-static void record_chunk(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
+/* Pairs by sample, before they are listed: how many each sample has of each block of features, and of each level. */
+static void record_samples_count(const struct device_model *device_model, struct hsae_sequence *sequence)
 {
+    uint64_t items = (uint64_t)device_model->blocks * device_model->words, lists = (uint64_t)device_model->levels * device_model->batch;
+    struct samples_count_args samples_count = {device_model->levels, device_model->words, device_model->block};
+    struct samples_base_args base = {device_model->levels, device_model->batch, device_model->words, device_model->block};
+    LAUNCH(device_model, sequence, samples_count, 1, hsae_groups_for(device_model, HSAE_KERNEL_samples_count, items), samples_count,
+           .bits = device_model->bits, .tree = device_model->tree, .level_info = device_model->level_info, .tally = device_model->tally);
+    LAUNCH(device_model, sequence, samples_base, 1, hsae_groups_for(device_model, HSAE_KERNEL_samples_base, lists), base,
+           .level_info = device_model->level_info, .tally = device_model->tally, .totals = device_model->totals);
+}
+
+/* A chunk of features: all of one range of E. The last one's scan is also that of the lists by sample. */
+static void record_chunk(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count,
+                         struct hsae_buffer *owners)
+{
+    bool last = first + count == device_model->features;
     struct lists_count_args lists_count = {first, count, device_model->words};
-    struct scan_args scan = {first, count, device_model->capacity};
+    struct scan_args scan = {first,
+                             count,
+                             device_model->capacity,
+                             last ? device_model->levels * device_model->batch : 0,
+                             last && owners ? (u32)(hsae_buffer_size(owners) / sizeof(u32)) : 0,
+                             SEGMENT_PAIRS(device_model->batch)};
     struct lists_fill_args fill = {first,
                                    count,
                                    device_model->words,
@@ -88,33 +107,27 @@ static void record_chunk(const struct device_model *device_model, struct hsae_se
                                 : hsae_record_encode)(device_model, sequence, first, count);
     LAUNCH(device_model, sequence, lists_count, 1, hsae_groups_for(device_model, HSAE_KERNEL_lists_count, count), lists_count,
            .bits = device_model->bits, .counts = device_model->counts);
-    LAUNCH(device_model, sequence, scan, 1, 1, scan, .counts = device_model->counts, .starts = device_model->starts,
-           .step_state = device_model->step_state);
+    if (last)
+        record_samples_count(device_model, sequence);
+    LAUNCH(device_model, sequence, scan, 1, last ? 2 : 1, scan, .counts = device_model->counts, .starts = device_model->starts,
+           .step_state = device_model->step_state, .totals = device_model->totals, .sample_starts = device_model->sample_starts,
+           .feature_scalars = device_model->feature_scalars, .owners = owners ? owners : device_model->unused_binding[0]);
     LAUNCH(device_model, sequence, lists_fill, 1, hsae_groups_for(device_model, HSAE_KERNEL_lists_fill, count), fill,
            .step_state = device_model->step_state, .bits = device_model->bits, .starts = device_model->starts,
            .feature_scalars = device_model->feature_scalars, .scratch = device_model->scratch, .pairs = device_model->pairs,
            .active_count = device_model->active_count, .word_starts = device_model->word_starts, .history = device_model->history);
 }
 
-void hsae_record_lists(const struct device_model *device_model, struct hsae_sequence *sequence)
+void hsae_record_lists(const struct device_model *device_model, struct hsae_sequence *sequence, struct hsae_buffer *owners)
 {
     for (uint32_t first = 0, count; first < device_model->features; first += count) {
         uint32_t range_left = device_model->range_rows - first % device_model->range_rows, left = device_model->features - first;
         count = device_model->chunk < left ? device_model->chunk : left;
         count = count < range_left ? count : range_left;
-        record_chunk(device_model, sequence, first, count);
+        record_chunk(device_model, sequence, first, count, owners);
     }
-    uint64_t items = (uint64_t)device_model->blocks * device_model->words, lists = (uint64_t)device_model->levels * device_model->batch;
-    struct samples_count_args samples_count = {device_model->levels, device_model->words, device_model->block};
-    struct samples_base_args base = {device_model->levels, device_model->batch, device_model->words, device_model->block};
-    struct scan_args scan = {0, (u32)lists, 0};
+    uint64_t items = (uint64_t)device_model->blocks * device_model->words;
     struct samples_fill_args fill = {device_model->levels, device_model->batch, device_model->words, device_model->block};
-    LAUNCH(device_model, sequence, samples_count, 1, hsae_groups_for(device_model, HSAE_KERNEL_samples_count, items), samples_count,
-           .bits = device_model->bits, .tree = device_model->tree, .level_info = device_model->level_info, .tally = device_model->tally);
-    LAUNCH(device_model, sequence, samples_base, 1, hsae_groups_for(device_model, HSAE_KERNEL_samples_base, lists), base,
-           .level_info = device_model->level_info, .tally = device_model->tally, .totals = device_model->totals);
-    LAUNCH(device_model, sequence, scan, 1, 1, scan, .counts = device_model->totals, .starts = device_model->sample_starts,
-           .step_state = device_model->step_state);
     LAUNCH(device_model, sequence, samples_fill, 1, hsae_groups_for(device_model, HSAE_KERNEL_samples_fill, items), fill,
            .bits = device_model->bits, .tree = device_model->tree, .level_info = device_model->level_info,
            .feature_scalars = device_model->feature_scalars, .step_state = device_model->step_state,

@@ -12,8 +12,8 @@ void hsae_record_load(const struct device_model *device_model, struct hsae_seque
                       float scale, bool floats);
 /* encode alone, for features of one range, at most device_model->chunk of them: their bits, and p in the scratch. */
 void hsae_record_encode(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count);
-/* encode or screen, and all lists. */
-void hsae_record_lists(const struct device_model *device_model, struct hsae_sequence *sequence);
+/* encode or screen, and all lists; `owners`: also the segments of long features (kernels/args.h), NULL: none. */
+void hsae_record_lists(const struct device_model *device_model, struct hsae_sequence *sequence, struct hsae_buffer *owners);
 /* decode of `count` levels from `first` on. */
 void hsae_record_decode(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count);
 /* The sum of all shards' `partials`: with c - x, as the level's residual, or alone, to `plain`. */

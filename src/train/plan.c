@@ -249,6 +249,23 @@ static hsae_status make_trainer(struct plan_device *own, const hsae_config *conf
     return own->plan->initial_bytes > own->base.info.limits.memory_bytes ? fail_memory(own) : check_host(own);
 }
 
+/* The launches of a step once there is a tree, whose features have equally many children; none are dead. */
+static hsae_status count_launches(hsae_trainer *trainer, hsae_memory_plan *plan)
+{
+    const uint32_t *features = trainer->config.levels;
+    for (uint32_t l = 0; l < trainer->config.level_count; l++) {
+        trainer->ghost_capacity[l] = 0;
+        for (uint32_t i = 0; i < features[l] && l && trainer->config.hierarchy_period; i++)
+            trainer->parents[l][i] = (int32_t)((uint64_t)i * features[l - 1] / features[l]);
+    }
+    hsae_status status = hsae_trainer_upload_tree(trainer);
+    if (!status)
+        status = hsae_step_record(trainer);
+    if (!status)
+        plan->launches = hsae_sequence_launches(trainer->frame[0].sequence);
+    return status;
+}
+
 /* What a trainer makes at the start, for dead features, and for an update of the tree. */
 static hsae_status make_buffers(struct plan_device *own, const hsae_config *config, uint32_t dim, hsae_dtype dtype)
 {
@@ -263,6 +280,8 @@ static hsae_status make_buffers(struct plan_device *own, const hsae_config *conf
         if (!status && config->hierarchy_period)
             status = hsae_hierarchy_update(trainer);
         own->plan->peak_bytes = own->base.peak_bytes - own->base.staging_bytes;
+        if (!status)
+            status = count_launches(trainer, own->plan);
     }
     hsae_trainer_destroy(&trainer);
     free(own->alive);

@@ -25,7 +25,7 @@ void hsae_record_step_lists(const hsae_trainer *trainer, struct hsae_sequence *s
            .last_fired = trainer->last_fired, .decoder_rows = device_model->decoder_rows, .flags = device_model->flags);
     LAUNCH(device_model, sequence, prepare, 1, 1, prepare, .step_params = frame->step_params, .level_info = device_model->level_info,
            .flags = device_model->flags, .norms = device_model->norms, .step_state = device_model->step_state);
-    hsae_record_lists(device_model, sequence);
+    hsae_record_lists(device_model, sequence, hsae_uses_segments(device_model) ? trainer->owners : NULL);
 }
 
 /* The constraint's scalars of each pair. Without them update takes rho 0. */
@@ -53,9 +53,6 @@ static void record_segments(const hsae_trainer *trainer, struct hsae_sequence *s
     const uint32_t room = hsae_segment_room(device_model);
     if (!hsae_uses_segments(device_model))
         return;
-    struct segments_args segments = {device_model->features, SEGMENT_PAIRS(device_model->batch), room};
-    LAUNCH(device_model, sequence, segments, 1, 1, segments, .starts = device_model->starts, .step_state = device_model->step_state,
-           .feature_scalars = device_model->feature_scalars, .owners = trainer->owners);
     struct segment_rows_args rows = {
         .padded = device_model->padded,
         .room = room,
@@ -198,15 +195,15 @@ static void record_slice(const hsae_trainer *trainer, struct hsae_sequence *sequ
     }
 }
 
-/* Groups of variance, or of bias for one level. */
-static uint64_t column_groups(const struct device_model *device_model, enum hsae_kernel kernel)
+/* Groups of bias for one level. */
+static uint64_t column_groups(const struct device_model *device_model)
 {
-    struct hsae_kernel_shape shape = hsae_shape(device_model->device, kernel, 1);
+    struct hsae_kernel_shape shape = hsae_shape(device_model->device, HSAE_KERNEL_bias, 1);
     uint64_t vectors = device_model->stride / shape.vector_width, tile = (uint64_t)COLUMN_LANES(shape.group_size) * shape.columns;
     return (vectors + tile - 1) / tile;
 }
 
-/* The decoder biases of the levels of each residual buffer. */
+/* The decoder biases of the levels of each residual buffer; at last the squares of each input column, for the explained variance. */
 static void record_bias(const hsae_trainer *trainer, struct hsae_sequence *sequence)
 {
     const struct device_model *device_model = &trainer->device_model;
@@ -221,19 +218,11 @@ static void record_bias(const hsae_trainer *trainer, struct hsae_sequence *seque
         args.level = l;
         args.count = hsae_residual_levels(device_model, l, device_model->levels);
         args.row = hsae_residual_row(device_model, l);
-        LAUNCH(device_model, sequence, bias, 1, args.count * column_groups(device_model, HSAE_KERNEL_bias), args,
+        args.squares = l + args.count == device_model->levels;
+        LAUNCH(device_model, sequence, bias, 1, (args.count + args.squares) * column_groups(device_model), args,
                .step_state = device_model->step_state, .residual = hsae_residual(device_model, l), .bias = device_model->bias,
-               .bias_v = trainer->bias_v);
+               .bias_v = trainer->bias_v, .x = device_model->x, .squares = trainer->squares);
     }
-}
-
-/* Squares of each input column, for the explained variance. */
-static void record_variance(const hsae_trainer *trainer, struct hsae_sequence *sequence)
-{
-    const struct device_model *device_model = &trainer->device_model;
-    struct variance_args args = {device_model->batch, device_model->stride};
-    LAUNCH(device_model, sequence, variance, 1, column_groups(device_model, HSAE_KERNEL_variance), args, .x = device_model->x,
-           .squares = trainer->squares);
 }
 
 struct finish_step_args hsae_finish_step_args(const hsae_trainer *trainer)
@@ -251,10 +240,11 @@ struct finish_step_args hsae_finish_step_args(const hsae_trainer *trainer)
                                      .eta = (f32)config->sparsity_eta,
                                      .kappa = (f32)config->sparsity_kappa,
                                      .gain = hsae_shifts_thresholds(config) ? (f32)config->sparsity_gain : 0,
-                                     .penalty = (f32)(config->lambda_init * device_model->dim)};
+                                     .penalty = (f32)(config->lambda_init * device_model->dim),
+                                     .bandwidth = (f32)config->bandwidth};
 }
 
-/* The end of a step: the sparsity controller, metrics, when each feature was last active. */
+/* The end of a step: sparsity control, metrics, when each feature was last active. */
 static void record_finish_step(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct frame *frame)
 {
     const struct device_model *device_model = &trainer->device_model;
@@ -262,19 +252,7 @@ static void record_finish_step(const hsae_trainer *trainer, struct hsae_sequence
     LAUNCH(device_model, sequence, finish_step, 1, device_model->levels, args, .level_info = device_model->level_info,
            .loss = device_model->loss, .feature_sums = trainer->feature_sums, .active_count = device_model->active_count,
            .squares = trainer->squares, .starts = device_model->starts, .last_fired = trainer->last_fired,
-           .step_state = device_model->step_state, .step_report = frame->step_report);
-}
-
-/* Sparsity control beyond the penalty. */
-static void record_shift(const hsae_trainer *trainer, struct hsae_sequence *sequence)
-{
-    const struct device_model *device_model = &trainer->device_model;
-    struct shift_thresholds_args args = {device_model->features, device_model->levels, (f32)trainer->config.bandwidth};
-    if (hsae_shifts_thresholds(&trainer->config))
-        LAUNCH(device_model, sequence, shift_thresholds, 1,
-               hsae_groups_for(device_model, HSAE_KERNEL_shift_thresholds, device_model->features), args,
-               .level_info = device_model->level_info, .step_state = device_model->step_state,
-               .feature_scalars = device_model->feature_scalars);
+           .step_state = device_model->step_state, .step_report = frame->step_report, .feature_scalars = device_model->feature_scalars);
 }
 
 /* All launches of a step, in their order. */
@@ -290,27 +268,21 @@ static void record_step(const hsae_trainer *trainer, struct hsae_sequence *seque
     for (uint32_t k = 0; k < trainer->forest_slices.count; k++)
         record_slice(trainer, sequence, &trainer->forest_slices.slice[k]);
     record_bias(trainer, sequence);
-    record_variance(trainer, sequence);
     record_finish_step(trainer, sequence, frame);
-    record_shift(trainer, sequence);
 }
 
 /* The kernels of a step beyond the forward pass. */
 static void fit_kernels(const hsae_trainer *trainer)
 {
     const struct device_model *device_model = &trainer->device_model;
-    FIT(device_model, 1, HSAE_KERNEL_feature_flags, HSAE_KERNEL_prepare, HSAE_KERNEL_bias, HSAE_KERNEL_variance, HSAE_KERNEL_finish_step);
+    FIT(device_model, 1, HSAE_KERNEL_feature_flags, HSAE_KERNEL_prepare, HSAE_KERNEL_bias, HSAE_KERNEL_finish_step);
     FIT(device_model, device_model->ranges, HSAE_KERNEL_update);
-    if (hsae_shifts_thresholds(&trainer->config))
-        FIT(device_model, 1, HSAE_KERNEL_shift_thresholds);
     if (hsae_uses_constraint(trainer)) {
         FIT(device_model, 1, HSAE_KERNEL_family);
         FIT(device_model, device_model->ranges, HSAE_KERNEL_family_dot);
     }
-    if (hsae_uses_segments(device_model)) {
-        FIT(device_model, 1, HSAE_KERNEL_segments);
+    if (hsae_uses_segments(device_model))
         FIT(device_model, device_model->ranges, HSAE_KERNEL_segment_rows);
-    }
     if (hsae_uses_ghosts(trainer)) {
         FIT(device_model, 1, HSAE_KERNEL_ghost_scale);
         FIT(device_model, device_model->ranges, HSAE_KERNEL_ghost, HSAE_KERNEL_ghost_rows);

@@ -84,7 +84,7 @@ static hsae_status record_activity(const struct device_model *device_model, stru
     if (status)
         return status;
     hsae_record_load(device_model, *out, raw, FORMAT_F32, scale, false);
-    hsae_record_lists(device_model, *out);
+    hsae_record_lists(device_model, *out, NULL);
     return hsae_sequence_end(*out);
 }
 

@@ -40,7 +40,7 @@ static double batch_work(const struct device_model *device_model, uint64_t group
 static double bias_work(const struct device_model *device_model, uint64_t groups, const void *args)
 {
     const struct bias_args *bias = args;
-    return batch_work(device_model, groups, args) * bias->count;
+    return batch_work(device_model, groups, args) * (bias->count + bias->squares);
 }
 
 /* All partial sums, in and out. */
@@ -121,15 +121,23 @@ static double lists_work(const struct device_model *device_model, uint64_t group
 double hsae_launch_work(const struct device_model *device_model, enum hsae_kernel kernel, uint64_t groups, const void *args)
 {
     static double (*const works[HSAE_KERNEL_COUNT])(const struct device_model *, uint64_t, const void *) = {
-        [HSAE_KERNEL_encode] = encode_work,           [HSAE_KERNEL_screen] = screen_work,
-        [HSAE_KERNEL_quantize] = batch_work,          [HSAE_KERNEL_load] = batch_work,
-        [HSAE_KERNEL_screen8] = screen8_work,         [HSAE_KERNEL_quantize8] = batch_work,
-        [HSAE_KERNEL_variance] = batch_work,          [HSAE_KERNEL_bias] = bias_work,
-        [HSAE_KERNEL_decode] = decode_work,           [HSAE_KERNEL_segment_rows] = segment_rows_work,
-        [HSAE_KERNEL_update] = update_work,           [HSAE_KERNEL_family_dot] = rows_work,
-        [HSAE_KERNEL_relink_rows] = rows_work,        [HSAE_KERNEL_ghost] = ghost_work,
-        [HSAE_KERNEL_ghost_rows] = ghost_rows_work,   [HSAE_KERNEL_relink_count] = relink_count_work,
-        [HSAE_KERNEL_relink_best] = relink_best_work, [HSAE_KERNEL_merge] = merge_work,
+        [HSAE_KERNEL_encode] = encode_work,
+        [HSAE_KERNEL_screen] = screen_work,
+        [HSAE_KERNEL_quantize] = batch_work,
+        [HSAE_KERNEL_screen8] = screen8_work,
+        [HSAE_KERNEL_quantize8] = batch_work,
+        [HSAE_KERNEL_load] = batch_work,
+        [HSAE_KERNEL_bias] = bias_work,
+        [HSAE_KERNEL_decode] = decode_work,
+        [HSAE_KERNEL_segment_rows] = segment_rows_work,
+        [HSAE_KERNEL_update] = update_work,
+        [HSAE_KERNEL_family_dot] = rows_work,
+        [HSAE_KERNEL_relink_rows] = rows_work,
+        [HSAE_KERNEL_ghost] = ghost_work,
+        [HSAE_KERNEL_ghost_rows] = ghost_rows_work,
+        [HSAE_KERNEL_relink_count] = relink_count_work,
+        [HSAE_KERNEL_relink_best] = relink_best_work,
+        [HSAE_KERNEL_merge] = merge_work,
     };
     if (hsae_kernels[kernel].work == HSAE_WORK_SINGLE)
         return 0; /* one group, or one a level: never cut */

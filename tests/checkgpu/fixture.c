@@ -106,7 +106,7 @@ static void create_step_words(struct fixture *w)
     words_create(w, &w->merged_loss, "loss", levels * w->size.slices * w->padded);
     words_create(w, &w->dots, "dots", features);
     words_create(w, &w->feature_sums, "feature sums", features * FEATURE_SUM_WORDS + (size_t)w->room * SEGMENT_WORDS);
-    words_create(w, &w->owners, "owners", w->room);
+    words_create(w, &w->owners, "owners", w->room ? w->room : 1);
     words_create(w, &w->sums, "sums", (w->room ? 2 * (size_t)w->room : 1) * w->stride);
     words_create(w, &w->squares, "squares", w->stride);
     for (u32 c = 0; c < w->chunk_count; c++) {
@@ -452,20 +452,18 @@ void fixture_destroy(struct fixture *fixture)
 
 bool fixture_advance(struct fixture *fixture, hsae_device *reference, enum hsae_kernel until)
 {
-    /* The kernels of a step in their order; scan makes the starts by feature, then those by sample. */
+    /* The kernels of a step in their order. */
     static const enum hsae_kernel step[] = {
-        HSAE_KERNEL_load,        HSAE_KERNEL_feature_flags, HSAE_KERNEL_prepare,      HSAE_KERNEL_quantize,     HSAE_KERNEL_screen,
-        HSAE_KERNEL_quantize8,   HSAE_KERNEL_screen8,       HSAE_KERNEL_encode,       HSAE_KERNEL_lists_count,  HSAE_KERNEL_scan,
-        HSAE_KERNEL_lists_fill,  HSAE_KERNEL_samples_count, HSAE_KERNEL_samples_base, HSAE_KERNEL_scan,         HSAE_KERNEL_samples_fill,
-        HSAE_KERNEL_decode,      HSAE_KERNEL_merge,         HSAE_KERNEL_family_dot,   HSAE_KERNEL_family,       HSAE_KERNEL_ghost,
-        HSAE_KERNEL_ghost_scale, HSAE_KERNEL_ghost_rows,    HSAE_KERNEL_segments,     HSAE_KERNEL_segment_rows, HSAE_KERNEL_update,
-        HSAE_KERNEL_bias,        HSAE_KERNEL_variance,      HSAE_KERNEL_finish_step,  HSAE_KERNEL_relink_rows,  HSAE_KERNEL_relink_count,
-        HSAE_KERNEL_relink_best,
+        HSAE_KERNEL_load,         HSAE_KERNEL_feature_flags, HSAE_KERNEL_prepare,     HSAE_KERNEL_quantize,     HSAE_KERNEL_screen,
+        HSAE_KERNEL_quantize8,    HSAE_KERNEL_screen8,       HSAE_KERNEL_encode,      HSAE_KERNEL_lists_count,  HSAE_KERNEL_samples_count,
+        HSAE_KERNEL_samples_base, HSAE_KERNEL_scan,          HSAE_KERNEL_lists_fill,  HSAE_KERNEL_samples_fill, HSAE_KERNEL_decode,
+        HSAE_KERNEL_merge,        HSAE_KERNEL_family_dot,    HSAE_KERNEL_family,      HSAE_KERNEL_ghost,        HSAE_KERNEL_ghost_scale,
+        HSAE_KERNEL_ghost_rows,   HSAE_KERNEL_segment_rows,  HSAE_KERNEL_update,      HSAE_KERNEL_bias,         HSAE_KERNEL_finish_step,
+        HSAE_KERNEL_relink_rows,  HSAE_KERNEL_relink_count,  HSAE_KERNEL_relink_best,
     };
-    u32 scans = 0;
     for (u32 k = 0; k < sizeof step / sizeof *step; k++) {
         const struct check_kernel *kernel = check_kernels[step[k]];
-        if (step[k] == until && (until != HSAE_KERNEL_scan || scans++ == 1))
+        if (step[k] == until)
             return true;
         u32 launches = kernel->launches(fixture);
         for (u32 index = 0; index < launches; index++) {

@@ -80,8 +80,10 @@ class Plan(Case):
         text = hsae("train", "--data", self.data, *TINY, "--dry-run", "--quiet")[0]
         self.assertRegex(text, r"decoder second moments +1 +0\.\d\d")
         self.assertRegex(text, r"on the device +\d+\.\d\d MiB at the start")
+        self.assertRegex(text, r"a step +\d\d launches of kernels")
         plan = json.loads(hsae("train", "--data", self.data, *TINY, "--dry-run", "--json")[0])
         self.assertTrue(plan["fits"])
+        self.assertGreater(plan["launches"], 10)
         self.assertEqual(sum(row["bytes"] for row in plan["buffers"] if not row["later"] and not row["host"]), plan["start_bytes"])
         self.assertFalse(self.out.exists())
 

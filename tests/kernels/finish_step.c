@@ -13,10 +13,10 @@ static void launch(struct fixture *w, u32 index, struct check_job *job)
     (void)index;
     JOB_ARGS(job, finish_step, .levels = w->size.levels, .batch = w->size.batch, .padded = w->padded, .slices = w->size.slices,
              .features = w->features, .stride = w->stride, .rho = w->rho, .one_minus_momentum = 0.02f, .eta = 0.01f, .kappa = 0.003f,
-             .gain = by_thresholds(w) ? 0.1f : 0, .penalty = 2);
+             .gain = by_thresholds(w) ? 0.1f : 0, .penalty = 2, .bandwidth = w->bandwidth);
     JOB_BIND(job, finish_step, .level_info = &w->level_info, .loss = &w->loss, .feature_sums = &w->feature_sums,
              .active_count = &w->active_count, .squares = &w->squares, .starts = &w->starts, .last_fired = &w->last_fired,
-             .step_state = &w->step_state, .step_report = &w->step_report);
+             .step_state = &w->step_state, .step_report = &w->step_report, .feature_scalars = &w->feature_scalars);
     job_groups_exact(job, w->size.levels);
 }
 
@@ -30,6 +30,19 @@ static double bound_constraint(const struct fixture *w, u32 level)
         sum_add(&sum, -words_f32(&w->feature_sums, (size_t)i * FEATURE_SUM_WORDS + FEATURE_SUM_PARENT), 0);
     double share = (double)w->rho / w->size.batch;
     return share * sum_estimate(&sum).off + bound_ulps(4, share * sum.value);
+}
+
+/* Of a level whose shift is off by so much. */
+static void bound_thresholds(const struct fixture *w, const struct check_job *job, u32 level, double shift_off)
+{
+    const u32 *expected = job->expected[SLOT(finish_step, feature_scalars)];
+    f32 *off = job->tolerance[SLOT(finish_step, feature_scalars)];
+    for (size_t t = w->first[level] * SCALAR_WORDS; t < w->first[level + 1] * SCALAR_WORDS; t += SCALAR_WORDS) {
+        double log_threshold = bits_f32(expected[t + SCALAR_LOG_THRESHOLD]), threshold = bits_f32(expected[t + SCALAR_THRESHOLD]);
+        off[t + SCALAR_LOG_THRESHOLD] = (f32)(shift_off + bound_ulps(1, log_threshold));
+        off[t + SCALAR_THRESHOLD] = (f32)(threshold * bound_exp(log_threshold, off[t + SCALAR_LOG_THRESHOLD]));
+        off[t + SCALAR_CUT] = (f32)(off[t + SCALAR_THRESHOLD] + bound_ulps(2, threshold + w->bandwidth));
+    }
 }
 
 static void bounds(const struct fixture *w, const struct check_job *job)
@@ -53,6 +66,7 @@ static void bounds(const struct fixture *w, const struct check_job *job)
         if (by_thresholds(w)) { /* the shift's relative L0 is off by what L0 is, and by its own division */
             double shift = bits_f32(job->expected[SLOT(finish_step, step_state)][at + STATE_SHIFT]), off = 0.2 * bound_ulps(16, 1);
             step_state[at + STATE_SHIFT] = (f32)off;
+            bound_thresholds(w, job, l, off);
             step_state[at + STATE_LAMBDA] = (f32)(lambda * bound_exp(shift, off) + bound_ulps(8, lambda));
         }
     }

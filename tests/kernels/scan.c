@@ -1,24 +1,20 @@
 /* SPDX-License-Identifier: MIT */
 #include "fixture.h"
 
-/* The starts by feature, a launch a chunk, and those by sample, unchecked. */
-static u32 launches(const struct fixture *fixture)
-{
-    return fixture->chunk_count + 1;
-}
-
+/* The starts by feature, a launch a chunk; with the last one those by sample, and the segments where there is room for some. */
 static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
-    bool by_feature = index < w->chunk_count;
-    struct check_words *starts = by_feature ? &w->starts : &w->sample_starts;
-    struct scan_args p = {.first = 0, .count = w->totals.count, .capacity = 0};
-    if (by_feature)
-        p = (struct scan_args){.first = w->chunks[index].first, .count = w->chunks[index].count, .capacity = w->capacity};
+    bool last = index + 1 == w->chunk_count;
+    struct scan_args p = {w->chunks[index].first,     w->chunks[index].count, w->capacity,
+                          last ? w->totals.count : 0, last ? w->room : 0,     w->segment};
     memcpy(job->args, &p, sizeof p);
     for (u32 k = p.first ? p.first + 1 : 0; k <= p.first + p.count; k++)
-        starts->at[k] = CHECK_POISON;
-    JOB_BIND(job, scan, .counts = by_feature ? &w->counts : &w->totals, .starts = starts, .step_state = &w->step_state);
-    job_groups_exact(job, 1);
+        w->starts.at[k] = CHECK_POISON;
+    for (u32 k = 0; p.lists && k <= p.lists; k++)
+        w->sample_starts.at[k] = CHECK_POISON;
+    JOB_BIND(job, scan, .counts = &w->counts, .starts = &w->starts, .step_state = &w->step_state, .totals = &w->totals,
+             .sample_starts = &w->sample_starts, .feature_scalars = &w->feature_scalars, .owners = &w->owners);
+    job_groups_exact(job, last ? 2 : 1);
 }
 
-const struct check_kernel hsae_check_scan = {.launches = launches, .launch = launch, .bounds = NULL};
+const struct check_kernel hsae_check_scan = {.launches = launches_chunks, .launch = launch, .bounds = NULL};

@@ -14,6 +14,7 @@ enum { MAX_DIM = 70, ROWS = 400 };
 static float rows[ROWS * MAX_DIM];
 static hsae_device *device;
 static enum hsae_kernel wrong = HSAE_KERNEL_COUNT; /* the kernel that goes wrong */
+static bool other_result;                          /* the second of its results, not the first */
 
 #define WRAP(name)                                                                                  \
     void __real_hsae_ref_##name(const struct hsae_##name##_memory *m, const struct name##_args *p); \
@@ -50,8 +51,10 @@ static enum hsae_kernel wrong = HSAE_KERNEL_COUNT; /* the kernel that goes wrong
 #define TAMPER_update                  \
     if (p->level == 0 && p->base == 0) \
     m->encoder[0] += 0.01f
-#define TAMPER_bias     m->bias[0] += 0.01f
-#define TAMPER_variance m->squares[0] *= 1.01f
+#define TAMPER_bias                 \
+    if (other_result && p->squares) \
+        m->squares[0] *= 1.01f;     \
+    m->bias[0] += other_result ? 0.0f : 0.01f
 /* The first child is always active with the first parent. Not where the check itself calls it, for a few children. */
 #define TAMPER_relink_count m->counts[0] += p->padded >= 32 ? 1000 : 0
 WRAP(encode)
@@ -64,7 +67,6 @@ WRAP(ghost)
 WRAP(ghost_rows)
 WRAP(update)
 WRAP(bias)
-WRAP(variance)
 WRAP(relink_count)
 
 static int setup(void **state)
@@ -191,7 +193,7 @@ static void test_wrong(void **state)
         {HSAE_KERNEL_ghost_rows, "kernel update is wrong"},
         {HSAE_KERNEL_update, "kernel update is wrong"},
         {HSAE_KERNEL_bias, "kernel bias is wrong"},
-        {HSAE_KERNEL_variance, "kernel variance is wrong"},
+        {HSAE_KERNEL_bias, "of the batch varies by"},
     };
     (void)state;
     if (getenv("HSAE_CHECK_DEVICE"))
@@ -202,6 +204,7 @@ static void test_wrong(void **state)
         hsae_model *model = NULL;
         config.shards = wrongs[k].kernel == HSAE_KERNEL_merge ? 4 : 1;
         wrong = wrongs[k].kernel;
+        other_result = k && wrongs[k - 1].kernel == wrong;
         hsae_status status = train(&config, 24, &trainer);
         wrong = HSAE_KERNEL_COUNT;
         if (status != HSAE_ERROR_DRIVER || !strstr(messages[HSAE_LOG_ERROR], wrongs[k].message))

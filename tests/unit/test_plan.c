@@ -239,7 +239,6 @@ static void test_lesser_devices(void **state)
             check_lesser(ids[device], &all[k]);
 }
 
-/* Kernels of many devices are compiled: they are kept. */
 /* A trainer's own plan says at the start, and where it is refused, what the plan says that is made alone. */
 static void test_plan_of_trainer(void **state)
 {
@@ -274,6 +273,35 @@ static void test_plan_of_trainer(void **state)
     hsae_device_close(&device);
 }
 
+/* The paper's step as a GPU with 8 GB gets it. Each launch of a small kernel leaves most of such a device idle. */
+static void test_launches(void **state)
+{
+    (void)state;
+    enum { MOST = 20 };
+    hsae_device *device = NULL;
+    hsae_memory_plan *plan = NULL;
+    hsae_config config;
+    hsae_config_defaults(&config);
+    config.steps = 10;
+    hsae_levels_choose(NULL, &config, 2304, 100000000);
+    assert_ok(hsae_device_open(context, "ref", &device));
+    device->info.backend = HSAE_BACKEND_VULKAN;
+    device->info.type = HSAE_DEVICE_DISCRETE;
+    device->vendor = 0x10de;
+    device->info.limits.memory_bytes = UINT64_C(8) << 30;
+    device->info.limits.max_local_bytes = 48 << 10;
+    device->info.limits.max_group_size = 1024;
+    device->speed_loaded = true;
+    for (int k = 0; k < HSAE_KERNEL_COUNT; k++) /* no launch is long enough to be cut */
+        device->speed[k] = (struct hsae_speed){.work = 1e13, .measured = true};
+    assert_ok(hsae_memory_plan_make(device, &config, NULL, 2304, &plan));
+    assert_true(plan->fits);
+    print_message("%u launches\n", plan->launches);
+    assert_in_range(plan->launches, 1, MOST);
+    hsae_memory_plan_free(&plan);
+    hsae_device_close(&device);
+}
+
 static int setup(void **state)
 {
     if (support_setup(state))
@@ -284,7 +312,8 @@ static int setup(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plans), cmocka_unit_test(test_what_would_fit), cmocka_unit_test(test_levels),
-                                       cmocka_unit_test(test_lesser_devices), cmocka_unit_test(test_plan_of_trainer)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_plans),           cmocka_unit_test(test_what_would_fit),
+                                       cmocka_unit_test(test_levels),          cmocka_unit_test(test_lesser_devices),
+                                       cmocka_unit_test(test_plan_of_trainer), cmocka_unit_test(test_launches)};
     return cmocka_run_group_tests(tests, setup, support_teardown);
 }

@@ -49,10 +49,10 @@ static json_t *plan_json(const hsae_memory_plan *plan)
         json_array_append_new(rows, json_pack("{s:s, s:I, s:I, s:b, s:b}", "label", row->label, "buffers", (json_int_t)row->buffers,
                                               "bytes", (json_int_t)row->bytes, "later", row->allocated_later, "host", row->host));
     }
-    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:b, s:I, s:o, s:b}", "buffers", rows, "start_bytes", (json_int_t)plan->initial_bytes,
+    return json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:b, s:I, s:o, s:b}", "buffers", rows, "start_bytes", (json_int_t)plan->initial_bytes,
                      "most_bytes", (json_int_t)plan->peak_bytes, "host_bytes", (json_int_t)plan->host_bytes, "available_bytes",
-                     (json_int_t)plan->available_bytes, "fits", plan->fits, "fitting_batch", (json_int_t)plan->fitting_batch,
-                     "fitting_levels", levels, "only_both", plan->needs_both);
+                     (json_int_t)plan->available_bytes, "launches", (json_int_t)plan->launches, "fits", plan->fits, "fitting_batch",
+                     (json_int_t)plan->fitting_batch, "fitting_levels", levels, "only_both", plan->needs_both);
 }
 
 static void print_plan(const hsae_memory_plan *plan)
@@ -63,8 +63,8 @@ static void print_plan(const hsae_memory_plan *plan)
                plan->rows[k].host ? "  host" : "", plan->rows[k].allocated_later ? "  later" : "");
     if (plan->fits)
         printf("\non the device   %12.2f MiB at the start, at most %.2f MiB; it has %.2f MiB\nin host memory  %12.2f MiB, with rows read "
-               "ahead\n",
-               mib(plan->initial_bytes), mib(plan->peak_bytes), mib(plan->available_bytes), mib(plan->host_bytes));
+               "ahead\na step          %12u launches of kernels\n",
+               mib(plan->initial_bytes), mib(plan->peak_bytes), mib(plan->available_bytes), mib(plan->host_bytes), plan->launches);
     else
         printf("\nIt does not fit.\n"); /* the library said what is missing */
 }
