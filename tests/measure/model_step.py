@@ -110,7 +110,7 @@ def print_sheets(result, launches):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("result", type=argparse.FileType(), help="of hsae bench --json")
-    parser.add_argument("--launches", type=int, default=24, help="of a step on a GPU (%(default)s)")
+    parser.add_argument("--launches", type=int, default=20, help="of a step on a GPU (%(default)s)")
     args = parser.parse_args()
     result = json.load(args.result)
     print("%s: hsae %s, d %d, levels %s, batch %d, target L0 %s\n" % (
