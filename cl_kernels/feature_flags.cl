@@ -25,16 +25,16 @@ KERNEL(feature_flags)
     u32 level = 0u;
     while (level + 1u < p.levels && i >= level_info[(level + 1u) * LEVEL_WORDS + LEVEL_FIRST])
         level += 1u;
-    u32 first = level_info[level * LEVEL_WORDS + LEVEL_FIRST];
     u32 step = step_params[PARAM_STEP], bound = step_params[PARAM_PERTURB_BOUND];
     u32 seed_lo = step_params[PARAM_SEED_LO], seed_hi = step_params[PARAM_SEED_HI];
     u32 f = decoder_rows[i] << FLAG_ROW_SHIFT;
-    if (tree[i * TREE_WORDS + TREE_CHILD_COUNT] > 0u && (philox_first(seed_lo, seed_hi, i - first, level, step) >> 8) < bound)
+    u32 own = tree[i * TREE_WORDS + TREE_NUMBER];
+    if (tree[i * TREE_WORDS + TREE_CHILD_COUNT] > 0u && (philox_first(seed_lo, seed_hi, own, level, step) >> 8) < bound)
         f |= FLAG_SWAPPED;
     u32 parent = tree[i * TREE_WORDS + TREE_PARENT];
     if (parent != NONE) {
-        u32 above = level_info[(level - 1u) * LEVEL_WORDS + LEVEL_FIRST];
-        if ((philox_first(seed_lo, seed_hi, parent - above, level - 1u, step) >> 8) < bound)
+        u32 number = tree[parent * TREE_WORDS + TREE_NUMBER];
+        if ((philox_first(seed_lo, seed_hi, number, level - 1u, step) >> 8) < bound)
             f |= FLAG_PARENT_SWAPPED;
     }
     if (step - 1u - last_fired[i] >= step_params[PARAM_DEAD_STEPS])

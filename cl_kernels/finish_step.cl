@@ -44,7 +44,7 @@ KERNEL(finish_step)
     WG_SUM(partial, reconstruction);
     WG_SUM(counts, fired);
     if (LANE == 0u) {
-        f32 l0 = to_f32(counts[0]) * share, average = bits_f32(step_state[at + STATE_AVERAGE]);
+        f32 l0 = to_f32(counts[0] + step_state[at + STATE_OTHERS]) * share, average = bits_f32(step_state[at + STATE_AVERAGE]);
         f32 lambda = bits_f32(step_state[at + STATE_LAMBDA]);
         if (average < 0.0f)
             average = l0;

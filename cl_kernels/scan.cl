@@ -28,7 +28,7 @@ KERNEL(scan)
     }
     bool cut = !by_sample && p.room != 0u && halt == 0u && total <= p.capacity;
     BARRIER();
-    u32 all = p.first + p.count, segment = p.pairs, needed = cut ? p.room + 1u : 0u, place = 0u;
+    u32 all = p.first + p.count, segment = p.pairs != 0u ? p.pairs : step_state[STATE_SEGMENT], needed = cut ? p.room + 1u : 0u, place = 0u;
     share = (all + WG - 1u) / WG;
     begin = min(LANE * share, all);
     stop = min(begin + share, all);

@@ -106,6 +106,13 @@ HSAE_API hsae_status hsae_device_problems(hsae_context *context, bool again, hsa
 HSAE_API hsae_status hsae_device_open(hsae_context *context, const char *id, hsae_device **out);
 /* All objects made on the device must be gone. Sets *device to NULL; takes NULL. */
 HSAE_API void hsae_device_close(hsae_device **device);
+/* Trainers that are made on `device` from now on also train on others[0 .. count - 1], all open, until it is joined anew; 0: with none.
+ * Each device gets the features of as many shards, so their number, the first included, is a power of two that divides `shards`
+ * (hsae_trainer_create: else ERROR_CONFIG), and takes its part of the memory. A device may be opened twice and be joined with itself. The
+ * trainer uses all of them, each in a thread of its own; sessions, encoding and evaluation use `device` alone. The others are closed after
+ * the trainers are gone. The bits of the model depend on `shards`, not on how many devices of one kind there are. Steps are not compared
+ * with the reference. ERROR_MEMORY. */
+HSAE_API hsae_status hsae_device_join(hsae_device *device, hsae_device *const *others, uint32_t count);
 /* Valid while the device is open. */
 HSAE_API const hsae_device_info *hsae_device_get_info(const hsae_device *device);
 

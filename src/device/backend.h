@@ -134,11 +134,13 @@ struct hsae_device {
     uint32_t max_kernel_group_size[HSAE_KERNEL_COUNT]; /* work-items that the driver allows a group of the compiled kernel (shape.h); 0: not
                                                           asked yet */
     struct hsae_speed speed[HSAE_KERNEL_COUNT];
-    bool speed_loaded;  /* speeds of earlier runs were looked for */
-    bool speed_guessed; /* set when a launch was cut by a guessed speed; cleared before a step is recorded */
-    double expected;    /* predicted seconds of the submissions that were not waited for (budget.h) */
-    bool lost;          /* set by a backend once the device is lost; the front then refuses everything but destruction */
-    bool hung;          /* lost, since a wait did not end */
+    bool speed_loaded;           /* speeds of earlier runs were looked for */
+    bool speed_guessed;          /* set when a launch was cut by a guessed speed; cleared before a step is recorded */
+    double expected;             /* predicted seconds of the submissions that were not waited for (budget.h) */
+    struct hsae_device **joined; /* hsae_device_join: the other devices of its trainers; kept by the front */
+    uint32_t joined_count;
+    bool lost; /* set by a backend once the device is lost; the front then refuses everything but destruction */
+    bool hung; /* lost, since a wait did not end */
 };
 
 /* One row of the table of backends (backend_table.c). */

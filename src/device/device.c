@@ -4,6 +4,7 @@
 #include "base/abandoned.h"
 #include "front.h"
 #include <stdarg.h>
+#include <stdlib.h>
 
 bool hsae_device_has_gemm(const struct hsae_device *device)
 {
@@ -32,11 +33,28 @@ void hsae_device_close(hsae_device **device)
                  ULL(closing->buffers), ULL(closing->sequences));
     if (!closing->lost && closing->waited != closing->submitted)
         hsae_device_wait(closing, 0); /* with patience: drivers have none */
+    free(closing->joined);
+    closing->joined = NULL;
+    closing->joined_count = 0;
     if (closing->hung)
         hsae_abandon(closing);
     else
         closing->ops->close(closing);
     *device = NULL;
+}
+
+hsae_status hsae_device_join(hsae_device *device, hsae_device *const *others, uint32_t count)
+{
+    HSAE_REQUIRE(device ? device->context : NULL, device, others);
+    hsae_device **joined = malloc(count * sizeof *joined + 1);
+    if (!joined)
+        return hsae_fail_memory(device->context, count * sizeof *joined, NULL, "a list of devices");
+    for (uint32_t k = 0; k < count; k++)
+        joined[k] = others[k];
+    free(device->joined);
+    device->joined = joined;
+    device->joined_count = count;
+    return HSAE_OK;
 }
 
 const hsae_device_info *hsae_device_get_info(const hsae_device *device)

@@ -113,7 +113,7 @@ hsae_status hsae_session_create(hsae_device *device, const hsae_model *model, ui
     session->model = model;
     session->rule = hsae_row_rule(&model->config);
     uint32_t rows = max_rows ? max_rows : DEFAULT_ROWS;
-    struct device_model_params params = {rows, false, false, (double)rows * model->config.level_count * FIRST_PAIRS};
+    struct device_model_params params = {rows, false, false, (double)rows * model->config.level_count * FIRST_PAIRS, NULL};
     hsae_status status = hsae_device_model_create(&session->device_model, device, &model->config, model->dim, &params);
     fit(session, rows);
     hsae_session_check(session, strcmp(hsae_context_setting(session->context, HSAE_SETTING_SELF_TEST), "off") != 0);

@@ -54,7 +54,8 @@ static inline u32 bits_u32(f32 value)
 #define TREE_CHILD_COUNT 2u
 #define TREE_RANK        3u /* its rank */
 #define TREE_AT_RANK     4u /* entry r: the feature whose rank is r */
-#define TREE_WORDS       5u
+#define TREE_NUMBER      5u /* its number in its level, among the features of all devices that train together */
+#define TREE_WORDS       6u
 
 /* flags: u32 [N], written by feature_flags at the start of a step. */
 #define FLAG_SWAPPED        1u /* s = 1: the children stand in for the feature */
@@ -89,8 +90,9 @@ static inline u32 bits_u32(f32 value)
 #define STATE_AVERAGE         1u /* f32: running mean of L0; negative before the first step */
 #define STATE_DEAD            2u /* dead features before the step */
 #define STATE_SHIFT           3u /* f32: what the end of the step adds to all log thresholds of the level */
-#define STATE_LEVEL_WORDS     4u
-#define STATE_DEAD_LIST       40u /* [N]: of level l from first_l on, ascending */
+#define STATE_OTHERS          4u /* active pairs of the level on the other devices that train the model */
+#define STATE_LEVEL_WORDS     5u
+#define STATE_DEAD_LIST       48u /* [N]: of level l from first_l on, ascending */
 #define STATE_WORDS(features) (STATE_DEAD_LIST + (features))
 
 #define HALT_PAIRS  1u /* the lists are too short */
@@ -296,7 +298,7 @@ struct scan_args {
     u32 capacity; /* of the lists; a total above it halts the step */
     u32 lists;    /* of samples; 0: none, and no group for them */
     u32 room;     /* for segments; 0: none are wanted. Only where the features first .. first + count - 1 end with the last */
-    u32 pairs;    /* of a segment, at least */
+    u32 pairs;    /* of a segment, at least; 0: STATE_SEGMENT has its length, which suits all devices that train together */
 };
 #define BINDINGS_scan(B) B(READ, 0, u32, counts) B(MODIFY, 1, u32, starts) B(MODIFY, 2, u32, step_state) B(READ, 3, u32, totals) \
     B(WRITE, 4, u32, sample_starts) B(MODIFY, 5, u32, feature_scalars) B(WRITE, 6, u32, owners)

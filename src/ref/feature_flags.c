@@ -26,12 +26,12 @@ void hsae_ref_feature_flags(const struct hsae_feature_flags_memory *m, const str
             const u32 *node = tree + (size_t)i * TREE_WORDS;
             u32 f = decoder_rows[i] << FLAG_ROW_SHIFT;
             if (node[TREE_CHILD_COUNT] &&
-                philox_first(step_params[PARAM_SEED_LO], step_params[PARAM_SEED_HI], i - first, l, step_params[PARAM_STEP]) >> 8 <
+                philox_first(step_params[PARAM_SEED_LO], step_params[PARAM_SEED_HI], node[TREE_NUMBER], l, step_params[PARAM_STEP]) >> 8 <
                     step_params[PARAM_PERTURB_BOUND])
                 f |= FLAG_SWAPPED;
             if (node[TREE_PARENT] != NONE &&
                 philox_first(step_params[PARAM_SEED_LO], step_params[PARAM_SEED_HI],
-                             node[TREE_PARENT] - level_info[(l - 1) * LEVEL_WORDS + LEVEL_FIRST], l - 1, step_params[PARAM_STEP]) >>
+                             tree[(size_t)node[TREE_PARENT] * TREE_WORDS + TREE_NUMBER], l - 1, step_params[PARAM_STEP]) >>
                     8 < step_params[PARAM_PERTURB_BOUND])
                 f |= FLAG_PARENT_SWAPPED;
             if (step_params[PARAM_STEP] - 1 - last_fired[i] >= step_params[PARAM_DEAD_STEPS])

@@ -87,7 +87,7 @@ void hsae_ref_finish_step(const struct hsae_finish_step_memory *m, const struct 
     step_report[REPORT_PAIRS] = starts[p->features];
     step_report[REPORT_VARIANCE] = bits_u32((f32)variance);
     for (u32 l = 0; l < p->levels; l++) {
-        u32 fired = 0;
+        u32 fired = *ref_level(step_state, l, STATE_OTHERS);
         for (u32 i = ref_first(level_info, l); i < ref_first(level_info, l + 1); i++) {
             fired += active_count[i];
             if (active_count[i])

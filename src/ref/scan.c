@@ -12,7 +12,7 @@ static u32 count_segments(const u32 *starts, u32 features, u32 pairs)
 static void cut_segments(const struct hsae_scan_memory *m, const struct scan_args *p)
 {
     const u32 *starts = m->starts, features = p->first + p->count;
-    u32 *owners = m->owners, segment = p->pairs, at = 0;
+    u32 *owners = m->owners, segment = p->pairs ? p->pairs : m->step_state[STATE_SEGMENT], at = 0;
     while (count_segments(starts, features, segment) > p->room)
         segment *= 2;
     for (u32 i = 0; i < features; i++) {

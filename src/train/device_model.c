@@ -22,11 +22,12 @@ enum { MAX_FEATURES = UINT32_MAX / 128, MAX_VALUES = UINT32_MAX / 2 };
 static const uint32_t BLOCK = 64;
 
 _Static_assert(STATE_LEVELS + HSAE_MAX_LEVELS * STATE_LEVEL_WORDS <= STATE_DEAD_LIST, "step_state: the levels reach into the dead lists");
-_Static_assert(STATE_SEGMENT < STATE_LEVELS && STATE_DEAD < STATE_LEVEL_WORDS, "step_state: the levels begin too early, or are too short");
+_Static_assert(STATE_SEGMENT < STATE_LEVELS && STATE_OTHERS < STATE_LEVEL_WORDS,
+               "step_state: the levels begin too early, or are too short");
 _Static_assert(REPORT_LEVELS + HSAE_MAX_LEVELS * REPORT_LEVEL_WORDS <= REPORT_WORDS, "status: too short for all levels");
 _Static_assert(REPORT_VARIANCE < REPORT_LEVELS && REPORT_DEAD < REPORT_LEVEL_WORDS, "status: the levels begin too early, or are too short");
 _Static_assert(PARAM_CORRECTION < PARAM_WORDS && LEVEL_GHOSTS < LEVEL_WORDS, "step_params or level_info: too short");
-_Static_assert(TREE_AT_RANK < TREE_WORDS && SCALAR_SEGMENT < SCALAR_WORDS && FEATURE_SUM_PRODUCT < FEATURE_SUM_WORDS,
+_Static_assert(TREE_NUMBER < TREE_WORDS && SCALAR_SEGMENT < SCALAR_WORDS && FEATURE_SUM_PRODUCT < FEATURE_SUM_WORDS,
                "a feature's words are too few");
 _Static_assert(PAIR_SCORE < PAIR_WORDS && SEGMENT_PRODUCT < SEGMENT_WORDS, "a pair's or a segment's words are too few");
 /* Rows of D, the free ones included, are numbers above the flags' bits. */
@@ -192,11 +193,8 @@ static void choose_sizes(struct device_model *device_model)
     device_model->blocks = 0;
     for (uint32_t l = 0; l < device_model->levels; l++)
         device_model->blocks += (device_model->first[l + 1] - device_model->first[l] + BLOCK - 1) / BLOCK;
-    uint64_t largest = 0;
-    for (uint32_t l = 0; l < device_model->levels; l++)
-        largest =
-            device_model->first[l + 1] - device_model->first[l] > largest ? device_model->first[l + 1] - device_model->first[l] : largest;
-    uint64_t slices = (largest * device_model->stride * sizeof(float) + SLICE_BYTES - 1) / SLICE_BYTES, most = device_model->stride / 64;
+    uint64_t slices = (device_model->largest_level * device_model->stride * sizeof(float) + SLICE_BYTES - 1) / SLICE_BYTES,
+             most = device_model->stride / 64;
     slices = slices < most ? slices : most ? most : 1;
     /* A slice keeps all work-items of decode busy: parts of 16 columns, as the kernel cuts them, in whole passes. */
     struct hsae_kernel_shape shape = hsae_shape(device_model->device, HSAE_KERNEL_decode, device_model->ranges);
@@ -335,8 +333,8 @@ static hsae_status create_buffers(struct device_model *device_model, bool histor
         {&device_model->sample_starts, "starts by sample", levels * device_model->batch + 1, GROWS_WITH_BATCH},
         {&device_model->bias, "decoder bias", levels * line, GROWS_NOT},
         {&device_model->loss, "loss", levels * device_model->slices * padded, GROWS_WITH_BATCH},
-        {&device_model->partials, "partial sums of shards", device_model->shards > 1 ? device_model->shards * padded * line : 4,
-         GROWS_WITH_BATCH},
+        {&device_model->partials, "partial sums of shards",
+         device_model->shards > 1 || device_model->part ? device_model->shards * padded * line : 4, GROWS_WITH_BATCH},
     };
     hsae_status status = create_all(device_model, want, sizeof want / sizeof *want);
     if (!status)
@@ -447,13 +445,16 @@ hsae_status hsae_device_model_create(struct device_model *device_model, struct h
     device_model->device = device;
     device_model->context = device->context;
     device_model->levels = config->level_count;
+    device_model->part = params->part;
     for (uint32_t l = 0; l < device_model->levels; l++) {
         device_model->first[l] = (uint32_t)features;
-        features += config->levels[l];
+        features += params->part ? params->part->own[l] : config->levels[l];
+        device_model->all_features += config->levels[l];
+        device_model->largest_level = config->levels[l] > device_model->largest_level ? config->levels[l] : device_model->largest_level;
     }
     device_model->dim = dim;
     device_model->batch = params->batch;
-    device_model->shards = params->training ? config->shards : 1;
+    device_model->shards = params->part ? params->part->shards : params->training ? config->shards : 1;
     device_model->words = (params->batch + 31) / 32;
     device_model->padded = device_model->words * 32;
     device_model->stride = (dim + 15) / 16 * 16;
@@ -524,26 +525,15 @@ void hsae_device_model_destroy(struct device_model *device_model)
 }
 
 /* Ranks: features of a level by (shard, rank of the parent, index), without a parent last in their shard. */
-hsae_status hsae_device_model_upload_tree(struct device_model *device_model, int32_t *const *parents, u32 **out)
+static void rank_features(struct device_model *device_model, const uint16_t *shard, u32 *tree)
 {
-    u32 *tree = calloc((size_t)device_model->features * TREE_WORDS, sizeof *tree);
-    uint16_t *shard = calloc(device_model->features, sizeof *shard);
-    if (!tree || !shard) {
-        free(tree);
-        free(shard);
-        return hsae_fail_memory(device_model->context, (uint64_t)device_model->features * (TREE_WORDS * sizeof *tree + sizeof *shard),
-                                "smaller levels", "a tree of %" PRIu32 " features", device_model->features);
-    }
-    hsae_status status = device_model->shards > 1 ? hsae_forest_shards(device_model, parents, shard) : HSAE_OK;
 #define NODE(i, word) tree[(size_t)(i)*TREE_WORDS + (word)]
-    for (uint32_t l = 0; l < device_model->levels && !status; l++) {
-        uint32_t first = device_model->first[l], end = device_model->first[l + 1], above = l ? device_model->first[l - 1] : 0;
+    for (uint32_t l = 0; l < device_model->levels; l++) {
+        uint32_t first = device_model->first[l], end = device_model->first[l + 1];
         uint32_t loose[HSAE_MAX_SHARDS + 1] = {0},
                                          *begin = device_model->shard_rank[l]; /* loose: rank of the next feature without a parent */
-        const int32_t *parent = parents ? parents[l] : NULL;
         memset(begin, 0, sizeof device_model->shard_rank[l]);
         for (uint32_t i = first; i < end; i++) {
-            NODE(i, TREE_PARENT) = parent && parent[i - first] >= 0 ? above + (u32)parent[i - first] : NONE;
             begin[shard[i] + 1]++;
             if (NODE(i, TREE_PARENT) != NONE)
                 NODE(NODE(i, TREE_PARENT), TREE_CHILD_COUNT)++;
@@ -572,6 +562,39 @@ hsae_status hsae_device_model_upload_tree(struct device_model *device_model, int
         }
     }
 #undef NODE
+}
+
+/* Who is whose parent, among the features that the device model has. Trees are whole there. */
+static void set_parents(const struct device_model *device_model, int32_t *const *parents, u32 *tree)
+{
+    const uint32_t *first = device_model->first;
+    for (uint32_t l = 0; l < device_model->levels; l++)
+        for (uint32_t i = first[l]; i < first[l + 1]; i++) {
+            u32 *node = tree + (size_t)i * TREE_WORDS;
+            const int32_t parent = l && parents ? parents[l][hsae_number(device_model, l, i)] : -1;
+            const uint32_t above = l == 0 || parent < 0 ? 0
+                                   : device_model->part ? hsae_part_below(device_model->part, l - 1, (uint64_t)parent)
+                                                        : (uint32_t)parent;
+            node[TREE_PARENT] = l == 0 || parent < 0 ? NONE : first[l - 1] + above;
+            node[TREE_NUMBER] = hsae_number(device_model, l, i);
+        }
+}
+
+hsae_status hsae_device_model_upload_tree(struct device_model *device_model, int32_t *const *parents, u32 **out)
+{
+    const struct part *part = device_model->part;
+    u32 *tree = calloc((size_t)device_model->features * TREE_WORDS, sizeof *tree);
+    uint16_t *shard = calloc(device_model->features, sizeof *shard);
+    hsae_status status = HSAE_OK;
+    if (!tree || !shard)
+        status = hsae_fail_memory(device_model->context, (uint64_t)device_model->features * (TREE_WORDS * sizeof *tree + sizeof *shard),
+                                  "smaller levels", "a tree of %" PRIu32 " features", device_model->features);
+    else if (device_model->shards > 1 && !part)
+        status = hsae_forest_shards(device_model->context, device_model->levels, device_model->first, device_model->shards, parents, shard);
+    if (!status) {
+        set_parents(device_model, parents, tree);
+        rank_features(device_model, part ? part->shard : shard, tree);
+    }
     free(shard);
     if (!status)
         status = hsae_buffer_write(device_model->tree, 0, (uint64_t)device_model->features * TREE_WORDS * sizeof(u32), tree);
@@ -598,17 +621,18 @@ hsae_status hsae_device_model_upload(struct device_model *device_model, const hs
         goto done;
     for (uint32_t l = 0; l < device_model->levels && !status; l++) {
         const struct level_tensors *level = &model->levels[l];
-        for (uint32_t i = 0; i < level->features; i++) {
-            u32 *scalars = feature_scalars + (size_t)(device_model->first[l] + i) * SCALAR_WORDS;
+        for (uint32_t at = device_model->first[l]; at < device_model->first[l + 1]; at++) {
+            const uint32_t i = hsae_number(device_model, l, at);
+            u32 *scalars = feature_scalars + (size_t)at * SCALAR_WORDS;
             scalars[SCALAR_BIAS] = bits_u32(level->encoder_bias[i]);
             scalars[SCALAR_LOG_THRESHOLD] = bits_u32(log_thresholds ? log_thresholds[l][i] : logf(level->threshold[i]));
             scalars[SCALAR_THRESHOLD] = bits_u32(level->threshold[i]);
             scalars[SCALAR_CUT] = bits_u32(level->threshold[i] - (f32)(0.5 * bandwidth));
         }
-        if (level->encoder_weight)
+        if (level->encoder_weight && !device_model->part)
             status =
                 hsae_ranged_write(device_model, &device_model->encoder, device_model->first[l], level->features, level->encoder_weight);
-        if (!status && level->decoder_weight)
+        if (!status && level->decoder_weight && !device_model->part)
             status =
                 hsae_ranged_write(device_model, &device_model->decoder, device_model->first[l], level->features, level->decoder_weight);
         if (!status)

@@ -8,6 +8,7 @@
 
 #include "device/shape.h"
 #include "model/model.h"
+#include "part.h"
 
 enum { HSAE_MAX_PAIRS = UINT32_MAX / 8 }; /* 32-bit indices into PAIR_WORDS words each */
 
@@ -21,6 +22,9 @@ struct device_model {
     uint32_t levels;                     /* L */
     uint32_t first[HSAE_MAX_LEVELS + 1]; /* first global feature of each level; [L] = N */
     uint32_t features;                   /* N */
+    const struct part *part;             /* where other devices have features of the model, too; NULL: this one has all */
+    uint32_t all_features;               /* of the model */
+    uint32_t largest_level;              /* features of the model's largest level */
     uint32_t dim, stride;
     uint32_t batch, words, padded; /* B, ceil(B / 32), 32 words */
     uint32_t free_rows;            /* S: of D, for training */
@@ -51,10 +55,11 @@ struct device_model {
 };
 
 struct device_model_params {
-    uint32_t batch; /* B */
-    bool training;  /* rows of D will be updated */
-    bool history;   /* keep who was active, for co-activation */
-    double pairs;   /* first size of the lists; at most HSAE_MAX_PAIRS are made */
+    uint32_t batch;          /* B */
+    bool training;           /* rows of D will be updated */
+    bool history;            /* keep who was active, for co-activation */
+    double pairs;            /* first size of the lists; at most HSAE_MAX_PAIRS are made */
+    const struct part *part; /* the features that the device has; it outlives the device model. NULL: all */
 };
 
 /* Allocates everything for config.levels and dim, after checking that kernels can index it all (ERROR_LIMIT). *device_model is zeroed by
@@ -86,8 +91,8 @@ hsae_status hsae_rows_write(const struct device_model *device_model, struct hsae
                             const float *data);
 hsae_status hsae_rows_read(const struct device_model *device_model, struct hsae_buffer *buffer, uint32_t row, uint32_t count, float *data);
 
-/* Uploads the model's parameters (not the matrices that it is without) and normalisation, not its tree. `bandwidth` widens the cut (0: list
- * active features only). log_thresholds: per level, or NULL: from the thresholds. */
+/* Uploads the model's parameters (not the matrices that it is without, nor to a device that has a part of it) and normalisation, not its
+ * tree. `bandwidth` widens the cut (0: list active features only). log_thresholds: per level, or NULL: from the thresholds. */
 hsae_status hsae_device_model_upload(struct device_model *device_model, const hsae_model *model, double bandwidth,
                                      float *const *log_thresholds);
 /* The tree (kernels/args.h) of parents (per level, as in a model; [0] is NULL), or, with NULL, in index order without families, is uploaded
@@ -111,6 +116,11 @@ static inline struct hsae_buffer *hsae_residual(const struct device_model *devic
 static inline uint32_t hsae_residual_row(const struct device_model *device_model, uint32_t level)
 {
     return level % device_model->residual_levels * device_model->padded;
+}
+/* The number that feature `at`, one of `level`, has in its level of the model. */
+static inline uint32_t hsae_number(const struct device_model *device_model, uint32_t level, uint32_t at)
+{
+    return device_model->part ? device_model->part->number[at] : at - device_model->first[level];
 }
 /* How many of the levels from `level` on, up to and without `end`, are in its buffer. */
 static inline uint32_t hsae_residual_levels(const struct device_model *device_model, uint32_t level, uint32_t end)

@@ -212,20 +212,20 @@ static const struct {
 
 hsae_status hsae_scalars_check(hsae_trainer *trainer, uint64_t step)
 {
-    const struct device_model *device_model = &trainer->device_model;
-    const uint64_t bytes = (uint64_t)device_model->features * SCALAR_WORDS * sizeof(u32);
+    const uint32_t features = trainer->device_model.all_features;
+    const uint64_t bytes = (uint64_t)features * SCALAR_WORDS * sizeof(u32);
     u32 *feature_scalars = malloc(bytes);
     char what[96];
-    hsae_status status = feature_scalars ? hsae_buffer_read(device_model->feature_scalars, 0, bytes, feature_scalars)
-                                         : hsae_fail_memory(trainer->context, bytes, "smaller levels",
-                                                            "the scalars of %" PRIu32 " features", device_model->features);
-    for (uint32_t l = 0, at = 0; l < device_model->levels && !status; l++)
-        for (; at < device_model->first[l + 1] && !status; at++)
+    hsae_status status = feature_scalars
+                             ? hsae_trainer_read_features(trainer, FEATURE_SCALARS, feature_scalars)
+                             : hsae_fail_memory(trainer->context, bytes, "smaller levels", "the scalars of %" PRIu32 " features", features);
+    for (uint32_t l = 0, at = 0; l < trainer->config.level_count && !status; l++)
+        for (uint32_t number = 0; number < trainer->config.levels[l] && !status; number++, at++)
             for (size_t i = 0; i < sizeof scalars / sizeof *scalars && !status; i++) {
                 double value = bits_f32(feature_scalars[(size_t)at * SCALAR_WORDS + scalars[i].word]);
                 if (isfinite(value) && (value > 0 || scalars[i].word != SCALAR_THRESHOLD))
                     continue;
-                snprintf(what, sizeof what, "the %s of feature %" PRIu32 " is %g", scalars[i].name, at - device_model->first[l],
+                snprintf(what, sizeof what, "the %s of feature %" PRIu32 " is %g", scalars[i].name, number,
                          isnan(value) ? fabs(value) : value);
                 status = hsae_diverge(trainer, step, l, what, NULL);
             }

@@ -13,7 +13,7 @@ void hsae_forward_fit(const struct device_model *device_model)
         FIT(device_model, 1, HSAE_KERNEL_quantize, HSAE_KERNEL_screen);
     if (device_model->screens == 8)
         FIT(device_model, 1, HSAE_KERNEL_quantize8, HSAE_KERNEL_screen8);
-    if (device_model->shards > 1)
+    if (device_model->shards > 1 || device_model->part)
         FIT(device_model, 1, HSAE_KERNEL_merge);
 }
 
@@ -135,19 +135,31 @@ void hsae_record_lists(const struct device_model *device_model, struct hsae_sequ
            .tally = device_model->tally, .samples = device_model->samples, .positions = device_model->positions);
 }
 
-void hsae_record_merge(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t level, struct hsae_buffer *plain)
+void hsae_record_merge(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t level, uint32_t count,
+                       struct hsae_buffer *partials, struct hsae_buffer *plain)
 {
     struct merge_args args = {.residual = !plain,
                               .level = level,
                               .row = plain ? 0 : hsae_residual_row(device_model, level),
-                              .shards = device_model->shards,
+                              .shards = count,
                               .batch = device_model->batch,
                               .padded = device_model->padded,
                               .stride = device_model->stride,
                               .slices = device_model->slices};
     LAUNCH(device_model, sequence, merge, 1, (uint64_t)device_model->slices * device_model->batch, args, .x = device_model->x,
-           .bias = device_model->bias, .step_state = device_model->step_state, .partials = device_model->partials,
+           .bias = device_model->bias, .step_state = device_model->step_state, .partials = partials,
            .sum = plain ? plain : hsae_residual(device_model, level), .loss = device_model->loss);
+}
+
+/* All but the levels, and what of them. */
+static struct decode_args decode_args(const struct device_model *device_model)
+{
+    return (struct decode_args){.levels = device_model->levels,
+                                .batch = device_model->batch,
+                                .padded = device_model->padded,
+                                .stride = device_model->stride,
+                                .range_rows = device_model->range_rows,
+                                .slices = device_model->slices};
 }
 
 /* What `args` names of the decoder's levels, to `residual`. */
@@ -160,9 +172,9 @@ static void launch_decode(const struct device_model *device_model, struct hsae_s
            .step_state = device_model->step_state, .tree = device_model->tree, .residual = residual, .loss = device_model->loss);
 }
 
-/* A level's residual from the parts of its shards. */
-static void record_shards(const struct device_model *device_model, struct hsae_sequence *sequence, struct decode_args args, uint32_t level)
+void hsae_record_sum(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t level, struct hsae_buffer *plain)
 {
+    struct decode_args args = decode_args(device_model);
     args.level = level;
     args.count = args.partial = 1;
     for (uint32_t s = 0; s < device_model->shards; s++) {
@@ -174,19 +186,14 @@ static void record_shards(const struct device_model *device_model, struct hsae_s
         args.below_ranks = device_model->shard_rank[below][s + 1] - args.below;
         launch_decode(device_model, sequence, &args, device_model->partials);
     }
-    hsae_record_merge(device_model, sequence, level, NULL);
+    hsae_record_merge(device_model, sequence, level, device_model->shards, device_model->partials, plain);
 }
 
 void hsae_record_decode(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count)
 {
-    struct decode_args args = {.levels = device_model->levels,
-                               .batch = device_model->batch,
-                               .padded = device_model->padded,
-                               .stride = device_model->stride,
-                               .range_rows = device_model->range_rows,
-                               .slices = device_model->slices};
+    struct decode_args args = decode_args(device_model);
     for (uint32_t l = first; l < first + count && device_model->shards > 1; l++)
-        record_shards(device_model, sequence, args, l);
+        hsae_record_sum(device_model, sequence, l, NULL);
     for (uint32_t l = first; l < first + count && device_model->shards == 1; l += args.count) {
         args.level = l;
         args.count = hsae_residual_levels(device_model, l, first + count);

@@ -16,7 +16,10 @@ void hsae_record_encode(const struct device_model *device_model, struct hsae_seq
 void hsae_record_lists(const struct device_model *device_model, struct hsae_sequence *sequence, struct hsae_buffer *owners);
 /* decode of `count` levels from `first` on. */
 void hsae_record_decode(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t first, uint32_t count);
-/* The sum of all shards' `partials`: with c - x, as the level's residual, or alone, to `plain`. */
-void hsae_record_merge(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t level, struct hsae_buffer *plain);
+/* The parts of the device's shards of a level, and their sum: with c - x, as the level's residual, or alone, to `plain`. */
+void hsae_record_sum(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t level, struct hsae_buffer *plain);
+/* The sum of `count` parts, in the same two ways. */
+void hsae_record_merge(const struct device_model *device_model, struct hsae_sequence *sequence, uint32_t level, uint32_t count,
+                       struct hsae_buffer *partials, struct hsae_buffer *plain);
 
 #endif

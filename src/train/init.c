@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "trainer.h"
+#include "crew.h"
 
 #include "base/context.h"
 #include "data/rows.h"
@@ -257,6 +257,8 @@ static void largest_add(struct largest *largest, const float *values, size_t cou
 static void look(const hsae_trainer *trainer, uint32_t feature, const float *values)
 {
     struct first_looks *looks = trainer->looks;
+    if (!looks)
+        return;
     uint32_t at = (uint32_t)(looks->count++ % MAX_LOOKS);
     looks->features[at] = feature;
     looks->values[at][0] = values[0];
@@ -324,11 +326,13 @@ static hsae_status load_batch(hsae_trainer *trainer, const struct init_source *f
     const struct device_model *device_model = &trainer->device_model;
     struct hsae_sequence *sequence = NULL;
     struct hsae_buffer *raw = NULL;
-    uint64_t size = (uint64_t)device_model->batch * from->dim * sizeof(float);
+    uint64_t size = (uint64_t)device_model->batch * device_model->dim * sizeof(float);
     float *block = malloc(size);
     if (!block)
         return hsae_fail_memory(trainer->context, size, "a smaller batch", "a batch of %" PRIu32 " rows", device_model->batch);
-    hsae_status status = first_rows(trainer, from, block);
+    hsae_status status = from ? first_rows(trainer, from, block) : HSAE_OK;
+    if (!status)
+        status = hsae_crew_share(trainer, block, size);
     if (!status)
         status = hsae_buffer_create(device_model->device, "first batch", size, HSAE_BUFFER_STAGING, &raw);
     if (!status)
@@ -344,8 +348,27 @@ static hsae_status load_batch(hsae_trainer *trainer, const struct init_source *f
     return status;
 }
 
+/* The `wanted` largest of all devices in place of this one's. */
+static hsae_status largest_of_all(hsae_trainer *trainer, struct largest *largest)
+{
+    const uint32_t ranks = trainer->crew->part.ranks;
+    const size_t bytes = largest->wanted * sizeof *largest->values;
+    float *all = malloc(ranks * bytes);
+    if (!all)
+        return hsae_fail_memory(trainer->context, ranks * bytes, "a smaller batch or a lower init_l0", "the largest pre-activations");
+    if (largest->held > largest->wanted)
+        largest_shrink(largest);
+    while (largest->held < largest->wanted)
+        largest->values[largest->held++] = -INFINITY;
+    hsae_status status = hsae_crew_gather(trainer, largest->values, bytes, all);
+    free(largest->values);
+    largest->values = all;
+    largest->held = ranks * largest->wanted;
+    return status;
+}
+
 /* Per level the k-th largest pre-activation of the first batch, k = max(1, floor(B min(init_l0, n / 4))), at least the bandwidth. */
-static hsae_status first_threshold(const hsae_trainer *trainer, uint32_t level, float *block, float *threshold)
+static hsae_status first_threshold(hsae_trainer *trainer, uint32_t level, float *block, float *threshold)
 {
     double features = trainer->config.levels[level], l0 = trainer->config.init_l0[level];
     size_t k = (size_t)floor(trainer->device_model.batch * (l0 < features / 4 ? l0 : features / 4));
@@ -353,6 +376,8 @@ static hsae_status first_threshold(const hsae_trainer *trainer, uint32_t level, 
     hsae_status status = largest_create(trainer, k ? k : 1, &largest);
     if (!status)
         status = pre_activations(trainer, level, block, &largest);
+    if (!status && trainer->crew)
+        status = largest_of_all(trainer, &largest);
     if (!status) {
         *threshold = kth_largest(largest.values, largest.held, largest.wanted);
         if (!(*threshold >= (float)trainer->config.bandwidth))
@@ -362,37 +387,37 @@ static hsae_status first_threshold(const hsae_trainer *trainer, uint32_t level, 
     return status;
 }
 
-static hsae_status first_thresholds(hsae_trainer *trainer, const struct init_source *from, hsae_model *model, struct train_state *state)
+hsae_status hsae_first_thresholds(hsae_trainer *trainer, const struct init_source *from, hsae_model *model, struct train_state *state)
 {
     struct device_model *device_model = &trainer->device_model;
     size_t size = (size_t)block_rows(device_model->padded) * device_model->padded * sizeof(float);
     float *block = malloc(size);
-    hsae_status status = HSAE_OK;
-    if (!block)
+    hsae_status status = hsae_crew_leads(trainer) ? hsae_crew_vectors(trainer, model, NULL) : HSAE_OK;
+    if (!status && !block)
         status = hsae_fail_memory(trainer->context, size, "a smaller batch", "pre-activations of %" PRIu32 " rows", device_model->batch);
     if (!status) /* thresholds of -infinity: every pre-activation is kept */
         status = hsae_device_model_upload(device_model, model, 0, NULL);
     if (!status)
         status = load_batch(trainer, from);
-    if (!status)
+    if (!status && trainer->looks)
         status = hsae_rows_read(device_model, device_model->x, 0, 1, trainer->looks->x);
-    if (!status)
+    if (!status && trainer->looks)
         status = hsae_rows_read(device_model, device_model->x, device_model->batch - 1, 1, trainer->looks->x + device_model->dim);
     for (uint32_t l = 0; l < device_model->levels && !status; l++) {
         float threshold = 0;
         status = first_threshold(trainer, l, block, &threshold);
         float log_threshold = status ? 0 : logf(threshold);
-        for (uint32_t i = 0; i < model->levels[l].features; i++) {
+        for (uint32_t i = 0; i < model->levels[l].features && state; i++) {
             state->levels[l].log_threshold[i] = log_threshold;
             model->levels[l].threshold[i] = expf(log_threshold);
         }
     }
     free(block);
-    return status;
+    return hsae_crew_settle(trainer, status);
 }
 
 /* E and D of all levels to the device, some rows at a time; both start the same. */
-static hsae_status first_matrices(const hsae_trainer *trainer)
+static hsae_status first_matrices(hsae_trainer *trainer)
 {
     const struct device_model *device_model = &trainer->device_model;
     uint32_t step = block_rows(device_model->dim);
@@ -402,14 +427,13 @@ static hsae_status first_matrices(const hsae_trainer *trainer)
     if (!block)
         return hsae_fail_memory(trainer->context, size, NULL, "%" PRIu32 " rows of width %" PRIu32, step, device_model->dim);
     for (uint32_t l = 0; l < device_model->levels; l++)
-        for (uint32_t first = device_model->first[l], end = device_model->first[l + 1], count; first < end && !status; first += count) {
+        for (uint32_t first = 0, end = trainer->config.levels[l], count; first < end && !status; first += count) {
             count = end - first < step ? end - first : step;
             for (uint32_t i = 0; i < count; i++)
-                random_row(block + (size_t)i * device_model->dim, device_model->dim, trainer->config.seed, l,
-                           first - device_model->first[l] + i);
-            status = hsae_ranged_write(device_model, &device_model->encoder, first, count, block);
+                random_row(block + (size_t)i * device_model->dim, device_model->dim, trainer->config.seed, l, first + i);
+            status = hsae_trainer_put_rows(trainer, MATRIX_ENCODER, l, first, count, block);
             if (!status)
-                status = hsae_ranged_write(device_model, &device_model->decoder, first, count, block);
+                status = hsae_trainer_put_rows(trainer, MATRIX_DECODER, l, first, count, block);
         }
     free(block);
     return status;
@@ -454,7 +478,7 @@ hsae_status hsae_trainer_init(hsae_trainer *trainer, const struct init_source *s
         status = first_matrices(trainer);
     if (!status) {
         first_vectors(trainer, mean, model, state);
-        status = first_thresholds(trainer, source, model, state);
+        status = hsae_first_thresholds(trainer, source, model, state);
     }
     if (!status)
         status = hsae_trainer_upload_vectors(trainer, model, state);

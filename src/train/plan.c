@@ -194,6 +194,8 @@ static struct plan_device stand_in(const hsae_device *device, hsae_memory_plan *
     own.base.submitted = own.base.waited = 0;
     own.base.can_time = false; /* nothing is to be learned */
     own.base.unlimited_memory = true;
+    own.base.joined = NULL;
+    own.base.joined_count = 0;
     return own;
 }
 

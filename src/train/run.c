@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Training: a trainer is made or resumed, its steps are fed with batches, and their figures are reported. */
-#include "step.h"
+#include "crew.h"
 
 #include "base/context.h"
 #include "calibration.h"
@@ -19,6 +19,23 @@ static hsae_status check_rows(const hsae_context *context, const hsae_dataset *d
                      dataset ? hsae_dataset_path(dataset) : "activations", rows, batch);
 }
 
+/* Whether what the device gets of the model fits it; with others, about its share. */
+static hsae_status check_memory(hsae_device *device, const hsae_config *given, const hsae_config *config, uint32_t dim, hsae_dtype dtype,
+                                hsae_memory_plan **plan)
+{
+    const uint32_t ranks = device->joined_count + 1;
+    hsae_config share = *config;
+    if (plan && ranks == 1)
+        return hsae_plan_start(device, given, config, dim, dtype, plan);
+    for (uint32_t l = 0; l < config->level_count; l++)
+        share.levels[l] = (config->levels[l] + ranks - 1) / ranks;
+    share.shards = config->shards > ranks ? config->shards / ranks : 1;
+    hsae_status status = hsae_plan_check(device, &share, dim, dtype);
+    for (uint32_t k = 0; k < device->joined_count && !status; k++)
+        status = hsae_plan_check(device->joined[k], &share, dim, dtype);
+    return status;
+}
+
 static hsae_status create(hsae_device *device, const hsae_config *given, const struct init_source *source, hsae_dtype dtype,
                           hsae_memory_plan **plan, hsae_trainer **out)
 {
@@ -28,10 +45,9 @@ static hsae_status create(hsae_device *device, const hsae_config *given, const s
     if (!status)
         status = check_rows(device->context, source->dataset, source->rows, config.batch);
     if (!status)
-        status =
-            plan ? hsae_plan_start(device, given, &config, source->dim, dtype, plan) : hsae_plan_check(device, &config, source->dim, dtype);
+        status = check_memory(device, given, &config, source->dim, dtype, plan);
     if (!status)
-        status = hsae_trainer_alloc(device, &config, source->dim, dtype, out);
+        status = hsae_crew_alloc(device, &config, source->dim, dtype, out);
     if (!status)
         status = hsae_trainer_init(*out, source);
     if (!status)
@@ -82,9 +98,9 @@ hsae_status hsae_trainer_resume(hsae_device *device, const char *path, hsae_over
         status = hsae_fail(device->context, HSAE_ERROR_CONFIG, "%s is at step %" PRId64 ", after the last of steps = %" PRIu64, path,
                            checkpoint.step, config.steps);
     if (!status)
-        status = hsae_plan_check(device, &config, checkpoint.dim, HSAE_DTYPE_F32);
+        status = check_memory(device, NULL, &config, checkpoint.dim, HSAE_DTYPE_F32, NULL);
     if (!status)
-        status = hsae_trainer_alloc(device, &config, checkpoint.dim, HSAE_DTYPE_F32, out);
+        status = hsae_crew_alloc(device, &config, checkpoint.dim, HSAE_DTYPE_F32, out);
     if (!status)
         status = hsae_trainer_load(*out, &checkpoint);
     if (!status)
@@ -108,15 +124,6 @@ static bool relinks_after(const hsae_config *config, uint64_t step)
     default:
         return step % config->hierarchy_period == 0;
     }
-}
-
-hsae_status hsae_frame_next(hsae_trainer *trainer, struct frame **out)
-{
-    hsae_status status = hsae_step_drain(trainer, HSAE_IN_FLIGHT - 1);
-    for (int f = 0; f < HSAE_IN_FLIGHT; f++)
-        if (!trainer->frame[f].ticket)
-            *out = &trainer->frame[f];
-    return status;
 }
 
 /* A step that is compared with the reference, and waited for. */
@@ -143,7 +150,9 @@ hsae_status hsae_frame_launch(hsae_trainer *trainer, struct frame *frame)
         return status;
     frame->step = trainer->step + 1;
     frame->rate = hsae_step_rate(trainer, frame->step);
-    status = hsae_check_due(trainer) ? launch_checked(trainer, frame) : hsae_step_submit(trainer, frame);
+    status = trainer->crew             ? hsae_crew_step(trainer, frame)
+             : hsae_check_due(trainer) ? launch_checked(trainer, frame)
+                                       : hsae_step_submit(trainer, frame);
     if (status)
         return status;
     trainer->step++;
@@ -216,6 +225,8 @@ static hsae_status report(hsae_trainer *trainer, const hsae_run_params *params, 
     hsae_status status = metrics || checkpoint ? hsae_step_drain(trainer, 0) : HSAE_OK;
     if (!status && metrics)
         status = hsae_scalars_check(trainer, trainer->step);
+    if (!status && metrics && trainer->crew)
+        status = hsae_crew_figures(trainer);
     if (!status && metrics) {
         hsae_step_metrics figures;
         hsae_step_figures(trainer, &figures);

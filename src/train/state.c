@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-#include "step.h"
+#include "crew.h"
+#include "device_rows.h"
 
 #include "base/context.h"
 #include "model/slots.h"
@@ -24,7 +25,8 @@ static hsae_status upload_scalars(hsae_trainer *trainer, const struct train_stat
                              ? hsae_buffer_read(device_model->feature_scalars, 0, bytes * SCALAR_WORDS, feature_scalars)
                              : no_memory(trainer);
     for (uint32_t l = 0; l < device_model->levels && !status; l++)
-        for (uint32_t i = 0, at = device_model->first[l]; at < device_model->first[l + 1]; i++, at++) {
+        for (uint32_t at = device_model->first[l]; at < device_model->first[l + 1]; at++) {
+            const uint32_t i = hsae_number(device_model, l, at);
             u32 *scalars = feature_scalars + (size_t)at * SCALAR_WORDS;
             scalars[SCALAR_BIAS_V] = bits_u32(state->levels[l].encoder_bias_v[i]);
             scalars[SCALAR_LOG_THRESHOLD_V] = bits_u32(state->levels[l].log_threshold_v[i]);
@@ -60,7 +62,8 @@ hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer)
         for (uint32_t i = 0; i < trainer->config.levels[l]; i++)
             trainer->has_tree |= trainer->parents[l][i] >= 0;
     hsae_status status = hsae_device_model_upload_tree(device_model, trainer->parents, &tree);
-    trainer->recorded &= trainer->has_tree == had_tree && device_model->free_rows == device_model->features && device_model->shards == 1;
+    trainer->recorded &=
+        trainer->has_tree == had_tree && device_model->free_rows == device_model->features && device_model->shards == 1 && !trainer->crew;
     if (!status)
         status = hsae_forest_slices_cut(device_model, tree, device_model->free_rows, &trainer->forest_slices);
     if (!status && trainer->forest_slices.largest > device_model->free_rows) {
@@ -77,6 +80,7 @@ hsae_status hsae_trainer_upload_vectors(hsae_trainer *trainer, const hsae_model 
 {
     struct device_model *device_model = &trainer->device_model;
     float *log_thresholds[HSAE_MAX_LEVELS] = {NULL};
+    hsae_status status = hsae_crew_leads(trainer) ? hsae_crew_vectors(trainer, (hsae_model *)model, (struct train_state *)state) : HSAE_OK;
     trainer->step = (uint64_t)state->step;
     trainer->left_out =
         (hsae_left_out){.norm = (uint64_t)state->left_out[0], .bad = (uint64_t)state->left_out[1], .first = (uint64_t)state->left_out[2]};
@@ -88,7 +92,8 @@ hsae_status hsae_trainer_upload_vectors(hsae_trainer *trainer, const hsae_model 
         if (level->parent)
             memcpy(trainer->parents[l], level->parent, level->features * sizeof *level->parent);
     }
-    hsae_status status = hsae_device_model_upload(device_model, model, trainer->config.bandwidth, log_thresholds);
+    if (!status)
+        status = hsae_device_model_upload(device_model, model, trainer->config.bandwidth, log_thresholds);
     for (uint32_t l = 0; l < device_model->levels && !status; l++)
         status = hsae_rows_write(device_model, trainer->bias_v, l, 1, state->levels[l].decoder_bias_v);
     if (!status)
@@ -101,18 +106,17 @@ hsae_status hsae_trainer_upload_vectors(hsae_trainer *trainer, const hsae_model 
 static hsae_status download_scalars(hsae_trainer *trainer, hsae_model *model, struct train_state *state)
 {
     struct device_model *device_model = &trainer->device_model;
-    uint64_t bytes = (uint64_t)device_model->features * sizeof(u32);
+    uint64_t bytes = (uint64_t)device_model->all_features * sizeof(u32);
     u32 *feature_scalars = malloc(bytes * SCALAR_WORDS), *fired = malloc(bytes), step_state[STATE_DEAD_LIST];
-    hsae_status status = feature_scalars && fired
-                             ? hsae_buffer_read(device_model->feature_scalars, 0, bytes * SCALAR_WORDS, feature_scalars)
-                             : no_memory(trainer);
+    hsae_status status =
+        feature_scalars && fired ? hsae_trainer_read_features(trainer, FEATURE_SCALARS, feature_scalars) : no_memory(trainer);
     if (!status)
-        status = hsae_buffer_read(trainer->last_fired, 0, bytes, fired);
+        status = hsae_trainer_read_features(trainer, FEATURE_FIRED, fired);
     if (!status)
         status = hsae_buffer_read(device_model->step_state, 0, sizeof step_state, step_state);
-    for (uint32_t l = 0; l < device_model->levels && !status; l++) {
+    for (uint32_t l = 0, at = 0; l < device_model->levels && !status; l++) {
         struct level_train_tensors *level = &state->levels[l];
-        for (uint32_t i = 0, at = device_model->first[l]; at < device_model->first[l + 1]; i++, at++) {
+        for (uint32_t i = 0; i < trainer->config.levels[l]; i++, at++) {
             const u32 *scalars = feature_scalars + (size_t)at * SCALAR_WORDS;
             model->levels[l].encoder_bias[i] = bits_f32(scalars[SCALAR_BIAS]);
             model->levels[l].threshold[i] = bits_f32(scalars[SCALAR_THRESHOLD]);
@@ -153,94 +157,65 @@ static hsae_status download_vectors(hsae_trainer *trainer, hsae_model *model, st
     return status ? status : download_scalars(trainer, model, state);
 }
 
-/* The trainer's matrices, as rows to be read or written. */
-struct device_rows {
-    hsae_trainer *trainer;
-    bool write;
-    u32 *decoder_rows; /* rows of D, of each feature */
-};
-
-static hsae_status copy_ranged(const struct device_rows *rows, const struct ranged *tensor, uint32_t row, uint32_t count, float *values)
-{
-    const struct device_model *device_model = &rows->trainer->device_model;
-    return rows->write ? hsae_ranged_write(device_model, tensor, row, count, values)
-                       : hsae_ranged_read(device_model, tensor, row, count, values);
-}
-
-/* Rows of D are where `decoder_rows` says; neighbours often side by side. */
-static hsae_status copy_decoder(const struct device_rows *rows, uint32_t first, uint32_t count, float *values)
-{
-    const struct device_model *device_model = &rows->trainer->device_model;
-    const u32 *decoder_rows = rows->decoder_rows;
-    hsae_status status = HSAE_OK;
-    for (uint32_t at = first, end = first + count, run; at < end && !status; at += run) {
-        for (run = 1; at + run < end && decoder_rows[at + run] == decoder_rows[at] + run; run++)
-            ;
-        status = copy_ranged(rows, &device_model->decoder, decoder_rows[at], run, values + (size_t)(at - first) * device_model->dim);
-    }
-    return status;
-}
-
-/* The record of co-activation: [64][n][W] a level in the file, [64][N][W] on the device. */
-static hsae_status copy_history(const struct device_rows *rows, uint32_t level, uint64_t row, uint64_t count, u32 *bits)
-{
-    const struct device_model *device_model = &rows->trainer->device_model;
-    uint64_t line = (uint64_t)device_model->words * sizeof(u32), features = device_model->first[level + 1] - device_model->first[level];
-    hsae_status status = HSAE_OK;
-    for (uint64_t end = row + count, run; row < end && !status; row += run, bits += run * device_model->words) {
-        uint64_t step = row / features, feature = row % features,
-                 offset = (step * device_model->features + device_model->first[level] + feature) * line;
-        run = features - feature < end - row ? features - feature : end - row;
-        status = rows->write ? hsae_buffer_write(device_model->history, offset, run * line, bits)
-                             : hsae_buffer_read(device_model->history, offset, run * line, bits);
-    }
-    return status;
-}
-
 static hsae_status copy_matrix(void *user, const struct slot *slot, uint64_t row, uint64_t count, void *values)
 {
     const struct device_rows *rows = user;
-    const hsae_trainer *trainer = rows->trainer;
-    const struct device_model *device_model = &trainer->device_model;
-    uint32_t first = device_model->first[slot->level] + (uint32_t)row, features = (uint32_t)count;
-    switch (slot->matrix) {
-    case MATRIX_ENCODER:
-        return copy_ranged(rows, &device_model->encoder, first, features, values);
-    case MATRIX_DECODER:
-        return copy_decoder(rows, first, features, values);
-    case MATRIX_ENCODER_V:
-        return copy_ranged(rows, &trainer->encoder_v, first, features, values);
-    case MATRIX_DECODER_V:
-        return copy_ranged(rows, &trainer->decoder_v, first, features, values);
-    case MATRIX_ACTIVITY:
-        return copy_history(rows, slot->level, row, count, values);
-    case NO_MATRIX:
-        break;
-    }
-    return HSAE_OK;
+    const struct order order = {
+        .kind = ORDER_ROWS, .write = rows->write, .matrix = slot->matrix, .level = slot->level, .row = row, .count = count};
+    if (rows->trainer->crew)
+        return hsae_crew_rows(rows->trainer, &order, values);
+    if (slot->matrix == MATRIX_ACTIVITY)
+        return hsae_device_rows_history(rows, slot->level, row, count, values);
+    return hsae_device_rows_copy(rows, slot->matrix, rows->trainer->device_model.first[slot->level] + (uint32_t)row, (uint32_t)count,
+                                 values);
+}
+
+hsae_status hsae_trainer_put_rows(hsae_trainer *trainer, enum matrix matrix, uint32_t level, uint64_t row, uint64_t count, float *values)
+{
+    const struct order order = {.kind = ORDER_ROWS, .write = true, .matrix = matrix, .level = level, .row = row, .count = count};
+    if (trainer->crew)
+        return hsae_crew_rows(trainer, &order, values);
+    return hsae_trainer_copy_rows(trainer, true, matrix, trainer->device_model.first[level] + (uint32_t)row, (uint32_t)count, values);
 }
 
 /* Waits for all steps in flight. Free rows->decoder_rows, also after a failure. */
 static hsae_status open_rows(hsae_trainer *trainer, bool write, struct device_rows *rows)
 {
-    uint64_t bytes = trainer->device_model.features * sizeof *rows->decoder_rows;
-    *rows = (struct device_rows){trainer, write, NULL};
+    *rows = (struct device_rows){.trainer = trainer};
     if (trainer->wrong)
         return hsae_fail(trainer->context, HSAE_ERROR_DRIVER, "%s computed a step wrong: the trainer has no model to give",
                          trainer->device_model.device->info.id);
     hsae_status status = hsae_step_drain(trainer, 0);
-    if (status)
-        return status;
-    rows->decoder_rows = malloc(bytes);
-    return rows->decoder_rows ? hsae_buffer_read(trainer->device_model.decoder_rows, 0, bytes, rows->decoder_rows) : no_memory(trainer);
+    return status ? status : hsae_device_rows_open(trainer, write, rows);
+}
+
+static hsae_status skip_rows(void *user, const struct slot *slot, uint64_t row, uint64_t count, void *values)
+{
+    (void)user, (void)slot, (void)row, (void)count, (void)values;
+    return HSAE_OK;
+}
+
+/* With a crew, before the matrices: the checkpoint's tree says which device takes which of their rows. */
+static hsae_status load_tree(hsae_trainer *trainer, const struct checkpoint *checkpoint)
+{
+    hsae_model *model = NULL;
+    struct train_state *state = NULL;
+    hsae_status status = hsae_checkpoint_read(trainer->context, checkpoint, &(struct matrix_rows){.copy = skip_rows}, &model, &state);
+    for (uint32_t l = 1; l < trainer->config.level_count && !status; l++)
+        memcpy(trainer->parents[l], model->levels[l].parent, trainer->config.levels[l] * sizeof *trainer->parents[l]);
+    hsae_model_free(&model);
+    hsae_train_state_free(&state);
+    return status ? status : hsae_crew_part(trainer);
 }
 
 hsae_status hsae_trainer_load(hsae_trainer *trainer, const struct checkpoint *checkpoint)
 {
-    struct device_rows rows;
+    struct device_rows rows = {.trainer = trainer};
     hsae_model *model = NULL;
     struct train_state *state = NULL;
-    hsae_status status = open_rows(trainer, true, &rows);
+    hsae_status status = trainer->crew ? load_tree(trainer, checkpoint) : HSAE_OK;
+    if (!status)
+        status = open_rows(trainer, true, &rows);
     if (!status)
         status =
             hsae_checkpoint_read(trainer->context, checkpoint, &(struct matrix_rows){.copy = copy_matrix, .user = &rows}, &model, &state);

@@ -109,6 +109,8 @@ static void add_figures(hsae_trainer *trainer)
 static hsae_status finish(hsae_trainer *trainer, struct frame *frame, const u32 words[REPORT_WORDS])
 {
     memcpy(trainer->status, words, sizeof trainer->status);
+    for (uint32_t l = 0; l < trainer->device_model.levels && trainer->crew; l++)
+        trainer->status[REPORT_LEVELS + l * REPORT_LEVEL_WORDS + REPORT_DEAD] = frame->dead[l];
     trainer->status_rate = frame->rate;
     add_figures(trainer);
     frame->ticket = 0;
@@ -126,6 +128,15 @@ hsae_status hsae_step_drain(hsae_trainer *trainer, int leave)
         if (!status)
             status = words[REPORT_HALT] ? redo(trainer, frame->step, words) : finish(trainer, frame, words);
     }
+    return status;
+}
+
+hsae_status hsae_frame_next(hsae_trainer *trainer, struct frame **out)
+{
+    hsae_status status = hsae_step_drain(trainer, HSAE_IN_FLIGHT - 1);
+    for (int f = 0; f < HSAE_IN_FLIGHT; f++)
+        if (!trainer->frame[f].ticket)
+            *out = &trainer->frame[f];
     return status;
 }
 

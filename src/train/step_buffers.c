@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The buffers of a training step beyond those of the device model. */
-#include "step.h"
+#include "crew.h"
 
 #include "base/context.h"
 #include "device/shape.h"
@@ -21,7 +21,7 @@ uint32_t hsae_ghost_chunk(const struct device_model *device_model)
 uint32_t hsae_segment_room(const struct device_model *device_model)
 {
     uint64_t fit = hsae_binding_limit(device_model->device) / (2 * (uint64_t)device_model->stride * sizeof(f32)),
-             room = device_model->features / 8;
+             room = device_model->all_features / 8;
     room = room > MAX_SEGMENTS ? MAX_SEGMENTS : room > MIN_SEGMENTS ? room : MIN_SEGMENTS;
     return (uint32_t)(room < fit ? room : fit);
 }
@@ -96,8 +96,10 @@ hsae_status hsae_step_buffers(hsae_trainer *trainer)
 
 void hsae_step_drop_recording(hsae_trainer *trainer)
 {
-    for (int f = 0; f < HSAE_IN_FLIGHT; f++)
+    for (int f = 0; f < HSAE_IN_FLIGHT; f++) {
         hsae_sequence_destroy(&trainer->frame[f].sequence);
+        hsae_sequence_destroy(&trainer->frame[f].rest);
+    }
     trainer->recorded = false;
 }
 
@@ -171,6 +173,8 @@ hsae_status hsae_record_buffers(hsae_trainer *trainer)
         status = hsae_ghost_buffers(trainer);
     if (!status)
         status = segment_buffers(trainer);
+    if (!status && trainer->crew)
+        status = hsae_crew_buffers(trainer);
     if (status)
         return status;
     hsae_buffer_destroy(&trainer->pair_terms);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A training step as launches of a sequence: record_step is the list of them. */
-#include "step.h"
+#include "crew.h"
 
 #include "device/speed.h"
 #include "forward.h"
@@ -25,7 +25,7 @@ void hsae_record_step_lists(const hsae_trainer *trainer, struct hsae_sequence *s
            .last_fired = trainer->last_fired, .decoder_rows = device_model->decoder_rows, .flags = device_model->flags);
     LAUNCH(device_model, sequence, prepare, 1, 1, prepare, .step_params = frame->step_params, .level_info = device_model->level_info,
            .flags = device_model->flags, .norms = device_model->norms, .step_state = device_model->step_state);
-    hsae_record_lists(device_model, sequence, hsae_uses_segments(device_model) ? trainer->owners : NULL);
+    hsae_record_lists(device_model, sequence, hsae_uses_segments(device_model) && !trainer->crew ? trainer->owners : NULL);
 }
 
 /* The constraint's scalars of each pair. Without them update takes rho 0. */
@@ -46,6 +46,16 @@ static void record_family(const hsae_trainer *trainer, struct hsae_sequence *seq
            .pair_terms = trainer->pair_terms);
 }
 
+/* With a crew, the segments of long features: of the length that suits all devices, which is known after their lists. */
+static void record_owners(const hsae_trainer *trainer, struct hsae_sequence *sequence)
+{
+    const struct device_model *device_model = &trainer->device_model;
+    struct scan_args scan = {0, device_model->features, device_model->capacity, 0, hsae_segment_room(device_model), 0};
+    LAUNCH(device_model, sequence, scan, 1, 1, scan, .counts = device_model->counts, .starts = device_model->starts,
+           .step_state = device_model->step_state, .totals = device_model->totals, .sample_starts = device_model->sample_starts,
+           .feature_scalars = device_model->feature_scalars, .owners = trainer->owners);
+}
+
 /* The sums of the segments of all levels: from D before any slice of the forest is updated. */
 static void record_segments(const hsae_trainer *trainer, struct hsae_sequence *sequence)
 {
@@ -53,6 +63,8 @@ static void record_segments(const hsae_trainer *trainer, struct hsae_sequence *s
     const uint32_t room = hsae_segment_room(device_model);
     if (!hsae_uses_segments(device_model))
         return;
+    if (trainer->crew)
+        record_owners(trainer, sequence);
     struct segment_rows_args rows = {
         .padded = device_model->padded,
         .room = room,
@@ -137,32 +149,47 @@ static void launch_ghost(const hsae_trainer *trainer, struct hsae_sequence *sequ
            .ghost_losses = trainer->ghost_losses[ghost->level]);
 }
 
-/* What all dead features of a level reconstruct together; nothing where none are dead. */
-static void record_ghosts(const hsae_trainer *trainer, struct hsae_sequence *sequence, uint32_t l)
+static struct ghost_args ghost_args(const struct device_model *device_model, uint32_t l)
 {
-    const struct device_model *device_model = &trainer->device_model;
-    if (!trainer->ghost_capacity[l])
-        return;
-    struct ghost_args ghost = {.level = l,
+    return (struct ghost_args){.level = l,
                                .first = device_model->first[l],
                                .row = hsae_residual_row(device_model, l),
                                .batch = device_model->batch,
                                .stride = device_model->stride,
                                .range_rows = device_model->range_rows,
                                .part = GHOST_WHOLE};
-    struct ghost_scale_args scale = {l, device_model->batch, device_model->padded, device_model->slices};
-    for (uint32_t s = 0; s < device_model->shards && device_model->shards > 1; s++) {
-        ghost.part = GHOST_SUM;
+}
+
+/* What the dead features of the device's shards of a level reconstruct together, to `out`. */
+static void record_ghost_sum(const hsae_trainer *trainer, struct hsae_sequence *sequence, uint32_t l, struct hsae_buffer *out)
+{
+    const struct device_model *device_model = &trainer->device_model;
+    struct ghost_args ghost = ghost_args(device_model, l);
+    ghost.part = GHOST_SUM;
+    for (uint32_t s = 0; s < device_model->shards; s++) {
         ghost.to = s * device_model->padded;
         ghost.rank = device_model->shard_rank[l][s];
         ghost.ranks = device_model->shard_rank[l][s + 1] - ghost.rank;
         launch_ghost(trainer, sequence, &ghost, device_model->partials);
     }
-    if (device_model->shards > 1) {
-        hsae_record_merge(device_model, sequence, l, trainer->ghost[l]);
+    hsae_record_merge(device_model, sequence, l, device_model->shards, device_model->partials, out);
+}
+
+/* What all dead features of a level reconstruct together; nothing where none are dead. */
+static void record_ghosts(const hsae_trainer *trainer, struct hsae_sequence *sequence, uint32_t l)
+{
+    const struct device_model *device_model = &trainer->device_model;
+    if (!trainer->ghost_capacity[l])
+        return;
+    struct ghost_args ghost = ghost_args(device_model, l);
+    struct ghost_scale_args scale = {l, device_model->batch, device_model->padded, device_model->slices};
+    if (trainer->crew)
+        hsae_record_merge(device_model, sequence, l, trainer->crew->part.ranks, trainer->crew->received[HSAE_MAX_LEVELS + l],
+                          trainer->ghost[l]);
+    else if (device_model->shards > 1)
+        record_ghost_sum(trainer, sequence, l, trainer->ghost[l]);
+    if (trainer->crew || device_model->shards > 1)
         ghost.part = GHOST_BLEND;
-        ghost.to = 0;
-    }
     launch_ghost(trainer, sequence, &ghost, trainer->ghost[l]);
     LAUNCH(device_model, sequence, ghost_scale, 1, 1, scale, .step_state = device_model->step_state,
            .ghost_losses = trainer->ghost_losses[l], .loss = device_model->loss, .weights = trainer->ghost_weights[l]);
@@ -255,12 +282,29 @@ static void record_finish_step(const hsae_trainer *trainer, struct hsae_sequence
            .step_state = device_model->step_state, .step_report = frame->step_report, .feature_scalars = device_model->feature_scalars);
 }
 
-/* All launches of a step, in their order. */
-static void record_step(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct frame *frame)
+/* With a crew, the launches of a step up to the sums that all devices exchange. */
+static void record_sums(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct frame *frame)
 {
     const struct device_model *device_model = &trainer->device_model;
     hsae_record_step_lists(trainer, sequence, frame);
-    hsae_record_decode(device_model, sequence, 0, device_model->levels);
+    for (uint32_t l = 0; l < device_model->levels; l++) {
+        hsae_record_sum(device_model, sequence, l, trainer->crew->send[l]);
+        if (trainer->ghost_capacity[l])
+            record_ghost_sum(trainer, sequence, l, trainer->crew->send[HSAE_MAX_LEVELS + l]);
+    }
+}
+
+/* All launches of a step, in their order; with a crew, those after the exchange. */
+static void record_step(const hsae_trainer *trainer, struct hsae_sequence *sequence, const struct frame *frame)
+{
+    const struct device_model *device_model = &trainer->device_model;
+    if (trainer->crew) {
+        for (uint32_t l = 0; l < device_model->levels; l++)
+            hsae_record_merge(device_model, sequence, l, trainer->crew->part.ranks, trainer->crew->received[l], NULL);
+    } else {
+        hsae_record_step_lists(trainer, sequence, frame);
+        hsae_record_decode(device_model, sequence, 0, device_model->levels);
+    }
     record_family(trainer, sequence);
     record_segments(trainer, sequence);
     for (uint32_t l = 0; l < device_model->levels; l++)
@@ -295,8 +339,15 @@ static hsae_status record_frame(const hsae_trainer *trainer, struct frame *frame
     hsae_status status = hsae_sequence_create(trainer->device_model.device, "training step", timed, &frame->sequence);
     if (status)
         return status;
-    record_step(trainer, frame->sequence, frame);
-    return hsae_sequence_end(frame->sequence);
+    (trainer->crew ? record_sums : record_step)(trainer, frame->sequence, frame);
+    status = hsae_sequence_end(frame->sequence);
+    if (status || !trainer->crew)
+        return status;
+    status = hsae_sequence_create(trainer->device_model.device, "rest of a step", false, &frame->rest);
+    if (status)
+        return status;
+    record_step(trainer, frame->rest, frame);
+    return hsae_sequence_end(frame->rest);
 }
 
 static hsae_status record_frames(hsae_trainer *trainer)
@@ -315,7 +366,7 @@ static hsae_status record_frames(hsae_trainer *trainer)
 static bool wants_calibration(const hsae_trainer *trainer, bool guessed)
 {
     const struct calibration *calibration = &trainer->calibration;
-    return trainer->device_model.device->can_time && !calibration->stopped && calibration->row < HSAE_MAX_CALIBRATIONS &&
+    return trainer->device_model.device->can_time && !calibration->stopped && !trainer->crew && calibration->row < HSAE_MAX_CALIBRATIONS &&
            (calibration->next || guessed);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Steps on rows in the caller's memory: a batch at a time, or any number of rows that are gathered into batches. */
-#include "step.h"
+#include "crew.h"
 
 #include "base/context.h"
 #include "data/dataset.h"
@@ -75,6 +75,8 @@ static hsae_status step(hsae_trainer *trainer, const unsigned char *raw, hsae_dt
         trainer->left_out = left_out;
     if (!status && metrics) {
         status = hsae_step_drain(trainer, 0);
+        if (!status && trainer->crew)
+            status = hsae_crew_figures(trainer);
         if (!status)
             hsae_step_figures(trainer, metrics);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* A trainer with its buffers, and what it says of itself. */
-#include "step.h"
+#include "crew.h"
 
 #include "base/context.h"
 #include <float.h>
@@ -20,7 +20,24 @@ static double first_pairs(const hsae_config *config)
     return pairs;
 }
 
-hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype, hsae_trainer **out)
+hsae_status hsae_trainer_make_device_model(hsae_trainer *trainer)
+{
+    const hsae_config *config = &trainer->config;
+    const struct part *part = trainer->crew ? &trainer->crew->part : NULL;
+    const struct device_model_params params = {config->batch, true, hsae_similarity_counts(config->similarity),
+                                               first_pairs(config) / (part ? part->ranks : 1), part};
+    hsae_status status = hsae_device_model_create(&trainer->device_model, trainer->device, config, trainer->dim, &params);
+    return status ? status : hsae_step_buffers(trainer);
+}
+
+void hsae_trainer_drop_device_model(hsae_trainer *trainer)
+{
+    hsae_step_release(trainer);
+    hsae_device_model_destroy(&trainer->device_model);
+    trainer->device_model = (struct device_model){0};
+}
+
+hsae_status hsae_trainer_alloc_bare(hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype, hsae_trainer **out)
 {
     hsae_trainer *trainer = calloc(1, sizeof *trainer);
     hsae_status status = HSAE_OK;
@@ -28,17 +45,15 @@ hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, u
     if (!trainer)
         return hsae_fail_memory(device->context, sizeof **out, NULL, "a trainer");
     trainer->context = device->context;
+    trainer->device = device;
     trainer->config = *config;
+    trainer->dim = dim;
     trainer->dtype = dtype;
     trainer->data_rows = UINT64_MAX;
     trainer->calibration.next = true;
     if (config->steps >= UINT32_MAX)
         return hsae_fail(device->context, HSAE_ERROR_CONFIG, "steps = %" PRIu64 ": at most %" PRIu32 " are possible", config->steps,
                          UINT32_MAX - 1);
-    struct device_model_params params = {config->batch, true, hsae_similarity_counts(config->similarity), first_pairs(config)};
-    status = hsae_device_model_create(&trainer->device_model, device, config, dim, &params);
-    if (status)
-        return status;
     trainer->mean = calloc(dim, sizeof *trainer->mean);
     if (!trainer->mean)
         status = HSAE_ERROR_MEMORY;
@@ -53,15 +68,39 @@ hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, u
     if (status)
         return hsae_fail_memory(device->context, dim * sizeof(float) + features * sizeof **trainer->parents, "smaller levels",
                                 "a mean of width %" PRIu32 " and the parents of %" PRIu64 " features", dim, features);
-    hsae_trainer_check(trainer, true);
     trainer->started = trainer->metrics_time = hsae_os_seconds();
-    return hsae_step_buffers(trainer);
+    return HSAE_OK;
+}
+
+hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype, hsae_trainer **out)
+{
+    hsae_status status = hsae_trainer_alloc_bare(device, config, dim, dtype, out);
+    if (!status)
+        status = hsae_trainer_make_device_model(*out);
+    if (!status)
+        hsae_trainer_check(*out, true);
+    return status;
 }
 
 void hsae_trainer_check(hsae_trainer *trainer, bool on)
 {
     if (trainer)
-        trainer->checks = on && trainer->device_model.device->info.backend != HSAE_BACKEND_REF;
+        trainer->checks = on && !trainer->crew && trainer->device->info.backend != HSAE_BACKEND_REF;
+}
+
+/* The leader's members are destroyed with it. */
+static void end_crew(hsae_trainer *trainer)
+{
+    const struct crew *crew = trainer->crew;
+    if (crew && crew->members) {
+        hsae_peers_fail(crew->peers, HSAE_CANCELLED); /* nobody waits for orders any more */
+        for (uint32_t r = 1; r < crew->part.ranks; r++) {
+            if (crew->members[r].started)
+                pthread_join(crew->members[r].thread, NULL);
+            hsae_trainer_destroy(&crew->members[r].trainer);
+        }
+    }
+    hsae_crew_free(&trainer->crew);
 }
 
 void hsae_trainer_destroy(hsae_trainer **trainer_pointer)
@@ -71,6 +110,7 @@ void hsae_trainer_destroy(hsae_trainer **trainer_pointer)
         return;
     if (trainer->device_model.device)
         hsae_device_wait(trainer->device_model.device, 0);
+    end_crew(trainer);
     hsae_step_release(trainer);
     hsae_device_model_destroy(&trainer->device_model);
     hsae_dataset_close(&trainer->data);

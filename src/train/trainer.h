@@ -7,6 +7,7 @@
 
 #include "data/reader.h"
 #include "forest_slices.h"
+#include "model/slots.h"
 
 enum { HSAE_IN_FLIGHT = 3 }; /* steps submitted before the host waits for the first of them */
 
@@ -14,6 +15,8 @@ enum { HSAE_IN_FLIGHT = 3 }; /* steps submitted before the host waits for the fi
 struct frame {
     struct hsae_buffer *raw, *step_params, *step_report; /* staging */
     struct hsae_sequence *sequence;                      /* recorded for these buffers */
+    struct hsae_sequence *rest;                          /* with a crew: what follows the exchange of sums */
+    uint32_t dead[HSAE_MAX_LEVELS];                      /* with a crew: dead features of all devices */
     uint64_t ticket;                                     /* 0: idle */
     uint64_t step;
     double rate; /* learning rate */
@@ -21,7 +24,10 @@ struct frame {
 
 struct hsae_trainer {
     hsae_context *context;
+    hsae_device *device;
     hsae_config config; /* resolved */
+    uint32_t dim;
+    struct crew *crew; /* with other devices (crew.h); NULL: alone */
     struct device_model device_model;
     struct ranged encoder_v, decoder_v;
     struct hsae_buffer *bias_v, *last_fired, *feature_sums, *dots, *pair_terms, *squares;
@@ -99,6 +105,11 @@ struct hsae_trainer {
 /* state.c: between host or file and device. Matrices are copied a few rows at a time and are never as a whole in host memory (except in
  * hsae_trainer_model and hsae_trainer_snapshot). All but the matrices of the model and the state: */
 hsae_status hsae_trainer_upload_vectors(hsae_trainer *trainer, const hsae_model *model, const struct train_state *state);
+/* Rows row .. row + count - 1 of a level's matrix to the devices that have these features. */
+hsae_status hsae_trainer_put_rows(hsae_trainer *trainer, enum matrix matrix, uint32_t level, uint64_t row, uint64_t count, float *values);
+/* crew_rows.c: words of every feature of the model, in its order. */
+enum feature_words { FEATURE_SCALARS, FEATURE_FIRED };
+hsae_status hsae_trainer_read_features(hsae_trainer *trainer, enum feature_words words, u32 *out);
 /* parents[] to the device, and what follows from them: whether there is a tree, and its slices. */
 hsae_status hsae_trainer_upload_tree(hsae_trainer *trainer);
 /* What a checkpoint holds, in host memory, whatever the numbers are. */
@@ -120,6 +131,10 @@ hsae_status hsae_refuse_diverged(const hsae_trainer *trainer);
 
 /* trainer.c: a trainer with all its buffers, not initialised. *out is to be destroyed after a failure, too. */
 hsae_status hsae_trainer_alloc(hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype, hsae_trainer **out);
+/* The same in two parts: without a device model, and that with the buffers of a step. A trainer may drop it, and make another. */
+hsae_status hsae_trainer_alloc_bare(hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype, hsae_trainer **out);
+hsae_status hsae_trainer_make_device_model(hsae_trainer *trainer);
+void hsae_trainer_drop_device_model(hsae_trainer *trainer);
 
 /* plan.c: whether such a trainer fits the device and the machine, by its plan, before anything is allocated: ERROR_LIMIT,
  * ERROR_DEVICE_MEMORY or ERROR_MEMORY, with the message that hsae_memory_plan_make logs. `config` is resolved. */
@@ -132,9 +147,9 @@ hsae_status hsae_plan_start(const hsae_device *device, const hsae_config *given,
  * large batches are long. */
 uint64_t hsae_trainer_ring(const struct hsae_device *device);
 
-/* run.c: a step in two halves, for runs and benchmarks. An idle frame, waiting for one if need be. */
+/* A step in two halves, for runs and benchmarks. step.c: an idle frame, waiting for one if need be. */
 hsae_status hsae_frame_next(hsae_trainer *trainer, struct frame **out);
-/* Submits the next step on the batch that the frame holds, and updates the tree where one is due after it. */
+/* run.c: submits the next step on the batch that the frame holds, and updates the tree where one is due after it. */
 hsae_status hsae_frame_launch(hsae_trainer *trainer, struct frame *frame);
 
 /* run.c: where the batches of a run come from. */
@@ -184,6 +199,8 @@ struct init_source {
 };
 /* Fills everything of a new trainer: mean, scale, all parameters; uses its device model (not its sequences) for pre-activations. */
 hsae_status hsae_trainer_init(hsae_trainer *trainer, const struct init_source *source);
+/* The first thresholds to `model` and `state`. With a crew all devices look for them together; a member has no source and no state. */
+hsae_status hsae_first_thresholds(hsae_trainer *trainer, const struct init_source *from, hsae_model *model, struct train_state *state);
 
 /* tree_update.c: new parents of every level from the parameters on the device (all steps settled), into parents[]. */
 hsae_status hsae_hierarchy_update(hsae_trainer *trainer);

@@ -36,6 +36,8 @@ struct tree_search {
     struct candidate *list;      /* [children][candidates] */
     struct candidate *last;      /* [children]: cursor */
     bool check;                  /* the level's next search is compared with the reference */
+    struct hsae_peers *peers;    /* NULL: the device has all features */
+    struct ranged gathered;      /* with peers: rows of some parents, from all devices */
 };
 
 /* Unit rows of E or D, whichever is compared, from feature `first` on, zero after `count`. */
@@ -49,6 +51,15 @@ static void record_rows(const struct tree_search *search, struct hsae_sequence *
         first, count, padded, device_model->stride, device_model->range_rows, decoder, out == device_model->panels};
     LAUNCH(device_model, sequence, relink_rows, device_model->ranges, padded, args, .S = RANGES4(device_model, *source),
            .flags = device_model->flags, .unit = out);
+}
+
+/* Unit rows of the parents that were gathered. */
+static void record_gathered(const struct tree_search *search, struct hsae_sequence *sequence, uint32_t count)
+{
+    const struct device_model *device_model = search->device_model;
+    struct relink_rows_args args = {0, count, count, device_model->stride, search->rows_room, 0, 0};
+    LAUNCH(device_model, sequence, relink_rows, device_model->ranges, count, args, .S = RANGES4(device_model, search->gathered),
+           .flags = device_model->flags, .unit = search->rows);
 }
 
 /* Groups of relink_count: tiles of parents and children. */
@@ -89,7 +100,10 @@ static void record_similarity(struct tree_search *search, struct hsae_sequence *
                .counts = device_model->scratch);
         return;
     }
-    record_rows(search, sequence, above, parents, parents, search->rows);
+    if (search->peers)
+        record_gathered(search, sequence, parents);
+    else
+        record_rows(search, sequence, above, parents, parents, search->rows);
     if (search->columns) {
         struct hsae_gemm product = {
             search->rows,         search->columns,      device_model->scratch, parents, children, device_model->stride,
@@ -103,15 +117,16 @@ static void record_similarity(struct tree_search *search, struct hsae_sequence *
            .scratch = device_model->scratch);
 }
 
-/* All parents against one block of children. */
-static void record_block(struct tree_search *search, struct hsae_sequence *sequence, uint32_t child, uint32_t children)
+/* The parents from `first` on and before `end` against one block of children. */
+static void record_block(struct tree_search *search, struct hsae_sequence *sequence, uint32_t child, uint32_t children, uint32_t first,
+                         uint32_t end)
 {
     const struct device_model *device_model = search->device_model;
     if (!hsae_similarity_counts(search->config->similarity))
         record_rows(search, sequence, device_model->first[search->level] + child, children, device_model->padded,
                     search->columns ? search->columns : device_model->panels);
-    for (uint32_t parent = 0, count; parent < search->parents; parent += count) {
-        count = search->rows_room < search->parents - parent ? search->rows_room : search->parents - parent;
+    for (uint32_t parent = first, count; parent < end; parent += count) {
+        count = search->rows_room < end - parent ? search->rows_room : end - parent;
         struct relink_best_args best = {child, children, device_model->padded, parent, count, search->candidates};
         record_similarity(search, sequence, child, children, parent, count);
         LAUNCH(device_model, sequence, relink_best, 1, hsae_groups_for(device_model, HSAE_KERNEL_relink_best, children), best,
@@ -264,34 +279,131 @@ static hsae_status check_cosines(const struct tree_search *search)
     return status;
 }
 
+/* Nothing found yet of `children` of the device, whose cursors are `last`. */
+static hsae_status write_start(struct tree_search *search, uint32_t children, const struct candidate *last)
+{
+    size_t entries = (size_t)children * search->candidates;
+    for (size_t k = 0; k < entries; k++)
+        search->list[k] = (struct candidate){-INFINITY, NONE};
+    hsae_status status = hsae_buffer_write(search->best, 0, entries * sizeof *search->list, search->list);
+    return status ? status : hsae_buffer_write(search->cursor, 0, children * sizeof *last, last);
+}
+
+/* What was found of them, to the start of search->list. */
+static hsae_status read_found(struct tree_search *search, uint32_t children)
+{
+    size_t entries = (size_t)children * search->candidates;
+    hsae_status status = hsae_buffer_read(search->best, 0, entries * sizeof *search->list, search->list);
+    for (size_t k = 0; k < entries && !status; k++)
+        if (search->list[k].parent >= search->parents && search->list[k].parent != NONE)
+            status = hsae_fail_wrong(search->device_model->device, "the best parents that it found are no features");
+    return status;
+}
+
+/* `children` of the device against parents first .. end - 1. */
+static hsae_status run_blocks(struct tree_search *search, uint32_t children, uint32_t first, uint32_t end)
+{
+    const struct device_model *device_model = search->device_model;
+    hsae_status status = HSAE_OK;
+    for (uint32_t child = 0, count; child < children && !status; child += count) {
+        struct hsae_sequence *sequence = NULL;
+        count = device_model->batch < children - child ? device_model->batch : children - child;
+        status = hsae_sequence_create(device_model->device, "hierarchy update", false, &sequence);
+        if (!status) {
+            record_block(search, sequence, child, count, first, end);
+            status = hsae_device_model_run_once(device_model, &sequence);
+        }
+    }
+    return status;
+}
+
+/* What every device has of features first .. first + count - 1 of a level, `line` bytes each, to `all`, in the model's order. `parts` has
+ * room for as much. */
+static hsae_status gather_rows(const struct tree_search *search, uint32_t level, uint32_t first, uint32_t count, size_t line,
+                               const void *own, unsigned char *parts, unsigned char *all)
+{
+    const struct part *part = search->device_model->part;
+    const uint16_t *owner = part->owner + part->first[level] + first;
+    size_t sizes[HSAE_MAX_SHARDS] = {0};
+    const unsigned char *at[HSAE_MAX_SHARDS];
+    for (uint32_t k = 0; k < count; k++)
+        sizes[owner[k]] += line;
+    for (uint32_t r = 0, sum = 0; r < part->ranks; sum += (uint32_t)sizes[r++])
+        at[r] = parts + sum;
+    hsae_status status = hsae_peers_gather(search->peers, part->rank, own, sizes, parts);
+    for (uint32_t k = 0; k < count && !status; k++) {
+        memcpy(all + k * line, at[owner[k]], line);
+        at[owner[k]] += line;
+    }
+    return status;
+}
+
+/* Rows of parents first .. first + count - 1, of all devices, to search->gathered. `rows`: room for three times as many. */
+static hsae_status gather_parents(const struct tree_search *search, const u32 *flags, uint32_t first, uint32_t count, float *rows)
+{
+    const struct device_model *device_model = search->device_model;
+    const uint32_t level = search->level - 1, below = hsae_part_below(device_model->part, level, first),
+                   own = hsae_part_below(device_model->part, level, (uint64_t)first + count) - below;
+    const size_t room = (size_t)search->rows_room * device_model->dim;
+    hsae_status status = own ? read_rows(search, flags, device_model->first[level] + below, own, rows) : HSAE_OK;
+    if (!status)
+        status = gather_rows(search, level, first, count, device_model->dim * sizeof *rows, rows, (unsigned char *)(rows + room),
+                             (unsigned char *)(rows + 2 * room));
+    return status ? status : hsae_rows_write(device_model, search->gathered.range[0], 0, count, rows + 2 * room);
+}
+
+/* Each device looks for its own children; all get what all have found. */
+static hsae_status find_together(struct tree_search *search)
+{
+    const struct device_model *device_model = search->device_model;
+    const struct part *part = device_model->part;
+    const uint32_t own = part->own[search->level], *number = part->number + device_model->first[search->level];
+    const size_t line = search->candidates * sizeof *search->list, bytes = search->children * line;
+    float *rows = malloc(3 * (size_t)search->rows_room * device_model->dim * sizeof *rows);
+    u32 *flags = malloc(device_model->features * sizeof *flags);
+    unsigned char *parts = malloc(bytes), *all = malloc(bytes);
+    struct candidate *last = malloc((own + 1) * sizeof *last);
+    hsae_status status = rows && flags && parts && all && last
+                             ? hsae_buffer_read(device_model->flags, 0, device_model->features * sizeof *flags, flags)
+                             : hsae_fail_memory(device_model->context, 2 * bytes, "smaller levels", "the candidates of all devices");
+    for (uint32_t k = 0; k < own && !status; k++)
+        last[k] = search->last[number[k]];
+    if (!status && own)
+        status = write_start(search, own, last);
+    for (uint32_t first = 0, count; first < search->parents && !status; first += count) {
+        count = search->rows_room < search->parents - first ? search->rows_room : search->parents - first;
+        status = gather_parents(search, flags, first, count, rows);
+        if (!status)
+            status = run_blocks(search, own, first, first + count);
+    }
+    if (!status && own)
+        status = read_found(search, own);
+    if (!status)
+        status = gather_rows(search, search->level, 0, search->children, line, search->list, parts, all);
+    if (!status)
+        memcpy(search->list, all, bytes);
+    free(rows);
+    free(flags);
+    free(parts);
+    free(all);
+    free(last);
+    return status;
+}
+
 /* Every child's best candidates after its cursor, to search->list. */
 static hsae_status find_candidates(struct tree_search *search)
 {
     const struct device_model *device_model = search->device_model;
-    size_t entries = (size_t)search->children * search->candidates;
+    if (search->peers)
+        return find_together(search);
     /* A memory plan's device computes nothing, and one block has the buffers of all. */
     const uint32_t searched =
         device_model->device->unlimited_memory && device_model->batch < search->children ? device_model->batch : search->children;
-    hsae_status status = HSAE_OK;
-    for (size_t k = 0; k < entries; k++)
-        search->list[k] = (struct candidate){-INFINITY, NONE};
-    status = hsae_buffer_write(search->best, 0, entries * sizeof *search->list, search->list);
+    hsae_status status = write_start(search, search->children, search->last);
     if (!status)
-        status = hsae_buffer_write(search->cursor, 0, search->children * sizeof *search->last, search->last);
-    for (uint32_t child = 0, count; child < searched && !status; child += count) {
-        struct hsae_sequence *sequence = NULL;
-        count = device_model->batch < searched - child ? device_model->batch : searched - child;
-        status = hsae_sequence_create(device_model->device, "hierarchy update", false, &sequence);
-        if (!status) {
-            record_block(search, sequence, child, count);
-            status = hsae_device_model_run_once(device_model, &sequence);
-        }
-    }
+        status = run_blocks(search, searched, 0, search->parents);
     if (!status)
-        status = hsae_buffer_read(search->best, 0, entries * sizeof *search->list, search->list);
-    for (size_t k = 0; k < entries && !status; k++)
-        if (search->list[k].parent >= search->parents && search->list[k].parent != NONE)
-            status = hsae_fail_wrong(device_model->device, "the best parents that it found are no features");
+        status = read_found(search, search->children);
     if (!status && search->check)
         status = hsae_similarity_counts(search->config->similarity) ? check_counts(search) : check_cosines(search);
     search->check = false;
@@ -460,6 +572,25 @@ static void fit_kernels(const struct tree_search *search)
         FIT(device_model, device_model->ranges, HSAE_KERNEL_relink_rows);
 }
 
+/* All devices take as many parents at a time as the one with the least room, and have a buffer for their rows. */
+static hsae_status agree_on_room(struct tree_search *search)
+{
+    const struct device_model *device_model = search->device_model;
+    const struct part *part = device_model->part;
+    uint32_t rooms[HSAE_MAX_SHARDS];
+    size_t sizes[HSAE_MAX_SHARDS];
+    for (uint32_t r = 0; r < part->ranks; r++)
+        sizes[r] = sizeof *rooms;
+    hsae_status status = hsae_peers_gather(search->peers, part->rank, &search->rows_room, sizes, rooms);
+    for (uint32_t r = 0; r < part->ranks && !status; r++)
+        search->rows_room = rooms[r] < search->rows_room ? rooms[r] : search->rows_room;
+    if (!status)
+        status =
+            hsae_buffer_create(device_model->device, "rows of parents", (uint64_t)search->rows_room * device_model->stride * sizeof(float),
+                               HSAE_BUFFER_DEVICE, &search->gathered.range[0]);
+    return status;
+}
+
 static hsae_status create(struct tree_search *search)
 {
     const struct device_model *device_model = search->device_model;
@@ -472,7 +603,9 @@ static hsae_status create(struct tree_search *search)
     size_t entries = (size_t)children * search->candidates;
     fit_kernels(search);
     search->rows_room = device_model->chunk < parents ? device_model->chunk : parents;
-    hsae_status status = create_plain_scalars(search);
+    hsae_status status = search->peers ? agree_on_room(search) : HSAE_OK;
+    if (!status)
+        status = create_plain_scalars(search);
     if (!status)
         status = hsae_buffer_create(device_model->device, "unit rows", (uint64_t)search->rows_room * device_model->stride * sizeof(float),
                                     HSAE_BUFFER_DEVICE, &search->rows);
@@ -494,6 +627,7 @@ static hsae_status create(struct tree_search *search)
 
 static void destroy(struct tree_search *search)
 {
+    hsae_ranged_destroy(&search->gathered);
     hsae_buffer_destroy(&search->rows);
     hsae_buffer_destroy(&search->columns);
     hsae_buffer_destroy(&search->feature_scalars);
@@ -503,12 +637,12 @@ static void destroy(struct tree_search *search)
     free(search->last);
 }
 
-hsae_status hsae_hierarchy_link(const struct device_model *device_model, const hsae_config *config, uint64_t samples, bool check,
-                                int32_t *const *parents)
+hsae_status hsae_hierarchy_link(const struct device_model *device_model, const hsae_config *config, struct hsae_peers *peers,
+                                uint64_t samples, bool check, int32_t *const *parents)
 {
     bool binary = config->tree == HSAE_TREE_BINARY;
     struct tree_search search = {
-        .device_model = device_model, .config = config, .samples = samples, .candidates = binary ? BINARY_CANDIDATES : 1};
+        .device_model = device_model, .config = config, .peers = peers, .samples = samples, .candidates = binary ? BINARY_CANDIDATES : 1};
     hsae_status status = device_model->levels > 1 ? create(&search) : HSAE_OK;
     for (uint32_t l = 1; l < device_model->levels && !status; l++) {
         search.level = l;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* New trees: of a trainer between two steps, and of a finished model. */
-#include "step.h"
+#include "crew.h"
 #include "tree_search.h"
 
 #include "base/context.h"
@@ -45,16 +45,21 @@ static bool warn_of_families(const hsae_context *context, const hsae_config *con
 hsae_status hsae_hierarchy_update(hsae_trainer *trainer)
 {
     const uint64_t history = trainer->step < HSAE_ACTIVITY_STEPS ? trainer->step : HSAE_ACTIVITY_STEPS;
-    hsae_status status = refresh_flags(trainer);
+    hsae_status status = hsae_crew_order(trainer, &(struct order){.kind = ORDER_LINK});
     if (!status)
-        status = hsae_hierarchy_link(&trainer->device_model, &trainer->config, history * trainer->config.batch,
-                                     trainer->checks && !trainer->checked.links, trainer->parents);
+        status = refresh_flags(trainer);
+    if (!status)
+        status = hsae_hierarchy_link(&trainer->device_model, &trainer->config, trainer->crew ? trainer->crew->peers : NULL,
+                                     history * trainer->config.batch, trainer->checks && !trainer->checked.links, trainer->parents);
+    hsae_crew_settle(trainer, status);
+    if (trainer->crew && !hsae_crew_leads(trainer)) /* the features' new places come with the leader's next orders */
+        return status;
     trainer->wrong |= status == HSAE_ERROR_DRIVER;
     trainer->checked.links = !status;
     if (!status && !trainer->large_family)
         trainer->large_family = warn_of_families(trainer->context, &trainer->config, trainer->parents);
     if (!status)
-        status = hsae_trainer_upload_tree(trainer);
+        status = trainer->crew ? hsae_crew_move(trainer) : hsae_trainer_upload_tree(trainer);
     return status ? status : hsae_step_rerecord(trainer);
 }
 
@@ -212,7 +217,7 @@ hsae_status hsae_model_link(hsae_device *device, const hsae_model *model, const 
     uint64_t batches = counts ? hsae_dataset_rows(params->data) / rows : 0;
     batches = batches < HSAE_ACTIVITY_STEPS ? batches : HSAE_ACTIVITY_STEPS;
     if (!status)
-        status = hsae_hierarchy_link(&device_model, &config, batches * rows, check, parents);
+        status = hsae_hierarchy_link(&device_model, &config, NULL, batches * rows, check, parents);
     hsae_device_model_destroy(&device_model);
     if (!status)
         warn_of_families(device->context, &config, parents);

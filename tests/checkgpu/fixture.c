@@ -293,6 +293,7 @@ static void create_tree(struct fixture *w)
             bool orphan = l == 0 || fixture_random(w, 5) == 0;
             node[TREE_PARENT] = orphan ? NONE : w->first[l - 1] + fixture_random(w, w->size.features[l - 1]);
             node[TREE_CHILD_COUNT] = 0;
+            node[TREE_NUMBER] = 3 * (i - w->first[l]) + 1; /* as where other devices have the features between */
         }
         rank_level(w, l);
     }
@@ -335,6 +336,7 @@ static void create_step_state(struct fixture *w)
         words_set(&w->step_state, at + STATE_AVERAGE, no_average ? -1.0f : fixture_uniform(w, 0.1, 0.4) * (f32)w->size.features[l]);
         words_set(&w->step_state, at + STATE_SHIFT, fixture_uniform(w, -0.1, 0.1));
         w->step_state.at[at + STATE_DEAD] = w->size.features[l] / 2;
+        w->step_state.at[at + STATE_OTHERS] = l * w->size.batch;
     }
 }
 

@@ -66,6 +66,7 @@ static void new_case(struct flags_case *c, hsae_device *on)
     for (u32 i = 0; i < FEATURES; i++) {
         tree[i * TREE_WORDS + TREE_PARENT] = i >= parents && i % 5 ? i % parents : NONE;
         tree[i * TREE_WORDS + TREE_CHILD_COUNT] = i < parents ? i % 3 : 0;
+        tree[i * TREE_WORDS + TREE_NUMBER] = i < parents ? i : i - parents;
         last_fired[i] = i % 9;
         places[i] = i % 2;
     }

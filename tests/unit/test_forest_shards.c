@@ -10,10 +10,7 @@ enum { FEATURES = 13 };
 static int32_t second[] = {0, 0, -1, 1}, third[] = {0, 0, 1, -1, 3, 2, -1};
 static int32_t *const parents[] = {NULL, second, third};
 
-static struct device_model model_of(uint32_t shards)
-{
-    return (struct device_model){.context = context, .levels = 3, .first = {0, 2, 6, 13}, .features = FEATURES, .shards = shards};
-}
+static const uint32_t first[] = {0, 2, 6, FEATURES};
 
 static void test_whole_trees(void **state)
 {
@@ -28,9 +25,8 @@ static void test_whole_trees(void **state)
     };
     (void)state;
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
-        struct device_model model = model_of(cases[k].shards);
         uint16_t shard[FEATURES] = {0};
-        assert_ok(hsae_forest_shards(&model, parents, shard));
+        assert_ok(hsae_forest_shards(context, 3, first, cases[k].shards, parents, shard));
         assert_memory_equal(shard, cases[k].shard, sizeof shard);
     }
 }
@@ -38,10 +34,9 @@ static void test_whole_trees(void **state)
 /* Without a tree: one after the other. */
 static void test_no_tree(void **state)
 {
-    struct device_model model = model_of(4);
     uint16_t shard[FEATURES] = {0};
     (void)state;
-    assert_ok(hsae_forest_shards(&model, NULL, shard));
+    assert_ok(hsae_forest_shards(context, 3, first, 4, NULL, shard));
     for (uint32_t i = 0; i < FEATURES; i++)
         assert_int_equal(shard[i], i % 4);
 }

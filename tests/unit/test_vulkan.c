@@ -63,6 +63,7 @@ static struct swap_case new_case(struct hsae_device *device)
     for (u32 i = 0; i < FEATURES; i++) {
         tree[i * TREE_WORDS + TREE_PARENT] = NONE;
         tree[i * TREE_WORDS + TREE_CHILD_COUNT] = i % 3;
+        tree[i * TREE_WORDS + TREE_NUMBER] = i;
     }
     struct swap_case made = {.device = device};
     made.step_params = new_buffer(device, sizeof step_params, HSAE_BUFFER_STAGING, step_params);

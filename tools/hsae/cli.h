@@ -115,6 +115,13 @@ void cli_say_unchecked(void);
 hsae_status cli_open_tested(hsae_context *context, const char *id, hsae_device **out);
 /* The same of `id`, or of the best device that works; says which and why. */
 hsae_status cli_open_device(hsae_context *context, const char *id, hsae_device **out);
+/* The same of "ID,ID ...": the first one to *out, joined with the others, which are the caller's to close after it. */
+struct cli_devices {
+    hsae_device **items;
+    uint32_t count;
+};
+hsae_status cli_open_devices(hsae_context *context, const char *ids, hsae_device **out, struct cli_devices *others);
+void cli_close_devices(struct cli_devices *devices);
 /* How data sets are read: INPUT_OPTIONS of commands.h. */
 struct cli_input {
     const char *tensor, *dtype;

@@ -84,7 +84,7 @@ enum cli_kind {
     O("buffer", CLI_COUNT, all.stream.buffer, "N", "--data -, --gguf: rows that are shuffled with each other (131,072)")                          \
     O("force", CLI_FLAG, all.force, NULL, "replace the run that --out holds")                                                             \
     O("config", CLI_TEXT, all.config_path, "FILE", "JSON object of configuration keys; options win")                                      \
-    DEVICE_OPTION(O, all.device_id)                                                                                                       \
+    O("device", CLI_TEXT, all.device_id, "ID[,ID]...", "what computes (hsae devices); several train one model, see --shards; default: $HSAE_DEVICE or the best") \
     O("resume", CLI_TEXT, all.resume, "FILE|DIR|auto", "go on from a checkpoint; DIR: the newest in a folder, auto: in --out")                                  \
     O("other-data", CLI_FLAG, all.other_data, NULL, "with --resume: although the data are not those of the run")                          \
     O("epochs", CLI_ABOVE, all.epochs, "X", "in place of --steps: so many times all vectors")                                             \

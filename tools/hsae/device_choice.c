@@ -93,3 +93,37 @@ hsae_status cli_open_device(hsae_context *context, const char *id, hsae_device *
     say_device(*out, reason, cause);
     return HSAE_OK;
 }
+
+hsae_status cli_open_devices(hsae_context *context, const char *ids, hsae_device **out, struct cli_devices *others)
+{
+    char *list = ids && strchr(ids, ',') ? strdup(ids) : NULL, *rest = list;
+    size_t room = 0;
+    hsae_status status = HSAE_OK;
+    if (!ids || !strchr(ids, ','))
+        return cli_open_device(context, ids, out);
+    for (const char *at = ids; at; at = strchr(at + 1, ','))
+        room++;
+    others->items = calloc(room, sizeof(hsae_device *));
+    if (!list || !others->items)
+        status = HSAE_ERROR_MEMORY;
+    for (bool first = true; status == HSAE_OK && rest; first = false) {
+        char *id = rest, *comma = strchr(rest, ',');
+        if (comma)
+            *comma = 0;
+        rest = comma ? comma + 1 : NULL;
+        status = cli_open_device(context, id, first ? out : &others->items[others->count]);
+        others->count += !first && status == HSAE_OK;
+    }
+    free(list);
+    if (status == HSAE_ERROR_MEMORY)
+        cli_out_of_memory();
+    return status == HSAE_OK ? hsae_device_join(*out, others->items, others->count) : status;
+}
+
+void cli_close_devices(struct cli_devices *devices)
+{
+    for (uint32_t k = 0; k < devices->count; k++)
+        hsae_device_close(&devices->items[k]);
+    free(devices->items);
+    *devices = (struct cli_devices){NULL, 0};
+}

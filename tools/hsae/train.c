@@ -593,6 +593,8 @@ static const char *against_stream(const struct train *train)
 
 static int train(struct train *train, const struct cli_command *command)
 {
+    if (train->dry_run && train->device_id && strchr(train->device_id, ','))
+        return cli_usage(command->name, "--dry-run plans for one device");
     if (train->dry_run && train->resume)
         return cli_usage(command->name, "--dry-run plans a new run: without --resume");
     if (train->eval_paths.count && train->holdout > 0)
@@ -622,7 +624,7 @@ static int train(struct train *train, const struct cli_command *command)
     if (status == HSAE_OK)
         status = open_inputs(train);
     if (status == HSAE_OK)
-        status = cli_open_device(train->context, train->device_id, &train->device);
+        status = cli_open_devices(train->context, train->device_id, &train->device, &train->others);
     if (status != HSAE_OK)
         return cli_exit_status(status);
     if (train->dry_run)
@@ -655,6 +657,7 @@ static int run(const struct cli_command *command, int argc, char **argv)
     hsae_dataset_close(&all.data);
     hsae_dataset_close(&all.held_out);
     hsae_device_close(&all.device);
+    cli_close_devices(&all.others);
     hsae_free(all.config_json);
     hsae_context_destroy(&all.context);
     free(all.data_paths.items);

@@ -32,6 +32,7 @@ struct train {
     hsae_context *context;
     char *config_json; /* what config_path holds; NULL: it was not given */
     hsae_device *device;
+    struct cli_devices others; /* that train with it */
     struct lm_options lm;
     struct train_stream stream;
     hsae_dataset *data, *held_out; /* what is trained on, NULL: the stream; what the end is evaluated on, or NULL */

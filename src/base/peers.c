@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+#include "peers.h"
+
+#include "context.h"
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct hsae_peers {
+    pthread_mutex_t mutex;
+    pthread_cond_t change;
+    uint32_t count, arrived;
+    uint64_t meetings; /* how often all have met */
+    hsae_status status;
+    const void *parts[]; /* [count]: what each one shows the others between two meetings */
+};
+
+hsae_status hsae_peers_create(const hsae_context *context, uint32_t count, struct hsae_peers **out)
+{
+    const size_t bytes = sizeof(struct hsae_peers) + count * sizeof(void *);
+    struct hsae_peers *peers = *out = calloc(1, bytes);
+    if (!peers)
+        return hsae_fail_memory(context, bytes, NULL, "what devices exchange");
+    peers->count = count;
+    pthread_mutex_init(&peers->mutex, NULL);
+    pthread_cond_init(&peers->change, NULL);
+    return HSAE_OK;
+}
+
+void hsae_peers_destroy(struct hsae_peers **pointer)
+{
+    struct hsae_peers *peers = *pointer;
+    if (!peers)
+        return;
+    pthread_cond_destroy(&peers->change);
+    pthread_mutex_destroy(&peers->mutex);
+    free(peers);
+    *pointer = NULL;
+}
+
+/* Waits until all are here. Each one then sees what the others show. */
+static hsae_status meet(struct hsae_peers *peers, uint32_t own, const void *part)
+{
+    pthread_mutex_lock(&peers->mutex);
+    const uint64_t meeting = peers->meetings;
+    peers->parts[own] = part;
+    if (!peers->status && ++peers->arrived == peers->count) {
+        peers->arrived = 0;
+        peers->meetings++;
+        pthread_cond_broadcast(&peers->change);
+    }
+    while (!peers->status && peers->meetings == meeting)
+        pthread_cond_wait(&peers->change, &peers->mutex);
+    const hsae_status status = peers->meetings == meeting ? peers->status : HSAE_OK;
+    pthread_mutex_unlock(&peers->mutex);
+    return status;
+}
+
+hsae_status hsae_peers_gather(struct hsae_peers *peers, uint32_t own, const void *part, const size_t *sizes, void *all)
+{
+    hsae_status status = meet(peers, own, part);
+    for (uint32_t k = 0; k < peers->count && !status; k++) {
+        if (sizes[k])
+            memcpy(all, peers->parts[k], sizes[k]);
+        all = (unsigned char *)all + sizes[k];
+    }
+    return status ? status : meet(peers, own, part); /* until all have read it, what each one shows must stay */
+}
+
+hsae_status hsae_peers_share(struct hsae_peers *peers, uint32_t own, void *data, size_t size)
+{
+    hsae_status status = meet(peers, own, data);
+    if (!status && own && size)
+        memcpy(data, peers->parts[0], size);
+    return status ? status : meet(peers, own, data); /* until all have read it, what each one shows must stay */
+}
+
+void hsae_peers_fail(struct hsae_peers *peers, hsae_status status)
+{
+    pthread_mutex_lock(&peers->mutex);
+    peers->status = peers->status ? peers->status : status;
+    pthread_cond_broadcast(&peers->change);
+    pthread_mutex_unlock(&peers->mutex);
+}
