@@ -10,7 +10,7 @@
  *   feature    i; flag, its flags, and plain, true where perturbation plays no part; range and at, where its row of D is; threshold, lambda
  *   block      column; width of a row; begin, end
  *   sums       dd, de; radial, squares, bias_gradient, threshold_gradient, own_term, parent_term, product
- *   local      partial, partial1, partial2, partial3 */
+ *   local      partial, of 4 WG floats */
 
 /* G, the residual that the feature is trained on, where perturbation plays a part. */
 #define TARGET_RESIDUAL(at)                                                                                   \
@@ -40,21 +40,26 @@
                                 EACH_PAIR(vf target = FROM_START(residual, line[j] + c); EACH_ELEMENT(ADD_PRODUCT))) \
     }
 #define ADD_PAIRS(weight, term, to) EACH_COLUMN_CHECKED(column, EACH_PAIR(to[k] = fma_vf(splat(weight), term, to[k])))
-/* sum[j] over the work-group, to all work-items. */
-#define SUM_PAIRS(sum)                                                                                 \
-    LOCAL_BARRIER();                                                                                   \
-    partial[LANE] = sum[0], partial1[LANE] = sum[1], partial2[LANE] = sum[2], partial3[LANE] = sum[3]; \
-    LOCAL_BARRIER();                                                                                   \
-    for (u32 stride = WG / 2u; stride > 0u; stride /= 2u) {                                            \
-        if (LANE < stride) {                                                                           \
-            partial[LANE] += partial[LANE + stride];                                                   \
-            partial1[LANE] += partial1[LANE + stride];                                                 \
-            partial2[LANE] += partial2[LANE + stride];                                                 \
-            partial3[LANE] += partial3[LANE + stride];                                                 \
-        }                                                                                              \
-        LOCAL_BARRIER();                                                                               \
-    }                                                                                                  \
-    sum[0] = partial[0], sum[1] = partial1[0], sum[2] = partial2[0], sum[3] = partial3[0];
+/* sum[j] over the work-group, to all work-items. In a round all pairs are folded to an eighth at once, by a work-item for each sum that is
+ * left, until 8 or fewer are, which every work-item adds up: 4 barriers for 256 work-items. */
+#define SUM_PAIRS(sum)                                                                                              \
+    {                                                                                                               \
+        u32 sums_left = WG;                                                                                         \
+        LOCAL_BARRIER();                                                                                            \
+        EACH_PAIR(partial[j * WG + LANE] = sum[j])                                                                  \
+        LOCAL_BARRIER();                                                                                            \
+        while (sums_left > 8u) {                                                                                    \
+            sums_left /= 8u;                                                                                        \
+            u32 sum_of = LANE / sums_left, place = sum_of * WG + LANE % sums_left;                                  \
+            if (sum_of < PAIRS_PER_PASS) {                                                                          \
+                f32 eighth = partial[place];                                                                        \
+                UNROLL for (u32 m = 1u; m < 8u; m++) eighth += partial[place + m * sums_left];                      \
+                partial[place] = eighth;                                                                            \
+            }                                                                                                       \
+            LOCAL_BARRIER();                                                                                        \
+        }                                                                                                           \
+        EACH_PAIR(sum[j] = partial[j * WG]; for (u32 m = 1u; m < sums_left; m++) sum[j] += partial[j * WG + m])     \
+    }
 /* SCORE_PAIRS of one row, whose vector c is `term`: sum is the work-item's part. */
 #define SCORE_ROW(sum, term, weight)                                                                          \
     {                                                                                                         \

@@ -459,7 +459,7 @@ struct segment_rows_args {
     B(READ, 4, u32, samples) B(READ, 5, u32, owners) B(READ, 6, u32, level_info) B(MODIFY, 7, u32, pair_terms) B(MODIFY, 8, f32, feature_sums) \
     B(READ4, 9, vf, D) B(READ, 13, u32, feature_scalars) B(READ, 14, vf, x) B(READ, 15, vf, residual) B(READ, 16, vf, above) \
     B(WRITE, 17, vf, sums)
-#define LOCALS_segment_rows(L) L(f32, partial, WG) L(f32, partial1, WG) L(f32, partial2, WG) L(f32, partial3, WG)
+#define LOCALS_segment_rows(L) L(f32, partial, 4 * WG)
 
 struct update_args {
     u32 level;
@@ -489,7 +489,7 @@ struct update_args {
     B(READ, 4, u32, pairs) B(READ, 5, u32, samples) B(MODIFY, 6, u32, pair_terms) B(MODIFY, 7, f32, feature_sums) B(MODIFY4, 8, vf, D) \
     B(MODIFY, 12, vf, encoder) B(MODIFY, 13, vf, encoder_v) B(MODIFY, 14, vf, decoder_v) B(MODIFY, 15, u32, feature_scalars) \
     B(MODIFY, 16, u32, decoder_rows) B(READ, 17, vf, x) B(READ, 18, vf, residual) B(READ, 19, vf, above) B(READ, 20, vf, summed_rows)
-#define LOCALS_update(L) L(f32, partial, WG) L(f32, partial1, WG) L(f32, partial2, WG) L(f32, partial3, WG)
+#define LOCALS_update(L) L(f32, partial, 4 * WG)
 
 struct bias_args {
     u32 level; /* first of the launch */
