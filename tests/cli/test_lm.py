@@ -112,9 +112,10 @@ class Model(Case):
 
     def test_types_and_outliers(self):
         report = json.loads(self.collect("all", "--outlier", "0", "--dtype", "f32", "--json")[0])
-        self.assertEqual((report["dropped_outliers"], report["dim"]), (0, WIDTH))
+        self.assertEqual((report["dropped_outliers"], report["dim"], report["median_norm"]), (0, WIDTH, None))
         report = json.loads(self.collect("near", "--outlier", "1.05", "--json")[0])
         self.assertGreater(report["dropped_outliers"], 0)
+        self.assertGreater(report["median_norm"], 0)
         self.assertEqual(sum(len(line["tokens"]) for line in self.lines("near")), report["rows"])
         told = json.loads(hsae("info", self.folder / "near", "--json")[0])
         self.assertEqual((told["tokens"], told["dim"]), (report["rows"], WIDTH))
@@ -211,6 +212,8 @@ class Model(Case):
         self.refused(words=["a.txt: not UTF-8"])
         (self.text / "a.txt").write_text(" \n")
         self.refused(words=["there is no text"])
+        self.model.write_bytes(self.model.read_bytes()[:-5000])
+        self.refused(words=["cannot load it: ", "not within the file bounds"])
         self.model.write_bytes(b"no model")
         self.refused(words=["tiny.gguf: libllama finds no GGUF file"])
         self.reads[-1] = self.folder / "nowhere"

@@ -31,20 +31,20 @@ struct lm {
 
 /* ---- libllama's messages ---- */
 
-static char last_error[512];
+static char first_error[512]; /* since it was emptied: the cause; those after it say what failed because of it */
 
 static void on_log(enum ggml_log_level level, const char *text, void *user)
 {
     (void)user;
-    if (level == GGML_LOG_LEVEL_ERROR && text)
-        snprintf(last_error, strcspn(text, "\n") + 1 < sizeof last_error ? strcspn(text, "\n") + 1 : sizeof last_error, "%s", text);
+    if (level == GGML_LOG_LEVEL_ERROR && text && !*first_error)
+        snprintf(first_error, sizeof first_error, "%.*s", (int)strcspn(text, "\n"), text);
     if (cli_verbose == CLI_VERBOSE && level >= GGML_LOG_LEVEL_WARN)
         fputs(text, stderr);
 }
 
 static hsae_status fail(const char *gguf, const char *what)
 {
-    cli_error("%s: libllama %s%s%s", gguf, what, *last_error ? ": " : "", last_error);
+    cli_error("%s: libllama %s%s%s", gguf, what, *first_error ? ": " : "", first_error);
     return HSAE_ERROR_FORMAT;
 }
 
@@ -108,7 +108,7 @@ static hsae_status look_at(const struct lm_options *options)
 {
     size_t quantised = 0;
     const char *type = "";
-    *last_error = '\0';
+    *first_error = '\0';
     struct gguf_context *gguf = gguf_init_from_file(options->gguf, (struct gguf_init_params){.no_alloc = true});
     if (!gguf)
         return fail(options->gguf, "finds no GGUF file");
@@ -158,6 +158,7 @@ static hsae_status load(struct lm *lm, const struct lm_options *options)
     struct llama_model_params params = llama_model_default_params();
     params.n_gpu_layers = options->gpu ? 999 : 0;
     params.devices = options->gpu ? NULL : none;
+    *first_error = '\0';
     lm->model = llama_model_load_from_file(*lm->copy ? lm->copy : options->gguf, params);
     remove_copy(lm); /* where the system lets it be read all the same */
     if (!lm->model)
@@ -351,13 +352,13 @@ hsae_status lm_run(struct lm *lm, const int32_t *tokens, uint32_t sequences, uin
         llama_memory_clear(memory, false);
     lm->rows = rows;
     lm->found = false;
-    *lm->problem = *last_error = '\0';
+    *lm->problem = *first_error = '\0';
     int32_t result = llama_decode(lm->context, *batch);
     if (cli_signal())
         return HSAE_CANCELLED;
     if (result != 0 && !lm->found) {
-        cli_error("libllama cannot run the model on %" PRId32 " tokens (%" PRId32 ")%s%s", batch->n_tokens, result, *last_error ? ": " : "",
-                  last_error);
+        cli_error("libllama cannot run the model on %" PRId32 " tokens (%" PRId32 ")%s%s", batch->n_tokens, result,
+                  *first_error ? ": " : "", first_error);
         return HSAE_ERROR_DATA;
     }
     if (*lm->problem || (rows && !lm->found)) {

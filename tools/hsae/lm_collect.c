@@ -303,16 +303,19 @@ static int report(const struct collector *collector)
     const struct state *state = &collector->state;
     double mean = state->rows ? state->norm_sum / (double)state->rows : 0;
     if (collector->wanted->json)
-        return cli_print_json(json_pack("{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:f, s:f}", "out", text_json(collector->wanted->out), "rows",
-                                        (json_int_t)state->rows, "dim", (json_int_t)collector->dim, "sequences",
-                                        (json_int_t)state->sequences, "shards", (json_int_t)state->shards, "dropped_start",
-                                        (json_int_t)state->dropped_start, "dropped_outliers", (json_int_t)state->dropped_outliers,
-                                        "median_norm", state->median_norm, "mean_norm", mean));
+        return cli_print_json(json_pack(
+            "{s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:f}", "out", text_json(collector->wanted->out), "rows", (json_int_t)state->rows,
+            "dim", (json_int_t)collector->dim, "sequences", (json_int_t)state->sequences, "shards", (json_int_t)state->shards,
+            "dropped_start", (json_int_t)state->dropped_start, "dropped_outliers", (json_int_t)state->dropped_outliers, "median_norm",
+            state->median_norm > 0 ? json_real(state->median_norm) : json_null(), "mean_norm", mean));
+    char median[48] = ""; /* not computed without --outlier */
+    if (state->median_norm > 0)
+        snprintf(median, sizeof median, "median norm %.4g, ", state->median_norm);
     if (cli_says_results(false))
         printf("%s: %" PRIu64 " rows of %" PRIu32 " values, from %" PRIu64 " sequences, in %" PRIu64 " shards; left out: %" PRIu64
-               " start tokens, %" PRIu64 " outliers; median norm %.4g, mean norm %.4g\n",
+               " start tokens, %" PRIu64 " outliers; %smean norm %.4g\n",
                collector->wanted->out, state->rows, collector->dim, state->sequences, state->shards, state->dropped_start,
-               state->dropped_outliers, state->median_norm, mean);
+               state->dropped_outliers, median, mean);
     return CLI_DONE;
 }
 
