@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 """The Python package among others: loggers, the hub, SAELens, the explorer in a notebook, activations of a language model, the examples: test_use.py
 HSAE ...    Packages that are not installed are played by stand-ins."""
+import contextlib
 import http.client
 import json
 import os
@@ -312,7 +313,8 @@ class Live(WithModel):
         where = urllib.parse.urlsplit(address)
         with self.assertRaises(ConnectionError):
             while time.monotonic() < end:
-                http.client.HTTPConnection(where.hostname, where.port).connect()
+                with contextlib.closing(http.client.HTTPConnection(where.hostname, where.port)) as connection:
+                    connection.connect()
         with self.assertRaisesRegex(hsae.Error, "live="):
             self.page.serve()
 
