@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "fixture.h"
-#include "ref/bounds.h"
+#include "screened.h"
 
 static void launch(struct fixture *w, u32 index, struct check_job *job)
 {
@@ -14,25 +13,13 @@ static void launch(struct fixture *w, u32 index, struct check_job *job)
     job_groups(job, (chunk->count + tile - 1) / tile);
 }
 
-/* The bitmap is exact: the fixture keeps pre-activations away from the cut. */
 static void bounds(const struct fixture *w, const struct check_job *job)
 {
     struct screen8_args p;
     memcpy(&p, job->args, sizeof p);
-    for (u32 k = 0; k < w->rounded.count; k++)
-        job->tolerance[SLOT(screen8, rounded)][k] = CHECK_ANY;
     for (u32 k = 0; k < w->mixed.count; k++)
         job->tolerance[SLOT(screen8, mixed)][k] = CHECK_ANY;
-    for (u32 r = 0; r < p.count; r++)
-        for (u32 b = 0, at = r * w->padded; b < p.batch; b++) {
-            u32 feature = p.first + r;
-            if (!(job->expected[SLOT(screen8, bits)][feature * p.words + b / 32] >> b % 32 & 1))
-                continue;
-            double scale = fabs(fixture_table(w, feature, SCALAR_BIAS));
-            for (u32 k = 0; k < w->size.dim; k++)
-                scale += fabs((double)fixture_row(w, w->E, feature, k) * words_f32(&w->x, (size_t)b * w->stride + k));
-            job->tolerance[SLOT(screen8, scratch)][at++] = (f32)bound_sum(w->size.dim + 1, scale);
-        }
+    screened_bounds(w, job, p.first, p.count, SLOT(screen8, rounded), SLOT(screen8, bits), SLOT(screen8, scratch));
 }
 
 static double flops(const struct check_job *job)
