@@ -26,6 +26,7 @@ except ImportError:  # there is no MCC then
     linear_sum_assignment = None
 
 FOUND = 0.9      # cosine of decoder row and true direction from which a node counts as found
+LOST = 0.6       # below it with every feature a node is lost, and with every node a feature stands for none
 DUPLICATE = 0.7  # include/hsae/model.h
 MATCHED = 0.7    # correlation of activations from which a feature stands for a node
 CHUNK = 10000    # vectors made at a time
@@ -157,9 +158,13 @@ class Level:
 
 
 def score_level(level, forest, nodes):
-    """Nodes found by depth, and MCC: the mean cosine of the best one-to-one match with the nodes of this level's depth."""
+    """Nodes found by depth, those that are lost, and of these the share whose nearest feature is that of the parent; features that stand for no node; and
+    MCC: the mean cosine of the best one-to-one match with the nodes of this level's depth."""
     cosine = [numpy.abs(level.decoder @ directions.T) for directions in forest.directions]
     best = [numpy.maximum(c, numpy.abs(level.decoder @ s.T)).max(0) for c, s in zip(cosine, forest.sums)]
+    every = numpy.concatenate(cosine, 1)
+    lost = every.max(0) < LOST
+    inside = lost & (every.argmax(1)[every.argmax(0)] == forest.parent)
     correlation = correlations(level.active, nodes)
     level.node = numpy.where(correlation.max(1) > MATCHED, correlation.argmax(1), -1)
     depth = min(forest.depth.max(), level.number)
@@ -168,6 +173,8 @@ def score_level(level, forest, nodes):
         mcc = float(cosine[depth][linear_sum_assignment(-cosine[depth])].mean())
     return {"features": len(level.decoder), "l0": level.l0, "explained": level.explained, "dead": level.dead,
             "found": [float((c.max(0) > FOUND).mean()) for c in cosine], "found_or_sum": [float((b > FOUND).mean()) for b in best],
+            "lost": [float(lost[forest.depth == k].mean()) for k in range(3)], "inside": float(inside.sum() / max(1, lost.sum())),
+            "no_node": float((every.max(1) < LOST).mean()),
             "mcc": mcc}
 
 
@@ -230,7 +237,8 @@ def show(name, result):
     print(name)
     for number, level in enumerate(result["levels"]):
         print(f"  level {number}: {level['features']:5d} features  L0 {level['l0']:6.2f}  VE {level['explained']:.3f}  dead {100 * level['dead']:4.1f} %  "
-              f"found % by depth {percent(*level['found'])} (or sums {percent(*level['found_or_sum'])})  MCC {level['mcc']:.3f}")
+              f"found % by depth {percent(*level['found'])} (or sums {percent(*level['found_or_sum'])}), lost {percent(*level['lost'])} ({percent(level['inside'])} % in their parents)  "
+              f"features of no node {percent(level['no_node'])} %  MCC {level['mcc']:.3f}")
     for kind, trees in result["trees"].items():
         for number, tree in enumerate(trees):
             print(f"  {kind:3s} {number}-{number + 1}: {tree['edges']:5d} edges, {tree['judged']:5d} judged: true {percent(tree['true'])} %, recall "

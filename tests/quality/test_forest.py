@@ -87,6 +87,18 @@ class Forest(unittest.TestCase):
         self.assertEqual(status, 0, errors)
         self.assertIn("own 0-1:    32 edges", output)
 
+    def test_lost_nodes(self):
+        """A leaf that is a part of its parent's feature is lost, and a feature of none of the nodes is counted."""
+        truth, nodes, _ = forest.load_truth(self.folder / "additive")
+        decoder = numpy.concatenate(truth.directions)
+        parent = truth.parent[-1]
+        decoder[parent] = forest.unit((decoder[parent] + 0.5 * decoder[-1])[None])[0]
+        decoder[-1] = forest.unit(numpy.random.default_rng(1).standard_normal((1, decoder.shape[1])))[0]
+        level = forest.Level.__new__(forest.Level)
+        level.decoder, level.active, level.number, level.l0, level.explained, level.dead = decoder, nodes, 2, 0, 0, 0
+        found = forest.score_level(level, truth, nodes)
+        self.assertEqual((found["lost"], found["inside"], found["no_node"]), ([0, 0, 1 / 128], 1, 1 / 168))
+
     def test_what_will_not_do(self):
         for option, value, message in (("--roots", "0", "give 1 or more"), ("--root-rate", "1.5", "give a share above 0, at most 1"),
                                        ("--child-rate", "0.0", "give a share above 0, at most 1"), ("--noise", "-1.0", "give 0 or more")):

@@ -19,9 +19,12 @@ if importlib.util.find_spec("numpy") is None:
     print("numpy is not installed: left out")
     sys.exit(77)
 
+import numpy
+
 import control
 import forest
 import quality
+import split
 
 PROGRAM = sys.argv[1]
 os.environ["HSAE_DEVICE"] = "ref"
@@ -105,6 +108,36 @@ class Tables(unittest.TestCase):
         self.assertEqual(rows[0][7], f"{100 * (level['l0'] - 1):+.1f} %")
         wrong = any(abs(float(row[5].split()[0])) > 3 or abs(float(row[7].split()[0])) > 5 for row in rows)
         self.assertEqual(status, 1 if wrong else 0)
+
+    def test_split(self):
+        """A feature that stands for a node and half of a child leaves the child to a feature that does nothing."""
+        rng = numpy.random.default_rng(0)
+        node, child, other = numpy.eye(16, dtype=numpy.float32)[:3]
+        on = rng.random((2000, 3)) < (0.3, 0.3, 0.3)
+        on[:, 1] &= on[:, 0]
+        x = (on @ numpy.stack([node, child, other]) * 4 + 0.05 * rng.standard_normal((2000, 16))).astype(numpy.float32)
+        decoder = forest.unit(numpy.stack([node + 0.4 * child, other, numpy.eye(16, dtype=numpy.float32)[3]]))
+        level = {"encoder.weight": decoder.copy(), "decoder.weight": decoder.copy(), "encoder.bias": numpy.zeros(3), "decoder.bias": numpy.zeros(16),
+                 "threshold": numpy.ones(3), "log_threshold": numpy.zeros(3), "last_fired": numpy.zeros(3, int), "parent": numpy.array([-1, 0, 0])}
+        values = {f"levels.0.{name}": value for name, value in level.items()}
+        values |= {f"optimizer.levels.0.{name}.v": numpy.ones(value.shape) for name, value in level.items()}
+        values |= {"levels.1.parent": numpy.array([0, 2]), "sparsity.lambda": [0.1], "train.step": [7]}
+        self.assertEqual(split.split(values, 0, x, rng), 1)
+        found = values["levels.0.decoder.weight"]
+        self.assertGreater(abs(found[2] @ child), 0.9)
+        self.assertTrue((found[:2] == decoder[:2]).all())
+        self.assertEqual((values["levels.0.parent"].tolist(), values["levels.1.parent"].tolist()), ([-1, 0, -1], [0, -1]))
+        self.assertEqual(values["levels.0.last_fired"].tolist(), [0, 0, 7])
+
+    def test_split_in_a_run(self):
+        data, out = self.folder / "split", self.folder / "split-run"
+        self.make(data)
+        done = subprocess.run([sys.executable, split.__file__, PROGRAM, "--data", data / "train", "--out", out, "--levels", "8,40", "--target-l0", "1,2",
+                               "--batch", "64", "--steps", "60", "--checkpoint-every", "60"], check=True, capture_output=True, text=True)
+        lines = [line.split() for line in done.stdout.splitlines()]
+        self.assertEqual([(line[:3], len(line)) for line in lines], [(["after", "step", step], 8) for step in ("20", "30", "40")])
+        self.assertGreater(sum(int(line[-1]) for line in lines), 0)
+        self.assertEqual(json.loads((out / "run.json").read_text())["parts"][-1]["first_step"], 40)
 
 
 if __name__ == "__main__":
