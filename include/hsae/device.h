@@ -111,7 +111,8 @@ HSAE_API void hsae_device_close(hsae_device **device);
  * (hsae_trainer_create: else ERROR_CONFIG), and takes its part of the memory. A device may be opened twice and be joined with itself. The
  * trainer uses all of them, each in a thread of its own; sessions, encoding and evaluation use `device` alone. The others are closed after
  * the trainers are gone. The bits of the model depend on `shards`, not on how many devices of one kind there are. Steps are not compared
- * with the reference. ERROR_MEMORY. */
+ * with the reference. A message of another device than the first comes from its thread, so hsae_last_error does not have it. ERROR_MEMORY.
+ */
 HSAE_API hsae_status hsae_device_join(hsae_device *device, hsae_device *const *others, uint32_t count);
 /* Valid while the device is open. */
 HSAE_API const hsae_device_info *hsae_device_get_info(const hsae_device *device);

@@ -6,6 +6,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+/* A part with so many times the mean is worth a line. */
+static const double UNEVEN = 1.1;
+
 /* Places for `features` of them. */
 static hsae_status alloc_own(const hsae_context *context, uint32_t features, struct part *part)
 {
@@ -34,7 +37,9 @@ hsae_status hsae_part_create(const hsae_context *context, const hsae_config *con
         held[part->owner[i] / shards]++;
     for (uint32_t r = 0; r < ranks && !status; r++) {
         most = held[r] > most ? held[r] : most;
-        if (!held[r])
+        if (!held[r] && rank) /* the first device says it */
+            status = HSAE_ERROR_CONFIG;
+        else if (!held[r])
             status = hsae_fail(context, HSAE_ERROR_CONFIG,
                                "the forest has too few trees for %" PRIu32 " devices: device %" PRIu32
                                " would have no feature; use fewer devices, or a larger first level",
@@ -52,8 +57,9 @@ hsae_status hsae_part_create(const hsae_context *context, const hsae_config *con
     for (uint32_t i = 0; i < features && !status; i++)
         part->owner[i] = (uint16_t)(part->owner[i] / shards);
     if (!status && rank == 0)
-        hsae_log(context, HSAE_LOG_DEBUG, "%" PRIu32 " features on %" PRIu32 " devices: the largest part has %.3f times the mean", features,
-                 ranks, (double)most * ranks / features);
+        hsae_log(context, (double)most * ranks > UNEVEN * features ? HSAE_LOG_INFO : HSAE_LOG_DEBUG,
+                 "%" PRIu32 " features on %" PRIu32 " devices: the largest part has %.3f times the mean", features, ranks,
+                 (double)most * ranks / features);
     return status;
 }
 

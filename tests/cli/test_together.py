@@ -2,8 +2,11 @@
 # SPDX-License-Identifier: MIT
 """hsae train on several devices. test_together.py HSAE [TEST]..."""
 import json
+import os
+import subprocess
+import time
 
-from program import DRIVERS, Case, hsae, main, random_rows, read_rows, write_safetensors
+from program import DRIVERS, PROGRAM, Case, hsae, main, random_rows, read_rows, until, write_safetensors
 
 # Trees move twice, some features are dead, others are replaced by their children.
 MODEL = ["--levels", "24,40,72", "--batch", "80", "--steps", "36", "--target-l0", "1", "--shards", "8", "--hierarchy-period", "12",
@@ -63,6 +66,21 @@ class Together(Case):
         for first, then in (("ref,ref", "ref,ref,ref,ref"), ("ref", "ref,ref"), ("ref,ref,ref,ref", "ref")):
             self.on(first, "part " + first + then, "--stop-after", "18")
             self.assert_same_files(alone, self.on(then, "part " + first + then, "--resume", "auto"))
+
+    def test_killed(self):
+        """Whatever the threads were at, the last checkpoint is whole, and another number of devices goes on from it to the same bytes."""
+        more = ["--steps", "150", "--checkpoint-every", "30"]
+        alone = self.on("ref", "alone", *more)
+        for kills, (first, then) in enumerate((("ref,ref,ref,ref", "ref,ref"), ("ref,ref", "ref"))):
+            out = self.folder / ("killed %d" % kills)
+            process = subprocess.Popen([PROGRAM, "train", "--data", str(self.data), "--out", str(out), *MODEL, *more, "--device", first],
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **DRIVERS})
+            until(lambda: any(out.glob("checkpoint-*.safetensors")), process)
+            time.sleep(0.007 * kills)
+            process.kill()
+            process.wait()
+            self.on(then, out.name, *more, "--resume", "auto")
+            self.assert_same_bytes(alone / "model.safetensors", out / "model.safetensors")
 
     def test_refused(self):
         for devices, more, status, words in (("ref,ref,ref", [], 2, "3 devices, and shards = 8"),
