@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""The installed package against the program, at d 576, levels 128 to 1024, batch 512, on the demo's activations: measure.py HSAE DEVICE
+"""The installed package against the program, at d 576, levels 128 to 1024, batch 512, on the demo's activations: measure.py HSAE DEVICE [bytes|cost]
 
-190 steps from files, arrays, tensors, an iterable and by step() must give the model file of `hsae train`; then what Python adds to a step. Needs torch.
+190 steps from files, arrays, tensors, an iterable and by step() must give the model file of `hsae train`; then what Python adds to a step.
+Needs torch.
 """
 import hashlib
 import subprocess
@@ -17,6 +18,7 @@ import torch
 import hsae
 
 HSAE, DEVICE = sys.argv[1:3]
+CHECKED = sys.argv[3] if len(sys.argv) > 3 else "both"
 KEYS = {"levels": [128, 256, 512, 1024], "batch": 512, "steps": 190, "target_l0": 20}
 DEMO = Path(__file__).resolve().parents[2] / "tools/demo/activations-00000.safetensors"
 
@@ -70,7 +72,10 @@ def cost_of_a_step(dim, batch):
         print(f"d {dim}, batch {batch}, {name}: {best * 1e3:.1f} us a step")
 
 
-with tempfile.TemporaryDirectory() as name:
-    bytes_of_models(Path(name))
-cost_of_a_step(576, 512)
-cost_of_a_step(2304, 1024)
+if CHECKED != "cost":
+    with tempfile.TemporaryDirectory() as name:
+        bytes_of_models(Path(name))
+if CHECKED != "bytes":
+    # Those of `hsae bench --preset laptop` and `paper`.
+    cost_of_a_step(768, 512)
+    cost_of_a_step(2304, 1024)
