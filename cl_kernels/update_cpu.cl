@@ -64,9 +64,9 @@ static inline void add_pass(u32 count, idx column, idx width, vf *sum, ROWS rows
             add_rows(1u, column, width, sum, rows + k, next + k, weights + k);
 }
 
-/* A direct-mapped cache of the siblings that are active together with the feature, by the last bits of their ranks. D_i . D_j is the same
- * in each sample, so it is computed once. D_j is added once, times the sum of its weights: when another sibling takes the entry, or at the
- * end. */
+/* A direct-mapped cache of the siblings that are active together with the feature, by the last bits of their places in the family, which
+ * are the same on any device. D_i . D_j is the same in each sample, so it is computed once. D_j is added once, times the sum of its
+ * weights: when another sibling takes the entry, or at the end. */
 struct sibling_cache {
     u32 occupied, siblings[CACHE_SIZE];
     global const vf *rows[CACHE_SIZE];
@@ -79,10 +79,10 @@ INLINE void add_entry(const struct sibling_cache *cache, u32 entry, idx column, 
 }
 
 /* The sibling's entry; `row`: D_j. */
-INLINE u32 find_entry(struct sibling_cache *cache, u32 sibling, u32 rank, global const vf *row, global const vf *own, idx width,
+INLINE u32 find_entry(struct sibling_cache *cache, u32 sibling, u32 place, global const vf *row, global const vf *own, idx width,
                       idx column, idx count, vf *dd)
 {
-    u32 entry = rank % CACHE_SIZE, bit = 1u << entry;
+    u32 entry = place % CACHE_SIZE, bit = 1u << entry;
     if ((cache->occupied & bit) != 0u && cache->siblings[entry] == sibling)
         return entry;
     if ((cache->occupied & bit) != 0u)
@@ -114,7 +114,7 @@ CPU_KERNEL(update)
     idx line = (idx)(i - p.base) * width;
     global const vf *home = residual + p.residual_row * width, *up = above + p.above_row * width;
     u32 parent = tree[i * TREE_WORDS + TREE_PARENT], children = tree[i * TREE_WORDS + TREE_CHILD_COUNT];
-    u32 child_first = tree[i * TREE_WORDS + TREE_CHILD_FIRST];
+    u32 child_first = tree[i * TREE_WORDS + TREE_CHILD_FIRST], eldest = parent != NONE ? tree[parent * TREE_WORDS + TREE_CHILD_FIRST] : 0u;
     vf norm = splat(0.0f);
     for (idx c = 0u; c < width; c++) { /* needed when the sums are ready */
         FETCH_SOON(encoder + line + c);
@@ -165,8 +165,8 @@ CPU_KERNEL(update)
                     f32 act = bits_f32(samples[2u * s + 1u]);
                     if (sibling == i || act == 0.0f)
                         continue;
-                    u32 rank_j = tree[sibling * TREE_WORDS + TREE_RANK];
-                    u32 entry = find_entry(&cache, sibling, rank_j, DECODER_ROW(FLAG_ROW(flags[sibling])), own, width, column, count, dd);
+                    u32 place = tree[sibling * TREE_WORDS + TREE_RANK] - eldest;
+                    u32 entry = find_entry(&cache, sibling, place, DECODER_ROW(FLAG_ROW(flags[sibling])), own, width, column, count, dd);
                     siblings = fma_f32(act, cache.dots[entry], siblings);
                     cache.weights[entry] = fma_f32(p.rho * a, act, cache.weights[entry]);
                 }
