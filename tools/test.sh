@@ -9,7 +9,7 @@ cd "$(dirname "$0")/.."
 # Figures are drawn by librsvg2-bin, completions are loaded by zsh and fish, the manual is shown by man-db, debhelper builds the
 # packages for Debian.
 need $build_packages $run_packages g++ clang clang-format libcmocka-dev libclblast-dev libclblast1 spirv-tools vulkan-validationlayers chromium clang-15 libclc-15 \
-    python3-cffi python3-dev python3-numpy librsvg2-bin zsh fish man-db build-essential debhelper
+    python3-cffi python3-dev python3-numpy librsvg2-bin zsh fish man-db build-essential debhelper libopenmpi-dev openmpi-bin
 [ "$(dpkg --print-architecture)" != amd64 ] || need intel-opencl-icd
 echo "== building in build-test, with gcc and sanitizers"
 [ -d build-test ] || meson setup build-test -Db_sanitize=address,undefined -Dtests=enabled -Dwerror=true >/dev/null

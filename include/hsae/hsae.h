@@ -18,6 +18,7 @@
  *                       promise)
  *     training          data.h (activations), config.h (hyper-parameters), trainer.h, stream.h (rows that are made while it runs),
  *                       plan.h (memory that a run would take)
+ *                       network.h (one model on the devices of several processes)
  *     using a model     model.h (load, encode, decode, evaluate), explore.h (what features respond to), exchange.h (other tools' files)
  *     speed             bench.h (how fast a device trains), tune.h (faster kernel shapes)
  *     files             tensor_file.h (safetensors, outputs that appear whole)
@@ -42,6 +43,7 @@
 #include <hsae/exchange.h>
 #include <hsae/explore.h>
 #include <hsae/model.h>
+#include <hsae/network.h>
 #include <hsae/plan.h>
 #include <hsae/status.h>
 #include <hsae/stream.h>

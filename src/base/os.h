@@ -185,6 +185,8 @@ long hsae_os_process(void);
 const char *hsae_os_getenv(const char *name);
 /* NULL: it is not set afterwards. Not while another thread reads variables. */
 void hsae_os_setenv(const char *name, const char *value);
+/* How many processes a launcher such as mpirun says that it has started of this program; 1: none says so. */
+unsigned long hsae_os_launched(void);
 /* "NAME=value", up to a NULL. */
 char **hsae_os_environment(void);
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What is the same on every system: advice on errors of files, the sweep of temporary files, colors. */
+/* What is the same on every system: advice on errors of files, the sweep of temporary files, colors, launchers. */
 #include "os.h"
 
 #include <errno.h>
@@ -75,4 +75,16 @@ bool hsae_os_has_colors(void)
 {
     const char *without = hsae_os_getenv("NO_COLOR");
     return hsae_os_has_terminal() && !(without && *without);
+}
+
+unsigned long hsae_os_launched(void)
+{
+    /* Open MPI's; of launchers with PMI, as MPICH's, Intel's and Slurm's. */
+    static const char *const names[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"};
+    for (size_t k = 0; k < sizeof names / sizeof *names; k++) {
+        const char *text = hsae_os_getenv(names[k]);
+        if (text && strtoul(text, NULL, 10))
+            return strtoul(text, NULL, 10);
+    }
+    return 1;
 }

@@ -2,6 +2,7 @@
 #include "peers.h"
 
 #include "context.h"
+#include <hsae/config.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +13,8 @@ struct hsae_peers {
     uint32_t count, arrived;
     uint64_t meetings; /* how often all have met */
     hsae_status status;
-    const void *parts[]; /* [count]: what each one shows the others between two meetings */
+    hsae_network network; /* ranks 0: the peers are threads */
+    const void *parts[];  /* [count]: what each one shows the others between two meetings */
 };
 
 hsae_status hsae_peers_create(const hsae_context *context, uint32_t count, struct hsae_peers **out)
@@ -25,6 +27,14 @@ hsae_status hsae_peers_create(const hsae_context *context, uint32_t count, struc
     pthread_mutex_init(&peers->mutex, NULL);
     pthread_cond_init(&peers->change, NULL);
     return HSAE_OK;
+}
+
+hsae_status hsae_peers_create_network(const hsae_context *context, const hsae_network *network, struct hsae_peers **out)
+{
+    hsae_status status = hsae_peers_create(context, network->ranks, out);
+    if (!status)
+        (*out)->network = *network;
+    return status;
 }
 
 void hsae_peers_destroy(struct hsae_peers **pointer)
@@ -56,9 +66,26 @@ static hsae_status meet(struct hsae_peers *peers, uint32_t own, const void *part
     return status;
 }
 
+/* Processes tell each other whether they go on: OK, or the status of the first that failed. */
+static hsae_status meet_network(struct hsae_peers *peers, hsae_status own)
+{
+    int32_t mine = own, all[HSAE_MAX_SHARDS];
+    size_t sizes[HSAE_MAX_SHARDS];
+    if (peers->status)
+        return peers->status;
+    for (uint32_t k = 0; k < peers->count; k++)
+        sizes[k] = sizeof mine;
+    peers->status = peers->network.gather(peers->network.user, &mine, sizes, all);
+    for (uint32_t k = 0; k < peers->count && !peers->status; k++)
+        peers->status = (hsae_status)all[k];
+    return peers->status;
+}
+
 hsae_status hsae_peers_gather(struct hsae_peers *peers, uint32_t own, const void *part, const size_t *sizes, void *all)
 {
-    hsae_status status = meet(peers, own, part);
+    hsae_status status = peers->network.ranks ? meet_network(peers, HSAE_OK) : meet(peers, own, part);
+    if (peers->network.ranks)
+        return status ? status : peers->network.gather(peers->network.user, part, sizes, all);
     for (uint32_t k = 0; k < peers->count && !status; k++) {
         if (sizes[k])
             memcpy(all, peers->parts[k], sizes[k]);
@@ -69,7 +96,9 @@ hsae_status hsae_peers_gather(struct hsae_peers *peers, uint32_t own, const void
 
 hsae_status hsae_peers_share(struct hsae_peers *peers, uint32_t own, void *data, size_t size)
 {
-    hsae_status status = meet(peers, own, data);
+    hsae_status status = peers->network.ranks ? meet_network(peers, HSAE_OK) : meet(peers, own, data);
+    if (peers->network.ranks)
+        return status ? status : peers->network.share(peers->network.user, data, size);
     if (!status && own && size)
         memcpy(data, peers->parts[0], size);
     return status ? status : meet(peers, own, data); /* until all have read it, what each one shows must stay */
@@ -77,6 +106,10 @@ hsae_status hsae_peers_share(struct hsae_peers *peers, uint32_t own, void *data,
 
 void hsae_peers_fail(struct hsae_peers *peers, hsae_status status)
 {
+    if (peers->network.ranks) {
+        meet_network(peers, status);
+        return;
+    }
     pthread_mutex_lock(&peers->mutex);
     peers->status = peers->status ? peers->status : status;
     pthread_cond_broadcast(&peers->change);

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* Peers that work on one thing and exchange what they have: so far the threads of one process, one for each device that trains a model.
+/* Peers that work on one thing and exchange what they have: threads of one process, or processes that a network connects (hsae/network.h),
+ * one for each device that trains a model.
  *
  * All peers make the same calls in the same order; a call returns when all have made it. One of them, number 0, leads. Nothing is added up
  * here: everyone gets everyone's part, and sums it in the order of the peers, so that no bit depends on who was first. */
 #ifndef HSAE_SRC_PEERS_H
 #define HSAE_SRC_PEERS_H
 
-#include <hsae/status.h>
+#include <hsae/network.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -14,6 +15,9 @@ struct hsae_peers;
 
 /* ERROR_MEMORY. */
 hsae_status hsae_peers_create(const hsae_context *context, uint32_t count, struct hsae_peers **out);
+/* The same of processes, of which this is one: its calls are passed on to the network, after a word by which each says whether it failed.
+ */
+hsae_status hsae_peers_create_network(const hsae_context *context, const hsae_network *network, struct hsae_peers **out);
 /* No peer may be in a call. Takes NULL in *peers. */
 void hsae_peers_destroy(struct hsae_peers **peers);
 

@@ -7,7 +7,7 @@
 #ifndef HSAE_SRC_BACKEND_H
 #define HSAE_SRC_BACKEND_H
 
-#include <hsae/device.h>
+#include <hsae/network.h>
 #include <stdbool.h>
 
 #include "base/context.h"
@@ -139,8 +139,9 @@ struct hsae_device {
     double expected;             /* predicted seconds of the submissions that were not waited for (budget.h) */
     struct hsae_device **joined; /* hsae_device_join: the other devices of its trainers; kept by the front */
     uint32_t joined_count;
-    bool lost; /* set by a backend once the device is lost; the front then refuses everything but destruction */
-    bool hung; /* lost, since a wait did not end */
+    hsae_network network; /* hsae_device_join_network; ranks 0: none */
+    bool lost;            /* set by a backend once the device is lost; the front then refuses everything but destruction */
+    bool hung;            /* lost, since a wait did not end */
 };
 
 /* One row of the table of backends (backend_table.c). */

@@ -3,6 +3,7 @@
 
 #include "base/abandoned.h"
 #include "front.h"
+#include <hsae/config.h>
 #include <stdarg.h>
 #include <stdlib.h>
 
@@ -55,6 +56,25 @@ hsae_status hsae_device_join(hsae_device *device, hsae_device *const *others, ui
     device->joined = joined;
     device->joined_count = count;
     return HSAE_OK;
+}
+
+hsae_status hsae_device_join_network(hsae_device *device, const hsae_network *network)
+{
+    HSAE_REQUIRE(device ? device->context : NULL, device, network);
+    if (network->rank || device->joined_count)
+        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "%s",
+                         network->rank ? "only process 0 of a network joins a device to it; the others serve"
+                                       : "a device that is joined with others of its process cannot be joined to a network, too");
+    if (!network->ranks || network->ranks > HSAE_MAX_SHARDS)
+        return hsae_fail(device->context, HSAE_ERROR_ARGUMENT, "a network has 1 to %u processes, not %u", (unsigned)HSAE_MAX_SHARDS,
+                         (unsigned)network->ranks);
+    device->network = *network;
+    return HSAE_OK;
+}
+
+uint32_t hsae_device_ranks(const struct hsae_device *device)
+{
+    return device->network.ranks > 1 ? device->network.ranks : device->joined_count + 1;
 }
 
 const hsae_device_info *hsae_device_get_info(const hsae_device *device)

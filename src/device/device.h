@@ -8,6 +8,9 @@
 
 #include "backend.h"
 
+/* Devices that a trainer has which is made on this one: itself, and those that it is joined with. */
+uint32_t hsae_device_ranks(const struct hsae_device *device);
+
 /* ---- buffers (buffer.c) ---- */
 
 /* A new buffer, all bytes zero. `label` names it in messages. Size 0 makes the smallest buffer. ERROR_LIMIT, ERROR_DEVICE_MEMORY. */

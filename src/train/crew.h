@@ -81,5 +81,9 @@ hsae_status hsae_crew_figures(hsae_trainer *trainer);
 
 /* crew_work.c: hsae_trainer_alloc; where the device was joined with others, their trainers are made, too, and wait for orders. */
 hsae_status hsae_crew_alloc(hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype, hsae_trainer **out);
+/* Makes a trainer the rank-th of a crew. */
+hsae_status hsae_crew_join(hsae_trainer *trainer, struct hsae_peers *peers, uint32_t ranks, uint32_t rank);
+/* A member's trainer, which has its device model, follows orders until it or another one fails, or the leader ends: CANCELLED. */
+hsae_status hsae_crew_obey(hsae_trainer *trainer);
 
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The work of a crew's members: orders that they obey, and how they are made. */
-#include "crew.h"
+#include "crew_network.h"
 
 #include "base/context.h"
 #include <inttypes.h>
@@ -82,10 +82,8 @@ static hsae_status obey(hsae_trainer *trainer, const struct order *order)
     return HSAE_OK;
 }
 
-/* A member's thread. */
-static void *work(void *user)
+hsae_status hsae_crew_obey(hsae_trainer *trainer)
 {
-    hsae_trainer *trainer = user;
     struct order order;
     hsae_status status = HSAE_OK;
     while (!status) {
@@ -95,16 +93,24 @@ static void *work(void *user)
         if (!status)
             status = obey(trainer, &order);
     }
-    hsae_peers_fail(trainer->crew->peers, status);
+    return status;
+}
+
+/* A member's thread. */
+static void *work(void *user)
+{
+    hsae_trainer *trainer = user;
+    hsae_peers_fail(trainer->crew->peers, hsae_crew_obey(trainer));
     return NULL;
 }
 
-static hsae_status crew_create(hsae_trainer *trainer, struct hsae_peers *peers, uint32_t ranks, uint32_t rank)
+hsae_status hsae_crew_join(hsae_trainer *trainer, struct hsae_peers *peers, uint32_t ranks, uint32_t rank)
 {
     struct crew *crew = trainer->crew = calloc(1, sizeof *crew);
     if (!crew)
         return hsae_fail_memory(trainer->context, sizeof *crew, NULL, "a device's part of a model");
     crew->peers = peers;
+    trainer->unchecked |= rank > 0; /* figures of the model: the leader looks at them */
     return hsae_part_create(trainer->context, &trainer->config, NULL, ranks, rank, &crew->part);
 }
 
@@ -116,10 +122,9 @@ static hsae_status start_member(hsae_trainer *leader, hsae_device *device, uint3
     hsae_status status = hsae_trainer_alloc_bare(device, &leader->config, dim, leader->dtype, &member->trainer);
     trainer = member->trainer;
     if (!status)
-        status = crew_create(trainer, leader->crew->peers, leader->crew->part.ranks, rank);
+        status = hsae_crew_join(trainer, leader->crew->peers, leader->crew->part.ranks, rank);
     if (!status) {
         trainer->crew->unlike = leader->crew->unlike;
-        trainer->unchecked = true; /* figures of the model: the leader looks at them */
         status = hsae_trainer_make_device_model(trainer);
     }
     if (status)
@@ -128,9 +133,26 @@ static hsae_status start_member(hsae_trainer *leader, hsae_device *device, uint3
     return member->started ? HSAE_OK : hsae_fail(leader->context, HSAE_ERROR_MEMORY, "no thread for %s", device->info.id);
 }
 
+/* Threads with the trainers of the other devices of this process. */
+static hsae_status start_members(hsae_trainer *trainer, hsae_device *device, uint32_t dim)
+{
+    struct crew *crew = trainer->crew;
+    const uint32_t ranks = crew->part.ranks;
+    hsae_status status = HSAE_OK;
+    crew->members = calloc(ranks, sizeof *crew->members);
+    if (!crew->members)
+        return hsae_fail_memory(trainer->context, ranks * sizeof *crew->members, NULL, "%" PRIu32 " trainers", ranks);
+    for (uint32_t r = 1; r < ranks; r++)
+        crew->unlike |= strcmp(device->joined[r - 1]->info.id, device->info.id) != 0;
+    for (uint32_t r = 1; r < ranks && !status; r++)
+        status = start_member(trainer, device->joined[r - 1], dim, r);
+    return status;
+}
+
 static hsae_status begin(hsae_trainer *trainer, hsae_device *device, uint32_t dim)
 {
-    const uint32_t ranks = device->joined_count + 1;
+    const uint32_t ranks = hsae_device_ranks(device);
+    const bool network = device->network.ranks > 1;
     struct hsae_peers *peers = NULL;
     if (trainer->config.shards % ranks)
         return hsae_fail(trainer->context, HSAE_ERROR_CONFIG,
@@ -140,27 +162,25 @@ static hsae_status begin(hsae_trainer *trainer, hsae_device *device, uint32_t di
     if (hsae_similarity_counts(trainer->config.similarity))
         return hsae_fail(trainer->context, HSAE_ERROR_CONFIG,
                          "several devices find parents by similarity encoder or decoder; the others, which count samples, need one device");
-    hsae_status status = hsae_peers_create(trainer->context, ranks, &peers);
-    if (!status)
-        status = crew_create(trainer, peers, ranks, 0);
-    if (status) {
+    hsae_status status = network ? hsae_peers_create_network(trainer->context, &device->network, &peers)
+                                 : hsae_peers_create(trainer->context, ranks, &peers);
+    if (!status && network)
+        status = hsae_crew_call(trainer);
+    if (!status) {
+        status = hsae_crew_join(trainer, peers, ranks, 0);
         if (!trainer->crew)
-            hsae_peers_destroy(&peers);
-        return status;
+            hsae_peers_fail(peers, status);
     }
-    trainer->crew->members = calloc(ranks, sizeof *trainer->crew->members);
-    if (!trainer->crew->members)
-        return hsae_fail_memory(trainer->context, ranks * sizeof *trainer->crew->members, NULL, "%" PRIu32 " trainers", ranks);
-    for (uint32_t r = 1; r < ranks; r++)
-        trainer->crew->unlike |= strcmp(device->joined[r - 1]->info.id, device->info.id) != 0;
-    for (uint32_t r = 1; r < ranks && !status; r++)
-        status = start_member(trainer, device->joined[r - 1], dim, r);
-    return status;
+    if (!trainer->crew)
+        hsae_peers_destroy(&peers);
+    if (status)
+        return status;
+    return network ? hsae_crew_invite(trainer) : start_members(trainer, device, dim);
 }
 
 hsae_status hsae_crew_alloc(hsae_device *device, const hsae_config *config, uint32_t dim, hsae_dtype dtype, hsae_trainer **out)
 {
-    if (!device->joined_count)
+    if (hsae_device_ranks(device) == 1)
         return hsae_trainer_alloc(device, config, dim, dtype, out);
     hsae_status status = hsae_trainer_alloc_bare(device, config, dim, dtype, out);
     if (!status)

@@ -23,7 +23,7 @@ static hsae_status check_rows(const hsae_context *context, const hsae_dataset *d
 static hsae_status check_memory(hsae_device *device, const hsae_config *given, const hsae_config *config, uint32_t dim, hsae_dtype dtype,
                                 hsae_memory_plan **plan)
 {
-    const uint32_t ranks = device->joined_count + 1;
+    const uint32_t ranks = hsae_device_ranks(device);
     hsae_config share = *config;
     if (plan && ranks == 1)
         return hsae_plan_start(device, given, config, dim, dtype, plan);

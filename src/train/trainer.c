@@ -92,9 +92,9 @@ void hsae_trainer_check(hsae_trainer *trainer, bool on)
 static void end_crew(hsae_trainer *trainer)
 {
     const struct crew *crew = trainer->crew;
-    if (crew && crew->members) {
+    if (hsae_crew_leads(trainer)) {
         hsae_peers_fail(crew->peers, HSAE_CANCELLED); /* nobody waits for orders any more */
-        for (uint32_t r = 1; r < crew->part.ranks; r++) {
+        for (uint32_t r = 1; crew->members && r < crew->part.ranks; r++) {
             if (crew->members[r].started)
                 pthread_join(crew->members[r].thread, NULL);
             hsae_trainer_destroy(&crew->members[r].trainer);

@@ -16,7 +16,7 @@ MAY_BE_NULL = {"user", "progress", "reason", "source", "overrides", "metrics", "
                "hsae_explore.params", "hsae_device_open.id", "hsae_tune_save.result", "hsae_tune_save.path", "hsae_memory_plan_make.dataset",
                "hsae_free.memory", "hsae_left_out_text.dataset", "hsae_output_open.context",
                "hsae_explorer_tokens.sequence", "hsae_trainer_step_rows.used",
-               "hsae_levels_choose.device"}
+               "hsae_levels_choose.device", "hsae_network_serve.device"}
 # Destructors take NULL and pointers to NULL.
 DESTRUCTOR = re.compile(r"_(free|destroy|close)$")
 

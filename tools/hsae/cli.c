@@ -14,6 +14,8 @@ enum { RED = 31, YELLOW = 33 };
 
 cli_verbosity cli_verbose = CLI_NORMAL;
 static atomic_int errors; /* enum cli_errors */
+static char name[24] = "hsae";
+static bool serves;
 
 /* Writes "hsae: KIND: " and the text, on terminals KIND in bold with a color; only the text where `kind` is NULL. */
 static void say(const char *kind, int color, const char *format, va_list arguments)
@@ -24,9 +26,9 @@ static void say(const char *kind, int color, const char *format, va_list argumen
         memcpy(text + sizeof text - 4, "...", 4);
     cli_clear_status_line();
     if (kind && hsae_os_has_colors())
-        fprintf(stderr, "hsae: \033[1;%dm%s:\033[0m %s\n", color, kind, text);
+        fprintf(stderr, "%s: \033[1;%dm%s:\033[0m %s\n", name, color, kind, text);
     else if (kind)
-        fprintf(stderr, "hsae: %s: %s\n", kind, text);
+        fprintf(stderr, "%s: %s: %s\n", name, kind, text);
     else
         fprintf(stderr, "%s\n", text);
 }
@@ -60,6 +62,8 @@ void cli_note(const char *format, ...)
 int cli_usage(const char *command, const char *format, ...)
 {
     va_list arguments;
+    if (serves)
+        return CLI_USAGE;
     va_start(arguments, format);
     say("error", RED, format, arguments);
     va_end(arguments);
@@ -118,6 +122,14 @@ void cli_catch_signals(void)
 void cli_must_save(bool on)
 {
     atomic_store(&something_to_save, on);
+}
+
+void cli_serve(unsigned process)
+{
+    snprintf(name, sizeof name, "hsae, process %u", process);
+    serves = true;
+    cli_verbose = CLI_QUIET;
+    cli_must_save(true); /* what there is to save process 0 saves */
 }
 
 int cli_signal(void)

@@ -108,6 +108,9 @@ hsae_context *cli_context_for(hsae_log_fn log, void *user);
 /* How the library's errors are shown from here on: as warnings where something is only tried. */
 enum cli_errors { CLI_ERRORS_SHOWN, CLI_ERRORS_SOFT };
 void cli_show_errors(enum cli_errors how);
+/* Of a process that serves process 0 of several: messages say which process has them; wrong usage, which process 0 tells, and notes are
+ * left out; signals are process 0's. */
+void cli_serve(unsigned process);
 /* Whether devices are tested and steps checked (HSAE_SELF_TEST), and how to use a device that failed. */
 bool cli_checks_devices(const hsae_context *context);
 void cli_say_unchecked(void);

@@ -591,8 +591,36 @@ static const char *against_stream(const struct train *train)
                                                               : NULL;
 }
 
+/* Process 0's devices: those that --device names, or its own, with those of the other processes. */
+static hsae_status open_devices(struct train *train)
+{
+    const hsae_network *network = &train->processes.network;
+    char *own = processes_device(&train->processes, train->device_id);
+    hsae_status status = cli_open_devices(train->context, own, &train->device, &train->others);
+    free(own);
+    if (status == HSAE_OK && network->ranks) {
+        cli_note("%u processes train together, each on a device of its own", (unsigned)network->ranks);
+        status = hsae_device_join_network(train->device, network);
+    }
+    return status;
+}
+
+/* Another process: the device that is its own serves process 0. */
+static int serve(struct train *train)
+{
+    char *own = processes_device(&train->processes, train->device_id);
+    train->context = cli_context();
+    hsae_status status = train->context ? cli_open_devices(train->context, own, &train->device, &train->others) : HSAE_ERROR_MEMORY;
+    free(own);
+    if (train->context)
+        hsae_network_serve(train->context, status == HSAE_OK ? train->device : NULL, &train->processes.network);
+    return CLI_DONE; /* process 0 says how it ended */
+}
+
 static int train(struct train *train, const struct cli_command *command)
 {
+    if (train->processes.network.ranks && (train->dry_run || train->check))
+        return cli_usage(command->name, "--%s is of one process", train->dry_run ? "dry-run" : "deterministic-check");
     if (train->dry_run && train->device_id && strchr(train->device_id, ','))
         return cli_usage(command->name, "--dry-run plans for one device");
     if (train->dry_run && train->resume)
@@ -624,7 +652,7 @@ static int train(struct train *train, const struct cli_command *command)
     if (status == HSAE_OK)
         status = open_inputs(train);
     if (status == HSAE_OK)
-        status = cli_open_devices(train->context, train->device_id, &train->device, &train->others);
+        status = open_devices(train);
     if (status != HSAE_OK)
         return cli_exit_status(status);
     if (train->dry_run)
@@ -648,11 +676,18 @@ static int run(const struct cli_command *command, int argc, char **argv)
         return cli_out_of_memory();
     memcpy(all.argv, argv, (size_t)argc * sizeof *argv);
     const struct cli_option options[] = {OPTIONS_train(CLI_OPTION){0}};
+    if (!processes_open(&all.processes))
+        return CLI_FAILED;
+    if (all.processes.network.rank)
+        cli_serve(all.processes.network.rank);
     int exit_status = cli_parse(command, argc, argv, options, &all.keys, NULL);
     if (exit_status == CLI_CONTINUE)
         exit_status = cli_need(command, options, all.lm.gguf ? "out" : all.dry_run ? "data" : "data out");
-    if (exit_status == CLI_CONTINUE)
+    if (all.processes.network.rank)
+        exit_status = serve(&all);
+    else if (exit_status == CLI_CONTINUE)
         exit_status = train(&all, command);
+    processes_close(&all.processes);
     train_stream_close(&all.stream);
     hsae_dataset_close(&all.data);
     hsae_dataset_close(&all.held_out);
@@ -674,6 +709,7 @@ const struct cli_command cli_train = {
     .examples =
         "  hsae train --data activations/ --out runs/first --levels 2048,4096,8192 --steps 20000 --holdout 0.05\n"
         "  hsae train --data activations/ --out runs/first --resume auto\n"
+        "  mpirun -n 4 hsae train --data activations/ --out runs/fourth --steps 20000 --shards 8\n"
         "  make-rows | hsae train --data - --dim 2304 --dtype f16 --out runs/third --steps 20000\n"
         "  hsae train --data a.npy b.npy --out runs/second --config runs/first/config.json --seed 7 --device opencl:0\n\n"
         "Ctrl-C once: finish the step, write a checkpoint, exit; twice: stop now. TERM, HUP, USR1, USR2 and XCPU do what Ctrl-C\n"

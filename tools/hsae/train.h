@@ -4,6 +4,7 @@
 #define HSAE_TOOLS_TRAIN_H
 
 #include "lm.h"
+#include "processes.h"
 #include "run_data.h"
 #include "run_record.h"
 #include "run_report.h"
@@ -32,7 +33,8 @@ struct train {
     hsae_context *context;
     char *config_json; /* what config_path holds; NULL: it was not given */
     hsae_device *device;
-    struct cli_devices others; /* that train with it */
+    struct cli_devices others;  /* that train with it */
+    struct processes processes; /* of processes that do, too */
     struct lm_options lm;
     struct train_stream stream;
     hsae_dataset *data, *held_out; /* what is trained on, NULL: the stream; what the end is evaluated on, or NULL */

@@ -2,7 +2,7 @@
 """The explorer's page in a notebook."""
 from __future__ import annotations
 
-import html
+import base64
 import json
 import logging
 import subprocess
@@ -57,12 +57,9 @@ class Page:
         Path(path).write_text(self.html, encoding="utf-8")
 
     def _repr_html_(self) -> str:
-        frame = f'title="hsae explore" style="width: 100%; height: {self.height}px; border: 1px solid #ccc"'
-        if self.address:
-            return f'<iframe src="{self.address}" {frame}></iframe>'
-        # Not a data URL, of which Chromium shows none above 2 MB. The links of `srcdoc` are the notebook's, but for a base before the page's policy.
-        page = self.html.replace("<head>", '<head><base href="about:srcdoc">', 1)
-        return f'<iframe srcdoc="{html.escape(page)}" sandbox="allow-scripts allow-downloads allow-popups" {frame}></iframe>'
+        # In `srcdoc` the page's links would be those of the notebook; in a data URL they are its own.
+        address = self.address or "data:text/html;base64," + base64.b64encode(self.html.encode()).decode()
+        return f'<iframe src="{address}" title="hsae explore" style="width: 100%; height: {self.height}px; border: 1px solid #ccc"></iframe>'
 
     def __repr__(self) -> str:
         return f"<hsae.Page of {len(self.html) / 1e6:.1f} MB; a notebook shows it, save(path) writes it{', ' + self.address if self.address else ''}>"
