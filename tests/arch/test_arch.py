@@ -72,7 +72,8 @@ def complaints(*command):
 def tree(folder=ROOT):
     """The project's own text files; builds, the demo's runs and hidden folders are none of it."""
     for path in sorted(folder.iterdir()):
-        if path.name.startswith(".") or (path / "meson-private").exists() or path.name == "__pycache__" or path == ROOT / "runs":
+        ours = folder == ROOT and (path.name == "runs" or path.name.startswith("build"))  # as in .gitignore
+        if ours or path.name.startswith(".") or (path / "meson-private").exists() or path.name == "__pycache__":
             continue
         if path.is_dir() and not path.is_symlink():
             yield from tree(path)
