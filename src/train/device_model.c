@@ -193,7 +193,7 @@ static void choose_sizes(struct device_model *device_model)
     device_model->blocks = 0;
     for (uint32_t l = 0; l < device_model->levels; l++)
         device_model->blocks += (device_model->first[l + 1] - device_model->first[l] + BLOCK - 1) / BLOCK;
-    uint64_t slices = (device_model->largest_level * device_model->stride * sizeof(float) + SLICE_BYTES - 1) / SLICE_BYTES,
+    uint64_t slices = ((uint64_t)device_model->largest_level * device_model->stride * sizeof(float) + SLICE_BYTES - 1) / SLICE_BYTES,
              most = device_model->stride / 64;
     slices = slices < most ? slices : most ? most : 1;
     /* A slice keeps all work-items of decode busy: parts of 16 columns, as the kernel cuts them, in whole passes. */
@@ -413,8 +413,7 @@ hsae_status hsae_device_model_grow_free_rows(struct device_model *device_model, 
     return write_decoder_rows(device_model, first);
 }
 
-/* Whether kernels can index features, batch and width, whatever the numbers are. */
-static hsae_status check_indices(const hsae_context *context, const hsae_config *config, uint32_t dim, uint32_t rows)
+hsae_status hsae_device_model_check(const hsae_context *context, const hsae_config *config, uint32_t dim, uint32_t rows)
 {
     const uint64_t max_features = MAX_FEATURES, max_values = MAX_VALUES;
     uint64_t features = 0, padded = ((uint64_t)rows + 31) / 32 * 32, line = (uint64_t)dim + 16; /* at least the stride */
@@ -437,7 +436,7 @@ hsae_status hsae_device_model_create(struct device_model *device_model, struct h
                                      const struct device_model_params *params)
 {
     uint64_t features = 0;
-    hsae_status status = check_indices(device->context, config, dim, params->batch);
+    hsae_status status = hsae_device_model_check(device->context, config, dim, params->batch);
     if (status)
         return status;
     hsae_tuning_load(device);

@@ -62,6 +62,8 @@ struct device_model_params {
     const struct part *part; /* the features that the device has; it outlives the device model. NULL: all */
 };
 
+/* Whether kernels can index features, a batch of so many rows, and width, whatever the numbers are: else ERROR_LIMIT. */
+hsae_status hsae_device_model_check(const hsae_context *context, const hsae_config *config, uint32_t dim, uint32_t rows);
 /* Allocates everything for config.levels and dim, after checking that kernels can index it all (ERROR_LIMIT). *device_model is zeroed by
  * the caller; destroy it also after a failure. */
 hsae_status hsae_device_model_create(struct device_model *device_model, struct hsae_device *device, const hsae_config *config, uint32_t dim,

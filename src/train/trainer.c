@@ -54,6 +54,9 @@ hsae_status hsae_trainer_alloc_bare(hsae_device *device, const hsae_config *conf
     if (config->steps >= UINT32_MAX)
         return hsae_fail(device->context, HSAE_ERROR_CONFIG, "steps = %" PRIu64 ": at most %" PRIu32 " are possible", config->steps,
                          UINT32_MAX - 1);
+    status = hsae_device_model_check(device->context, config, dim, config->batch);
+    if (status)
+        return status;
     trainer->mean = calloc(dim, sizeof *trainer->mean);
     if (!trainer->mean)
         status = HSAE_ERROR_MEMORY;
