@@ -5,7 +5,7 @@
  * Process 0 does all that a program with one device does: it reads the data, trains, writes checkpoints. The others serve it, each with a
  * device that holds its part of the features. All of them have the same version of the library and the same byte order.
  *
- * Its form: how bits stay the same is in src/README.md, "Shards". */
+ * src/README.md, "Shards", says why the bits of the model do not depend on the number of processes. */
 #ifndef HSAE_NETWORK_H
 #define HSAE_NETWORK_H
 

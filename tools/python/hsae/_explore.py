@@ -88,7 +88,7 @@ def explore(model: Union[Model, AnyPath], data: Any, tokens: Any = None, *, labe
         folder, page = Path(name), Path(name) / "page.html"
         command: List[Any] = [program(), "explore", "--quiet", "--out", page]
         if isinstance(model, Model):
-            title, device = title or "model", device or model.device
+            title, device = title or "HSAE", device or model.device
             model.save(folder / "model.safetensors")
             model = folder / "model.safetensors"
         command += ["--model", model, "--data", *_data(data, folder)]
