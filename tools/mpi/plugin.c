@@ -69,6 +69,7 @@ static bool open_world(hsae_network *network, uint32_t *local)
 
 static void close_world(void)
 {
+    MPI_Barrier(MPI_COMM_WORLD); /* else MPICH 4.0 over UCX and TCP waits for ever in MPI_Finalize */
     MPI_Finalize();
 }
 
