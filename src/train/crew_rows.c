@@ -26,6 +26,21 @@ static void merge_rows(const struct part *part, const struct order *order, const
         memcpy(out + k * line, parts + at[part->owner[part->first[order->level] + order->row + k]]++ * line, line);
 }
 
+/* The rows of an order from all devices, of which `own` are this one's, to `all`, then in the order of the model to `out`, if that is not
+ * NULL. */
+static hsae_status gather_rows(const hsae_trainer *trainer, const struct order *order, const void *own, size_t line, void *all, void *out)
+{
+    const struct part *part = &trainer->crew->part;
+    size_t counts[HSAE_MAX_SHARDS], sizes[HSAE_MAX_SHARDS];
+    count_rows(part, order, counts);
+    for (uint32_t r = 0; r < part->ranks; r++)
+        sizes[r] = counts[r] * line;
+    hsae_status status = hsae_peers_gather(trainer->crew->peers, part->rank, own, sizes, all);
+    if (!status && out)
+        merge_rows(part, order, counts, all, line, out);
+    return status;
+}
+
 static hsae_status no_memory(const hsae_trainer *trainer, uint64_t bytes)
 {
     return hsae_fail_memory(trainer->context, bytes, NULL, "rows that devices exchange");
@@ -48,7 +63,6 @@ hsae_status hsae_crew_rows(hsae_trainer *trainer, const struct order *order, voi
     const uint32_t below = hsae_part_below(part, order->level, order->row),
                    count = hsae_part_below(part, order->level, order->row + order->count) - below,
                    at = trainer->device_model.first[order->level] + below;
-    size_t counts[HSAE_MAX_SHARDS], sizes[HSAE_MAX_SHARDS];
     hsae_status status = hsae_crew_order(trainer, order);
     float *own = malloc((count ? count : 1) * line), *all = order->write ? NULL : malloc(order->count * line);
     if (!status && (!own || (!all && !order->write)))
@@ -62,13 +76,8 @@ hsae_status hsae_crew_rows(hsae_trainer *trainer, const struct order *order, voi
     } else if (!status) {
         if (count)
             status = hsae_trainer_copy_rows(trainer, false, order->matrix, at, count, own);
-        count_rows(part, order, counts);
-        for (uint32_t r = 0; r < part->ranks; r++)
-            sizes[r] = counts[r] * line;
         if (!status)
-            status = hsae_peers_gather(trainer->crew->peers, part->rank, own, sizes, all);
-        if (!status && hsae_crew_leads(trainer))
-            merge_rows(part, order, counts, (const unsigned char *)all, line, values);
+            status = gather_rows(trainer, order, own, line, all, hsae_crew_leads(trainer) ? values : NULL);
     }
     free(own);
     free(all);
@@ -89,13 +98,7 @@ hsae_status hsae_crew_features(hsae_trainer *trainer, enum feature_words words, 
         status = hsae_buffer_read(buffer, 0, device_model->features * line, own);
     for (uint32_t l = 0, at = 0; l < device_model->levels && !status; at += part->own[l++]) {
         const struct order level = {.level = l, .count = part->first[l + 1] - part->first[l]};
-        size_t counts[HSAE_MAX_SHARDS], sizes[HSAE_MAX_SHARDS];
-        count_rows(part, &level, counts);
-        for (uint32_t r = 0; r < part->ranks; r++)
-            sizes[r] = counts[r] * line;
-        status = hsae_peers_gather(trainer->crew->peers, part->rank, own + at * line, sizes, all);
-        if (!status && out)
-            merge_rows(part, &level, counts, all, line, (unsigned char *)out + part->first[l] * line);
+        status = gather_rows(trainer, &level, own + at * line, line, all, out ? (unsigned char *)out + part->first[l] * line : NULL);
     }
     free(own);
     free(all);
