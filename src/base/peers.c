@@ -83,9 +83,11 @@ static hsae_status meet_network(struct hsae_peers *peers, hsae_status own)
 
 hsae_status hsae_peers_gather(struct hsae_peers *peers, uint32_t own, const void *part, const size_t *sizes, void *all)
 {
-    hsae_status status = peers->network.ranks ? meet_network(peers, HSAE_OK) : meet(peers, own, part);
-    if (peers->network.ranks)
-        return status ? status : peers->network.gather(peers->network.user, part, sizes, all);
+    if (peers->network.ranks) {
+        hsae_status met = meet_network(peers, HSAE_OK);
+        return met ? met : peers->network.gather(peers->network.user, part, sizes, all);
+    }
+    hsae_status status = meet(peers, own, part);
     for (uint32_t k = 0; k < peers->count && !status; k++) {
         if (sizes[k])
             memcpy(all, peers->parts[k], sizes[k]);
@@ -96,9 +98,11 @@ hsae_status hsae_peers_gather(struct hsae_peers *peers, uint32_t own, const void
 
 hsae_status hsae_peers_share(struct hsae_peers *peers, uint32_t own, void *data, size_t size)
 {
-    hsae_status status = peers->network.ranks ? meet_network(peers, HSAE_OK) : meet(peers, own, data);
-    if (peers->network.ranks)
-        return status ? status : peers->network.share(peers->network.user, data, size);
+    if (peers->network.ranks) {
+        hsae_status met = meet_network(peers, HSAE_OK);
+        return met ? met : peers->network.share(peers->network.user, data, size);
+    }
+    hsae_status status = meet(peers, own, data);
     if (!status && own && size)
         memcpy(data, peers->parts[0], size);
     return status ? status : meet(peers, own, data); /* until all have read it, what each one shows must stay */

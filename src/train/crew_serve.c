@@ -36,8 +36,6 @@ static hsae_status serve_trainer(hsae_context *context, hsae_device *device, con
         status = hsae_trainer_make_device_model(trainer);
     if (!status)
         status = hsae_crew_obey(trainer);
-    if (trainer)
-        hsae_peers_fail(peers, status); /* before what it has is gone */
     hsae_trainer_destroy(&trainer);
     return status;
 }

@@ -8,11 +8,11 @@
 #ifndef HSAE_MPI_PLUGIN
 #define HSAE_MPI_PLUGIN NULL /* built without MPI */
 #endif
+static const char *const installed = HSAE_MPI_PLUGIN;
 
 /* The plug-in lies beside the program while it is built, and in its own folder when it is installed. */
 static void *open_plugin(char *error, size_t size)
 {
-    static const char *const installed = HSAE_MPI_PLUGIN;
     char program[4096], beside[4200];
     const char *path = hsae_os_program_path(program, sizeof program);
     const char *slash = path ? strrchr(path, '/') : NULL;
@@ -27,7 +27,6 @@ static void *open_plugin(char *error, size_t size)
 
 bool processes_open(struct processes *processes)
 {
-    static const char *const installed = HSAE_MPI_PLUGIN;
     char error[400] = "";
     const unsigned long started = hsae_os_launched();
     if (started < 2)
